@@ -1,0 +1,8 @@
+module github.com/seed-260924e6/hallmark
+
+go 1.26.0
+
+require (
+	go.etcd.io/bbolt v1.5.0
+	golang.org/x/sys v0.49.0
+)

@@ -1,0 +1,90 @@
+package storage
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// A Location says where Blobs keeps one sealed blob. It is opaque to everyone but the engine, made anew
+// for each upload and never used again, so that removing it twice can never remove somebody else's bytes.
+type Location string
+
+// Blobs keeps byte strings of any size. Bytes arrive in an upload, which can be left and resumed, also by
+// a later process; sealing makes them durable and gives them a Location. It is safe for concurrent use.
+//
+// If the process stops between Seal and the Update that records the Location, the sealed bytes belong to
+// nobody. Sealed shows them, and Fresh tells them from those of a push that is still under way.
+type Blobs interface {
+	// Create starts an upload. The id must be new, and made of lower-case letters and digits.
+	Create(ctx context.Context, id string) (Upload, error)
+
+	// Resume opens an upload to append to it. Errors: ErrNotFound; ErrBusy when it is already open.
+	Resume(ctx context.Context, id string) (Upload, error)
+
+	// Stat tells how far an upload has come, also while somebody writes to it. Error: ErrNotFound.
+	Stat(ctx context.Context, id string) (UploadInfo, error)
+
+	// Uploads yields all uploads, those that are open included, in no order.
+	Uploads(ctx context.Context) iter.Seq2[UploadInfo, error]
+
+	// Open opens a sealed blob for reading. Error: ErrNotFound.
+	Open(ctx context.Context, at Location) (Blob, error)
+
+	// Remove deletes a sealed blob. Removing what is not there is no error.
+	Remove(ctx context.Context, at Location) error
+
+	// Sealed yields all sealed blobs, in no order.
+	Sealed(ctx context.Context) iter.Seq2[SealedInfo, error]
+
+	// Free returns how many bytes can still be written, and the size of the whole disk.
+	Free() (free, size uint64, err error)
+}
+
+// An UploadInfo describes an upload.
+type UploadInfo struct {
+	ID       string
+	Size     int64     // bytes received so far
+	Modified time.Time // when it last grew
+}
+
+// A SealedInfo describes a sealed blob.
+type SealedInfo struct {
+	At    Location
+	Label string // as it was given to Seal
+	Size  int64
+	Fresh bool // sealed by this process, so perhaps about to be recorded
+}
+
+// An Upload receives the bytes of one blob. It is not safe for concurrent use. Exactly one of Seal,
+// Cancel and Close ends it; calling Close or Cancel after that is harmless.
+type Upload interface {
+	// Write appends. After an error the upload holds what Size says.
+	io.Writer
+
+	// ReadAt reads back what was written, to hash it again after a restart.
+	io.ReaderAt
+
+	// Size is the number of bytes received, over all sessions.
+	Size() int64
+
+	// Seal makes the bytes durable under a new location. The label, at least three lower-case letters,
+	// digits and '-' (a digest, say), is for the people who look at the disk and for Sealed. On any
+	// error (ErrFull is one) the bytes are not stored and the upload is gone.
+	Seal(ctx context.Context, label string) (Location, error)
+
+	// Cancel drops the upload and its bytes.
+	Cancel() error
+
+	// Close leaves the upload for a later Resume.
+	Close() error
+}
+
+// A Blob is an open sealed blob.
+type Blob interface {
+	io.ReadSeeker
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}

@@ -1,0 +1,189 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/storage"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// maxBatch bounds how many closures share a commit, and so how long the first of them waits.
+const maxBatch = 256
+
+// request is one Update on its way through the writer.
+type request struct {
+	ctx  context.Context
+	fn   func(storage.Tx) error
+	done chan error // receives the outcome, once
+
+	panicked any // what fn panicked with; set before done is sent to, read after
+}
+
+// Update implements storage.Store.
+func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	r := &request{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	select {
+	case s.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return storage.ErrClosed
+	}
+	// The writer looks at ctx once more before it runs fn; after that the outcome is awaited.
+	err := <-r.done
+	if r.panicked != nil {
+		panic(r.panicked)
+	}
+	return err
+}
+
+// writer is the one goroutine that writes. It takes whoever waits, commits them together, and by then
+// others wait: no timer is needed to gather them.
+func (s *Store) writer() {
+	defer close(s.stopped)
+	debug.SetPanicOnFault(true)
+	for {
+		select {
+		case first := <-s.queue:
+			s.serve(s.gather(first))
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+func (s *Store) gather(first *request) []*request {
+	batch := []*request{first}
+	for len(batch) < maxBatch {
+		select {
+		case r := <-s.queue:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// serve runs a batch in one bbolt transaction and answers each request.
+func (s *Store) serve(batch []*request) {
+	start := time.Now()
+	ran, err := s.commit(batch)
+	if len(ran) > 0 && s.onCommit != nil {
+		s.onCommit(len(ran), time.Since(start), err)
+	}
+	for _, r := range ran {
+		r.done <- err
+	}
+}
+
+// commit runs the closures and makes what they changed durable. It returns those that wait for its
+// outcome; the others were answered before, and changed nothing.
+func (s *Store) commit(batch []*request) (waiting []*request, err error) {
+	if err := s.Err(); err != nil {
+		return batch, err
+	}
+	btx, err := s.begin()
+	if err != nil {
+		return batch, err
+	}
+	shared := reader{tx: btx, buckets: make(map[storage.Table]*bbolt.Bucket)}
+	changed := false
+	for i, r := range batch {
+		t := &tx{reader: shared}
+		if err := run(r, t); err != nil {
+			r.done <- err
+			continue
+		}
+		if err := t.apply(); err != nil {
+			// bbolt refused what the contract allows, so nothing of this batch is kept.
+			return append(waiting, batch[i:]...), errors.Join(err, rollback(btx))
+		}
+		changed = changed || len(t.changes) > 0
+		waiting = append(waiting, r)
+	}
+	if !changed {
+		return waiting, rollback(btx)
+	}
+	return waiting, s.finish(btx)
+}
+
+func (s *Store) begin() (btx *bbolt.Tx, err error) {
+	defer corrupt(&err)
+	return s.db.Begin(true)
+}
+
+// run calls the closure of one request. A panic in it is handed to the goroutine that called Update.
+func run(r *request, t *tx) (err error) {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.panicked = fmt.Sprintf("%v\n\nin an Update:\n%s", p, debug.Stack())
+			err = errors.New("the closure panicked")
+		}
+	}()
+	if err := r.fn(t); err != nil {
+		return err
+	}
+	return t.err
+}
+
+// finish commits. If we stop inside it, the next start sees the whole batch or nothing of it, and no
+// client of the batch has been told that it succeeded.
+func (s *Store) finish(btx *bbolt.Tx) (err error) {
+	id := btx.ID()
+	if err = commitTx(btx); err == nil {
+		return nil
+	}
+	if full(err) && s.latest() < id {
+		return fmt.Errorf("%w: %w", storage.ErrFull, err)
+	}
+	err = fmt.Errorf("%w: %w", storage.ErrUnknownOutcome, err)
+	s.mu.Lock()
+	s.broken = err
+	s.mu.Unlock()
+	return err
+}
+
+func commitTx(btx *bbolt.Tx) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, rollback(btx)) // after a panic bbolt would keep its writer's lock
+		}
+	}()
+	defer corrupt(&err)
+	return btx.Commit()
+}
+
+// rollback ends a bbolt transaction, which may have ended already.
+func rollback(btx *bbolt.Tx) (err error) {
+	defer corrupt(&err)
+	if err := btx.Rollback(); !errors.Is(err, berrors.ErrTxClosed) {
+		return err
+	}
+	return nil
+}
+
+// full says that a write failed for want of room.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// latest is the number of the newest transaction whose head a reader would see. After a failed commit it
+// tells whether the head was written: if it was not, nothing of the commit can come back.
+func (s *Store) latest() int {
+	btx, err := s.db.Begin(false)
+	if err != nil {
+		return int(^uint(0) >> 1)
+	}
+	defer btx.Rollback() //nolint:errcheck // ending a read transaction cannot fail
+	return btx.ID()
+}

@@ -1,0 +1,316 @@
+package storagetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Blobs runs the suite on an engine. open opens the blobs kept in dir, and makes them where there are none.
+func Blobs(t *testing.T, open func(dir string) (storage.Blobs, error)) {
+	e := blobsSuite{open}
+	t.Run("Seal", e.testSeal)
+	t.Run("Resume", e.testResume)
+	t.Run("Busy", e.testBusy)
+	t.Run("Cancel", e.testCancel)
+	t.Run("Names", e.testNames)
+	t.Run("SameLabel", e.testSameLabel)
+	t.Run("Sealed", e.testSealed)
+	t.Run("Remove", e.testRemove)
+	t.Run("OpenWhileRemoved", e.testOpenWhileRemoved)
+	t.Run("Free", e.testFree)
+	t.Run("FullDisk", e.testFullDisk)
+}
+
+type blobsSuite struct {
+	open func(dir string) (storage.Blobs, error)
+}
+
+func (e blobsSuite) at(t *testing.T, dir string) storage.Blobs {
+	t.Helper()
+	b, err := e.open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func create(t *testing.T, b storage.Blobs, id, content string) storage.Upload {
+	t.Helper()
+	u, err := b.Create(background, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, u, content)
+	return u
+}
+
+func write(t *testing.T, u storage.Upload, content string) {
+	t.Helper()
+	if n, err := io.WriteString(u, content); n != len(content) || err != nil {
+		t.Fatalf("wrote %d of %d bytes: %v", n, len(content), err)
+	}
+}
+
+func seal(t *testing.T, u storage.Upload, label string) storage.Location {
+	t.Helper()
+	at, err := u.Seal(background, label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func wantBlob(t *testing.T, b storage.Blobs, at storage.Location, want string) {
+	t.Helper()
+	f, err := b.Open(background, at)
+	if err != nil {
+		t.Errorf("open %q: %v", at, err)
+		return
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	got, err := io.ReadAll(f)
+	if err != nil || string(got) != want || f.Size() != int64(len(want)) {
+		t.Errorf("blob %q holds %q (size %d), %v; want %q", at, got, f.Size(), err, want)
+	}
+}
+
+func uploadIDs(t *testing.T, b storage.Blobs) string {
+	t.Helper()
+	var ids []string
+	for info, err := range b.Uploads(background) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, fmt.Sprintf("%s:%d", info.ID, info.Size))
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+func (e blobsSuite) testSeal(t *testing.T) {
+	dir := t.TempDir()
+	b := e.at(t, dir)
+	u := create(t, b, "a1", "hello, ")
+	write(t, u, "world")
+	if u.Size() != 12 {
+		t.Errorf("size %d", u.Size())
+	}
+	back := make([]byte, 5)
+	if _, err := u.ReadAt(back, 7); err != nil || string(back) != "world" {
+		t.Errorf("read back %q, %v", back, err)
+	}
+	at := seal(t, u, "sha256-abc")
+	wantBlob(t, b, at, "hello, world")
+	if err := errors.Join(u.Close(), u.Cancel()); err != nil {
+		t.Errorf("Close and Cancel after Seal: %v", err)
+	}
+	if got := uploadIDs(t, b); got != "" {
+		t.Errorf("uploads left: %s", got)
+	}
+	wantBlob(t, e.at(t, dir), at, "hello, world")
+	wantBlob(t, b, seal(t, create(t, b, "a2", ""), "empty"), "")
+}
+
+func (e blobsSuite) testResume(t *testing.T) {
+	dir := t.TempDir()
+	u := create(t, e.at(t, dir), "a1", "hello, ")
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := e.at(t, dir) // a later process
+	if got := uploadIDs(t, b); got != "a1:7" {
+		t.Errorf("uploads: %s", got)
+	}
+	u, err := b.Resume(background, "a1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Size() != 7 {
+		t.Errorf("resumed at %d", u.Size())
+	}
+	write(t, u, "world")
+	wantBlob(t, b, seal(t, u, "abc"), "hello, world")
+	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("resume what was sealed: %v", err)
+	}
+}
+
+func (e blobsSuite) testBusy(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	u := create(t, b, "a1", "123")
+	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrBusy) {
+		t.Errorf("a second writer: %v", err)
+	}
+	if info, err := b.Stat(background, "a1"); err != nil || info.Size != 3 || info.ID != "a1" || info.Modified.IsZero() {
+		t.Errorf("stat while it is open: %+v, %v", info, err)
+	}
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := b.Resume(background, "a1")
+	if err != nil {
+		t.Fatalf("after the first writer left: %v", err)
+	}
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (e blobsSuite) testCancel(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	u := create(t, b, "a1", "123")
+	if err := errors.Join(u.Cancel(), u.Cancel(), u.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Stat(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("stat: %v", err)
+	}
+	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("resume: %v", err)
+	}
+}
+
+func (e blobsSuite) testNames(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	for _, bad := range []string{"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300)} {
+		if _, err := b.Create(background, bad); err == nil {
+			t.Errorf("made an upload named %q", bad)
+		}
+		if _, err := b.Stat(background, bad); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("stat of upload %q: %v", bad, err)
+		}
+		for _, at := range []string{bad, "abc." + bad, bad + ".abc-1"} {
+			if _, err := b.Open(background, storage.Location(at)); !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("open of location %q: %v", at, err)
+			}
+		}
+		u := create(t, b, "fine", "x")
+		if _, err := u.Seal(background, bad); err == nil {
+			t.Errorf("sealed under label %q", bad)
+		}
+		if got := uploadIDs(t, b); got != "" {
+			t.Errorf("label %q left upload %s", bad, got)
+		}
+	}
+}
+
+// testSameLabel seals the same label from many goroutines, as parallel pushes of one blob do.
+func (e blobsSuite) testSameLabel(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	var mu sync.Mutex
+	seen := map[storage.Location]int{}
+	var group sync.WaitGroup
+	for i := range 32 {
+		group.Go(func() {
+			at := seal(t, create(t, b, fmt.Sprintf("u%d", i), fmt.Sprint(i)), "same")
+			mu.Lock()
+			defer mu.Unlock()
+			if _, taken := seen[at]; taken {
+				t.Errorf("location %q was given twice", at)
+			}
+			seen[at] = i
+		})
+	}
+	group.Wait()
+	for at, i := range seen {
+		wantBlob(t, b, at, fmt.Sprint(i))
+	}
+}
+
+func (e blobsSuite) testSealed(t *testing.T) {
+	dir := t.TempDir()
+	old := seal(t, create(t, e.at(t, dir), "a", "12"), "old-one")
+	b := e.at(t, dir)
+	fresh := seal(t, create(t, b, "b", "123"), "new-one")
+	create(t, b, "c", "an upload is not sealed")
+	want := map[storage.SealedInfo]bool{
+		{At: old, Label: "old-one", Size: 2}:                  true,
+		{At: fresh, Label: "new-one", Size: 3, Fresh: true}: true,
+	}
+	for info, err := range b.Sealed(background) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !want[info] {
+			t.Errorf("sealed: %+v", info)
+		}
+		delete(want, info)
+	}
+	for info := range want {
+		t.Errorf("not among the sealed: %+v", info)
+	}
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	for _, err := range b.Sealed(ctx) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled, but: %v", err)
+		}
+	}
+}
+
+func (e blobsSuite) testRemove(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	at := seal(t, create(t, b, "a", "1"), "same")
+	for range 2 {
+		if err := b.Remove(background, at); err != nil {
+			t.Errorf("remove: %v", err)
+		}
+	}
+	if _, err := b.Open(background, at); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("open: %v", err)
+	}
+	if again := seal(t, create(t, b, "a", "2"), "same"); again == at {
+		t.Errorf("location %q was used again", at)
+	}
+}
+
+func (e blobsSuite) testOpenWhileRemoved(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	at := seal(t, create(t, b, "a", "still here"), "abc")
+	f, err := b.Open(background, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if err := b.Remove(background, at); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f); err != nil || string(got) != "still here" {
+		t.Errorf("a reader of a removed blob got %q, %v", got, err)
+	}
+}
+
+func (e blobsSuite) testFree(t *testing.T) {
+	b := e.at(t, t.TempDir())
+	free, size, err := b.Free()
+	if err != nil || free == 0 || size < free {
+		t.Errorf("free %d of %d, %v", free, size, err)
+	}
+}
+
+func (e blobsSuite) testFullDisk(t *testing.T) {
+	b := e.at(t, SmallDisk(t, 1<<20))
+	kept := seal(t, create(t, b, "kept", "kept"), "kept")
+	u := create(t, b, "large", "")
+	n, err := io.Copy(struct{ io.Writer }{u}, bytes.NewReader(make([]byte, 4<<20)))
+	if !errors.Is(err, storage.ErrFull) {
+		t.Errorf("wrote %d bytes to a disk of 1 MiB: %v", n, err)
+	}
+	if u.Size() == 0 || u.Size() > 1<<20 {
+		t.Errorf("the upload says it holds %d bytes", u.Size())
+	}
+	if err := u.Cancel(); err != nil {
+		t.Error(err)
+	}
+	wantBlob(t, b, kept, "kept")
+	wantBlob(t, b, seal(t, create(t, b, "after", "after"), "after"), "after")
+}
