@@ -220,4 +220,3 @@ func (t *tx) applyOne(c change) error {
 	t.buckets[c.table] = b
 	return b.Put([]byte(c.key), c.value)
 }
-

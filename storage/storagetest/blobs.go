@@ -233,7 +233,7 @@ func (e blobsSuite) testSealed(t *testing.T) {
 	fresh := seal(t, create(t, b, "b", "123"), "new-one")
 	create(t, b, "c", "an upload is not sealed")
 	want := map[storage.SealedInfo]bool{
-		{At: old, Label: "old-one", Size: 2}:                  true,
+		{At: old, Label: "old-one", Size: 2}:                true,
 		{At: fresh, Label: "new-one", Size: 3, Fresh: true}: true,
 	}
 	for info, err := range b.Sealed(background) {

@@ -1,0 +1,287 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// ErrNoRecord says that there is no record of that index.
+var ErrNoRecord = errors.New("there is no such record")
+
+// A Book is the ordered sequence of all records of one registry. It is safe for concurrent use.
+type Book struct {
+	store storage.Store
+	url   string // https://host[:port]
+	host  string // host[:port]
+	now   func() time.Time
+}
+
+// NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].
+func NewBook(store storage.Store, publicURL string) (*Book, error) {
+	u, err := url.Parse(publicURL)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%q is not the URL of a registry", publicURL)
+	}
+	return &Book{store: store, url: publicURL, host: u.Host, now: time.Now}, nil
+}
+
+// Append adds the record of an event in the caller's transaction, so that both happen or neither does.
+// The event's bounds are enforced here: what is too much is cut, and the cut is marked in the record.
+func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
+	h, err := readHead(tx)
+	if err != nil {
+		return nil, err
+	}
+	r := b.record(e, h.next)
+	payload, err := encode(r)
+	if err != nil {
+		return nil, fmt.Errorf("record %d: %w", r.Index, err)
+	}
+	tx.Put(recordTable, indexKey(r.Index), payload)
+	for t := range termsOf(r) {
+		tx.Put(indexTable, t.key(r.Index), nil)
+	}
+	if r.Time.After(h.latest.Time) {
+		h.latest = r.Time
+	}
+	tx.Put(timeTable, timeKey(h.latest, r.Index), nil)
+	h.next++
+	h.write(tx)
+	return r, putUnsigned(tx, r)
+}
+
+func putUnsigned(tx storage.Tx, r *Record) error {
+	if *r.Unsigned == (Unsigned{}) {
+		r.Unsigned = nil
+		return nil
+	}
+	aside, err := json.Marshal(r.Unsigned)
+	if err != nil {
+		return err
+	}
+	tx.Put(unsignedTable, indexKey(r.Index), aside)
+	return nil
+}
+
+// record gives an event its place, within the bounds of a record.
+func (b *Book) record(e Event, index uint64) *Record {
+	r := &Record{
+		Version:       1,
+		Index:         index,
+		Time:          At(b.now()),
+		Action:        e.Action,
+		Registry:      b.url,
+		Repository:    e.Repository,
+		Tags:          e.Tags,
+		Digest:        e.Digest,
+		PackageID:     b.host + "/" + e.Repository,
+		Nonce:         make([]byte, 16),
+		Actor:         e.Who.Actor,
+		Observed:      e.Observed,
+		Authenticated: e.Who.Login,
+		Claimed:       e.Claimed,
+		Unsigned:      &e.Unsigned,
+	}
+	rand.Read(r.Nonce) //nolint:errcheck // crypto/rand.Read never fails
+	r.PURL = packageURL(b.host, r)
+	r.leaveOutClaims(MaxClaims)
+	if n := len(r.Observed.Children); n > MaxChildren {
+		r.Observed.Children, r.Observed.ChildrenLeftOut = r.Observed.Children[:MaxChildren], n-MaxChildren
+	}
+	return r
+}
+
+// leaveOutClaims keeps the first of the claims.
+func (r *Record) leaveOutClaims(keep int) {
+	if n := len(r.Claimed); n > keep {
+		r.Claimed = r.Claimed[:keep]
+		r.ClaimedLeftOut += n - keep
+	}
+}
+
+// packageURL names what an event is about: pkg:oci/NAME@DIGEST?repository_url=…&tag=….
+func packageURL(host string, r *Record) string {
+	name := r.Repository[strings.LastIndexByte(r.Repository, '/')+1:]
+	query := url.Values{"repository_url": {host + "/" + r.Repository}}
+	if len(r.Tags) > 0 {
+		query.Set("tag", r.Tags[0].Name)
+	}
+	return "pkg:oci/" + name + "@" + url.QueryEscape(r.Digest.String()) + "?" + query.Encode()
+}
+
+// statement is an in-toto Statement v1 whose predicate is a record.
+type statement struct {
+	Type          string    `json:"_type"`
+	Subject       []subject `json:"subject"`
+	PredicateType string    `json:"predicateType"`
+	Predicate     *Record   `json:"predicate"`
+}
+
+type subject struct {
+	Name   string            `json:"name"`
+	Digest map[string]string `json:"digest"`
+}
+
+// encode makes the bytes that are stored, once and for all. Claims are left out, from the last on,
+// until the statement is within MaxRecord.
+func encode(r *Record) ([]byte, error) {
+	signed := *r
+	signed.Unsigned = nil
+	s := statement{
+		Type:          "https://in-toto.io/Statement/v1",
+		Subject:       []subject{{Name: r.PackageID, Digest: map[string]string{r.Digest.Algorithm().String(): r.Digest.Encoded()}}},
+		PredicateType: PredicateType,
+		Predicate:     &signed,
+	}
+	for {
+		payload, err := marshal(s)
+		if err != nil || len(payload) <= MaxRecord {
+			r.Claimed, r.ClaimedLeftOut = signed.Claimed, signed.ClaimedLeftOut
+			return payload, err
+		}
+		if len(signed.Claimed) == 0 {
+			return nil, fmt.Errorf("it has %d bytes without its claims, and may have %d", len(payload), MaxRecord)
+		}
+		signed.leaveOutClaims(len(signed.Claimed) * 3 / 4)
+	}
+}
+
+// marshal encodes JSON without escaping what only HTML would need escaped.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// head is where the book ends.
+type head struct {
+	next   uint64 // the index of the next record
+	latest Time   // the latest time of any record: it never goes back, even when the clock does
+}
+
+func readHead(r storage.Reader) (h head, err error) {
+	value, err := r.Get(headTable, headKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return head{latest: At(time.Unix(0, 0))}, nil
+	}
+	if err != nil {
+		return h, err
+	}
+	if len(value) != 16 {
+		return h, fmt.Errorf("%w: the head of the records has %d bytes", storage.ErrCorrupt, len(value))
+	}
+	h.next = binary.BigEndian.Uint64(value)
+	h.latest = At(time.UnixMicro(int64(binary.BigEndian.Uint64(value[8:]))))
+	return h, nil
+}
+
+func (h head) write(tx storage.Tx) {
+	tx.Put(headTable, headKey, append(indexKey(h.next), micros(h.latest.Time)...))
+}
+
+// Get returns the record of an index, or ErrNoRecord.
+func (b *Book) Get(ctx context.Context, index uint64) (r *Record, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		r, err = ReadRecord(tx, index)
+		return err
+	})
+	return r, err
+}
+
+// Len returns the number of records.
+func (b *Book) Len(ctx context.Context) (n uint64, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		h, err := readHead(tx)
+		n = h.next
+		return err
+	})
+	return n, err
+}
+
+// ReadRecord returns the record of an index in the caller's transaction, or ErrNoRecord.
+func ReadRecord(tx storage.Reader, index uint64) (*Record, error) {
+	payload, err := tx.Get(recordTable, indexKey(index))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("record %d: %w", index, ErrNoRecord)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(payload)
+	if err != nil {
+		return nil, fmt.Errorf("record %d: %w: %w", index, storage.ErrCorrupt, err)
+	}
+	aside, err := tx.Get(unsignedTable, indexKey(index))
+	if errors.Is(err, storage.ErrNotFound) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, json.Unmarshal(aside, &r.Unsigned)
+}
+
+func decode(payload []byte) (*Record, error) {
+	s := statement{Predicate: new(Record)}
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return nil, err
+	}
+	return s.Predicate, nil
+}
+
+// Forget erases the unsigned part of all records made before a moment, and returns how many it erased.
+// It works in small transactions, so that nobody waits long for it.
+func (b *Book) Forget(ctx context.Context, before time.Time) (erased int, err error) {
+	for {
+		n, err := b.forgetSome(ctx, before, 1000)
+		erased += n
+		if err != nil || n == 0 {
+			return erased, err
+		}
+	}
+}
+
+func (b *Book) forgetSome(ctx context.Context, before time.Time, most int) (n int, err error) {
+	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		n = 0
+		end, err := firstAt(tx, before)
+		if err != nil {
+			return err
+		}
+		for item, err := range tx.Scan(unsignedTable, nil, indexKey(end)) {
+			if err != nil || n == most {
+				return err
+			}
+			tx.Delete(unsignedTable, item.Key)
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// firstAt returns the index of the first record whose running time is not before t.
+func firstAt(tx storage.Reader, t time.Time) (uint64, error) {
+	for item, err := range tx.Scan(timeTable, micros(t), nil) {
+		if err != nil {
+			return 0, err
+		}
+		return lastIndex(item.Key), nil
+	}
+	h, err := readHead(tx)
+	return h.next, err
+}

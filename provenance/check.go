@@ -1,0 +1,105 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// checkStep is how many rows a check looks at in one View: a long View would make the store's file grow.
+const checkStep = 2000
+
+// Check reads every record made before it began, and every index row of theirs, and reports to bad what
+// does not fit. It returns how many records it read, and an error when it could not go on.
+func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err error) {
+	end, err := b.Len(ctx)
+	if err != nil {
+		return 0, err
+	}
+	c := checker{end: end, bad: bad}
+	for from := uint64(0); from < end && err == nil; from += checkStep {
+		err = b.store.View(ctx, func(tx storage.Reader) error { return c.records(tx, from) })
+	}
+	for key := []byte(nil); err == nil; {
+		err = b.store.View(ctx, func(tx storage.Reader) error { key, err = c.countTerms(tx, key); return err })
+		if key == nil {
+			break
+		}
+	}
+	if err == nil && c.found != c.expected {
+		bad(fmt.Errorf("%w: the index of the records has %d rows that no record explains", storage.ErrCorrupt, c.found-c.expected))
+	}
+	return end, err
+}
+
+type checker struct {
+	end             uint64
+	bad             func(error)
+	expected, found int  // index rows
+	latest          Time // running maximum, while records go by in order
+}
+
+// records checks up to checkStep records and that they are found by all their terms.
+func (c *checker) records(tx storage.Reader, from uint64) error {
+	for index := from; index < min(from+checkStep, c.end); index++ {
+		r, err := ReadRecord(tx, index)
+		switch {
+		case errors.Is(err, ErrNoRecord), errors.Is(err, storage.ErrCorrupt):
+			c.bad(err)
+			continue
+		case err != nil:
+			return err
+		case r.Index != index:
+			c.bad(fmt.Errorf("%w: record %d says that it is record %d", storage.ErrCorrupt, index, r.Index))
+			continue
+		}
+		if err := c.record(tx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) record(tx storage.Reader, r *Record) error {
+	if r.Time.After(c.latest.Time) {
+		c.latest = r.Time
+	}
+	if _, err := tx.Get(timeTable, timeKey(c.latest, r.Index)); errors.Is(err, storage.ErrNotFound) {
+		c.bad(fmt.Errorf("%w: record %d is not found by its time", storage.ErrCorrupt, r.Index))
+	}
+	var keys [][]byte
+	for t := range termsOf(r) {
+		keys = append(keys, t.key(r.Index))
+	}
+	rows, err := tx.GetMany(indexTable, keys)
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		if row == nil {
+			c.bad(fmt.Errorf("%w: record %d is not found by its %c", storage.ErrCorrupt, r.Index, keys[i][0]))
+			continue
+		}
+		c.expected++
+	}
+	return nil
+}
+
+// countTerms counts index rows from a key on, and returns the key to go on from, or nil at the end.
+func (c *checker) countTerms(tx storage.Reader, from []byte) ([]byte, error) {
+	n := 0
+	for item, err := range tx.Scan(indexTable, from, nil) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > checkStep {
+			return append([]byte(nil), item.Key...), nil
+		}
+		if lastIndex(item.Key) < c.end {
+			c.found++
+		}
+	}
+	return nil, nil
+}

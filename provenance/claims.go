@@ -1,0 +1,76 @@
+package provenance
+
+import (
+	"encoding/json"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The facts that records are searched by.
+const (
+	FactSource   = "source"   // where the source code is
+	FactRevision = "revision" // which revision of it
+	FactBase     = "base"     // the digest of the base image
+)
+
+// MaxConfig is the size in bytes above which an image's config is not read for claims.
+const MaxConfig = 4 << 20
+
+// factOf names the fact that an OCI annotation, or a label of the same name, claims. Others, such as
+// authors, may hold e-mail addresses or nothing of use here, and stay out of records.
+var factOf = map[string]string{
+	ocispec.AnnotationSource:          FactSource,
+	ocispec.AnnotationRevision:        FactRevision,
+	ocispec.AnnotationVersion:         "version",
+	ocispec.AnnotationCreated:         "created",
+	ocispec.AnnotationBaseImageDigest: FactBase,
+	ocispec.AnnotationBaseImageName:   "base-name",
+}
+
+// ClaimsOf reads what an image claims about itself: the annotations of its manifest, and the labels and
+// the time of creation in its config, which may be nil. A config that is not JSON claims nothing.
+func ClaimsOf(about digest.Digest, annotations map[string]string, config []byte) []Claim {
+	claims := claimsIn(about, "annotation", annotations)
+	var image struct {
+		Created string `json:"created"`
+		Config  struct {
+			Labels map[string]string `json:"Labels"`
+		} `json:"config"`
+	}
+	if len(config) == 0 || len(config) > MaxConfig || json.Unmarshal(config, &image) != nil {
+		return claims
+	}
+	claims = append(claims, claimsIn(about, "label", image.Config.Labels)...)
+	if image.Created != "" {
+		claims = append(claims, claim("created", image.Created, about, "config created"))
+	}
+	return claims
+}
+
+func claimsIn(about digest.Digest, kind string, stated map[string]string) (claims []Claim) {
+	for name, fact := range factOf {
+		if value := strings.TrimSpace(stated[name]); value != "" {
+			claims = append(claims, claim(fact, value, about, kind+" "+name))
+		}
+	}
+	sort.Slice(claims, func(i, j int) bool { return claims[i].From < claims[j].From })
+	return claims
+}
+
+// claim makes a Claim within the bounds of a record and without credentials.
+func claim(fact, value string, about digest.Digest, from string) Claim {
+	value = strings.ToValidUTF8(CutUserinfo(value), "\uFFFD")
+	c := Claim{Fact: fact, Value: value, About: about, From: from}
+	if len(value) > MaxValue {
+		end := MaxValue
+		for !utf8.RuneStart(value[end]) {
+			end--
+		}
+		c.Value, c.Cut = value[:end], true
+	}
+	return c
+}

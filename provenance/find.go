@@ -1,0 +1,268 @@
+package provenance
+
+import (
+	"context"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// The bounds of one page.
+const (
+	MaxPage = 1000   // records
+	maxLook = 10_000 // entries looked at, so that a rare combination costs many small pages, not one large one
+)
+
+// A Query says which records are wanted. The zero value of a field asks for nothing.
+type Query struct {
+	Repository string
+	Tag        string // within Repository
+	Digest     digest.Digest
+	Identity   string // a handle, or an account
+	Source     string // in any spelling
+	Revision   string
+	Base       digest.Digest
+	Action     Action
+	Class      Class
+	Since      time.Time // inclusive
+	Until      time.Time // exclusive
+
+	Descending bool    // newest first
+	After      *uint64 // only records behind this index, in the order asked
+	Limit      int     // at most MaxPage; 0 is MaxPage
+
+	// Visible says whether the caller may know of a repository. Others' records are passed over.
+	Visible func(repository string) bool
+}
+
+// A Page is part of an answer. It may be short, or empty, and still not be the last.
+type Page struct {
+	Records []*Record
+	Next    *uint64 // the After of the next page, or nil after the last
+}
+
+// Find returns the records that match a query. Its cost follows the page, not the book: the records that
+// have all the terms asked for are found by skipping along the sorted indexes of those terms.
+func (b *Book) Find(ctx context.Context, q Query) (page Page, err error) {
+	if q.Limit <= 0 || q.Limit > MaxPage {
+		q.Limit = MaxPage
+	}
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		page = Page{}
+		return q.find(tx, &page)
+	})
+	return page, err
+}
+
+func (q *Query) find(tx storage.Reader, page *Page) error {
+	s, err := q.seeker(tx)
+	if err != nil {
+		return err
+	}
+	for {
+		index, ok, err := s.next()
+		if err != nil {
+			return err
+		}
+		if (ok && len(page.Records) == q.Limit) || s.looks == 0 {
+			page.Next = s.position()
+			return nil
+		}
+		if !ok {
+			return nil
+		}
+		r, err := ReadRecord(tx, index)
+		if err != nil {
+			return err
+		}
+		if q.matches(r) {
+			page.Records = append(page.Records, r)
+		}
+		s.skip(index)
+	}
+}
+
+// terms are the indexes that the query can use.
+func (q *Query) terms() (terms []term) {
+	add := func(d dimension, values ...string) {
+		for _, v := range values {
+			if v == "" {
+				return
+			}
+		}
+		terms = append(terms, newTerm(d, values...))
+	}
+	source := ""
+	if q.Source != "" {
+		source = NormalSource(q.Source)
+	}
+	add(byDigest, q.Digest.String())
+	add(byBase, q.Base.String())
+	add(byIdentity, q.Identity)
+	add(byAction, string(q.Action))
+	if q.Class != Observed { // which every record has
+		add(byClass, string(q.Class))
+	}
+	if add(byTag, q.Repository, q.Tag); q.Tag == "" {
+		add(byRepository, q.Repository)
+	}
+	if add(bySourceRevision, source, q.Revision); source == "" || q.Revision == "" {
+		add(bySource, source)
+		add(byRevision, q.Revision)
+	}
+	return terms
+}
+
+// matches looks at the record itself. What the terms hold already is checked again, because a term is a
+// hash; what they do not hold is checked here only.
+func (q *Query) matches(r *Record) bool {
+	return (q.Visible == nil || q.Visible(r.Repository)) &&
+		(q.Repository == "" || r.Repository == q.Repository) &&
+		(q.Tag == "" || movesTag(r, q.Tag)) &&
+		(q.Digest == "" || r.Digest == q.Digest) &&
+		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
+		(q.Action == "" || r.Action == q.Action) &&
+		q.matchesFacts(r)
+}
+
+func movesTag(r *Record, tag string) bool {
+	_, ok := MoveOf(r, tag)
+	return ok
+}
+
+// matchesFacts wants the facts asked for in the class asked for, a source and a revision about one digest.
+func (q *Query) matchesFacts(r *Record) bool {
+	switch {
+	case q.Class == Authenticated && r.Authenticated == nil,
+		q.Class == Claimed && len(r.Claimed) == 0,
+		q.Class == Attested:
+		return false
+	case q.Source == "" && q.Revision == "" && q.Base == "":
+		return true
+	case q.Class != "" && q.Class != Claimed:
+		return false
+	}
+	for _, c := range r.Claimed {
+		if q.factsAbout(r, c.About) {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *Query) factsAbout(r *Record, about digest.Digest) bool {
+	has := func(fact, want string, normal func(string) string) bool {
+		if want == "" {
+			return true
+		}
+		for _, c := range r.Claimed {
+			if c.Fact == fact && c.About == about && normal(c.Value) == normal(want) {
+				return true
+			}
+		}
+		return false
+	}
+	asIs := func(s string) string { return s }
+	return has(FactSource, q.Source, NormalSource) && has(FactRevision, q.Revision, asIs) &&
+		has(FactBase, q.Base.String(), asIs)
+}
+
+// seeker returns the candidates of the query, from where the page begins.
+func (q *Query) seeker(tx storage.Reader) (*seeker, error) {
+	h, err := readHead(tx)
+	if err != nil {
+		return nil, err
+	}
+	s := &seeker{tx: tx, terms: q.terms(), high: h.next, descending: q.Descending, looks: maxLook}
+	if !q.Since.IsZero() {
+		if s.low, err = firstAt(tx, q.Since); err != nil {
+			return nil, err
+		}
+	}
+	if !q.Until.IsZero() {
+		if s.high, err = firstAt(tx, q.Until); err != nil {
+			return nil, err
+		}
+	}
+	if q.After != nil {
+		s.skip(*q.After)
+	}
+	return s, nil
+}
+
+// seeker yields the indexes in [low, high) that have all terms, in order.
+type seeker struct {
+	tx         storage.Reader
+	terms      []term
+	low, high  uint64
+	descending bool
+	looks      int // how many entries may still be looked at; at 0 it stops where it is
+}
+
+// skip moves behind an index.
+func (s *seeker) skip(index uint64) {
+	switch {
+	case s.descending:
+		s.high = min(s.high, index)
+	case index < s.high:
+		s.low = max(s.low, index+1)
+	default:
+		s.low = s.high
+	}
+}
+
+// position is the index behind which the range begins. The range has been moved into before.
+func (s *seeker) position() *uint64 {
+	at := s.high
+	if !s.descending {
+		at = s.low - 1
+	}
+	return &at
+}
+
+// next returns the first index that has all terms. Each term in turn moves the candidate on to its own
+// next index, until one round moves it no more.
+func (s *seeker) next() (index uint64, ok bool, err error) {
+	for s.low < s.high && s.looks > 0 {
+		s.looks = max(0, s.looks-1-len(s.terms))
+		index = s.edge()
+		for _, t := range s.terms {
+			if ok, err = s.move(t); err != nil || !ok {
+				return 0, false, err
+			}
+		}
+		if s.edge() == index {
+			return index, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// edge is the candidate: the end of the range at which the order begins.
+func (s *seeker) edge() uint64 {
+	if s.descending {
+		return s.high - 1
+	}
+	return s.low
+}
+
+// move narrows the range to the next index that has the term, and says whether there is one.
+func (s *seeker) move(t term) (bool, error) {
+	scan := s.tx.Scan
+	if s.descending {
+		scan = s.tx.ScanReverse
+	}
+	for item, err := range scan(indexTable, t.key(s.low), t.key(s.high)) {
+		if err != nil {
+			return false, err
+		}
+		if s.descending {
+			s.high = lastIndex(item.Key) + 1
+		} else {
+			s.low = lastIndex(item.Key)
+		}
+		return true, nil
+	}
+	return false, nil
+}

@@ -1,0 +1,261 @@
+package provenance
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+func indexes(records []*Record) string {
+	var s []string
+	for _, r := range records {
+		s = append(s, fmt.Sprint(r.Index))
+	}
+	return strings.Join(s, " ")
+}
+
+// all reads every page of a query.
+func all(t *testing.T, b *Book, q Query) []*Record {
+	t.Helper()
+	var found []*Record
+	for {
+		page, err := b.Find(background, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, page.Records...)
+		if page.Next == nil {
+			return found
+		}
+		q.After = page.Next
+	}
+}
+
+func TestFind(t *testing.T) {
+	b, clock := testBook(t)
+	start := *clock
+	source := func(about, url, revision string) []Claim {
+		return ClaimsOf(dig(about), map[string]string{
+			"org.opencontainers.image.source": url, "org.opencontainers.image.revision": revision,
+		}, nil)
+	}
+	for _, e := range []Event{
+		0: {Repository: "team/app", Digest: dig("a"), Tags: []TagMove{{Name: "1.0"}}, Claimed: source("a", "https://git.example/team/app.git", "c1")},
+		1: {Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "1.0", Previous: dig("a")}, {Name: "latest"}}, Who: bob},
+		2: {Repository: "team/web", Digest: dig("a"), Claimed: source("a", "git@git.example:team/app", "c2")},
+		3: {Repository: "team/web", Digest: dig("c"), Claimed: append(source("x", "https://git.example/one", "c1"), source("y", "https://git.example/two", "c2")...)},
+		4: {Action: Untag, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "1.0", Previous: dig("b")}}, Who: operator},
+		5: {Action: Delete, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("b")}}},
+		6: {Repository: "team/app", Digest: dig("d"), Claimed: ClaimsOf(dig("d"), map[string]string{"org.opencontainers.image.base.digest": dig("base").String()}, nil)},
+	} {
+		appendEvent(t, b, e)
+		*clock = clock.Add(time.Minute)
+	}
+	at := func(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
+	for name, c := range map[string]struct {
+		q    Query
+		want string
+	}{
+		"everything":           {Query{}, "0 1 2 3 4 5 6"},
+		"repository":           {Query{Repository: "team/web"}, "2 3"},
+		"no such repository":   {Query{Repository: "team"}, ""},
+		"tag":                  {Query{Repository: "team/app", Tag: "1.0"}, "0 1 4"},
+		"digest":               {Query{Digest: dig("a")}, "0 2"},
+		"identity":             {Query{Identity: "bob"}, "1"},
+		"account":              {Query{Identity: "acct1"}, "0 2 3 5 6"},
+		"source":               {Query{Source: "https://token@GIT.example/team/app"}, "0 2"},
+		"revision":             {Query{Revision: "c1"}, "0 3"},
+		"source and revision":  {Query{Source: "git.example/one", Revision: "c1"}, "3"},
+		"not of one digest":    {Query{Source: "git.example/one", Revision: "c2"}, ""},
+		"base":                 {Query{Base: dig("base")}, "6"},
+		"action":               {Query{Action: Delete}, "5"},
+		"class authenticated":  {Query{Class: Authenticated}, "0 1 2 3 5 6"},
+		"class claimed":        {Query{Class: Claimed}, "0 2 3 6"},
+		"class observed":       {Query{Class: Observed}, "0 1 2 3 4 5 6"},
+		"class attested":       {Query{Class: Attested}, ""},
+		"claimed source":       {Query{Class: Claimed, Source: "git.example/team/app"}, "0 2"},
+		"authenticated source": {Query{Class: Authenticated, Source: "git.example/team/app"}, ""},
+		"since":                {Query{Since: at(5)}, "5 6"},
+		"until":                {Query{Until: at(2)}, "0 1"},
+		"since and until":      {Query{Since: at(2), Until: at(4)}, "2 3"},
+		"since the future":     {Query{Since: at(100)}, ""},
+		"all together": {Query{
+			Repository: "team/app", Tag: "1.0", Digest: dig("a"), Identity: "alice", Source: "git.example/team/app",
+			Revision: "c1", Action: Push, Class: Claimed, Since: at(0), Until: at(1),
+		}, "0"},
+		"visible": {Query{Digest: dig("a"), Visible: func(r string) bool { return r == "team/web" }}, "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for limit := range 4 {
+				c.q.Limit, c.q.Descending, c.q.After = limit, false, nil
+				if got := indexes(all(t, b, c.q)); got != c.want {
+					t.Errorf("limit %d, ascending: %q, want %q", limit, got, c.want)
+				}
+				c.q.Descending = true
+				if got, want := indexes(all(t, b, c.q)), reversed(c.want); got != want {
+					t.Errorf("limit %d, descending: %q, want %q", limit, got, want)
+				}
+			}
+		})
+	}
+}
+
+func reversed(s string) string {
+	f := strings.Fields(s)
+	for i, j := 0, len(f)-1; i < j; i, j = i+1, j-1 {
+		f[i], f[j] = f[j], f[i]
+	}
+	return strings.Join(f, " ")
+}
+
+// TestFindAgainstScan compares random queries with a plain look at every record.
+func TestFindAgainstScan(t *testing.T) {
+	b, clock := testBook(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
+	for range 300 {
+		who := alice
+		if rng.IntN(3) == 0 {
+			who = bob
+		}
+		d := dig(pick("a", "b", "c", "d"))
+		appendEvent(t, b, Event{
+			Action: Action(pick("push", "tag")), Repository: pick("r1", "r2"), Digest: d, Who: who,
+			Tags:    []TagMove{{Name: pick("t1", "t2", "t3")}},
+			Claimed: ClaimsOf(d, map[string]string{"org.opencontainers.image.source": pick("https://h/a", "https://h/b", "")}, nil),
+		})
+		*clock = clock.Add(time.Duration(rng.IntN(100)-20) * time.Second) // now and then it goes back
+	}
+	every := all(t, b, Query{})
+	for range 300 {
+		q := Query{
+			Repository: pick("r1", "r2"), Tag: pick("", "t1", "t2"), Identity: pick("", "", "bob"),
+			Source: pick("", "", "h/a"), Action: Action(pick("", "push")), Digest: digest.Digest(pick("", "", string(dig("a")))),
+			Limit: 1 + rng.IntN(20),
+		}
+		var want []*Record
+		for _, r := range every {
+			if q.matches(r) {
+				want = append(want, r)
+			}
+		}
+		if got := all(t, b, q); indexes(got) != indexes(want) {
+			t.Fatalf("%+v: %s, want %s", q, indexes(got), indexes(want))
+		}
+		q.Descending = true
+		if got := all(t, b, q); indexes(got) != reversed(indexes(want)) {
+			t.Fatalf("%+v: %s", q, indexes(got))
+		}
+	}
+	wantClean(t, b)
+}
+
+// TestFindLooksAtFew wants short pages, and an end, where two common terms hardly ever meet.
+func TestFindLooksAtFew(t *testing.T) {
+	b, _ := testBook(t)
+	const n = 2 * maxLook
+	for from := 0; from < n; from += 500 {
+		err := b.store.Update(background, func(tx storage.Tx) error {
+			for i := from; i < from+500; i++ {
+				who, repo := alice, "even"
+				if i%2 == 1 {
+					who, repo = bob, "odd"
+				}
+				if i == n-10 || i == 10 {
+					who = bob
+				}
+				if _, err := b.Append(tx, Event{Action: Push, Repository: repo, Digest: dig("x"), Who: who}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, descending := range []bool{false, true} {
+		q := Query{Repository: "even", Identity: "bob", Descending: descending}
+		page, err := b.Find(background, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page.Next == nil {
+			t.Error("one page looked at everything")
+		}
+		if got := indexes(all(t, b, q)); len(strings.Fields(got)) != 2 {
+			t.Errorf("descending %v: found %q", descending, got)
+		}
+	}
+}
+
+func TestHistory(t *testing.T) {
+	b, clock := testBook(t)
+	for _, e := range []Event{
+		{Digest: dig("a"), Tags: []TagMove{{Name: "latest"}}},
+		{Digest: dig("b"), Tags: []TagMove{{Name: "other"}, {Name: "latest", Previous: dig("a")}}},
+		{Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("b")}}},
+		{Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("b")}}, Action: Delete},
+	} {
+		e.Repository = "app"
+		appendEvent(t, b, e)
+		*clock = clock.Add(time.Hour)
+	}
+	moves, next, err := b.History(background, "app", "latest", nil, 3)
+	if err != nil || next == nil {
+		t.Fatal(next, err)
+	}
+	more, next, err := b.History(background, "app", "latest", next, 3)
+	if err != nil || next != nil {
+		t.Fatal(next, err)
+	}
+	var got []string
+	for _, m := range append(moves, more...) {
+		got = append(got, short(m.From)+">"+short(m.To))
+	}
+	want := []string{short(dig("b")) + ">", short(dig("b")) + ">" + short(dig("b")), short(dig("a")) + ">" + short(dig("b")), ">" + short(dig("a"))}
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("history %v\nwant    %v", got, want)
+	}
+	start := clock.Add(-4 * time.Hour)
+	for hours, want := range map[int]digest.Digest{0: dig("a"), 1: dig("b"), 2: dig("b"), 3: "", 9: ""} {
+		m, err := b.Meaning(background, "app", "latest", start.Add(time.Duration(hours)*time.Hour))
+		if err != nil || m.To != want {
+			t.Errorf("after %d hours latest meant %q, %v; want %q", hours, m.To, err, want)
+		}
+	}
+	if _, err := b.Meaning(background, "app", "latest", start.Add(-time.Second)); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("before the first push: %v", err)
+	}
+	if _, err := b.Meaning(background, "app", "none", *clock); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("no such tag: %v", err)
+	}
+}
+
+func short(d digest.Digest) string {
+	if d == "" {
+		return ""
+	}
+	return d.Encoded()[:6]
+}
+
+// TestMeaningWhenClockGoesBack asks about the hour that happened twice.
+func TestMeaningWhenClockGoesBack(t *testing.T) {
+	b, clock := testBook(t)
+	noon := *clock
+	appendEvent(t, b, Event{Repository: "app", Digest: dig("a"), Tags: []TagMove{{Name: "latest"}}})
+	*clock = noon.Add(-time.Hour)
+	appendEvent(t, b, Event{Repository: "app", Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("a")}}})
+	if _, err := b.Meaning(background, "app", "latest", noon.Add(-30*time.Minute)); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("before the clock had ever read noon: %v", err)
+	}
+	if m, err := b.Meaning(background, "app", "latest", noon); err != nil || m.To != dig("b") {
+		t.Errorf("at noon: %v, %v", m.To, err)
+	}
+}

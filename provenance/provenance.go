@@ -1,0 +1,183 @@
+// Package provenance keeps what is known about every push: who pushed what, from which source, and how
+// well each of these facts is known.
+//
+// A [Record] is one event. It is appended in the transaction of the change that it describes, is never
+// changed or removed afterwards, and carries every fact under its class of evidence: what the registry
+// observed, what the login authenticated, what a signature attested, what the image or the client only
+// claimed. No code here turns one class into another.
+//
+// The package owns the type that says who is signed in ([Identity]), because records outlive accounts.
+// It knows nothing of HTTP, and of images only what a record says.
+package provenance
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// PredicateType names the predicate of the in-toto statement that a record is stored as.
+const PredicateType = "https://github.com/seed-260924e6/hallmark/record/v1"
+
+// The bounds of a record, in bytes and entries. What exceeds them is cut, and the cut is marked.
+const (
+	MaxRecord   = 32 << 10 // the stored statement
+	MaxValue    = 1 << 10  // one claimed value
+	MaxClaims   = 64       // claimed facts
+	MaxChildren = 64       // children of an index
+	MaxTags     = 100      // tags that one event moves; more are more events
+)
+
+// An Action says what happened.
+type Action string
+
+// The actions that the registry records.
+const (
+	Push   Action = "push"   // a manifest arrived, and set the tags named in the record
+	Tag    Action = "tag"    // tags were set or moved to a manifest that was there
+	Untag  Action = "untag"  // tags were removed; Digest is what they meant
+	Delete Action = "delete" // a manifest was removed, and the tags named in the record with it
+)
+
+// Actions lists every Action, in the order of their declaration.
+var Actions = []Action{Push, Tag, Untag, Delete}
+
+// A Class says how well a fact is known.
+type Class string
+
+// The classes of evidence, from the strongest that needs no signature to the weakest.
+const (
+	Observed      Class = "observed"      // the registry saw it itself
+	Authenticated Class = "authenticated" // the login proves it
+	Attested      Class = "attested"      // a signature over it was verified
+	Claimed       Class = "claimed"       // the image or the client says so
+)
+
+// Classes lists every Class, in the order of their declaration.
+var Classes = []Class{Observed, Authenticated, Attested, Claimed}
+
+// A Kind says what sort of account acts.
+type Kind string
+
+// The kinds of an Actor.
+const (
+	User   Kind = "user"
+	System Kind = "system" // the operator, through the data directory
+)
+
+// An Actor is who did something, as it will be shown for as long as the record lives.
+type Actor struct {
+	Kind   Kind   `json:"kind"`
+	Handle string `json:"handle"`
+	// Account is never used again, also when another account takes the same handle later.
+	Account string `json:"account,omitempty"`
+}
+
+// A Login is what signing in proved.
+type Login struct {
+	Method   string `json:"method"`           // "basic"
+	Issuer   string `json:"issuer,omitempty"` // who vouches for the identity
+	Identity string `json:"identity"`
+	// Credential identifies the password or token that was used, and says nothing of its secret.
+	Credential string            `json:"credential,omitempty"`
+	Claims     map[string]string `json:"claims,omitempty"`
+}
+
+// An Identity is who makes a request. Login is nil when nobody signed in.
+type Identity struct {
+	Actor Actor
+	Login *Login
+}
+
+// A Record is one event as it is shown: the predicate of the stored statement, with what is not signed
+// beside it. A field that is absent is unknown.
+type Record struct {
+	Version    int           `json:"version"`
+	Index      uint64        `json:"index"`
+	Time       Time          `json:"time"` // the clock as read; the order of records is Index
+	Action     Action        `json:"action"`
+	Registry   string        `json:"registry"`
+	Repository string        `json:"repository,omitempty"`
+	Tags       []TagMove     `json:"tags,omitempty"`
+	Digest     digest.Digest `json:"digest,omitempty"`
+	// PURL and PackageID say the same as an in-toto release predicate would.
+	PURL      string `json:"purl,omitempty"`
+	PackageID string `json:"packageId,omitempty"`
+	Nonce     []byte `json:"nonce"` // 16 random bytes, so that a hash of the record gives nothing away
+	Actor     Actor  `json:"actor"`
+
+	Observed       Observation `json:"observed"`
+	Authenticated  *Login      `json:"authenticated,omitempty"`
+	Claimed        []Claim     `json:"claimed,omitempty"`
+	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
+
+	// Unsigned is not part of the stored statement, and is erased after a while.
+	Unsigned *Unsigned `json:"unsigned,omitempty"`
+}
+
+// A TagMove says that a tag was set, moved or removed.
+type TagMove struct {
+	Name     string        `json:"name"`
+	Previous digest.Digest `json:"previous,omitempty"` // what it meant before
+}
+
+// An Observation is what the registry saw itself.
+type Observation struct {
+	MediaType       string        `json:"mediaType,omitempty"`
+	ArtifactType    string        `json:"artifactType,omitempty"`
+	Size            int64         `json:"size,omitempty"`      // of the manifest, in bytes
+	ImageSize       int64         `json:"imageSize,omitempty"` // of the config and the layers, in bytes
+	Children        []Child       `json:"children,omitempty"`
+	ChildrenLeftOut int           `json:"childrenLeftOut,omitempty"` // children beyond MaxChildren
+	Subject         digest.Digest `json:"subject,omitempty"`
+	RequestID       string        `json:"requestId,omitempty"`
+}
+
+// A Child is a manifest that an index lists.
+type Child struct {
+	Digest   digest.Digest `json:"digest"`
+	Platform string        `json:"platform,omitempty"` // os/architecture[/variant]
+}
+
+// A Claim is a fact that the image or the client states about a digest, and where it was found.
+type Claim struct {
+	Fact  string        `json:"fact"`
+	Value string        `json:"value"`
+	About digest.Digest `json:"about"`
+	From  string        `json:"from"`
+	Cut   bool          `json:"cut,omitempty"` // the value was longer than MaxValue
+}
+
+// Unsigned is what must be erasable: it names addresses.
+type Unsigned struct {
+	ClientAddress string `json:"clientAddress,omitempty"`
+	ForwardedFor  string `json:"forwardedFor,omitempty"` // as the client or a proxy gave it, unchecked
+	UserAgent     string `json:"userAgent,omitempty"`
+}
+
+// An Event is what a room hands to Append: a record before it has its place and time.
+type Event struct {
+	Action     Action
+	Repository string
+	Tags       []TagMove
+	Digest     digest.Digest
+	Who        Identity
+	Observed   Observation
+	Claimed    []Claim
+	Unsigned   Unsigned
+}
+
+// Time is a moment in UTC with microseconds, which JSON shows as RFC 3339 with six decimals.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// At returns t as a Time.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
+
+// String returns the moment as JSON shows it.
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }

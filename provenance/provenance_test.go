@@ -1,0 +1,297 @@
+package provenance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
+)
+
+var background = context.Background()
+
+// testBook is an empty book whose every closure runs twice, and whose clock the test sets.
+func testBook(t *testing.T) (*Book, *time.Time) {
+	t.Helper()
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b, err := NewBook(storagetest.Twice(store), "https://registry.example:5443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC)
+	b.now = func() time.Time { return clock }
+	return b, &clock
+}
+
+func appendEvent(t *testing.T, b *Book, e Event) *Record {
+	t.Helper()
+	if e.Who.Actor.Handle == "" {
+		e.Who = alice
+	}
+	if e.Action == "" {
+		e.Action = Push
+	}
+	var r *Record
+	err := b.store.Update(background, func(tx storage.Tx) (err error) {
+		r, err = b.Append(tx, e)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var (
+	alice = Identity{
+		Actor: Actor{Kind: User, Handle: "alice", Account: "acct1"},
+		Login: &Login{Method: "basic", Issuer: "https://registry.example:5443", Identity: "alice", Credential: "cred1"},
+	}
+	bob = Identity{
+		Actor: Actor{Kind: User, Handle: "bob", Account: "acct2"},
+		Login: &Login{Method: "basic", Identity: "bob"},
+	}
+	operator = Identity{Actor: Actor{Kind: System, Handle: "operator"}}
+)
+
+func dig(s string) digest.Digest { return digest.FromString(s) }
+
+func TestAppend(t *testing.T) {
+	b, clock := testBook(t)
+	e := Event{
+		Action:     Push,
+		Repository: "team/app",
+		Tags:       []TagMove{{Name: "1.0", Previous: dig("old")}},
+		Digest:     dig("new"),
+		Who:        alice,
+		Observed: Observation{
+			MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1234, ImageSize: 56789, RequestID: "req",
+		},
+		Claimed: []Claim{{
+			Fact: FactSource, Value: "https://git.example/a?b=c&d=<e>", About: dig("new"), From: "annotation x",
+		}},
+		Unsigned: Unsigned{ClientAddress: "192.0.2.7", UserAgent: "docker/28"},
+	}
+	appendEvent(t, b, e)
+	*clock = clock.Add(-time.Hour) // the clock goes back; the record says what it read
+	second := appendEvent(t, b, e)
+	if second.Index != 1 {
+		t.Errorf("the second record has index %d", second.Index)
+	}
+	got, err := b.Get(background, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Time.String() != "2026-11-23T08:00:00.123456Z" {
+		t.Errorf("time %s", got.Time)
+	}
+	if !slices.Equal(got.Nonce, second.Nonce) || len(got.Nonce) != 16 {
+		t.Errorf("nonce %x, appended as %x", got.Nonce, second.Nonce)
+	}
+	wantJSON(t, got, second)
+	if _, err := b.Get(background, 2); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("record 2: %v", err)
+	}
+	wantClean(t, b)
+}
+
+func wantJSON(t *testing.T, got, want any) {
+	t.Helper()
+	g, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(g) != string(w) {
+		t.Errorf("got  %s\nwant %s", g, w)
+	}
+}
+
+func wantClean(t *testing.T, b *Book) {
+	t.Helper()
+	if _, err := b.Check(background, func(err error) { t.Errorf("check: %v", err) }); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStatement reads the stored bytes as a stranger does.
+func TestStatement(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, Event{
+		Repository: "team/app", Digest: dig("x"), Tags: []TagMove{{Name: "1.0"}},
+		Unsigned: Unsigned{ClientAddress: "192.0.2.7"},
+	})
+	var payload []byte
+	err := b.store.View(background, func(tx storage.Reader) error {
+		v, err := tx.Get(recordTable, indexKey(0))
+		payload = append(payload, v...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(payload), "192.0.2.7") || strings.Contains(string(payload), "unsigned") {
+		t.Errorf("what must be erasable is in the statement: %s", payload)
+	}
+	var s struct {
+		Type    string `json:"_type"`
+		Subject []struct {
+			Name   string
+			Digest map[string]string
+		}
+		PredicateType string
+		Predicate     map[string]any
+	}
+	if err := json.Unmarshal(payload, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType {
+		t.Errorf("types %q, %q", s.Type, s.PredicateType)
+	}
+	if len(s.Subject) != 1 || s.Subject[0].Name != "registry.example:5443/team/app" ||
+		s.Subject[0].Digest["sha256"] != dig("x").Encoded() {
+		t.Errorf("subject %+v", s.Subject)
+	}
+	wantPURL := "pkg:oci/app@sha256%3A" + dig("x").Encoded() + "?repository_url=registry.example%3A5443%2Fteam%2Fapp&tag=1.0"
+	if s.Predicate["purl"] != wantPURL {
+		t.Errorf("purl %v, want %s", s.Predicate["purl"], wantPURL)
+	}
+	if s.Predicate["index"] != 0.0 || s.Predicate["authenticated"].(map[string]any)["identity"] != "alice" {
+		t.Errorf("predicate %v", s.Predicate)
+	}
+}
+
+// TestBounds makes a record of everything that is too much.
+func TestBounds(t *testing.T) {
+	b, _ := testBook(t)
+	e := Event{Repository: strings.Repeat("r", 255), Digest: dig("x")}
+	for i := range MaxTags {
+		e.Tags = append(e.Tags, TagMove{Name: strings.Repeat("t", 125) + fmt.Sprintf("%03d", i), Previous: dig("x")})
+	}
+	for range 200 {
+		e.Claimed = append(e.Claimed, claim(FactSource, strings.Repeat("\x01", 2*MaxValue), dig("x"), "annotation"))
+		e.Observed.Children = append(e.Observed.Children, Child{Digest: dig("x"), Platform: "linux/arm64/v8"})
+	}
+	r := appendEvent(t, b, e)
+	got, err := b.Get(background, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Claimed) == 200 || len(got.Claimed)+got.ClaimedLeftOut != 200 {
+		t.Errorf("%d claims and %d left out", len(got.Claimed), got.ClaimedLeftOut)
+	}
+	if len(got.Observed.Children) != MaxChildren || got.Observed.ChildrenLeftOut != 200-MaxChildren {
+		t.Errorf("%d children and %d left out", len(got.Observed.Children), got.Observed.ChildrenLeftOut)
+	}
+	wantJSON(t, got, r)
+	wantClean(t, b)
+}
+
+// TestRollback wants no trace of a record whose change did not happen.
+func TestRollback(t *testing.T) {
+	b, _ := testBook(t)
+	errNo := errors.New("no")
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		if _, err := b.Append(tx, Event{Repository: "a", Digest: dig("x"), Who: alice}); err != nil {
+			return err
+		}
+		return errNo
+	})
+	if !errors.Is(err, errNo) {
+		t.Fatal(err)
+	}
+	if n, err := b.Len(background); n != 0 || err != nil {
+		t.Errorf("%d records, %v", n, err)
+	}
+	wantClean(t, b)
+}
+
+func TestParallelAppends(t *testing.T) {
+	b, _ := testBook(t)
+	var group sync.WaitGroup
+	for i := range 40 {
+		group.Go(func() { appendEvent(t, b, Event{Repository: "a", Digest: dig(fmt.Sprint(i))}) })
+	}
+	group.Wait()
+	if n, err := b.Len(background); n != 40 || err != nil {
+		t.Errorf("%d records, %v", n, err)
+	}
+	wantClean(t, b)
+}
+
+func TestForget(t *testing.T) {
+	b, clock := testBook(t)
+	for range 5 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x"), Unsigned: Unsigned{ClientAddress: "192.0.2.7"}})
+		*clock = clock.Add(time.Hour)
+	}
+	erased, err := b.Forget(background, clock.Add(-3*time.Hour))
+	if erased != 2 || err != nil {
+		t.Errorf("erased %d, %v", erased, err)
+	}
+	for i := range uint64(5) {
+		r, err := b.Get(background, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (r.Unsigned == nil) != (i < 2) {
+			t.Errorf("record %d: unsigned %v", i, r.Unsigned)
+		}
+	}
+	wantClean(t, b)
+}
+
+// TestCheckFinds damages each table in turn.
+func TestCheckFinds(t *testing.T) {
+	for name, damage := range map[string]func(storage.Tx){
+		"record gone":    func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
+		"record changed": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
+		"record garbage": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
+		"term gone":      func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
+		"term too many":  func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
+		"time gone":      func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, clock := testBook(t)
+			*clock = testTime
+			for range 3 {
+				appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+			}
+			wantClean(t, b)
+			err := b.store.Update(background, func(tx storage.Tx) error { damage(tx); return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []error
+			if _, err := b.Check(background, func(err error) { found = append(found, err) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(found) == 0 {
+				t.Error("the check found nothing")
+			}
+		})
+	}
+}
+
+var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -1,0 +1,124 @@
+package provenance
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// The tables of this room. Numbers in keys are big-endian, so that they sort.
+const (
+	// "head" → next index (8 bytes), latest time (8 bytes, microseconds since 1970).
+	headTable = storage.Table("provenance/head")
+	// index (8) → the in-toto statement, as it was first encoded.
+	recordTable = storage.Table("provenance/record")
+	// index (8) → JSON of Unsigned. Rows go away with time.
+	unsignedTable = storage.Table("provenance/unsigned")
+	// dimension (1), hash of the value (16), index (8) → nothing. What a record is found by.
+	indexTable = storage.Table("provenance/index")
+	// latest time up to and including the record (8), index (8) → nothing.
+	timeTable = storage.Table("provenance/time")
+)
+
+var headKey = []byte("head")
+
+// A dimension is a property that records are found by. Its letter is in keys: never give one a new meaning.
+type dimension byte
+
+const (
+	byDigest         dimension = 'd'
+	byAbout          dimension = 'o' // another digest that a claim is about
+	byRepository     dimension = 'r'
+	byTag            dimension = 't' // repository, tag
+	byIdentity       dimension = 'i' // handle, account
+	bySource         dimension = 's' // normal form
+	byRevision       dimension = 'v'
+	bySourceRevision dimension = 'w' // normal form, revision, about the same digest
+	byBase           dimension = 'b'
+	byAction         dimension = 'a'
+	byClass          dimension = 'c'
+)
+
+// term is a dimension with a value: the first 17 bytes of the keys of all records that have it. Hashing
+// keeps keys short whatever is claimed; a reader compares the record itself, so that a collision, which
+// nobody can make, would still do no harm.
+type term [17]byte
+
+func newTerm(d dimension, values ...string) (t term) {
+	h := sha256.New()
+	for _, v := range values {
+		var length [4]byte
+		binary.BigEndian.PutUint32(length[:], uint32(len(v)))
+		h.Write(length[:])
+		h.Write([]byte(v))
+	}
+	t[0] = byte(d)
+	copy(t[1:], h.Sum(nil))
+	return t
+}
+
+func (t term) key(index uint64) []byte {
+	return binary.BigEndian.AppendUint64(t[:len(t):len(t)], index)
+}
+
+// termsOf returns every term that a record is found by, each once.
+func termsOf(r *Record) map[term]bool {
+	terms := make(map[term]bool)
+	add := func(d dimension, values ...string) { terms[newTerm(d, values...)] = true }
+	add(byAction, string(r.Action))
+	add(byIdentity, r.Actor.Handle)
+	if r.Actor.Account != "" {
+		add(byIdentity, r.Actor.Account)
+	}
+	if r.Repository != "" {
+		add(byRepository, r.Repository)
+	}
+	for _, tag := range r.Tags {
+		add(byTag, r.Repository, tag.Name)
+	}
+	if r.Digest != "" {
+		add(byDigest, r.Digest.String())
+	}
+	if r.Authenticated != nil {
+		add(byClass, string(Authenticated))
+	}
+	if len(r.Claimed) > 0 {
+		add(byClass, string(Claimed))
+	}
+	for _, c := range r.Claimed {
+		addClaim(add, r, c)
+	}
+	return terms
+}
+
+func addClaim(add func(dimension, ...string), r *Record, c Claim) {
+	if c.About != r.Digest {
+		add(byAbout, c.About.String())
+	}
+	switch c.Fact {
+	case FactSource:
+		add(bySource, NormalSource(c.Value))
+		for _, other := range r.Claimed {
+			if other.Fact == FactRevision && other.About == c.About {
+				add(bySourceRevision, NormalSource(c.Value), other.Value)
+			}
+		}
+	case FactRevision:
+		add(byRevision, c.Value)
+	case FactBase:
+		add(byBase, c.Value)
+	}
+}
+
+func indexKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
+
+func timeKey(t Time, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(micros(t.Time), index)
+}
+
+func micros(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())) }
+
+// lastIndex reads the index at the end of a key.
+func lastIndex(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
