@@ -1,0 +1,178 @@
+package access
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	maxVerified = 10_000 // logins remembered as right
+	maxFailures = 10_000 // pairs of user and address whose wrong logins are counted
+	maxWaiting  = 100    // logins that wait for their turn to be checked
+	atOnce      = 2      // passwords hashed at the same time: it keeps the processor for everyone else
+	freeTries   = 5      // wrong logins before the next one has to wait
+	longestWait = time.Minute
+)
+
+// logins checks passwords once and remembers those that were right.
+//
+// A password is hashed with bcrypt the first time. From then on a keyed hash of it and of the stored
+// hash is enough, which is why a changed password is forgotten by itself: the stored hash is another.
+type logins struct {
+	key      [32]byte                         // of this process alone
+	verified *lru.Cache[[32]byte, struct{}]   // keyed hashes of logins that were right
+	turn     chan struct{}                    // holds one token for each password being hashed
+	waiting  atomic.Int32                     // logins waiting for turn
+	nobody   string                           // a hash that no password has, for users that do not exist
+	mu       sync.Mutex                       // guards failures
+	failures *lru.Cache[attempt, *failureRun] // wrong logins lately
+}
+
+// attempt is whose login fails, from where: one address cannot lock out another.
+type attempt struct{ name, address string }
+
+type failureRun struct {
+	count int
+	last  time.Time
+}
+
+func newLogins(cost int) *logins {
+	verified, err := lru.New[[32]byte, struct{}](maxVerified)
+	failures, err2 := lru.New[attempt, *failureRun](maxFailures)
+	nobody, err3 := bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
+	if err := errors.Join(err, err2, err3); err != nil {
+		panic(err) // only for sizes and costs that are constants here
+	}
+	l := &logins{verified: verified, failures: failures, turn: make(chan struct{}, atOnce), nobody: string(nobody)}
+	rand.Read(l.key[:]) //nolint:errcheck // crypto/rand.Read never fails
+	return l
+}
+
+// logIn checks a name and a password. For a name that does not exist it takes as long as for a wrong
+// password.
+func (a *Access) logIn(ctx context.Context, name, password, address string) (provenance.Identity, error) {
+	u, err := a.user(ctx, name)
+	if err != nil && !errors.Is(err, ErrUnknownUser) {
+		return provenance.Identity{}, err
+	}
+	known := err == nil
+	if !known {
+		u.Hash = a.logins.nobody
+	}
+	if err := a.logins.check(ctx, attempt{name, address}, u.Hash, password, a.now()); err != nil {
+		return provenance.Identity{}, err
+	}
+	if !known {
+		return provenance.Identity{}, ErrBadLogin
+	}
+	return provenance.Identity{
+		Actor: provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account},
+		Login: &provenance.Login{Method: "basic", Issuer: a.issuer, Identity: u.Name, Credential: u.Credential},
+	}, nil
+}
+
+// check compares a password with its hash, from memory where it can.
+func (l *logins) check(ctx context.Context, who attempt, hash, password string, now time.Time) error {
+	if len(password) > MaxPassword {
+		return ErrBadLogin
+	}
+	if len(who.name) > 64 {
+		who.name = "" // no user has such a name: keep one count for all
+	}
+	fingerprint := l.fingerprint(hash, password)
+	if l.remembers(fingerprint) {
+		return nil
+	}
+	if wait := l.wait(who, now); wait > 0 {
+		return &SlowDownError{wait}
+	}
+	if err := l.compare(ctx, fingerprint, hash, password); err != nil {
+		if errors.Is(err, ErrBadLogin) {
+			l.failed(who, now)
+		}
+		return err
+	}
+	l.succeeded(who)
+	return nil
+}
+
+func (l *logins) remembers(fingerprint [32]byte) bool {
+	_, ok := l.verified.Get(fingerprint) // which also counts as its last use
+	return ok
+}
+
+// compare hashes the password when its turn comes.
+func (l *logins) compare(ctx context.Context, fingerprint [32]byte, hash, password string) error {
+	defer l.waiting.Add(-1)
+	if l.waiting.Add(1) > maxWaiting {
+		return ErrBusy
+	}
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.remembers(fingerprint) { // while this one waited, as the parallel requests of one client do
+		return nil
+	}
+	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
+		return ErrBadLogin
+	}
+	l.verified.Add(fingerprint, struct{}{})
+	return nil
+}
+
+// fingerprint is a keyed hash of a stored hash and a password, of no use to another process.
+func (l *logins) fingerprint(hash, password string) (f [32]byte) {
+	mac := hmac.New(sha256.New, l.key[:])
+	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(hash))))
+	mac.Write([]byte(hash))
+	mac.Write([]byte(password))
+	mac.Sum(f[:0])
+	return f
+}
+
+// wait is how long the next try has to wait: nothing for the first few, then twice as long each time.
+func (l *logins) wait(who attempt, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	run, ok := l.failures.Get(who)
+	if !ok || run.count < freeTries {
+		return 0
+	}
+	penalty := longestWait
+	if over := run.count - freeTries; over < 6 {
+		penalty = time.Second << over
+	}
+	return penalty - max(0, now.Sub(run.last))
+}
+
+func (l *logins) failed(who attempt, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	run, ok := l.failures.Get(who)
+	if !ok || now.Sub(run.last) > 10*longestWait {
+		run = &failureRun{}
+		l.failures.Add(who, run)
+	}
+	run.count++
+	run.last = now
+}
+
+func (l *logins) succeeded(who attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures.Remove(who)
+}

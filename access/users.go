@@ -1,0 +1,183 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// userTable: user name → JSON of user.
+const userTable = storage.Table("access/user")
+
+// The bounds of a password, in bytes. bcrypt looks at no more than 72, so more would be a false comfort.
+const (
+	MinPassword = 8
+	MaxPassword = 72
+)
+
+// The errors of accounts.
+var (
+	ErrUnknownUser = errors.New("there is no such user")
+	ErrUserExists  = errors.New("there is such a user already")
+	ErrUserName    = errors.New("a user name has 1 to 64 lower-case letters, digits, '.', '_' and '-', and begins with a letter or digit")
+	ErrPassword    = fmt.Errorf("a password has %d to %d bytes", MinPassword, MaxPassword)
+)
+
+// A User is an account as it is shown.
+type User struct {
+	Name    string          `json:"name"`
+	Account string          `json:"account"` // never used again
+	Admin   bool            `json:"admin,omitempty"`
+	Created provenance.Time `json:"created"`
+	// PasswordSet is when the password was last changed.
+	PasswordSet provenance.Time `json:"passwordSet"`
+}
+
+// user is an account as it is stored.
+type user struct {
+	User
+	Credential string `json:"credential"` // names the password in records; new with each password
+	Hash       string `json:"hash"`       // bcrypt
+}
+
+// AddUser makes an account. Errors: ErrUserName, ErrPassword, ErrUserExists.
+func (a *Access) AddUser(ctx context.Context, name, password string, admin bool) (User, error) {
+	if !validUserName(name) {
+		return User{}, ErrUserName
+	}
+	hash, err := a.hash(password)
+	if err != nil {
+		return User{}, err
+	}
+	now := provenance.At(a.now())
+	u := user{
+		User:       User{Name: name, Account: newID(), Admin: admin, Created: now, PasswordSet: now},
+		Credential: newID(), Hash: hash,
+	}
+	err = a.store.Update(ctx, func(tx storage.Tx) error {
+		switch _, err := readUser(tx, name); {
+		case err == nil:
+			return ErrUserExists
+		case !errors.Is(err, ErrUnknownUser):
+			return err
+		}
+		return u.write(tx)
+	})
+	return u.User, err
+}
+
+// SetPassword changes a password. Every login with the former one fails from then on. Errors:
+// ErrPassword, ErrUnknownUser.
+func (a *Access) SetPassword(ctx context.Context, name, password string) error {
+	hash, err := a.hash(password)
+	if err != nil {
+		return err
+	}
+	credential, now := newID(), provenance.At(a.now())
+	return a.store.Update(ctx, func(tx storage.Tx) error {
+		u, err := readUser(tx, name)
+		if err != nil {
+			return err
+		}
+		u.Hash, u.Credential, u.PasswordSet = hash, credential, now
+		return u.write(tx)
+	})
+}
+
+// RemoveUser removes an account, whose name is free again. Its records stay as they are, and another
+// account of the same name is another one in them. Error: ErrUnknownUser.
+func (a *Access) RemoveUser(ctx context.Context, name string) error {
+	return a.store.Update(ctx, func(tx storage.Tx) error {
+		if _, err := readUser(tx, name); err != nil {
+			return err
+		}
+		tx.Delete(userTable, []byte(name))
+		return nil
+	})
+}
+
+// Users returns up to limit accounts in the order of their names, from the one behind after.
+func (a *Access) Users(ctx context.Context, after string, limit int) (users []User, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		for item, err := range tx.Scan(userTable, []byte(after+"\x00"), nil) {
+			if err != nil || len(users) == limit {
+				return err
+			}
+			var u user
+			if err := json.Unmarshal(item.Value, &u); err != nil {
+				return fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
+			}
+			users = append(users, u.User)
+		}
+		return nil
+	})
+	return users, err
+}
+
+func (a *Access) user(ctx context.Context, name string) (u user, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		u, err = readUser(tx, name)
+		return err
+	})
+	return u, err
+}
+
+func readUser(tx storage.Reader, name string) (u user, err error) {
+	if !validUserName(name) {
+		return u, ErrUnknownUser
+	}
+	value, err := tx.Get(userTable, []byte(name))
+	if errors.Is(err, storage.ErrNotFound) {
+		return u, ErrUnknownUser
+	}
+	if err != nil {
+		return u, err
+	}
+	if err := json.Unmarshal(value, &u); err != nil {
+		return u, fmt.Errorf("user %s: %w: %w", name, storage.ErrCorrupt, err)
+	}
+	return u, nil
+}
+
+func (u user) write(tx storage.Tx) error {
+	value, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	tx.Put(userTable, []byte(u.Name), value)
+	return nil
+}
+
+// hash hashes a new password, outside of any transaction: it takes long on purpose.
+func (a *Access) hash(password string) (string, error) {
+	if len(password) < MinPassword || len(password) > MaxPassword {
+		return "", ErrPassword
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), a.cost)
+	return string(hash), err
+}
+
+// newID returns an identifier that is never used again.
+func newID() string { return strings.ToLower(rand.Text()) }
+
+// NewPassword returns a password that nobody can guess.
+func NewPassword() string { return rand.Text() }
+
+func validUserName(name string) bool {
+	if name == "" || len(name) > 64 || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "-") {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
