@@ -1,0 +1,320 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Clients lists what Trust knows, in the order in which help shows them.
+var Clients = []string{"docker", "podman", "containerd", "buildkit", "debian", "macos", "windows", "kubernetes"}
+
+// A Registry is what a client is to trust.
+type Registry struct {
+	Address string // host[:port], as it stands in image names
+	CA      *x509.Certificate
+}
+
+// A Plan is how to make one client trust a registry.
+type Plan struct {
+	Files    []File
+	Commands [][]string // to run after the files are written
+	Notes    []string   // what is left to do by hand, a paragraph each
+}
+
+// A File is to be written. With Section set, it is appended to an existing file that does not have it.
+type File struct {
+	Path    string
+	Content []byte
+	Section string // the line that begins what is appended
+}
+
+// Place says where the client's files are.
+type Place struct {
+	Root string // "" for the real file system; else a directory that stands for "/"
+	Home string // the home directory of a user who is not root, or "" for the whole machine
+}
+
+func (p Place) path(elements ...string) string {
+	return filepath.Join(append([]string{p.Root + "/"}, elements...)...)
+}
+
+// config is the directory of a client's settings: system for root, user below the home directory.
+func (p Place) config(system, user string) string {
+	if p.Home != "" {
+		return filepath.Join(p.Home, user)
+	}
+	return p.path(system)
+}
+
+// Trust returns the plan for a client. It does nothing yet.
+func Trust(client string, r Registry, at Place) (Plan, error) {
+	// In image names the port of HTTPS is left out, and so it is in the names of these directories.
+	r.Address = strings.TrimSuffix(r.Address, ":443")
+	if err := checkAddress(r.Address); err != nil {
+		return Plan{}, err
+	}
+	plans := map[string]func(Registry, Place) Plan{
+		"docker": trustDocker, "podman": trustPodman, "containerd": trustContainerd, "buildkit": trustBuildkit,
+		"debian": trustDebian, "macos": trustMacOS, "windows": trustWindows, "kubernetes": trustKubernetes,
+	}
+	plan, ok := plans[client]
+	if !ok {
+		return Plan{}, fmt.Errorf("%q is not a client that this program knows; it knows %s", client, strings.Join(Clients, ", "))
+	}
+	return plan(r, at), nil
+}
+
+// checkAddress keeps what goes into a path and into TOML to host[:port].
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host, port = address, ""
+	}
+	if _, err := ParseNames(host); err != nil || strings.Trim(port, "0123456789") != "" {
+		return fmt.Errorf("%q is not host[:port]", address)
+	}
+	return nil
+}
+
+func trustDocker(r Registry, at Place) Plan {
+	dir := at.config("etc/docker/certs.d", ".config/docker/certs.d")
+	return Plan{Files: []File{{Path: filepath.Join(dir, r.Address, "ca.crt"), Content: EncodePEM(r.CA)}}}
+}
+
+func trustPodman(r Registry, at Place) Plan {
+	dir := at.config("etc/containers/certs.d", ".config/containers/certs.d")
+	return Plan{Files: []File{{Path: filepath.Join(dir, r.Address, "ca.crt"), Content: EncodePEM(r.CA)}}}
+}
+
+func trustContainerd(r Registry, at Place) Plan {
+	dir := at.path("etc/containerd/certs.d", r.Address)
+	ca := filepath.Join(dir, "ca.crt")
+	hosts := fmt.Sprintf("server = \"https://%s\"\n\n[host.\"https://%s\"]\n  ca = %q\n", r.Address, r.Address, ca)
+	return Plan{
+		Files: []File{{Path: ca, Content: EncodePEM(r.CA)}, {Path: filepath.Join(dir, "hosts.toml"), Content: []byte(hosts)}},
+		Notes: []string{"containerd reads this directory where its config.toml has, under " +
+			`[plugins."io.containerd.grpc.v1.cri".registry] (containerd 1) or [plugins."io.containerd.cri.v1.images".registry] (containerd 2),` + "\n" +
+			fmt.Sprintf("    config_path = %q\n", at.path("etc/containerd/certs.d")) +
+			"ctr and nerdctl take --hosts-dir with the same path."},
+	}
+}
+
+func trustBuildkit(r Registry, at Place) Plan {
+	dir := at.config("etc/buildkit", ".config/buildkit")
+	ca := filepath.Join(dir, "certs", fileName(r.Address)+".crt")
+	section := fmt.Sprintf("[registry.%q]", r.Address)
+	config := filepath.Join(dir, "buildkitd.toml")
+	return Plan{
+		Files: []File{
+			{Path: ca, Content: EncodePEM(r.CA)},
+			{Path: config, Section: section, Content: fmt.Appendf(nil, "%s\n  ca = [%q]\n", section, ca)},
+		},
+		Notes: []string{
+			"A running buildkitd reads this file when it starts again.",
+			"For `docker buildx`, make a builder that has it (buildx copies the CA into the builder):\n" +
+				"    docker buildx create --name hallmark --use --buildkitd-config " + config,
+		},
+	}
+}
+
+func trustDebian(r Registry, at Place) Plan {
+	return Plan{
+		Files: []File{{
+			Path:    at.path("usr/local/share/ca-certificates", "hallmark-"+fileName(r.Address)+".crt"),
+			Content: EncodePEM(r.CA),
+		}},
+		Commands: [][]string{{"update-ca-certificates"}},
+		Notes:    []string{"Programs that run already, the Docker engine among them, see it when they start again."},
+	}
+}
+
+func trustMacOS(r Registry, _ Place) Plan {
+	return Plan{Notes: []string{
+		"Save this certificate as hallmark-ca.pem:\n" + string(EncodePEM(r.CA)),
+		"Let the whole Mac trust it:\n" +
+			"    sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain hallmark-ca.pem",
+		"Docker Desktop takes it from the keychain when it starts again. To trust it for this registry only:\n" +
+			"    mkdir -p ~/.docker/certs.d/" + r.Address + " && cp hallmark-ca.pem ~/.docker/certs.d/" + r.Address + "/ca.crt\n" +
+			"and restart Docker Desktop.",
+	}}
+}
+
+func trustWindows(r Registry, _ Place) Plan {
+	return Plan{Notes: []string{
+		"Save this certificate as hallmark-ca.crt:\n" + string(EncodePEM(r.CA)),
+		"In PowerShell, as administrator:\n" +
+			`    Import-Certificate -FilePath hallmark-ca.crt -CertStoreLocation Cert:\LocalMachine\Root`,
+		"Docker Desktop takes it from there when it starts again. The Docker engine for Windows containers reads\n" +
+			`    C:\ProgramData\docker\certs.d\` + strings.ReplaceAll(r.Address, ":", "") + `\ca.crt`,
+	}}
+}
+
+func trustKubernetes(r Registry, at Place) Plan {
+	hosts := trustContainerd(r, at)
+	return Plan{Notes: []string{
+		"The nodes pull images, not the pods, so each node has to trust the CA. Nodes with containerd want these two\n" +
+			"files, put there by whatever sets up your nodes (an image, cloud-init, a privileged DaemonSet):\n\n" +
+			hosts.Files[0].Path + "\n" + string(hosts.Files[0].Content) + "\n" +
+			hosts.Files[1].Path + "\n" + string(hosts.Files[1].Content),
+		hosts.Notes[0],
+		"Nodes with CRI-O read " + at.path("etc/containers/certs.d", r.Address, "ca.crt") + ".",
+		"And the pods need the login:\n    kubectl create secret docker-registry hallmark --docker-server=" + r.Address +
+			" --docker-username=NAME --docker-password=PASSWORD",
+	}}
+}
+
+// fileName makes an address into a file's name.
+func fileName(address string) string {
+	return strings.Trim(strings.NewReplacer(":", "-", "[", "", "]", "").Replace(address), "-")
+}
+
+// Do carries out a plan, and says on out what it does.
+func (p Plan) Do(ctx context.Context, out io.Writer) error {
+	for _, f := range p.Files {
+		if err := f.write(out); err != nil {
+			return err
+		}
+	}
+	for _, command := range p.Commands {
+		fmt.Fprintf(out, "run %s\n", strings.Join(command, " "))
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", command[0], err, output)
+		}
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(out, "\n%s\n", note)
+	}
+	return nil
+}
+
+func (f File) write(out io.Writer) error {
+	content, err := f.merged()
+	if err != nil || content == nil {
+		return err
+	}
+	fmt.Fprintf(out, "write %s\n", f.Path)
+	err = os.MkdirAll(filepath.Dir(f.Path), 0o755)
+	if err == nil {
+		err = os.WriteFile(f.Path, content, 0o644)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; run it as root (sudo), or see with --print what it would do", err)
+	}
+	return err
+}
+
+// merged returns what the file is to hold, or nil when it holds that already.
+func (f File) merged() ([]byte, error) {
+	old, err := os.ReadFile(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.Content, nil
+	}
+	if err != nil || bytes.Contains(old, f.Content) && (f.Section != "" || len(old) == len(f.Content)) {
+		return nil, err
+	}
+	if f.Section == "" {
+		return f.Content, nil
+	}
+	lines := strings.Split(string(old), "\n")
+	if slices.ContainsFunc(lines, func(l string) bool { return strings.TrimSpace(l) == f.Section }) {
+		return nil, fmt.Errorf("%s has a section %s of its own; put this into it yourself:\n%s", f.Path, f.Section, f.Content)
+	}
+	return slices.Concat(bytes.TrimRight(old, "\n"), []byte("\n\n"), f.Content), nil
+}
+
+// Print says on out what Do would do.
+func (p Plan) Print(out io.Writer) {
+	for _, f := range p.Files {
+		verb := "write"
+		if f.Section != "" {
+			verb = "append to"
+		}
+		fmt.Fprintf(out, "%s %s:\n%s\n", verb, f.Path, f.Content)
+	}
+	for _, command := range p.Commands {
+		fmt.Fprintf(out, "run %s\n", strings.Join(command, " "))
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(out, "\n%s\n", note)
+	}
+}
+
+// maxCA bounds what is read from a server that is not trusted yet, in bytes.
+const maxCA = 64 << 10
+
+// Fetch gets the CA of a server, and returns it only when it has the fingerprint and the server's own
+// certificate is signed by it. Nothing that the server says is believed before that.
+func Fetch(ctx context.Context, address, fingerprint string) (*x509.Certificate, error) {
+	var shown []*x509.Certificate
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{
+			// The CA that would verify this connection is what it fetches. Both are checked below.
+			InsecureSkipVerify: true, //nolint:gosec // see above
+			MinVersion:         tls.VersionTLS12,
+			VerifyConnection:   func(s tls.ConnectionState) error { shown = s.PeerCertificates; return nil },
+		},
+	}
+	defer transport.CloseIdleConnections()
+	data, err := get(ctx, transport, "https://"+address+"/ca.pem")
+	if err != nil {
+		return nil, err
+	}
+	ca, err := ParseCertificate(data)
+	if err != nil {
+		return nil, fmt.Errorf("https://%s/ca.pem: %w", address, err)
+	}
+	if !MatchesFingerprint(ca, fingerprint) {
+		return nil, fmt.Errorf("the CA of %s is NOT the one that you named: its SHA-256 fingerprint is %s. "+
+			"Either the fingerprint was copied wrongly, or somebody stands between you and the registry. Nothing was changed",
+			address, Fingerprint(ca))
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return ca, verify(ca, shown, strings.Trim(host, "[]"))
+}
+
+func get(ctx context.Context, transport http.RoundTripper, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := transport.RoundTrip(req) // follows no redirect
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s; does this registry have a certificate of another CA?", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxCA))
+}
+
+// verify checks that a server's certificate is one that the CA signed for the host.
+func verify(ca *x509.Certificate, shown []*x509.Certificate, host string) error {
+	if len(shown) == 0 {
+		return errors.New("the server showed no certificate")
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	_, err := shown[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
+	return err
+}
