@@ -1,0 +1,106 @@
+// Package obs lets one see what the server does: structured log lines, Prometheus metrics, and the
+// middleware that gives each request an id, one line and its place in the metrics.
+package obs
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+)
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	// Level is the least severe level that is logged: debug, info, warn or error. Requests that went well
+	// are info, so warn leaves only what somebody should look at. Default: info.
+	Level string
+	// Format is text, or json with one object a line. Default: text.
+	Format string
+}
+
+// NewLogger returns a logger that writes to w. level can be changed while it is in use.
+func NewLogger(w io.Writer, c LogConfig, level *slog.LevelVar) (*slog.Logger, error) {
+	l, err := ParseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	level.Set(l)
+	o := &slog.HandlerOptions{Level: level}
+	switch c.Format {
+	case "", "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	default:
+		return nil, fmt.Errorf("log format %q is neither text nor json", c.Format)
+	}
+}
+
+// ParseLevel reads a level as LogConfig has it.
+func ParseLevel(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "", "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	default:
+		return 0, fmt.Errorf("log level %q is none of debug, info, warn and error", s)
+	}
+}
+
+// request is what the middleware and the handlers below it know together about one request. The
+// handler's goroutine owns it until the handler returns.
+type request struct {
+	id    string
+	route string // a name with few values, for metrics
+	user  string
+}
+
+type requestKey struct{}
+
+func of(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}
+
+// RequestID returns the id of the request that a context belongs to, or "".
+func RequestID(ctx context.Context) string {
+	if r := of(ctx); r != nil {
+		return r.id
+	}
+	return ""
+}
+
+// SetRoute names the route of a request. Names must be few: they label metrics.
+func SetRoute(ctx context.Context, route string) {
+	if r := of(ctx); r != nil {
+		r.route = route
+	}
+}
+
+// SetUser names who makes a request, for its log line.
+func SetUser(ctx context.Context, user string) {
+	if r := of(ctx); r != nil {
+		r.user = user
+	}
+}
+
+// ids are unique over all processes: a random part of this one, and a number.
+var (
+	idPrefix = func() string {
+		b := make([]byte, 6)
+		rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails
+		return hex.EncodeToString(b)
+	}()
+	idNext atomic.Uint64
+)
+
+func newID() string { return fmt.Sprintf("%s-%x", idPrefix, idNext.Add(1)) }

@@ -1,0 +1,227 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// storeBlob makes the bytes of an upload, whose digest was checked, a blob of the repository. The upload
+// is gone afterwards, whatever happens.
+//
+// The bytes are durable before a row names them. If we stop between the two, they are a stray, which
+// sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
+func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, up storage.Upload) error {
+	linked, lost, err := g.linkPresent(ctx, repo, d)
+	if err != nil || linked {
+		return errors.Join(err, up.Cancel())
+	}
+	size := up.Size()
+	at, err := up.Seal(ctx, label(d))
+	if err != nil {
+		return err
+	}
+	var row blobRow
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		row, err = readBlobRow(tx, d)
+		switch {
+		case errors.Is(err, storage.ErrNotFound), err == nil && row.at == lost:
+			row = blobRow{size: size, at: at}
+			tx.Put(blobTable, digestKey(d), row.encode())
+		case err != nil:
+			return err
+		}
+		putLink(tx, repo, d, "")
+		return nil
+	})
+	switch {
+	case errors.Is(err, storage.ErrUnknownOutcome):
+		return err // the row may name the bytes
+	case err != nil || row.at != at: // a parallel push of the same bytes was first
+		err = errors.Join(err, g.blobs.Remove(context.WithoutCancel(ctx), at))
+	}
+	return err
+}
+
+// linkPresent links a blob that is here already, in this or another repository, and says whether it is.
+// If its file is lost, it says where that was.
+func (g *Registry) linkPresent(ctx context.Context, repo string, d digest.Digest) (linked bool, lost storage.Location, err error) {
+	var seen blobRow
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		seen, err = readBlobRow(tx, d)
+		return err
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, "", nil
+	}
+	if err != nil {
+		return false, "", err
+	}
+	if !g.present(ctx, seen) {
+		return false, seen.at, nil
+	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		row, err := readBlobRow(tx, d)
+		if linked = err == nil && row == seen; linked {
+			putLink(tx, repo, d, "")
+		}
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return linked, "", err
+}
+
+// present says whether the bytes of a blob can be opened.
+func (g *Registry) present(ctx context.Context, row blobRow) bool {
+	f, err := g.blobs.Open(ctx, row.at)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil && f.Size() == row.size
+}
+
+func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
+	value, err := tx.Get(blobTable, digestKey(d))
+	if err != nil {
+		return blobRow{}, err
+	}
+	return decodeBlobRow(value)
+}
+
+// putLink makes a blob readable in a repository.
+func putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
+	key := digestKey(d)
+	tx.Put(linkTable, repoKey(repo, key), linkRow{from}.encode())
+	tx.Put(linkedTable, append(key, repo...), nil)
+}
+
+// mount links a blob of another repository that the caller may pull from. It returns no descriptor where
+// there is nothing to mount, or nothing that the caller may know of.
+func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor, from string, err error) {
+	d, ok := parseDigest(c.query.Get("mount"))
+	from = c.query.Get("from")
+	if !ok || !validName(from) || !g.gate.May(c.who, access.Pull, from) {
+		return nil, "", nil
+	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		desc = nil
+		_, err := tx.Get(linkTable, repoKey(from, digestKey(d)))
+		if err != nil {
+			return err
+		}
+		row, err := readBlobRow(tx, d)
+		if err != nil {
+			return err
+		}
+		if from != c.repo {
+			putLink(tx, c.repo, d, from)
+		}
+		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
+		return nil
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, "", nil
+	}
+	return desc, from, err
+}
+
+// getBlob serves a blob, or a range of it, from its open file. No transaction lasts that long.
+//
+// distribution's own costs a multiple of it: facts in docs/performance.md.
+func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
+	ctx := c.r.Context()
+	var row blobRow
+	err := g.store.View(ctx, func(tx storage.Reader) error {
+		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(c.digest)))
+		if err == nil {
+			row, err = readBlobRow(tx, c.digest)
+		}
+		return err
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return errBlobUnknown(c.digest)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := g.openBlob(ctx, c.digest, row)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	h := w.Header()
+	h.Set("Docker-Content-Digest", c.digest.String())
+	h.Set("Etag", `"`+c.digest.String()+`"`)
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	serveContent(w, c.r, f)
+	return nil
+}
+
+// openBlob opens the file of a row. A lost one is told as an unknown blob, also to HEAD: then the next
+// push of these bytes sends them, and the loss is mended.
+func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
+	f, err := g.blobs.Open(ctx, row.at)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		err = fmt.Errorf("its file is lost")
+	case err != nil:
+		return nil, err
+	case f.Size() != row.size:
+		err = errors.Join(fmt.Errorf("its file has %d bytes and should have %d", f.Size(), row.size), f.Close())
+	default:
+		return f, nil
+	}
+	g.log.Error("a blob is lost: restore it from a backup, or push it again", "digest", d, "err", err)
+	return nil, newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
+}
+
+// readSmall returns a whole blob of at most limit bytes.
+func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, limit int64) ([]byte, error) {
+	if row.size > limit {
+		return nil, nil
+	}
+	f, err := g.openBlob(ctx, d, row)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(f)
+}
+
+// deleteBlob takes a blob out of a repository, unless a manifest there needs it.
+func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) error {
+	key := digestKey(d)
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		_, err := tx.Get(linkTable, repoKey(c.repo, key))
+		if errors.Is(err, storage.ErrNotFound) {
+			return errBlobUnknown(d)
+		}
+		if err != nil {
+			return err
+		}
+		prefix := repoKey(c.repo, key)
+		for item, err := range tx.Scan(neededTable, prefix, storage.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			manifest, _, err := cutDigest(item.Key[len(prefix):])
+			if err != nil {
+				return err
+			}
+			return errDenied("the manifest %s needs this blob: delete it first", manifest)
+		}
+		tx.Delete(linkTable, repoKey(c.repo, key))
+		tx.Delete(linkedTable, append(key[:len(key):len(key)], c.repo...))
+		return nil
+	})
+}

@@ -1,0 +1,429 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Checked counts what a check looked at.
+type Checked struct {
+	Repositories, Manifests, Tags, Blobs int
+	Bytes                                int64 // of blobs that were read
+}
+
+// Check compares tables, records and files with each other, and reports to bad what does not fit. With
+// deep it also reads every blob and hashes it. It may run while the registry serves: what looks wrong is
+// looked at once more before it is reported.
+func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Checked, error) {
+	c := &checker{g: g, bad: bad, deep: deep}
+	steps := []struct {
+		table storage.Table
+		row   func(context.Context, storage.Reader, storage.Item) error
+		count *int
+	}{
+		{repositoryTable, c.repository, &c.Repositories},
+		{manifestTable, c.manifest, &c.Manifests},
+		{tagTable, c.tag, &c.Tags},
+		{taggedTable, c.tagged, nil},
+		{needsTable, c.needs, nil},
+		{neededTable, c.needed, nil},
+		{linkTable, c.link, nil},
+		{linkedTable, c.linked, nil},
+	}
+	for _, s := range steps {
+		if err := c.table(ctx, s.table, s.row, s.count); err != nil {
+			return c.Checked, err
+		}
+	}
+	if err := c.blobs(ctx); err != nil {
+		return c.Checked, err
+	}
+	if err := c.files(ctx); err != nil {
+		return c.Checked, err
+	}
+	return c.Checked, c.records(ctx)
+}
+
+type checker struct {
+	Checked
+	g    *Registry
+	bad  func(error)
+	deep bool
+}
+
+// checkStep is how many rows are looked at in one View: a long one would make the store's file grow.
+const checkStep = 1000
+
+// table calls row for every row of a table. A row must fit the others of the same View.
+func (c *checker) table(ctx context.Context, table storage.Table, row func(context.Context, storage.Reader, storage.Item) error, count *int) error {
+	var from []byte
+	for {
+		n := 0
+		err := c.g.store.View(ctx, func(tx storage.Reader) error {
+			for item, err := range tx.Scan(table, from, nil) {
+				if err != nil {
+					return err
+				}
+				if n++; n > checkStep {
+					from = bytes.Clone(item.Key)
+					return nil
+				}
+				if count != nil {
+					*count++
+				}
+				if err := c.report(row(ctx, tx, item)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n <= checkStep {
+			return err
+		}
+	}
+}
+
+// report hands what is damaged to bad, and returns every other error.
+func (c *checker) report(err error) error {
+	if errors.Is(err, storage.ErrCorrupt) {
+		c.bad(err)
+		return nil
+	}
+	return err
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", storage.ErrCorrupt, fmt.Errorf(format, args...))
+}
+
+// want reports a row that is not there.
+func want(tx storage.Reader, table storage.Table, key []byte, format string, args ...any) error {
+	_, err := tx.Get(table, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return damaged(format, args...)
+	}
+	return err
+}
+
+func (c *checker) repository(_ context.Context, tx storage.Reader, item storage.Item) error {
+	all := repoKey(string(item.Key))
+	for _, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
+		return err
+	}
+	return damaged("repository %s is listed and has no manifest", item.Key)
+}
+
+func (c *checker) manifest(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	d, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	row, err := decodeManifestRow(item.Value)
+	if err != nil {
+		return err
+	}
+	name := repo + "@" + d.String()
+	if err := want(tx, repositoryTable, []byte(repo), "%s is in a repository that is not listed", name); err != nil {
+		return err
+	}
+	if err := c.arrival(tx, name, repo, d, row.record); err != nil {
+		return err
+	}
+	if len(row.content) == 0 { // a blob of the same digest holds it, and is checked as one
+		return want(tx, needsTable, repoKey(repo, key, key), "%s has no content", name)
+	}
+	return c.content(tx, name, repo, d, row)
+}
+
+// arrival wants the record that put a manifest where it is.
+func (c *checker) arrival(tx storage.Reader, name, repo string, d digest.Digest, index uint64) error {
+	r, err := provenance.ReadRecord(tx, index)
+	if errors.Is(err, provenance.ErrNoRecord) {
+		return damaged("%s came with record %d, which is not there", name, index)
+	}
+	if err == nil && (r.Action != provenance.Push || r.Repository != repo || r.Digest != d) {
+		return damaged("%s came with record %d, which is about %s@%s", name, index, r.Repository, r.Digest)
+	}
+	return err
+}
+
+func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest, row manifestRow) error {
+	if int64(len(row.content)) != row.size || digestOf(row.content, d) != d {
+		return damaged("%s: its bytes are not those of its digest", name)
+	}
+	m, err := parseManifest(row.mediaType, row.content)
+	if err != nil {
+		return damaged("%s: %w", name, err)
+	}
+	for _, b := range m.blobs() {
+		err := want(tx, needsTable, repoKey(repo, digestKey(d), digestKey(b.Digest)), "%s needs %s, and no row says so", name, b.Digest)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, tag := cutRepo(item.Key)
+	row, err := decodeTagRow(item.Value)
+	if err != nil {
+		return err
+	}
+	name := repo + ":" + string(tag)
+	if err := want(tx, manifestTable, repoKey(repo, digestKey(row.digest)), "%s means %s, which is not there", name, row.digest); err != nil {
+		return err
+	}
+	if err := want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest); err != nil {
+		return err
+	}
+	r, err := provenance.ReadRecord(tx, row.record)
+	if errors.Is(err, provenance.ErrNoRecord) {
+		return damaged("%s was set by record %d, which is not there", name, row.record)
+	}
+	if err != nil {
+		return err
+	}
+	if move, ok := provenance.MoveOf(r, string(tag)); !ok || r.Repository != repo || move.To != row.digest {
+		return damaged("%s means %s, and record %d, which set it, says otherwise", name, row.digest, row.record)
+	}
+	return nil
+}
+
+func (c *checker) tagged(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, rest := cutRepo(item.Key)
+	d, tag, err := cutDigest(rest)
+	if err != nil {
+		return err
+	}
+	value, err := tx.Get(tagTable, repoKey(repo, tag))
+	if err == nil {
+		var row tagRow
+		if row, err = decodeTagRow(value); err == nil && row.digest == d {
+			return nil
+		}
+	}
+	if err == nil || errors.Is(err, storage.ErrNotFound) {
+		return damaged("%s@%s is said to have tag %s, and has not", repo, d, tag)
+	}
+	return err
+}
+
+func (c *checker) needs(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, manifest, blob, err := cutPair(item.Key)
+	if err != nil {
+		return err
+	}
+	if err := want(tx, neededTable, repoKey(repo, digestKey(blob), digestKey(manifest)), "%s@%s needs %s, and the reverse row is missing", repo, manifest, blob); err != nil {
+		return err
+	}
+	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s@%s needs a blob, and is not there", repo, manifest); err != nil {
+		return err
+	}
+	return want(tx, linkTable, repoKey(repo, digestKey(blob)), "%s@%s needs %s, which is not in its repository", repo, manifest, blob)
+}
+
+func (c *checker) needed(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, blob, manifest, err := cutPair(item.Key)
+	if err != nil {
+		return err
+	}
+	return want(tx, needsTable, repoKey(repo, digestKey(manifest), digestKey(blob)), "%s@%s is said to be needed by %s, and is not", repo, blob, manifest)
+}
+
+// cutPair reads REPO DIGEST DIGEST.
+func cutPair(key []byte) (repo string, first, second digest.Digest, err error) {
+	repo, rest := cutRepo(key)
+	if first, rest, err = cutDigest(rest); err != nil {
+		return "", "", "", err
+	}
+	second, _, err = cutDigest(rest)
+	return repo, first, second, err
+}
+
+func (c *checker) link(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	d, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	if err := want(tx, blobTable, key, "%s is in repository %s, and there is no such blob", d, repo); err != nil {
+		return err
+	}
+	return want(tx, linkedTable, append(bytes.Clone(key), repo...), "%s is in repository %s, and the reverse row is missing", d, repo)
+}
+
+func (c *checker) linked(_ context.Context, tx storage.Reader, item storage.Item) error {
+	d, repo, err := cutDigest(item.Key)
+	if err != nil {
+		return err
+	}
+	return want(tx, linkTable, repoKey(string(repo), digestKey(d)), "%s is said to be in repository %s, and is not", d, repo)
+}
+
+// blobs wants the file of every blob, in the size of its row, and with deep its digest. Files are read
+// outside of the View; a blob that is gone by then is looked up again.
+func (c *checker) blobs(ctx context.Context) error {
+	type entry struct {
+		d   digest.Digest
+		row blobRow
+	}
+	var from []byte
+	for more := true; more; {
+		var batch []entry
+		more = false
+		err := c.g.store.View(ctx, func(tx storage.Reader) error {
+			for item, err := range tx.Scan(blobTable, from, nil) {
+				if err != nil {
+					return err
+				}
+				if more = len(batch) == checkStep; more {
+					from = bytes.Clone(item.Key)
+					return nil
+				}
+				d, _, err := cutDigest(item.Key)
+				if err != nil {
+					return err
+				}
+				row, err := decodeBlobRow(item.Value)
+				if err != nil {
+					return err
+				}
+				batch = append(batch, entry{d, row})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range batch {
+			if err := c.report(c.blob(ctx, e.d, e.row)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error {
+	c.Blobs++
+	err := c.file(ctx, d, row)
+	if !errors.Is(err, storage.ErrCorrupt) {
+		return err
+	}
+	var now blobRow
+	again := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
+		now, err = readBlobRow(tx, d)
+		return err
+	})
+	if errors.Is(again, storage.ErrNotFound) || again == nil && now != row {
+		return nil // removed or replaced meanwhile
+	}
+	return err
+}
+
+func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error {
+	f, err := c.g.blobs.Open(ctx, row.at)
+	if errors.Is(err, storage.ErrNotFound) {
+		return damaged("blob %s: its file %s is lost", d, row.at)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if f.Size() != row.size {
+		return damaged("blob %s: its file has %d bytes, and should have %d", d, f.Size(), row.size)
+	}
+	if !c.deep {
+		return nil
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	h := d.Algorithm().Hash()
+	n, err := io.CopyBuffer(h, &contextReader{ctx, f}, *buf)
+	c.Bytes += n
+	if err != nil {
+		return err
+	}
+	if digest.NewDigest(d.Algorithm(), h) != d {
+		return damaged("blob %s: the bytes of its file are not those of its digest", d)
+	}
+	return nil
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// files reports sealed files that no row names. Those of pushes under way are not among them.
+func (c *checker) files(ctx context.Context) error {
+	for info, err := range c.g.blobs.Sealed(ctx) {
+		if err != nil {
+			return err
+		}
+		if info.Fresh {
+			continue
+		}
+		named, err := c.g.named(ctx, info)
+		if err != nil {
+			return err
+		}
+		if !named {
+			c.bad(damaged("the file %s belongs to no blob; the next start removes it", info.At))
+		}
+	}
+	return nil
+}
+
+// records wants the image of every push that was not deleted later.
+func (c *checker) records(ctx context.Context) error {
+	q := provenance.Query{Action: provenance.Push}
+	for {
+		page, err := c.g.book.Find(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			if err := c.report(c.record(ctx, r)); err != nil {
+				return err
+			}
+		}
+		if q.After = page.Next; q.After == nil {
+			return nil
+		}
+	}
+}
+
+func (c *checker) record(ctx context.Context, r *provenance.Record) error {
+	_, err := c.g.findManifest(ctx, r.Repository, r.Digest.String(), r.Digest)
+	if !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	q := provenance.Query{Repository: r.Repository, Digest: r.Digest, Action: provenance.Delete, After: &r.Index, Limit: 1}
+	for {
+		page, err := c.g.book.Find(ctx, q)
+		if err != nil || len(page.Records) > 0 {
+			return err
+		}
+		if q.After = page.Next; q.After == nil {
+			return damaged("record %d says that %s@%s was pushed; it is not there, and no record says that it was deleted", r.Index, r.Repository, r.Digest)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+
+	"github.com/distribution/distribution/v3/manifest/manifestlist"
+	"github.com/distribution/distribution/v3/manifest/schema2"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The bounds of a manifest beside its size.
+const (
+	maxDepth       = 32   // of nested objects and lists
+	maxDescriptors = 4096 // configs, layers and children
+)
+
+// manifest is a parsed manifest of any kind that the registry takes.
+type manifest struct {
+	mediaType    string
+	artifactType string
+	config       *ocispec.Descriptor
+	layers       []ocispec.Descriptor
+	children     []ocispec.Descriptor // of an index or a list
+	subject      *ocispec.Descriptor
+	annotations  map[string]string
+}
+
+// blobs are the descriptors of what has to be in the repository before the manifest: the config, and the
+// layers that are distributed.
+func (m *manifest) blobs() []ocispec.Descriptor {
+	var needed []ocispec.Descriptor
+	if m.config != nil {
+		needed = append(needed, *m.config)
+	}
+	for _, l := range m.layers {
+		if !isForeign(l.MediaType) {
+			needed = append(needed, l)
+		}
+	}
+	return needed
+}
+
+// isForeign says that a layer of this type is fetched from elsewhere and need not be here.
+func isForeign(mediaType string) bool {
+	return mediaType == schema2.MediaTypeForeignLayer ||
+		strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.nondistributable.")
+}
+
+// imageSize is the size of what the manifest itself refers to, in bytes.
+func (m *manifest) imageSize() (size int64) {
+	if m.config != nil {
+		size = m.config.Size
+	}
+	for _, l := range m.layers {
+		size += l.Size
+	}
+	return size
+}
+
+// parseManifest reads a manifest that was sent as a media type, and checks all that can be checked
+// without the repository.
+func parseManifest(contentType string, body []byte) (*manifest, error) {
+	if err := checkJSON(body); err != nil {
+		return nil, errManifestInvalid("the manifest is no JSON that everybody reads alike: %v", err)
+	}
+	var doc struct {
+		SchemaVersion int                  `json:"schemaVersion"`
+		MediaType     string               `json:"mediaType"`
+		ArtifactType  string               `json:"artifactType"`
+		Config        *ocispec.Descriptor  `json:"config"`
+		Layers        []ocispec.Descriptor `json:"layers"`
+		Manifests     []ocispec.Descriptor `json:"manifests"`
+		Subject       *ocispec.Descriptor  `json:"subject"`
+		Annotations   map[string]string    `json:"annotations"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return nil, errManifestInvalid("the manifest does not have the shape of one: %v", err)
+	}
+	m := &manifest{
+		artifactType: doc.ArtifactType, config: doc.Config, layers: doc.Layers, children: doc.Manifests,
+		subject: doc.Subject, annotations: doc.Annotations,
+	}
+	var err error
+	if m.mediaType, err = mediaTypeOf(contentType, doc.MediaType); err != nil {
+		return nil, err
+	}
+	if doc.SchemaVersion != 2 {
+		return nil, errManifestInvalid("schemaVersion is %d, and this registry takes 2", doc.SchemaVersion)
+	}
+	return m, m.check()
+}
+
+// mediaTypeOf returns what a manifest is. The header and the document have to agree, where both say it.
+func mediaTypeOf(header, document string) (string, error) {
+	if header != "" {
+		parsed, _, err := mime.ParseMediaType(header)
+		if err != nil {
+			return "", errManifestInvalid("Content-Type %.60q is no media type", header)
+		}
+		header = parsed
+	}
+	switch {
+	case header == "" && document == "":
+		return "", errManifestInvalid("neither Content-Type nor mediaType says what this manifest is")
+	case header == "":
+		return document, nil
+	case document != "" && document != header:
+		return "", errManifestInvalid("Content-Type is %.60q and the manifest's mediaType is %.60q", header, document)
+	}
+	return header, nil
+}
+
+// check wants the fields that the media type has, and descriptors that can be meant.
+func (m *manifest) check() error {
+	switch m.mediaType {
+	case ocispec.MediaTypeImageManifest, schema2.MediaTypeManifest:
+		if m.config == nil || m.children != nil {
+			return errManifestInvalid("an image manifest has a config and layers, and no manifests")
+		}
+	case ocispec.MediaTypeImageIndex, manifestlist.MediaTypeManifestList:
+		if m.config != nil || m.layers != nil {
+			return errManifestInvalid("an index has manifests, and no config or layers")
+		}
+	default:
+		return errManifestInvalid("this registry takes image manifests and indexes of OCI and Docker, not %.60q", m.mediaType)
+	}
+	all := append(append([]ocispec.Descriptor(nil), m.layers...), m.children...)
+	for _, d := range []*ocispec.Descriptor{m.config, m.subject} {
+		if d != nil {
+			all = append(all, *d)
+		}
+	}
+	if len(all) > maxDescriptors {
+		return errManifestInvalid("it refers to %d things, and may to %d", len(all), maxDescriptors)
+	}
+	for _, d := range all {
+		if err := checkDescriptor(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDescriptor(d ocispec.Descriptor) error {
+	if _, ok := parseDigest(d.Digest.String()); !ok {
+		return errManifestInvalid("%.90q in it is no digest", d.Digest)
+	}
+	if d.Size < 0 {
+		return errManifestInvalid("the size of %s in it is negative", d.Digest)
+	}
+	return nil
+}
+
+// platform is how people name a platform: os/architecture[/variant].
+func platform(p *ocispec.Platform) string {
+	if p == nil || p.OS == "" && p.Architecture == "" {
+		return ""
+	}
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return bounded(s)
+}
+
+// fieldNames are the keys that a manifest and its descriptors have.
+var fieldNames = []string{
+	"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations",
+	"digest", "size", "urls", "data", "platform", "os", "architecture", "variant", "os.version", "os.features", "features",
+}
+
+// checkJSON wants one JSON value in which no two readers can see different things: no key twice in an
+// object, none of the names above in another case (Go's own decoder takes it for the same), and no depth
+// that would exhaust a reader.
+func checkJSON(body []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if err := checkValue(dec, "", 0); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the document")
+	}
+	return nil
+}
+
+// checkValue checks the next value, which stands under a key of its parent.
+func checkValue(dec *json.Decoder, under string, depth int) error {
+	token, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth == maxDepth {
+		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		child := under
+		if open == '{' {
+			if child, err = checkKey(dec, seen, under); err != nil {
+				return err
+			}
+		}
+		if err := checkValue(dec, child, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token() // the closing one
+	return err
+}
+
+// checkKey checks the next key of an object that stands under parent, and returns it. The keys of
+// annotations are anybody's.
+func checkKey(dec *json.Decoder, seen map[string]bool, parent string) (string, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return "", err
+	}
+	key, _ := token.(string)
+	if seen[key] {
+		return "", fmt.Errorf("the key %.40q is there twice", key)
+	}
+	seen[key] = true
+	if parent == "annotations" {
+		return "", nil
+	}
+	for _, name := range fieldNames {
+		if key != name && strings.EqualFold(key, name) {
+			return "", fmt.Errorf("the key %.40q should be %q", key, name)
+		}
+	}
+	return key, nil
+}
+
+// digestOf hashes content with the algorithm of a digest, or with SHA-256 where there is none.
+func digestOf(content []byte, like digest.Digest) digest.Digest {
+	if like != "" && like.Algorithm() == digest.SHA512 {
+		return digest.SHA512.FromBytes(content)
+	}
+	return digest.FromBytes(content)
+}

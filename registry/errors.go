@@ -1,0 +1,187 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// maxMessage bounds a message in bytes: clients print it in one line.
+const maxMessage = 199
+
+// failure is an error with its answer.
+type failure struct {
+	status  int
+	code    string // of the OCI distribution specification, "Error Codes"
+	message string
+	header  http.Header // added to the answer; may be nil
+}
+
+// ErrUnknown says that there is no such repository, tag or manifest. The errors that wrap it say which.
+var ErrUnknown = errors.New("it is not there")
+
+func (f *failure) Error() string { return f.message }
+
+// Is makes what is answered with 404 an ErrUnknown.
+func (f *failure) Is(target error) bool {
+	return target == ErrUnknown && f.status == http.StatusNotFound
+}
+
+func newFailure(status int, code, format string, args ...any) *failure {
+	return &failure{status: status, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+func errNoRoute() error {
+	return newFailure(http.StatusNotFound, "UNSUPPORTED", "there is no such path in the OCI distribution API")
+}
+
+func errMethod(k kind) error {
+	f := newFailure(http.StatusMethodNotAllowed, "UNSUPPORTED", "this cannot be done with a %s", k)
+	var allowed []string
+	for method := range handlers[k] {
+		allowed = append(allowed, method)
+	}
+	slices.Sort(allowed)
+	f.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	return f
+}
+
+func errForm(kind string) error {
+	return newFailure(http.StatusUnsupportedMediaType, "UNSUPPORTED", "a registry takes no form bodies (%.40s): send the bytes as application/octet-stream", kind)
+}
+
+func errName(name string) error {
+	return newFailure(http.StatusBadRequest, "NAME_INVALID",
+		"%.60q is no repository name: lower-case letters and digits, separated by '.', '_', '__', '-' and '/'", name)
+}
+
+func errNameUnknown(name string) error {
+	return newFailure(http.StatusNotFound, "NAME_UNKNOWN", "there is no repository %.150s here, or you may not see it", name)
+}
+
+func errTag(tag string) error {
+	return newFailure(http.StatusBadRequest, "TAG_INVALID", "%.60q is no tag: up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'", tag)
+}
+
+func errDigest(s string) error {
+	return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "%.90q is no digest: sha256 or sha512, a colon, and the hash in lower-case hexadecimal", s)
+}
+
+func errManifestUnknown(ref string) error {
+	return newFailure(http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no manifest %.140s in this repository", ref)
+}
+
+func errManifestInvalid(format string, args ...any) error {
+	return newFailure(http.StatusBadRequest, "MANIFEST_INVALID", format, args...)
+}
+
+func errManifestBlobUnknown(d digest.Digest) error {
+	return newFailure(http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "the manifest needs %s, which was not pushed to this repository: push it first", d)
+}
+
+func errBlobUnknown(d digest.Digest) error {
+	return newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob %s in this repository", d)
+}
+
+func errUploadUnknown() error {
+	return newFailure(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "there is no such upload: it ended, was left for too long, or was begun by someone else; begin a new one")
+}
+
+func errDenied(format string, args ...any) error {
+	return newFailure(http.StatusForbidden, "DENIED", format, args...)
+}
+
+// fail answers a request with an error.
+func (g *Registry) fail(w http.ResponseWriter, r *http.Request, err error) {
+	f := g.answerFor(r, err)
+	if f == nil {
+		return // the client is gone
+	}
+	h := w.Header()
+	for _, stale := range []string{"Content-Length", "Content-Range", "Location", "Range", "Etag", "Docker-Upload-Uuid", "Docker-Content-Digest"} {
+		h.Del(stale)
+	}
+	for name, values := range f.header {
+		h[name] = values
+	}
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(f.status)
+	body, err := json.Marshal(errorBody{[]errorItem{{f.code, cut(f.message)}}})
+	if err == nil && r.Method != http.MethodHead {
+		_, _ = w.Write(append(body, '\n')) // a client that left does not matter any more
+	}
+}
+
+// errorBody is the shape of an error of the OCI distribution specification.
+type errorBody struct {
+	Errors []errorItem `json:"errors"`
+}
+
+type errorItem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage-3], "") + "…"
+}
+
+// answerFor finds the answer for an error. What only the operator can mend is logged, and told to the
+// client without its details.
+func (g *Registry) answerFor(r *http.Request, err error) *failure {
+	var f *failure
+	var slow *access.SlowDownError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin):
+		f = newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "%s", err)
+		f.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
+		return f
+	case errors.As(err, &slow):
+		f = newFailure(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%s", err)
+		f.header = http.Header{"Retry-After": {strconv.Itoa(int(slow.Wait.Seconds()) + 1)}}
+		return f
+	case errors.Is(err, access.ErrBusy):
+		f = newFailure(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%s", err)
+		f.header = http.Header{"Retry-After": {"1"}}
+		return f
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return nil
+	case errors.Is(err, storage.ErrFull):
+		g.log.Error("the disk is full", "err", err)
+		return newFailure(http.StatusInsufficientStorage, "UNAVAILABLE", "%s", diskFull)
+	}
+	return g.unexpected(r, err)
+}
+
+const diskFull = "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room"
+
+func (g *Registry) unexpected(r *http.Request, err error) *failure {
+	id := obs.RequestID(r.Context())
+	g.log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
+	switch {
+	case errors.Is(err, storage.ErrUnknownOutcome):
+		return newFailure(http.StatusInternalServerError, "UNKNOWN",
+			"the registry's disk failed; whether this was stored is not known yet. Ask its operator to look (request %s)", id)
+	case errors.Is(err, storage.ErrClosed):
+		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "the registry is shutting down; try again in a moment")
+	case errors.Is(err, storage.ErrCorrupt):
+		return newFailure(http.StatusInternalServerError, "UNKNOWN", "the registry's data is damaged; ask its operator to run `hallmark fsck` (request %s)", id)
+	default:
+		return newFailure(http.StatusInternalServerError, "UNKNOWN", "the registry failed; its log says more under request %s", id)
+	}
+}

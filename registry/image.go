@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// An Image is a manifest as the API shows it.
+type Image struct {
+	Digest       digest.Digest
+	MediaType    string
+	ArtifactType string
+	Size         int64
+	Annotations  map[string]string
+	Children     []provenance.Child
+	Tags         []string // that mean it now; at most maxTags
+	Record       uint64   // by tag the record that set it, by digest the one that put the digest here
+}
+
+// maxTags bounds the tags of one image that are shown.
+const maxTags = 100
+
+// Image returns what a tag or digest means in a repository. Error: ErrUnknown.
+func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) {
+	d, isDigest := parseDigest(ref)
+	if !validName(repo) || !isDigest && !validTag(ref) {
+		return nil, errManifestUnknown(ref)
+	}
+	var f *found
+	var tags []string
+	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
+		if f, err = readManifest(tx, repo, ref, d); err != nil {
+			return err
+		}
+		tags, err = tagsOf(tx, repo, f.digest)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.loadContent(ctx, f); err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(f.mediaType, f.content)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{
+		Digest: f.digest, MediaType: f.mediaType, ArtifactType: m.artifactType, Size: f.size,
+		Annotations: m.annotations, Children: childrenOf(m.children), Tags: tags, Record: f.record,
+	}, nil
+}
+
+func tagsOf(tx storage.Reader, repo string, d digest.Digest) (tags []string, err error) {
+	prefix := repoKey(repo, digestKey(d))
+	for item, err := range tx.Scan(taggedTable, prefix, storage.PrefixEnd(prefix)) {
+		if err != nil || len(tags) == maxTags {
+			return tags, err
+		}
+		tags = append(tags, string(item.Key[len(prefix):]))
+	}
+	return tags, nil
+}

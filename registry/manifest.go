@@ -1,0 +1,296 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Manifests are ours from the start, and not distribution's: its PUT knows no transaction over manifest,
+// tag and record, no sha512 and no 413, and its GET negotiates types that clients no longer ask for.
+
+// found is a manifest as a reader asked for it.
+type found struct {
+	manifestRow
+	digest digest.Digest
+	record uint64 // by tag the record that set the tag, by digest the one that put the digest here
+	blob   blobRow
+}
+
+// getManifest serves a manifest by tag or digest.
+func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
+	f, err := g.findManifest(c.r.Context(), c.repo, c.ref, c.digest)
+	if err != nil {
+		return err
+	}
+	if err := g.loadContent(c.r.Context(), f); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Docker-Content-Digest", f.digest.String())
+	h.Set("Etag", `"`+f.digest.String()+`"`)
+	setRecord(h, f.record)
+	if clientHas(c.r, f.digest) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", f.mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(f.content)))
+	w.WriteHeader(http.StatusOK)
+	if c.r.Method != http.MethodHead {
+		_, _ = w.Write(f.content) // a client that left does not matter any more
+	}
+	return nil
+}
+
+// clientHas says whether If-None-Match names the digest (RFC 9110, section 13.1.2).
+func clientHas(r *http.Request, d digest.Digest) bool {
+	for _, header := range r.Header.Values("If-None-Match") {
+		for tag := range strings.SplitSeq(header, ",") {
+			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+			if tag == "*" || strings.Trim(tag, `"`) == d.String() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// setRecord names the record that belongs to an answer.
+func setRecord(h http.Header, index uint64) {
+	n := strconv.FormatUint(index, 10)
+	h.Set("Hallmark-Record", n)
+	h.Set("Link", "</api/v1/records/"+n+`>; rel="describedby"`)
+}
+
+// findManifest looks a manifest up by a tag, or by its digest when d is set.
+func (g *Registry) findManifest(ctx context.Context, repo, ref string, d digest.Digest) (f *found, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		f, err = readManifest(tx, repo, ref, d)
+		return err
+	})
+	return f, err
+}
+
+// readManifest copies what it returns: it is sent when the transaction is over.
+func readManifest(tx storage.Reader, repo, ref string, d digest.Digest) (*found, error) {
+	f := &found{digest: d}
+	if d == "" {
+		tag, err := readTag(tx, repo, ref)
+		if err != nil {
+			return nil, err
+		}
+		f.digest, f.record = tag.digest, tag.record
+	}
+	value, err := tx.Get(manifestTable, repoKey(repo, digestKey(f.digest)))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errManifestUnknown(ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.manifestRow, err = decodeManifestRow(value); err != nil {
+		return nil, err
+	}
+	if d != "" {
+		f.record = f.manifestRow.record
+	}
+	if len(f.content) > 0 {
+		f.content = append([]byte(nil), f.content...)
+		return f, nil
+	}
+	f.blob, err = readBlobRow(tx, f.digest)
+	return f, err
+}
+
+func readTag(tx storage.Reader, repo, tag string) (tagRow, error) {
+	value, err := tx.Get(tagTable, repoKey(repo, []byte(tag)))
+	if errors.Is(err, storage.ErrNotFound) {
+		return tagRow{}, errManifestUnknown(tag)
+	}
+	if err != nil {
+		return tagRow{}, err
+	}
+	return decodeTagRow(value)
+}
+
+// loadContent reads a manifest that is too large for the store from its file.
+func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
+	if len(f.content) == 0 {
+		f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
+	}
+	return err
+}
+
+// putManifest takes a manifest in. It, its references, its tag and the record of it all are committed in
+// one transaction before the client is told.
+func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
+	ctx := c.r.Context()
+	if err := g.room(); err != nil {
+		return err
+	}
+	body, err := g.readManifestBody(c.r)
+	if err != nil {
+		return err
+	}
+	p := &push{call: c, digest: digestOf(body, c.digest), body: body}
+	if c.digest != "" && c.digest != p.digest {
+		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the manifest that came has digest %s, which is not the one named", p.digest)
+	}
+	if c.digest == "" {
+		p.tags = []string{c.ref}
+	}
+	if p.manifest, err = parseManifest(c.r.Header.Get("Content-Type"), body); err != nil {
+		return err
+	}
+	record, err := g.push(ctx, p)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Docker-Content-Digest", p.digest.String())
+	h.Set("Location", "/v2/"+c.repo+"/manifests/"+p.digest.String())
+	h.Set("Content-Length", "0")
+	setRecord(h, record.Index)
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// readManifestBody reads a body that is not larger than a manifest may be.
+func (g *Registry) readManifestBody(r *http.Request) ([]byte, error) {
+	tooLarge := newFailure(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "a manifest may have %d bytes here", g.c.MaxManifest)
+	if r.ContentLength > g.c.MaxManifest {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, g.c.MaxManifest+1))
+	switch {
+	case err != nil:
+		return nil, newFailure(http.StatusBadRequest, "MANIFEST_INVALID", "the manifest did not arrive whole")
+	case int64(len(body)) > g.c.MaxManifest:
+		return nil, tooLarge
+	case len(body) == 0:
+		return nil, errManifestInvalid("the body is empty")
+	}
+	return body, nil
+}
+
+// deleteManifest removes a tag, or a manifest with all its tags.
+func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
+	remove := g.deleteDigest
+	if c.digest == "" {
+		remove = g.deleteTag
+	}
+	record, err := remove(c.r.Context(), c)
+	if err != nil {
+		return err
+	}
+	setRecord(w.Header(), record.Index)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.Record, err error) {
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		tag, err := readTag(tx, c.repo, c.ref)
+		if err != nil {
+			return err
+		}
+		tx.Delete(tagTable, repoKey(c.repo, []byte(c.ref)))
+		tx.Delete(taggedTable, repoKey(c.repo, digestKey(tag.digest), []byte(c.ref)))
+		e := c.event(provenance.Untag)
+		e.Digest = tag.digest
+		e.Tags = []provenance.TagMove{{Name: c.ref, Previous: tag.digest}}
+		record, err = g.book.Append(tx, e)
+		return err
+	})
+	return record, err
+}
+
+// deleteDigest removes a manifest. A record moves at most provenance.MaxTags tags, so a manifest with
+// more has records of the others' removal before that of its own.
+func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenance.Record, err error) {
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		f, err := readManifest(tx, c.repo, c.ref, c.digest)
+		if err != nil {
+			return err
+		}
+		moves, err := untagAll(tx, c.repo, c.digest)
+		if err != nil {
+			return err
+		}
+		if err := removeManifest(tx, c.repo, c.digest); err != nil {
+			return err
+		}
+		for len(moves) > provenance.MaxTags {
+			e := c.event(provenance.Untag)
+			e.Digest, e.Tags = c.digest, moves[:provenance.MaxTags]
+			if _, err := g.book.Append(tx, e); err != nil {
+				return err
+			}
+			moves = moves[provenance.MaxTags:]
+		}
+		e := c.event(provenance.Delete)
+		e.Digest, e.Tags = c.digest, moves
+		e.Observed.MediaType, e.Observed.Size = f.mediaType, f.size
+		record, err = g.book.Append(tx, e)
+		return err
+	})
+	return record, err
+}
+
+// untagAll removes every tag of a manifest.
+func untagAll(tx storage.Tx, repo string, d digest.Digest) (moves []provenance.TagMove, err error) {
+	prefix := repoKey(repo, digestKey(d))
+	for item, err := range tx.Scan(taggedTable, prefix, storage.PrefixEnd(prefix)) {
+		if err != nil {
+			return nil, err
+		}
+		tag := string(item.Key[len(prefix):])
+		moves = append(moves, provenance.TagMove{Name: tag, Previous: d})
+		tx.Delete(taggedTable, item.Key)
+		tx.Delete(tagTable, repoKey(repo, []byte(tag)))
+	}
+	return moves, nil
+}
+
+// removeManifest removes a manifest with its references, and the repository when it was the last one.
+func removeManifest(tx storage.Tx, repo string, d digest.Digest) error {
+	key := digestKey(d)
+	prefix := repoKey(repo, key)
+	for item, err := range tx.Scan(needsTable, prefix, storage.PrefixEnd(prefix)) {
+		if err != nil {
+			return err
+		}
+		tx.Delete(needsTable, item.Key)
+		tx.Delete(neededTable, repoKey(repo, item.Key[len(prefix):], key))
+	}
+	tx.Delete(manifestTable, prefix)
+	all := repoKey(repo)
+	for item, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
+		if err != nil {
+			return err
+		}
+		if string(item.Key) != string(prefix) {
+			return nil // another manifest is left
+		}
+	}
+	tx.Delete(repositoryTable, []byte(repo))
+	return nil
+}
+
+// childrenOf describes the children of an index for its record.
+func childrenOf(descriptors []ocispec.Descriptor) (children []provenance.Child) {
+	for _, d := range descriptors {
+		children = append(children, provenance.Child{Digest: d.Digest, Platform: platform(d.Platform)})
+	}
+	return children
+}

@@ -1,0 +1,265 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// push is a manifest on its way in.
+type push struct {
+	*call
+	digest   digest.Digest
+	body     []byte
+	tags     []string
+	manifest *manifest
+	claims   []provenance.Claim
+	needs    []digest.Digest // blobs that must stay while the manifest does
+}
+
+// push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
+// is decided before the transaction, and once more in it.
+func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record, err error) {
+	if err := g.inspect(ctx, p); err != nil {
+		return nil, err
+	}
+	if len(p.body) > maxInline {
+		if err := g.storeLarge(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		if err := p.recheck(tx); err != nil {
+			return err
+		}
+		record, err = g.commitPush(tx, p)
+		return err
+	})
+	return record, err
+}
+
+// storeLarge keeps a manifest that is too large for the store as a blob that it needs itself.
+func (g *Registry) storeLarge(ctx context.Context, p *push) error {
+	up, err := g.blobs.Create(ctx, g.newUploadID(p.call))
+	if err != nil {
+		return err
+	}
+	if _, err := up.Write(p.body); err != nil {
+		return errors.Join(err, up.Cancel())
+	}
+	if err := g.storeBlob(ctx, p.repo, p.digest, up); err != nil {
+		return err
+	}
+	p.needs = append(p.needs, p.digest)
+	return nil
+}
+
+// inspect wants every blob of the manifest in its repository, and gathers what the image claims.
+func (g *Registry) inspect(ctx context.Context, p *push) error {
+	var config blobRow
+	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
+		p.needs, p.claims = nil, nil
+		if err := p.needBlobs(tx); err != nil {
+			return err
+		}
+		if p.manifest.config != nil {
+			if config, err = readBlobRow(tx, p.manifest.config.Digest); err != nil {
+				return err
+			}
+		}
+		return p.needListedBlobs(tx)
+	})
+	if err != nil {
+		return err
+	}
+	var content []byte
+	if p.manifest.config != nil {
+		// A config that is larger than is read claims nothing; any other is read whole.
+		if content, err = g.readSmall(ctx, p.manifest.config.Digest, config, provenance.MaxConfig); err != nil {
+			return err
+		}
+	}
+	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, content), p.claims...)
+	return nil
+}
+
+// needBlobs wants the config and the layers to be in the repository, in the sizes that the manifest says.
+func (p *push) needBlobs(tx storage.Reader) error {
+	blobs := p.manifest.blobs()
+	links, err := tx.GetMany(linkTable, p.linkKeys(digestsOf(blobs)))
+	if err != nil {
+		return err
+	}
+	for i, b := range blobs {
+		if links[i] == nil {
+			return errManifestBlobUnknown(b.Digest)
+		}
+		row, err := readBlobRow(tx, b.Digest)
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", b.Digest, err)
+		}
+		if row.size != b.Size {
+			return errManifestInvalid("it says that %s has %d bytes, and it has %d", b.Digest, b.Size, row.size)
+		}
+		p.needs = append(p.needs, b.Digest)
+	}
+	return nil
+}
+
+// needListedBlobs looks at what an index lists. Manifests may be absent, and their records tell what they
+// claim. What is a blob here, as in BuildKit's cache, must stay while the index does.
+func (p *push) needListedBlobs(tx storage.Reader) error {
+	children := digestsOf(p.manifest.children)
+	links, err := tx.GetMany(linkTable, p.linkKeys(children))
+	if err != nil {
+		return err
+	}
+	for i, d := range children {
+		if links[i] != nil {
+			p.needs = append(p.needs, d)
+		}
+		if len(p.claims) >= provenance.MaxClaims {
+			continue
+		}
+		if err := p.claimsOfChild(tx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimsOfChild repeats in an index's record what the record of its child says that the child claims: a
+// question about a source is to find the index, which is what has a tag.
+func (p *push) claimsOfChild(tx storage.Reader, d digest.Digest) error {
+	value, err := tx.Get(manifestTable, repoKey(p.repo, digestKey(d)))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	row, err := decodeManifestRow(value)
+	if err != nil {
+		return err
+	}
+	record, err := provenance.ReadRecord(tx, row.record)
+	if err != nil {
+		return err
+	}
+	for _, c := range record.Claimed {
+		if c.About == d {
+			p.claims = append(p.claims, c)
+		}
+	}
+	return nil
+}
+
+func (p *push) linkKeys(digests []digest.Digest) [][]byte {
+	keys := make([][]byte, len(digests))
+	for i, d := range digests {
+		keys[i] = repoKey(p.repo, digestKey(d))
+	}
+	return keys
+}
+
+func digestsOf(descriptors []ocispec.Descriptor) []digest.Digest {
+	digests := make([]digest.Digest, len(descriptors))
+	for i, d := range descriptors {
+		digests[i] = d.Digest
+	}
+	return digests
+}
+
+// recheck wants that nothing needed was taken away since inspect saw it.
+func (p *push) recheck(tx storage.Reader) error {
+	links, err := tx.GetMany(linkTable, p.linkKeys(p.needs))
+	if err != nil {
+		return err
+	}
+	for i, link := range links {
+		if link == nil {
+			return errManifestBlobUnknown(p.needs[i])
+		}
+	}
+	return nil
+}
+
+// commitPush writes everything that a push changes.
+func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error) {
+	e := p.event(provenance.Push)
+	e.Digest, e.Claimed = p.digest, p.claims
+	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
+	e.Observed.Size, e.Observed.ImageSize = int64(len(p.body)), p.manifest.imageSize()
+	e.Observed.Children = childrenOf(p.manifest.children)
+	if p.manifest.subject != nil {
+		e.Observed.Subject = p.manifest.subject.Digest
+	}
+	var err error
+	if e.Tags, err = p.tagMoves(tx); err != nil {
+		return nil, err
+	}
+	record, err := g.book.Append(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.putManifestRows(tx, record.Index); err != nil {
+		return nil, err
+	}
+	p.putTagRows(tx, e.Tags, record.Index)
+	return record, nil
+}
+
+// tagMoves says what the push's tags meant before.
+func (p *push) tagMoves(tx storage.Reader) (moves []provenance.TagMove, err error) {
+	for _, name := range p.tags {
+		move := provenance.TagMove{Name: name}
+		value, err := tx.Get(tagTable, repoKey(p.repo, []byte(name)))
+		if err == nil {
+			var row tagRow
+			row, err = decodeTagRow(value)
+			move.Previous = row.digest
+		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+		moves = append(moves, move)
+	}
+	return moves, nil
+}
+
+// putManifestRows adds the manifest, unless it is there: then the record that put it there stays its own.
+func (p *push) putManifestRows(tx storage.Tx, record uint64) error {
+	key := digestKey(p.digest)
+	row := repoKey(p.repo, key)
+	_, err := tx.Get(manifestTable, row)
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
+	if len(p.body) <= maxInline {
+		m.content = p.body
+	}
+	tx.Put(manifestTable, row, m.encode())
+	tx.Put(repositoryTable, []byte(p.repo), nil)
+	for _, d := range p.needs {
+		blob := digestKey(d)
+		tx.Put(needsTable, repoKey(p.repo, key, blob), nil)
+		tx.Put(neededTable, repoKey(p.repo, blob, key), nil)
+	}
+	return nil
+}
+
+func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {
+	for _, m := range moves {
+		if m.Previous != "" {
+			tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
+		}
+		tx.Put(tagTable, repoKey(p.repo, []byte(m.Name)), tagRow{record: record, digest: p.digest}.encode())
+		tx.Put(taggedTable, repoKey(p.repo, digestKey(p.digest), []byte(m.Name)), nil)
+	}
+}

@@ -1,0 +1,167 @@
+// Package registry is the OCI registry: it takes images in and hands them out, and has a record of every
+// change committed with the change itself.
+//
+// Upload sessions, mounts and blob deletes are served by distribution's App, embedded over a namespace
+// of our own (app.go, namespace.go). Everything that is read, and the manifests, are served here, from
+// the store's tables and from open files, because distribution has no transactions and its read path
+// costs several times as much. Each gap of distribution that is filled here is in a file of its own,
+// whose comment says what is missing upstream.
+//
+// A request is parsed into a value first (route.go), then checked against the caller's rights, then
+// acted upon. Handlers return errors; errors.go turns them into answers in one place.
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Config is how a Registry is set up. The zero value of a field is its default.
+type Config struct {
+	// MaxManifest is the size in bytes above which a manifest is refused. Default: 4 MiB, the least that
+	// OCI asks registries to take.
+	MaxManifest int64
+	// UploadKeep is how long an upload may lie untouched before it is removed. Default: 24 hours.
+	UploadKeep time.Duration
+	// Reserve is how many bytes of the disk stay free: pushes are refused below it, so that reads and
+	// deletes can go on. Default: 1 GiB, but at most a twentieth of the disk.
+	Reserve uint64
+}
+
+// Gate decides who makes a request and what they may do. access.Access is one.
+type Gate interface {
+	Identify(r *http.Request) (provenance.Identity, error)
+	May(who provenance.Identity, right access.Right, repository string) bool
+}
+
+// Registry serves /v2/. It is safe for concurrent use.
+type Registry struct {
+	c      Config
+	store  storage.Store
+	blobs  storage.Blobs
+	book   *provenance.Book
+	gate   Gate
+	log    *slog.Logger
+	secret []byte // signs upload ids; kept in the store, so that uploads outlive the process
+
+	sessions sessions
+	app      http.Handler
+}
+
+// New returns the registry kept in a store and its blobs.
+func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *provenance.Book, gate Gate, log *slog.Logger, c Config) (*Registry, error) {
+	if c.MaxManifest == 0 {
+		c.MaxManifest = 4 << 20
+	}
+	if c.UploadKeep == 0 {
+		c.UploadKeep = 24 * time.Hour
+	}
+	secret, err := openSecret(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	g := &Registry{c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret}
+	if g.app, err = newApp(g); err != nil {
+		return nil, fmt.Errorf("embed distribution: %w", err)
+	}
+	return g, nil
+}
+
+// openSecret reads the registry's secret, and draws it at the first start.
+func openSecret(ctx context.Context, store storage.Store) (secret []byte, err error) {
+	drawn := make([]byte, 32)
+	rand.Read(drawn) //nolint:errcheck // crypto/rand.Read never fails
+	err = store.Update(ctx, func(tx storage.Tx) error {
+		found, err := tx.Get(secretTable, secretKey)
+		if errors.Is(err, storage.ErrNotFound) {
+			tx.Put(secretTable, secretKey, drawn)
+			found, err = drawn, nil
+		}
+		secret = append([]byte(nil), found...)
+		return err
+	})
+	return secret, err
+}
+
+// call is one request on its way through the registry.
+type call struct {
+	request
+	who provenance.Identity
+	r   *http.Request
+
+	chunk *chunk  // the Content-Range of an upload's request, or nil
+	open  *upload // what this request writes to, or nil
+
+	// failure is set by the namespace, for want of a better way through distribution's App, which turns
+	// most errors into status 500. The goroutine of the request owns it.
+	failure error
+}
+
+// ServeHTTP serves /v2/.
+func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
+	if err := g.serve(w, r); err != nil {
+		g.fail(w, r, err)
+	}
+}
+
+func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
+	// distribution parses form bodies, and spools them to disk. No client of a registry sends them.
+	if err := refuseForms(r); err != nil {
+		return err
+	}
+	who, err := g.gate.Identify(r)
+	if err != nil {
+		return err
+	}
+	obs.SetUser(r.Context(), who.Actor.Handle)
+	parsed, err := parse(r.Method, r.URL)
+	if err != nil {
+		return err
+	}
+	obs.SetRoute(r.Context(), string(parsed.kind))
+	c := &call{request: parsed, who: who, r: r}
+	if err := g.authorize(c); err != nil {
+		return err
+	}
+	return parsed.handle(g, w, c)
+}
+
+// authorize checks the caller's rights in the repository of the request.
+func (g *Registry) authorize(c *call) error {
+	if c.repo == "" {
+		return nil
+	}
+	if !g.gate.May(c.who, access.Pull, c.repo) {
+		return errNameUnknown(c.repo) // as if it were not there
+	}
+	if !g.gate.May(c.who, c.right, c.repo) {
+		return errDenied("you may pull from %s, but not %s", c.repo, c.right)
+	}
+	return nil
+}
+
+// event returns a record's beginning: what every action of this call has in common.
+func (c *call) event(action provenance.Action) provenance.Event {
+	return provenance.Event{
+		Action:     action,
+		Repository: c.repo,
+		Who:        c.who,
+		Observed:   provenance.Observation{RequestID: obs.RequestID(c.r.Context())},
+		Unsigned: provenance.Unsigned{
+			ClientAddress: clientAddress(c.r),
+			ForwardedFor:  bounded(c.r.Header.Get("X-Forwarded-For")),
+			UserAgent:     bounded(c.r.UserAgent()),
+		},
+	}
+}

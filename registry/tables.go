@@ -1,0 +1,197 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// The tables of this room. In keys, REPO is a repository's name followed by a zero byte, which no name
+// holds, and DIGEST is one byte for the algorithm followed by the hash, so its length is known from its
+// first byte. "→ nothing" rows say by being there.
+const (
+	// REPO without the zero byte → nothing. There while the repository has a manifest.
+	repositoryTable = storage.Table("registry/repository")
+	// REPO DIGEST → manifestRow.
+	manifestTable = storage.Table("registry/manifest")
+	// REPO tag → tagRow.
+	tagTable = storage.Table("registry/tag")
+	// REPO DIGEST tag → nothing. The tags of a manifest.
+	taggedTable = storage.Table("registry/tagged")
+	// DIGEST → blobRow.
+	blobTable = storage.Table("registry/blob")
+	// REPO DIGEST → linkRow. There while the blob can be read in the repository.
+	linkTable = storage.Table("registry/link")
+	// DIGEST REPO without the zero byte → nothing. The repositories that link a blob.
+	linkedTable = storage.Table("registry/linked")
+	// REPO DIGEST(manifest) DIGEST(blob) → nothing. The blobs that a manifest needs.
+	needsTable = storage.Table("registry/needs")
+	// REPO DIGEST(blob) DIGEST(manifest) → nothing. The manifests that need a blob.
+	neededTable = storage.Table("registry/needed")
+	// "secret" → 32 random bytes.
+	secretTable = storage.Table("registry/secret")
+)
+
+var secretKey = []byte("secret")
+
+// The first byte of a DIGEST. Never give one a new meaning.
+const (
+	sha256Byte = 1
+	sha512Byte = 2
+)
+
+// digestKey returns the DIGEST of a digest that was parsed before.
+func digestKey(d digest.Digest) []byte {
+	key := make([]byte, 1, 65)
+	key[0] = sha256Byte
+	if d.Algorithm() == digest.SHA512 {
+		key[0] = sha512Byte
+	}
+	key, err := hex.AppendDecode(key, []byte(d.Encoded()))
+	if err != nil {
+		panic(fmt.Sprintf("digest %q was not parsed", d)) // a bug: parseDigest lets none through
+	}
+	return key
+}
+
+// cutDigest reads a DIGEST at the start of a key, and returns what follows it.
+func cutDigest(key []byte) (d digest.Digest, rest []byte, err error) {
+	algorithm, size := digest.SHA256, 32
+	switch {
+	case len(key) > 0 && key[0] == sha256Byte:
+	case len(key) > 0 && key[0] == sha512Byte:
+		algorithm, size = digest.SHA512, 64
+	default:
+		size = len(key)
+	}
+	if len(key) < 1+size {
+		return "", nil, fmt.Errorf("%w: a key holds no digest", storage.ErrCorrupt)
+	}
+	return digest.NewDigestFromBytes(algorithm, key[1:1+size]), key[1+size:], nil
+}
+
+func repoKey(repo string, rest ...[]byte) []byte {
+	key := make([]byte, 0, len(repo)+1+130)
+	key = append(append(key, repo...), 0)
+	for _, r := range rest {
+		key = append(key, r...)
+	}
+	return key
+}
+
+// cutRepo splits a key that begins with REPO.
+func cutRepo(key []byte) (repo string, rest []byte) {
+	name, rest, _ := bytes.Cut(key, []byte{0})
+	return string(name), rest
+}
+
+// manifestRow is a manifest in a repository.
+type manifestRow struct {
+	record    uint64 // the record that put it there
+	mediaType string
+	size      int64
+	// content is the manifest, or empty for one larger than maxInline: then it is kept as a blob of the
+	// same digest, which it needs itself.
+	content []byte
+}
+
+// maxInline is the size in bytes up to which manifests live in the store. Larger values would make every
+// commit beside them write that much.
+const maxInline = 64 << 10
+
+func (m manifestRow) encode() []byte {
+	b := binary.AppendUvarint(make([]byte, 0, len(m.content)+len(m.mediaType)+24), m.record)
+	b = binary.AppendUvarint(b, uint64(m.size))
+	b = appendString(b, m.mediaType)
+	return append(b, m.content...)
+}
+
+// decodeManifestRow reads a row. Its content is a part of value, not a copy.
+func decodeManifestRow(value []byte) (manifestRow, error) {
+	f := fields{rest: value}
+	m := manifestRow{record: f.number(), size: int64(f.number()), mediaType: f.string(), content: f.rest}
+	return m, f.err("manifest")
+}
+
+// tagRow is what a tag means.
+type tagRow struct {
+	record uint64 // the record that set it
+	digest digest.Digest
+}
+
+func (t tagRow) encode() []byte {
+	return append(binary.AppendUvarint(nil, t.record), digestKey(t.digest)...)
+}
+
+func decodeTagRow(value []byte) (t tagRow, err error) {
+	f := fields{rest: value}
+	t.record = f.number()
+	if err := f.err("tag"); err != nil {
+		return t, err
+	}
+	t.digest, _, err = cutDigest(f.rest)
+	return t, err
+}
+
+// blobRow is where the bytes of a blob are.
+type blobRow struct {
+	size int64
+	at   storage.Location
+}
+
+func (b blobRow) encode() []byte {
+	return appendString(binary.AppendUvarint(nil, uint64(b.size)), string(b.at))
+}
+
+func decodeBlobRow(value []byte) (blobRow, error) {
+	f := fields{rest: value}
+	b := blobRow{size: int64(f.number()), at: storage.Location(f.string())}
+	return b, f.err("blob")
+}
+
+// linkRow says why a blob is in a repository: mounted from another, or pushed when from is empty.
+type linkRow struct{ from string }
+
+func (l linkRow) encode() []byte { return appendString(nil, l.from) }
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// fields reads the parts of a row. After one that is not there, all are zero.
+type fields struct {
+	rest []byte
+	bad  bool
+}
+
+func (f *fields) number() uint64 {
+	n, size := binary.Uvarint(f.rest)
+	if size <= 0 || f.bad {
+		f.bad, f.rest = true, nil
+		return 0
+	}
+	f.rest = f.rest[size:]
+	return n
+}
+
+func (f *fields) string() string {
+	n := f.number()
+	if n > uint64(len(f.rest)) {
+		f.bad, f.rest = true, nil
+		return ""
+	}
+	s := string(f.rest[:n])
+	f.rest = f.rest[n:]
+	return s
+}
+
+func (f *fields) err(row string) error {
+	if f.bad {
+		return fmt.Errorf("%w: a %s row is cut short", storage.ErrCorrupt, row)
+	}
+	return nil
+}

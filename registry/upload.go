@@ -1,0 +1,308 @@
+package registry
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/distribution/distribution/v3"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// An upload's id is 16 random bytes and a MAC over them, the repository and the account: nobody else
+// can resume it, and nothing has to be stored to know that.
+
+const uploadIDLength = 64 // in hexadecimal
+
+func (g *Registry) newUploadID(c *call) string {
+	nonce := make([]byte, 16)
+	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails
+	return hex.EncodeToString(append(nonce, g.uploadMAC(c, nonce)...))
+}
+
+func (g *Registry) uploadMAC(c *call, nonce []byte) []byte {
+	mac := hmac.New(sha256.New, g.secret)
+	fmt.Fprintf(mac, "upload\x00%x\x00%s\x00%s\x00%s", nonce, c.repo, c.who.Actor.Kind, c.who.Actor.Account)
+	return mac.Sum(nil)[:16]
+}
+
+func (g *Registry) validUploadID(c *call, id string) bool {
+	raw, err := hex.DecodeString(id)
+	return err == nil && len(id) == uploadIDLength && hmac.Equal(raw[16:], g.uploadMAC(c, raw[:16]))
+}
+
+// sessions keeps the running hash of each upload between the requests that fill it. After a restart
+// there is none, and the bytes are read once more when the upload is complete.
+type sessions struct {
+	mu   sync.Mutex
+	open map[string]*session // guarded by mu
+}
+
+// session is one upload's running hash. Whoever has the upload open for writing owns it.
+type session struct {
+	started time.Time
+	hash    hash.Hash // SHA-256 of the first n bytes
+	n       int64
+}
+
+func (s *sessions) put(id string, one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[string]*session)
+	}
+	s.open[id] = one
+}
+
+func (s *sessions) get(id string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[id]
+}
+
+func (s *sessions) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, id)
+}
+
+// createUpload begins an upload of the call's account to its repository.
+func (g *Registry) createUpload(ctx context.Context, c *call) (*upload, error) {
+	if err := g.room(); err != nil {
+		return nil, err
+	}
+	id := g.newUploadID(c)
+	file, err := g.blobs.Create(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{started: time.Now(), hash: sha256.New()}
+	g.sessions.put(id, s)
+	c.open = &upload{g: g, c: c, id: id, file: file, session: s}
+	return c.open, nil
+}
+
+// resumeUpload opens an upload to go on with it. The id was checked to be the caller's.
+func (g *Registry) resumeUpload(ctx context.Context, c *call, id string) (*upload, error) {
+	if err := g.room(); err != nil {
+		return nil, err
+	}
+	return g.openUpload(ctx, c, id)
+}
+
+func (g *Registry) openUpload(ctx context.Context, c *call, id string) (*upload, error) {
+	file, err := g.blobs.Resume(ctx, id)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, errUploadUnknown()
+	case errors.Is(err, storage.ErrBusy):
+		return nil, newFailure(http.StatusConflict, "BLOB_UPLOAD_INVALID",
+			"another request is writing to this upload; when it has ended, ask with GET where the upload stands")
+	case err != nil:
+		return nil, err
+	}
+	u := &upload{g: g, c: c, id: id, file: file, session: g.sessions.get(id)}
+	if u.session == nil {
+		u.session = &session{started: time.Now()}
+		g.sessions.put(id, u.session)
+	}
+	if c.chunk != nil && c.chunk.start != file.Size() {
+		return nil, errors.Join(g.errOutOfOrder(c), u.Close())
+	}
+	c.open = u
+	return u, nil
+}
+
+// cancelUpload drops an upload. distribution's App would do it only for who knows how far it has come.
+func (g *Registry) cancelUpload(w http.ResponseWriter, c *call) error {
+	if !g.validUploadID(c, c.upload) {
+		return errUploadUnknown()
+	}
+	u, err := g.openUpload(c.r.Context(), c, c.upload)
+	if err != nil {
+		return err
+	}
+	if err := u.Cancel(c.r.Context()); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// statUpload tells how far an upload has come, while another request may be writing to it.
+func (g *Registry) statUpload(ctx context.Context, id string) (*uploadStatus, error) {
+	info, err := g.blobs.Stat(ctx, id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errUploadUnknown()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &uploadStatus{id: id, size: info.Size, at: info.Modified}, nil
+}
+
+// uploadStatus is a distribution.BlobWriter that only tells where an upload stands.
+type uploadStatus struct {
+	distribution.BlobWriter
+	id   string
+	size int64
+	at   time.Time
+}
+
+func (u *uploadStatus) ID() string           { return u.id }
+func (u *uploadStatus) Size() int64          { return u.size }
+func (u *uploadStatus) StartedAt() time.Time { return u.at }
+func (u *uploadStatus) Close() error         { return nil }
+
+// upload is a distribution.BlobWriter over an open upload.
+type upload struct {
+	g       *Registry
+	c       *call
+	id      string
+	file    storage.Upload
+	session *session
+}
+
+// ID implements distribution.BlobWriter.
+func (u *upload) ID() string { return u.id }
+
+// Size implements distribution.BlobWriter.
+func (u *upload) Size() int64 { return u.file.Size() }
+
+// StartedAt implements distribution.BlobWriter.
+func (u *upload) StartedAt() time.Time { return u.session.started }
+
+// Close implements distribution.BlobWriter: the upload stays for a later request.
+func (u *upload) Close() error { return u.file.Close() }
+
+// Cancel implements distribution.BlobWriter.
+func (u *upload) Cancel(context.Context) error {
+	u.g.sessions.drop(u.id)
+	return u.c.failed(u.file.Cancel())
+}
+
+// Write implements distribution.BlobWriter.
+func (u *upload) Write(p []byte) (int, error) {
+	n, err := u.file.Write(p)
+	if s := u.session; s.hash != nil {
+		s.hash.Write(p[:n])
+		s.n += int64(n)
+	}
+	if errors.Is(err, storage.ErrFull) {
+		err = errors.Join(err, u.Cancel(context.Background())) // give back what is left of the disk
+	}
+	return n, u.c.failed(err)
+}
+
+// roomEvery is how many bytes an upload may grow before the disk is looked at again.
+const roomEvery = 16 << 20
+
+// buffers are for bodies on their way to the disk: large, because each is a system call and a step of
+// the hash.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// ReadFrom implements distribution.BlobWriter. What arrived before an error is kept, so that a client
+// can go on behind it.
+func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	if ch := u.c.chunk; ch != nil {
+		r = io.LimitReader(r, ch.length)
+		defer func() { err = u.checkChunk(ch, n, err) }()
+	}
+	unlooked := int64(0)
+	for {
+		got, readErr := io.ReadFull(r, *buf)
+		wrote, err := u.Write((*buf)[:got])
+		n += int64(wrote)
+		if err != nil {
+			return n, err
+		}
+		switch {
+		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF: //nolint:errorlint // ReadFull's own, unwrapped
+			return n, nil
+		case readErr != nil:
+			return n, readErr
+		}
+		if unlooked += int64(got); unlooked >= roomEvery {
+			unlooked = 0
+			if err := u.g.room(); err != nil {
+				return n, u.c.failed(errors.Join(err, u.Cancel(context.Background())))
+			}
+		}
+	}
+}
+
+// checkChunk wants a body as long as its Content-Range. That it is not longer was seen to by its reader
+// and, where it names its length, by parseContentRange.
+func (u *upload) checkChunk(ch *chunk, n int64, err error) error {
+	if err == nil && n < ch.length {
+		err = u.c.failed(newFailure(http.StatusBadRequest, "SIZE_INVALID", "Content-Range covers %d bytes, and only %d came", ch.length, n))
+	}
+	return err
+}
+
+// Commit implements distribution.BlobWriter: it checks the digest, and gives the blob to the repository.
+func (u *upload) Commit(ctx context.Context, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	err := u.commit(ctx, desc.Digest)
+	if err != nil {
+		return ocispec.Descriptor{}, u.c.failed(err)
+	}
+	return ocispec.Descriptor{Digest: desc.Digest, Size: u.Size(), MediaType: "application/octet-stream"}, nil
+}
+
+func (u *upload) commit(ctx context.Context, want digest.Digest) error {
+	if _, ok := parseDigest(want.String()); !ok {
+		return errDigest(want.String())
+	}
+	got, err := u.digest(want.Algorithm())
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got)
+	}
+	defer u.g.sessions.drop(u.id)
+	return u.g.storeBlob(ctx, u.c.repo, want, u.file)
+}
+
+// digest returns the digest of all bytes. It reads them again when the running hash does not cover them.
+func (u *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
+	if s := u.session; s.hash != nil && s.n == u.Size() && algorithm == digest.SHA256 {
+		return digest.NewDigest(algorithm, s.hash), nil
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	h := algorithm.Hash()
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(u.file, 0, u.Size()), *buf); err != nil {
+		return "", fmt.Errorf("read an upload back: %w", err)
+	}
+	return digest.NewDigest(algorithm, h), nil
+}
+
+// room returns nil, or storage.ErrFull when less than the reserve is free.
+func (g *Registry) room() error {
+	free, size, err := g.blobs.Free()
+	if err != nil {
+		return err
+	}
+	reserve := g.c.Reserve
+	if reserve == 0 {
+		reserve = min(1<<30, size/20)
+	}
+	if free < reserve {
+		return fmt.Errorf("%w: %d bytes are free, and %d are kept in reserve", storage.ErrFull, free, reserve)
+	}
+	return nil
+}
