@@ -80,6 +80,20 @@ func Open(c Config) (*Keeper, error) {
 	return k, k.Refresh()
 }
 
+// Remake makes a new authority and certificate in place of whatever is in Config.Dir. Every client has to
+// trust it anew.
+func Remake(c Config) (*Keeper, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	k := &Keeper{c: c}
+	var err error
+	if k.names, err = ParseNames(c.Hosts...); err != nil {
+		return nil, err
+	}
+	return k, k.Renew(true)
+}
+
 // own says that the certificate is the operator's, not ours.
 func (k *Keeper) own() bool { return k.c.CertFile != "" }
 
@@ -253,6 +267,34 @@ func (k *Keeper) CAPath() string {
 		return ""
 	}
 	return filepath.Join(k.c.Dir, caFile)
+}
+
+// StoredCertificates are those that a server keeps in its directory, read while none runs.
+type StoredCertificates struct{ server, ca *x509.Certificate }
+
+// Stored reads the certificates in a directory.
+func Stored(dir string) (*StoredCertificates, error) {
+	read := func(name string) (*x509.Certificate, error) {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		return ParseCertificate(data)
+	}
+	server, err := read(serverFile)
+	ca, err2 := read(caFile)
+	return &StoredCertificates{server, ca}, errors.Join(err, err2)
+}
+
+// Certificate returns the server's certificate.
+func (s *StoredCertificates) Certificate() *x509.Certificate { return s.server }
+
+// CA returns the registry's own authority.
+func (s *StoredCertificates) CA() *x509.Certificate { return s.ca }
+
+// Renew refuses: only who knows all names of the server can make its certificate.
+func (s *StoredCertificates) Renew(bool) error {
+	return errors.New("no server runs: use `hallmark cert renew`")
 }
 
 // EncodePEM returns a certificate as a PEM file.

@@ -166,15 +166,16 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 
 // readManifestBody reads a body that is not larger than a manifest may be.
 func (g *Registry) readManifestBody(r *http.Request) ([]byte, error) {
-	tooLarge := newFailure(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "a manifest may have %d bytes here", g.c.MaxManifest)
-	if r.ContentLength > g.c.MaxManifest {
+	most := int64(g.c.MaxManifest)
+	tooLarge := newFailure(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "a manifest may have %d bytes here", most)
+	if r.ContentLength > most {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, g.c.MaxManifest+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, newFailure(http.StatusBadRequest, "MANIFEST_INVALID", "the manifest did not arrive whole")
-	case int64(len(body)) > g.c.MaxManifest:
+	case int64(len(body)) > most:
 		return nil, tooLarge
 	case len(body) == 0:
 		return nil, errManifestInvalid("the body is empty")

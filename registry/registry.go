@@ -22,20 +22,21 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // Config is how a Registry is set up. The zero value of a field is its default.
 type Config struct {
-	// MaxManifest is the size in bytes above which a manifest is refused. Default: 4 MiB, the least that
-	// OCI asks registries to take.
-	MaxManifest int64
-	// UploadKeep is how long an upload may lie untouched before it is removed. Default: 24 hours.
-	UploadKeep time.Duration
-	// Reserve is how many bytes of the disk stay free: pushes are refused below it, so that reads and
-	// deletes can go on. Default: 1 GiB, but at most a twentieth of the disk.
-	Reserve uint64
+	// MaxManifest is the size above which a manifest is refused. Default: 4MiB, the least that OCI asks
+	// registries to take.
+	MaxManifest units.Size `yaml:"maxManifest"`
+	// UploadKeep is how long an upload may lie untouched before it is removed. Default: 24h.
+	UploadKeep units.Duration `yaml:"uploadKeep"`
+	// Reserve is how much of the disk stays free: pushes are refused below it, so that reads and deletes
+	// can go on. Default: 1GiB, but at most a twentieth of the disk.
+	Reserve units.Size `yaml:"reserve"`
 }
 
 // Gate decides who makes a request and what they may do. access.Access is one.
@@ -64,7 +65,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 		c.MaxManifest = 4 << 20
 	}
 	if c.UploadKeep == 0 {
-		c.UploadKeep = 24 * time.Hour
+		c.UploadKeep = units.Duration(24 * time.Hour)
 	}
 	secret, err := openSecret(ctx, store)
 	if err != nil {

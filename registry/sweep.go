@@ -81,7 +81,7 @@ func (g *Registry) sweepUploads(ctx context.Context, now time.Time) (n int, err 
 		if err != nil {
 			return n, err
 		}
-		if now.Sub(info.Modified) < g.c.UploadKeep {
+		if now.Sub(info.Modified) < time.Duration(g.c.UploadKeep) {
 			continue
 		}
 		up, err := g.blobs.Resume(ctx, info.ID)

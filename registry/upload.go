@@ -297,7 +297,7 @@ func (g *Registry) room() error {
 	if err != nil {
 		return err
 	}
-	reserve := g.c.Reserve
+	reserve := uint64(g.c.Reserve)
 	if reserve == 0 {
 		reserve = min(1<<30, size/20)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
@@ -328,7 +329,7 @@ func TestParallelPushes(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	s := startServer(t, t.TempDir(), Config{UploadKeep: time.Hour})
+	s := startServer(t, t.TempDir(), Config{UploadKeep: units.Duration(time.Hour)})
 	s.pushImage("app", "1.0", "one")
 	old := s.patch(s.begin("app"), "hello")
 	s.begin("app")

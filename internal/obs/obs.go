@@ -17,9 +17,9 @@ import (
 type LogConfig struct {
 	// Level is the least severe level that is logged: debug, info, warn or error. Requests that went well
 	// are info, so warn leaves only what somebody should look at. Default: info.
-	Level string
+	Level string `yaml:"level"`
 	// Format is text, or json with one object a line. Default: text.
-	Format string
+	Format string `yaml:"format"`
 }
 
 // NewLogger returns a logger that writes to w. level can be changed while it is in use.

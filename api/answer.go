@@ -1,0 +1,232 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// problem is an error as RFC 9457 has it. Its type is always about:blank, so its title is the status.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+
+	header http.Header
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+func problemf(status int, format string, args ...any) *problem {
+	return &problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+func (p *problem) retryAfter(seconds int) *problem {
+	p.header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
+	return p
+}
+
+func (p *problem) write(w http.ResponseWriter) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+// WriteProblem answers with a problem: for routes beside the API that fail in the same way.
+func WriteProblem(w http.ResponseWriter, status int, detail string) {
+	problemf(status, "%s", detail).write(w)
+}
+
+// created is an answer of status 201.
+type created struct{ value any }
+
+// done is an answer with nothing to say.
+type done struct{}
+
+// streamed is an answer that was written already.
+type streamed struct{}
+
+// paged is an answer that may go on elsewhere.
+type paged interface{ nextPage() string }
+
+func (a *API) answer(w http.ResponseWriter, _ *http.Request, value any) {
+	switch v := value.(type) {
+	case streamed:
+		return
+	case done:
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case created:
+		writeJSON(w, http.StatusCreated, "application/json", v.value)
+		return
+	case paged:
+		if next := v.nextPage(); next != "" {
+			w.Header().Set("Link", "<"+next+`>; rel="next"`)
+		}
+	}
+	writeJSON(w, http.StatusOK, "application/json", value)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, value any) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		http.Error(w, "the answer cannot be written as JSON", http.StatusInternalServerError) // a bug
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(buf.Bytes()) // a client that left does not matter any more
+}
+
+// query reads a query string. Each parameter is asked for by its name; then end refuses all others,
+// because a mistyped filter would silently find everything.
+type query struct {
+	values url.Values
+	asked  []string
+	err    error // the first that was wrong
+}
+
+func (c *call) query() *query {
+	values, err := url.ParseQuery(c.URL.RawQuery)
+	q := &query{values: values}
+	if err != nil {
+		q.fail("the query string is malformed")
+	}
+	return q
+}
+
+func (q *query) fail(format string, args ...any) {
+	if q.err == nil {
+		q.err = problemf(http.StatusBadRequest, format, args...)
+	}
+}
+
+// text returns a parameter, or "".
+func (q *query) text(name string) string {
+	q.asked = append(q.asked, name)
+	switch v := q.values[name]; len(v) {
+	case 0:
+		return ""
+	case 1:
+		return v[0]
+	default:
+		q.fail("%s is given %d times", name, len(v))
+		return ""
+	}
+}
+
+// needed returns a parameter that may not be absent.
+func (q *query) needed(name string) string {
+	s := q.text(name)
+	if s == "" {
+		q.fail("%s is missing", name)
+	}
+	return s
+}
+
+// oneOf returns a parameter that has one of a few values, or "".
+func (q *query) oneOf(name string, values ...string) string {
+	s := q.text(name)
+	if s != "" && !slices.Contains(values, s) {
+		q.fail("%s is %q, and should be one of %s", name, s, strings.Join(values, ", "))
+	}
+	return s
+}
+
+// index returns a parameter that is the index of a record, or nil.
+func (q *query) index(name string) *uint64 {
+	s := q.text(name)
+	if s == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		q.fail("%s is %q, and should be a number", name, s)
+	}
+	return &n
+}
+
+// limit returns the size of a page.
+func (q *query) limit(most int) int {
+	s := q.text("limit")
+	if s == "" {
+		return min(100, most)
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		q.fail("limit is %q, and should be a number from 1 to %d", s, most)
+	}
+	return n
+}
+
+// time returns a parameter that is a moment, or the zero time.
+func (q *query) time(name string) time.Time {
+	s := q.text(name)
+	if s == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t
+		}
+	}
+	q.fail("%s is %q, and should be a time as 2006-01-02T15:04:05Z, or a day as 2006-01-02 (UTC)", name, s)
+	return time.Time{}
+}
+
+// end returns the first thing that was wrong with the query.
+func (q *query) end() error {
+	for name := range q.values {
+		if !slices.Contains(q.asked, name) {
+			q.fail("there is no parameter %q here; there are %s", name, strings.Join(q.asked, ", "))
+		}
+	}
+	return q.err
+}
+
+// nextURL returns the call's own path and query with some parameters changed.
+func (c *call) nextURL(set map[string]string) string {
+	values := c.URL.Query()
+	for name, value := range set {
+		values.Set(name, value)
+	}
+	return c.URL.EscapedPath() + "?" + values.Encode()
+}
+
+// maxBody bounds the body of a request, in bytes.
+const maxBody = 64 << 10
+
+// body reads a JSON object into value. Unknown fields are refused.
+func (c *call) body(value any) error {
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxBody))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return problemf(http.StatusRequestEntityTooLarge, "the body may have %d bytes", maxBody)
+	}
+	if err != nil {
+		return problemf(http.StatusBadRequest, "the body did not arrive whole")
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(value); err != nil {
+		return problemf(http.StatusBadRequest, "the body is not what is wanted here: %v", err)
+	}
+	if dec.More() {
+		return problemf(http.StatusBadRequest, "something follows the JSON object in the body")
+	}
+	return nil
+}

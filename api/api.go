@@ -1,0 +1,245 @@
+// Package api answers questions about images and their provenance over HTTP, under /api/v1, and lets
+// administrators manage accounts. It has no rules of its own: the rooms below decide.
+//
+// A handler gets a parsed call and returns a value or an error; one place writes either (answer.go).
+// Errors are RFC 9457 problem details whose sentence says what was wrong and what to do. openapi.json
+// describes every route, and a test holds it against real answers.
+package api
+
+import (
+	"context"
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// Certificates are the server's own. certs.Keeper is one.
+type Certificates interface {
+	Certificate() *x509.Certificate
+	CA() *x509.Certificate // nil with a certificate of another authority
+	Renew(newCA bool) error
+}
+
+// A Checker compares everything that is stored, and reports to bad what does not fit.
+type Checker interface {
+	Check(ctx context.Context, bad func(error)) error
+}
+
+// API serves /api/ and /openapi.json. All its fields are set before it serves; only Certificates and
+// Store may be nil. It is safe for concurrent use.
+type API struct {
+	Access       *access.Access
+	Registry     *registry.Registry
+	Book         *provenance.Book
+	Certificates Certificates
+	Store        Checker // checks the store's own file
+	URL          string  // the registry's public name
+	Log          *slog.Logger
+
+	mux *http.ServeMux
+}
+
+// handler answers one call.
+type handler func(*call) (any, error)
+
+// route is one thing that the API can do. admin routes are for administrators.
+type route struct {
+	pattern string
+	name    string // labels metrics
+	admin   bool
+	handler handler
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{"GET /api/v1/records", "records", false, a.records},
+		{"GET /api/v1/records/{index}", "record", false, a.record},
+		{"GET /api/v1/repositories", "repositories", false, a.repositories},
+		{"GET /api/v1/tags", "api-tags", false, a.tags},
+		{"GET /api/v1/history", "history", false, a.history},
+		{"GET /api/v1/image", "image", false, a.image},
+		{"GET /api/v1/users", "users", true, a.users},
+		{"POST /api/v1/users", "users", true, a.addUser},
+		{"PUT /api/v1/users/{name}/password", "users", true, a.setPassword},
+		{"DELETE /api/v1/users/{name}", "users", true, a.removeUser},
+		{"GET /api/v1/certificate", "certificate", false, a.certificate},
+		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
+		{"GET /api/v1/check", "check", true, a.check},
+	}
+}
+
+// Init prepares the API to serve.
+func (a *API) Init() *API {
+	a.mux = http.NewServeMux()
+	for _, r := range a.routes() {
+		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
+	}
+	return a
+}
+
+// crossOrigin refuses what a page of another site makes a browser send.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// ServeHTTP serves /api/ and /openapi.json.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/openapi.json" {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(openAPI) // a client that left does not matter any more
+		return
+	}
+	if h, pattern := a.mux.Handler(r); pattern == "" {
+		a.fail(w, r, nothingHere(h, r))
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// nothingHere tells a wrong path from a wrong method. The mux knows, and says it only to a writer.
+func nothingHere(h http.Handler, r *http.Request) error {
+	asked := &headerWriter{header: http.Header{}}
+	h.ServeHTTP(asked, r)
+	if asked.status == http.StatusMethodNotAllowed {
+		p := problemf(asked.status, "%s takes %s", r.URL.Path, asked.header.Get("Allow"))
+		p.header = http.Header{"Allow": asked.header["Allow"]}
+		return p
+	}
+	return problemf(http.StatusNotFound, "there is nothing at this path; /openapi.json lists what there is")
+}
+
+type headerWriter struct {
+	header http.Header
+	status int
+}
+
+func (w *headerWriter) Header() http.Header         { return w.header }
+func (w *headerWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w *headerWriter) WriteHeader(status int)      { w.status = status }
+
+// call is one request on its way through the API.
+type call struct {
+	*http.Request
+	w   http.ResponseWriter
+	who provenance.Identity
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
+	obs.SetRoute(r.Context(), route.name)
+	value, err := a.handle(&call{Request: r, w: w}, route)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.answer(w, r, value)
+}
+
+func (a *API) handle(c *call, route route) (value any, err error) {
+	if c.who, err = a.Access.Identify(c.Request); err != nil {
+		return nil, err
+	}
+	obs.SetUser(c.Context(), c.who.Actor.Handle)
+	if err := checkOrigin(c.Request); err != nil {
+		return nil, err
+	}
+	if route.admin {
+		ok, err := a.Access.Administers(c.Context(), c.who)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, problemf(http.StatusForbidden, "only administrators may do this; ask one, or run the command on the server")
+		}
+	}
+	return route.handler(c)
+}
+
+// checkOrigin wants JSON where something changes, and no other site's page behind it.
+func checkOrigin(r *http.Request) error {
+	if err := crossOrigin.Check(r); err != nil {
+		return problemf(http.StatusForbidden, "this request comes from a page of another site, which may change nothing here")
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete {
+		return nil
+	}
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if strings.TrimSpace(strings.ToLower(kind)) != "application/json" {
+		return problemf(http.StatusUnsupportedMediaType, "send the body as application/json")
+	}
+	return nil
+}
+
+// mayPull says whether the caller may know of a repository.
+func (a *API) mayPull(c *call) func(repo string) bool {
+	return func(repo string) bool { return a.Access.May(c.who, access.Pull, repo) }
+}
+
+// mustPull is an error when the caller may not know of a repository: as if it were not there.
+func (a *API) mustPull(c *call, repo string) error {
+	if !a.mayPull(c)(repo) {
+		return errNoRepository(repo)
+	}
+	return nil
+}
+
+func errNoRepository(repo string) error {
+	return problemf(http.StatusNotFound, "there is no repository %q here, or you may not see it", repo)
+}
+
+// fail answers with an error.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problemFor(r, err)
+	if p == nil {
+		return // the client is gone
+	}
+	p.write(w)
+}
+
+func (a *API) problemFor(r *http.Request, err error) *problem {
+	var p *problem
+	var slow *access.SlowDownError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin):
+		p = problemf(http.StatusUnauthorized, "%s", err)
+		p.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
+		return p
+	case errors.As(err, &slow):
+		return problemf(http.StatusTooManyRequests, "%s", err).retryAfter(int(slow.Wait.Seconds()) + 1)
+	case errors.Is(err, access.ErrBusy):
+		return problemf(http.StatusTooManyRequests, "%s", err).retryAfter(1)
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return nil
+	}
+	if status := statusOf(err); status != 0 {
+		return problemf(status, "%s", err)
+	}
+	id := obs.RequestID(r.Context())
+	a.Log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
+	return problemf(http.StatusInternalServerError, "the server failed; its log says more under request %s", id)
+}
+
+// statusOf is the status of errors whose own words are the answer, or 0.
+func statusOf(err error) int {
+	for status, errs := range map[int][]error{
+		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser},
+		http.StatusConflict:            {access.ErrUserExists},
+		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword},
+	} {
+		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {
+			return status
+		}
+	}
+	return 0
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// recordPage is a page of records.
+type recordPage struct {
+	Records []*provenance.Record `json:"records"`
+	Next    string               `json:"next,omitempty"`
+}
+
+func (p recordPage) nextPage() string { return p.Next }
+
+// records answers GET /api/v1/records.
+func (a *API) records(c *call) (any, error) {
+	q := c.query()
+	find := provenance.Query{
+		Repository: q.text("repo"),
+		Tag:        q.text("tag"),
+		Digest:     q.digest("digest"),
+		Identity:   q.text("identity"),
+		Source:     q.text("source"),
+		Revision:   q.text("revision"),
+		Base:       q.digest("base"),
+		Action:     provenance.Action(q.oneOf("action", names(provenance.Actions)...)),
+		Class:      provenance.Class(q.oneOf("class", names(provenance.Classes)...)),
+		Since:      q.time("since"),
+		Until:      q.time("until"),
+		After:      q.index("after"),
+		Limit:      q.limit(provenance.MaxPage),
+		Descending: q.oneOf("order", "asc", "desc") != "asc",
+		Visible:    a.mayPull(c),
+	}
+	if find.Tag != "" && find.Repository == "" {
+		q.fail("tag needs repo: a tag belongs to a repository")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	page, err := a.Book.Find(c.Context(), find)
+	if err != nil {
+		return nil, err
+	}
+	answer := recordPage{Records: page.Records, Next: c.nextRecords(page.Next)}
+	if answer.Records == nil {
+		answer.Records = []*provenance.Record{}
+	}
+	return answer, nil
+}
+
+func names[S ~string](values []S) (s []string) {
+	for _, v := range values {
+		s = append(s, string(v))
+	}
+	return s
+}
+
+// digest returns a parameter that is a digest, or "".
+func (q *query) digest(name string) digest.Digest {
+	s := q.text(name)
+	if s == "" {
+		return ""
+	}
+	d, err := digest.Parse(s)
+	if err != nil {
+		q.fail("%s is %q, and should be a digest as sha256:…", name, s)
+	}
+	return d
+}
+
+// nextRecords is the URL of the page behind an index, or "".
+func (c *call) nextRecords(after *uint64) string {
+	if after == nil {
+		return ""
+	}
+	return c.nextURL(map[string]string{"after": strconv.FormatUint(*after, 10)})
+}
+
+// record answers GET /api/v1/records/{index}.
+func (a *API) record(c *call) (any, error) {
+	if err := c.query().end(); err != nil {
+		return nil, err
+	}
+	index, err := strconv.ParseUint(c.PathValue("index"), 10, 63)
+	if err != nil {
+		return nil, problemf(http.StatusBadRequest, "%q is not the index of a record", c.PathValue("index"))
+	}
+	r, err := a.Book.Get(c.Context(), index)
+	if err != nil {
+		return nil, err
+	}
+	if !a.mayPull(c)(r.Repository) {
+		return nil, provenance.ErrNoRecord
+	}
+	return r, nil
+}
+
+// historyPage is a page of what happened to a tag, newest first.
+type historyPage struct {
+	Repository string            `json:"repository"`
+	Tag        string            `json:"tag"`
+	Moves      []provenance.Move `json:"moves"`
+	Next       string            `json:"next,omitempty"`
+}
+
+func (p historyPage) nextPage() string { return p.Next }
+
+// meaning is what a tag meant at a moment.
+type meaning struct {
+	Repository string          `json:"repository"`
+	Tag        string          `json:"tag"`
+	At         provenance.Time `json:"at"`
+	Digest     digest.Digest   `json:"digest"`
+	Move       provenance.Move `json:"move"` // the last before that moment
+}
+
+// history answers GET /api/v1/history.
+func (a *API) history(c *call) (any, error) {
+	q := c.query()
+	repo, tag, at := q.needed("repo"), q.needed("tag"), q.time("at")
+	after, limit := q.index("after"), q.limit(provenance.MaxPage)
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		return a.meaning(c, repo, tag, at)
+	}
+	moves, next, err := a.Book.History(c.Context(), repo, tag, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(moves) == 0 && next == nil && after == nil {
+		return nil, problemf(http.StatusNotFound, "nothing is recorded of a tag %q in a repository %q", tag, repo)
+	}
+	if moves == nil {
+		moves = []provenance.Move{}
+	}
+	return historyPage{repo, tag, moves, c.nextRecords(next)}, nil
+}
+
+func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
+	m, err := a.Book.Meaning(c.Context(), repo, tag, at)
+	if err != nil || m.To == "" {
+		if statusOf(err) == 0 && err != nil {
+			return nil, err
+		}
+		return nil, problemf(http.StatusNotFound, "%s:%s meant nothing at %s", repo, tag, provenance.At(at))
+	}
+	return meaning{repo, tag, provenance.At(at), m.To, m}, nil
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// cert is the verb `hallmark cert`.
+func (e *env) cert() *cobra.Command {
+	c := &cobra.Command{
+		Use: "cert", Short: "Show and renew the certificate, and make clients trust it",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(e.certShow(), e.certRenew(), e.certTrust())
+	return c
+}
+
+// certificates is what the API says of them.
+type certificates struct {
+	URL    string       `json:"url"`
+	Server certificate  `json:"server"`
+	CA     *certificate `json:"ca,omitempty"`
+}
+
+type certificate struct {
+	Subject     string          `json:"subject"`
+	Issuer      string          `json:"issuer"`
+	Names       []string        `json:"names"`
+	NotBefore   provenance.Time `json:"notBefore"`
+	NotAfter    provenance.Time `json:"notAfter"`
+	Fingerprint string          `json:"fingerprint"`
+	PEM         string          `json:"pem"`
+}
+
+func (e *env) certShow() *cobra.Command {
+	c := &cobra.Command{Use: "show", Short: "Show the server's certificate and its authority", Args: cobra.NoArgs}
+	t := addTarget(c)
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var found certificates
+			if err := cl.get(ctx, "/api/v1/certificate", nil, &found); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, found)
+			}
+			found.print(e.stdout)
+			return nil
+		})
+	}
+	return c
+}
+
+func (c certificates) print(w io.Writer) {
+	one := func(title string, cert certificate) {
+		fmt.Fprintf(w, "%s\n  subject    %s\n  issuer     %s\n  names      %s\n  valid      %s to %s\n  SHA-256    %s\n", title,
+			clean(cert.Subject), clean(cert.Issuer), clean(strings.Join(cert.Names, ", ")), local(cert.NotBefore), local(cert.NotAfter), cert.Fingerprint)
+	}
+	one("certificate of "+c.URL, c.Server)
+	if c.CA != nil {
+		one("certificate authority", *c.CA)
+	}
+}
+
+func (e *env) certRenew() *cobra.Command {
+	c := &cobra.Command{
+		Use: "renew", Short: "Make a new certificate now", Args: cobra.NoArgs,
+		Long: "Make a new certificate now. The server does it by itself a month before the present one ends. With --ca the\n" +
+			"certificate authority is new too, for the names of --url and --host, and every client has to trust it anew.",
+	}
+	flags := addConfigFlags(c)
+	newCA := c.Flags().Bool("ca", false, "make a new certificate authority too")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := flags.load(e.getenv)
+		if err != nil {
+			return err
+		}
+		if conn, err := dialSocket(c.Context(), cfg.Data); err == nil {
+			_ = conn.Close() // it was only tried
+			cl := connectSocket(cfg.Data)
+			defer cl.close() //nolint:errcheck // what was asked is answered
+			var renewed certificates
+			if err := cl.send(c.Context(), "POST", "/api/v1/certificate", map[string]bool{"ca": *newCA}, &renewed); err != nil {
+				return err
+			}
+			renewed.print(e.stdout)
+			return nil
+		}
+		return e.renewOffline(c.Context(), cfg, *newCA)
+	}
+	return c
+}
+
+// renewOffline makes a certificate where no server runs.
+func (e *env) renewOffline(ctx context.Context, cfg Config, newCA bool) error {
+	d, err := openData(ctx, cfg.Data, false, nil)
+	if err != nil {
+		return exitError{exitAsk, err}
+	}
+	defer d.close() //nolint:errcheck // the certificate is written
+	publicURL, err := d.publicURL(ctx, cfg, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	c := certsConfig(d, cfg, publicURL)
+	if newCA {
+		if _, err = certs.Remake(c); err != nil {
+			return err
+		}
+	} else {
+		k, err := certs.Open(c)
+		if errors.Is(err, certs.ErrName) {
+			return exitError{exitUsage, err}
+		}
+		if err != nil {
+			return err
+		}
+		if err := k.Renew(false); err != nil {
+			return usagef("%w", err)
+		}
+	}
+	fmt.Fprintln(e.stdout, "made a new certificate; the next start shows it")
+	return nil
+}
+
+func (e *env) certTrust() *cobra.Command {
+	c := &cobra.Command{
+		Use: "trust " + strings.Join(certs.Clients, "|"), Short: "Make a client on this machine trust the registry's certificate",
+		Long: "Make a client on this machine trust the registry's certificate authority, for this registry alone. With --server\n" +
+			"the authority is fetched from there, and refused when it does not have the --fingerprint that the server printed\n" +
+			"at its first start (`hallmark cert show` prints it too).",
+		Args: exactly(1, "one of "+strings.Join(certs.Clients, ", ")), ValidArgs: certs.Clients,
+		Example: "  sudo hallmark cert trust docker\n  sudo hallmark cert trust docker --server https://registry.example:5443 --fingerprint AB:CD:…",
+	}
+	t := addTarget(c)
+	fingerprint := c.Flags().String("fingerprint", "", "SHA-256 fingerprint of the certificate authority of --server")
+	names := c.Flags().StringArray("name", nil, "`host[:port]` that stands in image names (default that of the registry's URL); may be repeated")
+	print := c.Flags().Bool("print", false, "only print what would be done")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ca, addresses, err := e.findCA(c.Context(), t, *fingerprint)
+		if err != nil {
+			return err
+		}
+		if len(*names) > 0 {
+			addresses = *names
+		}
+		return e.trust(c.Context(), args[0], ca, addresses, *print)
+	}
+	return c
+}
+
+// findCA returns the authority to trust, and the addresses that it is for.
+func (e *env) findCA(ctx context.Context, t *target, fingerprint string) (*x509.Certificate, []string, error) {
+	if t.server == "" {
+		return e.ownCA(ctx, t)
+	}
+	if fingerprint == "" {
+		return nil, nil, usagef("--server needs --fingerprint: the server printed it at its first start, and `hallmark cert show` prints it there")
+	}
+	server := t.server
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return nil, nil, usagef("--server %q is not https://host[:port]", t.server)
+	}
+	ca, err := certs.Fetch(ctx, u.Host, fingerprint)
+	if err != nil {
+		return nil, nil, exitError{exitNo, err}
+	}
+	return ca, []string{u.Host}, nil
+}
+
+// ownCA asks the registry of a data directory.
+func (e *env) ownCA(ctx context.Context, t *target) (ca *x509.Certificate, addresses []string, err error) {
+	err = e.ask(ctx, t, func(ctx context.Context, cl *client) error {
+		var found certificates
+		if err := cl.get(ctx, "/api/v1/certificate", nil, &found); err != nil {
+			return err
+		}
+		if found.CA == nil {
+			return nof("the registry's certificate is signed by another authority (%s): trust that one", found.Server.Issuer)
+		}
+		addresses = []string{addressOf(found.URL)}
+		ca, err = certs.ParseCertificate([]byte(found.CA.PEM))
+		return err
+	})
+	return ca, addresses, err
+}
+
+func (e *env) trust(ctx context.Context, client string, ca *x509.Certificate, addresses []string, print bool) error {
+	place := certs.Place{}
+	if os.Geteuid() != 0 && client == "podman" {
+		place.Home, _ = os.UserHomeDir() // without one it is the whole machine's, which then says what it needs
+	}
+	for _, address := range addresses {
+		plan, err := certs.Trust(client, certs.Registry{Address: address, CA: ca}, place)
+		if err != nil {
+			return usagef("%w", err)
+		}
+		if print {
+			plan.Print(e.stdout)
+			continue
+		}
+		if err := plan.Do(ctx, e.stdout); err != nil {
+			return nof("%w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/spf13/cobra"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+)
+
+// target is the registry that a verb asks: the one in a data directory, or a remote one.
+type target struct {
+	data, server, ca, user string
+	passwordStdin          bool
+}
+
+func addTarget(c *cobra.Command) *target {
+	t := &target{}
+	f := c.PersistentFlags()
+	f.StringVar(&t.data, "data", "", "ask the registry in this data `directory` (default ./hallmark-data)")
+	f.StringVar(&t.server, "server", "", "ask the registry at this `URL` instead")
+	f.StringVar(&t.ca, "ca", "", "`file` of the certificate authority of --server")
+	f.StringVar(&t.user, "user", "", "user `name` at --server (default: docker's login)")
+	f.BoolVar(&t.passwordStdin, "password-stdin", false, "read the password from standard input")
+	return t
+}
+
+// client talks to one registry's API. close ends it.
+type client struct {
+	http  *http.Client
+	base  string
+	login func(*http.Request)
+	close func() error
+}
+
+// connect finds the registry: a remote one when it is named, else the server that runs on the data
+// directory, else the directory's files.
+func (e *env) connect(ctx context.Context, t *target) (*client, error) {
+	cl, err := e.connectServer(ctx, t)
+	if errors.Is(err, errNotRunning) {
+		return e.connectFiles(ctx, e.dataDir(t))
+	}
+	return cl, err
+}
+
+var errNotRunning = errors.New("no server runs there")
+
+// connectServer finds a server that runs.
+func (e *env) connectServer(ctx context.Context, t *target) (*client, error) {
+	if server := firstOf(t.server, e.getenv("HALLMARK_SERVER")); server != "" && t.data == "" {
+		return e.connectRemote(ctx, t, server)
+	}
+	dir := e.dataDir(t)
+	conn, err := dialSocket(ctx, dir)
+	if err != nil {
+		return nil, askf("data directory %s: %w (%w)", dir, errNotRunning, err)
+	}
+	_ = conn.Close() // it was only tried
+	return connectSocket(dir), nil
+}
+
+func (e *env) dataDir(t *target) string {
+	return firstOf(t.data, e.getenv("HALLMARK_DATA"), "hallmark-data")
+}
+
+func connectSocket(dir string) *client {
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, dir) },
+	}
+	return &client{
+		http: &http.Client{Transport: transport}, base: "http://localhost", login: func(*http.Request) {},
+		close: func() error { transport.CloseIdleConnections(); return nil },
+	}
+}
+
+// connectFiles opens the data directory in this process, and asks the API without a network.
+func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
+	d, err := openData(ctx, dir, false, nil)
+	if errors.Is(err, errNoData) {
+		return nil, askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
+	}
+	if err != nil {
+		return nil, exitError{exitAsk, err}
+	}
+	cfg, err := loadConfig("", e.getenv)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	s, err := open(ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if stored, err := certs.Stored(d.file(certsDir)); err == nil {
+		s.api.Certificates = stored
+	}
+	return &client{
+		http: &http.Client{Transport: inProcess{asOperator(s.api)}}, base: "http://localhost",
+		login: func(*http.Request) {}, close: d.close,
+	}, nil
+}
+
+// inProcess is a transport that calls a handler, and passes its answer on as it is written.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	read, write := io.Pipe()
+	w := &pipeWriter{header: http.Header{}, pipe: write, begun: make(chan int, 1)}
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	go func() {
+		t.handler.ServeHTTP(w, r)
+		w.WriteHeader(http.StatusOK)
+		_ = write.Close() // which never fails
+	}()
+	status := <-w.begun
+	return &http.Response{
+		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header.Clone(), Body: read, ContentLength: -1, Request: r,
+	}, nil
+}
+
+type pipeWriter struct {
+	header http.Header
+	pipe   *io.PipeWriter
+	begun  chan int // receives the status, once
+	wrote  bool
+}
+
+func (w *pipeWriter) Header() http.Header { return w.header }
+
+func (w *pipeWriter) WriteHeader(status int) {
+	if !w.wrote {
+		w.wrote = true
+		w.begun <- status
+	}
+}
+
+func (w *pipeWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.pipe.Write(p)
+}
+
+func (w *pipeWriter) Flush() {}
+
+// connectRemote prepares to ask over the network.
+func (e *env) connectRemote(ctx context.Context, t *target, server string) (*client, error) {
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return nil, usagef("--server %q is not https://host[:port]", server)
+	}
+	if u.Scheme != "https" && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
+		return nil, usagef("--server %s: a password is sent over https only", server)
+	}
+	roots, err := trustedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), u.Host)
+	if err != nil {
+		return nil, usagef("--ca: %w", err)
+	}
+	name, password, err := e.remoteLogin(ctx, t, u.Host)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+	return &client{
+		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host,
+		login: func(r *http.Request) {
+			if name != "" {
+				r.SetBasicAuth(name, password)
+			}
+		},
+		close: func() error { transport.CloseIdleConnections(); return nil },
+	}, nil
+}
+
+// trustedRoots are the system's authorities, the one in file, and those that docker and podman trust for
+// this host.
+func trustedRoots(file, host string) (*x509.CertPool, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if !roots.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", file)
+		}
+	}
+	home, _ := os.UserHomeDir() // without one there are only the system's
+	for _, dir := range []string{"/etc/docker", "/etc/containers", filepath.Join(home, ".config/docker"), filepath.Join(home, ".config/containers")} {
+		matches, _ := filepath.Glob(filepath.Join(dir, "certs.d", host, "*.crt")) // a host with a pattern in it matches nothing
+		for _, path := range matches {
+			if data, err := os.ReadFile(path); err == nil {
+				roots.AppendCertsFromPEM(data)
+			}
+		}
+	}
+	return roots, nil
+}
+
+// remoteLogin finds the login: flags, environment, docker's own credential store.
+func (e *env) remoteLogin(ctx context.Context, t *target, host string) (name, password string, err error) {
+	name = firstOf(t.user, e.getenv("HALLMARK_USER"))
+	if t.passwordStdin {
+		password, err = readPassword(e.stdin)
+		return name, password, err
+	}
+	if password = e.getenv("HALLMARK_PASSWORD"); name != "" && password != "" {
+		return name, password, nil
+	}
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	if err != nil {
+		return "", "", askf("docker's logins: %w", err)
+	}
+	found, err := store.Get(ctx, host)
+	if err != nil {
+		return "", "", askf("docker's login for %s: %w", host, err)
+	}
+	if name != "" && found.Username != name {
+		return "", "", usagef("no password for %s: use --password-stdin or HALLMARK_PASSWORD, or `docker login %s -u %s`", name, host, name)
+	}
+	return found.Username, found.Password, nil
+}
+
+// readPassword reads a password from the first line of a stream.
+func readPassword(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, 4096))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return "", usagef("no password came on standard input")
+	}
+	return line, nil
+}
+
+// get asks for a path and reads the answer into value.
+func (c *client) get(ctx context.Context, path string, query url.Values, value any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return c.send(ctx, http.MethodGet, path, nil, value)
+}
+
+// send makes a request with a JSON body, or none, and reads the answer into value, or nowhere.
+func (c *client) send(ctx context.Context, method, path string, body, value any) error {
+	resp, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if value == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(value); err != nil {
+		return askf("%s answers with something else than JSON: %w", c.base, err)
+	}
+	return nil
+}
+
+// open makes a request, and returns an answer that is good.
+func (c *client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(data)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	c.login(r)
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, trustHint(c.base, err)
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		return nil, refusal(c.base, resp)
+	}
+	return resp, nil
+}
+
+// trustHint explains why a server is not trusted.
+func trustHint(base string, err error) error {
+	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
+		return askf("%w. Give its CA with --ca, or trust it: hallmark cert trust docker --server %s --fingerprint SHA256", err, base)
+	}
+	return exitError{exitAsk, err}
+}
+
+// refusal reads the problem details of an answer.
+func refusal(base string, resp *http.Response) error {
+	var p struct {
+		Detail string `json:"detail"`
+	}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came will do
+	if json.Unmarshal(data, &p) != nil || p.Detail == "" {
+		p.Detail = base + " answers " + resp.Status
+	}
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusConflict:
+		return nof("%s", p.Detail)
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return usagef("%s", p.Detail)
+	default:
+		return askf("%s", p.Detail)
+	}
+}
+
+// timeout bounds a verb that asks a short question.
+const timeout = time.Minute

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/spf13/cobra"
+)
+
+// serve is the verb `hallmark serve`.
+func (e *env) serve() *cobra.Command {
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the registry", Args: cobra.NoArgs,
+		Long: "Run the registry. No flag is needed: the data is in ./hallmark-data, the address is :5443, and a first start\n" +
+			"makes a certificate and the user admin. SIGTERM ends it when the requests under way are answered; SIGHUP reads\n" +
+			"the configuration and the certificate again.",
+	}
+	flags := addConfigFlags(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := flags.load(e.getenv)
+		if err != nil {
+			return err
+		}
+		return e.runServer(cmd.Context(), cfg, flags)
+	}
+	return c
+}
+
+// runServer serves until ctx ends.
+func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) error {
+	level := new(slog.LevelVar)
+	log, err := obs.NewLogger(e.stderr, cfg.Log, level)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	metrics := obs.NewMetrics()
+	d, err := openData(ctx, cfg.Data, true, metrics.Commit)
+	if err != nil {
+		return exitError{exitAsk, err}
+	}
+	defer func() {
+		if err := d.close(); err != nil {
+			log.Error("closing the store failed", "err", err)
+		}
+	}()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return askf("listen on %s: %w", cfg.Listen, err)
+	}
+	defer listener.Close() //nolint:errcheck // the server closes it before
+	s, err := open(ctx, d, cfg, listener.Addr().String(), log)
+	if err != nil {
+		return err
+	}
+	if err := s.openKeeper(cfg); err != nil {
+		return err
+	}
+	if err := e.firstStart(ctx, s); err != nil {
+		return err
+	}
+	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
+	srv.reload = func() { srv.reloadConfig(flags, e.getenv, level) }
+	return srv.run(ctx, listener, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.url) })
+}
+
+// firstStart makes the first administrator, once, and tells whoever started the registry what they need
+// to know of it.
+func (e *env) firstStart(ctx context.Context, s *services) error {
+	made, err := s.data.setting(ctx, adminSetting)
+	if err != nil || made != "" {
+		return err
+	}
+	password, shown, err := e.adminPassword(s)
+	if err != nil {
+		return err
+	}
+	// If we stop after this and before the setting is kept, the next start finds the user, and goes on.
+	_, err = s.access.AddUser(ctx, "admin", password, true)
+	if errors.Is(err, access.ErrPassword) {
+		return usagef("HALLMARK_ADMIN_PASSWORD: %w", err)
+	}
+	if err != nil && !errors.Is(err, access.ErrUserExists) {
+		return err
+	}
+	if err := s.data.set(ctx, adminSetting, "made"); err != nil {
+		return err
+	}
+	e.welcome(s, shown)
+	return nil
+}
+
+// adminPassword returns the first administrator's password, and a sentence that says where it is. Where
+// nobody looks at the output it is in a file, written before the user is made: if we stop between the
+// two, the next start writes another.
+func (e *env) adminPassword(s *services) (password, shown string, err error) {
+	if p := e.getenv("HALLMARK_ADMIN_PASSWORD"); p != "" {
+		return p, "the one in HALLMARK_ADMIN_PASSWORD", nil
+	}
+	password = access.NewPassword()
+	if isTerminal(e.stdout) {
+		return password, password + "   (shown only now)", nil
+	}
+	path := s.data.file(passwordFile)
+	return password, "in " + path, durable.WriteFile(path, []byte(password+"\n"), 0o600)
+}
+
+func (e *env) welcome(s *services, password string) {
+	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", s.data.path)
+	fmt.Fprintf(e.stdout, "  URL        %s\n", s.url)
+	fmt.Fprintf(e.stdout, "  user       admin\n  password   %s\n", password)
+	address := addressOf(s.url)
+	if s.keeper != nil && s.keeper.CA() != nil {
+		fmt.Fprintf(e.stdout, "  CA         %s\n  SHA-256    %s\n", s.keeper.CAPath(), certs.Fingerprint(s.keeper.CA()))
+		fmt.Fprintln(e.stdout, "Let your tools trust its certificate, on this machine:")
+		for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
+			fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.path)
+		}
+		fmt.Fprintf(e.stdout, "or on another:\n  hallmark cert trust docker --server %s --fingerprint %s\n", s.url, certs.Fingerprint(s.keeper.CA()))
+	}
+	fmt.Fprintf(e.stdout, "Then push:\n  docker login %s -u admin\n  docker tag IMAGE %s/IMAGE && docker push %s/IMAGE\n", address, address, address)
+}
+
+// self is how to call this program again.
+func self() string {
+	path, err := os.Executable()
+	switch {
+	case err != nil:
+		return "hallmark"
+	case strings.Contains(path, "/go-build"):
+		return "go run ./cmd/hallmark" // the file is gone when `go run` ends
+	case filepath.Base(path) == "hallmark":
+		return path
+	}
+	return "hallmark"
+}
+
+// addressOf is host[:port] of a URL, as it stands in image names.
+func addressOf(publicURL string) string {
+	_, address, _ := strings.Cut(publicURL, "://")
+	return strings.TrimSuffix(address, "/")
+}
+
+// reloadable are the keys that SIGHUP changes. Everything else needs a restart.
+var reloadable = map[string]bool{"log.level": true}
+
+// reloadConfig reads the configuration and the certificate again: all of it, or nothing.
+func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
+	next, err := flags.load(getenv)
+	if err == nil && s.keeper != nil {
+		err = s.keeper.Refresh()
+	}
+	if err != nil {
+		s.log.Error("nothing was reloaded", "err", err)
+		return
+	}
+	var restart []string
+	old := s.c
+	_ = eachKey(reflect.ValueOf(&old).Elem(), "", func(key string, was reflect.Value) error {
+		return eachKey(reflect.ValueOf(&next).Elem(), "", func(other string, is reflect.Value) error {
+			if key == other && !reflect.DeepEqual(was.Interface(), is.Interface()) && !reloadable[key] {
+				restart = append(restart, key)
+			}
+			return nil
+		})
+	})
+	s.c.Log.Level = next.Log.Level
+	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
+	level.Set(l)
+	s.log.Info("configuration and certificate reloaded", "needRestart", restart)
+}
+
+// hangups calls fn for each SIGHUP until ctx ends.
+func hangups(ctx context.Context, fn func()) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			fn()
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+)
+
+// The time limits of connections. Requests have none as a whole, because an upload may take hours: what
+// is limited is silence (Config.Stall).
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10 // bytes
+)
+
+// server is the rooms behind their listeners.
+type server struct {
+	*services
+	c        Config
+	log      *slog.Logger
+	metrics  *obs.Metrics
+	reload   func()
+	draining atomic.Bool
+}
+
+// run serves until ctx ends, then lets the requests under way come to an end.
+func (s *server) run(ctx context.Context, main net.Listener, ready func()) error {
+	s.addMetrics()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	servers, failed, err := s.listen(main)
+	if err != nil {
+		return err
+	}
+	for _, work := range []func(context.Context){
+		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
+		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
+		func(ctx context.Context) { hangups(ctx, s.reload) },
+		s.watchCertificate,
+	} {
+		group.Go(func() { work(running) })
+	}
+	ready()
+	select {
+	case <-ctx.Done():
+		s.log.Info("shutting down: waiting for requests under way", "limit", s.c.Shutdown)
+	case err = <-failed:
+	}
+	return errors.Join(err, s.drain(servers))
+}
+
+func (s *server) watchCertificate(ctx context.Context) {
+	if s.keeper != nil {
+		s.keeper.Watch(ctx, 5*time.Second, s.log)
+	}
+}
+
+// listen starts all servers: clients, the socket in the data directory, and the administration.
+func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-chan error, err error) {
+	errs := make(chan error, 3)
+	start := func(l net.Listener, h http.Handler, overTLS bool) *http.Server {
+		srv := &http.Server{
+			Handler:           obs.Watch(s.stalls(h), s.log, s.metrics),
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do to TLS
+		}
+		servers = append(servers, srv)
+		go func() {
+			var err error
+			if overTLS && s.keeper != nil {
+				srv.TLSConfig = s.keeper.TLS()
+				err = srv.ServeTLS(l, "", "")
+			} else {
+				err = srv.Serve(l)
+			}
+			if !errors.Is(err, http.ErrServerClosed) {
+				errs <- err
+			}
+		}()
+		return srv
+	}
+	socket, err := listenSocket(s.data.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	start(socket, asOperator(s.router()), false)
+	if s.c.AdminListen != noListen {
+		admin, err := net.Listen("tcp", s.c.AdminListen)
+		if err != nil {
+			return nil, nil, askf("listen for administration: %w (choose another adminListen, or none)", errors.Join(err, socket.Close()))
+		}
+		if isLoopback(s.c.AdminListen) {
+			start(admin, s.adminRouter(), false)
+		} else {
+			start(admin, s.administratorsOnly(s.adminRouter()), true)
+		}
+	}
+	start(main, s.router(), true)
+	return servers, errs, nil
+}
+
+// drain ends the servers. Requests that go on longer than the limit are cut; an upload can be resumed.
+func (s *server) drain(servers []*http.Server) error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.c.Shutdown))
+	defer cancel()
+	var group sync.WaitGroup
+	for _, srv := range servers {
+		group.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				s.log.Warn("requests were cut", "err", err)
+				_ = srv.Close() // it says the same once more
+			}
+		})
+	}
+	group.Wait()
+	return nil
+}
+
+// router sends a request to its room.
+func (s *server) router() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
+			s.registry.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/api/") || path == "/openapi.json":
+			s.api.ServeHTTP(w, r)
+		case path == "/ca.pem":
+			s.serveCA(w, r)
+		case path == "/healthz", path == "/readyz":
+			s.serveHealth(w, r)
+		default:
+			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; images are under /v2/, and /openapi.json lists the rest")
+		}
+	})
+}
+
+// adminRouter serves what operators' tools ask for.
+func (s *server) adminRouter() http.Handler {
+	metrics := s.metrics.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/metrics":
+			obs.SetRoute(r.Context(), "metrics")
+			metrics.ServeHTTP(w, r)
+		case "/healthz", "/readyz":
+			s.serveHealth(w, r)
+		default:
+			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; there are /metrics, /healthz and /readyz")
+		}
+	})
+}
+
+// administratorsOnly guards the administration where others than this machine reach it.
+func (s *server) administratorsOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.access.Identify(r)
+		if err != nil {
+			w.Header().Set("Www-Authenticate", `Basic realm="Hallmark", charset="UTF-8"`)
+			api.WriteProblem(w, http.StatusUnauthorized, "sign in as an administrator")
+			return
+		}
+		if ok, err := s.access.Administers(r.Context(), who); err != nil || !ok {
+			api.WriteProblem(w, http.StatusForbidden, "only administrators may see this")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func asOperator(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(access.WithOperator(r.Context())))
+	})
+}
+
+// serveCA hands out the certificate authority. It is no secret, and without it nobody could sign in.
+func (s *server) serveCA(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "ca")
+	if s.keeper == nil || s.keeper.CA() == nil {
+		api.WriteProblem(w, http.StatusNotFound, "this registry has no certificate authority of its own: its certificate is signed by another, or a proxy in front of it has one")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(certs.EncodePEM(s.keeper.CA())) // a client that left does not matter any more
+}
+
+// serveHealth tells whether the process lives, and whether it can serve.
+func (s *server) serveHealth(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "health")
+	if r.URL.Path == "/readyz" {
+		if err := s.data.store.Err(); err != nil {
+			s.log.Error("not ready", "err", err)
+			api.WriteProblem(w, http.StatusServiceUnavailable, "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well")
+			return
+		}
+		if s.draining.Load() {
+			api.WriteProblem(w, http.StatusServiceUnavailable, "the registry is shutting down")
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n") // a client that left does not matter any more
+}
+
+func (s *server) addMetrics() {
+	s.metrics.Counter("hallmark_records_total", "Records of pushes, deletes and everything else.", func() float64 {
+		n, err := s.book.Len(context.Background())
+		if err != nil {
+			return 0
+		}
+		return float64(n)
+	})
+	s.metrics.Gauge("hallmark_uploads_in_flight", "Uploads begun and not ended.", func() float64 { return float64(s.registry.Uploads()) })
+	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
+		n, _ := s.data.store.Size() // 0 where it cannot be told
+		return float64(n)
+	})
+	s.metrics.Gauge("hallmark_disk_free_bytes", "Room left on the disk of the blobs.", func() float64 {
+		free, _, _ := s.data.blobs.Free() // 0 where it cannot be told
+		return float64(free)
+	})
+	if s.keeper != nil {
+		s.metrics.Gauge("hallmark_certificate_expires_seconds", "When the server's certificate ends, in seconds since 1970.", func() float64 {
+			return float64(s.keeper.Certificate().NotAfter.Unix())
+		})
+	}
+}
+
+// stalls cuts clients that send or take nothing for too long in the middle of a request.
+func (s *server) stalls(next http.Handler) http.Handler {
+	limit := time.Duration(s.c.Stall)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		// The deadline of the connection's last answer may be near.
+		_ = rc.SetWriteDeadline(time.Now().Add(limit))
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &impatientBody{r.Body, rc, limit}
+		}
+		next.ServeHTTP(&impatientWriter{w, rc, limit}, r)
+	})
+}
+
+type impatientBody struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	limit time.Duration
+}
+
+func (b *impatientBody) Read(p []byte) (int, error) {
+	_ = b.rc.SetReadDeadline(time.Now().Add(b.limit)) // a writer without deadlines is one in a test
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		// From here on the server reads only to see the client leave, which may take as long as it likes.
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+type impatientWriter struct {
+	http.ResponseWriter
+	rc    *http.ResponseController
+	limit time.Duration
+}
+
+// Unwrap serves http.ResponseController.
+func (w *impatientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *impatientWriter) Write(p []byte) (int, error) {
+	_ = w.rc.SetWriteDeadline(time.Now().Add(w.limit))
+	return w.ResponseWriter.Write(p)
+}
+
+// removeStale removes the socket of a process that was killed. No process can still have it: we hold the
+// store's lock.
+func removeStale(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

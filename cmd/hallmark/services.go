@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
+// verb, when no server runs, asks their API directly.
+type services struct {
+	data     *data
+	url      string
+	access   *access.Access
+	book     *provenance.Book
+	registry *registry.Registry
+	keeper   *certs.Keeper // nil over plain HTTP
+	api      *api.API
+}
+
+// open wires the rooms over a data directory, for a server that listens on address. Certificates are
+// opened by the server alone: a verb that works beside it knows not all names that they are for.
+func open(ctx context.Context, d *data, c Config, address string, log *slog.Logger) (*services, error) {
+	s := &services{data: d}
+	var err error
+	if s.url, err = d.publicURL(ctx, c, address); err != nil {
+		return nil, err
+	}
+	if s.book, err = provenance.NewBook(d.store, s.url); err != nil {
+		return nil, err
+	}
+	s.access = access.New(d.store, access.Config{URL: s.url})
+	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
+		return nil, err
+	}
+	s.api = (&api.API{Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, URL: s.url, Log: log}).Init()
+	return s, nil
+}
+
+// openKeeper opens the certificates, unless the server speaks plain HTTP.
+func (s *services) openKeeper(c Config) error {
+	if c.InsecureHTTP != "" {
+		return nil
+	}
+	var err error
+	s.keeper, err = certs.Open(certsConfig(s.data, c, s.url))
+	if errors.Is(err, certs.ErrName) {
+		return exitError{exitUsage, err}
+	}
+	if err == nil {
+		s.api.Certificates = s.keeper
+	}
+	return err
+}
+
+// publicURL is the registry's one public name: as configured, else as it was last configured, else
+// localhost with the port that it listens on.
+func (d *data) publicURL(ctx context.Context, c Config, address string) (string, error) {
+	kept, err := d.setting(ctx, urlSetting)
+	if err != nil {
+		return "", err
+	}
+	given := strings.TrimSuffix(c.URL, "/")
+	switch {
+	case given != "" && given != kept:
+		return given, d.set(ctx, urlSetting, given)
+	case kept != "":
+		return kept, nil
+	}
+	scheme := "https"
+	if c.InsecureHTTP != "" {
+		scheme = "http"
+	}
+	return scheme + "://localhost:" + portOf(address), nil
+}
+
+func portOf(address string) string {
+	return address[strings.LastIndexByte(address, ':')+1:]
+}
+
+func certsConfig(d *data, c Config, publicURL string) certs.Config {
+	return certs.Config{
+		Dir: d.file(certsDir), Hosts: append([]string{hostOf(publicURL)}, c.Hosts...),
+		CertFile: c.TLS.Cert, KeyFile: c.TLS.Key,
+	}
+}
+
+func hostOf(publicURL string) string {
+	u, err := url.Parse(publicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// forget erases addresses from records that are old enough, now and every hour until ctx ends.
+func (s *services) forget(ctx context.Context, keep time.Duration, log *slog.Logger) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		n, err := s.book.Forget(ctx, time.Now().Add(-keep))
+		if err != nil && ctx.Err() == nil {
+			log.Error("erasing addresses from old records failed", "err", err)
+		} else if n > 0 {
+			log.Info("erased addresses from old records", "records", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// reference is an image as people write it: [HOST[:PORT]/]REPO[:TAG][@DIGEST].
+type reference struct {
+	host       string
+	repository string
+	tag        string
+	digest     digest.Digest
+}
+
+func parseReference(s string) (r reference, err error) {
+	rest, d, hasDigest := strings.Cut(s, "@")
+	if hasDigest {
+		if r.digest, err = digest.Parse(d); err != nil {
+			return r, usagef("%q is no digest: %w", d, err)
+		}
+	}
+	if first, after, ok := strings.Cut(rest, "/"); ok && (strings.ContainsAny(first, ".:") || first == "localhost") {
+		r.host, rest = first, after
+	}
+	r.repository, r.tag, _ = strings.Cut(rest, ":")
+	if r.repository == "" {
+		return r, usagef("%q names no repository", s)
+	}
+	return r, nil
+}
+
+// aim points a target at the host of the reference, unless another was named.
+func (r reference) aim(t *target) {
+	if r.host != "" && t.server == "" && t.data == "" {
+		t.server = "https://" + r.host
+	}
+}
+
+// image is what the API says of one.
+type image struct {
+	Repository string             `json:"repository"`
+	Reference  string             `json:"reference"`
+	Descriptor ocispec.Descriptor `json:"descriptor"`
+	Children   []provenance.Child `json:"children"`
+	Tags       []string           `json:"tags"`
+	Record     uint64             `json:"record"`
+	Older      string             `json:"older"`
+	Provenance struct {
+		Observed []struct {
+			Record uint64               `json:"record"`
+			Time   provenance.Time      `json:"time"`
+			Action provenance.Action    `json:"action"`
+			Tags   []provenance.TagMove `json:"tags"`
+		} `json:"observed"`
+		Authenticated []struct {
+			provenance.Login
+			Actor   provenance.Actor `json:"actor"`
+			Records []uint64         `json:"records"`
+		} `json:"authenticated"`
+		Claimed []struct {
+			provenance.Claim
+			Records []uint64 `json:"records"`
+		} `json:"claimed"`
+	} `json:"provenance"`
+}
+
+// show is the verb `hallmark show`.
+func (e *env) show() *cobra.Command {
+	c := &cobra.Command{
+		Use: "show REF", Short: "Show everything known about one image, by class of evidence",
+		Args:    exactly(1, "an image, as team/app:1.0 or team/app@sha256:…"),
+		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json",
+	}
+	t := addTarget(c)
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseReference(args[0])
+		if err != nil {
+			return err
+		}
+		ref.aim(t)
+		query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var raw json.RawMessage
+			if err := cl.get(ctx, "/api/v1/image", query, &raw); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, raw)
+			}
+			var img image
+			if err := json.Unmarshal(raw, &img); err != nil {
+				return askf("an answer that is not understood: %w", err)
+			}
+			img.print(e.stdout)
+			return nil
+		})
+	}
+	return c
+}
+
+// print writes an image for people: what it is, then what is known of it, the strongest class first.
+func (img *image) print(w io.Writer) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-15s%s\n", name, clean(fmt.Sprintf(format, args...)))
+	}
+	d := img.Descriptor
+	line("image", "%s@%s", img.Repository, d.Digest)
+	line("type", "%s, %d bytes", d.MediaType, d.Size)
+	if len(img.Tags) > 0 {
+		line("tags", "%s", strings.Join(img.Tags, ", "))
+	}
+	for _, c := range img.Children {
+		line("contains", "%s %s", c.Digest, c.Platform)
+	}
+	fmt.Fprintln(w, "\nobserved: the registry saw it itself")
+	for _, o := range img.Provenance.Observed {
+		line("  "+string(o.Action), "%s, record %d %s", local(o.Time), o.Record, tagNames(o.Tags))
+	}
+	if len(img.Provenance.Authenticated) > 0 {
+		fmt.Fprintln(w, "\nauthenticated: the login proves it")
+	}
+	for _, a := range img.Provenance.Authenticated {
+		line("  by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Method, a.Issuer, records(a.Records))
+	}
+	if len(img.Provenance.Claimed) > 0 {
+		fmt.Fprintln(w, "\nclaimed: the image says so, and nobody has proved it")
+	}
+	for _, c := range img.Provenance.Claimed {
+		about := ""
+		if c.About != d.Digest {
+			about = " about " + short(c.About)
+		}
+		line("  "+c.Fact, "%s%s (%s, %s)", c.Value, about, c.From, records(c.Records))
+	}
+	if img.Older != "" {
+		fmt.Fprintln(w, "\nThere are older records of this image: see hallmark records --repo --digest.")
+	}
+}
+
+// records names a few records.
+func records(indexes []uint64) string {
+	if len(indexes) > 3 {
+		return fmt.Sprintf("records %d, %d … %d", indexes[0], indexes[1], indexes[len(indexes)-1])
+	}
+	s := strings.Trim(strings.ReplaceAll(fmt.Sprint(indexes), " ", ", "), "[]")
+	if len(indexes) == 1 {
+		return "record " + s
+	}
+	return "records " + s
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// addJSON adds --json to a verb that prints a table.
+func addJSON(c *cobra.Command) *bool {
+	return c.Flags().Bool("json", false, "print JSON, for programs")
+}
+
+func writeJSON(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(value)
+}
+
+// table prints aligned columns. Every cell is cleaned: what images claim must not reach the terminal as
+// control characters.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(w io.Writer, header ...string) *table {
+	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row(header...)
+	return t
+}
+
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = clean(c)
+		if cells[i] == "" {
+			cells[i] = "-"
+		}
+	}
+	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+func (t *table) flush() error { return t.w.Flush() }
+
+// clean replaces what a terminal would act upon.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// short is a digest as people compare it.
+func short(d digest.Digest) string {
+	if len(d) < 19 {
+		return string(d)
+	}
+	return string(d[:19])
+}
+
+func local(t provenance.Time) string { return t.Local().Format(time.DateTime) }
+
+// who is an actor in one word, with its kind where it is not a person.
+func who(a provenance.Actor) string {
+	if a.Kind == provenance.User {
+		return a.Handle
+	}
+	return string(a.Kind) + ":" + a.Handle
+}
+
+// sourceOf sums up what a record's claims say of the source: one source and revision, the first, with a
+// mark when there are others.
+func sourceOf(claims []provenance.Claim) string {
+	values := map[string][]string{}
+	for _, c := range claims {
+		known := values[c.Fact]
+		if len(known) == 0 || known[len(known)-1] != c.Value {
+			values[c.Fact] = append(known, c.Value)
+		}
+	}
+	source, revision := values[provenance.FactSource], values[provenance.FactRevision]
+	var s string
+	if len(source) > 0 {
+		s = source[0]
+	}
+	if len(revision) > 0 {
+		s += "@" + shortRevision(revision[0])
+	}
+	if len(source) > 1 || len(revision) > 1 {
+		s += " (and others)"
+	}
+	return s
+}
+
+// shortRevision shortens what looks like a git commit.
+func shortRevision(s string) string {
+	if len(s) == 40 && strings.Trim(s, "0123456789abcdef") == "" {
+		return s[:12]
+	}
+	return s
+}
+
+func tagNames(tags []provenance.TagMove) string {
+	var names []string
+	for _, t := range tags {
+		names = append(names, t.Name)
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// user is the verb `hallmark user`.
+func (e *env) user() *cobra.Command {
+	c := &cobra.Command{
+		Use: "user", Short: "Add, list and remove users, and set passwords",
+		Long: "Add, list and remove users, and set passwords. On the machine of the registry this needs no password: whoever\n" +
+			"can open the data directory may do it, also while the server runs.",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	t := addTarget(c)
+	admin := false
+	add := &cobra.Command{
+		Use: "add NAME", Short: "Add a user", Args: exactly(1, "a name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
+				body := map[string]any{"name": args[0], "password": password, "admin": admin}
+				return cl.send(ctx, "POST", "/api/v1/users", body, nil)
+			}, "added %s\n")
+		},
+	}
+	add.Flags().BoolVar(&admin, "admin", false, "may administrate the registry")
+	passwd := &cobra.Command{
+		Use: "passwd NAME", Short: "Set a user's password", Args: exactly(1, "a name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
+				return cl.send(ctx, "PUT", "/api/v1/users/"+url.PathEscape(args[0])+"/password", map[string]string{"password": password}, nil)
+			}, "set the password of %s\n")
+		},
+	}
+	remove := &cobra.Command{
+		Use: "remove NAME", Short: "Remove a user; their records stay", Args: exactly(1, "a name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+				if err := cl.send(ctx, "DELETE", "/api/v1/users/"+url.PathEscape(args[0]), nil, nil); err != nil {
+					return err
+				}
+				fmt.Fprintf(e.stdout, "removed %s\n", args[0])
+				return nil
+			})
+		},
+	}
+	c.AddCommand(add, passwd, remove, e.userList(t))
+	return c
+}
+
+func (e *env) userList(t *target) *cobra.Command {
+	list := &cobra.Command{Use: "list", Short: "List the users", Args: cobra.NoArgs}
+	asJSON := addJSON(list)
+	list.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			users, err := pages(ctx, cl, "/api/v1/users", nil, 0, func(p struct{ Users []access.User }) []access.User { return p.Users })
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, map[string]any{"users": users})
+			}
+			tab := newTable(e.stdout, "NAME", "ADMIN", "CREATED", "PASSWORD SET")
+			for _, u := range users {
+				role := ""
+				if u.Admin {
+					role = "admin"
+				}
+				tab.row(u.Name, role, local(u.Created), local(u.PasswordSet))
+			}
+			return tab.flush()
+		})
+	}
+	return list
+}
+
+// ask connects, runs fn within the time that a short question may take, and disconnects.
+func (e *env) ask(ctx context.Context, t *target, fn func(context.Context, *client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	cl, err := e.connect(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer cl.close() //nolint:errcheck // what was asked is answered
+	return fn(ctx, cl)
+}
+
+// withPassword gets a new password for a user, then asks, then says what was done.
+func (e *env) withPassword(ctx context.Context, t *target, name string, fn func(context.Context, *client, string) error, says string) error {
+	password, err := e.newPassword(t, name)
+	if err != nil {
+		return err
+	}
+	local := *t
+	local.passwordStdin = false // it was the new password, not the caller's own
+	return e.ask(ctx, &local, func(ctx context.Context, cl *client) error {
+		if err := fn(ctx, cl, password); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stdout, says, name)
+		return nil
+	})
+}
+
+// newPassword reads a password from standard input, or asks a person for it twice.
+func (e *env) newPassword(t *target, name string) (string, error) {
+	if t.passwordStdin {
+		return readPassword(e.stdin)
+	}
+	terminal, ok := e.stdin.(*os.File)
+	if !ok || !isTerminal(terminal) {
+		return "", usagef("there is nobody to ask for a password: use --password-stdin")
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(e.stderr, prompt)
+		typed, err := term.ReadPassword(int(terminal.Fd()))
+		fmt.Fprintln(e.stderr)
+		return string(typed), err
+	}
+	first, err := ask("Password for " + name + ": ")
+	if err != nil {
+		return "", err
+	}
+	second, err := ask("Again: ")
+	if err == nil && first != second {
+		err = usagef("the two passwords differ")
+	}
+	return first, err
+}
