@@ -154,10 +154,8 @@ func loadFile(c *Config, path string) error {
 	if err != nil {
 		return usagef("configuration: %w", err)
 	}
-	if strings.TrimSpace(string(data)) == "" {
-		return nil
-	}
-	if err := yaml.Load(data, c, yaml.WithKnownFields()); err != nil {
+	err = yaml.Load(data, c, yaml.WithKnownFields())
+	if err != nil && !strings.Contains(err.Error(), "no documents") { // a file of comments alone says nothing
 		return yamlError(path, err)
 	}
 	return nil

@@ -250,7 +250,7 @@ func (s *server) stalls(next http.Handler) http.Handler {
 	limit := time.Duration(s.c.Stall)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		// The deadline of the connection's last answer may be near.
+		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
 		_ = rc.SetWriteDeadline(time.Now().Add(limit))
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &impatientBody{r.Body, rc, limit}
@@ -268,7 +268,7 @@ type impatientBody struct {
 func (b *impatientBody) Read(p []byte) (int, error) {
 	_ = b.rc.SetReadDeadline(time.Now().Add(b.limit)) // a writer without deadlines is one in a test
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF { //nolint:errorlint // a body's own end, unwrapped
 		// From here on the server reads only to see the client leave, which may take as long as it likes.
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
@@ -283,6 +283,11 @@ type impatientWriter struct {
 
 // Unwrap serves http.ResponseController.
 func (w *impatientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *impatientWriter) WriteHeader(status int) {
+	_ = w.rc.SetWriteDeadline(time.Now().Add(w.limit))
+	w.ResponseWriter.WriteHeader(status)
+}
 
 func (w *impatientWriter) Write(p []byte) (int, error) {
 	_ = w.rc.SetWriteDeadline(time.Now().Add(w.limit))

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// description is /openapi.json as this test needs it.
+type description struct {
+	Paths map[string]map[string]struct {
+		Responses map[string]struct {
+			Content map[string]any `json:"content"`
+		} `json:"responses"`
+	} `json:"paths"`
+}
+
+// asked is a request, and what the description has to say of its answer.
+type asked struct {
+	method, path, route string
+	login, body         string
+	header              []string
+	status              int
+}
+
+// TestOpenAPI holds the description against real answers of a real server: every operation and every
+// status that it names is asked for, and every answer has the shape that it says.
+func TestOpenAPI(t *testing.T) {
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	one := s.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})
+	s.push("team/app", "1.0", "two", nil)
+	s.push("team/app", "2.0", "two", nil)
+	s.push("team/web", "1.0", "one", nil)
+	s.want(202, "DELETE", "/v2/team/app/manifests/2.0")
+	for range 105 {
+		s.push("team/app", "again", "one", nil)
+	}
+	const json, user = "application/json", `{"name":"alice","password":"wonderland-1"}`
+	js := []string{"Content-Type", json}
+	large := `{"name":"` + strings.Repeat("x", 100<<10) + `"}`
+	requests := []asked{
+		{method: "GET", path: "/api/v1/records", status: 200},
+		{method: "GET", path: "/api/v1/records?limit=1&order=asc", status: 200},
+		{method: "GET", path: "/api/v1/records?repo=team/app&tag=1.0&digest=" + one + "&identity=admin&source=git.example/team/app&action=push&class=claimed&since=2001-01-01&until=2100-01-01T00:00:00Z&after=100000", status: 200},
+		{method: "GET", path: "/api/v1/records?action=untag", status: 200},
+		{method: "GET", path: "/api/v1/records?nonsense=1", status: 400},
+		{method: "GET", path: "/api/v1/records", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/records/0", route: "/api/v1/records/{index}", status: 200},
+		{method: "GET", path: "/api/v1/records/x", route: "/api/v1/records/{index}", status: 400},
+		{method: "GET", path: "/api/v1/records/99999", route: "/api/v1/records/{index}", status: 404},
+		{method: "GET", path: "/api/v1/records/0", route: "/api/v1/records/{index}", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/repositories?limit=1", status: 200},
+		{method: "GET", path: "/api/v1/repositories?limit=0", status: 400},
+		{method: "GET", path: "/api/v1/repositories", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/tags?repo=team/app", status: 200},
+		{method: "GET", path: "/api/v1/tags", status: 400},
+		{method: "GET", path: "/api/v1/tags?repo=nowhere", status: 404},
+		{method: "GET", path: "/api/v1/tags?repo=x", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&limit=1", status: 200},
+		{method: "GET", path: "/api/v1/history?repo=team/app&tag=2.0", status: 200},
+		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&at=2100-01-01", status: 200},
+		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&at=2001-01-01", status: 404},
+		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&at=yesterday", status: 400},
+		{method: "GET", path: "/api/v1/history?repo=x&tag=y", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/image?repo=team/app&ref=1.0", status: 200},
+		{method: "GET", path: "/api/v1/image?repo=team/app&ref=" + one, status: 200},
+		{method: "GET", path: "/api/v1/image?repo=team/app&ref=none", status: 404},
+		{method: "GET", path: "/api/v1/image?repo=team/app", status: 400},
+		{method: "GET", path: "/api/v1/image?repo=x&ref=y", login: "none", status: 401},
+		{method: "POST", path: "/api/v1/users", body: user, header: js, status: 201},
+		{method: "POST", path: "/api/v1/users", body: user, header: js, status: 409},
+		{method: "POST", path: "/api/v1/users", body: `{"name":"bob","password":"short"}`, header: js, status: 422},
+		{method: "POST", path: "/api/v1/users", body: `{"nam":"bob"}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/users", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/users", body: user, status: 415},
+		{method: "POST", path: "/api/v1/users", body: user, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/users", body: user, header: js, login: "none", status: 401},
+		{method: "GET", path: "/api/v1/users?limit=1", status: 200},
+		{method: "GET", path: "/api/v1/users?x=1", status: 400},
+		{method: "GET", path: "/api/v1/users", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/users", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/check", login: "alice:wonderland-1", status: 403},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{"password":"wonderland-2"}`, header: js, status: 204},
+		{method: "PUT", path: "/api/v1/users/nobody/password", route: "/api/v1/users/{name}/password", body: `{"password":"wonderland-2"}`, header: js, status: 404},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{"password":"x"}`, header: js, status: 422},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `[]`, header: js, status: 400},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: large, header: js, status: 413},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, status: 415},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, header: js, login: "none", status: 401},
+		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, header: js, login: "alice:wonderland-2", status: 403},
+		{method: "DELETE", path: "/api/v1/users/admin", route: "/api/v1/users/{name}", login: "alice:wonderland-2", status: 403},
+		{method: "DELETE", path: "/api/v1/users/alice", route: "/api/v1/users/{name}", status: 204},
+		{method: "DELETE", path: "/api/v1/users/alice", route: "/api/v1/users/{name}", status: 404},
+		{method: "DELETE", path: "/api/v1/users/alice", route: "/api/v1/users/{name}", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/certificate", status: 200},
+		{method: "GET", path: "/api/v1/certificate?x=1", status: 400},
+		{method: "GET", path: "/api/v1/certificate", login: "none", status: 401},
+		{method: "POST", path: "/api/v1/certificate", body: "{}", header: js, status: 200},
+		{method: "POST", path: "/api/v1/certificate", body: "{", header: js, status: 400},
+		{method: "POST", path: "/api/v1/certificate", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/certificate", body: "{}", status: 415},
+		{method: "POST", path: "/api/v1/certificate", body: "{}", header: append(js, "Origin", "https://evil.example"), status: 403},
+		{method: "POST", path: "/api/v1/certificate", body: "{}", header: js, login: "none", status: 401},
+		{method: "GET", path: "/api/v1/check?deep=true", status: 200},
+		{method: "GET", path: "/api/v1/check?deep=maybe", status: 400},
+		{method: "GET", path: "/api/v1/check", login: "none", status: 401},
+		{method: "GET", path: "/ca.pem", login: "none", status: 200},
+		{method: "GET", path: "/healthz", login: "none", status: 200},
+		{method: "GET", path: "/readyz", login: "none", status: 200},
+		{method: "GET", path: "/openapi.json", login: "none", status: 200},
+	}
+	seen := checkAnswers(t, s, requests)
+	for range 5 { // wrong logins, until the server slows them down
+		s.do("GET", "/api/v1/records", "mallory:wrong-password", "")
+	}
+	for name := range checkAnswers(t, s, []asked{{method: "GET", path: "/api/v1/records", login: "mallory:wrong-password", status: 429}}) {
+		seen[name] = true
+	}
+	wantAllSeen(t, readDescription(t, s), seen)
+}
+
+func readDescription(t *testing.T, s *testServer) (d description) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s.want(200, "GET", "/openapi.json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// checkAnswers makes requests, and returns which statuses of which operations it saw.
+func checkAnswers(t *testing.T, s *testServer, requests []asked) map[string]bool {
+	t.Helper()
+	doc := readDescription(t, s)
+	raw, err := jsonschema.UnmarshalJSON(strings.NewReader(s.want(200, "GET", "/openapi.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("openapi.json", raw); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, a := range requests {
+		status, header, body := s.do(a.method, a.path, a.login, a.body, a.header...)
+		name := fmt.Sprintf("%s %s: %d", a.method, a.path, status)
+		if status != a.status {
+			t.Errorf("%s, want %d\n%s", name, a.status, body)
+			continue
+		}
+		route := a.route
+		if route == "" {
+			route, _, _ = strings.Cut(a.path, "?")
+		}
+		response, ok := doc.Paths[route][strings.ToLower(a.method)].Responses[fmt.Sprint(status)]
+		if !ok {
+			t.Errorf("%s is not described", name)
+			continue
+		}
+		seen[fmt.Sprintf("%s %s %d", strings.ToLower(a.method), route, status)] = true
+		kind := header.Get("Content-Type")
+		if len(response.Content) == 0 {
+			if body != "" {
+				t.Errorf("%s has a body, and none is described", name)
+			}
+			continue
+		}
+		if _, ok := response.Content[kind]; !ok {
+			t.Errorf("%s is %q, which is not described", name, kind)
+			continue
+		}
+		pointer := fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%d/content/%s/schema", pointerPart(route), strings.ToLower(a.method), status, pointerPart(kind))
+		schema, err := compiler.Compile(pointer)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		checkBody(t, name, kind, body, schema)
+	}
+	return seen
+}
+
+// pointerPart escapes a key for a JSON pointer in a URL.
+func pointerPart(s string) string {
+	return url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(s))
+}
+
+func checkBody(t *testing.T, name, kind, body string, schema *jsonschema.Schema) {
+	t.Helper()
+	lines := []string{body}
+	switch {
+	case strings.HasSuffix(kind, "ndjson"):
+		lines = strings.Split(strings.TrimSpace(body), "\n")
+	case !strings.Contains(kind, "json"):
+		lines = []string{string(mustMarshal(body))}
+	}
+	for _, line := range lines {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader([]byte(line)))
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, line)
+			continue
+		}
+		if err := schema.Validate(value); err != nil {
+			t.Errorf("%s does not have the shape that is described: %v\n%s", name, err, line)
+		}
+	}
+}
+
+func mustMarshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// unseen are the statuses that this test cannot bring about on a server that is well.
+var unseen = []string{"get /readyz 503", "get /ca.pem 404", "get /api/v1/certificate 404", "post /api/v1/certificate 404", "post /api/v1/certificate 409"}
+
+// wantAllSeen wants every described status to have been seen, but for 429, which all operations share.
+func wantAllSeen(t *testing.T, doc description, seen map[string]bool) {
+	t.Helper()
+	for _, name := range unseen {
+		seen[name] = true
+	}
+	slowed := false
+	for path, operations := range doc.Paths {
+		for method, o := range operations {
+			for status := range o.Responses {
+				name := method + " " + path + " " + status
+				slowed = slowed || seen[name] && status == "429"
+				if status != "default" && status != "429" && !seen[name] {
+					t.Errorf("%s is described, and no answer showed it", name)
+				}
+			}
+		}
+	}
+	if !slowed {
+		t.Error("no answer showed 429")
+	}
+}

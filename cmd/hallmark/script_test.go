@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/rogpeppe/go-internal/testscript"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// TestMain makes this binary hallmark itself, for the processes that tests start.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hallmark": main})
+}
+
+// TestScripts runs whole servers, each a process of its own with real TLS, as a shell session would.
+// Beside testscript's commands there are:
+//
+//	start [ARG...]       start `hallmark serve` on a free port and wait until it is ready; $URL and $HOST name it
+//	stop [SIGNAL]        end it, by SIGTERM or another signal, and wait
+//	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
+//	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
+//	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
+//	asnobody COMMAND...  run hallmark as a user without rights
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": startCmd, "stop": stopCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "asnobody": asNobodyCmd,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
+			e.Setenv("HOME", e.WorkDir)
+			e.Values[processKey{}] = &process{}
+			e.Defer(func() { e.Values[processKey{}].(*process).kill() })
+			return nil
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+const adminPassword = "correct horse"
+
+type processKey struct{}
+
+// process is a running server.
+type process struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+func (p *process) kill() {
+	if p.cmd != nil {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.done
+		p.cmd = nil
+	}
+}
+
+// launch starts hallmark and waits for its ready line. It returns the URL in it.
+func launch(cmd *exec.Cmd) (*process, string, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	p := &process{cmd: cmd, done: make(chan error, 1)}
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if url, ok := strings.CutPrefix(lines.Text(), "hallmark: ready at "); ok {
+				ready <- url
+			}
+		}
+		p.done <- cmd.Wait()
+		close(ready)
+	}()
+	select {
+	case url, ok := <-ready:
+		if !ok {
+			return nil, "", errors.New("it ended before it was ready")
+		}
+		return p, url, nil
+	case <-time.After(30 * time.Second):
+		p.kill()
+		return nil, "", errors.New("it was not ready in time")
+	}
+}
+
+func startCmd(ts *testscript.TestScript, neg bool, args []string) {
+	p := ts.Value(processKey{}).(*process)
+	if p.cmd != nil {
+		ts.Fatalf("a server runs already")
+	}
+	hallmark, err := exec.LookPath("hallmark")
+	ts.Check(err)
+	cmd := exec.Command(hallmark, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "none"}, args...)...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+ts.Getenv("HALLMARK_ADMIN_PASSWORD"), "HOME="+ts.Getenv("HOME"))
+	errors := filepath.Join(ts.MkAbs("."), "stderr.log")
+	log, err := os.OpenFile(errors, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	cmd.Stderr = log
+	started, url, err := launch(cmd)
+	if neg {
+		if err == nil {
+			started.kill()
+			ts.Fatalf("it started")
+		}
+		return
+	}
+	if err != nil {
+		said, _ := os.ReadFile(errors)
+		ts.Fatalf("start: %v\n%s", err, said)
+	}
+	*p = *started
+	ts.Setenv("URL", url)
+	ts.Setenv("HOST", addressOf(url))
+}
+
+func stopCmd(ts *testscript.TestScript, neg bool, args []string) {
+	p := ts.Value(processKey{}).(*process)
+	if p.cmd == nil {
+		ts.Fatalf("no server runs")
+	}
+	signal := syscall.SIGTERM
+	if len(args) > 0 && args[0] == "KILL" {
+		signal = syscall.SIGKILL
+	}
+	ts.Check(p.cmd.Process.Signal(signal))
+	err := <-p.done
+	p.cmd = nil
+	if signal == syscall.SIGTERM && (err != nil) != neg {
+		ts.Fatalf("it ended with %v", err)
+	}
+}
+
+// httpClient trusts the CA in a data directory.
+func httpClient(dataDir string) (*http.Client, error) {
+	pem, err := os.ReadFile(filepath.Join(dataDir, certsDir, "ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}, nil
+}
+
+// repository opens REPO:TAG at a server with an OCI client of others' making.
+func repository(client *http.Client, host, login, ref string) (*remote.Repository, error) {
+	repo, err := remote.NewRepository(host + "/" + ref)
+	if err != nil {
+		return nil, err
+	}
+	user, password, _ := strings.Cut(login, ":")
+	repo.Client = &auth.Client{Client: client, Credential: auth.StaticCredential(host, auth.Credential{Username: user, Password: password})}
+	return repo, nil
+}
+
+func scriptRepository(ts *testscript.TestScript, login, ref string) *remote.Repository {
+	client, err := httpClient(ts.MkAbs("hallmark-data"))
+	ts.Check(err)
+	repo, err := repository(client, ts.Getenv("HOST"), login, ref)
+	ts.Check(err)
+	return repo
+}
+
+func pushCmd(ts *testscript.TestScript, neg bool, args []string) {
+	repo := scriptRepository(ts, args[0], args[1])
+	labels := map[string]string{}
+	for _, l := range args[3:] {
+		name, value, _ := strings.Cut(l, "=")
+		labels[name] = value
+	}
+	d, err := pushTo(context.Background(), repo, repo.Reference.Reference, args[2], labels)
+	if neg {
+		if err == nil {
+			ts.Fatalf("it was pushed")
+		}
+		fmt.Fprintln(ts.Stdout(), err)
+		return
+	}
+	ts.Check(err)
+	ts.Setenv("DIGEST", d.String())
+}
+
+// pushTo pushes an image of one layer.
+func pushTo(ctx context.Context, repo *remote.Repository, tag, layer string, labels map[string]string) (digest.Digest, error) {
+	push := func(mediaType string, data []byte) (ocispec.Descriptor, error) {
+		d := content.NewDescriptorFromBytes(mediaType, data)
+		ok, err := repo.Blobs().Exists(ctx, d)
+		if err == nil && !ok {
+			err = repo.Blobs().Push(ctx, d, strings.NewReader(string(data)))
+		}
+		return d, err
+	}
+	config, err := json.Marshal(map[string]any{"architecture": "amd64", "os": "linux", "config": map[string]any{"Labels": labels}})
+	if err != nil {
+		return "", err
+	}
+	configDescriptor, err := push(ocispec.MediaTypeImageConfig, config)
+	if err != nil {
+		return "", err
+	}
+	layerDescriptor, err := push(ocispec.MediaTypeImageLayer, []byte(layer))
+	if err != nil {
+		return "", err
+	}
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: configDescriptor, Layers: []ocispec.Descriptor{layerDescriptor}}
+	m.SchemaVersion = 2
+	data, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	d := content.NewDescriptorFromBytes(ocispec.MediaTypeImageManifest, data)
+	return d.Digest, repo.PushReference(ctx, d, strings.NewReader(string(data)), tag)
+}
+
+func pullCmd(ts *testscript.TestScript, neg bool, args []string) {
+	repo := scriptRepository(ts, args[0], args[1])
+	got, err := pullFrom(context.Background(), repo, repo.Reference.Reference)
+	if neg {
+		if err == nil {
+			ts.Fatalf("it was pulled")
+		}
+		return
+	}
+	ts.Check(err)
+	if got != args[2] {
+		ts.Fatalf("the layer is %q", got)
+	}
+}
+
+func pullFrom(ctx context.Context, repo *remote.Repository, ref string) (layer string, err error) {
+	_, data, err := repo.FetchReference(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	defer data.Close()
+	body, err := io.ReadAll(data)
+	if err != nil {
+		return "", err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		return "", err
+	}
+	b, err := content.FetchAll(ctx, repo.Blobs(), m.Layers[0])
+	return string(b), err
+}
+
+func getCmd(ts *testscript.TestScript, _ bool, args []string) {
+	client, err := httpClient(ts.MkAbs("hallmark-data"))
+	ts.Check(err)
+	login := ""
+	if args[0] == "-u" {
+		login, args = args[1], args[2:]
+	}
+	r, err := http.NewRequest(http.MethodGet, ts.Getenv("URL")+args[1], nil)
+	ts.Check(err)
+	if user, password, ok := strings.Cut(login, ":"); ok {
+		r.SetBasicAuth(user, password)
+	}
+	resp, err := client.Do(r)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if fmt.Sprint(resp.StatusCode) != args[0] {
+		ts.Fatalf("%s: status %d, want %s\n%s", args[1], resp.StatusCode, args[0], body)
+	}
+	fmt.Fprintf(ts.Stdout(), "%s\n", body)
+}
+
+const nobody = 65534
+
+// asNobodyCmd runs hallmark as a user who owns nothing. That takes root; in CI it is there.
+func asNobodyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			ts.Fatalf("CI has to run as root")
+		}
+		ts.Logf("skipped: it takes root")
+		return
+	}
+	hallmark, err := exec.LookPath("hallmark")
+	ts.Check(err)
+	copied := filepath.Join(os.TempDir(), fmt.Sprintf("hallmark-nobody-%d", os.Getpid())) // where nobody can read it
+	data, err := os.ReadFile(hallmark)
+	ts.Check(err)
+	ts.Check(os.WriteFile(copied, data, 0o755))
+	defer os.Remove(copied)
+	cmd := exec.Command(copied, args...)
+	cmd.Args[0] = "hallmark"
+	cmd.Path = copied
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	if err := cmd.Run(); (err == nil) == neg {
+		ts.Fatalf("it ended with %v", err)
+	}
+}

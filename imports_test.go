@@ -1,0 +1,110 @@
+package hallmark_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/seed-260924e6/hallmark"
+
+// floors are the rooms, the upper first. A room may import those below it, never those above or beside.
+var floors = []string{"cmd", "web", "api", "trust", "registry", "access", "provenance", "storage"}
+
+// TestImportDirection holds the house together: docs/design/rooms.md.
+func TestImportDirection(t *testing.T) {
+	for _, p := range listPackages(t) {
+		room := roomOf(p.ImportPath)
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, module+"/") {
+				if !mayImport(p.ImportPath, imported) {
+					t.Errorf("%s imports %s, which one package alone may import", p.ImportPath, imported)
+				}
+				continue
+			}
+			if !goesDown(room, roomOf(imported)) {
+				t.Errorf("%s imports %s, which is not below it", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+// owners are the packages that alone may import something.
+var owners = map[string]string{
+	"go.etcd.io/bbolt": module + "/storage/bolt",
+	"github.com/distribution/distribution/v3/registry/handlers": module + "/registry",
+}
+
+func mayImport(pkg, imported string) bool {
+	for owned, owner := range owners {
+		if (imported == owned || strings.HasPrefix(imported, owned+"/")) && pkg != owner {
+			return false
+		}
+	}
+	return true
+}
+
+// TestOneFileImportsHandlers wants distribution's handlers in one file.
+func TestOneFileImportsHandlers(t *testing.T) {
+	out, err := exec.Command("grep", "-rl", "--include=*.go", `distribution/v3/registry/handlers"$`, ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files := strings.Fields(string(out)); len(files) != 1 || files[0] != "./registry/app.go" {
+		t.Errorf("distribution's handlers are imported by %v", files)
+	}
+}
+
+// goesDown says whether a room may import another.
+func goesDown(room, below string) bool {
+	leaf := func(r string) bool { return r == "internal" || r == "certs" }
+	switch {
+	case below == "internal":
+		return true
+	case room == "internal" || room == "certs":
+		return false
+	case leaf(below):
+		return true
+	case room == below:
+		return true
+	}
+	from, to := slices.Index(floors, room), slices.Index(floors, below)
+	return from >= 0 && to > from
+}
+
+func roomOf(path string) string {
+	room, _, _ := strings.Cut(strings.TrimPrefix(path, module+"/"), "/")
+	return room
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) (packages []listed) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath != module {
+			packages = append(packages, p)
+		}
+	}
+	if len(packages) < 10 {
+		t.Fatalf("go list finds %d packages", len(packages))
+	}
+	return packages
+}
