@@ -21,7 +21,7 @@ func (p userPage) nextPage() string { return p.Next }
 // users answers GET /api/v1/users.
 func (a *API) users(c *call) (any, error) {
 	q := c.query()
-	after, limit := q.text("after"), q.limit(maxNames)
+	after, limit := q.text("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // problem is an error as RFC 9457 has it. Its type is always about:blank, so its title is the status.
@@ -162,17 +164,20 @@ func (q *query) index(name string) *uint64 {
 }
 
 // limit returns the size of a page.
-func (q *query) limit(most int) int {
+func (q *query) limit() int {
 	s := q.text("limit")
 	if s == "" {
-		return min(100, most)
+		return defaultPage
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > most {
-		q.fail("limit is %q, and should be a number from 1 to %d", s, most)
+	if err != nil || n < 1 || n > provenance.MaxPage {
+		q.fail("limit is %q, and should be a number from 1 to %d", s, provenance.MaxPage)
 	}
 	return n
 }
+
+// defaultPage is how many entries a page has where no limit is asked for.
+const defaultPage = 100
 
 // time returns a parameter that is a moment, or the zero time.
 func (q *query) time(name string) time.Time {

@@ -21,13 +21,10 @@ type repositoryEntry struct {
 
 func (p repositoryPage) nextPage() string { return p.Next }
 
-// maxNames bounds a page of repositories or tags.
-const maxNames = 1000
-
 // repositories answers GET /api/v1/repositories.
 func (a *API) repositories(c *call) (any, error) {
 	q := c.query()
-	after, limit := q.text("after"), q.limit(maxNames)
+	after, limit := q.text("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
 	}
@@ -69,7 +66,7 @@ func (p tagPage) nextPage() string { return p.Next }
 // tags answers GET /api/v1/tags.
 func (a *API) tags(c *call) (any, error) {
 	q := c.query()
-	repo, after, limit := q.needed("repo"), q.text("after"), q.limit(maxNames)
+	repo, after, limit := q.needed("repo"), q.text("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (a *API) records(c *call) (any, error) {
 		Since:      q.time("since"),
 		Until:      q.time("until"),
 		After:      q.index("after"),
-		Limit:      q.limit(provenance.MaxPage),
+		Limit:      q.limit(),
 		Descending: q.oneOf("order", "asc", "desc") != "asc",
 		Visible:    a.mayPull(c),
 	}
@@ -124,7 +124,7 @@ type meaning struct {
 func (a *API) history(c *call) (any, error) {
 	q := c.query()
 	repo, tag, at := q.needed("repo"), q.needed("tag"), q.time("at")
-	after, limit := q.index("after"), q.limit(provenance.MaxPage)
+	after, limit := q.index("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Claimed:       e.Claimed,
 		Unsigned:      &e.Unsigned,
 	}
-	rand.Read(r.Nonce) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(r.Nonce) // which never fails
 	r.PURL = packageURL(b.host, r)
 	r.leaveOutClaims(MaxClaims)
 	if n := len(r.Observed.Children); n > MaxChildren {

@@ -79,7 +79,7 @@ type logBridge struct{ log *slog.Logger }
 func (logBridge) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (b logBridge) Fire(e *logrus.Entry) error {
-	b.log.Debug("distribution: "+e.Message, "id", e.Data["http.request.id"])
+	b.log.Debug("distribution says", "message", e.Message)
 	return nil
 }
 
@@ -109,8 +109,8 @@ func (g *Registry) toApp(w http.ResponseWriter, c *call) error {
 	out := &appWriter{ResponseWriter: w}
 	g.app.ServeHTTP(out, c.appRequest())
 	if c.open != nil { // the App leaves it open where it refuses a request early
-		if err := c.open.Close(); err != nil {
-			c.failed(err)
+		if err := c.failed(c.open.Close()); err != nil {
+			g.log.Error("closing an upload failed", "err", err)
 		}
 	}
 	if c.failure != nil && !out.passed {

@@ -81,7 +81,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 // openSecret reads the registry's secret, and draws it at the first start.
 func openSecret(ctx context.Context, store storage.Store) (secret []byte, err error) {
 	drawn := make([]byte, 32)
-	rand.Read(drawn) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(drawn) // which never fails
 	err = store.Update(ctx, func(tx storage.Tx) error {
 		found, err := tx.Get(secretTable, secretKey)
 		if errors.Is(err, storage.ErrNotFound) {

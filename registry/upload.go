@@ -27,7 +27,7 @@ const uploadIDLength = 64 // in hexadecimal
 
 func (g *Registry) newUploadID(c *call) string {
 	nonce := make([]byte, 16)
-	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(nonce) // which never fails
 	return hex.EncodeToString(append(nonce, g.uploadMAC(c, nonce)...))
 }
 
@@ -230,7 +230,7 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 			return n, err
 		}
 		switch {
-		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF: //nolint:errorlint // ReadFull's own, unwrapped
+		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF:
 			return n, nil
 		case readErr != nil:
 			return n, readErr

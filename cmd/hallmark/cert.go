@@ -63,13 +63,13 @@ func (e *env) certShow() *cobra.Command {
 }
 
 func (c certificates) print(w io.Writer) {
-	one := func(title string, cert certificate) {
+	describe := func(title string, cert certificate) {
 		fmt.Fprintf(w, "%s\n  subject    %s\n  issuer     %s\n  names      %s\n  valid      %s to %s\n  SHA-256    %s\n", title,
 			clean(cert.Subject), clean(cert.Issuer), clean(strings.Join(cert.Names, ", ")), local(cert.NotBefore), local(cert.NotAfter), cert.Fingerprint)
 	}
-	one("certificate of "+c.URL, c.Server)
+	describe("certificate of "+c.URL, c.Server)
 	if c.CA != nil {
-		one("certificate authority", *c.CA)
+		describe("certificate authority", *c.CA)
 	}
 }
 
@@ -140,7 +140,7 @@ func (e *env) certTrust() *cobra.Command {
 		Long: "Make a client on this machine trust the registry's certificate authority, for this registry alone. With --server\n" +
 			"the authority is fetched from there, and refused when it does not have the --fingerprint that the server printed\n" +
 			"at its first start (`hallmark cert show` prints it too).",
-		Args: exactly(1, "one of "+strings.Join(certs.Clients, ", ")), ValidArgs: certs.Clients,
+		Args: one("one of " + strings.Join(certs.Clients, ", ")), ValidArgs: certs.Clients,
 		Example: "  sudo hallmark cert trust docker\n  sudo hallmark cert trust docker --server https://registry.example:5443 --fingerprint AB:CD:…",
 	}
 	t := addTarget(c)

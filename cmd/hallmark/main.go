@@ -97,10 +97,10 @@ func exitCode(err error) int {
 	}
 }
 
-// exactly is cobra.ExactArgs with words.
-func exactly(n int, what string) cobra.PositionalArgs {
+// one is cobra.ExactArgs(1) with words.
+func one(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) != 1 {
 			return usagef("%s wants %s; see `%s --help`", c.CommandPath(), what, c.CommandPath())
 		}
 		return nil

@@ -110,7 +110,7 @@ func pageSize(limit int) int {
 // history is the verb `hallmark history`.
 func (e *env) history() *cobra.Command {
 	c := &cobra.Command{
-		Use: "history REPO:TAG", Short: "Show who moved a tag from what to what, and when", Args: exactly(1, "a repository with a tag, as team/app:latest"),
+		Use: "history REPO:TAG", Short: "Show who moved a tag from what to what, and when", Args: one("a repository with a tag, as team/app:latest"),
 	}
 	t := addTarget(c)
 	at := c.Flags().String("at", "", "show what the tag meant at this `time` instead")

@@ -74,7 +74,7 @@ func (s *server) watchCertificate(ctx context.Context) {
 // listen starts all servers: clients, the socket in the data directory, and the administration.
 func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-chan error, err error) {
 	errs := make(chan error, 3)
-	start := func(l net.Listener, h http.Handler, overTLS bool) *http.Server {
+	start := func(l net.Listener, h http.Handler, overTLS bool) {
 		srv := &http.Server{
 			Handler:           obs.Watch(s.stalls(h), s.log, s.metrics),
 			ReadHeaderTimeout: headerTimeout,
@@ -95,7 +95,6 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 				errs <- err
 			}
 		}()
-		return srv
 	}
 	socket, err := listenSocket(s.data.path)
 	if err != nil {
@@ -268,7 +267,7 @@ type impatientBody struct {
 func (b *impatientBody) Read(p []byte) (int, error) {
 	_ = b.rc.SetReadDeadline(time.Now().Add(b.limit)) // a writer without deadlines is one in a test
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a body's own end, unwrapped
+	if err == io.EOF {
 		// From here on the server reads only to see the client leave, which may take as long as it likes.
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}

@@ -78,7 +78,7 @@ type image struct {
 func (e *env) show() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show REF", Short: "Show everything known about one image, by class of evidence",
-		Args:    exactly(1, "an image, as team/app:1.0 or team/app@sha256:…"),
+		Args:    one("an image, as team/app:1.0 or team/app@sha256:…"),
 		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json",
 	}
 	t := addTarget(c)

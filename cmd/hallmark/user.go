@@ -22,7 +22,7 @@ func (e *env) user() *cobra.Command {
 	t := addTarget(c)
 	admin := false
 	add := &cobra.Command{
-		Use: "add NAME", Short: "Add a user", Args: exactly(1, "a name"),
+		Use: "add NAME", Short: "Add a user", Args: one("a name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
 				body := map[string]any{"name": args[0], "password": password, "admin": admin}
@@ -32,7 +32,7 @@ func (e *env) user() *cobra.Command {
 	}
 	add.Flags().BoolVar(&admin, "admin", false, "may administrate the registry")
 	passwd := &cobra.Command{
-		Use: "passwd NAME", Short: "Set a user's password", Args: exactly(1, "a name"),
+		Use: "passwd NAME", Short: "Set a user's password", Args: one("a name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
 				return cl.send(ctx, "PUT", "/api/v1/users/"+url.PathEscape(args[0])+"/password", map[string]string{"password": password}, nil)
@@ -40,7 +40,7 @@ func (e *env) user() *cobra.Command {
 		},
 	}
 	remove := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a user; their records stay", Args: exactly(1, "a name"),
+		Use: "remove NAME", Short: "Remove a user; their records stay", Args: one("a name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 				if err := cl.send(ctx, "DELETE", "/api/v1/users/"+url.PathEscape(args[0]), nil, nil); err != nil {

@@ -97,7 +97,7 @@ func SetUser(ctx context.Context, user string) {
 var (
 	idPrefix = func() string {
 		b := make([]byte, 6)
-		rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails
+		rand.Read(b) // which never fails
 		return hex.EncodeToString(b)
 	}()
 	idNext atomic.Uint64

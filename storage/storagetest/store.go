@@ -339,9 +339,9 @@ func (e storeSuite) testScanBounds(t *testing.T) {
 			if got := keys(t, r.ScanReverse(table, bound(c.from), bound(c.to))); got != c.reverse {
 				t.Errorf("ScanReverse(%q, %q): %q, want %q", c.from, c.to, got, c.reverse)
 			}
-			for item := range r.Scan(table, nil, nil) {
-				if string(item.Key) != "b" {
-					t.Errorf("a scan that is left early went on to %q", item.Key)
+			for item, err := range r.Scan(table, nil, nil) {
+				if string(item.Key) != "b" || err != nil {
+					t.Errorf("a scan that is left early went on to %q, %v", item.Key, err)
 				}
 				break
 			}
