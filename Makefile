@@ -1,0 +1,63 @@
+# `make check` is what CI runs first: it needs Go, make and a C compiler (for the race detector), no more.
+
+LINT := go tool -modfile=tools/lint/go.mod
+BUILD := CGO_ENABLED=0 go build -trimpath
+VERSION ?=
+LDFLAGS := -s -w $(if $(VERSION),-X github.com/seed-260924e6/hallmark/internal/version.release=$(VERSION))
+
+.PHONY: run build check lint test fuzz e2e bench image tools clean vuln
+
+run: ## run the registry from source
+	go run ./cmd/hallmark serve
+
+build: ## bin/hallmark, static
+	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/hallmark ./cmd/hallmark
+
+check: lint ## format, lint, vet, race tests, script tests, a moment of fuzzing
+	go vet ./...
+	go test -race -timeout 20m ./...
+	$(MAKE) fuzz
+
+lint:
+	$(LINT) golangci-lint config verify
+	$(LINT) golangci-lint run ./...
+
+test: ## the tests alone, without the race detector
+	go test ./...
+
+FUZZTIME ?= 3s
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "fuzz $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package >/tmp/hallmark-fuzz.$$$$ 2>&1 \
+				|| { cat /tmp/hallmark-fuzz.$$$$; exit 1; }; \
+			rm -f /tmp/hallmark-fuzz.$$$$; \
+		done; \
+	done
+
+image: ## the container image hallmark:latest, from scratch
+	mkdir -p bin/image/usr/local/bin bin/image/data
+	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/image/usr/local/bin/hallmark ./cmd/hallmark
+	docker build -t hallmark:latest .
+
+tools: ## the clients and servers that e2e and bench use, in bin/tools
+	mkdir -p bin/tools
+	cd tools/clients && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	cd tools/buildkit && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	cd tools/compose && CGO_ENABLED=0 go build -o ../../bin/tools/compose github.com/docker/compose/v2/cmd
+	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+
+e2e: tools build image ## real clients against a real server; wants root, docker, skopeo, podman
+	go test -tags e2e -count 1 -timeout 40m -v ./e2e
+
+bench: build ## Hallmark against distribution's registry, side by side
+	mkdir -p bin/tools
+	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	go run ./internal/bench -hallmark bin/hallmark -upstream bin/tools/registry
+
+vuln: ## known vulnerabilities, where their database can be reached
+	$(LINT) govulncheck ./...
+
+clean:
+	rm -rf bin
