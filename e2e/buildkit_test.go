@@ -1,0 +1,144 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// buildkit starts a real buildkitd that trusts the registry by the file that `cert trust buildkit` writes,
+// and returns its address.
+func buildkit(t *testing.T, s *server) string {
+	t.Helper()
+	const config = "/etc/buildkit/buildkitd.toml"
+	before, err := os.ReadFile(config)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	mustRun(t, s.hallmark("cert", "trust", "buildkit"))
+	t.Cleanup(func() {
+		if before == nil {
+			_ = os.RemoveAll("/etc/buildkit") // it was not there
+			return
+		}
+		if err := os.WriteFile(config, before, 0o644); err != nil {
+			t.Error(err)
+		}
+	})
+	dir, err := os.MkdirTemp("", "bk") // a short path, for the socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "unix://" + dir + "/sock"
+	cmd := exec.Command(tool(t, "buildkitd"), "--config", config, "--root", dir+"/root", "--addr", address,
+		"--oci-worker-snapshotter", "native", "--oci-worker-net", "host")
+	log, err := os.Create(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		if t.Failed() {
+			said, _ := os.ReadFile(dir + "/log")
+			t.Logf("buildkitd says:\n%s", said)
+		}
+		_ = os.RemoveAll(dir)
+	})
+	eventually(t, time.Minute, "buildkitd is ready", func() error {
+		return exec.Command(tool(t, "buildctl"), "--addr", address, "debug", "workers").Run()
+	})
+	return address
+}
+
+// TestBuildKit builds an image for two platforms with provenance, pushes it, and keeps the build's cache
+// in the registry.
+func TestBuildKit(t *testing.T) {
+	home := dockerHome(t)
+	s := start(t)
+	address := buildkit(t, s)
+	sh(t, tool(t, "crane"), "auth", "login", s.host, "-u", "alice", "-p", alicePassword)
+	dir := scratch(t, source, revision)
+	ref := s.host + "/team/multi:1.0"
+	build := func(more ...string) string {
+		return sh(t, tool(t, "buildctl"), append([]string{
+			"--addr", address, "build", "--frontend", "dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir,
+			"--opt", "platform=linux/amd64,linux/arm64",
+		}, more...)...)
+	}
+	cache := s.host + "/team/multi:cache"
+	build("--opt", "attest:provenance=mode=max", "--output", "type=image,name="+ref+",push=true,oci-mediatypes=true",
+		"--export-cache", "type=registry,ref="+cache+",mode=max")
+	s.wantTwoPlatforms("team/multi", "1.0")
+	build("--opt", "attest:provenance=mode=max", "--output", "type=image,name="+ref+",push=true",
+		"--export-cache", "type=registry,ref="+cache+"-old,mode=max,image-manifest=false,oci-mediatypes=true")
+	sh(t, tool(t, "buildctl"), "--addr", address, "prune", "--all")
+	if out := build("--import-cache", "type=registry,ref="+cache, "--progress", "plain"); !strings.Contains(out, "CACHED") {
+		t.Errorf("the cache in the registry is of no use:\n%s", out)
+	}
+	s.wantClean()
+
+	t.Run("buildx", func(t *testing.T) {
+		buildx := tool(t, "buildx")
+		t.Setenv("BUILDX_CONFIG", filepath.Join(home, "buildx"))
+		sh(t, buildx, "create", "--name", "hallmark-e2e", "--driver", "remote", address)
+		ref := s.host + "/team/buildx:1.0"
+		sh(t, buildx, "build", "--builder", "hallmark-e2e", "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=max",
+			"--cache-to", "type=registry,ref="+s.host+"/team/buildx:cache", "-t", ref, "--push", dir)
+		s.wantTwoPlatforms("team/buildx", "1.0")
+		if out := sh(t, buildx, "imagetools", "inspect", "--builder", "hallmark-e2e", ref); !strings.Contains(out, "linux/arm64") {
+			t.Errorf("imagetools: %s", out)
+		}
+		s.wantClean()
+	})
+}
+
+// wantTwoPlatforms asks for the index: who pushed it, for which platforms, from which source.
+func (s *server) wantTwoPlatforms(repo, tag string) {
+	s.t.Helper()
+	out, err := s.hallmark("records", "--repo", repo, "--tag", tag, "--json").Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var found struct {
+		Records []struct {
+			Actor    struct{ Handle string }
+			Observed struct {
+				Children []struct{ Platform string }
+			}
+			Claimed []struct{ Fact, Value, About string }
+		}
+	}
+	if err := json.Unmarshal(out, &found); err != nil || len(found.Records) == 0 {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	r := found.Records[0]
+	platforms := fmt.Sprint(r.Observed.Children)
+	if r.Actor.Handle != "alice" || !strings.Contains(platforms, "linux/amd64") || !strings.Contains(platforms, "linux/arm64") || len(r.Observed.Children) != 4 {
+		s.t.Errorf("the record says %s, %s", r.Actor.Handle, platforms)
+	}
+	sources := 0
+	for _, c := range r.Claimed {
+		if c.Fact == "source" && c.Value == source {
+			sources++
+		}
+	}
+	if sources < 2 {
+		s.t.Errorf("the source of %d platforms is known: %s", sources, out)
+	}
+	by, err := s.hallmark("records", "--source", source, "--revision", revision).Output()
+	if err != nil || !strings.Contains(string(by), repo+" ") || !strings.Contains(string(by), " "+tag+" ") {
+		s.t.Errorf("a question about the source does not find %s:%s: %v\n%s", repo, tag, err, by)
+	}
+}
