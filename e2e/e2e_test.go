@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -291,4 +290,30 @@ func dockerHome(t *testing.T) string {
 	return dir
 }
 
-var errNotYet = errors.New("not yet")
+// shortDir is a directory whose sockets have paths that are short enough.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// daemon runs a command until the test ends, and shows what it said when the test failed.
+func daemon(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait() // its status is that of the interrupt
+		if t.Failed() {
+			t.Logf("%s says:\n%s", cmd.Args[0], said.String())
+		}
+	})
+}

@@ -124,11 +124,14 @@ func (e *env) welcome(s *services, password string) {
 	address := addressOf(s.url)
 	if s.keeper != nil && s.keeper.CA() != nil {
 		fmt.Fprintf(e.stdout, "  CA         %s\n  SHA-256    %s\n", s.keeper.CAPath(), certs.Fingerprint(s.keeper.CA()))
-		fmt.Fprintln(e.stdout, "Let your tools trust its certificate, on this machine:")
-		for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
-			fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.path)
+		fmt.Fprintln(e.stdout, "Let your tools trust its certificate:")
+		if os.Getpid() != 1 { // the first process of a container has no tools beside it
+			for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
+				fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.path)
+			}
+			fmt.Fprintln(e.stdout, "or on another machine:")
 		}
-		fmt.Fprintf(e.stdout, "or on another:\n  hallmark cert trust docker --server %s --fingerprint %s\n", s.url, certs.Fingerprint(s.keeper.CA()))
+		fmt.Fprintf(e.stdout, "  hallmark cert trust docker --server %s --fingerprint %s\n", s.url, certs.Fingerprint(s.keeper.CA()))
 	}
 	fmt.Fprintf(e.stdout, "Then push:\n  docker login %s -u admin\n  docker tag IMAGE %s/IMAGE && docker push %s/IMAGE\n", address, address, address)
 }

@@ -1,0 +1,108 @@
+// Command bench drives Hallmark and distribution's own registry with the same load, in turn, on this
+// machine, and prints how they compare. Machines are noisy, so what counts is the ratio within one round;
+// the table has the median over all rounds. `make bench` builds both servers and runs it.
+//
+// Both speak TLS and keep their data in files, with every fsync that they make. Hallmark asks for a login
+// and writes a record of each push; upstream, as it is shipped, does neither.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	hallmark := flag.String("hallmark", "bin/hallmark", "the `program` to measure")
+	upstream := flag.String("upstream", "bin/tools/registry", "the `program` to compare with")
+	rounds := flag.Int("rounds", 5, "how many rounds")
+	each := flag.Duration("each", 1500*time.Millisecond, "how long a row takes, for each server")
+	only := flag.String("only", "", "run the rows whose name contains this `text`, and those that they need")
+	dir := flag.String("dir", "", "where the servers keep their data (default: a new directory beside the program)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *hallmark, *upstream, *dir, *only, *rounds, *each); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, each time.Duration) error {
+	if dir == "" {
+		// Beside the program is a disk; the system's place for temporary files may be memory, where fsync
+		// costs nothing.
+		made, err := os.MkdirTemp(filepath.Dir(hallmark), "bench-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(made) }() // what stays is in the way of nothing
+		dir = made
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	ours, err := startHallmark(ctx, hallmark, filepath.Join(dir, "hallmark"))
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	theirs, err := startUpstream(ctx, upstream, filepath.Join(dir, "upstream"))
+	if err != nil {
+		return err
+	}
+	defer theirs.stop()
+	b := newBench(only, each)
+	for i := range rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
+		if err := b.round(ctx, i, ours, theirs); err != nil {
+			return err
+		}
+	}
+	return b.print(os.Stdout, ours, theirs)
+}
+
+// print writes the table, as Markdown that also reads well as it is.
+func (b *bench) print(w io.Writer, ours, theirs *server) error {
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	line := func(cells ...string) { fmt.Fprintf(t, "| %s\t|\n", strings.Join(cells, "\t| ")) }
+	line("", "Hallmark", "upstream", "ratio", "from–to", "CPU Hallmark", "CPU upstream", "ratio")
+	line("---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	for _, r := range b.rows {
+		a, z := b.results[r.name][ours.name], b.results[r.name][theirs.name]
+		if len(a) == 0 {
+			continue
+		}
+		ratios := divide(a, z, rate)
+		line(r.name+", "+r.unit,
+			number(median(each(a, rate))*r.worth), number(median(each(z, rate))*r.worth), fmt.Sprintf("%.1f ×", median(ratios)),
+			fmt.Sprintf("%.1f–%.1f", least(ratios), most(ratios)),
+			cpuTime(median(each(a, cpu))), cpuTime(median(each(z, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, z, cpu))))
+	}
+	line("memory of its own (RssAnon), at most, MB", number(float64(ours.peak)/1e6), number(float64(theirs.peak)/1e6),
+		fmt.Sprintf("%.1f ×", float64(theirs.peak)/float64(ours.peak)), "", "", "", "")
+	return t.Flush()
+}
+
+func number(v float64) string {
+	if v < 100 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// cpuTime writes what one operation costs the server, given in seconds.
+func cpuTime(s float64) string {
+	if s < 1e-3 {
+		return fmt.Sprintf("%.0f µs", s*1e6)
+	}
+	return fmt.Sprintf("%.1f ms", s*1e3)
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	clients   = 4
+	layerSize = 1 << 20
+	perRound  = 60 // images that a round pushes, each way
+	perRepo   = 20
+)
+
+// row is one kind of load.
+type row struct {
+	name, unit string
+	worth      float64 // what one operation counts in that unit
+	fixed      bool    // does operations 0 to perRound, once each; else as many as fit into the time
+	do         func(c *conn, images []image, i int) error
+}
+
+func rows() []row {
+	return []row{
+		{"push of 3 × 1 MiB (POST, PATCH, PUT)", "images/s", 1, true, func(c *conn, images []image, i int) error { return images[i].push(c, patched) }},
+		{"push of 3 × 1 MiB (POST, PUT)", "images/s", 1, true, func(c *conn, images []image, i int) error { return images[perRound+i].push(c, monolithic) }},
+		{"re-push", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].push(c, nil) }},
+		{"pull", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].pull(c) }},
+		{"manifest GET by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].manifest(c, "GET") }},
+		{"manifest HEAD by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].manifest(c, "HEAD") }},
+		{"config blob GET", "/s", 1, false, func(c *conn, images []image, i int) error {
+			img := images[i%len(images)]
+			return img.blob(c, img.config)
+		}},
+		{"1 MiB layer GET", "MB/s", layerSize / 1e6, false, func(c *conn, images []image, i int) error {
+			img := images[i%len(images)]
+			return img.blob(c, img.layers[i%len(img.layers)])
+		}},
+		{"tag list, a page of 10", "/s", 1, false, func(c *conn, images []image, i int) error {
+			return c.want(200, request{method: "GET", path: "/v2/" + images[i%len(images)].repo + "/tags/list?n=10"})
+		}},
+		{"catalog, a page of 10", "/s", 1, false, func(c *conn, images []image, i int) error {
+			return c.want(200, request{method: "GET", path: "/v2/_catalog?n=10"})
+		}},
+	}
+}
+
+// content is a blob that is made when it is sent: a head of its own, and a tail that all share.
+type content struct {
+	digest string
+	head   []byte
+	tail   []byte
+}
+
+func (b content) reader() io.Reader {
+	return io.MultiReader(bytes.NewReader(b.head), bytes.NewReader(b.tail))
+}
+
+func (b content) size() int64 { return int64(len(b.head) + len(b.tail)) }
+
+// tail is what no compression makes smaller.
+var tail = func() []byte {
+	b := make([]byte, layerSize-16)
+	source := rand.NewChaCha8([32]byte{})
+	_, _ = source.Read(b) // which never fails
+	return b
+}()
+
+func newContent(head, tail []byte) content {
+	h := sha256.New()
+	h.Write(head)
+	h.Write(tail)
+	return content{digest: "sha256:" + hex.EncodeToString(h.Sum(nil)), head: head, tail: tail}
+}
+
+// image is something to push and to pull.
+type image struct {
+	repo, tag string
+	layers    [3]content
+	config    content
+	text      []byte // the manifest
+}
+
+// newImages makes the images of a round.
+func newImages(round, n int) ([]image, error) {
+	images := make([]image, n)
+	for i := range images {
+		img := image{repo: fmt.Sprintf("bench/app-%d-%d", round, i/perRepo), tag: fmt.Sprintf("v%d", i)}
+		m := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest}
+		for l := range img.layers {
+			head := make([]byte, 16)
+			binary.BigEndian.PutUint64(head, uint64(round)<<32|uint64(i))
+			binary.BigEndian.PutUint64(head[8:], uint64(l))
+			img.layers[l] = newContent(head, tail)
+			m.Layers = append(m.Layers, img.layers[l].descriptor(v1.MediaTypeImageLayerGzip))
+		}
+		img.config = newContent(fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{"Labels":{"org.opencontainers.image.source":`+
+			`"https://git.example/bench/app","org.opencontainers.image.revision":"%040x"}},"rootfs":{"type":"layers","diff_ids":[]},"round":%d}`, i, round), nil)
+		m.Config = img.config.descriptor(v1.MediaTypeImageConfig)
+		var err error
+		if img.text, err = json.Marshal(m); err != nil {
+			return nil, err
+		}
+		images[i] = img
+	}
+	return images, nil
+}
+
+func (b content) descriptor(mediaType string) v1.Descriptor {
+	return v1.Descriptor{MediaType: mediaType, Digest: digest.Digest(b.digest), Size: b.size()}
+}
+
+// push sends an image as clients do: it asks for each blob, sends what is not there, then the manifest.
+func (img image) push(c *conn, upload func(*conn, string, content) error) error {
+	for _, b := range append(img.layers[:len(img.layers):len(img.layers)], img.config) {
+		status, _, err := c.do(request{method: "HEAD", path: "/v2/" + img.repo + "/blobs/" + b.digest})
+		switch {
+		case err != nil:
+			return err
+		case status == 200:
+			continue
+		case upload == nil:
+			return fmt.Errorf("blob %s is not there any more", b.digest)
+		}
+		if err := upload(c, img.repo, b); err != nil {
+			return err
+		}
+	}
+	return c.want(201, request{
+		method: "PUT", path: "/v2/" + img.repo + "/manifests/" + img.tag, contentType: v1.MediaTypeImageManifest,
+		body: bytes.NewReader(img.text), length: int64(len(img.text)),
+	})
+}
+
+// patched sends a blob as docker does.
+func patched(c *conn, repo string, b content) error {
+	begun, err := c.wantHeader(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
+	if err != nil {
+		return err
+	}
+	sent, err := c.wantHeader(202, request{method: "PATCH", path: location(begun, ""), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
+	if err != nil {
+		return err
+	}
+	return c.want(201, request{method: "PUT", path: location(sent, b.digest)})
+}
+
+// monolithic sends a blob as containerd and BuildKit do.
+func monolithic(c *conn, repo string, b content) error {
+	begun, err := c.wantHeader(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
+	if err != nil {
+		return err
+	}
+	return c.want(201, request{method: "PUT", path: location(begun, b.digest), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
+}
+
+func (img image) pull(c *conn) error {
+	if err := img.manifest(c, "HEAD"); err != nil {
+		return err
+	}
+	if err := img.manifest(c, "GET"); err != nil {
+		return err
+	}
+	for _, b := range append(img.layers[:len(img.layers):len(img.layers)], img.config) {
+		if err := img.blob(c, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (img image) manifest(c *conn, method string) error {
+	return c.want(200, request{method: method, path: "/v2/" + img.repo + "/manifests/" + img.tag, accept: v1.MediaTypeImageManifest})
+}
+
+func (img image) blob(c *conn, b content) error {
+	return c.want(200, request{method: "GET", path: "/v2/" + img.repo + "/blobs/" + b.digest})
+}
+
+// bench keeps the results: by row, then by server, then by round.
+type bench struct {
+	rows    []row
+	each    time.Duration
+	results map[string]map[string][]result
+}
+
+func newBench(only string, each time.Duration) *bench {
+	b := &bench{each: each, results: map[string]map[string][]result{}}
+	for _, r := range rows() {
+		if r.fixed || strings.Contains(r.name, only) {
+			b.rows = append(b.rows, r)
+			b.results[r.name] = map[string][]result{}
+		}
+	}
+	return b
+}
+
+// round runs every row on each server; who comes first changes from round to round.
+func (b *bench) round(ctx context.Context, number int, servers ...*server) error {
+	images, err := newImages(number, 2*perRound)
+	if err != nil {
+		return err
+	}
+	for _, r := range b.rows {
+		for i := range servers {
+			s := servers[(i+number)%len(servers)]
+			got, err := b.measure(ctx, s, r, images)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", s.name, r.name, err)
+			}
+			b.results[r.name][s.name] = append(b.results[r.name][s.name], got)
+		}
+	}
+	return nil
+}
+
+func (b *bench) measure(ctx context.Context, s *server, r row, images []image) (result, error) {
+	before, err := s.cpuSeconds()
+	if err != nil {
+		return result{}, err
+	}
+	start := time.Now()
+	done, err := drive(ctx, s, r, images, start.Add(b.each))
+	if err != nil {
+		return result{}, err
+	}
+	seconds := time.Since(start).Seconds()
+	after, err := s.cpuSeconds()
+	if err != nil {
+		return result{}, err
+	}
+	return result{operations: done, seconds: seconds, cpu: after - before}, s.lookAtMemory()
+}
+
+// drive lets all clients work at once, and returns how many operations they did.
+func drive(ctx context.Context, s *server, r row, images []image, until time.Time) (int, error) {
+	var next, done atomic.Int64
+	var workers sync.WaitGroup
+	failed := make(chan error, clients)
+	for range clients {
+		workers.Go(func() {
+			c, err := s.dial()
+			if err != nil {
+				failed <- err
+				return
+			}
+			defer c.close()
+			for ctx.Err() == nil {
+				i := int(next.Add(1) - 1)
+				if r.fixed && i >= perRound || !r.fixed && time.Now().After(until) {
+					return
+				}
+				if err := r.do(c, images, i); err != nil {
+					failed <- err
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	workers.Wait()
+	close(failed)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return int(done.Load()), <-failed
+}
