@@ -71,7 +71,7 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 	if !known {
 		u.Hash = a.logins.nobody
 	}
-	if err := a.logins.check(ctx, attempt{name, address}, u.Hash, password, a.now()); err != nil {
+	if err := a.logins.check(ctx, attempt{name, address}, u.Hash, password, a.now); err != nil {
 		return provenance.Identity{}, err
 	}
 	if !known {
@@ -84,7 +84,7 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 }
 
 // check compares a password with its hash, from memory where it can.
-func (l *logins) check(ctx context.Context, who attempt, hash, password string, now time.Time) error {
+func (l *logins) check(ctx context.Context, who attempt, hash, password string, now func() time.Time) error {
 	if len(password) > MaxPassword {
 		return ErrBadLogin
 	}
@@ -95,12 +95,12 @@ func (l *logins) check(ctx context.Context, who attempt, hash, password string, 
 	if l.remembers(fingerprint) {
 		return nil
 	}
-	if wait := l.wait(who, now); wait > 0 {
+	if wait := l.wait(who, now()); wait > 0 {
 		return &SlowDownError{wait}
 	}
 	if err := l.compare(ctx, fingerprint, hash, password); err != nil {
 		if errors.Is(err, ErrBadLogin) {
-			l.failed(who, now)
+			l.failed(who, now()) // the wait begins with the answer, however long the check took
 		}
 		return err
 	}

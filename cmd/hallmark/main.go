@@ -35,7 +35,16 @@ type env struct {
 
 // run runs one command line.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	e := &env{getenv, stdin, stdout, stderr}
+	root := (&env{getenv, stdin, stdout, stderr}).root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// root is the command with all its verbs.
+func (e *env) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hallmark",
 		Short: "A private container registry that knows where every image came from",
@@ -47,14 +56,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddCommand(e.serve(), e.user(), e.records(), e.show(), e.history(), e.cert(), e.fsck(), e.config(), e.health(), e.version())
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
-	return root.ExecuteContext(ctx)
+	return root
 }
 
 // exitError is an error with the status that the process ends with.

@@ -80,7 +80,7 @@ func (c *conn) do(r request) (status int, header http.Header, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // it is read to its end
 	if resp.StatusCode >= 400 && r.method != "HEAD" {
 		said, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, resp.Header, fmt.Errorf("%s %s: %s: %s", r.method, r.path, resp.Status, said)

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// readDoc reads a file of the documentation.
+func readDoc(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestEveryKeyIsDocumented wants each key, its variable and its default in the documentation.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	doc := readDoc(t, "docs/configuration.md")
+	c := defaultConfig()
+	err := eachKey(reflect.ValueOf(&c).Elem(), "", func(key string, field reflect.Value) error {
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(key) + "`( \\*)? \\| `" + envName(key) + "` \\| (.*?) \\|").FindStringSubmatch(doc)
+		if row == nil {
+			t.Errorf("docs/configuration.md has no row for %s, %s", key, envName(key))
+			return nil
+		}
+		if (row[1] != "") != reloadable[key] {
+			t.Errorf("docs/configuration.md is wrong about whether SIGHUP changes %s", key)
+		}
+		if want, ok := field.Interface().(interface{ String() string }); ok && !field.IsZero() && row[2] != "`"+want.String()+"`" {
+			t.Errorf("docs/configuration.md has the default of %s as %s; it is %s", key, row[2], want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEveryVerbIsDocumented wants each verb somewhere in the documentation.
+func TestEveryVerbIsDocumented(t *testing.T) {
+	var all strings.Builder
+	for _, path := range docs(t) {
+		all.WriteString(readDoc(t, path))
+	}
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		if c.HasSubCommands() {
+			for _, sub := range c.Commands() {
+				look(sub)
+			}
+		} else if path := c.CommandPath(); !strings.Contains(all.String(), path) {
+			t.Errorf("no page says `%s`", path)
+		}
+	}
+	for _, verb := range (&env{}).root().Commands() {
+		look(verb)
+	}
+}
+
+func docs(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/design/*.md"} {
+		found, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range found {
+			paths = append(paths, strings.TrimPrefix(path, "../../"))
+		}
+	}
+	if len(paths) < 10 {
+		t.Fatalf("there are only %d pages", len(paths))
+	}
+	return paths
+}
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// TestLinks wants every link from a page to a file to lead somewhere.
+func TestLinks(t *testing.T) {
+	for _, path := range docs(t) {
+		for _, found := range link.FindAllStringSubmatch(readDoc(t, path), -1) {
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(path), found[1])); err != nil {
+				t.Errorf("%s links to %s: %v", path, found[1], err)
+			}
+		}
+	}
+}
+
+// TestRecordSchema wants the schema for readers of records to be that of the API.
+func TestRecordSchema(t *testing.T) {
+	var api struct {
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(readDoc(t, "api/openapi.json"), "#/components/schemas/", "#/$defs/")), &api); err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(readDoc(t, "docs/record.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	for name, definition := range schema["$defs"].(map[string]any) {
+		if !reflect.DeepEqual(definition, api.Components.Schemas[name]) {
+			t.Errorf("docs/record.schema.json and api/openapi.json differ about %s", name)
+		}
+	}
+	for _, key := range []string{"$schema", "$id", "title", "$defs"} {
+		delete(schema, key)
+	}
+	if !reflect.DeepEqual(any(schema), api.Components.Schemas["Record"]) {
+		t.Error("docs/record.schema.json and api/openapi.json differ about a record")
+	}
+}
