@@ -8,8 +8,6 @@ import (
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -102,36 +100,6 @@ func putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
 	key := digestKey(d)
 	tx.Put(linkTable, repoKey(repo, key), linkRow{from}.encode())
 	tx.Put(linkedTable, append(key, repo...), nil)
-}
-
-// mount links a blob of another repository that the caller may pull from. It returns no descriptor where
-// there is nothing to mount, or nothing that the caller may know of.
-func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor, from string, err error) {
-	d, ok := parseDigest(c.query.Get("mount"))
-	from = c.query.Get("from")
-	if !ok || !validName(from) || !g.gate.May(c.who, access.Pull, from) {
-		return nil, "", nil
-	}
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
-		desc = nil
-		_, err := tx.Get(linkTable, repoKey(from, digestKey(d)))
-		if err != nil {
-			return err
-		}
-		row, err := readBlobRow(tx, d)
-		if err != nil {
-			return err
-		}
-		if from != c.repo {
-			putLink(tx, c.repo, d, from)
-		}
-		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
-		return nil
-	})
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, "", nil
-	}
-	return desc, from, err
 }
 
 // getBlob serves a blob, or a range of it, from its open file. No transaction lasts that long.

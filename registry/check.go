@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -34,6 +33,8 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{taggedTable, c.tagged, nil},
 		{needsTable, c.needs, nil},
 		{neededTable, c.needed, nil},
+		{referrerTable, c.referrer, nil},
+		{subjectTable, c.subject, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 	}
@@ -163,6 +164,11 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 	if err != nil {
 		return damaged("%s: %w", name, err)
 	}
+	if m.subject != nil {
+		if err := want(tx, subjectTable, repoKey(repo, digestKey(d)), "%s has a subject, and no row says so", name); err != nil {
+			return err
+		}
+	}
 	for _, b := range m.blobs() {
 		err := want(tx, needsTable, repoKey(repo, digestKey(d), digestKey(b.Digest)), "%s needs %s, and no row says so", name, b.Digest)
 		if err != nil {
@@ -239,6 +245,26 @@ func (c *checker) needed(_ context.Context, tx storage.Reader, item storage.Item
 	return want(tx, needsTable, repoKey(repo, digestKey(manifest), digestKey(blob)), "%s@%s is said to be needed by %s, and is not", repo, blob, manifest)
 }
 
+func (c *checker) referrer(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, subject, manifest, err := cutPair(item.Key)
+	if err != nil {
+		return err
+	}
+	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s@%s is listed as a referrer, and is not there", repo, manifest); err != nil {
+		return err
+	}
+	return want(tx, subjectTable, repoKey(repo, digestKey(manifest)), "%s@%s refers to %s, and the reverse row is missing", repo, manifest, subject)
+}
+
+func (c *checker) subject(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	manifest, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	return want(tx, referrerTable, repoKey(repo, item.Value, key), "%s@%s has a subject, and is not among its referrers", repo, manifest)
+}
+
 // cutPair reads REPO DIGEST DIGEST.
 func cutPair(key []byte) (repo string, first, second digest.Digest, err error) {
 	repo, rest := cutRepo(key)
@@ -267,129 +293,6 @@ func (c *checker) linked(_ context.Context, tx storage.Reader, item storage.Item
 		return err
 	}
 	return want(tx, linkTable, repoKey(string(repo), digestKey(d)), "%s is said to be in repository %s, and is not", d, repo)
-}
-
-// blobs wants the file of every blob, in the size of its row, and with deep its digest. Files are read
-// outside of the View; a blob that is gone by then is looked up again.
-func (c *checker) blobs(ctx context.Context) error {
-	type entry struct {
-		d   digest.Digest
-		row blobRow
-	}
-	var from []byte
-	for more := true; more; {
-		var batch []entry
-		more = false
-		err := c.g.store.View(ctx, func(tx storage.Reader) error {
-			for item, err := range tx.Scan(blobTable, from, nil) {
-				if err != nil {
-					return err
-				}
-				if more = len(batch) == checkStep; more {
-					from = bytes.Clone(item.Key)
-					return nil
-				}
-				d, _, err := cutDigest(item.Key)
-				if err != nil {
-					return err
-				}
-				row, err := decodeBlobRow(item.Value)
-				if err != nil {
-					return err
-				}
-				batch = append(batch, entry{d, row})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, e := range batch {
-			if err := c.report(c.blob(ctx, e.d, e.row)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error {
-	c.Blobs++
-	err := c.file(ctx, d, row)
-	if !errors.Is(err, storage.ErrCorrupt) {
-		return err
-	}
-	var now blobRow
-	again := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
-		now, err = readBlobRow(tx, d)
-		return err
-	})
-	if errors.Is(again, storage.ErrNotFound) || again == nil && now != row {
-		return nil // removed or replaced meanwhile
-	}
-	return err
-}
-
-func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error {
-	f, err := c.g.blobs.Open(ctx, row.at)
-	if errors.Is(err, storage.ErrNotFound) {
-		return damaged("blob %s: its file %s is lost", d, row.at)
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if f.Size() != row.size {
-		return damaged("blob %s: its file has %d bytes, and should have %d", d, f.Size(), row.size)
-	}
-	if !c.deep {
-		return nil
-	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	h := d.Algorithm().Hash()
-	n, err := io.CopyBuffer(h, &contextReader{ctx, f}, *buf)
-	c.Bytes += n
-	if err != nil {
-		return err
-	}
-	if digest.NewDigest(d.Algorithm(), h) != d {
-		return damaged("blob %s: the bytes of its file are not those of its digest", d)
-	}
-	return nil
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}
-
-// files reports sealed files that no row names. Those of pushes under way are not among them.
-func (c *checker) files(ctx context.Context) error {
-	for info, err := range c.g.blobs.Sealed(ctx) {
-		if err != nil {
-			return err
-		}
-		if info.Fresh {
-			continue
-		}
-		named, err := c.g.named(ctx, info)
-		if err != nil {
-			return err
-		}
-		if !named {
-			c.bad(damaged("the file %s belongs to no blob; the next start removes it", info.At))
-		}
-	}
-	return nil
 }
 
 // records wants the image of every push that was not deleted later.

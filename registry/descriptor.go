@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 
 	"github.com/distribution/distribution/v3/manifest/manifestlist"
@@ -27,6 +28,7 @@ type manifest struct {
 	artifactType string
 	config       *ocispec.Descriptor
 	layers       []ocispec.Descriptor
+	others       []ocispec.Descriptor // what a manifest of another kind calls blobs
 	children     []ocispec.Descriptor // of an index or a list
 	subject      *ocispec.Descriptor
 	annotations  map[string]string
@@ -39,7 +41,7 @@ func (m *manifest) blobs() []ocispec.Descriptor {
 	if m.config != nil {
 		needed = append(needed, *m.config)
 	}
-	for _, l := range m.layers {
+	for _, l := range m.content() {
 		if !isForeign(l.MediaType) {
 			needed = append(needed, l)
 		}
@@ -58,10 +60,21 @@ func (m *manifest) imageSize() (size int64) {
 	if m.config != nil {
 		size = m.config.Size
 	}
-	for _, l := range m.layers {
+	for _, l := range m.content() {
 		size += l.Size
 	}
 	return size
+}
+
+func (m *manifest) content() []ocispec.Descriptor { return slices.Concat(m.layers, m.others) }
+
+// referrerType is the artifactType under which a list of referrers shows it: an image without one has the
+// type of its config (OCI distribution specification 1.1, "Listing Referrers").
+func (m *manifest) referrerType() string {
+	if m.artifactType == "" && m.config != nil {
+		return m.config.MediaType
+	}
+	return m.artifactType
 }
 
 // parseManifest reads a manifest that was sent as a media type, and checks all that can be checked
@@ -76,6 +89,7 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 		ArtifactType  string               `json:"artifactType"`
 		Config        *ocispec.Descriptor  `json:"config"`
 		Layers        []ocispec.Descriptor `json:"layers"`
+		Blobs         []ocispec.Descriptor `json:"blobs"` // of the artifact manifest that OCI 1.1 had before its end
 		Manifests     []ocispec.Descriptor `json:"manifests"`
 		Subject       *ocispec.Descriptor  `json:"subject"`
 		Annotations   map[string]string    `json:"annotations"`
@@ -84,17 +98,14 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 		return nil, errManifestInvalid("the manifest does not have the shape of one: %v", err)
 	}
 	m := &manifest{
-		artifactType: doc.ArtifactType, config: doc.Config, layers: doc.Layers, children: doc.Manifests,
+		artifactType: doc.ArtifactType, config: doc.Config, layers: doc.Layers, others: doc.Blobs, children: doc.Manifests,
 		subject: doc.Subject, annotations: doc.Annotations,
 	}
 	var err error
 	if m.mediaType, err = mediaTypeOf(contentType, doc.MediaType); err != nil {
 		return nil, err
 	}
-	if doc.SchemaVersion != 2 {
-		return nil, errManifestInvalid("schemaVersion is %d, and this registry takes 2", doc.SchemaVersion)
-	}
-	return m, m.check()
+	return m, m.check(doc.SchemaVersion)
 }
 
 // mediaTypeOf returns what a manifest is. The header and the document have to agree, where both say it.
@@ -118,20 +129,11 @@ func mediaTypeOf(header, document string) (string, error) {
 }
 
 // check wants the fields that the media type has, and descriptors that can be meant.
-func (m *manifest) check() error {
-	switch m.mediaType {
-	case ocispec.MediaTypeImageManifest, schema2.MediaTypeManifest:
-		if m.config == nil || m.children != nil {
-			return errManifestInvalid("an image manifest has a config and layers, and no manifests")
-		}
-	case ocispec.MediaTypeImageIndex, manifestlist.MediaTypeManifestList:
-		if m.config != nil || m.layers != nil {
-			return errManifestInvalid("an index has manifests, and no config or layers")
-		}
-	default:
-		return errManifestInvalid("this registry takes image manifests and indexes of OCI and Docker, not %.60q", m.mediaType)
+func (m *manifest) check(version int) error {
+	if err := m.checkKind(version); err != nil {
+		return err
 	}
-	all := append(append([]ocispec.Descriptor(nil), m.layers...), m.children...)
+	all := slices.Concat(m.content(), m.children)
 	for _, d := range []*ocispec.Descriptor{m.config, m.subject} {
 		if d != nil {
 			all = append(all, *d)
@@ -148,12 +150,46 @@ func (m *manifest) check() error {
 	return nil
 }
 
-func checkDescriptor(d ocispec.Descriptor) error {
-	if _, ok := parseDigest(d.Digest.String()); !ok {
-		return errManifestInvalid("%.90q in it is no digest", d.Digest)
+func (m *manifest) checkKind(version int) error {
+	switch m.mediaType {
+	case ocispec.MediaTypeImageManifest, schema2.MediaTypeManifest:
+		if m.config == nil || m.children != nil || m.others != nil {
+			return errManifestInvalid("an image manifest has a config and layers, and no manifests or blobs")
+		}
+	case ocispec.MediaTypeImageIndex, manifestlist.MediaTypeManifestList:
+		if m.config != nil || m.layers != nil || m.others != nil {
+			return errManifestInvalid("an index has manifests, and no config, layers or blobs")
+		}
+	default:
+		return m.checkOther(version)
 	}
-	if d.Size < 0 {
+	if version != 2 {
+		return errManifestInvalid("schemaVersion is %d, and this registry takes 2", version)
+	}
+	return nil
+}
+
+// checkOther takes a manifest of a kind that is not known, as long as it refers to things in the way that
+// manifests do: then what it needs can be kept with it. Docker's of 2014 name layers in another way.
+func (m *manifest) checkOther(version int) error {
+	if version != 0 && version != 2 {
+		return errManifestInvalid("schemaVersion is %d, and this registry takes 2; push with a client of this decade", version)
+	}
+	if m.config == nil && m.subject == nil && m.layers == nil && m.others == nil && m.children == nil {
+		return errManifestInvalid("%.60q is a kind that this registry does not know, and has no config, layers, blobs, manifests or subject", m.mediaType)
+	}
+	return nil
+}
+
+func checkDescriptor(d ocispec.Descriptor) error {
+	parsed, ok := parseDigest(d.Digest.String())
+	switch {
+	case !ok:
+		return errManifestInvalid("%.90q in it is no digest", d.Digest)
+	case d.Size < 0:
 		return errManifestInvalid("the size of %s in it is negative", d.Digest)
+	case d.Data != nil && (int64(len(d.Data)) != d.Size || digestOf(d.Data, parsed) != parsed):
+		return errManifestInvalid("the data of %s in it is not what has that digest", d.Digest)
 	}
 	return nil
 }
@@ -172,7 +208,7 @@ func platform(p *ocispec.Platform) string {
 
 // fieldNames are the keys that a manifest and its descriptors have.
 var fieldNames = []string{
-	"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations",
+	"schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests", "subject", "annotations",
 	"digest", "size", "urls", "data", "platform", "os", "architecture", "variant", "os.version", "os.features", "features",
 }
 

@@ -77,15 +77,22 @@ func writeList(w http.ResponseWriter, c *call, p page, more bool, names []string
 	if err != nil {
 		return err
 	}
-	h := w.Header()
 	if more && len(names) > 0 {
-		next := url.Values{"n": {strconv.Itoa(p.n)}, "last": {names[len(names)-1]}}
-		h.Set("Link", "<"+c.r.URL.EscapedPath()+"?"+next.Encode()+`>; rel="next"`)
+		setNext(w.Header(), c, url.Values{"n": {strconv.Itoa(p.n)}, "last": {names[len(names)-1]}})
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(data)+1))
-	_, _ = w.Write(append(data, '\n')) // a client that left does not matter any more
+	writeBody(w, "application/json", append(data, '\n'))
 	return nil
+}
+
+// setNext says where the next page is (RFC 8288).
+func setNext(h http.Header, c *call, query url.Values) {
+	h.Set("Link", "<"+c.r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+}
+
+func writeBody(w http.ResponseWriter, mediaType string, body []byte) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // a client that left does not matter any more
 }
 
 // Repositories returns the names of up to n repositories that someone may pull from, in order, from the

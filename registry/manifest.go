@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,8 +146,8 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	if c.digest != "" && c.digest != p.digest {
 		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the manifest that came has digest %s, which is not the one named", p.digest)
 	}
-	if c.digest == "" {
-		p.tags = []string{c.ref}
+	if p.tags, err = c.tagsToSet(); err != nil {
+		return err
 	}
 	if p.manifest, err = parseManifest(c.r.Header.Get("Content-Type"), body); err != nil {
 		return err
@@ -158,10 +159,34 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	h := w.Header()
 	h.Set("Docker-Content-Digest", p.digest.String())
 	h.Set("Location", "/v2/"+c.repo+"/manifests/"+p.digest.String())
+	if p.manifest.subject != nil {
+		h.Set("Oci-Subject", p.manifest.subject.Digest.String())
+	}
+	if c.digest != "" && len(p.tags) > 0 {
+		h.Set("Oci-Tag", strings.Join(p.tags, ", "))
+	}
 	h.Set("Content-Length", "0")
 	setRecord(h, record.Index)
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// tagsToSet are the tag of the path, or those of the parameters `tag` beside a digest (OCI distribution
+// specification, development version, "Pushing Manifests").
+func (c *call) tagsToSet() ([]string, error) {
+	if c.digest == "" {
+		return []string{c.ref}, nil
+	}
+	tags := slices.Compact(slices.Sorted(slices.Values(c.query["tag"])))
+	for _, tag := range tags {
+		if !validTag(tag) {
+			return nil, errTag(tag)
+		}
+	}
+	if len(tags) > provenance.MaxTags {
+		return nil, errManifestInvalid("one push can set %d tags, and this one names %d", provenance.MaxTags, len(tags))
+	}
+	return tags, nil
 }
 
 // readManifestBody reads a body that is not larger than a manifest may be.
@@ -273,6 +298,9 @@ func removeManifest(tx storage.Tx, repo string, d digest.Digest) error {
 		}
 		tx.Delete(needsTable, item.Key)
 		tx.Delete(neededTable, repoKey(repo, item.Key[len(prefix):], key))
+	}
+	if err := removeReferrer(tx, repo, key); err != nil {
+		return err
 	}
 	tx.Delete(manifestTable, prefix)
 	all := repoKey(repo)

@@ -251,7 +251,7 @@ func (p *push) putManifestRows(tx storage.Tx, record uint64) error {
 		tx.Put(needsTable, repoKey(p.repo, key, blob), nil)
 		tx.Put(neededTable, repoKey(p.repo, blob, key), nil)
 	}
-	return nil
+	return p.putReferrer(tx)
 }
 
 func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {

@@ -18,8 +18,8 @@ type request struct {
 	right  access.Right
 
 	repo   string
-	ref    string        // of a manifest: a tag or a digest
-	digest digest.Digest // of a manifest named by digest, or of a blob
+	ref    string        // a tag or a digest, as it was written
+	digest digest.Digest // of a manifest named by digest, of a blob, or of a subject
 	upload string        // an upload's id, unchecked
 	query  url.Values
 }
@@ -32,26 +32,28 @@ type kind string
 
 // The kinds of path of the OCI distribution specification.
 const (
-	baseKind     kind = "base"
-	catalogKind  kind = "catalog"
-	tagsKind     kind = "tags"
-	manifestKind kind = "manifest"
-	blobKind     kind = "blob"
-	uploadsKind  kind = "uploads"
-	uploadKind   kind = "upload"
+	baseKind      kind = "base"
+	catalogKind   kind = "catalog"
+	tagsKind      kind = "tags"
+	referrersKind kind = "referrers"
+	manifestKind  kind = "manifest"
+	blobKind      kind = "blob"
+	uploadsKind   kind = "uploads"
+	uploadKind    kind = "upload"
 )
 
 // handlers says what can be done with each kind of path.
 var handlers = map[kind]map[string]handler{
-	baseKind:    {"GET": (*Registry).toApp, "HEAD": (*Registry).toApp},
-	catalogKind: {"GET": (*Registry).catalog, "HEAD": (*Registry).catalog},
-	tagsKind:    {"GET": (*Registry).tags, "HEAD": (*Registry).tags},
+	baseKind:      {"GET": (*Registry).toApp, "HEAD": (*Registry).toApp},
+	catalogKind:   {"GET": (*Registry).catalog, "HEAD": (*Registry).catalog},
+	tagsKind:      {"GET": (*Registry).tags, "HEAD": (*Registry).tags},
+	referrersKind: {"GET": (*Registry).referrers, "HEAD": (*Registry).referrers},
 	manifestKind: {
 		"GET": (*Registry).getManifest, "HEAD": (*Registry).getManifest,
 		"PUT": (*Registry).putManifest, "DELETE": (*Registry).deleteManifest,
 	},
 	blobKind:    {"GET": (*Registry).getBlob, "HEAD": (*Registry).getBlob, "DELETE": (*Registry).toApp},
-	uploadsKind: {"POST": (*Registry).toApp},
+	uploadsKind: {"POST": (*Registry).beginUpload},
 	uploadKind: {
 		"GET": (*Registry).toApp, "HEAD": (*Registry).toApp, "PATCH": (*Registry).toApp,
 		"PUT": (*Registry).toApp, "DELETE": (*Registry).cancelUpload,
@@ -76,8 +78,8 @@ func parse(method string, u *url.URL) (request, error) {
 		return q, errName(q.repo)
 	case q.kind == manifestKind:
 		return q, q.parseReference(method)
-	case q.kind == blobKind:
-		return q, q.parseBlob()
+	case q.kind == blobKind || q.kind == referrersKind:
+		return q, q.parseDigest()
 	}
 	return q, nil
 }
@@ -114,6 +116,10 @@ func parsePath(path string) (q request, err error) {
 		q.kind, q.ref = manifestKind, last
 		return q, nil
 	}
+	if q.repo, ok = strings.CutSuffix(dir, "/referrers"); ok {
+		q.kind, q.ref = referrersKind, last
+		return q, nil
+	}
 	if q.repo, ok = strings.CutSuffix(dir, "/blobs"); ok {
 		q.kind, q.ref = blobKind, last
 		return q, nil
@@ -145,7 +151,7 @@ func (q *request) parseReference(method string) error {
 	}
 }
 
-func (q *request) parseBlob() error {
+func (q *request) parseDigest() error {
 	var ok bool
 	if q.digest, ok = parseDigest(q.ref); !ok {
 		return errDigest(q.ref)

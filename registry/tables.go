@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -32,6 +33,10 @@ const (
 	needsTable = storage.Table("registry/needs")
 	// REPO DIGEST(blob) DIGEST(manifest) → nothing. The manifests that need a blob.
 	neededTable = storage.Table("registry/needed")
+	// REPO DIGEST(subject) DIGEST(manifest) → referrerRow.
+	referrerTable = storage.Table("registry/referrer")
+	// REPO DIGEST(manifest) → DIGEST(subject).
+	subjectTable = storage.Table("registry/subject")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )
@@ -87,6 +92,15 @@ func repoKey(repo string, rest ...[]byte) []byte {
 func cutRepo(key []byte) (repo string, rest []byte) {
 	name, rest, _ := bytes.Cut(key, []byte{0})
 	return string(name), rest
+}
+
+// getOrNil is Get for rows that may be absent.
+func getOrNil(tx storage.Reader, table storage.Table, key []byte) ([]byte, error) {
+	value, err := tx.Get(table, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	return value, err
 }
 
 // manifestRow is a manifest in a repository.

@@ -1,0 +1,121 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// What may happen instead of an upload in many requests: a mount, or a blob whole in the POST. distribution
+// v3.1 mounts only what `from` names, and answers the single POST with a session.
+
+// minChunk is the size of chunks, but for the last, that clients are asked for. Smaller ones are taken.
+const minChunk = 1 << 20
+
+// beginUpload answers POST /v2/<name>/blobs/uploads/.
+func (g *Registry) beginUpload(w http.ResponseWriter, c *call) error {
+	if c.query.Has("digest") && !c.query.Has("mount") {
+		return g.postBlob(w, c)
+	}
+	w.Header().Set("Oci-Chunk-Min-Length", strconv.Itoa(minChunk))
+	return g.toApp(w, c)
+}
+
+// postBlob takes a blob from one POST (OCI distribution specification, "Single POST").
+func (g *Registry) postBlob(w http.ResponseWriter, c *call) error {
+	ctx := c.r.Context()
+	d, ok := parseDigest(c.query.Get("digest"))
+	if !ok {
+		return errDigest(c.query.Get("digest"))
+	}
+	u, err := g.createUpload(ctx, c)
+	if err != nil {
+		return err
+	}
+	if _, err = u.ReadFrom(c.r.Body); err == nil {
+		_, err = u.Commit(ctx, ocispec.Descriptor{Digest: d})
+	}
+	if err != nil {
+		if c.failure == nil { // what fails but the body is told to the call
+			err = newFailure(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the blob did not arrive whole; send it again")
+		}
+		return errors.Join(err, u.Cancel(ctx)) // nobody was told of the upload, so nobody could go on with it
+	}
+	h := w.Header()
+	h.Set("Location", "/v2/"+c.repo+"/blobs/"+d.String())
+	h.Set("Docker-Content-Digest", d.String())
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// maxCandidates bounds the repositories that are asked for when a mount names none.
+const maxCandidates = 64
+
+// mount links a blob that the caller may pull from another repository: the one that they name, or any. It
+// returns no descriptor where there is nothing to mount, or nothing that the caller may know of.
+func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor, from string, err error) {
+	d, ok := parseDigest(c.query.Get("mount"))
+	if !ok {
+		return nil, "", nil
+	}
+	from = c.query.Get("from")
+	if !c.query.Has("from") {
+		if from, err = g.candidate(ctx, c, d); err != nil {
+			return nil, "", err
+		}
+	}
+	if !validName(from) || !g.gate.May(c.who, access.Pull, from) {
+		return nil, "", nil
+	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		desc = nil
+		_, err := tx.Get(linkTable, repoKey(from, digestKey(d)))
+		if err != nil {
+			return err
+		}
+		row, err := readBlobRow(tx, d)
+		if err != nil {
+			return err
+		}
+		if from != c.repo {
+			putLink(tx, c.repo, d, from)
+		}
+		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
+		return nil
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, "", nil
+	}
+	return desc, from, err
+}
+
+// candidate finds a repository that has a blob and that the caller may pull from, or "". It asks for no
+// more than maxCandidates, so that a blob that all have costs no more than others.
+func (g *Registry) candidate(ctx context.Context, c *call, d digest.Digest) (from string, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		from = ""
+		key := digestKey(d)
+		asked := 0
+		for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
+			if err != nil {
+				return err
+			}
+			if name := string(item.Key[len(key):]); g.gate.May(c.who, access.Pull, name) {
+				from = name
+				return nil
+			}
+			if asked++; asked == maxCandidates {
+				return nil
+			}
+		}
+		return nil
+	})
+	return from, err
+}

@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// blobs wants the file of every blob, in the size of its row, and with deep its digest. Files are read
+// outside of the View; a blob that is gone by then is looked up again.
+func (c *checker) blobs(ctx context.Context) error {
+	type entry struct {
+		d   digest.Digest
+		row blobRow
+	}
+	var from []byte
+	for more := true; more; {
+		var batch []entry
+		more = false
+		err := c.g.store.View(ctx, func(tx storage.Reader) error {
+			for item, err := range tx.Scan(blobTable, from, nil) {
+				if err != nil {
+					return err
+				}
+				if more = len(batch) == checkStep; more {
+					from = bytes.Clone(item.Key)
+					return nil
+				}
+				d, _, err := cutDigest(item.Key)
+				if err != nil {
+					return err
+				}
+				row, err := decodeBlobRow(item.Value)
+				if err != nil {
+					return err
+				}
+				batch = append(batch, entry{d, row})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range batch {
+			if err := c.report(c.blob(ctx, e.d, e.row)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error {
+	c.Blobs++
+	err := c.file(ctx, d, row)
+	if !errors.Is(err, storage.ErrCorrupt) {
+		return err
+	}
+	var now blobRow
+	again := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
+		now, err = readBlobRow(tx, d)
+		return err
+	})
+	if errors.Is(again, storage.ErrNotFound) || again == nil && now != row {
+		return nil // removed or replaced meanwhile
+	}
+	return err
+}
+
+func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error {
+	f, err := c.g.blobs.Open(ctx, row.at)
+	if errors.Is(err, storage.ErrNotFound) {
+		return damaged("blob %s: its file %s is lost", d, row.at)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if f.Size() != row.size {
+		return damaged("blob %s: its file has %d bytes, and should have %d", d, f.Size(), row.size)
+	}
+	if !c.deep {
+		return nil
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	h := d.Algorithm().Hash()
+	n, err := io.CopyBuffer(h, &contextReader{ctx, f}, *buf)
+	c.Bytes += n
+	if err != nil {
+		return err
+	}
+	if digest.NewDigest(d.Algorithm(), h) != d {
+		return damaged("blob %s: the bytes of its file are not those of its digest", d)
+	}
+	return nil
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// files reports sealed files that no row names. Those of pushes under way are not among them.
+func (c *checker) files(ctx context.Context) error {
+	for info, err := range c.g.blobs.Sealed(ctx) {
+		if err != nil {
+			return err
+		}
+		if info.Fresh {
+			continue
+		}
+		named, err := c.g.named(ctx, info)
+		if err != nil {
+			return err
+		}
+		if !named {
+			c.bad(damaged("the file %s belongs to no blob; the next start removes it", info.At))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Referrers are ours because distribution v3.1 has no route for them and does not look at `subject`
+// (OCI distribution specification 1.1, "Listing Referrers").
+//
+// What a client of an older registry kept in an index under the tag sha256-HASH needs no reading: each
+// manifest that it lists has a subject, and is indexed under it when it arrives.
+
+// The bounds of a page. Descriptors carry annotations, so their number alone bounds nothing.
+const (
+	maxReferrers     = 1000    // rows looked at
+	maxReferrerBytes = 2 << 20 // of descriptors; the last one may go beyond
+)
+
+// referrerRow is a manifest that has a subject, as the list of referrers shows it.
+type referrerRow struct {
+	artifactType string
+	descriptor   []byte // JSON
+}
+
+func (r referrerRow) encode() []byte {
+	return append(appendString(nil, r.artifactType), r.descriptor...)
+}
+
+// decodeReferrerRow reads a row. Its descriptor is a part of value, not a copy.
+func decodeReferrerRow(value []byte) (referrerRow, error) {
+	f := fields{rest: value}
+	r := referrerRow{artifactType: f.string(), descriptor: f.rest}
+	return r, f.err("referrer")
+}
+
+// putReferrer lists a manifest under its subject, which need not be there.
+func (p *push) putReferrer(tx storage.Tx) error {
+	if p.manifest.subject == nil {
+		return nil
+	}
+	d := ocispec.Descriptor{
+		MediaType: p.manifest.mediaType, Digest: p.digest, Size: int64(len(p.body)),
+		ArtifactType: p.manifest.referrerType(), Annotations: p.manifest.annotations,
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	subject, manifest := digestKey(p.manifest.subject.Digest), digestKey(p.digest)
+	tx.Put(referrerTable, repoKey(p.repo, subject, manifest), referrerRow{d.ArtifactType, text}.encode())
+	tx.Put(subjectTable, repoKey(p.repo, manifest), subject)
+	return nil
+}
+
+// removeReferrer takes a manifest that goes away out of the list of its subject.
+func removeReferrer(tx storage.Tx, repo string, manifest []byte) error {
+	subject, err := getOrNil(tx, subjectTable, repoKey(repo, manifest))
+	if err != nil || subject == nil {
+		return err
+	}
+	tx.Delete(referrerTable, repoKey(repo, subject, manifest))
+	tx.Delete(subjectTable, repoKey(repo, manifest))
+	return nil
+}
+
+// referrers lists the manifests whose subject is a digest. A digest without any, or that nobody knows, has
+// an empty list.
+func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
+	p, err := c.page()
+	if err != nil {
+		return err
+	}
+	want := c.query.Get("artifactType")
+	var list []byte
+	var next digest.Digest
+	err = g.store.View(c.r.Context(), func(tx storage.Reader) (err error) {
+		list, next, err = readReferrers(tx, c.repo, c.digest, want, p)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if next != "" {
+		query := url.Values{"n": {strconv.Itoa(p.n)}, "last": {next.String()}}
+		if want != "" {
+			query.Set("artifactType", want)
+		}
+		setNext(w.Header(), c, query)
+	}
+	if want != "" {
+		w.Header().Set("Oci-Filters-Applied", "artifactType")
+	}
+	writeBody(w, ocispec.MediaTypeImageIndex, slices.Concat(
+		[]byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageIndex+`","manifests":[`), list, []byte("]}")))
+	return nil
+}
+
+// readReferrers reads the descriptors of one page, with commas between them, and behind which digest the
+// next page begins. A page is short or even empty where most of what it looked at is of another type.
+func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want string, p page) (list []byte, next digest.Digest, err error) {
+	all := repoKey(repo, digestKey(subject))
+	from := all
+	if last, ok := parseDigest(p.last); ok {
+		from = repoKey(repo, digestKey(subject), digestKey(last), []byte{0})
+	}
+	looked, listed := 0, 0
+	var previous digest.Digest
+	for item, err := range tx.Scan(referrerTable, from, storage.PrefixEnd(all)) {
+		if err != nil {
+			return nil, "", err
+		}
+		if looked == maxReferrers || listed >= p.n || len(list) >= maxReferrerBytes {
+			return list, previous, nil
+		}
+		looked++
+		row, err := decodeReferrerRow(item.Value)
+		if err != nil {
+			return nil, "", err
+		}
+		if previous, _, err = cutDigest(item.Key[len(all):]); err != nil {
+			return nil, "", err
+		}
+		if want != "" && row.artifactType != want {
+			continue
+		}
+		if listed++; listed > 1 {
+			list = append(list, ',')
+		}
+		list = append(list, row.descriptor...)
+	}
+	return list, "", nil
+}
