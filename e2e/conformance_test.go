@@ -59,7 +59,7 @@ func wantAllPassed(t *testing.T, report string) {
 			passed++
 		}
 	}
-	if passed < 900 {
+	if passed < 700 {
 		t.Errorf("only %d tests ran", passed)
 	}
 	t.Logf("%d tests passed", passed)
