@@ -85,7 +85,7 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 			return err
 		}
 		if from != c.repo {
-			putLink(tx, c.repo, d, from)
+			g.putLink(tx, c.repo, d, from)
 		}
 		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
 		return nil

@@ -36,7 +36,7 @@ func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, 
 		case err != nil:
 			return err
 		}
-		putLink(tx, repo, d, "")
+		g.putLink(tx, repo, d, "")
 		return nil
 	})
 	switch {
@@ -68,7 +68,7 @@ func (g *Registry) linkPresent(ctx context.Context, repo string, d digest.Digest
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
 		if linked = err == nil && row == seen; linked {
-			putLink(tx, repo, d, "")
+			g.putLink(tx, repo, d, "")
 		}
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
@@ -95,37 +95,25 @@ func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
 	return decodeBlobRow(value)
 }
 
-// putLink makes a blob readable in a repository.
-func putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
-	key := digestKey(d)
-	tx.Put(linkTable, repoKey(repo, key), linkRow{from}.encode())
-	tx.Put(linkedTable, append(key, repo...), nil)
-}
-
 // getBlob serves a blob, or a range of it, from its open file. No transaction lasts that long.
 //
 // distribution's own costs a multiple of it: facts in docs/performance.md.
 func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	ctx := c.r.Context()
-	var row blobRow
-	err := g.store.View(ctx, func(tx storage.Reader) error {
-		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(c.digest)))
-		if err == nil {
-			row, err = readBlobRow(tx, c.digest)
-		}
-		return err
-	})
-	if errors.Is(err, storage.ErrNotFound) {
-		return errBlobUnknown(c.digest)
-	}
-	if err != nil {
-		return err
-	}
-	f, err := g.openBlob(ctx, c.digest, row)
+	f, link, err := g.findBlob(ctx, c.repo, c.digest)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
+	if c.r.Method == http.MethodHead {
+		err := g.renew(ctx, c, link)
+		if errors.Is(err, ErrUnknown) {
+			return err
+		}
+		if err != nil {
+			g.log.Warn("renewing the lease of a blob failed", "digest", c.digest, "err", err)
+		}
+	}
 	h := w.Header()
 	h.Set("Docker-Content-Digest", c.digest.String())
 	h.Set("Etag", `"`+c.digest.String()+`"`)
@@ -135,12 +123,47 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
+// findBlob opens a blob of a repository. Between the look into the store and that for the file the blob
+// may have been collected, and pushed again: then it looks once more.
+func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (f storage.Blob, link linkRow, err error) {
+	for range 3 {
+		var row blobRow
+		err = g.store.View(ctx, func(tx storage.Reader) error {
+			value, err := tx.Get(linkTable, repoKey(repo, digestKey(d)))
+			if err != nil {
+				return err
+			}
+			if link, err = decodeLinkRow(value); err != nil {
+				return err
+			}
+			row, err = readBlobRow(tx, d)
+			return err
+		})
+		if errors.Is(err, storage.ErrNotFound) {
+			err = errBlobUnknown(d)
+		}
+		if err != nil {
+			return nil, link, err
+		}
+		if f, err = g.openBlob(ctx, d, row); !errors.Is(err, errMoved) {
+			return f, link, err
+		}
+	}
+	return nil, link, errBlobUnknown(d)
+}
+
+// errMoved: a blob's row has changed or gone since it was read.
+var errMoved = errors.New("the blob was collected meanwhile")
+
 // openBlob opens the file of a row. A lost one is told as an unknown blob, also to HEAD: then the next
-// push of these bytes sends them, and the loss is mended.
+// push of these bytes sends them, and the loss is mended. Error: errMoved.
 func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
 	f, err := g.blobs.Open(ctx, row.at)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
+		if now, err := g.blobRow(ctx, d); err != nil || now != row {
+			return nil, errors.Join(errMoved, err)
+		}
 		err = fmt.Errorf("its file is lost")
 	case err != nil:
 		return nil, err
@@ -151,6 +174,18 @@ func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (
 	}
 	g.log.Error("a blob is lost: restore it from a backup, or push it again", "digest", d, "err", err)
 	return nil, newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
+}
+
+// blobRow returns the row of a blob as it is now, or a zero one.
+func (g *Registry) blobRow(ctx context.Context, d digest.Digest) (row blobRow, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		row, err = readBlobRow(tx, d)
+		if errors.Is(err, storage.ErrNotFound) {
+			row, err = blobRow{}, nil
+		}
+		return err
+	})
+	return row, err
 }
 
 // readSmall returns a whole blob of at most limit bytes.
@@ -168,28 +203,25 @@ func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, 
 
 // deleteBlob takes a blob out of a repository, unless a manifest there needs it.
 func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) error {
-	key := digestKey(d)
-	return g.store.Update(ctx, func(tx storage.Tx) error {
-		_, err := tx.Get(linkTable, repoKey(c.repo, key))
+	err := g.store.Update(ctx, func(tx storage.Tx) error {
+		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
 			return errBlobUnknown(d)
 		}
 		if err != nil {
 			return err
 		}
-		prefix := repoKey(c.repo, key)
-		for item, err := range tx.Scan(neededTable, prefix, storage.PrefixEnd(prefix)) {
-			if err != nil {
-				return err
-			}
-			manifest, _, err := cutDigest(item.Key[len(prefix):])
-			if err != nil {
-				return err
-			}
+		manifest, err := neededBy(tx, c.repo, digestKey(d), nil)
+		if err != nil {
+			return err
+		}
+		if manifest != "" {
 			return errDenied("the manifest %s needs this blob: delete it first", manifest)
 		}
-		tx.Delete(linkTable, repoKey(c.repo, key))
-		tx.Delete(linkedTable, append(key[:len(key):len(key)], c.repo...))
-		return nil
+		return unlink(tx, c.repo, d)
 	})
+	if err == nil {
+		g.wakeCollector()
+	}
+	return err
 }

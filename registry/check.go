@@ -284,7 +284,24 @@ func (c *checker) link(_ context.Context, tx storage.Reader, item storage.Item) 
 	if err := want(tx, blobTable, key, "%s is in repository %s, and there is no such blob", d, repo); err != nil {
 		return err
 	}
-	return want(tx, linkedTable, append(bytes.Clone(key), repo...), "%s is in repository %s, and the reverse row is missing", d, repo)
+	if err := want(tx, linkedTable, append(bytes.Clone(key), repo...), "%s is in repository %s, and the reverse row is missing", d, repo); err != nil {
+		return err
+	}
+	return c.lease(tx, repo, d, item.Value)
+}
+
+// lease wants that the collector will come to every blob that no manifest needs.
+func (c *checker) lease(tx storage.Reader, repo string, d digest.Digest, link []byte) error {
+	key := digestKey(d)
+	manifest, err := neededBy(tx, repo, key, nil)
+	if err != nil || manifest != "" {
+		return err
+	}
+	row, err := decodeLinkRow(link)
+	if err != nil {
+		return err
+	}
+	return want(tx, leaseTable, leaseKey(row.lease, repo, key), "%s is in repository %s without need, and its lease never ends", d, repo)
 }
 
 func (c *checker) linked(_ context.Context, tx storage.Reader, item storage.Item) error {

@@ -60,13 +60,8 @@ func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error 
 	if !errors.Is(err, storage.ErrCorrupt) {
 		return err
 	}
-	var now blobRow
-	again := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
-		now, err = readBlobRow(tx, d)
-		return err
-	})
-	if errors.Is(again, storage.ErrNotFound) || again == nil && now != row {
-		return nil // removed or replaced meanwhile
+	if now, again := c.g.blobRow(ctx, d); again != nil || now != row {
+		return again // removed or replaced meanwhile
 	}
 	return err
 }
@@ -113,6 +108,15 @@ func (r *contextReader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
+// stays says whether a file is still there: the collector may have removed it meanwhile.
+func (c *checker) stays(ctx context.Context, at storage.Location) bool {
+	f, err := c.g.blobs.Open(ctx, at)
+	if err == nil {
+		_ = f.Close() // it was not even read
+	}
+	return !errors.Is(err, storage.ErrNotFound)
+}
+
 // files reports sealed files that no row names. Those of pushes under way are not among them.
 func (c *checker) files(ctx context.Context) error {
 	for info, err := range c.g.blobs.Sealed(ctx) {
@@ -126,7 +130,7 @@ func (c *checker) files(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !named {
+		if !named && c.stays(ctx, info.At) {
 			c.bad(damaged("the file %s belongs to no blob; the next start removes it", info.At))
 		}
 	}

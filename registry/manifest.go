@@ -125,8 +125,12 @@ func readTag(tx storage.Reader, repo, tag string) (tagRow, error) {
 
 // loadContent reads a manifest that is too large for the store from its file.
 func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
-	if len(f.content) == 0 {
-		f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
+	if len(f.content) > 0 {
+		return nil
+	}
+	f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
+	if errors.Is(err, errMoved) { // it was deleted, and its lease is over
+		return errManifestUnknown(f.digest.String())
 	}
 	return err
 }
@@ -253,7 +257,7 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 		if err != nil {
 			return err
 		}
-		if err := removeManifest(tx, c.repo, c.digest); err != nil {
+		if err := g.removeManifest(tx, c.repo, c.digest); err != nil {
 			return err
 		}
 		for len(moves) > provenance.MaxTags {
@@ -289,15 +293,19 @@ func untagAll(tx storage.Tx, repo string, d digest.Digest) (moves []provenance.T
 }
 
 // removeManifest removes a manifest with its references, and the repository when it was the last one.
-func removeManifest(tx storage.Tx, repo string, d digest.Digest) error {
+func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) error {
 	key := digestKey(d)
 	prefix := repoKey(repo, key)
 	for item, err := range tx.Scan(needsTable, prefix, storage.PrefixEnd(prefix)) {
 		if err != nil {
 			return err
 		}
+		blob := item.Key[len(prefix):]
 		tx.Delete(needsTable, item.Key)
-		tx.Delete(neededTable, repoKey(repo, item.Key[len(prefix):], key))
+		tx.Delete(neededTable, repoKey(repo, blob, key))
+		if err := g.release(tx, repo, blob, key); err != nil {
+			return err
+		}
 	}
 	if err := removeReferrer(tx, repo, key); err != nil {
 		return err

@@ -80,7 +80,11 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var content []byte
 	if p.manifest.config != nil {
 		// A config that is larger than is read claims nothing; any other is read whole.
-		if content, err = g.readSmall(ctx, p.manifest.config.Digest, config, provenance.MaxConfig); err != nil {
+		content, err = g.readSmall(ctx, p.manifest.config.Digest, config, provenance.MaxConfig)
+		if errors.Is(err, errMoved) {
+			return errManifestBlobUnknown(p.manifest.config.Digest)
+		}
+		if err != nil {
 			return err
 		}
 	}

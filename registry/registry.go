@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -37,6 +38,9 @@ type Config struct {
 	// Reserve is how much of the disk stays free: pushes are refused below it, so that reads and deletes
 	// can go on. Default: 1GiB, but at most a twentieth of the disk.
 	Reserve units.Size `yaml:"reserve"`
+	// Lease is how long a blob stays that no manifest needs, so that a push has time to come to its
+	// manifest, and a deleted image can be pushed again without its layers. Default: 24h.
+	Lease units.Duration `yaml:"lease"`
 }
 
 // Gate decides who makes a request and what they may do. access.Access is one.
@@ -55,8 +59,11 @@ type Registry struct {
 	log    *slog.Logger
 	secret []byte // signs upload ids; kept in the store, so that uploads outlive the process
 
-	sessions sessions
-	app      http.Handler
+	now       func() uint64 // the clock of leases: see lease.go
+	wake      chan struct{}
+	collected struct{ blobs, bytes atomic.Int64 }
+	sessions  sessions
+	app       http.Handler
 }
 
 // New returns the registry kept in a store and its blobs.
@@ -67,11 +74,17 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	if c.UploadKeep == 0 {
 		c.UploadKeep = units.Duration(24 * time.Hour)
 	}
+	if c.Lease == 0 {
+		c.Lease = units.Duration(24 * time.Hour)
+	}
 	secret, err := openSecret(ctx, store)
 	if err != nil {
 		return nil, err
 	}
-	g := &Registry{c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret}
+	g := &Registry{
+		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
+		now: steadyClock(), wake: make(chan struct{}, 1),
+	}
 	if g.app, err = newApp(g); err != nil {
 		return nil, fmt.Errorf("embed distribution: %w", err)
 	}

@@ -173,7 +173,11 @@ func (s *server) pushBlob(repo, content string, options ...option) ocispec.Descr
 	if got := done.header.Get("Docker-Content-Digest"); got != d.String() {
 		s.t.Errorf("blob pushed under %s, want %s", got, d)
 	}
-	return ocispec.Descriptor{MediaType: "application/octet-stream", Digest: d, Size: int64(len(content))}
+	return descriptorOf(content)
+}
+
+func descriptorOf(content string) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: "application/octet-stream", Digest: digest.FromString(content), Size: int64(len(content))}
 }
 
 func withDigest(location string, d digest.Digest) string {

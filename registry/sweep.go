@@ -58,7 +58,7 @@ func (g *Registry) sweepStrays(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// named says whether the row of a sealed blob's digest names it.
+// named says whether the row of a sealed blob's digest names it, or the trash does.
 func (g *Registry) named(ctx context.Context, info storage.SealedInfo) (named bool, err error) {
 	d, ok := unlabel(info.Label)
 	if !ok {
@@ -66,10 +66,14 @@ func (g *Registry) named(ctx context.Context, info storage.SealedInfo) (named bo
 	}
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		row, err := readBlobRow(tx, d)
-		named = err == nil && row.at == info.At
-		if errors.Is(err, storage.ErrNotFound) {
+		if named = err == nil && row.at == info.At; named {
 			return nil
 		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		trashed, err := getOrNil(tx, trashTable, []byte(info.At))
+		named = trashed != nil
 		return err
 	})
 	return named, err

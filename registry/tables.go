@@ -37,6 +37,11 @@ const (
 	referrerTable = storage.Table("registry/referrer")
 	// REPO DIGEST(manifest) → DIGEST(subject).
 	subjectTable = storage.Table("registry/subject")
+	// begin of the lease (8, microseconds since 1970) REPO DIGEST(blob) → nothing. For each link whose
+	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
+	leaseTable = storage.Table("registry/lease")
+	// location → size. Sealed files that no row names any more, and that are to be removed.
+	trashTable = storage.Table("registry/trash")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )
@@ -167,10 +172,19 @@ func decodeBlobRow(value []byte) (blobRow, error) {
 	return b, f.err("blob")
 }
 
-// linkRow says why a blob is in a repository: mounted from another, or pushed when from is empty.
-type linkRow struct{ from string }
+// linkRow says why a blob is in a repository, and since when it may go.
+type linkRow struct {
+	from  string // the repository that it was mounted from; empty when it was pushed
+	lease uint64 // when its lease began, in microseconds since 1970
+}
 
-func (l linkRow) encode() []byte { return appendString(nil, l.from) }
+func (l linkRow) encode() []byte { return binary.AppendUvarint(appendString(nil, l.from), l.lease) }
+
+func decodeLinkRow(value []byte) (linkRow, error) {
+	f := fields{rest: value}
+	l := linkRow{from: f.string(), lease: f.number()}
+	return l, f.err("link")
+}
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)

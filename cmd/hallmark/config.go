@@ -74,7 +74,7 @@ func defaultConfig() Config {
 		Data:        "hallmark-data",
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
-		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour)},
+		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         obs.LogConfig{Level: "info", Format: "text"},
 		Shutdown:    units.Duration(30 * time.Second),

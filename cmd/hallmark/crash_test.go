@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 )
 
@@ -24,72 +29,172 @@ const kills = 60
 // acknowledged is a push that a client was told had happened.
 type acknowledged struct{ repo, tag, layer, digest string }
 
-// TestKilled pushes images from several clients while the server is killed again and again, at any
-// moment. What was acknowledged must be there afterwards, whole, with its record; what was not may be
-// there, but then with its record too; and nothing else is left behind.
-func TestKilled(t *testing.T) {
-	plain := buildPlain(t)
-	dir := filepath.Join(t.TempDir(), "data")
-	address := freeAddress(t)
-	start := func() *process {
-		t.Helper()
-		cmd := exec.Command(plain, "serve", "--data", dir, "--listen", address, "--admin-listen", "none")
-		cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_LOG_LEVEL=warn")
-		cmd.Stderr = os.Stderr
-		p, _, err := launch(cmd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	server := start()
-	defer func() { server.kill() }()
-	client, err := httpClient(dir)
-	if err != nil {
+// victim is a server that is killed again and again.
+type victim struct {
+	*process
+	t            *testing.T
+	program      string
+	dir, address string
+	env          []string
+	client       *http.Client
+	mu           sync.Mutex
+	done         []acknowledged // guarded by mu
+	pushes       int            // acknowledged; guarded by mu
+}
+
+func newVictim(t *testing.T, env ...string) *victim {
+	t.Helper()
+	v := &victim{t: t, program: buildPlain(t), dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
+	v.start()
+	t.Cleanup(func() { v.kill() })
+	var err error
+	if v.client, err = httpClient(v.dir); err != nil {
 		t.Fatal(err)
 	}
+	return v
+}
+
+func (v *victim) start() {
+	v.t.Helper()
+	cmd := exec.Command(v.program, "serve", "--data", v.dir, "--listen", v.address, "--admin-listen", "none")
+	cmd.Env = append(append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_LOG_LEVEL=warn"), v.env...)
+	cmd.Stderr = os.Stderr
+	p, _, err := launch(cmd)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.process = p
+}
+
+func (v *victim) repository(name string) *remote.Repository {
+	repo, err := repository(v.client, v.address, "admin:"+adminPassword, name)
+	if err != nil {
+		v.t.Error(err)
+	}
+	return repo
+}
+
+// suffer kills and restarts the server while writers write, and returns what they were told had happened.
+func (v *victim) suffer(times int, write func(ctx context.Context, writer, i int)) []acknowledged {
+	v.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	var mu sync.Mutex
-	var done []acknowledged
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				a := acknowledged{repo: fmt.Sprintf("team/app%d", i%3), tag: fmt.Sprintf("w%d-%d", w, i), layer: layerOf(w, i)}
-				repo, err := repository(client, address, "admin:"+adminPassword, a.repo)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if a.digest, err = pushOnce(ctx, repo, a); err != nil {
-					continue // the server is down, or was killed meanwhile
-				}
-				mu.Lock()
-				done = append(done, a)
-				mu.Unlock()
+				write(ctx, w, i)
 			}
 		})
 	}
-	for range kills {
+	for range times {
 		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond) // the moment of the kill
-		server.kill()
-		server = start()
+		v.kill()
+		v.start()
 	}
 	stop()
 	writers.Wait()
-	t.Logf("%d pushes were acknowledged over %d kills", len(done), kills)
-	if len(done) < kills {
-		t.Errorf("only %d pushes were acknowledged: the test tries too little", len(done))
+	v.t.Logf("%d pushes were acknowledged over %d kills; %d of their images are to be there", v.pushes, times, len(v.done))
+	if v.pushes < times {
+		v.t.Errorf("only %d pushes were acknowledged: the test tries too little", v.pushes)
 	}
+	return v.done
+}
+
+// push pushes an image, and keeps it when the server says that it happened.
+func (v *victim) push(ctx context.Context, a acknowledged) (ok bool) {
+	var err error
+	if a.digest, err = pushOnce(ctx, v.repository(a.repo), a); err != nil {
+		return false // the server is down, or was killed meanwhile
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.done = append(v.done, a)
+	v.pushes++
+	return true
+}
+
+// TestKilled pushes images from several clients while the server is killed again and again, at any
+// moment. What was acknowledged must be there afterwards, whole, with its record; what was not may be
+// there, but then with its record too; and nothing else is left behind.
+func TestKilled(t *testing.T) {
+	v := newVictim(t)
+	done := v.suffer(kills, func(ctx context.Context, w, i int) {
+		v.push(ctx, acknowledged{repo: fmt.Sprintf("team/app%d", i%3), tag: fmt.Sprintf("w%d-%d", w, i), layer: layerOf(w, i)})
+	})
 	for _, a := range done {
-		verify(t, address, dir, a)
+		verify(t, v.address, v.dir, a)
 	}
-	server.kill()
-	server = start() // removes what interrupted pushes left
-	waitForClean(t, plain, dir)
-	if left, err := filepath.Glob(filepath.Join(dir, blobsDir, "uploads", "*")); err != nil || len(left) > 4*kills {
+	v.kill()
+	v.start() // removes what interrupted pushes left
+	waitForClean(t, v.program, v.dir)
+	if left, err := filepath.Glob(filepath.Join(v.dir, blobsDir, "uploads", "*")); err != nil || len(left) > 4*kills {
 		t.Errorf("%d uploads are left, %v", len(left), err)
+	}
+}
+
+// TestKilledWhileCollecting has the same, while images of the same few layers are also deleted, and what
+// nothing needs is collected almost at once. At the end everything is deleted, and no blob may be left.
+func TestKilledWhileCollecting(t *testing.T) {
+	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=300ms")
+	done := v.suffer(kills/2, func(ctx context.Context, w, i int) {
+		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: fmt.Sprintf("layer %d", i%5)}
+		if v.push(ctx, a) && i%3 != 0 {
+			v.remove(ctx, a)
+		}
+	})
+	for _, a := range done {
+		verify(t, v.address, v.dir, a)
+	}
+	v.removeAll()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		left, err := filepath.Glob(filepath.Join(v.dir, blobsDir, "sealed", "*", "*"))
+		if err == nil && len(left) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d blobs are left: %v, %v", len(left), left, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	waitForClean(t, v.program, v.dir)
+}
+
+// remove deletes an image that was pushed just now. Whether the server did it is not known when it does not
+// say so; nothing is claimed of such an image.
+func (v *victim) remove(ctx context.Context, a acknowledged) {
+	v.mu.Lock()
+	i := slices.IndexFunc(v.done, func(d acknowledged) bool { return d.repo == a.repo && d.tag == a.tag })
+	a.digest = v.done[i].digest
+	v.done = slices.Delete(v.done, i, i+1)
+	v.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_ = v.repository(a.repo).Manifests().Delete(ctx, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(a.digest)})
+}
+
+// removeAll deletes every manifest by way of the tags that are left.
+func (v *victim) removeAll() {
+	v.t.Helper()
+	ctx := context.Background()
+	for _, name := range []string{"team/app0", "team/app1"} {
+		repo := v.repository(name)
+		err := repo.Tags(ctx, "", func(tags []string) error {
+			for _, tag := range tags {
+				d, err := repo.Resolve(ctx, tag)
+				if err == nil {
+					err = repo.Manifests().Delete(ctx, d)
+				}
+				if err != nil && !errors.Is(err, errdef.ErrNotFound) { // two tags may have meant one image
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && !strings.Contains(err.Error(), "name unknown") {
+			v.t.Error(err)
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 	}
 	for _, work := range []func(context.Context){
 		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
+		s.registry.Collect,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
 		s.watchCertificate,
@@ -229,6 +230,10 @@ func (s *server) addMetrics() {
 		return float64(n)
 	})
 	s.metrics.Gauge("hallmark_uploads_in_flight", "Uploads begun and not ended.", func() float64 { return float64(s.registry.Uploads()) })
+	s.metrics.Counter("hallmark_collected_blobs_total", "Blobs that nothing needed and whose room was given back.", func() float64 {
+		return float64(s.registry.Collected().Blobs)
+	})
+	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
 	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
 		n, _ := s.data.store.Size() // 0 where it cannot be told
 		return float64(n)

@@ -1,0 +1,172 @@
+package registry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// The collector gives back the disk that nothing needs, beside everything else that goes on, and walks
+// over nothing but leases that have ended.
+//
+// A blob's row moves to the trash in one transaction, and every push that wants to use the blob sees in its
+// own transaction whether the row is still there. Files are removed after that: a location is never used
+// again, so removing one twice hurts nobody. If we stop before the file is gone, the trash names it, and the
+// next start removes it; if we stop before the trash is emptied, it is removed once more.
+
+// collectStep is how many leases end in one transaction: all who push wait for it.
+const collectStep = 100
+
+// Collected counts what the collector gave back.
+type Collected struct {
+	Blobs int64
+	Bytes int64
+}
+
+// Collected returns what was given back since the start.
+func (g *Registry) Collected() Collected {
+	return Collected{g.collected.blobs.Load(), g.collected.bytes.Load()}
+}
+
+// Collect gives back, until ctx ends, the room of blobs whose leases have ended.
+func (g *Registry) Collect(ctx context.Context) {
+	interval := min(max(time.Duration(g.c.Lease)/4, 10*time.Millisecond), 5*time.Minute)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		before := g.Collected()
+		err := g.collect(ctx)
+		if err != nil && ctx.Err() == nil {
+			g.log.Error("giving back the room of unneeded blobs failed", "err", err)
+		}
+		if after := g.Collected(); after != before {
+			g.log.Info("gave back the room of blobs that nothing needed", "blobs", after.Blobs-before.Blobs, "bytes", after.Bytes-before.Bytes)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-g.wake:
+		}
+	}
+}
+
+// wakeCollector tells the collector that there is something to remove.
+func (g *Registry) wakeCollector() {
+	select {
+	case g.wake <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+func (g *Registry) collect(ctx context.Context) error {
+	due := binary.BigEndian.AppendUint64(nil, g.now()-uint64(time.Duration(g.c.Lease).Microseconds()))
+	more := false
+	err := g.store.View(ctx, func(tx storage.Reader) error {
+		for _, err := range tx.Scan(leaseTable, nil, due) {
+			more = true
+			return err
+		}
+		return nil
+	})
+	for more && err == nil {
+		err = g.store.Update(ctx, func(tx storage.Tx) (err error) {
+			more, err = endLeases(tx, due)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return g.emptyTrash(ctx)
+}
+
+// endLeases ends leases that began before due, and says whether there may be more.
+func endLeases(tx storage.Tx, due []byte) (more bool, err error) {
+	n := 0
+	for item, err := range tx.Scan(leaseTable, nil, due) {
+		if err != nil {
+			return false, err
+		}
+		if n++; n > collectStep {
+			return true, nil
+		}
+		tx.Delete(leaseTable, item.Key)
+		if err := endLease(tx, item.Key); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// endLease unlinks a blob, unless it is needed or has a later lease.
+func endLease(tx storage.Tx, key []byte) error {
+	begin, repo, d, err := cutLease(key)
+	if err != nil {
+		return err
+	}
+	blob := digestKey(d)
+	value, err := getOrNil(tx, linkTable, repoKey(repo, blob))
+	if err != nil || value == nil {
+		return err
+	}
+	row, err := decodeLinkRow(value)
+	if err != nil || row.lease != begin {
+		return err
+	}
+	manifest, err := neededBy(tx, repo, blob, nil)
+	if err != nil || manifest != "" {
+		return err
+	}
+	return unlink(tx, repo, d)
+}
+
+// emptyTrash removes the files that the trash names.
+func (g *Registry) emptyTrash(ctx context.Context) error {
+	for {
+		files, err := g.trash(ctx)
+		if err != nil || len(files) == 0 {
+			return err
+		}
+		for _, f := range files {
+			if err := g.blobs.Remove(ctx, f.at); err != nil {
+				return err
+			}
+		}
+		err = g.store.Update(ctx, func(tx storage.Tx) error {
+			for _, f := range files {
+				tx.Delete(trashTable, []byte(f.at))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			g.collected.blobs.Add(1)
+			g.collected.bytes.Add(f.size)
+		}
+	}
+}
+
+// trash returns some of what is in the trash.
+func (g *Registry) trash(ctx context.Context) (files []blobRow, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		files = nil
+		for item, err := range tx.Scan(trashTable, nil, nil) {
+			if err != nil || len(files) == collectStep {
+				return err
+			}
+			size, n := binary.Uvarint(item.Value)
+			if n <= 0 {
+				return errors.Join(storage.ErrCorrupt, errors.New("a row of the trash has no size"))
+			}
+			files = append(files, blobRow{size: int64(size), at: storage.Location(item.Key)})
+		}
+		return nil
+	})
+	return files, err
+}

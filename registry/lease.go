@@ -1,0 +1,141 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A blob is in a repository by a link. A link that no manifest of its repository needs has a lease: it
+// begins when the blob is pushed or mounted, when a push finds it there, and when the last manifest that
+// needed it goes. When the lease ends the collector takes the link away, and with the last link the blob.
+//
+// A row of leaseTable stands for the begin of each lease, in the order of time. Nobody removes one when the
+// blob comes to be needed, or its lease begins anew: the collector sees that when it comes to the row.
+
+// steadyClock returns a clock in microseconds since 1970, which goes on at its own pace when somebody sets
+// the machine's: no blob of a push under way may go because of that.
+func steadyClock() func() uint64 {
+	started := time.Now()
+	return func() uint64 { return uint64(started.Add(time.Since(started)).UnixMicro()) }
+}
+
+// putLink makes a blob readable in a repository, and begins its lease.
+func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
+	key := digestKey(d)
+	tx.Put(linkedTable, append(bytes.Clone(key), repo...), nil)
+	putLease(tx, repo, key, linkRow{from: from, lease: g.now()})
+}
+
+func putLease(tx storage.Tx, repo string, blob []byte, row linkRow) {
+	tx.Put(linkTable, repoKey(repo, blob), row.encode())
+	tx.Put(leaseTable, leaseKey(row.lease, repo, blob), nil)
+}
+
+func leaseKey(begin uint64, repo string, blob []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, begin), repoKey(repo, blob)...)
+}
+
+// cutLease reads a key of leaseTable.
+func cutLease(key []byte) (begin uint64, repo string, d digest.Digest, err error) {
+	if len(key) < 8 {
+		return 0, "", "", damaged("a lease has no time")
+	}
+	repo, rest := cutRepo(key[8:])
+	d, _, err = cutDigest(rest)
+	return binary.BigEndian.Uint64(key), repo, d, err
+}
+
+// neededBy returns a manifest that needs a blob in a repository, other than one that is on its way out, or
+// "" where there is none.
+func neededBy(tx storage.Reader, repo string, blob, except []byte) (digest.Digest, error) {
+	prefix := repoKey(repo, blob)
+	for item, err := range tx.Scan(neededTable, prefix, storage.PrefixEnd(prefix)) {
+		if err != nil {
+			return "", err
+		}
+		if manifest := item.Key[len(prefix):]; !bytes.Equal(manifest, except) {
+			d, _, err := cutDigest(manifest)
+			return d, err
+		}
+	}
+	return "", nil
+}
+
+// release begins the lease of a blob when a manifest goes that needed it, and was the last.
+func (g *Registry) release(tx storage.Tx, repo string, blob, manifest []byte) error {
+	other, err := neededBy(tx, repo, blob, manifest)
+	if err != nil || other != "" {
+		return err
+	}
+	return g.beginLease(tx, repo, blob)
+}
+
+// beginLease begins the lease of a link anew. Error: storage.ErrNotFound.
+func (g *Registry) beginLease(tx storage.Tx, repo string, blob []byte) error {
+	value, err := tx.Get(linkTable, repoKey(repo, blob))
+	if err != nil {
+		return err
+	}
+	row, err := decodeLinkRow(value)
+	if err != nil {
+		return err
+	}
+	row.lease = g.now()
+	putLease(tx, repo, blob, row)
+	return nil
+}
+
+// renew begins a lease anew for someone who asked whether a blob is there, because they may leave out
+// sending it. It writes only where the lease is half over, and no manifest needs the blob.
+func (g *Registry) renew(ctx context.Context, c *call, row linkRow) error {
+	half := uint64(time.Duration(g.c.Lease).Microseconds()) / 2
+	if g.now() < row.lease+half || !g.gate.May(c.who, access.Push, c.repo) {
+		return nil
+	}
+	key := digestKey(c.digest)
+	needed := false
+	err := g.store.View(ctx, func(tx storage.Reader) error {
+		manifest, err := neededBy(tx, c.repo, key, nil)
+		needed = manifest != ""
+		return err
+	})
+	if err != nil || needed {
+		return err
+	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error { return g.beginLease(tx, c.repo, key) })
+	if errors.Is(err, storage.ErrNotFound) { // its lease ended just now
+		return errBlobUnknown(c.digest)
+	}
+	return err
+}
+
+// unlink takes a blob out of a repository. With its last link the blob itself goes into the trash.
+func unlink(tx storage.Tx, repo string, d digest.Digest) error {
+	key := digestKey(d)
+	tx.Delete(linkTable, repoKey(repo, key))
+	tx.Delete(linkedTable, append(bytes.Clone(key), repo...))
+	for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
+		if err != nil {
+			return err
+		}
+		// The scan shows also what this transaction has deleted.
+		_, err := tx.Get(linkedTable, item.Key)
+		if !errors.Is(err, storage.ErrNotFound) {
+			return err // there is another link
+		}
+	}
+	row, err := readBlobRow(tx, d)
+	if err != nil {
+		return err
+	}
+	tx.Delete(blobTable, key)
+	tx.Put(trashTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
+	return nil
+}
