@@ -28,16 +28,16 @@ const (
 
 // logins checks passwords once and remembers those that were right.
 //
-// A password is hashed with bcrypt the first time. From then on a keyed hash of it and of the stored
-// hash is enough, which is why a changed password is forgotten by itself: the stored hash is another.
+// A password is hashed with bcrypt the first time. From then on a keyed hash of it and of the account's
+// row is enough, which is why a changed password is forgotten by itself: the row is another.
 type logins struct {
-	key      [32]byte                         // of this process alone
-	verified *lru.Cache[[32]byte, struct{}]   // keyed hashes of logins that were right
-	turn     chan struct{}                    // holds one token for each password being hashed
-	waiting  atomic.Int32                     // logins waiting for turn
-	nobody   string                           // a hash to compare with for users that do not exist; that it has a password matters not
-	mu       sync.Mutex                       // guards failures
-	failures *lru.Cache[attempt, *failureRun] // wrong logins lately
+	key      [32]byte                                   // of this process alone
+	verified *lru.Cache[[32]byte, *provenance.Identity] // by keyed hashes of logins that were right
+	turn     chan struct{}                              // holds one token for each password being hashed
+	waiting  atomic.Int32                               // logins waiting for turn
+	nobody   string                                     // a hash to compare with for users that do not exist; that it has a password matters not
+	mu       sync.Mutex                                 // guards failures
+	failures *lru.Cache[attempt, *failureRun]           // wrong logins lately
 }
 
 // attempt is whose login fails, from where: one address cannot lock out another.
@@ -49,7 +49,7 @@ type failureRun struct {
 }
 
 func newLogins(cost int) *logins {
-	verified, err := lru.New[[32]byte, struct{}](maxVerified)
+	verified, err := lru.New[[32]byte, *provenance.Identity](maxVerified)
 	failures, err2 := lru.New[attempt, *failureRun](maxFailures)
 	if err := errors.Join(err, err2); err != nil {
 		panic(err) // only for sizes, which are constants here
@@ -63,58 +63,65 @@ func newLogins(cost int) *logins {
 // logIn checks a name and a password. For a name that does not exist it takes as long as for a wrong
 // password.
 func (a *Access) logIn(ctx context.Context, name, password, address string) (provenance.Identity, error) {
-	u, err := a.user(ctx, name)
-	if err != nil && !errors.Is(err, ErrUnknownUser) {
+	row, err := a.userRow(ctx, name)
+	if err != nil {
 		return provenance.Identity{}, err
 	}
-	known := err == nil
-	if !known {
-		u.Hash = a.logins.nobody
+	l := login{attempt: attempt{name, address}, password: password, hash: a.logins.nobody, fingerprint: a.logins.fingerprint(row, password)}
+	if who, ok := a.logins.verified.Get(l.fingerprint); ok {
+		return *who, nil
 	}
-	if err := a.logins.check(ctx, attempt{name, address}, u.Hash, password, a.now); err != nil {
+	if row != nil {
+		u, err := decodeUser(name, row)
+		if err != nil {
+			return provenance.Identity{}, err
+		}
+		l.hash, l.who = u.Hash, &provenance.Identity{
+			Actor: provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account},
+			Login: &provenance.Login{Method: "basic", Issuer: a.issuer, Identity: u.Name, Credential: u.Credential},
+		}
+	}
+	if err := a.logins.check(ctx, l, a.now); err != nil {
 		return provenance.Identity{}, err
 	}
-	if !known {
+	if l.who == nil {
 		return provenance.Identity{}, ErrBadLogin
 	}
-	return provenance.Identity{
-		Actor: provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account},
-		Login: &provenance.Login{Method: "basic", Issuer: a.issuer, Identity: u.Name, Credential: u.Credential},
-	}, nil
+	return *l.who, nil
 }
 
-// check compares a password with its hash, from memory where it can.
-func (l *logins) check(ctx context.Context, who attempt, hash, password string, now func() time.Time) error {
-	if len(password) > MaxPassword {
+// login is a login that is not known to be right.
+type login struct {
+	attempt
+	password    string
+	hash        string               // what bcrypt made of the right one
+	who         *provenance.Identity // nil where there is no such user
+	fingerprint [32]byte
+}
+
+// check compares a password with its hash, unless too many were wrong lately.
+func (l *logins) check(ctx context.Context, try login, now func() time.Time) error {
+	if len(try.password) > MaxPassword {
 		return ErrBadLogin
 	}
-	if len(who.name) > 64 {
-		who.name = "" // no user has such a name: keep one count for all
+	if len(try.name) > 64 {
+		try.name = "" // no user has such a name: keep one count for all
 	}
-	fingerprint := l.fingerprint(hash, password)
-	if l.remembers(fingerprint) {
-		return nil
-	}
-	if wait := l.wait(who, now()); wait > 0 {
+	if wait := l.wait(try.attempt, now()); wait > 0 {
 		return &SlowDownError{wait}
 	}
-	if err := l.compare(ctx, fingerprint, hash, password); err != nil {
+	if err := l.compare(ctx, try); err != nil {
 		if errors.Is(err, ErrBadLogin) {
-			l.failed(who, now()) // the wait begins with the answer, however long the check took
+			l.failed(try.attempt, now()) // the wait begins with the answer, however long the check took
 		}
 		return err
 	}
-	l.succeeded(who)
+	l.succeeded(try.attempt)
 	return nil
 }
 
-func (l *logins) remembers(fingerprint [32]byte) bool {
-	_, ok := l.verified.Get(fingerprint) // which also counts as its last use
-	return ok
-}
-
 // compare hashes the password when its turn comes.
-func (l *logins) compare(ctx context.Context, fingerprint [32]byte, hash, password string) error {
+func (l *logins) compare(ctx context.Context, try login) error {
 	defer l.waiting.Add(-1)
 	if l.waiting.Add(1) > maxWaiting {
 		return ErrBusy
@@ -125,21 +132,23 @@ func (l *logins) compare(ctx context.Context, fingerprint [32]byte, hash, passwo
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if l.remembers(fingerprint) { // while this one waited, as the parallel requests of one client do
+	if l.verified.Contains(try.fingerprint) { // while this one waited, as the parallel requests of one client do
 		return nil
 	}
-	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
+	if bcrypt.CompareHashAndPassword([]byte(try.hash), []byte(try.password)) != nil {
 		return ErrBadLogin
 	}
-	l.verified.Add(fingerprint, struct{}{})
+	if try.who != nil {
+		l.verified.Add(try.fingerprint, try.who)
+	}
 	return nil
 }
 
-// fingerprint is a keyed hash of a stored hash and a password, of no use to another process.
-func (l *logins) fingerprint(hash, password string) (f [32]byte) {
+// fingerprint is a keyed hash of an account's row and a password, of no use to another process.
+func (l *logins) fingerprint(row []byte, password string) (f [32]byte) {
 	mac := hmac.New(sha256.New, l.key[:])
-	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(hash))))
-	mac.Write([]byte(hash))
+	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(row))))
+	mac.Write(row)
 	mac.Write([]byte(password))
 	mac.Sum(f[:0])
 	return f

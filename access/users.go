@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -110,9 +111,9 @@ func (a *Access) Users(ctx context.Context, after string, limit int) (users []Us
 			if err != nil || len(users) == limit {
 				return err
 			}
-			var u user
-			if err := json.Unmarshal(item.Value, &u); err != nil {
-				return fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
+			u, err := decodeUser(string(item.Key), item.Value)
+			if err != nil {
+				return err
 			}
 			users = append(users, u.User)
 		}
@@ -129,6 +130,23 @@ func (a *Access) user(ctx context.Context, name string) (u user, err error) {
 	return u, err
 }
 
+// userRow returns an account as it is stored, or nil where there is none.
+func (a *Access) userRow(ctx context.Context, name string) (row []byte, err error) {
+	if !validUserName(name) {
+		return nil, nil
+	}
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		value, err := tx.Get(userTable, []byte(name))
+		if errors.Is(err, storage.ErrNotFound) {
+			row = nil
+			return nil
+		}
+		row = bytes.Clone(value)
+		return err
+	})
+	return row, err
+}
+
 func readUser(tx storage.Reader, name string) (u user, err error) {
 	if !validUserName(name) {
 		return u, ErrUnknownUser
@@ -140,6 +158,10 @@ func readUser(tx storage.Reader, name string) (u user, err error) {
 	if err != nil {
 		return u, err
 	}
+	return decodeUser(name, value)
+}
+
+func decodeUser(name string, value []byte) (u user, err error) {
 	if err := json.Unmarshal(value, &u); err != nil {
 		return u, fmt.Errorf("user %s: %w: %w", name, storage.ErrCorrupt, err)
 	}

@@ -149,7 +149,7 @@ func TestTrashAfterCrash(t *testing.T) {
 // TestCollectWhilePushing lets many clients push and delete images of the same few blobs while the
 // collector ends leases as fast as it can. What was acknowledged and not deleted has to be whole.
 func TestCollectWhilePushing(t *testing.T) {
-	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(20 * time.Millisecond)})
+	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(5 * time.Millisecond)})
 	ctx, stop := context.WithCancel(background)
 	var collector, clients sync.WaitGroup
 	collector.Go(func() { s.Collect(ctx) })
@@ -162,7 +162,7 @@ func TestCollectWhilePushing(t *testing.T) {
 	for w := range 6 {
 		clients.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(w), 1))
-			for range 150 {
+			for i := 0; i < 100 || s.Collected().Blobs < 50 && i < 10_000; i++ {
 				repo, content := fmt.Sprintf("app%d", random.IntN(2)), fmt.Sprint(random.IntN(3))
 				body, ok := s.tryPush(repo, content)
 				if !ok {
@@ -173,7 +173,7 @@ func TestCollectWhilePushing(t *testing.T) {
 				if got := s.do("GET", "/v2/"+repo+"/blobs/"+digest.FromString("layer "+content).String(), nil); got.status != 200 && got.status != 404 {
 					t.Errorf("pull: %d %s", got.status, got.body)
 				}
-				if random.IntN(2) == 0 {
+				if random.IntN(4) > 0 {
 					got := s.do("DELETE", "/v2/"+repo+"/manifests/"+digest.FromString(body).String(), nil)
 					if got.status != 202 && got.status != 404 {
 						t.Errorf("delete: %d %s", got.status, got.body)

@@ -58,13 +58,13 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	tags, more, err := g.Tags(c.r.Context(), c.repo, p.last, p.n)
+	names := []string{}
+	more, err := g.eachTag(c.r.Context(), c.repo, p.last, p.n, func() { names = names[:0] }, func(name string, _ []byte) error {
+		names = append(names, name)
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	names := make([]string, len(tags))
-	for i, t := range tags {
-		names[i] = t.Name
 	}
 	return writeList(w, c, p, more, names, struct {
 		Name string   `json:"name"`
@@ -128,8 +128,20 @@ type TagEntry struct {
 // Tags returns up to n tags of a repository in order, from the one behind last, and whether there are
 // more. Error: ErrUnknown.
 func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []TagEntry, more bool, err error) {
+	more, err = g.eachTag(ctx, repo, last, n, func() { tags = nil }, func(name string, value []byte) error {
+		row, err := decodeTagRow(value)
+		tags = append(tags, TagEntry{Name: name, Digest: row.digest, Record: row.record})
+		return err
+	})
+	return tags, more, err
+}
+
+// eachTag calls add for up to n tags of a repository in order, from the one behind last, and says whether
+// there are more. It calls reset before it begins, each time. Error: ErrUnknown.
+func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset func(), add func(name string, value []byte) error) (more bool, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		tags, more = nil, false
+		reset()
+		more = false
 		_, err := tx.Get(repositoryTable, []byte(repo))
 		if errors.Is(err, storage.ErrNotFound) {
 			return errNameUnknown(repo)
@@ -138,20 +150,20 @@ func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []T
 			return err
 		}
 		all := repoKey(repo)
+		listed := 0
 		for item, err := range tx.Scan(tagTable, repoKey(repo, []byte(last), []byte{0}), storage.PrefixEnd(all)) {
 			if err != nil {
 				return err
 			}
-			if more = len(tags) >= n; more {
+			if more = listed >= n; more {
 				return nil
 			}
-			row, err := decodeTagRow(item.Value)
-			if err != nil {
+			if err := add(string(item.Key[len(all):]), item.Value); err != nil {
 				return err
 			}
-			tags = append(tags, TagEntry{Name: string(item.Key[len(all):]), Digest: row.digest, Record: row.record})
+			listed++
 		}
 		return nil
 	})
-	return tags, more, err
+	return more, err
 }

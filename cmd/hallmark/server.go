@@ -88,7 +88,7 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 			var err error
 			if overTLS && s.keeper != nil {
 				srv.TLSConfig = s.keeper.TLS()
-				err = srv.ServeTLS(l, "", "")
+				err = srv.ServeTLS(bulkListener{l}, "", "")
 			} else {
 				err = srv.Serve(l)
 			}
@@ -253,27 +253,52 @@ func (s *server) addMetrics() {
 func (s *server) stalls(next http.Handler) http.Handler {
 	limit := time.Duration(s.c.Stall)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
+		p := &patience{rc: http.NewResponseController(w), limit: limit}
 		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
-		_ = rc.SetWriteDeadline(time.Now().Add(limit))
+		p.write()
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &impatientBody{r.Body, rc, limit}
+			r.Body = &impatientBody{r.Body, p}
 		}
-		next.ServeHTTP(&impatientWriter{w, rc, limit}, r)
+		next.ServeHTTP(&impatientWriter{w, p}, r)
 	})
+}
+
+// patience moves the deadlines of a connection. It moves them no more often than matters: a small request
+// costs less than three timers.
+type patience struct {
+	rc       *http.ResponseController
+	limit    time.Duration
+	canRead  time.Time // when the deadline for reading was set
+	canWrite time.Time // when that for writing was
+}
+
+func (p *patience) stale(set time.Time, now time.Time) bool { return now.Sub(set) > p.limit/100 }
+
+func (p *patience) read() {
+	if now := time.Now(); p.stale(p.canRead, now) {
+		p.canRead = now
+		_ = p.rc.SetReadDeadline(now.Add(p.limit)) // a writer without deadlines is one in a test
+	}
+}
+
+func (p *patience) write() {
+	if now := time.Now(); p.stale(p.canWrite, now) {
+		p.canWrite = now
+		_ = p.rc.SetWriteDeadline(now.Add(p.limit))
+	}
 }
 
 type impatientBody struct {
 	io.ReadCloser
-	rc    *http.ResponseController
-	limit time.Duration
+	*patience
 }
 
 func (b *impatientBody) Read(p []byte) (int, error) {
-	_ = b.rc.SetReadDeadline(time.Now().Add(b.limit)) // a writer without deadlines is one in a test
+	b.read()
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		// From here on the server reads only to see the client leave, which may take as long as it likes.
+		b.canRead = time.Time{}
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
 	return n, err
@@ -281,20 +306,19 @@ func (b *impatientBody) Read(p []byte) (int, error) {
 
 type impatientWriter struct {
 	http.ResponseWriter
-	rc    *http.ResponseController
-	limit time.Duration
+	*patience
 }
 
 // Unwrap serves http.ResponseController.
 func (w *impatientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *impatientWriter) WriteHeader(status int) {
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.limit))
+	w.write()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *impatientWriter) Write(p []byte) (int, error) {
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.limit))
+	w.write()
 	return w.ResponseWriter.Write(p)
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"net/http/httputil"
+	"strconv"
 	"strings"
 )
 
@@ -50,70 +52,120 @@ type request struct {
 	length       int64
 }
 
-// do sends a request and reads its answer to the end.
-func (c *conn) do(r request) (status int, header http.Header, err error) {
-	fmt.Fprintf(c.w, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.method, r.path, c.server.address)
-	if c.server.login != "" {
-		fmt.Fprintf(c.w, "Authorization: %s\r\n", c.server.login)
-	}
-	if r.accept != "" {
-		fmt.Fprintf(c.w, "Accept: %s\r\n", r.accept)
-	}
-	if r.contentType != "" {
-		fmt.Fprintf(c.w, "Content-Type: %s\r\n", r.contentType)
-	}
-	if r.method != "GET" && r.method != "HEAD" {
-		fmt.Fprintf(c.w, "Content-Length: %d\r\n", r.length)
-	}
-	if _, err := c.w.WriteString("\r\n"); err != nil {
-		return 0, nil, err
-	}
+// do sends a request and reads its answer to the end. location is that of the answer.
+func (c *conn) do(r request) (status int, location string, err error) {
+	c.writeHead(r)
 	if r.body != nil {
 		if _, err := io.Copy(c.w, r.body); err != nil {
-			return 0, nil, err
+			return 0, "", err
 		}
 	}
 	if err := c.w.Flush(); err != nil {
-		return 0, nil, err
+		return 0, "", err
 	}
-	resp, err := http.ReadResponse(c.r, &http.Request{Method: r.method})
+	a, err := c.readHead()
 	if err != nil {
-		return 0, nil, err
+		return 0, "", err
 	}
-	defer func() { _ = resp.Body.Close() }() // it is read to its end
-	if resp.StatusCode >= 400 && r.method != "HEAD" {
-		said, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, resp.Header, fmt.Errorf("%s %s: %s: %s", r.method, r.path, resp.Status, said)
+	var said []byte
+	switch {
+	case r.method == "HEAD" || a.status == 204 || a.status == 304:
+	case a.chunked:
+		said, err = c.readChunked()
+	case a.status < 400:
+		_, err = c.r.Discard(a.length)
+	default:
+		said = make([]byte, a.length)
+		_, err = io.ReadFull(c.r, said)
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, resp.Header, err
+	if err == nil && a.status >= 400 && r.method != "HEAD" {
+		err = fmt.Errorf("%s %s: %d: %s", r.method, r.path, a.status, said)
+	}
+	return a.status, a.location, err
+}
+
+func (c *conn) writeHead(r request) {
+	c.w.WriteString(r.method + " " + r.path + " HTTP/1.1\r\nHost: " + c.server.address + "\r\n") // Flush tells of errors
+	for _, h := range [...][2]string{{"Authorization", c.server.login}, {"Accept", r.accept}, {"Content-Type", r.contentType}} {
+		if h[1] != "" {
+			c.w.WriteString(h[0] + ": " + h[1] + "\r\n")
+		}
+	}
+	if r.method != "GET" && r.method != "HEAD" {
+		c.w.WriteString("Content-Length: " + strconv.FormatInt(r.length, 10) + "\r\n")
+	}
+	c.w.WriteString("\r\n")
+}
+
+// head is what is read of the head of an answer.
+type head struct {
+	status   int
+	length   int
+	chunked  bool
+	location string
+}
+
+func (c *conn) readHead() (a head, err error) {
+	line, err := c.r.ReadSlice('\n')
+	if err != nil || len(line) < 12 {
+		return a, fmt.Errorf("no answer: %w", err)
+	}
+	if a.status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return a, err
+	}
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return a, err
+		}
+		name, value, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(": "))
+		switch {
+		case len(name) == 0:
+			return a, nil
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if a.length, err = strconv.Atoi(string(value)); err != nil {
+				return a, err
+			}
+		case bytes.EqualFold(name, []byte("Location")):
+			a.location = string(value)
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			a.chunked = true
+		}
+	}
+}
+
+func (c *conn) readChunked() ([]byte, error) {
+	body, err := io.ReadAll(httputil.NewChunkedReader(c.r))
+	if err == nil {
+		_, err = c.r.ReadSlice('\n') // the end of the trailer, of which there is none
+	}
+	return body, err
 }
 
 // want does a request whose answer has to have a status.
 func (c *conn) want(status int, r request) error {
-	_, err := c.wantHeader(status, r)
+	_, err := c.wantLocation(status, r)
 	return err
 }
 
-func (c *conn) wantHeader(status int, r request) (http.Header, error) {
-	got, header, err := c.do(r)
+func (c *conn) wantLocation(status int, r request) (location string, err error) {
+	got, location, err := c.do(r)
 	if err == nil && got != status {
 		err = fmt.Errorf("%s %s: status %d, and not %d", r.method, r.path, got, status)
 	}
-	return header, err
+	return location, err
 }
 
-// location is where an upload goes on, with the digest that ends it or none.
-func location(h http.Header, digest string) string {
-	path := h.Get("Location")
-	if _, rest, ok := strings.Cut(path, "://"); ok {
-		path = rest[strings.IndexByte(rest, '/'):]
+// goOn is where an upload goes on, with the digest that ends it or none.
+func goOn(location, digest string) string {
+	if _, rest, ok := strings.Cut(location, "://"); ok {
+		location = rest[strings.IndexByte(rest, '/'):]
 	}
 	if digest == "" {
-		return path
+		return location
 	}
-	if strings.Contains(path, "?") {
-		return path + "&digest=" + digest
+	if strings.Contains(location, "?") {
+		return location + "&digest=" + digest
 	}
-	return path + "?digest=" + digest
+	return location + "?digest=" + digest
 }

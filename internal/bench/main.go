@@ -3,7 +3,8 @@
 // the table has the median over all rounds. `make bench` builds both servers and runs it.
 //
 // Both speak TLS and keep their data in files, with every fsync that they make. Hallmark asks for a login
-// and writes a record of each push; upstream, as it is shipped, does neither.
+// and writes a record of each push; upstream, as it is shipped, does neither. The floor is the least that
+// a TLS server in Go can do; what is compared with it is the time that the servers compute.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,13 +28,21 @@ func main() {
 	each := flag.Duration("each", 1500*time.Millisecond, "how long a row takes, for each server")
 	only := flag.String("only", "", "run the rows whose name contains this `text`, and those that they need")
 	dir := flag.String("dir", "", "where the servers keep their data (default: a new directory beside the program)")
+	floorAt := flag.String("floor", "", "serve the floor at this `address`, with its data in -dir")
 	flag.Parse()
+	if *floorAt != "" {
+		fail(serveFloor(*floorAt, *dir))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *hallmark, *upstream, *dir, *only, *rounds, *each); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
 }
 
 func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, each time.Duration) error {
@@ -60,35 +70,41 @@ func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, 
 		return err
 	}
 	defer theirs.stop()
+	least, err := startFloor(ctx, filepath.Join(dir, "floor"))
+	if err != nil {
+		return err
+	}
+	defer least.stop()
 	b := newBench(only, each)
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
-		if err := b.round(ctx, i, ours, theirs); err != nil {
+		if err := b.round(ctx, i, ours, theirs, least); err != nil {
 			return err
 		}
 	}
-	return b.print(os.Stdout, ours, theirs)
+	return b.print(os.Stdout, ours, theirs, least)
 }
 
 // print writes the table, as Markdown that also reads well as it is.
-func (b *bench) print(w io.Writer, ours, theirs *server) error {
+func (b *bench) print(w io.Writer, ours, theirs, least *server) error {
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintf(t, "| %s\t|\n", strings.Join(cells, "\t| ")) }
-	line("", "Hallmark", "upstream", "ratio", "from–to", "CPU Hallmark", "CPU upstream", "ratio")
-	line("---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	line("", "Hallmark", "upstream", "ratio", "from–to", "CPU", "upstream's", "ratio", "floor's", "ratio")
+	line("---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 	for _, r := range b.rows {
-		a, z := b.results[r.name][ours.name], b.results[r.name][theirs.name]
+		a, z, f := b.results[r.name][ours.name], b.results[r.name][theirs.name], b.results[r.name][least.name]
 		if len(a) == 0 {
 			continue
 		}
 		ratios := divide(a, z, rate)
 		line(r.name+", "+r.unit,
 			number(median(each(a, rate))*r.worth), number(median(each(z, rate))*r.worth), fmt.Sprintf("%.1f ×", median(ratios)),
-			fmt.Sprintf("%.1f–%.1f", least(ratios), most(ratios)),
-			cpuTime(median(each(a, cpu))), cpuTime(median(each(z, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, z, cpu))))
+			fmt.Sprintf("%.1f–%.1f", slices.Min(ratios), slices.Max(ratios)),
+			cpuTime(median(each(a, cpu))), cpuTime(median(each(z, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, z, cpu))),
+			cpuTime(median(each(f, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, f, cpu))))
 	}
 	line("memory of its own (RssAnon), at most, MB", number(float64(ours.peak)/1e6), number(float64(theirs.peak)/1e6),
-		fmt.Sprintf("%.1f ×", float64(theirs.peak)/float64(ours.peak)), "", "", "", "")
+		fmt.Sprintf("%.1f ×", float64(theirs.peak)/float64(ours.peak)), "", "", "", "", number(float64(least.peak)/1e6), "")
 	return t.Flush()
 }
 

@@ -24,7 +24,7 @@ import (
 const (
 	clients   = 4
 	layerSize = 1 << 20
-	perRound  = 60 // images that a round pushes, each way
+	perRound  = 100 // images that a round pushes, each way
 	perRepo   = 20
 )
 
@@ -39,25 +39,25 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"push of 3 × 1 MiB (POST, PATCH, PUT)", "images/s", 1, true, func(c *conn, images []image, i int) error { return images[i].push(c, patched) }},
-		{"push of 3 × 1 MiB (POST, PUT)", "images/s", 1, true, func(c *conn, images []image, i int) error { return images[perRound+i].push(c, monolithic) }},
-		{"re-push", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].push(c, nil) }},
-		{"pull", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].pull(c) }},
-		{"manifest GET by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].manifest(c, "GET") }},
-		{"manifest HEAD by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%len(images)].manifest(c, "HEAD") }},
+		{"re-push", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%perRound].push(c, nil) }},
+		{"pull", "images/s", 1, false, func(c *conn, images []image, i int) error { return images[i%perRound].pull(c) }},
+		{"manifest GET by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%perRound].manifest(c, "GET") }},
+		{"manifest HEAD by tag", "/s", 1, false, func(c *conn, images []image, i int) error { return images[i%perRound].manifest(c, "HEAD") }},
 		{"config blob GET", "/s", 1, false, func(c *conn, images []image, i int) error {
-			img := images[i%len(images)]
+			img := images[i%perRound]
 			return img.blob(c, img.config)
 		}},
 		{"1 MiB layer GET", "MB/s", layerSize / 1e6, false, func(c *conn, images []image, i int) error {
-			img := images[i%len(images)]
+			img := images[i%perRound]
 			return img.blob(c, img.layers[i%len(img.layers)])
 		}},
 		{"tag list, a page of 10", "/s", 1, false, func(c *conn, images []image, i int) error {
-			return c.want(200, request{method: "GET", path: "/v2/" + images[i%len(images)].repo + "/tags/list?n=10"})
+			return c.want(200, request{method: "GET", path: "/v2/" + images[i%perRound].repo + "/tags/list?n=10"})
 		}},
 		{"catalog, a page of 10", "/s", 1, false, func(c *conn, images []image, i int) error {
 			return c.want(200, request{method: "GET", path: "/v2/_catalog?n=10"})
 		}},
+		{"push of 3 × 1 MiB (POST, PUT)", "images/s", 1, true, func(c *conn, images []image, i int) error { return images[perRound+i].push(c, monolithic) }},
 	}
 }
 
@@ -150,24 +150,24 @@ func (img image) push(c *conn, upload func(*conn, string, content) error) error 
 
 // patched sends a blob as docker does.
 func patched(c *conn, repo string, b content) error {
-	begun, err := c.wantHeader(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
+	begun, err := c.wantLocation(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
 	if err != nil {
 		return err
 	}
-	sent, err := c.wantHeader(202, request{method: "PATCH", path: location(begun, ""), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
+	sent, err := c.wantLocation(202, request{method: "PATCH", path: goOn(begun, ""), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
 	if err != nil {
 		return err
 	}
-	return c.want(201, request{method: "PUT", path: location(sent, b.digest)})
+	return c.want(201, request{method: "PUT", path: goOn(sent, b.digest)})
 }
 
 // monolithic sends a blob as containerd and BuildKit do.
 func monolithic(c *conn, repo string, b content) error {
-	begun, err := c.wantHeader(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
+	begun, err := c.wantLocation(202, request{method: "POST", path: "/v2/" + repo + "/blobs/uploads/"})
 	if err != nil {
 		return err
 	}
-	return c.want(201, request{method: "PUT", path: location(begun, b.digest), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
+	return c.want(201, request{method: "PUT", path: goOn(begun, b.digest), contentType: "application/octet-stream", body: b.reader(), length: b.size()})
 }
 
 func (img image) pull(c *conn) error {

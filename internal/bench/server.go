@@ -85,6 +85,25 @@ func startUpstream(ctx context.Context, program, dir string) (*server, error) {
 	return s, s.ready(filepath.Join(dir, "cert.pem"))
 }
 
+func startFloor(ctx context.Context, dir string) (*server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{name: "floor", address: address}
+	if err := s.start(ctx, self, nil, "-floor", address, "-dir", dir); err != nil {
+		return nil, err
+	}
+	return s, s.ready(filepath.Join(dir, "cert.pem"))
+}
+
 // selfSigned makes a certificate of the kind that Hallmark makes for itself.
 func selfSigned(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -35,7 +35,3 @@ func median(values []float64) float64 {
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
-
-func least(values []float64) float64 { return slices.Min(values) }
-
-func most(values []float64) float64 { return slices.Max(values) }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"time"
 )
 
@@ -50,11 +49,11 @@ func panicked(out *countedWriter, log *slog.Logger, info *request, p any) {
 }
 
 func (m *Metrics) done(info *request, method string, in *countedBody, out *countedWriter, start time.Time) {
-	method = knownMethod(method)
-	m.requests.WithLabelValues(info.route, method, strconv.Itoa(out.code())).Inc()
-	m.seconds.WithLabelValues(info.route, method).Observe(time.Since(start).Seconds())
-	m.received.WithLabelValues(info.route).Add(float64(in.n))
-	m.sent.WithLabelValues(info.route).Add(float64(out.n))
+	s := m.seriesOf(info.route, knownMethod(method), out.code())
+	s.requests.Inc()
+	s.seconds.Observe(time.Since(start).Seconds())
+	s.received.Add(float64(in.n))
+	s.sent.Add(float64(out.n))
 }
 
 // knownMethod keeps what a client invents out of the labels.

@@ -2,6 +2,8 @@ package obs
 
 import (
 	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +23,34 @@ type Metrics struct {
 	commits  *prometheus.CounterVec
 	commit   prometheus.Histogram
 	grouped  prometheus.Histogram
+	series   sync.Map // of seriesKey to *series
+}
+
+// seriesKey is the labels of a request: few, because routes, methods and statuses are.
+type seriesKey struct {
+	route, method string
+	status        int
+}
+
+// series are the metrics of requests with the same labels. Finding them by their labels takes longer than
+// answering a small request should.
+type series struct {
+	requests, received, sent prometheus.Counter
+	seconds                  prometheus.Observer
+}
+
+func (m *Metrics) seriesOf(route, method string, status int) *series {
+	key := seriesKey{route, method, status}
+	if s, ok := m.series.Load(key); ok {
+		return s.(*series)
+	}
+	s, _ := m.series.LoadOrStore(key, &series{
+		requests: m.requests.WithLabelValues(route, method, strconv.Itoa(status)),
+		seconds:  m.seconds.WithLabelValues(route, method),
+		received: m.received.WithLabelValues(route),
+		sent:     m.sent.WithLabelValues(route),
+	})
+	return s.(*series)
 }
 
 // NewMetrics returns metrics that have counted nothing yet.

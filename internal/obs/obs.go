@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -98,9 +99,9 @@ var (
 	idPrefix = func() string {
 		b := make([]byte, 6)
 		rand.Read(b) // which never fails
-		return hex.EncodeToString(b)
+		return hex.EncodeToString(b) + "-"
 	}()
 	idNext atomic.Uint64
 )
 
-func newID() string { return fmt.Sprintf("%s-%x", idPrefix, idNext.Add(1)) }
+func newID() string { return idPrefix + strconv.FormatUint(idNext.Add(1), 16) }
