@@ -272,7 +272,7 @@ type patience struct {
 	canWrite time.Time // when that for writing was
 }
 
-func (p *patience) stale(set time.Time, now time.Time) bool { return now.Sub(set) > p.limit/100 }
+func (p *patience) stale(set, now time.Time) bool { return now.Sub(set) > p.limit/100 }
 
 func (p *patience) read() {
 	if now := time.Now(); p.stale(p.canRead, now) {

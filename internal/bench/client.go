@@ -54,7 +54,9 @@ type request struct {
 
 // do sends a request and reads its answer to the end. location is that of the answer.
 func (c *conn) do(r request) (status int, location string, err error) {
-	c.writeHead(r)
+	if _, err := c.w.WriteString(c.headOf(r)); err != nil {
+		return 0, "", err
+	}
 	if r.body != nil {
 		if _, err := io.Copy(c.w, r.body); err != nil {
 			return 0, "", err
@@ -84,17 +86,17 @@ func (c *conn) do(r request) (status int, location string, err error) {
 	return a.status, a.location, err
 }
 
-func (c *conn) writeHead(r request) {
-	c.w.WriteString(r.method + " " + r.path + " HTTP/1.1\r\nHost: " + c.server.address + "\r\n") // Flush tells of errors
+func (c *conn) headOf(r request) string {
+	head := r.method + " " + r.path + " HTTP/1.1\r\nHost: " + c.server.address + "\r\n"
 	for _, h := range [...][2]string{{"Authorization", c.server.login}, {"Accept", r.accept}, {"Content-Type", r.contentType}} {
 		if h[1] != "" {
-			c.w.WriteString(h[0] + ": " + h[1] + "\r\n")
+			head += h[0] + ": " + h[1] + "\r\n"
 		}
 	}
 	if r.method != "GET" && r.method != "HEAD" {
-		c.w.WriteString("Content-Length: " + strconv.FormatInt(r.length, 10) + "\r\n")
+		head += "Content-Length: " + strconv.FormatInt(r.length, 10) + "\r\n"
 	}
-	c.w.WriteString("\r\n")
+	return head + "\r\n"
 }
 
 // head is what is read of the head of an answer.
