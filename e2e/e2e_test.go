@@ -228,8 +228,7 @@ func (s *server) wantHistory(ref, digest, user, source, revision string) {
 			s.t.Errorf("the history of %s does not say %q:\n%s", ref, want, table)
 		}
 	}
-	query := s.url + "/api/v1/history?repo=" + repo + "&tag=" + tag
-	out := sh(s.t, "curl", "-sS", "--fail", "--cacert", filepath.Join(s.dir, "certs/ca.pem"), "-u", "alice:"+alicePassword, query)
+	out := s.get("/api/v1/history?repo=" + repo + "&tag=" + tag)
 	var history struct {
 		Moves []struct {
 			To     string
@@ -255,6 +254,12 @@ func (s *server) wantHistory(ref, digest, user, source, revision string) {
 	if facts["source"] != source || facts["revision"] != revision {
 		s.t.Errorf("the API knows source %q, revision %q; want %q, %q", facts["source"], facts["revision"], source, revision)
 	}
+}
+
+// get asks with curl, as alice.
+func (s *server) get(path string) string {
+	s.t.Helper()
+	return sh(s.t, "curl", "-sS", "--fail", "--cacert", filepath.Join(s.dir, "certs/ca.pem"), "-u", "alice:"+alicePassword, s.url+path)
 }
 
 // wantClean runs fsck.
