@@ -21,7 +21,7 @@ import (
 
 var background = context.Background()
 
-func testStore(t *testing.T) storage.Store {
+func testStore(t testing.TB) storage.Store {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	if err != nil {
@@ -36,7 +36,7 @@ func testStore(t *testing.T) storage.Store {
 }
 
 // testAccess has quick passwords, a clock that the test sets, and the user alice.
-func testAccess(t *testing.T) (*Access, *time.Time) {
+func testAccess(t testing.TB) (*Access, *time.Time) {
 	t.Helper()
 	a := New(testStore(t), Config{URL: "https://registry.example", BcryptCost: bcrypt.MinCost})
 	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -31,7 +31,7 @@ var background = context.Background()
 // twice.
 type server struct {
 	*Registry
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	http *httptest.Server
 	stop func()
@@ -39,7 +39,7 @@ type server struct {
 
 const password = "correct horse"
 
-func startServer(t *testing.T, dir string, c Config) *server {
+func startServer(t testing.TB, dir string, c Config) *server {
 	t.Helper()
 	if c.Reserve == 0 {
 		c.Reserve = 1
@@ -66,7 +66,7 @@ func startServer(t *testing.T, dir string, c Config) *server {
 	return s
 }
 
-func newRegistry(t *testing.T, store storage.Store, blobs storage.Blobs, c Config) *Registry {
+func newRegistry(t testing.TB, store storage.Store, blobs storage.Blobs, c Config) *Registry {
 	t.Helper()
 	gate := access.New(store, access.Config{URL: "https://registry.example", BcryptCost: bcrypt.MinCost})
 	for _, name := range []string{"alice", "bob"} {
