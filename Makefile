@@ -5,7 +5,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath
 VERSION ?=
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/seed-260924e6/hallmark/internal/version.release=$(VERSION))
 
-.PHONY: run build check lint test fuzz e2e bench image tools clean vuln
+.PHONY: run build check lint test fuzz e2e bench load growth image tools clean vuln
 
 run: ## run the registry from source
 	go run ./cmd/hallmark serve
@@ -56,6 +56,13 @@ bench: build ## Hallmark against distribution's registry, side by side
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	go run ./internal/bench -hallmark bin/hallmark -upstream bin/tools/registry
+
+load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
+	go run ./internal/bench -hallmark bin/hallmark -load 10m
+	go run ./internal/bench -hallmark bin/hallmark -fair 10000000000
+
+growth: build ## what things cost in a registry of 10 images, and of 200,000
+	go run ./internal/bench -hallmark bin/hallmark -growth docs/growth.svg
 
 vuln: ## known vulnerabilities, where their database can be reached
 	$(LINT) govulncheck ./...

@@ -29,27 +29,38 @@ func main() {
 	only := flag.String("only", "", "run the rows whose name contains this `text`, and those that they need")
 	dir := flag.String("dir", "", "where the servers keep their data (default: a new directory beside the program)")
 	floorAt := flag.String("floor", "", "serve the floor at this `address`, with its data in -dir")
+	loadFor := flag.Duration("load", 0, "instead, let -clients pull, push, delete and move tags for so `long`")
+	loadClients := flag.Int("clients", 200, "how many clients -load has")
+	fair := flag.Int64("fair", 0, "instead, pull small images while so many `bytes` are pushed")
+	picture := flag.String("growth", "", "instead, measure a registry that grows, and draw that into this `file`")
 	flag.Parse()
 	if *floorAt != "" {
 		fail(serveFloor(*floorAt, *dir))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *hallmark, *upstream, *dir, *only, *rounds, *each); err != nil {
+	err := withDirectory(*dir, *hallmark, func(dir string) error {
+		switch {
+		case *loadFor > 0:
+			return runLoad(ctx, *hallmark, dir, *loadClients, *loadFor)
+		case *fair > 0:
+			return runFair(ctx, *hallmark, dir, *fair)
+		case *picture != "":
+			return runGrowth(ctx, *hallmark, dir, *picture, *each)
+		}
+		return run(ctx, *hallmark, *upstream, dir, *only, *rounds, *each)
+	})
+	if err != nil {
 		fail(err)
 	}
 }
 
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, "bench:", err)
-	os.Exit(1)
-}
-
-func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, each time.Duration) error {
+// withDirectory calls fn with a directory for the servers' data. One that was not named is new, and beside
+// the program, which is on a disk: the system's place for temporary files may be memory, where fsync costs
+// nothing.
+func withDirectory(dir, program string, fn func(dir string) error) error {
 	if dir == "" {
-		// Beside the program is a disk; the system's place for temporary files may be memory, where fsync
-		// costs nothing.
-		made, err := os.MkdirTemp(filepath.Dir(hallmark), "bench-")
+		made, err := os.MkdirTemp(filepath.Dir(program), "bench-")
 		if err != nil {
 			return err
 		}
@@ -60,6 +71,15 @@ func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, 
 	if err != nil {
 		return err
 	}
+	return fn(dir)
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
+}
+
+func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, each time.Duration) error {
 	ours, err := startHallmark(ctx, hallmark, filepath.Join(dir, "hallmark"))
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -76,7 +75,7 @@ func (b content) size() int64 { return int64(len(b.head) + len(b.tail)) }
 
 // tail is what no compression makes smaller.
 var tail = func() []byte {
-	b := make([]byte, layerSize-16)
+	b := make([]byte, layerSize-64)
 	source := rand.NewChaCha8([32]byte{})
 	_, _ = source.Read(b) // which never fails
 	return b
@@ -98,20 +97,29 @@ type image struct {
 }
 
 // newImages makes the images of a round.
-func newImages(round, n int) ([]image, error) {
+func newImages(round, n int) (images []image, err error) {
+	for i := 0; i < n; i += perRepo {
+		some, err := newImagesOf(fmt.Sprintf("bench/app-%d-%d", round, i/perRepo), layerSize, i, perRepo)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, some...)
+	}
+	return images, nil
+}
+
+// newImagesOf makes n images of one repository, numbered from first, of three layers each of a size of its own.
+func newImagesOf(repo string, size, first, n int) ([]image, error) {
 	images := make([]image, n)
 	for i := range images {
-		img := image{repo: fmt.Sprintf("bench/app-%d-%d", round, i/perRepo), tag: fmt.Sprintf("v%d", i)}
+		img := image{repo: repo, tag: fmt.Sprintf("v%d", first+i)}
 		m := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest}
 		for l := range img.layers {
-			head := make([]byte, 16)
-			binary.BigEndian.PutUint64(head, uint64(round)<<32|uint64(i))
-			binary.BigEndian.PutUint64(head[8:], uint64(l))
-			img.layers[l] = newContent(head, tail)
+			img.layers[l] = newContent(fmt.Appendf(nil, "%-40s%20d%4d", repo, first+i, l), tail[:size-64])
 			m.Layers = append(m.Layers, img.layers[l].descriptor(v1.MediaTypeImageLayerGzip))
 		}
 		img.config = newContent(fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{"Labels":{"org.opencontainers.image.source":`+
-			`"https://git.example/bench/app","org.opencontainers.image.revision":"%040x"}},"rootfs":{"type":"layers","diff_ids":[]},"round":%d}`, i, round), nil)
+			`"https://git.example/%s","org.opencontainers.image.revision":"%040x"}},"rootfs":{"type":"layers","diff_ids":[]}}`, repo, first+i), nil)
 		m.Config = img.config.descriptor(v1.MediaTypeImageConfig)
 		var err error
 		if img.text, err = json.Marshal(m); err != nil {
@@ -128,7 +136,7 @@ func (b content) descriptor(mediaType string) v1.Descriptor {
 
 // push sends an image as clients do: it asks for each blob, sends what is not there, then the manifest.
 func (img image) push(c *conn, upload func(*conn, string, content) error) error {
-	for _, b := range append(img.layers[:len(img.layers):len(img.layers)], img.config) {
+	for _, b := range img.blobs() {
 		status, _, err := c.do(request{method: "HEAD", path: "/v2/" + img.repo + "/blobs/" + b.digest})
 		switch {
 		case err != nil:
@@ -142,10 +150,20 @@ func (img image) push(c *conn, upload func(*conn, string, content) error) error 
 			return err
 		}
 	}
+	return img.put(c)
+}
+
+// put sends the manifest.
+func (img image) put(c *conn) error {
 	return c.want(201, request{
 		method: "PUT", path: "/v2/" + img.repo + "/manifests/" + img.tag, contentType: v1.MediaTypeImageManifest,
 		body: bytes.NewReader(img.text), length: int64(len(img.text)),
 	})
+}
+
+// blobs are the layers and the config.
+func (img image) blobs() []content {
+	return append(img.layers[:len(img.layers):len(img.layers)], img.config)
 }
 
 // patched sends a blob as docker does.
@@ -177,7 +195,7 @@ func (img image) pull(c *conn) error {
 	if err := img.manifest(c, "GET"); err != nil {
 		return err
 	}
-	for _, b := range append(img.layers[:len(img.layers):len(img.layers)], img.config) {
+	for _, b := range img.blobs() {
 		if err := img.blob(c, b); err != nil {
 			return err
 		}
@@ -220,7 +238,7 @@ func (b *bench) round(ctx context.Context, number int, servers ...*server) error
 	for _, r := range b.rows {
 		for i := range servers {
 			s := servers[(i+number)%len(servers)]
-			got, err := b.measure(ctx, s, r, images)
+			got, err := measure(ctx, s, r, images, b.each)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", s.name, r.name, err)
 			}
@@ -230,13 +248,13 @@ func (b *bench) round(ctx context.Context, number int, servers ...*server) error
 	return nil
 }
 
-func (b *bench) measure(ctx context.Context, s *server, r row, images []image) (result, error) {
+func measure(ctx context.Context, s *server, r row, images []image, each time.Duration) (result, error) {
 	before, err := s.cpuSeconds()
 	if err != nil {
 		return result{}, err
 	}
 	start := time.Now()
-	done, err := drive(ctx, s, r, images, start.Add(b.each))
+	done, err := drive(ctx, s, r, images, start.Add(each))
 	if err != nil {
 		return result{}, err
 	}

@@ -33,18 +33,19 @@ type server struct {
 	login   string // the value of Authorization, or empty
 	cmd     *exec.Cmd
 	said    *bytes.Buffer
-	peak    int64 // RssAnon at most, in bytes, as seen after each row
+	anon    int64 // RssAnon, in bytes, as it was last seen
+	peak    int64 // and at most
 }
 
-func startHallmark(ctx context.Context, program, dir string) (*server, error) {
+func startHallmark(ctx context.Context, program, dir string, env ...string) (*server, error) {
 	s := &server{name: "hallmark", login: "Basic " + base64.StdEncoding.EncodeToString([]byte("admin:"+password))}
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	s.address = address
-	err = s.start(ctx, program, []string{"HALLMARK_ADMIN_PASSWORD=" + password, "HALLMARK_LOG_LEVEL=warn"},
-		"serve", "--data", dir, "--listen", s.address, "--url", "https://"+s.address, "--admin-listen", "none")
+	env = append([]string{"HALLMARK_ADMIN_PASSWORD=" + password, "HALLMARK_LOG_LEVEL=warn", "HALLMARK_ADMIN_LISTEN=none"}, env...)
+	err = s.start(ctx, program, env, "serve", "--data", dir, "--listen", s.address, "--url", "https://"+s.address)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +205,8 @@ func (s *server) lookAtMemory() error {
 	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			s.peak = max(s.peak, kb<<10)
+			s.anon = kb << 10
+			s.peak = max(s.peak, s.anon)
 			return err
 		}
 	}
