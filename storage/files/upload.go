@@ -127,9 +127,11 @@ func (u *upload) Seal(_ context.Context, label string) (storage.Location, error)
 	if err := u.move(path); err != nil {
 		return "", errors.Join(storeError(err), u.Cancel())
 	}
-	// The name is given first, so that one flush of the file system's journal serves both. If we stop
-	// here, the file may be short or empty, and no record names it.
-	err := errors.Join(u.file.Sync(), durable.SyncDir(filepath.Dir(path)), u.Close())
+	// The name is given first, so that bytes and name are flushed at the same time: each is a wait for the
+	// disk. If we stop here, the file may be short or empty, and no record names it.
+	named := make(chan error, 1)
+	go func() { named <- durable.SyncDir(filepath.Dir(path)) }()
+	err := errors.Join(u.file.Sync(), <-named, u.Close())
 	if err != nil {
 		return "", errors.Join(storeError(err), os.Remove(path))
 	}
