@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -158,6 +159,9 @@ var errMoved = errors.New("the blob was collected meanwhile")
 // openBlob opens the file of a row. A lost one is told as an unknown blob, also to HEAD: then the next
 // push of these bytes sends them, and the loss is mended. Error: errMoved.
 func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
+	if content, ok := g.small.Get(row.at); ok {
+		return memory{bytes.NewReader(content)}, nil
+	}
 	f, err := g.blobs.Open(ctx, row.at)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -169,11 +173,35 @@ func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (
 		return nil, err
 	case f.Size() != row.size:
 		err = errors.Join(fmt.Errorf("its file has %d bytes and should have %d", f.Size(), row.size), f.Close())
+	case row.size <= maxSmall:
+		return g.remember(row.at, f)
 	default:
 		return f, nil
 	}
 	g.log.Error("a blob is lost: restore it from a backup, or push it again", "digest", d, "err", err)
 	return nil, newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
+}
+
+// Small blobs are configs, which every pull and every push reads. They are kept in memory by location, which
+// never comes to mean other bytes.
+const (
+	maxSmall   = 16 << 10 // bytes
+	smallBlobs = 256      // 4 MiB in all, at most
+)
+
+// memory is a blob that is kept in memory.
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+// remember reads a small blob, and closes it.
+func (g *Registry) remember(at storage.Location, f storage.Blob) (storage.Blob, error) {
+	content, err := io.ReadAll(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	g.small.Add(at, content)
+	return memory{bytes.NewReader(content)}, nil
 }
 
 // blobRow returns the row of a blob as it is now, or a zero one.

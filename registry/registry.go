@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/units"
@@ -62,6 +63,7 @@ type Registry struct {
 	now       func() uint64 // the clock of leases: see lease.go
 	wake      chan struct{}
 	collected struct{ blobs, bytes atomic.Int64 }
+	small     *lru.Cache[storage.Location, []byte]
 	sessions  sessions
 	app       http.Handler
 }
@@ -84,6 +86,9 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
 		now: steadyClock(), wake: make(chan struct{}, 1),
+	}
+	if g.small, err = lru.New[storage.Location, []byte](smallBlobs); err != nil {
+		return nil, err
 	}
 	if g.app, err = newApp(g); err != nil {
 		return nil, fmt.Errorf("embed distribution: %w", err)

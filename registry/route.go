@@ -174,6 +174,9 @@ func rightFor(method string, on kind) access.Right {
 // one is what curl makes of -X POST -d ”.
 func refuseForms(r *http.Request) error {
 	kind := r.Header.Get("Content-Type")
+	if kind == "" {
+		return nil
+	}
 	if parsed, _, err := mime.ParseMediaType(kind); err == nil {
 		kind = parsed
 	}
