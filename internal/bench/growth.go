@@ -148,13 +148,13 @@ func (g *growth) push(c *conn, base image, i int) error {
 func (g *growth) rows() []row {
 	at := func(i int) int { return int(uint64(i) * 7919 % uint64(g.size)) }
 	return []row{
-		{"push", "images/s", 1, true, func(c *conn, fresh []image, i int) error { return fresh[i].push(c, patched) }},
-		{"manifest GET by tag", "/s", 1, false, func(c *conn, _ []image, i int) error {
+		{name: "push", unit: "images/s", worth: 1, fixed: true, do: func(c *conn, fresh []image, i int) error { return fresh[i].push(c, patched) }},
+		{name: "manifest GET by tag", unit: "/s", worth: 1, do: func(c *conn, _ []image, i int) error {
 			img := image{}
 			img.repo, img.tag = g.image(at(i))
 			return img.manifest(c, "GET")
 		}},
-		{"pull", "images/s", 1, false, func(c *conn, _ []image, i int) error {
+		{name: "pull", unit: "images/s", worth: 1, do: func(c *conn, _ []image, i int) error {
 			repo, tag := g.image(at(i))
 			made, err := newImagesOf(repo, 16<<10, 0, 1)
 			if err != nil {
@@ -163,7 +163,7 @@ func (g *growth) rows() []row {
 			made[0].tag = tag
 			return made[0].pull(c)
 		}},
-		{"referrers", "/s", 1, false, func(c *conn, _ []image, i int) error {
+		{name: "referrers", unit: "/s", worth: 1, do: func(c *conn, _ []image, i int) error {
 			i = at(i) / 10 * 10
 			repo, _ := g.image(i)
 			made, err := newImagesOf(repo, 16<<10, 0, 1)

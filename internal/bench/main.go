@@ -33,6 +33,7 @@ func main() {
 	loadClients := flag.Int("clients", 200, "how many clients -load has")
 	fair := flag.Int64("fair", 0, "instead, pull small images while so many `bytes` are pushed")
 	picture := flag.String("growth", "", "instead, measure a registry that grows, and draw that into this `file`")
+	protocols := flag.Bool("protocols", false, "instead, compare HTTP/1.1 with HTTP/2")
 	flag.Parse()
 	if *floorAt != "" {
 		fail(serveFloor(*floorAt, *dir))
@@ -45,6 +46,8 @@ func main() {
 			return runLoad(ctx, *hallmark, dir, *loadClients, *loadFor)
 		case *fair > 0:
 			return runFair(ctx, *hallmark, dir, *fair)
+		case *protocols:
+			return runProtocols(ctx, *hallmark, dir, *each)
 		case *picture != "":
 			return runGrowth(ctx, *hallmark, dir, *picture, *each)
 		}
@@ -117,11 +120,15 @@ func (b *bench) print(w io.Writer, ours, theirs, least *server) error {
 			continue
 		}
 		ratios := divide(a, z, rate)
+		floorCPU, floorRatio := "", ""
+		if !r.noFloor {
+			floorCPU, floorRatio = cpuTime(median(each(f, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, f, cpu)))
+		}
 		line(r.name+", "+r.unit,
 			number(median(each(a, rate))*r.worth), number(median(each(z, rate))*r.worth), fmt.Sprintf("%.1f ×", median(ratios)),
 			fmt.Sprintf("%.1f–%.1f", slices.Min(ratios), slices.Max(ratios)),
 			cpuTime(median(each(a, cpu))), cpuTime(median(each(z, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, z, cpu))),
-			cpuTime(median(each(f, cpu))), fmt.Sprintf("%.2f ×", median(divide(a, f, cpu))))
+			floorCPU, floorRatio)
 	}
 	line("memory of its own (RssAnon), at most, MB", number(float64(ours.peak)/1e6), number(float64(theirs.peak)/1e6),
 		fmt.Sprintf("%.1f ×", float64(theirs.peak)/float64(ours.peak)), "", "", "", "", number(float64(least.peak)/1e6), "")
