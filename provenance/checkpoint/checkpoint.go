@@ -1,0 +1,117 @@
+// Package checkpoint is the signed statement of a log about itself: how many leaves it has and what their
+// Merkle root is. It is text that people can read, in the form that witnesses and other logs use: C2SP
+// tlog-checkpoint in a C2SP signed note, with an Ed25519 signature.
+//
+//	8ae6b0b7b5d0a3f1.registry.example
+//	42
+//	qINS1GRFhWHwdkUeqLEoP4yEMkTBBzxBkGwGQlVlVcs=
+//
+//	— 8ae6b0b7b5d0a3f1.registry.example Az3grl…
+//
+// The package knows the format and the log's own signature. It keeps nothing.
+package checkpoint
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxText is the longest text that is read as a checkpoint, in bytes: room for its witnesses.
+const MaxText = 64 << 10
+
+// ErrInvalid says that a text is no checkpoint, or not one that the expected log signed.
+var ErrInvalid = errors.New("not a checkpoint of this log")
+
+// A Checkpoint says what a log holds.
+type Checkpoint struct {
+	Origin string    // the log's name
+	Size   uint64    // leaves
+	Root   tlog.Hash // RFC 6962 root hash of the tree over them
+}
+
+// String returns the text that is signed.
+func (c Checkpoint) String() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root)
+}
+
+// Parse reads the text of a checkpoint, or the signed note that begins with it. It looks at no signature.
+// Lines that follow the three known ones are refused: nothing here would know what they say.
+func Parse(text string) (c Checkpoint, err error) {
+	body, _, _ := strings.Cut(text, "\n\n")
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
+	if len(text) > MaxText || len(lines) != 3 || lines[0] == "" {
+		return c, fmt.Errorf("%w: it has not the three lines origin, size and root hash", ErrInvalid)
+	}
+	c.Origin = lines[0]
+	if c.Size, err = strconv.ParseUint(lines[1], 10, 63); err != nil || strconv.FormatUint(c.Size, 10) != lines[1] {
+		return c, fmt.Errorf("%w: %.20q is no size", ErrInvalid, lines[1])
+	}
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
+	if err != nil || len(root) != tlog.HashSize {
+		return c, fmt.Errorf("%w: %.50q is no root hash", ErrInvalid, lines[2])
+	}
+	c.Root = tlog.Hash(root)
+	return c, nil
+}
+
+// Open reads a signed checkpoint and checks that the log of this verifier signed it. Signatures of others
+// are passed over.
+func Open(signed string, log note.Verifier) (Checkpoint, error) {
+	if len(signed) > MaxText {
+		return Checkpoint{}, fmt.Errorf("%w: it is longer than %d bytes", ErrInvalid, MaxText)
+	}
+	n, err := note.Open([]byte(signed), note.VerifierList(log))
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c, err := Parse(n.Text)
+	if err == nil && c.Origin != log.Name() {
+		err = fmt.Errorf("%w: it is of %q, and %q is asked for", ErrInvalid, c.Origin, log.Name())
+	}
+	return c, err
+}
+
+// Sign returns the checkpoint as a note signed by its log. The same checkpoint always has the same bytes.
+func (c Checkpoint) Sign(key ed25519.PrivateKey) (string, error) {
+	s, err := newSigner(c.Origin, key)
+	if err != nil {
+		return "", err
+	}
+	signed, err := note.Sign(&note.Note{Text: c.String()}, s)
+	return string(signed), err
+}
+
+// VerifierKey returns the public key of a log in the form of signed notes: NAME+HASH+KEY.
+func VerifierKey(origin string, key ed25519.PublicKey) (string, error) {
+	return note.NewEd25519VerifierKey(origin, key)
+}
+
+// NewVerifier returns what checks a log's own signatures.
+func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
+	vkey, err := VerifierKey(origin, key)
+	if err != nil {
+		return nil, err
+	}
+	return note.NewVerifier(vkey)
+}
+
+// signer is a note.Signer over a key that is in memory.
+type signer struct {
+	note.Verifier
+	key ed25519.PrivateKey
+}
+
+func newSigner(origin string, key ed25519.PrivateKey) (*signer, error) {
+	v, err := NewVerifier(origin, key.Public().(ed25519.PublicKey))
+	return &signer{v, key}, err
+}
+
+// Sign implements note.Signer.
+func (s *signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(s.key, text), nil }
