@@ -195,32 +195,55 @@ func (e *env) connectRemote(ctx context.Context, t *target, server string) (*cli
 	}, nil
 }
 
-// trustedRoots are the system's authorities, the one in file, and those that docker and podman trust for
-// this host.
+// trustedRoots are the authorities of rootSets together.
 func trustedRoots(file, host string) (*x509.CertPool, error) {
-	roots, err := x509.SystemCertPool()
+	pool, err := x509.SystemCertPool()
 	if err != nil {
-		roots = x509.NewCertPool()
+		pool = x509.NewCertPool()
 	}
+	sets, err := rootFiles(file, host)
+	for _, set := range sets {
+		for _, data := range set.pem {
+			pool.AppendCertsFromPEM(data)
+		}
+	}
+	return pool, err
+}
+
+// rootSet is the files of certificate authorities that somebody trusts for a host.
+type rootSet struct {
+	by  string
+	pem [][]byte
+}
+
+// rootFiles reads the authority in file, and those that docker and podman trust for this host.
+func rootFiles(file, host string) (sets []rootSet, err error) {
 	if file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		if !roots.AppendCertsFromPEM(data) {
+		if !x509.NewCertPool().AppendCertsFromPEM(data) {
 			return nil, fmt.Errorf("%s holds no PEM certificate", file)
 		}
+		sets = append(sets, rootSet{"--ca", [][]byte{data}})
 	}
 	home, _ := os.UserHomeDir() // without one there are only the system's
-	for _, dir := range []string{"/etc/docker", "/etc/containers", filepath.Join(home, ".config/docker"), filepath.Join(home, ".config/containers")} {
-		matches, _ := filepath.Glob(filepath.Join(dir, "certs.d", host, "*.crt")) // a host with a pattern in it matches nothing
-		for _, path := range matches {
-			if data, err := os.ReadFile(path); err == nil {
-				roots.AppendCertsFromPEM(data)
+	for client, name := range map[string]string{"docker": "docker", "podman": "containers"} {
+		set := rootSet{by: client + "'s certs.d"}
+		for _, dir := range []string{"/etc", filepath.Join(home, ".config")} {
+			matches, _ := filepath.Glob(filepath.Join(dir, name, "certs.d", host, "*.crt")) // a host with a pattern in it matches nothing
+			for _, path := range matches {
+				if data, err := os.ReadFile(path); err == nil {
+					set.pem = append(set.pem, data)
+				}
 			}
 		}
+		if len(set.pem) > 0 {
+			sets = append(sets, set)
+		}
 	}
-	return roots, nil
+	return sets, nil
 }
 
 // remoteLogin finds the login: flags, environment, docker's own credential store.

@@ -113,8 +113,19 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 			start(admin, s.administratorsOnly(s.adminRouter()), true)
 		}
 	}
-	start(main, s.router(), true)
+	start(main, httpsOnly(s.router()), true)
 	return servers, errs, nil
+}
+
+// httpsOnly tells browsers to use HTTPS for this name from now on (RFC 6797). They keep that by name, for
+// every port: so not for localhost, where others serve plain HTTP, and not for addresses.
+func httpsOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && r.TLS.ServerName != "" && r.TLS.ServerName != "localhost" {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // drain ends the servers. Requests that go on longer than the limit are cut; an upload can be resumed.

@@ -427,3 +427,27 @@ func TestCrossOrigin(t *testing.T) {
 		t.Errorf("delete from another site: %d", status)
 	}
 }
+
+// TestHSTS wants browsers to be told to use HTTPS for the registry's name, and not for localhost.
+func TestHSTS(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--url", "https://registry.test", "--listen", address)
+	s.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	for url, want := range map[string]string{"https://registry.test/v2/": "max-age=31536000", "https://localhost/v2/": "", "https://127.0.0.1/v2/": ""} {
+		resp, err := s.client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Strict-Transport-Security"); got != want {
+			t.Errorf("%s: %q", url, got)
+		}
+	}
+}

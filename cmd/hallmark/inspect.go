@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/host"
+	"github.com/spf13/cobra"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// inspect is the verb `hallmark inspect`.
+func (e *env) inspect() *cobra.Command {
+	c := &cobra.Command{
+		Use: "inspect", Short: "Grade a registry: is it to be trusted?",
+		Long: "Look at a registry as a careful person would, and grade what is found, with the evidence of each check.\n" +
+			"What cannot be learned is unknown: it lowers the coverage, not the grade, and under 60 % there is no grade.",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(e.inspectHost())
+	return c
+}
+
+// inspectHost is the verb `hallmark inspect host`.
+func (e *env) inspectHost() *cobra.Command {
+	c := &cobra.Command{
+		Use: "host HOST[:PORT]", Short: "Grade any registry from outside", Args: one("a host, as registry.example or registry.example:5443"),
+		Long: "Grade any registry from outside: whose certificate it shows and who trusts it, which versions of TLS it speaks,\n" +
+			"how it asks for a login, what strangers can read, whether the pull side does what OCI's specification says.\n" +
+			"It only reads. With a login (docker's own, or --user) it looks with that login too; one is sent only to a host\n" +
+			"whose certificate is trusted.",
+		Example: "  hallmark inspect host registry.example\n  hallmark inspect host registry.example:5443 --ca ca.pem --min B",
+	}
+	t, out := &target{}, addReportFlags(c)
+	f := c.Flags()
+	f.StringVar(&t.ca, "ca", "", "`file` of a certificate authority that you trust")
+	f.StringVar(&t.user, "user", "", "user `name` there (default: docker's login)")
+	f.BoolVar(&t.passwordStdin, "password-stdin", false, "read the password from standard input")
+	repo := f.String("repo", "", "look at this `repository` (default: the first that is listed)")
+	public := f.Bool("public", false, "strangers are meant to pull from it")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		config, err := e.hostConfig(c.Context(), t, args[0])
+		if err != nil {
+			return err
+		}
+		config.Repository, config.Public = *repo, *public
+		report, err := host.Inspect(c.Context(), args[0], config)
+		if errors.Is(err, host.ErrUnreachable) {
+			return exitError{exitAsk, err}
+		}
+		if err != nil {
+			return usagef("%w", err)
+		}
+		return e.printReport(report, out)
+	}
+	return c
+}
+
+// hostConfig finds out who is trusted here, and with which login to look.
+func (e *env) hostConfig(ctx context.Context, t *target, address string) (c host.Config, err error) {
+	if c.Roots, err = namedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), address); err != nil {
+		return c, usagef("--ca: %w", err)
+	}
+	name, password, err := e.remoteLogin(ctx, t, address)
+	c.Login = auth.Credential{Username: name, Password: password}
+	return c, err
+}
+
+// namedRoots are the authorities that are trusted for a host, by who trusts them.
+func namedRoots(file, address string) ([]host.Roots, error) {
+	sets, err := rootFiles(file, address)
+	if err != nil {
+		return nil, err
+	}
+	var all []host.Roots
+	if system, err := x509.SystemCertPool(); err == nil {
+		all = append(all, host.Roots{Name: "the system", Pool: system})
+	}
+	for _, set := range sets {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(strings.Join(texts(set.pem), "\n")))
+		all = append(all, host.Roots{Name: set.by, Pool: pool})
+	}
+	return all, nil
+}
+
+func texts(all [][]byte) (s []string) {
+	for _, b := range all {
+		s = append(s, string(b))
+	}
+	return s
+}
+
+// reportFlags say how a report is shown, and how good it has to be.
+type reportFlags struct {
+	json     bool
+	evidence bool
+	least    string
+}
+
+func addReportFlags(c *cobra.Command) *reportFlags {
+	r := &reportFlags{}
+	f := c.Flags()
+	f.BoolVar(&r.json, "json", false, "print JSON, for programs")
+	f.BoolVar(&r.evidence, "evidence", false, "show the evidence of every check")
+	f.StringVar(&r.least, "min", "", "exit with 1 unless the `grade` is at least this: A, B, C, D or F")
+	return r
+}
+
+// printReport shows a report, and compares its grade with the one that is wanted.
+func (e *env) printReport(report *trust.Report, out *reportFlags) error {
+	least := trust.Grade(strings.ToUpper(out.least))
+	if least != "" && !least.Valid() {
+		return usagef("--min is %q, and should be A, B, C, D or F", out.least)
+	}
+	if out.json {
+		if err := writeJSON(e.stdout, report); err != nil {
+			return err
+		}
+	} else {
+		p := reportPrinter{w: e.stdout, colour: isTerminal(e.stdout) && e.getenv("NO_COLOR") == "", evidence: out.evidence}
+		p.print(report)
+	}
+	switch {
+	case least == "" || report.Grade.AtLeast(least):
+		return nil
+	case report.Grade == "":
+		return nof("%s has no grade, because too little is known of it; wanted is at least %s", report.Subject, least)
+	}
+	return nof("%s has grade %s; wanted is at least %s", report.Subject, report.Grade, least)
+}
