@@ -69,6 +69,8 @@ func TestBuildKit(t *testing.T) {
 	}
 	s.wantClean()
 
+	t.Run("provenance", func(t *testing.T) { provenanceOfBuilds(t, s, address) })
+
 	t.Run("buildx", func(t *testing.T) {
 		buildx := tool(t, "buildx")
 		t.Setenv("BUILDX_CONFIG", filepath.Join(home, "buildx"))
@@ -121,5 +123,39 @@ func (s *server) wantTwoPlatforms(repo, tag string) {
 	by, err := s.hallmark("records", "--source", source, "--revision", revision).Output()
 	if err != nil || !strings.Contains(string(by), repo+" ") || !strings.Contains(string(by), " "+tag+" ") {
 		s.t.Errorf("a question about the source does not find %s:%s: %v\n%s", repo, tag, err, by)
+	}
+}
+
+// provenanceOfBuilds builds on a base in the registry, with provenance in both forms, and wants it to be
+// known from the attestation alone: the images have no labels.
+func provenanceOfBuilds(t *testing.T, s *server, address string) {
+	const commit = "89abcdef0123456789abcdef0123456789abcdef"
+	build := func(dir, ref string, more ...string) {
+		sh(t, tool(t, "buildctl"), append([]string{
+			"--addr", address, "build", "--frontend", "dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir,
+			"--output", "type=image,name=" + s.host + "/" + ref + ",push=true,oci-mediatypes=true",
+		}, more...)...)
+	}
+	baseDir, appDir := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(baseDir, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /base\n")
+	build(baseDir, "base/small:1", "--opt", "attest:provenance=disabled")
+	var base struct{ Descriptor struct{ Digest string } }
+	if err := json.Unmarshal([]byte(s.get("/api/v1/image?repo=base/small&ref=1")), &base); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(appDir, "Dockerfile"), "FROM "+s.host+"/base/small:1\nARG TOKEN\nCOPY Dockerfile /app\n")
+	for version, more := range map[string][]string{"v0.2": {"--opt", "attest:provenance=mode=max,version=v0.2"}, "v1": {"--opt", "attest:provenance=mode=max,version=v1"}} {
+		repo := "team/slsa-" + strings.ReplaceAll(version, ".", "-")
+		build(appDir, repo+":1.0", append(more, "--opt", "build-arg:TOKEN=hunter2",
+			"--opt", "vcs:source=https://alice:hunter2@git.example/team/slsa.git", "--opt", "vcs:revision="+commit)...)
+		out := mustRun(t, s.hallmark("records", "--repo", repo, "--tag", "1.0", "--source", "git.example/team/slsa", "--revision", commit, "--base", base.Descriptor.Digest, "--json"))
+		for _, want := range []string{`"slsa ` + version + ` vcs"`, `"material"`, `"name": "` + s.host + `/base/small:1"`, `"https://slsa.dev/provenance/` + version + `"`} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the record of what was built with %s does not say %s:\n%s", version, want, out)
+			}
+		}
+		if all := mustRun(t, s.hallmark("records", "--repo", repo, "--json")); strings.Contains(all, "hunter2") || !strings.Contains(all, "attestation.manifest") {
+			t.Errorf("a secret is in a record, or BuildKit made no attestation:\n%s", all)
+		}
 	}
 }

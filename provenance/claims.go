@@ -15,6 +15,8 @@ const (
 	FactSource   = "source"   // where the source code is
 	FactRevision = "revision" // which revision of it
 	FactBase     = "base"     // the digest of the base image
+	FactMaterial = "material" // the digest of an image that the build used: a base, or of a stage before
+	FactBuilder  = "builder"  // what built it; not searched by
 )
 
 // MaxConfig is the size in bytes above which an image's config is not read for claims.
@@ -51,6 +53,16 @@ func ClaimsOf(about digest.Digest, annotations map[string]string, config []byte)
 	return claims
 }
 
+// IsOrigin says whether a claim says where an image comes from. Only such claims are repeated in the record
+// of an index, so that it stays small.
+func (c Claim) IsOrigin() bool {
+	switch c.Fact {
+	case FactSource, FactRevision, FactBase, FactMaterial, FactBuilder:
+		return true
+	}
+	return false
+}
+
 func claimsIn(about digest.Digest, kind string, stated map[string]string) (claims []Claim) {
 	for name, fact := range factOf {
 		if value := strings.TrimSpace(stated[name]); value != "" {
@@ -63,14 +75,20 @@ func claimsIn(about digest.Digest, kind string, stated map[string]string) (claim
 
 // claim makes a Claim within the bounds of a record and without credentials.
 func claim(fact, value string, about digest.Digest, from string) Claim {
-	value = strings.ToValidUTF8(CutUserinfo(value), "\uFFFD")
-	c := Claim{Fact: fact, Value: value, About: about, From: from}
-	if len(value) > MaxValue {
-		end := MaxValue
-		for !utf8.RuneStart(value[end]) {
-			end--
-		}
-		c.Value, c.Cut = value[:end], true
-	}
+	c := Claim{Fact: fact, About: about, From: from}
+	c.Value, c.Cut = bound(CutUserinfo(value))
 	return c
+}
+
+// bound cuts a text to MaxValue bytes, and says whether it did.
+func bound(text string) (string, bool) {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= MaxValue {
+		return text, false
+	}
+	end := MaxValue
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end], true
 }

@@ -7,34 +7,51 @@ import (
 
 func TestNormalSource(t *testing.T) {
 	for in, want := range map[string]string{
-		"https://github.com/team/app":                 "github.com/team/app",
-		"https://github.com/team/app.git":             "github.com/team/app",
-		"https://github.com/team/app/":                "github.com/team/app",
-		"http://GitHub.com:80/Team/App":               "github.com/Team/App",
-		"https://user:secret@github.com/team/app.git": "github.com/team/app",
-		"git@github.com:team/app.git":                 "github.com/team/app",
-		"ssh://git@github.com:22/team/app.git":        "github.com/team/app",
-		"git+https://github.com/team/app":             "github.com/team/app",
-		"git://github.com/team/app":                   "github.com/team/app",
-		"github.com/team/app":                         "github.com/team/app",
-		"https://github.com/team/app.git#main:dir":    "github.com/team/app",
-		"https://github.com/team/app?x=1":             "github.com/team/app",
-		"https://git.example:8443/team/app":           "git.example:8443/team/app",
-		"git.example:8443/team/app":                   "git.example:8443/team/app",
-		" https://github.com/team/app \n":             "github.com/team/app",
-		"alice@git.example:app":                       "git.example/app",
-		"https://[2001:db8::1]:8443/team/app":         "[2001:db8::1]:8443/team/app",
-		"":                                            "",
-		"just words":                                  "just words",
-		"https://":                                    "",
-		"://":                                         "",
-		"@":                                           "",
-		":":                                           "",
-		"https://github.com/team/app/tree/main/sub/":  "github.com/team/app/tree/main/sub",
-		"https://a@b@github.com/team/app":             "github.com/team/app",
+		"https://github.com/team/app":                  "github.com/team/app",
+		"https://github.com/team/app.git":              "github.com/team/app",
+		"https://github.com/team/app/":                 "github.com/team/app",
+		"http://GitHub.com:80/Team/App":                "github.com/Team/App",
+		"https://user:secret@github.com/team/app.git":  "github.com/team/app",
+		"git@github.com:team/app.git":                  "github.com/team/app",
+		"ssh://git@github.com:22/team/app.git":         "github.com/team/app",
+		"git+https://github.com/team/app":              "github.com/team/app",
+		"git+https://github.com/team/app@refs/heads/x": "github.com/team/app",
+		"git://github.com/team/app":                    "github.com/team/app",
+		"github.com/team/app":                          "github.com/team/app",
+		"https://github.com/team/app.git#main:dir":     "github.com/team/app",
+		"https://github.com/team/app?x=1":              "github.com/team/app",
+		"https://git.example:8443/team/app":            "git.example:8443/team/app",
+		"git.example:8443/team/app":                    "git.example:8443/team/app",
+		" https://github.com/team/app \n":              "github.com/team/app",
+		"alice@git.example:app":                        "git.example/app",
+		"https://[2001:db8::1]:8443/team/app":          "[2001:db8::1]:8443/team/app",
+		"":                                             "",
+		"just words":                                   "just words",
+		"https://":                                     "",
+		"://":                                          "",
+		"@":                                            "",
+		":":                                            "",
+		"https://github.com/team/app/tree/main/sub/":   "github.com/team/app/tree/main/sub",
+		"https://a@b@github.com/team/app":              "github.com/team/app",
 	} {
 		if got := NormalSource(in); got != want {
 			t.Errorf("NormalSource(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestNormalRevision(t *testing.T) {
+	for in, want := range map[string]string{
+		"0123ABCD":       "0123abcd",
+		" 0123abcd\n":    "0123abcd",
+		"0123ABCD-dirty": "0123abcd-dirty",
+		"v1.0-RC":        "v1.0-RC",
+		"Release-dirty":  "Release-dirty",
+		"":               "",
+		"-dirty":         "-dirty",
+	} {
+		if got := NormalRevision(in); got != want {
+			t.Errorf("NormalRevision(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -19,8 +20,9 @@ type Query struct {
 	Repository string
 	Tag        string // within Repository
 	Digest     digest.Digest
-	Identity   string // a handle, or an account
-	Source     string // in any spelling
+	About      digest.Digest // claimed about by records of other digests
+	Identity   string        // a handle, or an account
+	Source     string        // in any spelling
 	Revision   string
 	Base       digest.Digest
 	Action     Action
@@ -93,11 +95,12 @@ func (q *Query) terms() (terms []term) {
 		}
 		terms = append(terms, newTerm(d, values...))
 	}
-	source := ""
+	source, revision := "", NormalRevision(q.Revision)
 	if q.Source != "" {
 		source = NormalSource(q.Source)
 	}
 	add(byDigest, q.Digest.String())
+	add(byAbout, q.About.String())
 	add(byBase, q.Base.String())
 	add(byIdentity, q.Identity)
 	add(byAction, string(q.Action))
@@ -107,9 +110,9 @@ func (q *Query) terms() (terms []term) {
 	if add(byTag, q.Repository, q.Tag); q.Tag == "" {
 		add(byRepository, q.Repository)
 	}
-	if add(bySourceRevision, source, q.Revision); source == "" || q.Revision == "" {
+	if add(bySourceRevision, source, revision); source == "" || revision == "" {
 		add(bySource, source)
-		add(byRevision, q.Revision)
+		add(byRevision, revision)
 	}
 	return terms
 }
@@ -121,9 +124,14 @@ func (q *Query) matches(r *Record) bool {
 		(q.Repository == "" || r.Repository == q.Repository) &&
 		(q.Tag == "" || movesTag(r, q.Tag)) &&
 		(q.Digest == "" || r.Digest == q.Digest) &&
+		(q.About == "" || claimsAbout(r, q.About)) &&
 		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
 		(q.Action == "" || r.Action == q.Action) &&
 		q.matchesFacts(r)
+}
+
+func claimsAbout(r *Record, d digest.Digest) bool {
+	return r.Digest != d && slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == d })
 }
 
 func movesTag(r *Record, tag string) bool {
@@ -152,20 +160,22 @@ func (q *Query) matchesFacts(r *Record) bool {
 }
 
 func (q *Query) factsAbout(r *Record, about digest.Digest) bool {
-	has := func(fact, want string, normal func(string) string) bool {
-		if want == "" {
-			return true
-		}
-		for _, c := range r.Claimed {
-			if c.Fact == fact && c.About == about && normal(c.Value) == normal(want) {
-				return true
-			}
-		}
-		return false
+	said := func(match func(Claim) bool) bool {
+		return slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == about && match(c) })
 	}
-	asIs := func(s string) string { return s }
-	return has(FactSource, q.Source, NormalSource) && has(FactRevision, q.Revision, asIs) &&
-		has(FactBase, q.Base.String(), asIs)
+	return (q.Source == "" || said(q.isSource)) && (q.Revision == "" || said(q.isRevision)) && (q.Base == "" || said(q.isBase))
+}
+
+func (q *Query) isSource(c Claim) bool {
+	return c.Fact == FactSource && NormalSource(c.Value) == NormalSource(q.Source)
+}
+
+func (q *Query) isRevision(c Claim) bool {
+	return c.Fact == FactRevision && slices.Contains(revisionsFor(c.Value), NormalRevision(q.Revision))
+}
+
+func (q *Query) isBase(c Claim) bool {
+	return (c.Fact == FactBase || c.Fact == FactMaterial) && c.Value == q.Base.String()
 }
 
 // seeker returns the candidates of the query, from where the page begins.

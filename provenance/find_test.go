@@ -53,6 +53,11 @@ func TestFind(t *testing.T) {
 		4: {Action: Untag, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "1.0", Previous: dig("b")}}, Who: operator},
 		5: {Action: Delete, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("b")}}},
 		6: {Repository: "team/app", Digest: dig("d"), Claimed: ClaimsOf(dig("d"), map[string]string{"org.opencontainers.image.base.digest": dig("base").String()}, nil)},
+		7: {Action: "tag", Repository: "team/end", Digest: dig("e"), Who: carol, Claimed: []Claim{
+			{Fact: FactMaterial, Value: dig("stage").String(), About: dig("f")},
+			{Fact: FactSource, Value: "git+https://git.example/end@refs/heads/main", About: dig("f")},
+			{Fact: FactRevision, Value: "ABC123-dirty", About: dig("f")},
+		}},
 	} {
 		appendEvent(t, b, e)
 		*clock = clock.Add(time.Minute)
@@ -62,7 +67,7 @@ func TestFind(t *testing.T) {
 		q    Query
 		want string
 	}{
-		"everything":           {Query{}, "0 1 2 3 4 5 6"},
+		"everything":           {Query{}, "0 1 2 3 4 5 6 7"},
 		"repository":           {Query{Repository: "team/web"}, "2 3"},
 		"no such repository":   {Query{Repository: "team"}, ""},
 		"tag":                  {Query{Repository: "team/app", Tag: "1.0"}, "0 1 4"},
@@ -74,14 +79,20 @@ func TestFind(t *testing.T) {
 		"source and revision":  {Query{Source: "git.example/one", Revision: "c1"}, "3"},
 		"not of one digest":    {Query{Source: "git.example/one", Revision: "c2"}, ""},
 		"base":                 {Query{Base: dig("base")}, "6"},
+		"material":             {Query{Base: dig("stage")}, "7"},
+		"about another digest": {Query{About: dig("f")}, "7"},
+		"about itself":         {Query{About: dig("d")}, ""},
+		"about two":            {Query{About: dig("y")}, "3"},
+		"uncommitted changes":  {Query{Source: "https://git.example/end.git", Revision: "abc123"}, "7"},
+		"and with their mark":  {Query{Revision: "abc123-Dirty"}, "7"},
 		"action":               {Query{Action: Delete}, "5"},
-		"class authenticated":  {Query{Class: Authenticated}, "0 1 2 3 5 6"},
-		"class claimed":        {Query{Class: Claimed}, "0 2 3 6"},
-		"class observed":       {Query{Class: Observed}, "0 1 2 3 4 5 6"},
+		"class authenticated":  {Query{Class: Authenticated}, "0 1 2 3 5 6 7"},
+		"class claimed":        {Query{Class: Claimed}, "0 2 3 6 7"},
+		"class observed":       {Query{Class: Observed}, "0 1 2 3 4 5 6 7"},
 		"class attested":       {Query{Class: Attested}, ""},
 		"claimed source":       {Query{Class: Claimed, Source: "git.example/team/app"}, "0 2"},
 		"authenticated source": {Query{Class: Authenticated, Source: "git.example/team/app"}, ""},
-		"since":                {Query{Since: at(5)}, "5 6"},
+		"since":                {Query{Since: at(5)}, "5 6 7"},
 		"until":                {Query{Until: at(2)}, "0 1"},
 		"since and until":      {Query{Since: at(2), Until: at(4)}, "2 3"},
 		"since the future":     {Query{Since: at(100)}, ""},

@@ -146,7 +146,16 @@ type Claim struct {
 	Value string        `json:"value"`
 	About digest.Digest `json:"about"`
 	From  string        `json:"from"`
-	Cut   bool          `json:"cut,omitempty"` // the value was longer than MaxValue
+	Name  string        `json:"name,omitempty"` // what the claim calls the image that Value is the digest of
+	Cut   bool          `json:"cut,omitempty"`  // the value was longer than MaxValue
+	// Evidence is the document that says so, where it is not the image itself.
+	Evidence Evidence `json:"evidence,omitzero"`
+}
+
+// Evidence names a document that makes claims.
+type Evidence struct {
+	Digest        digest.Digest `json:"digest"`
+	PredicateType string        `json:"predicateType"`
 }
 
 // Unsigned is what must be erasable: it names addresses.

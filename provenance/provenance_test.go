@@ -69,6 +69,10 @@ var (
 		Actor: Actor{Kind: User, Handle: "bob", Account: "acct2"},
 		Login: &Login{Method: "basic", Identity: "bob"},
 	}
+	carol = Identity{
+		Actor: Actor{Kind: User, Handle: "carol"},
+		Login: &Login{Method: "basic", Identity: "carol"},
+	}
 	operator = Identity{Actor: Actor{Kind: System, Handle: "operator"}}
 )
 

@@ -5,7 +5,7 @@ import (
 )
 
 // NormalSource returns the one spelling under which a source is indexed: host and path, without scheme,
-// user, default port, ".git", query or fragment. "git@host:path" is host and path too. The host is in
+// user, default port, ".git", query, fragment or "@refs/…". "git@host:path" is host and path too. The host is in
 // lower case. What is no location of any kind is returned as it is, without space around it.
 func NormalSource(source string) string {
 	rest := strings.TrimSpace(source)
@@ -25,8 +25,31 @@ func NormalSource(source string) string {
 			host, path = name, strings.TrimSuffix(port+"/"+path, "/")
 		}
 	}
+	path, _, _ = strings.Cut(path, "@refs/") // as SLSA writes a git reference
 	path = strings.TrimSuffix(strings.Trim(path, "/"), ".git")
 	return strings.TrimSuffix(strings.ToLower(host)+"/"+path, "/")
+}
+
+// dirty ends what BuildKit calls the revision of a working copy with changes that were never committed.
+const dirty = "-dirty"
+
+// NormalRevision returns the one spelling under which a revision is indexed: a commit in lower case.
+func NormalRevision(revision string) string {
+	revision = strings.TrimSpace(revision)
+	if lower := strings.ToLower(revision); strings.Trim(strings.TrimSuffix(lower, dirty), "0123456789abcdef") == "" {
+		return lower
+	}
+	return revision
+}
+
+// revisionsFor returns what a claimed revision is found by: itself, and the commit that uncommitted changes
+// were made to.
+func revisionsFor(claimed string) []string {
+	normal := NormalRevision(claimed)
+	if commit, isDirty := strings.CutSuffix(normal, dirty); isDirty && commit != "" {
+		return []string{normal, commit}
+	}
+	return []string{normal}
 }
 
 func isDigits(s string) bool {

@@ -101,13 +101,18 @@ func addClaim(add func(dimension, ...string), r *Record, c Claim) {
 	case FactSource:
 		add(bySource, NormalSource(c.Value))
 		for _, other := range r.Claimed {
-			if other.Fact == FactRevision && other.About == c.About {
-				add(bySourceRevision, NormalSource(c.Value), other.Value)
+			if other.Fact != FactRevision || other.About != c.About {
+				continue
+			}
+			for _, revision := range revisionsFor(other.Value) {
+				add(bySourceRevision, NormalSource(c.Value), revision)
 			}
 		}
 	case FactRevision:
-		add(byRevision, c.Value)
-	case FactBase:
+		for _, revision := range revisionsFor(c.Value) {
+			add(byRevision, revision)
+		}
+	case FactBase, FactMaterial:
 		add(byBase, c.Value)
 	}
 }

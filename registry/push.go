@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,6 +21,8 @@ type push struct {
 	manifest *manifest
 	claims   []provenance.Claim
 	needs    []digest.Digest // blobs that must stay while the manifest does
+
+	attestations []attestation // to be read for claims
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -63,7 +66,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var config blobRow
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
-		p.needs, p.claims = nil, nil
+		p.needs, p.claims, p.attestations = nil, nil, nil
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -71,6 +74,9 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 			if config, err = readBlobRow(tx, p.manifest.config.Digest); err != nil {
 				return err
 			}
+		}
+		if err := p.findAttestations(tx, p.manifest, p.subject()); err != nil {
+			return err
 		}
 		return p.needListedBlobs(tx)
 	})
@@ -89,7 +95,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 		}
 	}
 	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, content), p.claims...)
-	return nil
+	return g.readAttestations(ctx, p)
 }
 
 // needBlobs wants the config and the layers to be in the repository, in the sizes that the manifest says.
@@ -130,17 +136,18 @@ func (p *push) needListedBlobs(tx storage.Reader) error {
 		if len(p.claims) >= provenance.MaxClaims {
 			continue
 		}
-		if err := p.claimsOfChild(tx, d); err != nil {
+		if err := p.claimsOfChild(tx, p.manifest.children[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claimsOfChild repeats in an index's record what the record of its child says that the child claims: a
-// question about a source is to find the index, which is what has a tag.
-func (p *push) claimsOfChild(tx storage.Reader, d digest.Digest) error {
-	value, err := tx.Get(manifestTable, repoKey(p.repo, digestKey(d)))
+// claimsOfChild repeats in an index's record what the record of its child says that children of this index
+// are: a question about a source is to find the index, which is what has a tag. Of what BuildKit built, the
+// child that says so is not the image, but an attestation beside it.
+func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor) error {
+	value, err := tx.Get(manifestTable, repoKey(p.repo, digestKey(child.Digest)))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
@@ -155,12 +162,21 @@ func (p *push) claimsOfChild(tx storage.Reader, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
+	known := len(p.claims)
 	for _, c := range record.Claimed {
-		if c.About == d {
+		if p.lists(c.About) && c.IsOrigin() && !slices.Contains(p.claims, c) {
 			p.claims = append(p.claims, c)
 		}
 	}
-	return nil
+	if len(p.claims) > known {
+		return nil
+	}
+	return p.attestationChild(tx, child, row)
+}
+
+// lists says whether the index that is pushed lists a manifest.
+func (p *push) lists(d digest.Digest) bool {
+	return slices.ContainsFunc(p.manifest.children, func(c ocispec.Descriptor) bool { return c.Digest == d })
 }
 
 func (p *push) linkKeys(digests []digest.Digest) [][]byte {

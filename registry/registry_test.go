@@ -337,7 +337,7 @@ func TestRecord(t *testing.T) {
 
 func TestDockerTypes(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	config, layer := s.pushBlob("app", `{"created":"2026-01-02T03:04:05Z"}`), s.pushBlob("app", "layer")
+	config, layer := s.pushBlob("app", `{"created":"2026-01-02T03:04:05Z","config":{"Labels":{"org.opencontainers.image.source":"https://git.example/app"}}}`), s.pushBlob("app", "layer")
 	const docker = "application/vnd.docker.distribution.manifest.v2+json"
 	body := strings.Replace(imageManifest(config, layer), ocispec.MediaTypeImageManifest, docker, 1)
 	child := s.pushManifest("app", "", body, header("Content-Type", docker))
@@ -356,8 +356,8 @@ func TestDockerTypes(t *testing.T) {
 	if len(r.Observed.Children) != 1 || r.Observed.Children[0] != (provenance.Child{Digest: child.digest, Platform: "linux/arm64/v8"}) {
 		t.Errorf("children %+v", r.Observed.Children)
 	}
-	if len(r.Claimed) != 1 || r.Claimed[0].Fact != "created" || r.Claimed[0].About != child.digest {
-		t.Errorf("an index repeats what its children claim: %+v", r.Claimed)
+	if len(r.Claimed) != 1 || r.Claimed[0].Fact != "source" || r.Claimed[0].About != child.digest {
+		t.Errorf("an index repeats where its children claim to come from: %+v", r.Claimed)
 	}
 	s.wantClean()
 }
