@@ -1,0 +1,148 @@
+package receipt
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Trust is what a verifier relies on: the logs and receipt keys of a registry, and the witnesses that it
+// wants to have cosigned.
+type Trust struct {
+	Logs      []LogEntry
+	Keys      []KeyEntry
+	Witnesses []note.Verifier // each of them has to have cosigned
+}
+
+// LogFile is /keys/logs.json: every log that a registry has had, in order.
+type LogFile struct {
+	Logs []LogEntry `json:"logs"`
+}
+
+// A LogEntry is one log of a registry.
+type LogEntry struct {
+	Origin string     `json:"origin"`
+	VKey   string     `json:"vkey"`            // of its checkpoints, as signed notes have it
+	First  *uint64    `json:"first,omitempty"` // the index of its first record; a trusted root does not know
+	From   *time.Time `json:"from,omitempty"`  // when it began
+	Closed *Closing   `json:"closed,omitempty"`
+}
+
+// A Closing is the end of a log: nothing in it counts that its last checkpoint does not cover.
+type Closing struct {
+	Time       time.Time `json:"time"`
+	Reason     string    `json:"reason"`     // "restore" or "key"
+	Size       uint64    `json:"size"`       // leaves; not known from a trusted root
+	Checkpoint string    `json:"checkpoint"` // the last one, a signed note; not known from a trusted root
+}
+
+// KeyFile is /keys/receipts.json: every receipt key that a registry has had.
+type KeyFile struct {
+	Keys []KeyEntry `json:"keys"`
+}
+
+// A KeyEntry is a receipt key and the indexes of the records that it may sign.
+type KeyEntry struct {
+	Hint   string  `json:"hint"`
+	PEM    string  `json:"pem"`
+	Ranges []Range `json:"ranges"`
+}
+
+// A Range is a half-open range of indexes. Without To it has not ended.
+type Range struct {
+	From uint64  `json:"from"`
+	To   *uint64 `json:"to,omitempty"`
+}
+
+func (r Range) has(index uint64) bool {
+	return index >= r.From && (r.To == nil || index < *r.To)
+}
+
+// ParseLogs reads the logs of a registry: /keys/logs.json, or a sigstore trusted root, which says less of
+// them.
+func ParseLogs(data []byte) ([]LogEntry, error) {
+	var file struct {
+		LogFile
+		MediaType string `json:"mediaType"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	if file.MediaType == trustedRootType {
+		return rootEntries(data)
+	}
+	if len(file.Logs) == 0 {
+		return nil, errors.New("it names no log")
+	}
+	for _, l := range file.Logs {
+		if _, err := l.log(); err != nil {
+			return nil, err
+		}
+	}
+	return file.Logs, nil
+}
+
+func rootEntries(trustedRoot []byte) (entries []LogEntry, err error) {
+	logs, err := ParseTrustedRoot(trustedRoot)
+	for _, l := range logs {
+		e := LogEntry{Origin: l.Origin, VKey: l.VKey(), From: &l.From}
+		if !l.Until.IsZero() {
+			e.Closed = &Closing{Time: l.Until}
+		}
+		entries = append(entries, e)
+	}
+	return entries, err
+}
+
+// log returns the log of an entry, whose key has to be of that origin.
+func (e LogEntry) log() (Log, error) {
+	l, err := ParseLog(e.VKey)
+	if err == nil && l.Origin != e.Origin {
+		err = fmt.Errorf("the log %q has the key of %q", e.Origin, l.Origin)
+	}
+	return l, err
+}
+
+// ParseKeyFile reads receipt keys: /keys/receipts.json, or public keys in PEM, which say nothing of the
+// records that they may sign.
+func ParseKeyFile(data []byte) ([]KeyEntry, error) {
+	if !json.Valid(data) {
+		return pemEntries(data)
+	}
+	var file KeyFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	if len(file.Keys) == 0 {
+		return nil, errors.New("it names no key")
+	}
+	for _, e := range file.Keys {
+		if _, err := e.key(); err != nil {
+			return nil, err
+		}
+	}
+	return file.Keys, nil
+}
+
+func pemEntries(data []byte) (entries []KeyEntry, err error) {
+	keys, err := ParseKeys(data)
+	for _, k := range keys {
+		entries = append(entries, KeyEntry{k.Hint(), string(k.PEM()), []Range{{}}})
+	}
+	return entries, err
+}
+
+// key returns the key of an entry, which has to have that hint.
+func (e KeyEntry) key() (*Key, error) {
+	keys, err := ParseKeys([]byte(e.PEM))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the key %.12s…: %w", e.Hint, err)
+	case len(keys) != 1 || keys[0].hint != e.Hint:
+		return nil, fmt.Errorf("the hint %.12s… is of another key", e.Hint)
+	}
+	return keys[0], nil
+}

@@ -1,0 +1,263 @@
+package receipt
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxBundle is the longest receipt that is read, in bytes.
+const MaxBundle = 512 << 10
+
+// PredicateType names the predicate of the statements that receipts are about.
+const PredicateType = "https://github.com/seed-260924e6/hallmark/record/v1"
+
+// ErrRefused says that something is not a receipt that these logs, keys and witnesses stand for.
+var ErrRefused = errors.New("refused")
+
+func refusef(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+}
+
+// Verified is what a receipt proves: that a log of this checkpoint holds this statement at this place, and
+// that the key signed it.
+type Verified struct {
+	Statement  []byte // the payload, which is a valid in-toto statement about a record
+	Index      uint64 // of the record
+	Leaf       uint64 // the record's place in its log
+	Checkpoint checkpoint.Checkpoint
+	Log        LogEntry
+	Key        *Key
+	Cosigned   []string // names of the demanded witnesses, which all cosigned
+	Unchecked  []string // names in other signatures of the checkpoint; nobody looked at these
+}
+
+// Verify checks a receipt, a bundle as JSON, and refuses it with ErrRefused when anything in it does not
+// follow from the rest, or from what is trusted: also what stock tools pass over.
+//
+// The bundle is taken apart, its signatures and proof are checked, and it is put together again from what
+// was checked. What is in it more, less or else than that is refused by name.
+func Verify(data []byte, trust Trust) (*Verified, error) {
+	b, err := parseBundle(data)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verified{Statement: b.Envelope.Payload}
+	r, err := v.checkProof(b, trust)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameJSON(data, r); err != nil {
+		return nil, err
+	}
+	return v, v.checkStatement(trust)
+}
+
+// parseBundle reads a bundle that has the parts of a receipt.
+func parseBundle(data []byte) (*bundle, error) {
+	if len(data) > MaxBundle {
+		return nil, refusef("a receipt has no more than %d bytes, this file has %d", MaxBundle, len(data))
+	}
+	if err := uniqueNames(data); err != nil {
+		return nil, refusef("it is not JSON that all readers read alike: %w", err)
+	}
+	var b bundle
+	if err := json.Unmarshal(data, &b); err != nil {
+		return nil, refusef("it is no sigstore bundle: %w", err)
+	}
+	if b.MediaType != MediaType {
+		return nil, refusef("its mediaType is %q, a receipt has %q", b.MediaType, MediaType)
+	}
+	if len(b.Material.Entries) != 1 || len(b.Envelope.Signatures) != 1 {
+		return nil, refusef("it has %d log entries and %d signatures, a receipt has one each", len(b.Material.Entries), len(b.Envelope.Signatures))
+	}
+	return &b, nil
+}
+
+// checkProof checks the signatures and the inclusion proof, and returns the receipt that was proved.
+func (v *Verified) checkProof(b *bundle, trust Trust) (r *Receipt, err error) {
+	e := b.Material.Entries[0]
+	r = &Receipt{
+		Payload: b.Envelope.Payload, Signature: b.Envelope.Signatures[0].Sig,
+		Leaf: e.LogIndex, Checkpoint: e.Proof.Checkpoint.Envelope,
+	}
+	if err := v.checkCheckpoint(r.Checkpoint, trust); err != nil {
+		return nil, err
+	}
+	l, err := v.Log.log()
+	if err != nil {
+		return nil, err
+	}
+	r.LogID = l.ID()
+	if r.Key, err = trust.key(b.Material.PublicKey.Hint); err != nil {
+		return nil, err
+	}
+	if !r.Key.Verify(r.Payload, r.Signature) {
+		return nil, refusef("the signature is not of this statement by the key %.12s…", r.Key.hint)
+	}
+	if r.Proof, err = parseHashes(e.Proof.Hashes); err != nil {
+		return nil, err
+	}
+	leaf := tlog.RecordHash(Body(r.Payload, r.Signature, r.Key))
+	if r.Leaf >= v.Checkpoint.Size || tlog.CheckRecord(r.Proof, int64(v.Checkpoint.Size), v.Checkpoint.Root, int64(r.Leaf), leaf) != nil {
+		return nil, refusef("the proof does not show this statement at leaf %d of the log %s of %d leaves", r.Leaf, v.Checkpoint.Origin, v.Checkpoint.Size)
+	}
+	v.Key, v.Leaf = r.Key, r.Leaf
+	return r, nil
+}
+
+func parseHashes(hashes [][]byte) (p tlog.RecordProof, err error) {
+	for _, h := range hashes {
+		if len(h) != tlog.HashSize {
+			return nil, refusef("a hash of the proof has %d bytes", len(h))
+		}
+		p = append(p, tlog.Hash(h))
+	}
+	return p, nil
+}
+
+// key finds the key that a receipt names.
+func (t Trust) key(hint string) (*Key, error) {
+	for _, e := range t.Keys {
+		if e.Hint == hint {
+			return e.key()
+		}
+	}
+	return nil, refusef("it is signed with the key %.80q, which is not a trusted one", hint)
+}
+
+// checkCheckpoint checks who signed a checkpoint, and that the log had not ended before.
+func (v *Verified) checkCheckpoint(signed string, trust Trust) (err error) {
+	if err := exactNote(signed); err != nil {
+		return err
+	}
+	if v.Checkpoint, err = checkpoint.Parse(signed); err != nil {
+		return refusef("%w", err)
+	}
+	log, err := v.findLog(trust)
+	if err != nil {
+		return err
+	}
+	n, err := note.Open([]byte(signed), note.VerifierList(append([]note.Verifier{log}, trust.Witnesses...)...))
+	if err != nil {
+		return refusef("the checkpoint of the log %s: %w", v.Checkpoint.Origin, err)
+	}
+	if !signedBy(n, log) {
+		return refusef("the log %s has not signed its checkpoint", v.Checkpoint.Origin)
+	}
+	for _, w := range trust.Witnesses {
+		if !signedBy(n, w) {
+			return refusef("the witness %s has not cosigned the checkpoint of %d leaves", w.Name(), v.Checkpoint.Size)
+		}
+		v.Cosigned = append(v.Cosigned, w.Name())
+	}
+	for _, s := range n.UnverifiedSigs {
+		v.Unchecked = append(v.Unchecked, s.Name)
+	}
+	return v.checkClosing()
+}
+
+// signedBy says whether a signature of this verifier was checked.
+func signedBy(n *note.Note, v note.Verifier) bool {
+	return slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() })
+}
+
+// findLog finds the log that the checkpoint names, and returns what checks its signature.
+func (v *Verified) findLog(trust Trust) (note.Verifier, error) {
+	for _, e := range trust.Logs {
+		if e.Origin == v.Checkpoint.Origin {
+			v.Log = e
+			return note.NewVerifier(e.VKey)
+		}
+	}
+	return nil, refusef("it is in the log %.80q, which is not a trusted one", v.Checkpoint.Origin)
+}
+
+// checkClosing refuses what a log's key signed behind the log's end: after that, a thief may have it.
+func (v *Verified) checkClosing() error {
+	if v.Log.Closed == nil || v.Log.Closed.Checkpoint == "" {
+		return nil
+	}
+	last, err := checkpoint.Parse(v.Log.Closed.Checkpoint)
+	if err != nil {
+		return fmt.Errorf("the last checkpoint of the log %s: %w", v.Log.Origin, err)
+	}
+	if v.Checkpoint.Size > last.Size {
+		return refusef("the log %s was closed at %d leaves, and this checkpoint has %d", v.Log.Origin, last.Size, v.Checkpoint.Size)
+	}
+	if v.Checkpoint.Size == last.Size && v.Checkpoint.Root != last.Root {
+		return refusef("the log %s was closed with another root hash", v.Log.Origin)
+	}
+	return nil
+}
+
+// exactNote refuses a signed note that could be spelled otherwise: base64 has bits that say nothing.
+func exactNote(signed string) error {
+	_, lines, ok := strings.Cut(signed, "\n\n")
+	if !ok || len(signed) > checkpoint.MaxText {
+		return refusef("its checkpoint is no signed note")
+	}
+	for line := range strings.Lines(lines) {
+		_, sig, _ := strings.Cut(strings.TrimPrefix(line, "— "), " ")
+		if _, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(sig, "\n")); err != nil {
+			return refusef("a signature of its checkpoint is not base64: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkStatement checks that the statement is about a record of this log, at this place, and that its key
+// may sign it.
+func (v *Verified) checkStatement(trust Trust) error {
+	if err := uniqueNames(v.Statement); err != nil {
+		return refusef("the statement is not JSON that all readers read alike: %w", err)
+	}
+	var s struct {
+		Type          string `json:"_type"`
+		PredicateType string `json:"predicateType"`
+		Predicate     struct {
+			Index *uint64 `json:"index"`
+			Log   *struct {
+				Origin string  `json:"origin"`
+				Leaf   *uint64 `json:"leaf"`
+			} `json:"log"`
+		} `json:"predicate"`
+	}
+	if err := json.Unmarshal(v.Statement, &s); err != nil {
+		return refusef("the statement is none of a record: %w", err)
+	}
+	p := s.Predicate
+	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil || p.Log == nil || p.Log.Leaf == nil {
+		return refusef("the statement is none of a record of Hallmark, version 1")
+	}
+	v.Index = *p.Index
+	if p.Log.Origin != v.Checkpoint.Origin || *p.Log.Leaf != v.Leaf {
+		return refusef("the statement says to be leaf %d of the log %.80q, and is leaf %d of %s", *p.Log.Leaf, p.Log.Origin, v.Leaf, v.Checkpoint.Origin)
+	}
+	if first := v.Log.First; first != nil && v.Index != *first+v.Leaf {
+		return refusef("the log %s begins with record %d, so its leaf %d is not record %d", v.Log.Origin, *first, v.Leaf, v.Index)
+	}
+	return v.checkRange(trust)
+}
+
+// checkRange checks that the key was in force for this record.
+func (v *Verified) checkRange(trust Trust) error {
+	for _, e := range trust.Keys {
+		if e.Hint != v.Key.hint {
+			continue
+		}
+		for _, r := range e.Ranges {
+			if r.has(v.Index) {
+				return nil
+			}
+		}
+	}
+	return refusef("the key %.12s… was not in force for record %d", v.Key.hint, v.Index)
+}
