@@ -2,8 +2,10 @@
 // an identity has.
 //
 // It makes the provenance.Identity that everything else works with, and it never shows or logs a secret.
-// Whoever is signed in may pull, push and delete images; administrators may also manage accounts, and so
-// may the operator, who comes through the socket in the data directory.
+// Nobody may do anything that was not granted to them: all grants, teams and rules for tags are one
+// [Document], whose every change is a record, committed with it. Whoever was granted admin on ** is an
+// administrator of the registry, and so is the operator, who comes through the socket in the data
+// directory.
 package access
 
 import (
@@ -12,26 +14,18 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A Right is something that one may be allowed to do in a repository.
-type Right string
-
-// The rights in a repository.
-const (
-	Pull   Right = "pull"
-	Push   Right = "push"
-	Delete Right = "delete"
-)
-
 // The errors of Identify.
 var (
 	// ErrNoLogin: the request carries no login.
-	ErrNoLogin = errors.New("sign in first: this registry shows nothing to strangers")
+	ErrNoLogin = errors.New("sign in first: strangers may not do this")
 	// ErrBadLogin: there is no such user, or the password is another.
 	ErrBadLogin = errors.New("the user name or the password is wrong")
 	// ErrBusy: too many logins wait to be checked.
@@ -49,26 +43,39 @@ func (e *SlowDownError) Error() string {
 type Config struct {
 	// URL is the registry's public name, https://host[:port]: the issuer of its own logins.
 	URL string
+	// Book takes the records of what is granted and revoked. provenance.Book is one.
+	Book Recorder
 	// BcryptCost is the work that checking a password takes, as an exponent of 2. Default and least: 12,
 	// except in tests.
 	BcryptCost int
 }
 
-// Access keeps the accounts in a store and checks requests against them. It is safe for concurrent use.
+// A Recorder appends the record of an event in the caller's transaction.
+type Recorder interface {
+	Append(tx storage.Tx, e provenance.Event) (*provenance.Record, error)
+}
+
+// Access keeps the accounts and what is granted to them in a store, and checks requests against them. It
+// is safe for concurrent use.
 type Access struct {
 	store  storage.Store
+	book   Recorder
 	issuer string
 	cost   int
 	logins *logins
 	now    func() time.Time
+
+	rules    atomic.Pointer[rules] // in force
+	changing sync.Mutex            // held from a change of the document until it is in force
 }
 
 // New returns the access room of a store.
-func New(store storage.Store, c Config) *Access {
+func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 12
 	}
-	return &Access{store: store, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), now: time.Now}
+	a := &Access{store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), now: time.Now}
+	return a, a.adopt(ctx)
 }
 
 // operatorKey marks the context of requests that came through the socket.
@@ -80,13 +87,23 @@ func WithOperator(ctx context.Context) context.Context {
 	return context.WithValue(ctx, operatorKey{}, true)
 }
 
-// Identify returns who makes a request. Errors: ErrNoLogin, ErrBadLogin, ErrBusy, SlowDownError, and
+// Operator is who comes through the socket, or works on the files.
+var Operator = provenance.Identity{Actor: provenance.Actor{Kind: provenance.System, Handle: "operator"}}
+
+// stranger is who has not signed in.
+var stranger = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Anonymous, Handle: "anonymous"}}
+
+// Identify returns who makes a request: without a login nobody, where anything is granted to anonymous.
+// Errors: ErrNoLogin, ErrBadLogin, ErrBusy, SlowDownError, and
 // those of the store.
 func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
 	if r.Context().Value(operatorKey{}) != nil {
-		return provenance.Identity{Actor: provenance.Actor{Kind: provenance.System, Handle: "operator"}}, nil
+		return Operator, nil
 	}
 	if r.Header.Get("Authorization") == "" {
+		if len(a.rules.Load().anonymous) > 0 {
+			return stranger, nil
+		}
 		return provenance.Identity{}, ErrNoLogin
 	}
 	name, password, ok := r.BasicAuth()
@@ -105,19 +122,28 @@ func host(address string) string {
 	return strings.TrimSuffix(h, ".")
 }
 
-// May says whether an identity has a right in a repository.
-func (a *Access) May(who provenance.Identity, _ Right, _ string) bool {
-	return who.Actor.Kind == provenance.System || who.Login != nil
+// May says whether an identity has a right in a repository, now.
+func (a *Access) May(who provenance.Identity, right Right, repository string) bool {
+	return a.rules.Load().may(who, right, repository)
 }
 
-// Administers says whether an identity may manage accounts.
-func (a *Access) Administers(ctx context.Context, who provenance.Identity) (bool, error) {
-	if who.Actor.Kind == provenance.System {
-		return true, nil
+// Administers says whether an identity may manage accounts, teams and the registry itself.
+func (a *Access) Administers(who provenance.Identity) bool {
+	return a.rules.Load().administers(who, Everything)
+}
+
+// AdministersAll says whether an identity may grant rights under a pattern, and know who has them; the
+// empty pattern is everything.
+func (a *Access) AdministersAll(who provenance.Identity, pattern string) bool {
+	p, err := ParsePattern(pattern)
+	if err != nil {
+		p = Everything
 	}
-	u, err := a.user(ctx, who.Actor.Handle)
-	if errors.Is(err, ErrUnknownUser) {
-		return false, nil
-	}
-	return err == nil && u.Admin && u.Account == who.Actor.Account, err
+	return a.rules.Load().administers(who, p)
+}
+
+// Prefixes returns what the names of all repositories begin with that an identity may pull from: in order,
+// none of them the beginning of another. A list of repositories need not look at others.
+func (a *Access) Prefixes(who provenance.Identity) []string {
+	return a.rules.Load().prefixes(who)
 }

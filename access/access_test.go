@@ -35,13 +35,27 @@ func testStore(t testing.TB) storage.Store {
 	return storagetest.Twice(store)
 }
 
+// testRoom is the access room of a store, with a book.
+func testRoom(t testing.TB, store storage.Store, cost int) *Access {
+	t.Helper()
+	book, err := provenance.NewBook(store, "https://registry.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(background, store, Config{URL: "https://registry.example", Book: book, BcryptCost: cost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // testAccess has quick passwords, a clock that the test sets, and the user alice.
 func testAccess(t testing.TB) (*Access, *time.Time) {
 	t.Helper()
-	a := New(testStore(t), Config{URL: "https://registry.example", BcryptCost: bcrypt.MinCost})
+	a := testRoom(t, testStore(t), bcrypt.MinCost)
 	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	a.now = func() time.Time { return clock }
-	if _, err := a.AddUser(background, "alice", "correct horse", false); err != nil {
+	if _, err := a.AddUser(background, Operator, "alice", "correct horse", false); err != nil {
 		t.Fatal(err)
 	}
 	return a, &clock
@@ -60,16 +74,16 @@ func TestUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.AddUser(background, "alice", "another one", false); !errors.Is(err, ErrUserExists) {
+	if _, err := a.AddUser(background, Operator, "alice", "another one", false); !errors.Is(err, ErrUserExists) {
 		t.Errorf("alice again: %v", err)
 	}
 	for _, name := range []string{"", "Alice", "a b", "-a", ".a", "_a", "a:b", "a/b", "ä", "a\x00", strings.Repeat("a", 65)} {
-		if _, err := a.AddUser(background, name, "correct horse", false); !errors.Is(err, ErrUserName) {
+		if _, err := a.AddUser(background, Operator, name, "correct horse", false); !errors.Is(err, ErrUserName) {
 			t.Errorf("user %q: %v", name, err)
 		}
 	}
 	for _, password := range []string{"", "1234567", strings.Repeat("x", 73)} {
-		if _, err := a.AddUser(background, "bob", password, false); !errors.Is(err, ErrPassword) {
+		if _, err := a.AddUser(background, Operator, "bob", password, false); !errors.Is(err, ErrPassword) {
 			t.Errorf("a password of %d bytes: %v", len(password), err)
 		}
 		if err := a.SetPassword(background, "alice", password); !errors.Is(err, ErrPassword) {
@@ -79,7 +93,7 @@ func TestUsers(t *testing.T) {
 	if err := a.SetPassword(background, "nobody", "correct horse"); !errors.Is(err, ErrUnknownUser) {
 		t.Errorf("password of nobody: %v", err)
 	}
-	if _, err := a.AddUser(background, "bob.b-1_x", strings.Repeat("x", 72), true); err != nil {
+	if _, err := a.AddUser(background, Operator, "bob.b-1_x", strings.Repeat("x", 72), true); err != nil {
 		t.Fatal(err)
 	}
 	users, err := a.Users(background, "", 10)
@@ -89,21 +103,21 @@ func TestUsers(t *testing.T) {
 	if users, err := a.Users(background, "alice", 10); err != nil || len(users) != 1 {
 		t.Errorf("behind alice: %+v, %v", users, err)
 	}
-	if err := a.RemoveUser(background, "alice"); err != nil {
+	if err := a.RemoveUser(background, Operator, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.RemoveUser(background, "alice"); !errors.Is(err, ErrUnknownUser) {
+	if err := a.RemoveUser(background, Operator, "alice"); !errors.Is(err, ErrUnknownUser) {
 		t.Errorf("remove again: %v", err)
 	}
-	again, err := a.AddUser(background, "alice", "correct horse", false)
+	again, err := a.AddUser(background, Operator, "alice", "correct horse", false)
 	if err != nil || again.Account == alice.Account {
 		t.Errorf("the next alice has account %s, the first had %s; %v", again.Account, alice.Account, err)
 	}
 }
 
 func TestDefaultCost(t *testing.T) {
-	a := New(testStore(t), Config{})
-	if _, err := a.AddUser(background, "alice", "correct horse", false); err != nil {
+	a := testRoom(t, testStore(t), 0)
+	if _, err := a.AddUser(background, Operator, "alice", "correct horse", false); err != nil {
 		t.Fatal(err)
 	}
 	u, err := a.user(background, "alice")
@@ -193,7 +207,7 @@ func TestForgets(t *testing.T) {
 	if err := logIn("battery staple"); err != nil {
 		t.Errorf("the new password: %v", err)
 	}
-	if err := a.RemoveUser(background, "alice"); err != nil {
+	if err := a.RemoveUser(background, Operator, "alice"); err != nil {
 		t.Fatal(err)
 	}
 	if err := logIn("battery staple"); !errors.Is(err, ErrBadLogin) {
@@ -295,37 +309,5 @@ func TestSlowDown(t *testing.T) {
 	}
 	if err := from("192.0.2.1", "wrong"); !errors.Is(err, ErrBadLogin) {
 		t.Errorf("a right login did not end the count: %v", err)
-	}
-}
-
-func TestAdministers(t *testing.T) {
-	a, _ := testAccess(t)
-	if _, err := a.AddUser(background, "root", "correct horse", true); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"alice": false, "root": true} {
-		who, err := a.Identify(request(name, "correct horse", "192.0.2.1:1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := a.Administers(background, who); got != want || err != nil {
-			t.Errorf("%s administers: %v, %v", name, got, err)
-		}
-		for _, right := range []Right{Pull, Push, Delete} {
-			if !a.May(who, right, "team/app") {
-				t.Errorf("%s may not %s", name, right)
-			}
-		}
-		who.Actor.Account = "a former one"
-		if got, _ := a.Administers(background, who); got {
-			t.Errorf("a former %s administers", name)
-		}
-	}
-	operator := provenance.Identity{Actor: provenance.Actor{Kind: provenance.System}}
-	if got, err := a.Administers(background, operator); !got || err != nil {
-		t.Errorf("the operator administers: %v, %v", got, err)
-	}
-	if a.May(provenance.Identity{}, Pull, "team/app") {
-		t.Error("a stranger may pull")
 	}
 }

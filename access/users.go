@@ -34,8 +34,8 @@ var (
 // A User is an account as it is shown.
 type User struct {
 	Name    string          `json:"name"`
-	Account string          `json:"account"` // never used again
-	Admin   bool            `json:"admin,omitempty"`
+	Account string          `json:"account"`         // never used again
+	Admin   bool            `json:"admin,omitempty"` // of the registry; it follows from the grants, and is not stored
 	Created provenance.Time `json:"created"`
 	// PasswordSet is when the password was last changed.
 	PasswordSet provenance.Time `json:"passwordSet"`
@@ -48,8 +48,9 @@ type user struct {
 	Hash       string `json:"hash"`       // bcrypt
 }
 
-// AddUser makes an account. Errors: ErrUserName, ErrPassword, ErrUserExists.
-func (a *Access) AddUser(ctx context.Context, name, password string, admin bool) (User, error) {
+// AddUser makes an account, which has no rights until they are granted; with admin it is given admin on **.
+// Errors: ErrUserName, ErrPassword, ErrUserExists.
+func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, password string, admin bool) (User, error) {
 	if !validUserName(name) {
 		return User{}, ErrUserName
 	}
@@ -59,18 +60,27 @@ func (a *Access) AddUser(ctx context.Context, name, password string, admin bool)
 	}
 	now := provenance.At(a.now())
 	u := user{
-		User:       User{Name: name, Account: newID(), Admin: admin, Created: now, PasswordSet: now},
+		User:       User{Name: name, Account: newID(), Created: now, PasswordSet: now},
 		Credential: newID(), Hash: hash,
 	}
-	err = a.store.Update(ctx, func(tx storage.Tx) error {
+	err = a.change(ctx, func(tx storage.Tx) error {
 		switch _, err := readUser(tx, name); {
 		case err == nil:
 			return ErrUserExists
 		case !errors.Is(err, ErrUnknownUser):
 			return err
 		}
-		return u.write(tx)
+		tx.Put(accountTable, []byte(u.Account), []byte("user:"+name))
+		if err := u.write(tx); err != nil || !admin {
+			return err
+		}
+		_, err := a.edit(tx, by, func(d *Document) error {
+			d.Grants = append(d.Grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
+			return nil
+		})
+		return err
 	})
+	u.Admin = admin
 	return u.User, err
 }
 
@@ -92,21 +102,29 @@ func (a *Access) SetPassword(ctx context.Context, name, password string) error {
 	})
 }
 
-// RemoveUser removes an account, whose name is free again. Its records stay as they are, and another
-// account of the same name is another one in them. Error: ErrUnknownUser.
-func (a *Access) RemoveUser(ctx context.Context, name string) error {
-	return a.store.Update(ctx, func(tx storage.Tx) error {
-		if _, err := readUser(tx, name); err != nil {
+// RemoveUser removes an account with all that was granted to it. Its name is free again: its records stay
+// as they are, and another account of the same name is another one in them, and has none of its rights.
+// Errors: ErrUnknownUser, ErrLastAdmin.
+func (a *Access) RemoveUser(ctx context.Context, by provenance.Identity, name string) error {
+	return a.change(ctx, func(tx storage.Tx) error {
+		u, err := readUser(tx, name)
+		if err != nil {
+			return err
+		}
+		if _, err := a.edit(tx, by, func(d *Document) error { d.removeAccount(u.Account); return nil }); err != nil {
 			return err
 		}
 		tx.Delete(userTable, []byte(name))
+		tx.Delete(accountTable, []byte(u.Account))
 		return nil
 	})
 }
 
 // Users returns up to limit accounts in the order of their names, from the one behind after.
 func (a *Access) Users(ctx context.Context, after string, limit int) (users []User, err error) {
+	admins := a.rules.Load().document.admins()
 	err = a.store.View(ctx, func(tx storage.Reader) error {
+		users = nil
 		for item, err := range tx.Scan(userTable, []byte(after+"\x00"), nil) {
 			if err != nil || len(users) == limit {
 				return err
@@ -115,6 +133,7 @@ func (a *Access) Users(ctx context.Context, after string, limit int) (users []Us
 			if err != nil {
 				return err
 			}
+			u.Admin = admins[u.Account]
 			users = append(users, u.User)
 		}
 		return nil

@@ -47,7 +47,7 @@ func (a *API) addUser(c *call) (any, error) {
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	u, err := a.Access.AddUser(c.Context(), want.Name, want.Password, want.Admin)
+	u, err := a.Access.AddUser(c.Context(), c.who, want.Name, want.Password, want.Admin)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (a *API) setPassword(c *call) (any, error) {
 // removeUser answers DELETE /api/v1/users/{name}.
 func (a *API) removeUser(c *call) (any, error) {
 	name := c.PathValue("name")
-	if err := a.Access.RemoveUser(c.Context(), name); err != nil {
+	if err := a.Access.RemoveUser(c.Context(), c.who, name); err != nil {
 		return nil, err
 	}
 	a.Log.Info("user removed", "user", name, "by", c.who.Actor.Handle)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,6 +140,15 @@ func (q *query) needed(name string) string {
 		q.fail("%s is missing", name)
 	}
 	return s
+}
+
+// parsed reads a parameter that may not be absent into value.
+func (q *query) parsed(name string, value encoding.TextUnmarshaler) {
+	if s := q.needed(name); s != "" {
+		if err := value.UnmarshalText([]byte(s)); err != nil {
+			q.fail("%s: %s", name, err)
+		}
+	}
 }
 
 // oneOf returns a parameter that has one of a few values, or "".

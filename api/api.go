@@ -74,6 +74,9 @@ func (a *API) routes() []route {
 		{"POST /api/v1/users", "users", true, a.addUser},
 		{"PUT /api/v1/users/{name}/password", "users", true, a.setPassword},
 		{"DELETE /api/v1/users/{name}", "users", true, a.removeUser},
+		{"GET /api/v1/access/grants", "grants", false, a.grants},
+		{"POST /api/v1/access/grants", "grants", false, a.grant},
+		{"DELETE /api/v1/access/grants", "grants", false, a.revoke},
 		{"GET /api/v1/certificate", "certificate", false, a.certificate},
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
 		{"GET /api/v1/check", "check", true, a.check},
@@ -152,13 +155,12 @@ func (a *API) handle(c *call, route route) (value any, err error) {
 	if err := checkOrigin(c.Request); err != nil {
 		return nil, err
 	}
+	if c.Method != http.MethodGet && c.isStranger() {
+		return nil, access.ErrNoLogin // strangers change nothing, whatever is granted to them
+	}
 	if route.admin {
-		ok, err := a.Access.Administers(c.Context(), c.who)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, problemf(http.StatusForbidden, "only administrators may do this; ask one, or run the command on the server")
+		if !a.Access.Administers(c.who) {
+			return nil, c.forbid("only administrators may do this; ask one, or run the command on the server")
 		}
 	}
 	return route.handler(c)
@@ -184,12 +186,28 @@ func (a *API) mayPull(c *call) func(repo string) bool {
 	return func(repo string) bool { return a.Access.May(c.who, access.Pull, repo) }
 }
 
-// mustPull is an error when the caller may not know of a repository: as if it were not there.
+// mustPull is an error when the caller may not know of a repository: as if it were not there. Strangers
+// are asked who they are.
 func (a *API) mustPull(c *call, repo string) error {
-	if !a.mayPull(c)(repo) {
+	switch {
+	case a.mayPull(c)(repo):
+		return nil
+	case c.isStranger():
+		return access.ErrNoLogin
+	default:
 		return errNoRepository(repo)
 	}
-	return nil
+}
+
+// isStranger says that the caller has not signed in.
+func (c *call) isStranger() bool { return c.who.Actor.Kind == provenance.Anonymous }
+
+// forbid is the error for what the caller may not do. Strangers are asked who they are.
+func (c *call) forbid(detail string) error {
+	if c.isStranger() {
+		return access.ErrNoLogin
+	}
+	return problemf(http.StatusForbidden, "%s", detail)
 }
 
 func errNoRepository(repo string) error {
@@ -233,9 +251,10 @@ func (a *API) problemFor(r *http.Request, err error) *problem {
 // statusOf is the status of errors whose own words are the answer, or 0.
 func statusOf(err error) int {
 	for status, errs := range map[int][]error{
-		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser},
-		http.StatusConflict:            {access.ErrUserExists},
-		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword},
+		http.StatusForbidden:           {access.ErrNotAdmin},
+		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant},
+		http.StatusConflict:            {access.ErrUserExists, access.ErrLastAdmin},
+		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch},
 	} {
 		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {
 			return status

@@ -39,7 +39,10 @@ func newAPI(t testing.TB) *API {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	gate := access.New(store, access.Config{URL: url, BcryptCost: 4})
+	gate, err := access.New(ctx, store, access.Config{URL: url, Book: book, BcryptCost: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
 	g, err := registry.New(ctx, store, blobs, book, gate, log, registry.Config{})
 	if err != nil {
 		t.Fatal(err)

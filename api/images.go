@@ -28,7 +28,7 @@ func (a *API) repositories(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
-	found, more, err := a.Registry.Repositories(c.Context(), c.who, after, limit)
+	found, next, err := a.Registry.Repositories(c.Context(), c.who, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -36,8 +36,8 @@ func (a *API) repositories(c *call) (any, error) {
 	for _, name := range found {
 		page.Repositories = append(page.Repositories, repositoryEntry{name})
 	}
-	if more {
-		page.Next = c.nextURL(map[string]string{"after": found[len(found)-1]})
+	if next != "" {
+		page.Next = c.nextURL(map[string]string{"after": next})
 	}
 	return page, nil
 }

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -21,21 +23,22 @@ func (p recordPage) nextPage() string { return p.Next }
 func (a *API) records(c *call) (any, error) {
 	q := c.query()
 	find := provenance.Query{
-		Repository: q.text("repo"),
-		Tag:        q.text("tag"),
-		Digest:     q.digest("digest"),
-		Identity:   q.text("identity"),
-		Source:     q.text("source"),
-		Revision:   q.text("revision"),
-		Base:       q.digest("base"),
-		Action:     provenance.Action(q.oneOf("action", names(provenance.Actions)...)),
-		Class:      provenance.Class(q.oneOf("class", names(provenance.Classes)...)),
-		Since:      q.time("since"),
-		Until:      q.time("until"),
-		After:      q.index("after"),
-		Limit:      q.limit(),
-		Descending: q.oneOf("order", "asc", "desc") != "asc",
-		Visible:    a.mayPull(c),
+		Repository:  q.text("repo"),
+		Tag:         q.text("tag"),
+		Digest:      q.digest("digest"),
+		Identity:    q.text("identity"),
+		Source:      q.text("source"),
+		Revision:    q.text("revision"),
+		Base:        q.digest("base"),
+		Action:      provenance.Action(q.oneOf("action", names(provenance.Actions)...)),
+		Class:       provenance.Class(q.oneOf("class", names(provenance.Classes)...)),
+		Since:       q.time("since"),
+		Until:       q.time("until"),
+		After:       q.index("after"),
+		Limit:       q.limit(),
+		Descending:  q.oneOf("order", "asc", "desc") != "asc",
+		Visible:     a.mayPull(c),
+		Administers: func(pattern string) bool { return a.Access.AdministersAll(c.who, pattern) },
 	}
 	if find.Tag != "" && find.Repository == "" {
 		q.fail("tag needs repo: a tag belongs to a repository")
@@ -95,10 +98,21 @@ func (a *API) record(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !a.mayPull(c)(r.Repository) {
-		return nil, provenance.ErrNoRecord
+	if !a.mayKnow(c, r) {
+		if c.isStranger() {
+			return nil, access.ErrNoLogin
+		}
+		return nil, fmt.Errorf("record %d: %w", index, provenance.ErrNoRecord)
 	}
 	return r, nil
+}
+
+// mayKnow says whether the caller may see a record.
+func (a *API) mayKnow(c *call, r *provenance.Record) bool {
+	if r.Grant != nil {
+		return a.Access.AdministersAll(c.who, r.Grant.Pattern)
+	}
+	return a.Access.May(c.who, access.Pull, r.Repository)
 }
 
 // historyPage is a page of what happened to a tag, newest first.

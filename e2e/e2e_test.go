@@ -93,6 +93,7 @@ func start(t *testing.T, args ...string) *server {
 	in := s.hallmark("user", "add", "alice", "--password-stdin")
 	in.Stdin = strings.NewReader(alicePassword)
 	mustRun(t, in)
+	mustRun(t, s.hallmark("grant", "user:alice", "**", "delete"))
 	return s
 }
 

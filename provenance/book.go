@@ -90,10 +90,15 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Observed:      e.Observed,
 		Authenticated: e.Who.Login,
 		Claimed:       e.Claimed,
+		Grant:         e.Grant,
 		Unsigned:      &e.Unsigned,
 	}
 	rand.Read(r.Nonce) // which never fails
-	r.PURL = packageURL(b.host, r)
+	if r.Grant == nil {
+		r.PURL = packageURL(b.host, r)
+	} else {
+		r.PackageID = b.host + "#access" // the access document, which no repository can be called
+	}
 	r.leaveOutClaims(MaxClaims)
 	if n := len(r.Observed.Children); n > MaxChildren {
 		r.Observed.Children, r.Observed.ChildrenLeftOut = r.Observed.Children[:MaxChildren], n-MaxChildren

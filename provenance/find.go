@@ -34,8 +34,23 @@ type Query struct {
 	After      *uint64 // only records behind this index, in the order asked
 	Limit      int     // at most MaxPage; 0 is MaxPage
 
-	// Visible says whether the caller may know of a repository. Others' records are passed over.
+	// Visible says whether the caller may know of a repository. Others' records are passed over. Nil is
+	// all, also of grants.
 	Visible func(repository string) bool
+	// Administers says whether the caller may know who has which rights under a pattern of repositories;
+	// the empty one is that of changes that concern them all. Nil is never.
+	Administers func(pattern string) bool
+}
+
+// shows says whether the caller may see a record.
+func (q *Query) shows(r *Record) bool {
+	if q.Visible == nil {
+		return true
+	}
+	if r.Grant != nil {
+		return q.Administers != nil && q.Administers(r.Grant.Pattern)
+	}
+	return q.Visible(r.Repository)
 }
 
 // A Page is part of an answer. It may be short, or empty, and still not be the last.
@@ -120,7 +135,7 @@ func (q *Query) terms() (terms []term) {
 // matches looks at the record itself. What the terms hold already is checked again, because a term is a
 // hash; what they do not hold is checked here only.
 func (q *Query) matches(r *Record) bool {
-	return (q.Visible == nil || q.Visible(r.Repository)) &&
+	return q.shows(r) &&
 		(q.Repository == "" || r.Repository == q.Repository) &&
 		(q.Tag == "" || movesTag(r, q.Tag)) &&
 		(q.Digest == "" || r.Digest == q.Digest) &&

@@ -38,10 +38,12 @@ const (
 	Tag    Action = "tag"    // tags were set or moved to a manifest that was there
 	Untag  Action = "untag"  // tags were removed; Digest is what they meant
 	Delete Action = "delete" // a manifest was removed, and the tags named in the record with it
+	Grant  Action = "grant"  // somebody was given a right; Digest is that of the access document
+	Revoke Action = "revoke" // a right was taken away
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete}
+var Actions = []Action{Push, Tag, Untag, Delete, Grant, Revoke}
 
 // A Class says how well a fact is known.
 type Class string
@@ -62,8 +64,11 @@ type Kind string
 
 // The kinds of an Actor.
 const (
-	User   Kind = "user"
-	System Kind = "system" // the operator, through the data directory
+	User      Kind = "user"
+	Robot     Kind = "robot"     // an account of a machine
+	CI        Kind = "ci"        // a CI job, which has no account: its issuer vouches for its claims
+	Anonymous Kind = "anonymous" // nobody signed in
+	System    Kind = "system"    // the operator, through the data directory
 )
 
 // An Actor is who did something, as it will be shown for as long as the record lives.
@@ -88,7 +93,12 @@ type Login struct {
 type Identity struct {
 	Actor Actor
 	Login *Login
+	// Ceiling is what a token allows at most of its owner's rights; nil where nothing narrows them.
+	Ceiling Ceiling
 }
+
+// A Ceiling narrows what an identity may do. on is a repository, or a pattern of them.
+type Ceiling interface{ Allows(right, on string) bool }
 
 // A Record is one event as it is shown: the predicate of the stored statement, with what is not signed
 // beside it. A field that is absent is unknown.
@@ -111,6 +121,8 @@ type Record struct {
 	Authenticated  *Login      `json:"authenticated,omitempty"`
 	Claimed        []Claim     `json:"claimed,omitempty"`
 	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
+
+	Grant *RightsChange `json:"grant,omitempty"` // of the actions grant and revoke
 
 	// Unsigned is not part of the stored statement, and is erased after a while.
 	Unsigned *Unsigned `json:"unsigned,omitempty"`
@@ -158,6 +170,19 @@ type Evidence struct {
 	PredicateType string        `json:"predicateType"`
 }
 
+// A RightsChange is what a grant gives or a revoke takes away: a role in some repositories; the membership
+// of a team, and a team itself; or, with Tags, the right to move these tags once they are set.
+type RightsChange struct {
+	Subject string   `json:"subject,omitempty"` // as it was then: user:alice, team:core, ci:…, everyone, anonymous
+	Account string   `json:"account,omitempty"` // of a user or robot; never used again
+	Team    string   `json:"team,omitempty"`
+	Pattern string   `json:"pattern,omitempty"` // of the repositories
+	Role    string   `json:"role,omitempty"`
+	Tags    string   `json:"tags,omitempty"`
+	Except  []string `json:"except,omitempty"` // tags that may be moved all the same
+	Version uint64   `json:"version"`          // of the access document whose digest the record has
+}
+
 // Unsigned is what must be erasable: it names addresses.
 type Unsigned struct {
 	ClientAddress string `json:"clientAddress,omitempty"`
@@ -174,6 +199,7 @@ type Event struct {
 	Who        Identity
 	Observed   Observation
 	Claimed    []Claim
+	Grant      *RightsChange
 	Unsigned   Unsigned
 }
 

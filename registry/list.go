@@ -43,11 +43,11 @@ func (g *Registry) catalog(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names, more, err := g.Repositories(c.r.Context(), c.who, p.last, p.n)
+	names, next, err := g.Repositories(c.r.Context(), c.who, p.last, p.n)
 	if err != nil {
 		return err
 	}
-	return writeList(w, c, p, more, names, struct {
+	return writeList(w, c, p, next, struct {
 		Repositories []string `json:"repositories"`
 	}{names})
 }
@@ -66,19 +66,23 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, c, p, more, names, struct {
+	next := ""
+	if more && len(names) > 0 {
+		next = names[len(names)-1]
+	}
+	return writeList(w, c, p, next, struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
 	}{c.repo, names})
 }
 
-func writeList(w http.ResponseWriter, c *call, p page, more bool, names []string, body any) error {
+func writeList(w http.ResponseWriter, c *call, p page, next string, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	if more && len(names) > 0 {
-		setNext(w.Header(), c, url.Values{"n": {strconv.Itoa(p.n)}, "last": {names[len(names)-1]}})
+	if next != "" {
+		setNext(w.Header(), c, url.Values{"n": {strconv.Itoa(p.n)}, "last": {next}})
 	}
 	writeBody(w, "application/json", append(data, '\n'))
 	return nil
@@ -95,27 +99,56 @@ func writeBody(w http.ResponseWriter, mediaType string, body []byte) {
 	_, _ = w.Write(body) // a client that left does not matter any more
 }
 
-// Repositories returns the names of up to n repositories that someone may pull from, in order, from the
-// one behind last, and whether there are more.
-func (g *Registry) Repositories(ctx context.Context, who provenance.Identity, last string, n int) (names []string, more bool, err error) {
+// maxLook bounds the repositories that one page looks at and the caller may not see. It matters only to
+// patterns that begin with a star: all others say where to look.
+const maxLook = 10_000
+
+// Repositories returns the names of up to n repositories that someone may pull from, in order, from those
+// behind last, and what last is for the next page: empty when this is the last one. A page may be short or
+// even empty, and still not be the last.
+func (g *Registry) Repositories(ctx context.Context, who provenance.Identity, last string, n int) (names []string, next string, err error) {
+	last = g.openCursor(last)
+	prefixes := g.gate.Prefixes(who)
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		names, more = []string{}, false
-		for item, err := range tx.Scan(repositoryTable, append([]byte(last), 0), nil) {
-			if err != nil {
+		p := repositoryPage{tx: tx, n: n, last: last, names: []string{}}
+		for _, prefix := range prefixes {
+			if full, err := p.add(prefix, func(name string) bool { return g.gate.May(who, access.Pull, name) }); full || err != nil {
+				names, next = p.names, g.nextCursor(p)
 				return err
 			}
-			name := string(item.Key)
-			if !g.gate.May(who, access.Pull, name) {
-				continue
-			}
-			if more = len(names) >= n; more {
-				return nil
-			}
-			names = append(names, name)
 		}
+		names, next = p.names, ""
 		return nil
 	})
-	return names, more, err
+	return names, next, err
+}
+
+// repositoryPage is a page of repositories while it is read.
+type repositoryPage struct {
+	tx     storage.Reader
+	n      int
+	last   string // of those that were looked at
+	looked int    // at how many that are not to be seen
+	names  []string
+}
+
+// add looks at the repositories whose names have a beginning, and says whether the page is full.
+func (p *repositoryPage) add(prefix string, visible func(name string) bool) (full bool, err error) {
+	from := max(prefix, p.last+"\x00")
+	for item, err := range p.tx.Scan(repositoryTable, []byte(from), storage.PrefixEnd([]byte(prefix))) {
+		name := string(item.Key)
+		show := err == nil && visible(name)
+		if err != nil || p.looked == maxLook || show && len(p.names) >= p.n {
+			return true, err
+		}
+		p.last = name
+		if show {
+			p.names = append(p.names, name)
+		} else {
+			p.looked++
+		}
+	}
+	return false, nil
 }
 
 // A TagEntry is a tag with what it means.

@@ -13,6 +13,7 @@ package registry
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -48,6 +49,8 @@ type Config struct {
 type Gate interface {
 	Identify(r *http.Request) (provenance.Identity, error)
 	May(who provenance.Identity, right access.Right, repository string) bool
+	// Prefixes are what the names of all repositories begin with that someone may pull from, in order.
+	Prefixes(who provenance.Identity) []string
 }
 
 // Registry serves /v2/. It is safe for concurrent use.
@@ -64,6 +67,7 @@ type Registry struct {
 	wake      chan struct{}
 	collected struct{ blobs, bytes atomic.Int64 }
 	small     *lru.Cache[storage.Location, []byte]
+	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
 	sessions  sessions
 	app       http.Handler
 }
@@ -86,6 +90,9 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
 		now: steadyClock(), wake: make(chan struct{}, 1),
+	}
+	if g.cursors, err = newCursors(secret); err != nil {
+		return nil, err
 	}
 	if g.small, err = lru.New[storage.Location, []byte](smallBlobs); err != nil {
 		return nil, err
@@ -156,18 +163,22 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 	return parsed.handle(g, w, c)
 }
 
-// authorize checks the caller's rights in the repository of the request.
+// authorize checks the caller's rights in the repository of the request. Strangers are asked who they are
+// where they may not go on; and at the base, because it is there that clients look for how to sign in.
 func (g *Registry) authorize(c *call) error {
-	if c.repo == "" {
+	stranger := c.who.Actor.Kind == provenance.Anonymous
+	switch {
+	case stranger && c.kind == baseKind && c.r.Header.Get("Authorization") == "":
+		return access.ErrNoLogin
+	case c.repo == "", g.gate.May(c.who, c.right, c.repo):
 		return nil
-	}
-	if !g.gate.May(c.who, access.Pull, c.repo) {
+	case stranger:
+		return access.ErrNoLogin
+	case !g.gate.May(c.who, access.Pull, c.repo):
 		return errNameUnknown(c.repo) // as if it were not there
-	}
-	if !g.gate.May(c.who, c.right, c.repo) {
+	default:
 		return errDenied("you may pull from %s, but not %s", c.repo, c.right)
 	}
-	return nil
 }
 
 // event returns a record's beginning: what every action of this call has in common.

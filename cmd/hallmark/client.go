@@ -356,7 +356,7 @@ func refusal(base string, resp *http.Response) error {
 		p.Detail = base + " answers " + resp.Status
 	}
 	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusConflict:
+	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict:
 		return nof("%s", p.Detail)
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return usagef("%s", p.Detail)

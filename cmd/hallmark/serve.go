@@ -96,7 +96,7 @@ func (e *env) firstStart(ctx context.Context, s *services) error {
 		return err
 	}
 	// If we stop after this and before the setting is kept, the next start finds the user, and goes on.
-	_, err = s.access.AddUser(ctx, "admin", password, true)
+	_, err = s.access.AddUser(ctx, access.Operator, "admin", password, true)
 	if errors.Is(err, access.ErrPassword) {
 		return usagef("HALLMARK_ADMIN_PASSWORD: %w", err)
 	}

@@ -366,7 +366,7 @@ func TestAdminListener(t *testing.T) {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
 	for _, want := range []string{
-		`hallmark_http_requests_total{method="PUT",route="manifest",status="201"} 1`, "hallmark_records_total 1", "hallmark_uploads_in_flight 0",
+		`hallmark_http_requests_total{method="PUT",route="manifest",status="201"} 1`, "hallmark_records_total 2", "hallmark_uploads_in_flight 0",
 		`hallmark_store_commits_total{outcome="done"}`, "hallmark_http_request_seconds_bucket", "hallmark_http_received_bytes_total", "hallmark_disk_free_bytes",
 	} {
 		if !strings.Contains(string(body), want) {

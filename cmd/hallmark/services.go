@@ -38,7 +38,9 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.book, err = provenance.NewBook(d.store, s.url); err != nil {
 		return nil, err
 	}
-	s.access = access.New(d.store, access.Config{URL: s.url})
+	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book}); err != nil {
+		return nil, err
+	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}

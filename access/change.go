@@ -1,0 +1,160 @@
+package access
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+const (
+	// "document" → JSON of Document; "version" → its version (8 bytes, big-endian), for those who want to
+	// know only whether theirs is still the one.
+	documentTable = storage.Table("access/document")
+	// account → "user:NAME" or "robot:NAME". There as long as the account is.
+	accountTable = storage.Table("access/account")
+)
+
+var (
+	documentKey = []byte("document")
+	versionKey  = []byte("version")
+)
+
+// change runs an Update that may edit the document, and puts into force what the store has then. One runs
+// at a time. When the outcome of the commit is unknown, what the store shows is in force: it is what a
+// restart would find.
+func (a *Access) change(ctx context.Context, fn func(tx storage.Tx) error) error {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	err := a.store.Update(ctx, fn)
+	return errors.Join(err, a.reload(context.WithoutCancel(ctx)))
+}
+
+// reload puts the stored document into force. The caller holds changing.
+func (a *Access) reload(ctx context.Context) error {
+	return a.store.View(ctx, func(tx storage.Reader) error {
+		r, err := a.rulesIn(tx)
+		if err == nil {
+			a.rules.Store(r)
+		}
+		return err
+	})
+}
+
+// rulesIn returns the rules as a transaction sees them: mostly those in force, but between the commit of a
+// change and its coming into force the newer ones.
+func (a *Access) rulesIn(tx storage.Reader) (*rules, error) {
+	version, err := readVersion(tx)
+	if err != nil {
+		return nil, err
+	}
+	if now := a.rules.Load(); now != nil && now.document.Version == version {
+		return now, nil
+	}
+	d, sum, err := readDocument(tx)
+	if err != nil {
+		return nil, err
+	}
+	return compile(d, sum), nil
+}
+
+// readVersion returns the version of the stored document: 0 where there is none yet.
+func readVersion(tx storage.Reader) (uint64, error) {
+	value, err := tx.Get(documentTable, versionKey)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(value) != 8:
+		return 0, fmt.Errorf("%w: the version of the access document has %d bytes", storage.ErrCorrupt, len(value))
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+func readDocument(tx storage.Reader) (*Document, digest.Digest, error) {
+	value, err := tx.Get(documentTable, documentKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return (&Document{}).clone(), "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	d := new(Document)
+	if err := json.Unmarshal(value, d); err != nil {
+		return nil, "", fmt.Errorf("access document: %w: %w", storage.ErrCorrupt, err)
+	}
+	if err := d.check(); err != nil {
+		return nil, "", fmt.Errorf("access document: %w: %w", storage.ErrCorrupt, err)
+	}
+	return d, digest.FromBytes(value), nil
+}
+
+// edit changes the document in the caller's transaction, with a record of each right that is given or
+// taken. It returns what changed. Errors: those of Document.check, and ErrLastAdmin.
+func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Document) error) ([]Change, error) {
+	old, _, err := readDocument(tx)
+	if err != nil {
+		return nil, err
+	}
+	next := old.clone()
+	if err := change(next); err != nil {
+		return nil, err
+	}
+	list, err := a.compare(tx, old, next)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	next.Version++
+	text, sum, err := next.encode()
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Version = next.Version
+		e := provenance.Event{Action: list[i].Action, Digest: sum, Who: by, Grant: &list[i].RightsChange}
+		if _, err := a.book.Append(tx, e); err != nil {
+			return nil, err
+		}
+	}
+	tx.Put(documentTable, documentKey, text)
+	tx.Put(documentTable, versionKey, binary.BigEndian.AppendUint64(nil, next.Version))
+	return list, nil
+}
+
+// compare tidies and checks an edited document, and says what changed, by the names that accounts have now.
+func (a *Access) compare(tx storage.Reader, old, next *Document) ([]Change, error) {
+	next.tidy()
+	if err := next.check(); err != nil {
+		return nil, err
+	}
+	if len(old.admins()) > 0 && len(next.admins()) == 0 {
+		return nil, ErrLastAdmin
+	}
+	list := changes(old, next)
+	for i, c := range list {
+		if c.Account == "" {
+			continue
+		}
+		name, err := readAccount(tx, c.Account)
+		if err != nil {
+			return nil, err
+		}
+		list[i].Subject = name
+	}
+	return list, nil
+}
+
+// readAccount returns who has an account, as user:NAME or robot:NAME. Error: ErrUnknownUser.
+func readAccount(tx storage.Reader, account string) (string, error) {
+	value, err := tx.Get(accountTable, []byte(account))
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", fmt.Errorf("account %s: %w", account, ErrUnknownUser)
+	}
+	return string(value), err
+}
