@@ -1,0 +1,312 @@
+// Package follow watches a registry's log from outside. It remembers the checkpoints that it saw, and
+// wants each new one to continue them: a registry that rewrites, cuts or replaces its history contradicts
+// a checkpoint that it signed, and both together are the proof.
+//
+// A registry that was restored from a backup says so: it closes the old log at the last checkpoint that it
+// knows and begins a new one. That is told apart from a rewrite, with the records that were lost by it.
+//
+// The package fetches through a Source and keeps a State for its caller. It has no network of its own.
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Verdict says how what is served relates to what was seen.
+type Verdict string
+
+// The verdicts. From Truncated on they are proof of, or reason for, the worst suspicion.
+const (
+	New        Verdict = "new"        // nothing of this registry was remembered
+	Consistent Verdict = "consistent" // all that was seen is still there
+	Restored   Verdict = "restored"   // the registry says that it closed a log; perhaps with a loss
+	Truncated  Verdict = "truncated"  // records that were seen are gone, and the registry does not say so
+	Rewritten  Verdict = "rewritten"  // records that were seen are others now
+	Replaced   Verdict = "replaced"   // a log that was seen is not served, or under another key
+)
+
+// Bad says whether a verdict is against the registry.
+func (v Verdict) Bad() bool { return v == Truncated || v == Rewritten || v == Replaced }
+
+// A Report is what a check found.
+type Report struct {
+	Verdict Verdict `json:"verdict"`
+	Says    string  `json:"says"`   // the verdict, as a sentence
+	Origin  string  `json:"origin"` // of the log in question
+	// Then and Now are the checkpoints that were compared, both signed by the log.
+	Then *Sighting `json:"then,omitempty"`
+	Now  *Sighting `json:"now,omitempty"`
+	// Same is the number of leaves of which it is proved that they are as they were.
+	Same uint64 `json:"same"`
+	// Other is the root hash that the tree of Now has at the size of Then, and Proof shows that (RFC 6962,
+	// consistency). In a rewritten log it is not the root hash of Then.
+	Other *tlog.Hash     `json:"other,omitempty"`
+	Proof tlog.TreeProof `json:"proof,omitempty"`
+	// Closings are logs that were closed since the last check.
+	Closings []Closing `json:"closings,omitempty"`
+}
+
+// A Closing is the end of a log, as the registry declares it.
+type Closing struct {
+	Origin string `json:"origin"`
+	Reason string `json:"reason"`
+	Size   uint64 `json:"size"`
+	Next   string `json:"next"` // the log that goes on
+	// Lost are the records that were seen in the log and lie behind its declared end.
+	Lost *receipt.Range `json:"lost,omitempty"`
+}
+
+var errState = errors.New("the file of what was seen is damaged: move it away to begin anew")
+
+// Check compares what a registry serves with what was seen, and unless the verdict is bad it remembers what
+// is new in state. An error says that nothing was learned, for want of an answer or ErrBroken.
+func Check(ctx context.Context, src Source, state *State, now time.Time) (*Report, error) {
+	if err := state.check(); err != nil {
+		return nil, err
+	}
+	data, err := src(ctx, "/keys/logs.json")
+	if err != nil {
+		return nil, err
+	}
+	served, err := parseSequence(data)
+	if err != nil {
+		return nil, fmt.Errorf("/keys/logs.json: %w", err)
+	}
+	c := &check{ctx: ctx, src: src, now: now, served: served, next: State{}}
+	if err := c.run(state); err != nil {
+		return nil, err
+	}
+	if !c.report.Verdict.Bad() {
+		*state = c.next
+	}
+	return &c.report, nil
+}
+
+// parseSequence reads the logs of a registry, of which the last one alone goes on.
+func parseSequence(data []byte) ([]receipt.LogEntry, error) {
+	logs, err := receipt.ParseLogs(data)
+	for i, l := range logs {
+		if (l.Closed == nil) != (i == len(logs)-1) {
+			return nil, fmt.Errorf("the log %s, number %d of %d, has to be closed, or else to be the last one", l.Origin, i+1, len(logs))
+		}
+		if l.First == nil {
+			return nil, fmt.Errorf("it does not say with which record the log %s begins", l.Origin)
+		}
+	}
+	return logs, err
+}
+
+// check is one comparison on its way.
+type check struct {
+	ctx    context.Context
+	src    Source
+	now    time.Time
+	served []receipt.LogEntry
+	next   State
+	report Report
+}
+
+// run goes through the logs in order, the remembered ones first.
+func (c *check) run(state *State) error {
+	c.report = Report{Verdict: New, Says: "nothing of this registry was seen before: this is the beginning"}
+	for i, entry := range c.served {
+		remote, err := NewRemote(c.src, entry.VKey)
+		if err != nil {
+			return err
+		}
+		var seen *Seen
+		if i < len(state.Logs) {
+			seen = &state.Logs[i]
+			if seen.Origin != entry.Origin || seen.VKey != entry.VKey {
+				c.replaced(seen, entry)
+				return nil
+			}
+		}
+		if err := c.log(remote, entry, seen); err != nil || c.report.Verdict.Bad() {
+			return err
+		}
+	}
+	if n := len(c.served); n < len(state.Logs) {
+		c.gone(&state.Logs[n])
+	}
+	return nil
+}
+
+// log compares one log with what was seen of it, which may be nothing.
+func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
+	now, cp, err := c.newest(remote, entry)
+	if err != nil {
+		return err
+	}
+	next := Seen{Origin: entry.Origin, VKey: entry.VKey, First: *entry.First, Closed: entry.Closed != nil}
+	if seen != nil {
+		if next.First != seen.First {
+			c.replaced(seen, entry)
+			return nil
+		}
+		next.Sightings = append(next.Sightings, seen.Sightings...)
+		if err := c.compare(remote, seen, now, cp); err != nil || c.report.Verdict.Bad() {
+			return err
+		}
+	}
+	if entry.Closed != nil && (seen == nil || !seen.Closed) {
+		c.closed(entry, seen, cp, &next)
+	}
+	next.add(now)
+	c.next.Logs = append(c.next.Logs, next)
+	return nil
+}
+
+// newest returns a log's last checkpoint: the one it was closed with, or the one it serves.
+func (c *check) newest(remote *Remote, entry receipt.LogEntry) (now Sighting, cp checkpoint.Checkpoint, err error) {
+	now.Time = c.now
+	if entry.Closed == nil {
+		now.Checkpoint, cp, err = remote.Checkpoint(c.ctx)
+		return now, cp, err
+	}
+	now.Checkpoint = entry.Closed.Checkpoint
+	cp, err = remote.Open(now.Checkpoint)
+	return now, cp, err
+}
+
+// compare wants a checkpoint to continue every one that was seen.
+func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.Checkpoint) error {
+	then := seen.last()
+	c.report = Report{Verdict: Consistent, Origin: seen.Origin, Then: &then, Now: &now}
+	differs, err := c.firstOther(remote, seen, cp)
+	if err != nil {
+		return err
+	}
+	switch {
+	case differs != nil:
+		return c.rewritten(remote, cp, differs)
+	case seen.Closed && cp.Size != then.size():
+		c.report.Verdict = Replaced
+		c.report.Says = fmt.Sprintf("the log %s was closed at %d leaves, and the registry says now that it was at %d", seen.Origin, then.size(), cp.Size)
+	case cp.Size >= then.size():
+		c.report.Says = fmt.Sprintf("the log %s goes on from %d to %d leaves, and all that was seen is still there", seen.Origin, then.size(), cp.Size)
+	case now.isEnd(c.served, seen.Origin) && !seen.Closed:
+		// A declared loss: closed() says which records.
+	default:
+		c.report.Verdict = Truncated
+		c.report.Says = fmt.Sprintf("the log %s has %d leaves, and had %d on %s: records %d to %d are gone, and the registry does not say so",
+			seen.Origin, cp.Size, then.size(), then.Time.Format(time.DateTime), seen.First+cp.Size, seen.First+then.size()-1)
+	}
+	return nil
+}
+
+// isEnd says whether this is the checkpoint that a log was closed with.
+func (s Sighting) isEnd(served []receipt.LogEntry, origin string) bool {
+	for _, e := range served {
+		if e.Origin == origin && e.Closed != nil {
+			return e.Closed.Checkpoint == s.Checkpoint
+		}
+	}
+	return false
+}
+
+// firstOther returns the smallest sighting that the tree of a checkpoint contradicts, or nil. It leaves in
+// the report how many leaves are proved to be as they were.
+func (c *check) firstOther(remote *Remote, seen *Seen, cp checkpoint.Checkpoint) (*Sighting, error) {
+	var within []Sighting
+	for _, s := range seen.Sightings {
+		if s.size() <= cp.Size {
+			within = append(within, s)
+		}
+	}
+	// Each sighting continued the one before it. So the last one stands for all, if it is still there.
+	if n := len(within); n > 0 {
+		if same, err := c.same(remote, within[n-1], cp); same || err != nil {
+			return nil, err
+		}
+	}
+	for i := range within {
+		if same, err := c.same(remote, within[i], cp); !same || err != nil {
+			return &within[i], err
+		}
+	}
+	return nil, nil
+}
+
+// same says whether the tree of a checkpoint continues a sighting.
+func (c *check) same(remote *Remote, s Sighting, cp checkpoint.Checkpoint) (bool, error) {
+	root, err := remote.RootAt(c.ctx, cp, s.size())
+	if err != nil || root != s.root() {
+		return false, err
+	}
+	c.report.Same = s.size()
+	return true, nil
+}
+
+// rewritten reports two checkpoints that contradict each other, and what shows it to others.
+func (c *check) rewritten(remote *Remote, cp checkpoint.Checkpoint, then *Sighting) (err error) {
+	r := &c.report
+	r.Verdict, r.Then = Rewritten, then
+	root, err := remote.RootAt(c.ctx, cp, then.size())
+	if err != nil {
+		return err
+	}
+	r.Other = &root
+	if r.Proof, err = remote.Consistency(c.ctx, cp, then.size()); err != nil {
+		return err
+	}
+	r.Says = fmt.Sprintf("the log %s was rewritten: its first %d leaves are not those that it signed for on %s. The first %d are as they were; the change is behind them",
+		remote.Origin, then.size(), then.Time.Format(time.DateTime), r.Same)
+	return nil
+}
+
+// closed reports the declared end of a log.
+func (c *check) closed(entry receipt.LogEntry, seen *Seen, end checkpoint.Checkpoint, next *Seen) {
+	if seen == nil {
+		return // it had ended before anything was seen
+	}
+	closing := Closing{Origin: entry.Origin, Reason: entry.Closed.Reason, Size: end.Size, Next: c.after(entry.Origin)}
+	if last := seen.last().size(); last > end.Size {
+		to := seen.First + last
+		closing.Lost = &receipt.Range{From: seen.First + end.Size, To: &to}
+		for len(next.Sightings) > 0 && next.last().size() > end.Size {
+			next.Sightings = next.Sightings[:len(next.Sightings)-1]
+		}
+	}
+	c.report.Verdict = Restored
+	c.report.Closings = append(c.report.Closings, closing)
+	c.report.Says = closing.says()
+}
+
+func (c Closing) says() string {
+	s := fmt.Sprintf("the registry closed the log %s at %d leaves (%s) and goes on in the log %s", c.Origin, c.Size, c.Reason, c.Next)
+	if c.Lost == nil {
+		return s + "; no record that was seen is lost"
+	}
+	return s + fmt.Sprintf("; records %d to %d, which were seen, are lost", c.Lost.From, *c.Lost.To-1)
+}
+
+// after names the log that follows another one.
+func (c *check) after(origin string) string {
+	for i, e := range c.served[:len(c.served)-1] {
+		if e.Origin == origin {
+			return c.served[i+1].Origin
+		}
+	}
+	return "none"
+}
+
+func (c *check) replaced(seen *Seen, entry receipt.LogEntry) {
+	then := seen.last()
+	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
+	c.report.Says = fmt.Sprintf("where the log %s was, of %d leaves on %s, the registry names the log %s with another key or beginning",
+		seen.Origin, then.size(), then.Time.Format(time.DateTime), entry.Origin)
+}
+
+func (c *check) gone(seen *Seen) {
+	then := seen.last()
+	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
+	c.report.Says = fmt.Sprintf("the log %s, of %d leaves on %s, is gone: the registry names it no more", seen.Origin, then.size(), then.Time.Format(time.DateTime))
+}

@@ -1,0 +1,78 @@
+package follow
+
+import (
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A State is what a follower remembers of one registry: each log, in order, with checkpoints that it saw.
+type State struct {
+	Logs []Seen `json:"logs"`
+}
+
+// Seen is what is remembered of one log.
+type Seen struct {
+	Origin string `json:"origin"`
+	VKey   string `json:"vkey"`
+	First  uint64 `json:"first"` // the index of its first record
+	// Sightings are checkpoints that were consistent when they were seen, by size. The last one counts; the
+	// others narrow down where a rewritten history begins to differ.
+	Sightings []Sighting `json:"sightings"`
+	Closed    bool       `json:"closed,omitempty"` // the last sighting is the log's end
+}
+
+// A Sighting is a signed checkpoint and when it was seen.
+type Sighting struct {
+	Time       time.Time `json:"time"`
+	Checkpoint string    `json:"checkpoint"`
+}
+
+// size and root of what was checked before it was remembered.
+func (s Sighting) size() uint64 { return s.parse().Size }
+
+func (s Sighting) root() tlog.Hash { return s.parse().Root }
+
+func (s Sighting) parse() checkpoint.Checkpoint {
+	c, _ := checkpoint.Parse(s.Checkpoint) // State.check has looked
+	return c
+}
+
+// mostSightings is how many are kept of a log.
+const mostSightings = 64
+
+// add remembers a checkpoint. When there are too many, every other one of the older half goes.
+func (s *Seen) add(sighting Sighting) {
+	if n := len(s.Sightings); n > 0 && s.last().size() == sighting.size() {
+		return
+	}
+	s.Sightings = append(s.Sightings, sighting)
+	if len(s.Sightings) <= mostSightings {
+		return
+	}
+	var kept []Sighting
+	for i, old := range s.Sightings {
+		if i%2 == 0 || i > mostSightings/2 {
+			kept = append(kept, old)
+		}
+	}
+	s.Sightings = kept
+}
+
+func (s *Seen) last() Sighting { return s.Sightings[len(s.Sightings)-1] }
+
+// check says whether a state is one that Check has written.
+func (s *State) check() error {
+	for _, l := range s.Logs {
+		if len(l.Sightings) == 0 {
+			return errState
+		}
+		for _, sighting := range l.Sightings {
+			if c, err := checkpoint.Parse(sighting.Checkpoint); err != nil || c.Origin != l.Origin {
+				return errState
+			}
+		}
+	}
+	return nil
+}
