@@ -84,25 +84,3 @@ func TestDebian(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 }
-
-// TestHelmChart pushes what `helm push` does: a config and a layer of Helm's own types.
-func TestHelmChart(t *testing.T) {
-	dockerHome(t)
-	s := start(t)
-	s.systemCA()
-	oras := tool(t, "oras")
-	mustRun(t, command(alicePassword, oras, "login", s.host, "-u", "alice", "--password-stdin"))
-	w := &world{T: t, s: s, dir: t.TempDir()}
-	write(t, filepath.Join(w.dir, "config.json"), `{"name":"hello","version":"0.1.0","apiVersion":"v2"}`)
-	write(t, filepath.Join(w.dir, "hello/Chart.yaml"), "apiVersion: v2\nname: hello\nversion: 0.1.0\n")
-	w.run("tar", "czf", "hello-0.1.0.tgz", "hello")
-	ref := s.host + "/charts/hello:0.1.0"
-	w.run(oras, "push", ref, "--config", "config.json:application/vnd.cncf.helm.config.v1+json",
-		"--annotation", "org.opencontainers.image.source="+source, "hello-0.1.0.tgz:application/vnd.cncf.helm.chart.content.v1.tar+gzip")
-	w.run(oras, "pull", "-o", "out", ref)
-	w.says("hello/Chart.yaml", "tar", "tzf", "out/hello-0.1.0.tgz")
-	if out := mustRun(t, s.hallmark("history", "charts/hello:0.1.0")); !strings.Contains(out, "alice") || !strings.Contains(out, source) {
-		t.Errorf("history:\n%s", out)
-	}
-	s.wantClean()
-}

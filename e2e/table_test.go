@@ -22,7 +22,9 @@ type client struct {
 	mistrusts string
 	// trust is what `hallmark cert trust` calls it; empty for those that use the system's roots.
 	trust string
-	does  map[string]func(*world)
+	// prepare sets up what the client needs besides; nil for most.
+	prepare func(*world)
+	does    map[string]func(*world)
 }
 
 // world is what a client finds.
@@ -54,6 +56,12 @@ func (w *world) says(want, name string, args ...string) {
 	if out := w.run(name, args...); !strings.Contains(out, want) {
 		w.Errorf("%s %s does not say %q:\n%s", filepath.Base(name), strings.Join(args, " "), want, out)
 	}
+}
+
+// signIn writes alice's login where docker keeps its own, for all that look there.
+func (s *server) signIn() {
+	s.t.Helper()
+	mustRun(s.t, command(alicePassword, tool(s.t, "oras"), "login", s.host, "-u", "alice", "--password-stdin"))
 }
 
 // loginBy is how most clients sign in.
@@ -104,9 +112,13 @@ func (c client) test(t *testing.T) {
 	s.systemCA()
 	if c.login != nil {
 		mustRun(t, c.login(w))
+	} else {
+		s.signIn()
+	}
+	if c.prepare != nil {
+		c.prepare(w)
 	}
 	if c.does["push"] == nil {
-		sh(t, tool(t, "crane"), "auth", "login", s.host, "-u", "alice", "-p", alicePassword)
 		sh(t, tool(t, "crane"), "push", w.archive, w.ref)
 	}
 	for _, action := range actions {
@@ -143,7 +155,7 @@ func (w *world) check(action string) {
 }
 
 func clients(t *testing.T) []client {
-	crane, oras, cosign := tool(t, "crane"), tool(t, "oras"), tool(t, "cosign")
+	crane, oras, cosign, buildx := tool(t, "crane"), tool(t, "oras"), tool(t, "cosign"), tool(t, "buildx")
 	const unknown = "certificate signed by unknown authority"
 	return []client{
 		{
@@ -160,6 +172,26 @@ func clients(t *testing.T) []client {
 					w.run("docker", "rmi", w.digest())
 				},
 				"inspect": func(w *world) { w.says("sha256:", "docker", "manifest", "inspect", w.ref) },
+			},
+		},
+		{
+			name: "buildx",
+			prepare: func(w *world) {
+				address := buildkit(w.T, w.s)
+				w.Setenv("BUILDX_CONFIG", w.T.TempDir())
+				w.run(buildx, "create", "--name", "hallmark-e2e", "--driver", "remote", "--use", address)
+			},
+			does: map[string]func(*world){
+				"push": func(w *world) {
+					w.run(buildx, "build", "--provenance", "mode=max", "-t", w.ref, "--push", scratch(w.T, source, revision))
+				},
+				"pull": func(w *world) { // as the base of another image
+					write(w.T, filepath.Join(w.dir, "Dockerfile"), "FROM "+w.digest()+"\n")
+					w.run(buildx, "build", "--output", "type=local,dest=out", ".")
+					w.says("hello from "+revision, "sh", "-c", "out/hello 2>&1")
+				},
+				"copy":    func(w *world) { w.run(buildx, "imagetools", "create", "-t", w.copied, w.digest()) },
+				"inspect": func(w *world) { w.says(w.digest(), buildx, "imagetools", "inspect", w.ref) },
 			},
 		},
 		{
