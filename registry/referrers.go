@@ -15,8 +15,7 @@ import (
 // Referrers are ours because distribution v3.1 has no route for them and does not look at `subject`
 // (OCI distribution specification 1.1, "Listing Referrers").
 //
-// What a client of an older registry kept in an index under the tag sha256-HASH needs no reading: each
-// manifest that it lists has a subject, and is indexed under it when it arrives.
+// What a client of an older registry kept in an index under a tag is read too: fallback.go.
 
 // The bounds of a page. Descriptors carry annotations, so their number alone bounds nothing.
 const (
@@ -85,6 +84,9 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 		list, next, err = readReferrers(tx, c.repo, c.digest, want, p)
 		return err
 	})
+	if err == nil && next == "" {
+		list, err = g.addFallback(c.r.Context(), c.repo, c.digest, want, list)
+	}
 	if err != nil {
 		return err
 	}

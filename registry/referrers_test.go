@@ -231,3 +231,50 @@ func TestMountFromAnywhere(t *testing.T) {
 	}
 	s.wantClean()
 }
+
+// TestFallback lists what clients of older registries kept in an index under a tag.
+func TestFallback(t *testing.T) {
+	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
+		s := startServer(t, t.TempDir(), Config{})
+		subject := algorithm.FromString("a subject")
+		listed := s.artifact("app", subject, "application/sbom", "listed by its subject too")
+		older := s.pushImage("app", "", "older") // has no subject
+		descriptor := func(d digest.Digest, note string) ocispec.Descriptor {
+			return ocispec.Descriptor{
+				MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/signature", Digest: d, Size: 7,
+				Annotations: map[string]string{"note": note, "vnd.hallmark.pushed-by": "mallory"},
+			}
+		}
+		index := marshal(ocispec.Index{
+			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
+			Manifests: []ocispec.Descriptor{descriptor(listed.digest, "x"), descriptor(older.digest, "older"), descriptor(digest.FromString("not here"), "x")},
+		})
+		tag := algorithm.String() + "-" + subject.Encoded()[:64]
+		s.pushManifest("app", tag, index)
+		all, _ := s.listReferrers("app", subject, "")
+		if len(all) != 2 {
+			t.Fatalf("listed: %s", marshal(all))
+		}
+		i := slices.IndexFunc(all, func(d ocispec.Descriptor) bool { return d.Digest == older.digest })
+		want := descriptor(older.digest, "older")
+		delete(want.Annotations, "vnd.hallmark.pushed-by")
+		if i < 0 || marshal(all[i]) != marshal(want) {
+			t.Errorf("listed: %s", marshal(all))
+		}
+		if some, _ := s.listReferrers("app", subject, "?artifactType=application/signature"); len(some) != 1 {
+			t.Errorf("filtered: %s", marshal(some))
+		}
+		if all, pages := s.listReferrers("app", subject, "?n=1"); len(all) != 2 || pages > 2 {
+			t.Errorf("%d in %d pages", len(all), pages)
+		}
+		s.want(s.do("DELETE", "/v2/app/manifests/"+older.digest.String(), nil), 202, "")
+		if all, _ := s.listReferrers("app", subject, ""); len(all) != 1 {
+			t.Errorf("after a delete: %s", marshal(all))
+		}
+		s.pushImage("app", tag, "no index")
+		if all, _ := s.listReferrers("app", subject, ""); len(all) != 1 {
+			t.Errorf("under a tag that means an image: %s", marshal(all))
+		}
+		s.wantClean()
+	}
+}
