@@ -90,7 +90,7 @@ func connectSocket(dir string) *client {
 
 // connectFiles opens the data directory in this process, and asks the API without a network.
 func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
-	d, err := openData(ctx, dir, false, nil)
+	d, err := e.openData(ctx, dir, false, nil)
 	if errors.Is(err, errNoData) {
 		return nil, askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
 	}

@@ -44,8 +44,9 @@ type data struct {
 // errNoData says that a directory holds no registry.
 var errNoData = errors.New("there is no registry in it")
 
-// openData opens a data directory, and with create makes it where there is none.
-func openData(ctx context.Context, path string, create bool, onCommit func(int, time.Duration, error)) (*data, error) {
+// openData opens a data directory, and with create makes it where there is none. A directory of an older
+// version is brought up to date, which is said on standard error.
+func (e *env) openData(ctx context.Context, path string, create bool, onCommit func(int, time.Duration, error)) (*data, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,10 @@ func openData(ctx context.Context, path string, create bool, onCommit func(int, 
 			return nil, ownerHint(path, err)
 		}
 	}
-	d.store, err = bolt.Open(d.file(storeFile), bolt.Config{OnCommit: onCommit})
+	d.store, err = bolt.Open(d.file(storeFile), bolt.Config{
+		OnCommit: onCommit,
+		Say:      func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) },
+	})
 	if errors.Is(err, storage.ErrInUse) {
 		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)
 	}

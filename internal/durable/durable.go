@@ -3,21 +3,32 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 )
 
-// WriteFile replaces the file path by one with this content. If we stop inside it, the old file is
-// still there, beside one that ends in ".new" and that the next WriteFile overwrites.
+// WriteFile replaces the file path by one with this content, whole or not at all.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
+	return Write(path, mode, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// Write replaces the file path by one that write fills, whole or not at all. If we stop inside it, the old
+// file is still there, beside one that ends in ".new" and that the next Write overwrites.
+func Write(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(path+".new"))
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path+".new"))
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return err

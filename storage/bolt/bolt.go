@@ -7,31 +7,20 @@ package bolt
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
-)
-
-// Version is the layout of the store that this package writes. A store with a higher one is refused.
-const Version = 1
-
-// The engine's own table. Its one key holds Version as a big-endian uint32.
-const (
-	metaTable  = storage.Table("storage")
-	versionKey = "version"
 )
 
 // Config says how a store is opened. The zero value is right for production.
@@ -41,9 +30,25 @@ type Config struct {
 	// is not memory. Default: 64 GiB, or 1 GiB where pointers have 32 bits.
 	MapBytes int
 
+	// Steps take an older store to the layout of this program: the first from layout 1 to 2, the next to 3,
+	// and so on. A store with a layout beyond the last is refused. Default: there is layout 1 alone.
+	Steps []Step
+
+	// Say is told, in sentences for people, of a change of the store's layout. Default: nobody is told.
+	Say func(sentence string)
+
 	// OnCommit is told of each commit: how many closures it carried, and how long it took. It runs on
 	// the writer's goroutine and must be quick. Default: nobody is told.
 	OnCommit func(closures int, took time.Duration, err error)
+}
+
+// layout is the layout that this program writes.
+func (c Config) layout() uint32 { return uint32(len(c.Steps)) + 1 }
+
+func (c Config) say(format string, args ...any) {
+	if c.Say != nil {
+		c.Say(fmt.Sprintf(format, args...))
+	}
 }
 
 // Store is an open bbolt file. It implements storage.Store.
@@ -67,7 +72,7 @@ func Open(path string, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	if err := guarded(func() error { return checkVersion(db) }); err != nil {
+	if err := guarded(func() error { return checkLayout(db, c.layout()) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
 	s := &Store{
@@ -75,6 +80,9 @@ func Open(path string, c Config) (*Store, error) {
 		queue: make(chan *request), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.writer()
+	if err := s.migrate(c); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	}
 	return s, nil
 }
 
@@ -94,27 +102,6 @@ func openFile(path string, c Config) (db *bbolt.DB, err error) {
 		return openError(err)
 	})
 	return db, err
-}
-
-// create makes an empty store where there is none, under another name first: if we stop before the
-// rename, the next start finds no store and makes it again.
-func create(path string) error {
-	if info, err := os.Stat(path); err == nil && info.Size() < 4096 {
-		return fmt.Errorf("%w: it has only %d bytes", storage.ErrCorrupt, info.Size())
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	db, err := bbolt.Open(path+".new", 0o600, nil)
-	if err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
 }
 
 func mapBytes(n int) int {
@@ -138,54 +125,6 @@ func openError(err error) error {
 	default: // bbolt did not find what it had written
 		return fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
 	}
-}
-
-// checkVersion reads the store's version, or writes it into a store that was just made.
-func checkVersion(db *bbolt.DB) error {
-	if err := checkLength(db); err != nil {
-		return err
-	}
-	return db.Update(func(tx *bbolt.Tx) error {
-		meta := tx.Bucket([]byte(metaTable))
-		if meta == nil {
-			return writeVersion(tx)
-		}
-		found := meta.Get([]byte(versionKey))
-		if len(found) != 4 {
-			return fmt.Errorf("%w: it has no version", storage.ErrCorrupt)
-		}
-		if v := binary.BigEndian.Uint32(found); v > Version {
-			return fmt.Errorf("%w: its layout is %d, and this program knows up to %d; "+
-				"run the version that wrote it, or restore a backup", storage.ErrNewer, v, Version)
-		}
-		return nil
-	})
-}
-
-// checkLength refuses a file that lost its end: bbolt would fault on a page that is not there.
-func checkLength(db *bbolt.DB) error {
-	info, err := os.Stat(db.Path())
-	if err != nil {
-		return err
-	}
-	return db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > info.Size() {
-			return fmt.Errorf("%w: it has %d bytes and needs %d", storage.ErrCorrupt, info.Size(), tx.Size())
-		}
-		return nil
-	})
-}
-
-// writeVersion marks a store as ours. If we stop before it, the next start finds an empty file and writes it.
-func writeVersion(tx *bbolt.Tx) error {
-	if name, _ := tx.Cursor().First(); name != nil {
-		return fmt.Errorf("%w: it is not a store of this program", storage.ErrCorrupt)
-	}
-	meta, err := tx.CreateBucket([]byte(metaTable))
-	if err != nil {
-		return err
-	}
-	return meta.Put([]byte(versionKey), binary.BigEndian.AppendUint32(nil, Version))
 }
 
 // View implements storage.Store.
@@ -230,6 +169,31 @@ func (s *Store) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// Snapshot writes the store as it is at this moment: a file that Open opens. Updates go on meanwhile, and
+// the pages that they free are not used again before it ends, so the store's file may grow.
+func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
+	tx, err := s.db.Begin(false)
+	if err != nil {
+		return closedError(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // ending a read transaction cannot fail
+	_, err = tx.WriteTo(&contextWriter{ctx, w})
+	return err
+}
+
+// contextWriter ends with its context.
+type contextWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w *contextWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
 }
 
 // Check reads the whole file and reports each inconsistency of its pages to bad. It holds a snapshot

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv(migratingDir); dir != "" {
+		migratingChild(dir)
+	}
 	os.Exit(m.Run())
 }
 
