@@ -210,11 +210,16 @@ func (b *Book) Get(ctx context.Context, index uint64) (r *Record, err error) {
 // Len returns the number of records.
 func (b *Book) Len(ctx context.Context) (n uint64, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
-		h, err := readHead(tx)
-		n = h.next
+		n, err = Count(tx)
 		return err
 	})
 	return n, err
+}
+
+// Count returns the number of records in the caller's transaction.
+func Count(tx storage.Reader) (uint64, error) {
+	h, err := readHead(tx)
+	return h.next, err
 }
 
 // ReadRecord returns the record of an index in the caller's transaction, or ErrNoRecord.

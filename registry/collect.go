@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -124,32 +125,77 @@ func endLease(tx storage.Tx, key []byte) error {
 	return unlink(tx, repo, d)
 }
 
-// emptyTrash removes the files that the trash names.
+// emptyTrash removes the files that the trash names, unless somebody keeps them: then they are removed
+// another time.
 func (g *Registry) emptyTrash(ctx context.Context) error {
-	for {
-		files, err := g.trash(ctx)
-		if err != nil || len(files) == 0 {
-			return err
-		}
-		for _, f := range files {
-			if err := g.blobs.Remove(ctx, f.at); err != nil {
-				return err
-			}
-		}
-		err = g.store.Update(ctx, func(tx storage.Tx) error {
-			for _, f := range files {
-				tx.Delete(trashTable, []byte(f.at))
-			}
+	for more := true; more; {
+		if !g.keep.TryLock() {
 			return nil
-		})
+		}
+		var err error
+		more, err = g.emptySomeTrash(ctx)
+		g.keep.Unlock()
 		if err != nil {
 			return err
 		}
-		for _, f := range files {
-			g.collected.blobs.Add(1)
-			g.collected.bytes.Add(f.size)
+	}
+	return nil
+}
+
+func (g *Registry) emptySomeTrash(ctx context.Context) (more bool, err error) {
+	files, err := g.trash(ctx)
+	if err != nil || len(files) == 0 {
+		return false, err
+	}
+	for _, f := range files {
+		if err := g.blobs.Remove(ctx, f.at); err != nil {
+			return false, err
 		}
 	}
+	err = g.store.Update(ctx, func(tx storage.Tx) error {
+		for _, f := range files {
+			tx.Delete(trashTable, []byte(f.at))
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files {
+		g.collected.blobs.Add(1)
+		g.collected.bytes.Add(f.size)
+	}
+	return true, nil
+}
+
+// KeepFiles keeps the file of every blob that is here now or comes, until release is called. A backup calls it
+// before it takes a snapshot of the store: what the snapshot names, it finds.
+//
+// Blobs go into the trash meanwhile as ever, and their files when release was called. If we stop before that,
+// the next start empties the trash.
+func (g *Registry) KeepFiles() (release func()) {
+	g.keep.RLock()
+	return sync.OnceFunc(func() {
+		g.keep.RUnlock()
+		g.wakeCollector()
+	})
+}
+
+// EachBlob calls fn with the size and the place of each blob.
+func EachBlob(tx storage.Reader, fn func(size int64, at storage.Location) error) error {
+	for item, err := range tx.Scan(blobTable, nil, nil) {
+		if err != nil {
+			return err
+		}
+		row, err := decodeBlobRow(item.Value)
+		if err == nil {
+			err = fn(row.size, row.at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trash returns some of what is in the trash.

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,7 @@ type Registry struct {
 
 	now       func() uint64 // the clock of leases: see lease.go
 	wake      chan struct{}
+	keep      sync.RWMutex // read-locked while the files of blobs must stay
 	collected struct{ blobs, bytes atomic.Int64 }
 	small     *lru.Cache[storage.Location, []byte]
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go

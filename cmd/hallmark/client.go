@@ -109,7 +109,7 @@ func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 		s.api.Certificates = stored
 	}
 	return &client{
-		http: &http.Client{Transport: inProcess{asOperator(s.api)}}, base: "http://localhost",
+		http: &http.Client{Transport: inProcess{asOperator(s.operatorRoutes(s.api))}}, base: "http://localhost",
 		login: func(*http.Request) {}, close: d.close,
 	}, nil
 }

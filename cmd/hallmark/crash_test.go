@@ -77,8 +77,23 @@ func (v *victim) repository(name string) *remote.Repository {
 // suffer kills and restarts the server while writers write, and returns what they were told had happened.
 func (v *victim) suffer(times int, write func(ctx context.Context, writer, i int)) []acknowledged {
 	v.t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
+	stop := work(write)
+	for range times {
+		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond) // the moment of the kill
+		v.kill()
+		v.start()
+	}
+	stop()
+	v.t.Logf("%d pushes were acknowledged over %d kills; %d of their images are to be there", v.pushes, times, len(v.done))
+	if v.pushes < times {
+		v.t.Errorf("only %d pushes were acknowledged: the test tries too little", v.pushes)
+	}
+	return v.done
+}
+
+// work lets writers write until stop is called, which waits for them.
+func work(write func(ctx context.Context, writer, i int)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
@@ -87,18 +102,10 @@ func (v *victim) suffer(times int, write func(ctx context.Context, writer, i int
 			}
 		})
 	}
-	for range times {
-		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond) // the moment of the kill
-		v.kill()
-		v.start()
+	return func() {
+		cancel()
+		writers.Wait()
 	}
-	stop()
-	writers.Wait()
-	v.t.Logf("%d pushes were acknowledged over %d kills; %d of their images are to be there", v.pushes, times, len(v.done))
-	if v.pushes < times {
-		v.t.Errorf("only %d pushes were acknowledged: the test tries too little", v.pushes)
-	}
-	return v.done
 }
 
 // push pushes an image, and keeps it when the server says that it happened.

@@ -61,10 +61,7 @@ func (e *env) openData(ctx context.Context, path string, create bool, onCommit f
 			return nil, ownerHint(path, err)
 		}
 	}
-	d.store, err = bolt.Open(d.file(storeFile), bolt.Config{
-		OnCommit: onCommit,
-		Say:      func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) },
-	})
+	d.store, err = e.openStore(d.file(storeFile), onCommit)
 	if errors.Is(err, storage.ErrInUse) {
 		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)
 	}
@@ -75,6 +72,13 @@ func (e *env) openData(ctx context.Context, path string, create bool, onCommit f
 		return nil, errors.Join(ownerHint(path, err), d.store.Close())
 	}
 	return d, nil
+}
+
+func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {
+	return bolt.Open(path, bolt.Config{
+		OnCommit: onCommit,
+		Say:      func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) },
+	})
 }
 
 // openBlobs opens the blobs that belong to the store. If we stop before their id is kept, the next start

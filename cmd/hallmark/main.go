@@ -56,8 +56,15 @@ func (e *env) root() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddCommand(
-		e.serve(), e.user(), e.grant(), e.revoke(), e.grants(), e.records(), e.show(), e.history(), e.inspect(),
-		e.cert(), e.fsck(), e.config(), e.health(), e.version(),
+		e.serve(),
+		e.user(),
+		e.grant(), e.revoke(), e.grants(),
+		e.records(), e.show(), e.history(),
+		e.inspect(),
+		e.cert(),
+		e.fsck(),
+		e.backup(), e.restore(),
+		e.config(), e.health(), e.version(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, c.CommandPath())

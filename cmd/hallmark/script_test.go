@@ -35,16 +35,17 @@ func TestMain(m *testing.M) {
 // Beside testscript's commands there are:
 //
 //	start [ARG...]       start `hallmark serve` on a free port and wait until it is ready; $URL and $HOST name it
-//	stop [SIGNAL]        end it, by SIGTERM or another signal, and wait
+//	halt [SIGNAL]        end it, by SIGTERM or another signal, and wait
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
 //	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
+	wantNoStop(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "stop": stopCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "asnobody": asNobodyCmd,
+			"start": startCmd, "halt": haltCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "asnobody": asNobodyCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
@@ -55,6 +56,24 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 	})
+}
+
+// wantNoStop refuses testscript's own command "stop", which ends a script in silence where "halt" was meant.
+func wantNoStop(t *testing.T) {
+	t.Helper()
+	scripts, err := filepath.Glob("testdata/script/*")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("there are the scripts %q, %v", scripts, err)
+	}
+	for _, path := range scripts {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains("\n"+string(text), "\nstop") {
+			t.Errorf("%s says stop, which ends the script there", path)
+		}
+	}
 }
 
 const adminPassword = "correct horse"
@@ -140,7 +159,7 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HOST", addressOf(url))
 }
 
-func stopCmd(ts *testscript.TestScript, neg bool, args []string) {
+func haltCmd(ts *testscript.TestScript, neg bool, args []string) {
 	p := ts.Value(processKey{}).(*process)
 	if p.cmd == nil {
 		ts.Fatalf("no server runs")

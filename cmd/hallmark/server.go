@@ -101,7 +101,7 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	if err != nil {
 		return nil, nil, err
 	}
-	start(socket, asOperator(s.router()), false)
+	start(socket, asOperator(s.operatorRoutes(s.router())), false)
 	if s.c.AdminListen != noListen {
 		admin, err := net.Listen("tcp", s.c.AdminListen)
 		if err != nil {

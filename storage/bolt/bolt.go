@@ -171,16 +171,20 @@ func (s *Store) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Snapshot writes the store as it is at this moment: a file that Open opens. Updates go on meanwhile, and
-// the pages that they free are not used again before it ends, so the store's file may grow.
-func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
+// Snapshot writes the store as it is at this moment, as a file that Open opens, and lets also read the same
+// state, unless it is nil. Updates go on meanwhile, and the pages that they free are not used again before it
+// ends, so w should be fast: a file, not a network.
+func (s *Store) Snapshot(ctx context.Context, w io.Writer, also func(storage.Reader) error) error {
 	tx, err := s.db.Begin(false)
 	if err != nil {
 		return closedError(err)
 	}
 	defer tx.Rollback() //nolint:errcheck // ending a read transaction cannot fail
-	_, err = tx.WriteTo(&contextWriter{ctx, w})
-	return err
+	if _, err := tx.WriteTo(&contextWriter{ctx, w}); err != nil || also == nil {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return also(&reader{tx: tx})
 }
 
 // contextWriter ends with its context.

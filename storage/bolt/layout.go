@@ -141,7 +141,7 @@ func (s *Store) progress() (p progress, err error) {
 
 // copyTo writes the store into a file, whole or not at all.
 func (s *Store) copyTo(path string) error {
-	return durable.Write(path, 0o600, func(w io.Writer) error { return s.Snapshot(context.Background(), w) })
+	return durable.Write(path, 0o600, func(w io.Writer) error { return s.Snapshot(context.Background(), w, nil) })
 }
 
 // checkLayout reads the store's layout, or writes it into a store that was just made.

@@ -55,7 +55,7 @@ func Open(path, id string) (*Dir, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open blobs: %w", err)
 	case id == "" && found == "":
-		found, err = create(path)
+		found, err = create(path, randomHex(16))
 	case id != "" && found == "":
 		err = fmt.Errorf("%w: %s is empty, and this registry's blobs were there; is a disk not mounted?", storage.ErrCorrupt, path)
 	case id != "" && found != id:
@@ -80,13 +80,12 @@ func readID(path string) (string, error) {
 
 // create makes the directories, and the id last: if we stop before it is there, the next start does it
 // all again.
-func create(path string) (string, error) {
+func create(path, id string) (string, error) {
 	for _, dir := range []string{path, filepath.Join(path, uploadsDir), filepath.Join(path, sealedDir)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", err
 		}
 	}
-	id := randomHex(16)
 	if err := durable.WriteFile(filepath.Join(path, idFile), []byte(id+"\n"), 0o600); err != nil {
 		return "", err
 	}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/version"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/archive"
+)
+
+// A backup holds private keys, so what it copies is given to the operator alone: these routes are on the
+// socket in the data directory, and on no other listener.
+const (
+	snapshotPath = "/operator/snapshot"
+	blobPath     = "/operator/blobs/" // and the blob's location
+)
+
+// The names in the tar that a snapshot is sent as. The store comes last.
+const (
+	aboutEntry = "about.json" // what the registry says of itself
+	listEntry  = "blobs"      // archive.Blob lines
+	fileEntry  = "files/"     // files of the data directory
+)
+
+// about is what a registry says of itself in a backup.
+type about struct {
+	Registry string `json:"registry"` // its URL
+	Program  string `json:"program"`  // the version that made the backup
+	Records  uint64 `json:"records"`
+}
+
+// operatorRoutes are what only the operator's own command asks, before everything that others may ask too.
+func (s *services) operatorRoutes(next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+snapshotPath, s.serveSnapshot)
+	mux.HandleFunc("GET "+blobPath+"{at}", s.serveSealed)
+	mux.Handle("/", next)
+	return mux
+}
+
+// serveSnapshot sends a snapshot, and keeps the files of the blobs that it names until the client leaves.
+func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "backup")
+	release := s.registry.KeepFiles()
+	defer release()
+	snap, err := s.takeSnapshot(r.Context())
+	if err != nil {
+		api.WriteProblem(w, http.StatusInternalServerError, "the snapshot could not be taken: "+err.Error())
+		return
+	}
+	defer snap.close()
+	w.Header().Set("Content-Type", "application/x-tar")
+	if err := snap.write(w); err != nil {
+		return // the client sees that the end is missing
+	}
+	flush := http.NewResponseController(w)
+	for beat := time.NewTicker(5 * time.Second); ; {
+		_ = flush.Flush() // in a pipe there is nothing to flush
+		select {
+		case <-r.Context().Done():
+			beat.Stop()
+			return
+		case <-beat.C: // zeros behind a tar mean nothing, and show whether anybody is there
+			if _, err := w.Write(make([]byte, 512)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// serveSealed sends the bytes of a blob.
+func (s *services) serveSealed(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "backup")
+	f, err := s.data.blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
+	if errors.Is(err, storage.ErrNotFound) {
+		api.WriteProblem(w, http.StatusNotFound, "the file "+r.PathValue("at")+" is lost; `hallmark fsck` says more")
+		return
+	}
+	if err != nil {
+		api.WriteProblem(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = io.Copy(w, f) // a client that gets too little sees it by the digest
+}
+
+// snapshot is everything of one moment but the bytes of blobs, in files without a name: the store's
+// transaction must not last as long as the client takes, and if we stop, nothing is left.
+type snapshot struct {
+	about       []byte // JSON
+	files       []keptFile
+	list, store *os.File
+}
+
+// keptFile is a small file of the data directory.
+type keptFile struct {
+	path    string // with slashes
+	content []byte
+}
+
+// takeSnapshot prepares a snapshot. Keys and certificates that are changed at that moment may fit the store
+// before or after it, so it is taken again until they are the same on both sides.
+func (s *services) takeSnapshot(ctx context.Context) (*snapshot, error) {
+	for {
+		before, err := readKept(s.data)
+		if err != nil {
+			return nil, err
+		}
+		snap, err := s.copyStore(ctx)
+		if err != nil {
+			return nil, err
+		}
+		snap.files, err = readKept(s.data)
+		if err == nil && reflect.DeepEqual(before, snap.files) {
+			return snap, nil
+		}
+		snap.close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *services) copyStore(ctx context.Context) (snap *snapshot, err error) {
+	snap = &snapshot{}
+	defer func() {
+		if err != nil {
+			snap.close()
+		}
+	}()
+	if snap.list, err = nameless(s.data.path); err != nil {
+		return nil, err
+	}
+	if snap.store, err = nameless(s.data.path); err != nil {
+		return nil, err
+	}
+	list := bufio.NewWriter(snap.list)
+	said := about{Registry: s.url, Program: version.String()}
+	err = s.data.store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
+		if said.Records, err = provenance.Count(tx); err != nil {
+			return err
+		}
+		return registry.EachBlob(tx, func(size int64, at storage.Location) error {
+			_, err := list.WriteString(archive.Blob{Size: size, At: at}.Line())
+			return err
+		})
+	})
+	if err = errors.Join(err, list.Flush()); err != nil {
+		return nil, err
+	}
+	snap.about, err = json.Marshal(said)
+	return snap, err
+}
+
+// nameless makes a file in a directory that is gone when it is closed, or when we stop.
+func nameless(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".snapshot-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+func (s *snapshot) close() {
+	for _, f := range []*os.File{s.list, s.store} {
+		if f != nil {
+			_ = f.Close() // it has no name and was read
+		}
+	}
+}
+
+// write writes the snapshot as a tar, whose last entry is the store.
+func (s *snapshot) write(w io.Writer) error {
+	t := tar.NewWriter(w)
+	if err := addEntry(t, aboutEntry, int64(len(s.about)), bytes.NewReader(s.about)); err != nil {
+		return err
+	}
+	if err := addFile(t, listEntry, s.list); err != nil {
+		return err
+	}
+	for _, f := range s.files {
+		if err := addEntry(t, fileEntry+f.path, int64(len(f.content)), bytes.NewReader(f.content)); err != nil {
+			return err
+		}
+	}
+	if err := addFile(t, fileEntry+storeFile, s.store); err != nil {
+		return err
+	}
+	return t.Close()
+}
+
+// kept are the directories and files that a backup copies beside the store. Blobs are copied one by one.
+var kept = []string{certsDir}
+
+func readKept(d *data) (files []keptFile, err error) {
+	for _, name := range kept {
+		err := filepath.WalkDir(d.file(name), func(path string, e fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !e.Type().IsRegular() {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(d.path, path)
+			files = append(files, keptFile{filepath.ToSlash(rel), content})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func addFile(t *tar.Writer, name string, f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	return addEntry(t, name, size, io.NewSectionReader(f, 0, size))
+}
+
+func addEntry(t *tar.Writer, name string, size int64, content io.Reader) error {
+	if err := t.WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o600, Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err := io.Copy(t, content)
+	return err
+}

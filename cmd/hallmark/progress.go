@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// progress shows on a terminal how far something has come. Elsewhere it shows nothing.
+type progress struct {
+	w    io.Writer // nil where nobody looks
+	what string
+
+	mu                  sync.Mutex
+	all, come           int   // guarded by mu
+	allBytes, comeBytes int64 // guarded by mu
+	shown               time.Time
+}
+
+func (e *env) newProgress(what string) *progress {
+	p := &progress{what: what}
+	if isTerminal(e.stderr) {
+		p.w = e.stderr
+	}
+	return p
+}
+
+// expect says that there is one more to do.
+func (p *progress) expect(size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all++
+	p.allBytes += size
+}
+
+// done says that one was done.
+func (p *progress) done(size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.come++
+	p.comeBytes += size
+	if time.Since(p.shown) > 200*time.Millisecond {
+		p.show()
+	}
+}
+
+// show writes over the line that it wrote before.
+func (p *progress) show() {
+	if p.w != nil {
+		p.shown = time.Now()
+		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d, %s of %s", p.what, p.come, p.all, inBytes(p.comeBytes), inBytes(p.allBytes))
+	}
+}
+
+// end leaves the last line.
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.w != nil && p.all > 0 {
+		p.show()
+		fmt.Fprintln(p.w)
+	}
+}
+
+// inBytes is a number of bytes as people read it.
+func inBytes(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, i := float64(n)/unit, 0
+	for value >= unit && i < 4 {
+		value /= unit
+		i++
+	}
+	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[i])
+}

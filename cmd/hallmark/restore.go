@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/storage/archive"
+	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/spf13/cobra"
+)
+
+// restore is the verb `hallmark restore`.
+func (e *env) restore() *cobra.Command {
+	c := &cobra.Command{
+		Use: "restore DIR", Short: "Make a data directory from a backup", Args: one("a directory with backups"),
+		Long: "Make a data directory of the newest backup in DIR, or another one, in a place that is empty. Every byte is\n" +
+			"compared with its digest. A restore that broke off is gone on with by the next.",
+	}
+	data := c.Flags().String("data", "", "the data `directory` to make (default ./hallmark-data)")
+	name := c.Flags().String("backup", "", "the `name` of the backup, as `hallmark backup DIR --list` shows it (default: the newest)")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		a, err := archive.Open(args[0])
+		if err != nil {
+			return exitError{exitAsk, err}
+		}
+		s, err := a.Snapshot(*name)
+		if errors.Is(err, archive.ErrDamaged) {
+			return exitError{exitNo, err}
+		}
+		if err != nil {
+			return exitError{exitAsk, err}
+		}
+		r := &restoreRun{env: e, snapshot: s, progress: e.newProgress("restoring blobs")}
+		if r.dir, err = filepath.Abs(e.dataDir(&target{data: *data})); err != nil {
+			return err
+		}
+		if err := r.run(c.Context()); err != nil {
+			return restoreError(r.dir, err)
+		}
+		return r.show(*asJSON)
+	}
+	return c
+}
+
+func restoreError(dir string, err error) error {
+	switch {
+	case errors.As(err, new(exitError)):
+		return err
+	case errors.Is(err, archive.ErrDamaged):
+		return nof("nothing was restored to %s: %w; another backup may be whole (--backup)", dir, err)
+	default:
+		return askf("nothing was restored to %s yet; run it again to go on: %w", dir, err)
+	}
+}
+
+// restoringFile marks a directory in which a restore is under way, and names the backup. The store has
+// another name until everything is there, so that nothing can be started before.
+const (
+	restoringFile = "restoring"
+	newStoreFile  = storeFile + ".restoring"
+)
+
+// restoreRun is a restore under way.
+type restoreRun struct {
+	*env
+	snapshot *archive.Snapshot
+	dir      string
+	progress *progress
+}
+
+func (r *restoreRun) file(name string) string { return filepath.Join(r.dir, name) }
+
+// run makes the data directory. If we stop anywhere before the store has its name, there is no registry in the
+// directory, and the next restore of the same backup does it all again.
+func (r *restoreRun) run(ctx context.Context) (err error) {
+	mark, err := r.claim()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, mark.Close()) }()
+	if err := r.copyFiles(); err != nil {
+		return err
+	}
+	if err := r.fillStore(ctx); err != nil {
+		return err
+	}
+	if err := os.Rename(r.file(newStoreFile), r.file(storeFile)); err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncDir(r.dir), os.Remove(r.file(restoringFile)))
+}
+
+// claim makes the directory ours: it was empty, or a restore of the same backup broke off in it.
+func (r *restoreRun) claim() (*os.File, error) {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	if begun, err := os.ReadFile(r.file(restoringFile)); errors.Is(err, fs.ErrNotExist) && len(entries) > 0 {
+		return nil, usagef("%s is not empty: a backup is restored into a new or empty directory (--data)", r.dir)
+	} else if err == nil && len(begun) > 0 && string(begun) != r.snapshot.Sum() {
+		return nil, usagef("another backup was being restored into %s: empty it first", r.dir)
+	}
+	mark, err := os.OpenFile(r.file(restoringFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(mark.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(askf("another restore into %s is under way", r.dir), mark.Close())
+	}
+	if _, err := mark.WriteAt([]byte(r.snapshot.Sum()), 0); err != nil {
+		return nil, errors.Join(err, mark.Close())
+	}
+	return mark, nil
+}
+
+// copyFiles copies keys, certificates and the store, which keeps another name for now.
+func (r *restoreRun) copyFiles() error {
+	return r.snapshot.CopyFiles(func(path string, content io.Reader) error {
+		if path == storeFile {
+			path = newStoreFile
+		}
+		full := r.file(filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o600)
+		if strings.HasPrefix(path, certsDir+"/") && filepath.Base(path) == "ca.pem" {
+			mode = 0o644 // everybody may read it, and tools do
+		}
+		return durable.Write(full, mode, func(w io.Writer) error {
+			_, err := io.Copy(w, content)
+			return err
+		})
+	})
+}
+
+// fillStore copies the blobs to where the store says that they are.
+func (r *restoreRun) fillStore(ctx context.Context) (err error) {
+	d := &data{path: r.dir}
+	if d.store, err = r.openStore(r.file(newStoreFile), nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	id, err := d.setting(ctx, blobsSetting)
+	if err != nil {
+		return err
+	}
+	if d.blobs, err = files.Recreate(r.file(blobsDir), id); err != nil {
+		return err
+	}
+	var blobs []archive.Blob
+	err = r.snapshot.EachBlob(func(b archive.Blob) error {
+		r.progress.expect(b.Size)
+		blobs = append(blobs, b)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = inParallel(ctx, copiers, blobs, func(b archive.Blob) error {
+		err := d.blobs.Import(b.At, func(w io.Writer) error { return r.snapshot.CopyBlob(w, b) })
+		r.progress.done(b.Size)
+		return err
+	})
+	r.progress.end()
+	return err
+}
+
+func (r *restoreRun) show(asJSON bool) error {
+	m := madeOf(r.snapshot)
+	if asJSON {
+		return writeJSON(r.stdout, map[string]any{"data": r.dir, "backup": m})
+	}
+	var said about
+	if err := json.Unmarshal(m.About, &said); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.dir, said.Records, m.Blobs, inBytes(m.Bytes))
+	fmt.Fprintf(r.stdout, "what was pushed after it was made is not in it. Next:\n  hallmark fsck --deep --data %s\n  hallmark serve --data %s\n", r.dir, r.dir)
+	return nil
+}

@@ -1,0 +1,34 @@
+package files
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Recreate makes a directory of blobs with the id of another one, whose blobs are to be imported, or opens one
+// that it made.
+func Recreate(path, id string) (*Dir, error) {
+	if _, err := create(path, id); err != nil {
+		return nil, err
+	}
+	return Open(path, id)
+}
+
+// Import makes a sealed blob of what write writes, at the location that it had in another directory of the
+// same id: a restore puts it where the store says that it is. It is there whole or not at all.
+func (d *Dir) Import(at storage.Location, write func(io.Writer) error) error {
+	path, err := d.sealedPath(at)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return storeError(durable.Write(path, 0o600, write))
+}
