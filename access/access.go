@@ -11,6 +11,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -65,6 +66,7 @@ type Access struct {
 	logins *logins
 	now    func() time.Time
 
+	uses     uses
 	rules    atomic.Pointer[rules] // in force
 	changing sync.Mutex            // held from a change of the document until it is in force
 }
@@ -120,6 +122,20 @@ func host(address string) string {
 		return address
 	}
 	return strings.TrimSuffix(h, ".")
+}
+
+// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, as a transaction sees
+// it, or "".
+func (a *Access) Fixed(tx storage.Reader, repository, tag string) (string, error) {
+	r, err := a.rulesIn(tx)
+	if err != nil {
+		return "", err
+	}
+	f := r.fixed(repository, tag)
+	if f == nil {
+		return "", nil
+	}
+	return fmt.Sprintf("tags %s in %s stay as they are", f.Tags, f.Repositories), nil
 }
 
 // May says whether an identity has a right in a repository, now.

@@ -112,6 +112,9 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 	}
 	next.Version++
 	text, sum, err := next.encode()
+	if err == nil && len(text) > maxDocument {
+		err = ErrTooMuch
+	}
 	if err != nil {
 		return nil, err
 	}

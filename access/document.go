@@ -49,6 +49,8 @@ const (
 	maxGrants  = 10_000
 	maxFixed   = 1000
 	maxExcept  = 16
+	// maxDocument bounds all of it, in bytes: it is one value in the store, written with each change.
+	maxDocument = 4 << 20
 )
 
 // The errors of documents.
@@ -165,7 +167,7 @@ func (d *Document) admins() map[string]bool {
 
 // A Change is one difference between two documents: what its record will say, but for names and version.
 type Change struct {
-	Action provenance.Action
+	Action provenance.Action `json:"action"`
 	provenance.RightsChange
 }
 

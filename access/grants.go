@@ -15,8 +15,6 @@ import (
 var (
 	ErrNotAdmin     = errors.New("only whoever has admin on all of a pattern may change its grants")
 	ErrUnknownGrant = errors.New("there is no such grant; `hallmark grants` lists what there is")
-	ErrUnknownTeam  = errors.New("there is no such team")
-	ErrUnknownRobot = errors.New("there is no such robot")
 )
 
 // Grant gives a role to a subject. It says whether that is new. Errors: ErrNotAdmin, ErrTooHigh,
@@ -75,7 +73,11 @@ func bind(tx storage.Reader, s Subject) (Subject, error) {
 		}
 		s.Name = u.Account
 	case RobotSubject:
-		return s, fmt.Errorf("robot %s: %w", s.Name, ErrUnknownRobot)
+		r, err := readRobot(tx, s.Name)
+		if err != nil {
+			return s, fmt.Errorf("robot %s: %w", s.Name, err)
+		}
+		s.Name = r.Account
 	}
 	return s, nil
 }
@@ -114,9 +116,11 @@ func (a *Access) Grants(ctx context.Context, who provenance.Identity, q GrantQue
 	if q.Subject != "" {
 		entries = slices.DeleteFunc(entries, func(e GrantEntry) bool { return e.Subject.String() != q.Subject })
 	}
-	slices.SortFunc(entries, func(a, b GrantEntry) int { return cmp.Compare(a.String(), b.String()) })
+	slices.SortFunc(entries, compareText)
 	return entries, nil
 }
+
+func compareText(a, b GrantEntry) int { return cmp.Compare(a.String(), b.String()) }
 
 // nameAll puts names in the place of accounts. One that was removed since is shown as it is.
 func nameAll(tx storage.Reader, entries []GrantEntry) error {

@@ -64,10 +64,7 @@ func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, pass
 		Credential: newID(), Hash: hash,
 	}
 	err = a.change(ctx, func(tx storage.Tx) error {
-		switch _, err := readUser(tx, name); {
-		case err == nil:
-			return ErrUserExists
-		case !errors.Is(err, ErrUnknownUser):
+		if err := nameIsFree(tx, name); err != nil {
 			return err
 		}
 		tx.Put(accountTable, []byte(u.Account), []byte("user:"+name))
@@ -100,6 +97,30 @@ func (a *Access) SetPassword(ctx context.Context, name, password string) error {
 		u.Hash, u.Credential, u.PasswordSet = hash, credential, now
 		return u.write(tx)
 	})
+}
+
+// RenameUser gives an account another name. Its rights and its password stay, and so do its records, under
+// the former name and the same account. Errors: ErrUserName, ErrUnknownUser, ErrUserExists, ErrRobotExists.
+func (a *Access) RenameUser(ctx context.Context, name, to string) (shown User, err error) {
+	if !validUserName(to) {
+		return User{}, ErrUserName
+	}
+	err = a.store.Update(ctx, func(tx storage.Tx) error {
+		u, err := readUser(tx, name)
+		if err != nil {
+			return err
+		}
+		if err := nameIsFree(tx, to); err != nil {
+			return err
+		}
+		u.Name, shown = to, u.User
+		shown.Name = to
+		tx.Delete(userTable, []byte(name))
+		tx.Put(accountTable, []byte(u.Account), []byte("user:"+to))
+		return u.write(tx)
+	})
+	shown.Admin = a.rules.Load().document.admins()[shown.Account]
+	return shown, err
 }
 
 // RemoveUser removes an account with all that was granted to it. Its name is free again: its records stay

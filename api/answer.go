@@ -227,10 +227,13 @@ func (c *call) nextURL(set map[string]string) string {
 const maxBody = 64 << 10
 
 // body reads a JSON object into value. Unknown fields are refused.
-func (c *call) body(value any) error {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxBody))
+func (c *call) body(value any) error { return c.bodyUpTo(maxBody, value) }
+
+// bodyUpTo is body for one that may have another size.
+func (c *call) bodyUpTo(most int64, value any) error {
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, most))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return problemf(http.StatusRequestEntityTooLarge, "the body may have %d bytes", maxBody)
+		return problemf(http.StatusRequestEntityTooLarge, "the body may have %d bytes", most)
 	}
 	if err != nil {
 		return problemf(http.StatusBadRequest, "the body did not arrive whole")

@@ -77,6 +77,18 @@ func (a *API) routes() []route {
 		{"GET /api/v1/access/grants", "grants", false, a.grants},
 		{"POST /api/v1/access/grants", "grants", false, a.grant},
 		{"DELETE /api/v1/access/grants", "grants", false, a.revoke},
+		{"GET /api/v1/access/teams", "teams", true, a.teams},
+		{"POST /api/v1/access/teams", "teams", true, a.addTeam},
+		{"DELETE /api/v1/access/teams/{name}", "teams", true, a.removeTeam},
+		{"POST /api/v1/access/teams/{name}/members", "teams", true, a.joinTeam},
+		{"DELETE /api/v1/access/teams/{name}/members/{user}", "teams", true, a.leaveTeam},
+		{"GET /api/v1/access/robots", "robots", true, a.robots},
+		{"POST /api/v1/access/robots", "robots", true, a.addRobot},
+		{"POST /api/v1/access/robots/{name}/secret", "robots", true, a.rotateRobot},
+		{"DELETE /api/v1/access/robots/{name}", "robots", true, a.removeRobot},
+		{"GET /api/v1/access/document", "access-document", true, a.document},
+		{"PUT /api/v1/access/document", "access-document", true, a.apply},
+		{"PUT /api/v1/users/{name}/name", "users", true, a.renameUser},
 		{"GET /api/v1/certificate", "certificate", false, a.certificate},
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
 		{"GET /api/v1/check", "check", true, a.check},
@@ -229,7 +241,7 @@ func (a *API) problemFor(r *http.Request, err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin):
+	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired):
 		p = problemf(http.StatusUnauthorized, "%s", err)
 		p.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
 		return p
@@ -250,11 +262,14 @@ func (a *API) problemFor(r *http.Request, err error) *problem {
 
 // statusOf is the status of errors whose own words are the answer, or 0.
 func statusOf(err error) int {
+	if entry := new(access.EntryError); errors.As(err, &entry) {
+		return http.StatusUnprocessableEntity // whatever is wrong with it, it is the body that is wrong
+	}
 	for status, errs := range map[int][]error{
 		http.StatusForbidden:           {access.ErrNotAdmin},
-		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant},
-		http.StatusConflict:            {access.ErrUserExists, access.ErrLastAdmin},
-		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch},
+		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember},
+		http.StatusConflict:            {access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged},
+		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast},
 	} {
 		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {
 			return status

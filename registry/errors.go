@@ -147,7 +147,7 @@ func (g *Registry) answerFor(r *http.Request, err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin):
+	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired):
 		f = newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "%s", err)
 		f.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
 		return f

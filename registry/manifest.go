@@ -234,6 +234,9 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		if err != nil {
 			return err
 		}
+		if err := g.mayMove(tx, c.repo, c.ref); err != nil {
+			return err
+		}
 		tx.Delete(tagTable, repoKey(c.repo, []byte(c.ref)))
 		tx.Delete(taggedTable, repoKey(c.repo, digestKey(tag.digest), []byte(c.ref)))
 		e := c.event(provenance.Untag)
@@ -253,7 +256,7 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 		if err != nil {
 			return err
 		}
-		moves, err := untagAll(tx, c.repo, c.digest)
+		moves, err := g.untagAll(tx, c.repo, c.digest)
 		if err != nil {
 			return err
 		}
@@ -277,14 +280,17 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 	return record, err
 }
 
-// untagAll removes every tag of a manifest.
-func untagAll(tx storage.Tx, repo string, d digest.Digest) (moves []provenance.TagMove, err error) {
+// untagAll removes every tag of a manifest, unless one of them is immutable.
+func (g *Registry) untagAll(tx storage.Tx, repo string, d digest.Digest) (moves []provenance.TagMove, err error) {
 	prefix := repoKey(repo, digestKey(d))
 	for item, err := range tx.Scan(taggedTable, prefix, storage.PrefixEnd(prefix)) {
 		if err != nil {
 			return nil, err
 		}
 		tag := string(item.Key[len(prefix):])
+		if err := g.mayMove(tx, repo, tag); err != nil {
+			return nil, err
+		}
 		moves = append(moves, provenance.TagMove{Name: tag, Previous: d})
 		tx.Delete(taggedTable, item.Key)
 		tx.Delete(tagTable, repoKey(repo, []byte(tag)))

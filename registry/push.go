@@ -220,7 +220,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		e.Observed.Subject = p.manifest.subject.Digest
 	}
 	var err error
-	if e.Tags, err = p.tagMoves(tx); err != nil {
+	if e.Tags, err = g.tagMoves(tx, p); err != nil {
 		return nil, err
 	}
 	record, err := g.book.Append(tx, e)
@@ -234,8 +234,8 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	return record, nil
 }
 
-// tagMoves says what the push's tags meant before.
-func (p *push) tagMoves(tx storage.Reader) (moves []provenance.TagMove, err error) {
+// tagMoves says what the push's tags meant before, and refuses to move those that are immutable.
+func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagMove, err error) {
 	for _, name := range p.tags {
 		move := provenance.TagMove{Name: name}
 		value, err := tx.Get(tagTable, repoKey(p.repo, []byte(name)))
@@ -246,6 +246,11 @@ func (p *push) tagMoves(tx storage.Reader) (moves []provenance.TagMove, err erro
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
+		}
+		if move.Previous != "" && move.Previous != p.digest {
+			if err := g.mayMove(tx, p.repo, name); err != nil {
+				return nil, err
+			}
 		}
 		moves = append(moves, move)
 	}

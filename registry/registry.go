@@ -52,6 +52,8 @@ type Gate interface {
 	May(who provenance.Identity, right access.Right, repository string) bool
 	// Prefixes are what the names of all repositories begin with that someone may pull from, in order.
 	Prefixes(who provenance.Identity) []string
+	// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, or "".
+	Fixed(tx storage.Reader, repository, tag string) (string, error)
 }
 
 // Registry serves /v2/. It is safe for concurrent use.

@@ -58,7 +58,8 @@ func (e *env) root() *cobra.Command {
 	root.AddCommand(
 		e.serve(),
 		e.user(),
-		e.grant(), e.revoke(), e.grants(),
+		e.team(), e.robot(),
+		e.grant(), e.revoke(), e.grants(), e.access(),
 		e.records(), e.show(), e.history(),
 		e.inspect(),
 		e.cert(),

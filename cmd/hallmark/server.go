@@ -54,6 +54,9 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
 		s.watchCertificate,
+		func(ctx context.Context) {
+			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
+		},
 	} {
 		group.Go(func() { work(running) })
 	}

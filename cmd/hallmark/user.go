@@ -14,7 +14,7 @@ import (
 // user is the verb `hallmark user`.
 func (e *env) user() *cobra.Command {
 	c := &cobra.Command{
-		Use: "user", Short: "Add, list and remove users, and set passwords",
+		Use: "user", Short: "Add, list, rename and remove users, and set passwords",
 		Long: "Add, list and remove users, and set passwords. On the machine of the registry this needs no password: whoever\n" +
 			"can open the data directory may do it, also while the server runs.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -51,7 +51,16 @@ func (e *env) user() *cobra.Command {
 			})
 		},
 	}
-	c.AddCommand(add, passwd, remove, e.userList(t))
+	rename := &cobra.Command{Use: "rename NAME TO", Short: "Give a user another name; rights and records stay with the account", Args: func(c *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return usagef("%s wants the name that is and the name that will be", c.CommandPath())
+		}
+		return nil
+	}}
+	e.onNames(t, rename, "%s is now %s\n", func(ctx context.Context, cl *client, args []string) error {
+		return cl.send(ctx, "PUT", "/api/v1/users/"+url.PathEscape(args[0])+"/name", map[string]string{"name": args[1]}, nil)
+	})
+	c.AddCommand(add, passwd, rename, remove, e.userList(t))
 	return c
 }
 

@@ -1,0 +1,206 @@
+package access
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// robotTable: robot name → JSON of robot. Users and robots share their names, because both sign in by them.
+const robotTable = storage.Table("access/robot")
+
+// The errors of robots.
+var (
+	ErrUnknownRobot = errors.New("there is no such robot")
+	ErrRobotExists  = errors.New("there is such a robot already")
+	ErrExpired      = errors.New("the secret has expired; an administrator can make a new one with `hallmark robot rotate`")
+	ErrPast         = errors.New("a secret that has expired already is of no use")
+)
+
+// A Robot is an account of a machine as it is shown.
+type Robot struct {
+	Name      string           `json:"name"`
+	Account   string           `json:"account"` // never used again
+	Created   provenance.Time  `json:"created"`
+	SecretSet provenance.Time  `json:"secretSet"`
+	Expires   *provenance.Time `json:"expires,omitempty"` // its secret, which does not where this is absent
+	LastUse   *Use             `json:"lastUse,omitempty"`
+}
+
+// robot is a Robot as it is stored, without its last use.
+type robot struct {
+	Robot
+	Credential string `json:"credential"` // names the secret in records; new with each secret
+	Hash       []byte `json:"hash"`       // see secret.go
+}
+
+// AddRobot makes an account for a machine, without rights, and returns it with its secret, which is shown
+// only now. The zero time never expires. Errors: ErrUserName, ErrRobotExists, ErrUserExists, ErrPast.
+func (a *Access) AddRobot(ctx context.Context, name string, expires time.Time) (Robot, string, error) {
+	if !validUserName(name) {
+		return Robot{}, "", ErrUserName
+	}
+	r := robot{Robot: Robot{Name: name, Account: newID(), Created: provenance.At(a.now())}}
+	secret, err := a.renew(&r, expires)
+	if err != nil {
+		return Robot{}, "", err
+	}
+	err = a.store.Update(ctx, func(tx storage.Tx) error {
+		if err := nameIsFree(tx, name); err != nil {
+			return err
+		}
+		tx.Put(accountTable, []byte(r.Account), []byte("robot:"+name))
+		return r.write(tx)
+	})
+	return r.Robot, secret, err
+}
+
+// RotateRobot gives a robot a new secret. The former one is refused from then on. Errors: ErrUnknownRobot,
+// ErrPast.
+func (a *Access) RotateRobot(ctx context.Context, name string, expires time.Time) (shown Robot, secret string, err error) {
+	err = a.store.Update(ctx, func(tx storage.Tx) error {
+		r, err := readRobot(tx, name)
+		if err != nil {
+			return err
+		}
+		if secret, err = a.renew(&r, expires); err != nil {
+			return err
+		}
+		shown = r.Robot
+		return r.write(tx)
+	})
+	return shown, secret, err
+}
+
+// renew draws a robot's secret.
+func (a *Access) renew(r *robot, expires time.Time) (string, error) {
+	r.Expires = nil
+	if !expires.IsZero() {
+		if expires.Before(a.now()) {
+			return "", ErrPast
+		}
+		at := provenance.At(expires)
+		r.Expires = &at
+	}
+	secret := newSecret()
+	hash := secretHash(secret)
+	r.Hash, r.Credential, r.SecretSet = hash[:], newID(), provenance.At(a.now())
+	return secret, nil
+}
+
+// RemoveRobot removes a robot with all that was granted to it. Error: ErrUnknownRobot.
+func (a *Access) RemoveRobot(ctx context.Context, by provenance.Identity, name string) error {
+	return a.change(ctx, func(tx storage.Tx) error {
+		r, err := readRobot(tx, name)
+		if err != nil {
+			return err
+		}
+		if _, err := a.edit(tx, by, func(d *Document) error { d.removeAccount(r.Account); return nil }); err != nil {
+			return err
+		}
+		tx.Delete(robotTable, []byte(name))
+		tx.Delete(accountTable, []byte(r.Account))
+		a.uses.forget(tx, r.Account)
+		return nil
+	})
+}
+
+// Robots returns up to limit robots in the order of their names, from the one behind after.
+func (a *Access) Robots(ctx context.Context, after string, limit int) (robots []Robot, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		robots = nil
+		for item, err := range tx.Scan(robotTable, []byte(after+"\x00"), nil) {
+			if err != nil || len(robots) == limit {
+				return err
+			}
+			r, err := decodeRobot(string(item.Key), item.Value)
+			if err != nil {
+				return err
+			}
+			if r.LastUse, err = a.uses.last(tx, r.Account); err != nil {
+				return err
+			}
+			robots = append(robots, r.Robot)
+		}
+		return nil
+	})
+	return robots, err
+}
+
+// robotLogin checks a robot's name and secret. It takes no slow hash: see secret.go. Errors: ErrBadLogin,
+// ErrExpired, SlowDownError.
+func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (provenance.Identity, error) {
+	try := attempt{name, address}
+	if wait := a.logins.wait(try, a.now()); wait > 0 {
+		return provenance.Identity{}, &SlowDownError{wait}
+	}
+	var r robot
+	err := a.store.View(ctx, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })
+	hash := secretHash(secret)
+	switch {
+	case errors.Is(err, ErrUnknownRobot), err == nil && subtle.ConstantTimeCompare(hash[:], r.Hash) != 1:
+		a.logins.failed(try, a.now())
+		return provenance.Identity{}, ErrBadLogin
+	case err != nil:
+		return provenance.Identity{}, err
+	case r.Expires != nil && !a.now().Before(r.Expires.Time):
+		return provenance.Identity{}, fmt.Errorf("%w (robot %s, %s)", ErrExpired, name, r.Expires)
+	}
+	a.uses.note(r.Account, address, a.now())
+	return provenance.Identity{
+		Actor: provenance.Actor{Kind: provenance.Robot, Handle: r.Name, Account: r.Account},
+		Login: &provenance.Login{Method: "basic", Issuer: a.issuer, Identity: r.Name, Credential: r.Credential},
+	}, nil
+}
+
+// nameIsFree wants neither a user nor a robot to have a name. Errors: ErrUserExists, ErrRobotExists.
+func nameIsFree(tx storage.Reader, name string) error {
+	_, userErr := readUser(tx, name)
+	_, robotErr := readRobot(tx, name)
+	switch {
+	case userErr == nil:
+		return ErrUserExists
+	case robotErr == nil:
+		return ErrRobotExists
+	case errors.Is(userErr, ErrUnknownUser) && errors.Is(robotErr, ErrUnknownRobot):
+		return nil
+	default:
+		return errors.Join(userErr, robotErr)
+	}
+}
+
+func readRobot(tx storage.Reader, name string) (r robot, err error) {
+	if !validUserName(name) {
+		return r, ErrUnknownRobot
+	}
+	value, err := tx.Get(robotTable, []byte(name))
+	if errors.Is(err, storage.ErrNotFound) {
+		return r, ErrUnknownRobot
+	}
+	if err != nil {
+		return r, err
+	}
+	return decodeRobot(name, value)
+}
+
+func decodeRobot(name string, value []byte) (r robot, err error) {
+	if err := json.Unmarshal(value, &r); err != nil {
+		return r, fmt.Errorf("robot %s: %w: %w", name, storage.ErrCorrupt, err)
+	}
+	return r, nil
+}
+
+func (r robot) write(tx storage.Tx) error {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tx.Put(robotTable, []byte(r.Name), value)
+	return nil
+}
