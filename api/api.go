@@ -48,8 +48,12 @@ type API struct {
 	URL          string  // the registry's public name
 	Log          *slog.Logger
 
-	mux *http.ServeMux
+	mux        *http.ServeMux
+	inspecting chan struct{} // holds one for each inspection under way
 }
+
+// maxInspections bounds the inspections that are made at once.
+const maxInspections = 2
 
 // handler answers one call.
 type handler func(*call) (any, error)
@@ -70,6 +74,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/tags", "api-tags", false, a.tags},
 		{"GET /api/v1/history", "history", false, a.history},
 		{"GET /api/v1/image", "image", false, a.image},
+		{"GET /api/v1/report", "report", false, a.report},
 		{"GET /api/v1/users", "users", true, a.users},
 		{"POST /api/v1/users", "users", true, a.addUser},
 		{"PUT /api/v1/users/{name}/password", "users", true, a.setPassword},
@@ -98,6 +103,7 @@ func (a *API) routes() []route {
 // Init prepares the API to serve.
 func (a *API) Init() *API {
 	a.mux = http.NewServeMux()
+	a.inspecting = make(chan struct{}, maxInspections)
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
 	}

@@ -38,12 +38,12 @@ func NewReport(subject string, at time.Time, checks []Check) *Report {
 			r.Grades[c.Question] = scoreOf(checks, c.Question, at)
 		}
 	}
+	if len(r.Grades) == 0 {
+		return r
+	}
 	r.Grade = "A"
 	for _, s := range r.Grades {
 		r.Grade = lower(r.Grade, s.Grade)
-	}
-	if len(r.Grades) == 0 {
-		r.Grade = ""
 	}
 	return r
 }
@@ -146,4 +146,16 @@ func nextDrop(checks []Check, q Question, at time.Time, now Grade) string {
 		}
 	}
 	return ""
+}
+
+// Lowest is the lowest grade of several reports, or none where one has none, or there are none.
+func Lowest(reports []*Report) Grade {
+	if len(reports) == 0 {
+		return ""
+	}
+	lowest := Grade("A")
+	for _, r := range reports {
+		lowest = lower(lowest, r.Grade)
+	}
+	return lowest
 }

@@ -3,7 +3,7 @@
 //
 // An inspection is a list of checks, each with its evidence, and this package grades it into a [Report].
 // What it asks, and what each answer is worth, is one table in rubric.go. Packages below inspect:
-// trust/host a registry from outside.
+// trust/host a registry from outside, trust/image an image.
 //
 // A check never guesses. What could not be learned is unknown: it lowers the coverage of a grade and not
 // the grade, and with too little coverage there is no grade.

@@ -15,12 +15,12 @@ import (
 // inspect is the verb `hallmark inspect`.
 func (e *env) inspect() *cobra.Command {
 	c := &cobra.Command{
-		Use: "inspect", Short: "Grade a registry: is it to be trusted?",
-		Long: "Look at a registry as a careful person would, and grade what is found, with the evidence of each check.\n" +
+		Use: "inspect", Short: "Grade a registry, a repository or an image: is it to be trusted?",
+		Long: "Look at a registry or an image as a careful person would, and grade what is found, with the evidence of each check.\n" +
 			"What cannot be learned is unknown: it lowers the coverage, not the grade, and under 60 % there is no grade.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(e.inspectHost())
+	c.AddCommand(e.inspectHost(), e.inspectImage(), e.inspectRepository())
 	return c
 }
 
@@ -54,7 +54,7 @@ func (e *env) inspectHost() *cobra.Command {
 		if err != nil {
 			return usagef("%w", err)
 		}
-		return e.printReport(report, out)
+		return e.printReport(report, report, out)
 	}
 	return c
 }
@@ -110,25 +110,42 @@ func addReportFlags(c *cobra.Command) *reportFlags {
 	return r
 }
 
-// printReport shows a report, and compares its grade with the one that is wanted.
-func (e *env) printReport(report *trust.Report, out *reportFlags) error {
-	least := trust.Grade(strings.ToUpper(out.least))
-	if least != "" && !least.Valid() {
-		return usagef("--min is %q, and should be A, B, C, D or F", out.least)
+// printReport shows a report, and compares its grade with the one that is wanted. whole is what programs
+// get of it.
+func (e *env) printReport(report *trust.Report, whole any, out *reportFlags) error {
+	if err := out.check(); err != nil {
+		return err
 	}
 	if out.json {
-		if err := writeJSON(e.stdout, report); err != nil {
+		if err := writeJSON(e.stdout, whole); err != nil {
 			return err
 		}
 	} else {
-		p := reportPrinter{w: e.stdout, colour: isTerminal(e.stdout) && e.getenv("NO_COLOR") == "", evidence: out.evidence}
-		p.print(report)
+		e.reportPrinter(out).print(report)
 	}
+	return out.compare(report.Subject, report.Grade)
+}
+
+func (e *env) reportPrinter(out *reportFlags) reportPrinter {
+	return reportPrinter{w: e.stdout, colour: isTerminal(e.stdout) && e.getenv("NO_COLOR") == "", evidence: out.evidence}
+}
+
+// check refuses a grade that there is not.
+func (r *reportFlags) check() error {
+	if least := trust.Grade(strings.ToUpper(r.least)); least != "" && !least.Valid() {
+		return usagef("--min is %q, and should be A, B, C, D or F", r.least)
+	}
+	return nil
+}
+
+// compare is an error where a grade is not as good as is wanted.
+func (r *reportFlags) compare(subject string, grade trust.Grade) error {
+	least := trust.Grade(strings.ToUpper(r.least))
 	switch {
-	case least == "" || report.Grade.AtLeast(least):
+	case least == "" || grade.AtLeast(least):
 		return nil
-	case report.Grade == "":
-		return nof("%s has no grade, because too little is known of it; wanted is at least %s", report.Subject, least)
+	case grade == "":
+		return nof("%s has no grade, because too little is known of it; wanted is at least %s", subject, least)
 	}
-	return nof("%s has grade %s; wanted is at least %s", report.Subject, report.Grade, least)
+	return nof("%s has grade %s; wanted is at least %s", subject, grade, least)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/image"
 )
 
 // reportPrinter shows a report to people: the grades, then the checks, the worst first.
@@ -89,6 +90,18 @@ func (p reportPrinter) check(c trust.Check) {
 	}
 	if p.evidence && c.Evidence != nil {
 		p.printEvidence(c.Evidence)
+	}
+}
+
+// platforms shows how each platform of an image came out.
+func (p reportPrinter) platforms(all []image.Platform) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(p.w)
+	for _, one := range all {
+		fmt.Fprintf(p.w, "  %-15s %s: provenance %s, quality %s, %s\n", clean(one.Platform), p.grade(one.Grade),
+			p.grade(one.Grades[trust.Provenance].Grade), p.grade(one.Grades[trust.Quality].Grade), short(one.Digest))
 	}
 }
 

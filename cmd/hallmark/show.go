@@ -46,8 +46,8 @@ func (r reference) aim(t *target) {
 	}
 }
 
-// image is what the API says of one.
-type image struct {
+// shownImage is what the API says of one.
+type shownImage struct {
 	Repository string             `json:"repository"`
 	Reference  string             `json:"reference"`
 	Descriptor ocispec.Descriptor `json:"descriptor"`
@@ -98,7 +98,7 @@ func (e *env) show() *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, raw)
 			}
-			var img image
+			var img shownImage
 			if err := json.Unmarshal(raw, &img); err != nil {
 				return askf("an answer that is not understood: %w", err)
 			}
@@ -110,7 +110,7 @@ func (e *env) show() *cobra.Command {
 }
 
 // print writes an image for people: what it is, then what is known of it, the strongest class first.
-func (img *image) print(w io.Writer) {
+func (img *shownImage) print(w io.Writer) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-15s%s\n", name, clean(fmt.Sprintf(format, args...)))
 	}

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
+)
+
+// report answers GET /api/v1/report: the graded report about an image.
+func (a *API) report(c *call) (any, error) {
+	q := c.query()
+	repo, ref := q.needed("repo"), q.needed("ref")
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	select { // an inspection may read many MB: few are made at once
+	case a.inspecting <- struct{}{}:
+		defer func() { <-a.inspecting }()
+	case <-c.Context().Done():
+		return nil, c.Context().Err()
+	}
+	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
+	r, err := image.Inspect(c.Context(), from, ref, image.Config{
+		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book, Resolve: a.resolver(c),
+	})
+	if errors.Is(err, image.ErrNotFound) {
+		return nil, problemf(http.StatusNotFound, "%s", err)
+	}
+	return r, err
+}
+
+// host is the registry as it stands in image names.
+func (a *API) host() string {
+	u, err := url.Parse(a.URL)
+	if err != nil {
+		return a.URL
+	}
+	return u.Host
+}
+
+// resolver looks up bases that are in this registry. The server asks no other: anybody who may push could
+// send it anywhere.
+func (a *API) resolver(c *call) image.Resolver {
+	return func(ctx context.Context, name string) (digest.Digest, error) {
+		rest, ok := strings.CutPrefix(name, a.host()+"/")
+		repo, tag, _ := strings.Cut(rest, ":")
+		tag, _, _ = strings.Cut(tag, "@")
+		if !ok || !a.mayPull(c)(repo) {
+			return "", fmt.Errorf("it is not in this registry, and the server asks no other; `hallmark inspect image %s/…` does", a.host())
+		}
+		if tag == "" {
+			tag = "latest"
+		}
+		d, _, err := a.Registry.Manifest(ctx, repo, tag)
+		return d.Digest, err
+	}
+}

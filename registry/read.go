@@ -1,0 +1,58 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// What other rooms read of images. They check the caller's rights.
+
+// Manifest returns what a tag or digest names in a repository, and its bytes. Error: ErrUnknown.
+func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.Descriptor, body []byte, err error) {
+	named, isDigest := parseDigest(ref)
+	if !validName(repo) || !isDigest && !validTag(ref) {
+		return d, nil, errManifestUnknown(ref)
+	}
+	f, err := g.findManifest(ctx, repo, ref, named)
+	if err != nil {
+		return d, nil, err
+	}
+	err = g.loadContent(ctx, f)
+	return ocispec.Descriptor{MediaType: f.mediaType, Digest: f.digest, Size: f.size}, f.content, err
+}
+
+// SmallBlob returns a blob of a repository, which may have at most most bytes. Error: ErrUnknown.
+func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) (body []byte, err error) {
+	f, _, err := g.findBlob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if f.Size() > most {
+		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", d, f.Size(), most)
+	}
+	body = make([]byte, f.Size())
+	_, err = io.ReadFull(f, body)
+	return body, err
+}
+
+// ReferrersOf lists up to n manifests of a repository whose subject is d.
+func (g *Registry) ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) (found []ocispec.Descriptor, err error) {
+	var list []byte
+	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
+		list, _, err = readReferrers(tx, repo, d, "", page{n: n})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = json.Unmarshal([]byte("["+string(list)+"]"), &found)
+	return found, err
+}

@@ -1,0 +1,214 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// kind is what a document is.
+type kind string
+
+// The kinds of document that the checks ask for.
+const (
+	signatureKind     kind = "signature"
+	buildKind         kind = "build provenance"
+	sbomKind          kind = "SBOM"
+	vulnerabilityKind kind = "vulnerability report"
+)
+
+// document is something that was attached to the image: an SBOM, a statement, a signature, a report.
+type document struct {
+	kind   kind
+	about  []digest.Digest // that it says it is about
+	on     digest.Digest   // that it was attached to
+	from   ocispec.Descriptor
+	body   []byte    // the predicate or the document itself, JSON
+	made   time.Time // by its own account, or zero
+	sealed bool      // it came in an envelope with a signature, which was not verified here
+}
+
+// says whether a document is about a digest.
+func (d *document) isAbout(want digest.Digest) bool {
+	for _, a := range d.about {
+		if a == want {
+			return true
+		}
+	}
+	return false
+}
+
+// evidence names a document.
+func (d *document) evidence() map[string]any {
+	return map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
+}
+
+// kindOf tells documents apart by their media, artifact or predicate type.
+func kindOf(t string) kind {
+	t = strings.ToLower(t)
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(t, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("slsa.dev/provenance"):
+		return buildKind
+	case has("spdx", "cyclonedx", "syft"):
+		return sbomKind
+	case has("vuln", "sarif", "trivy", "grype", "openvex"):
+		return vulnerabilityKind
+	case has("simplesigning", "cosign.artifact.sig", "notary.signature", "cosign/sign/"):
+		return signatureKind
+	}
+	return ""
+}
+
+// docReader reads documents, and no more than may be read.
+type docReader struct {
+	s     *subject
+	left  int   // documents that may still be read
+	bytes int64 // of them
+}
+
+// miss remembers that something could not be read: then its absence proves nothing.
+func (d *docReader) miss(what string, err error) {
+	if d.s.missed == "" {
+		d.s.missed = what + ": " + plain(err)
+	}
+}
+
+// attestations reads what BuildKit lists in the index: a manifest whose layers are in-toto statements.
+func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
+	m, err := d.s.readManifest(ctx, desc.Digest)
+	if err != nil {
+		d.miss("BuildKit's attestations could not be read", err)
+		return
+	}
+	on := digest.Digest(desc.Annotations["vnd.docker.reference.digest"])
+	for _, layer := range m.Layers {
+		d.blob(ctx, on, layer, layer.Annotations["in-toto.io/predicate-type"], time.Time{})
+	}
+}
+
+// referrers reads what refers to a manifest, by the referrers API and by cosign's older tags.
+func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
+	list, err := d.s.from.Referrers(ctx, to)
+	if err != nil {
+		d.miss("what refers to it could not be listed", err)
+	}
+	for _, desc := range list {
+		d.manifest(ctx, to.Digest, desc.Digest.String(), desc.ArtifactType)
+	}
+	for _, suffix := range []string{".sig", ".att", ".sbom"} {
+		d.manifest(ctx, to.Digest, strings.Replace(to.Digest.String(), ":", "-", 1)+suffix, "")
+	}
+}
+
+// manifest reads the layers of an artifact.
+func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifactType string) {
+	if d.left <= 0 {
+		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
+		return
+	}
+	_, body, err := d.s.from.Manifest(ctx, ref)
+	if errors.Is(err, ErrNotFound) {
+		return
+	}
+	var m manifest
+	if err == nil {
+		err = json.Unmarshal(body, &m)
+	}
+	if err != nil {
+		d.miss("what is attached to it could not be read", err)
+		return
+	}
+	for _, layer := range m.Layers {
+		t := layer.Annotations["predicateType"]
+		for _, other := range []string{m.Annotations["dev.sigstore.bundle.predicateType"], artifactType, m.ArtifactType} {
+			if kindOf(t+" "+layer.MediaType) == "" {
+				t = other
+			}
+		}
+		made, _ := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // zero where it says nothing
+		d.blob(ctx, on, layer, t, made)
+	}
+}
+
+// blob reads one document of a type that was stated for it.
+func (d *docReader) blob(ctx context.Context, on digest.Digest, desc ocispec.Descriptor, stated string, made time.Time) {
+	if d.left--; d.left < 0 {
+		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
+		return
+	}
+	doc := &document{from: desc, on: on, made: made, about: []digest.Digest{on}, kind: kindOf(stated + " " + desc.MediaType)}
+	if doc.kind == signatureKind {
+		d.s.documents = append(d.s.documents, doc)
+		return
+	}
+	if d.bytes -= desc.Size; d.bytes < 0 {
+		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
+		return
+	}
+	body, err := d.s.from.Blob(ctx, desc)
+	if err != nil {
+		d.miss("what is attached to it could not be read", err)
+		return
+	}
+	if doc.open(body); doc.kind != "" {
+		d.s.documents = append(d.s.documents, doc)
+	}
+}
+
+// statement is an in-toto statement of any version.
+type statement struct {
+	Type          string `json:"_type"`
+	PredicateType string `json:"predicateType"`
+	Subject       []struct {
+		Digest map[string]string `json:"digest"`
+	} `json:"subject"`
+	Predicate json.RawMessage `json:"predicate"`
+}
+
+// open unpacks a document: a sigstore bundle, a DSSE envelope, an in-toto statement, or the thing itself.
+func (d *document) open(body []byte) {
+	var outer struct {
+		DSSE        *struct{ Payload []byte } `json:"dsseEnvelope"`
+		MessageSig  json.RawMessage           `json:"messageSignature"`
+		PayloadType string                    `json:"payloadType"`
+		Payload     []byte                    `json:"payload"`
+	}
+	if json.Unmarshal(body, &outer) == nil {
+		switch {
+		case outer.DSSE != nil:
+			d.sealed, body = true, outer.DSSE.Payload
+		case outer.PayloadType != "" && len(outer.Payload) > 0:
+			d.sealed, body = true, outer.Payload
+		case len(outer.MessageSig) > 0:
+			d.kind = signatureKind
+			return
+		}
+	}
+	d.body = body
+	var s statement
+	if json.Unmarshal(body, &s) != nil || !strings.HasPrefix(s.Type, "https://in-toto.io/Statement/") {
+		return
+	}
+	d.kind, d.body, d.about = kindOf(s.PredicateType), s.Predicate, nil
+	if d.sealed && d.kind == "" {
+		d.kind = signatureKind
+	}
+	for _, sub := range s.Subject {
+		for algorithm, hex := range sub.Digest {
+			d.about = append(d.about, digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex))
+		}
+	}
+}

@@ -1,0 +1,118 @@
+// Package image inspects an image in a registry, its own or another's: is it from a trusted source, and
+// is it a trusted thing?
+//
+// First everything is read, within bounds (read.go): manifests, configs, what refers to them, records of
+// pushes. Then each check looks at what was read, and at nothing else. An image for several platforms is
+// judged as its worst platform is, and each platform by itself beside it.
+package image
+
+import (
+	"context"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// Config says how an image is inspected. The zero value of a field is its default.
+type Config struct {
+	// Subject is how the report names the image, without its digest: registry.example/team/app.
+	Subject string
+	// Repository is its name in the records.
+	Repository string
+	// Records are those of its registry. Default: there are none, and what they tell is unknown.
+	Records Records
+	// Resolve looks up what a base's name means now. Default: it is unknown.
+	Resolve Resolver
+	// Builders are the ids of builders that are trusted. "*" matches within a segment, "**" across.
+	Builders []string
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// A Report is a report about an image. For an image of several platforms it has one about each.
+type Report struct {
+	*trust.Report
+	Digest    digest.Digest `json:"digest"`
+	Platforms []Platform    `json:"platforms,omitempty"`
+}
+
+// A Platform is one platform of an image, and how it came out.
+type Platform struct {
+	Platform string                         `json:"platform"`
+	Digest   digest.Digest                  `json:"digest"`
+	Grade    trust.Grade                    `json:"grade,omitempty"`
+	Grades   map[trust.Question]trust.Score `json:"grades"`
+	Checks   []trust.Check                  `json:"checks"`
+}
+
+// Inspect reads an image and judges it. ref is a tag or a digest. Errors: ErrNotFound, and those of the
+// source.
+func Inspect(ctx context.Context, from Source, ref string, c Config) (*Report, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s, err := read(ctx, from, ref, c)
+	if err != nil {
+		return nil, err
+	}
+	whole := []trust.Check{s.checkSource(), s.checkSignature(), s.checkFresh(), s.checkTag(), s.checkPlatforms()}
+	perPlatform := make([][]trust.Check, len(s.platforms))
+	for n, p := range s.platforms {
+		perPlatform[n] = s.checksOf(p)
+	}
+	whole = append(whole, worstOf(s.platforms, perPlatform)...)
+	subject := c.Subject + "@" + s.desc.Digest.String()
+	r := &Report{Report: trust.NewReport(subject, s.now, whole), Digest: s.desc.Digest}
+	if len(s.platforms) < 2 {
+		return r, nil
+	}
+	for n, p := range s.platforms {
+		one := trust.NewReport(subject, s.now, append(whole[:4:4], perPlatform[n]...))
+		r.Platforms = append(r.Platforms, Platform{p.name, p.desc.Digest, one.Grade, one.Grades, one.Checks})
+	}
+	return r, nil
+}
+
+// checksOf are the checks of one platform, in the same order for each.
+func (s *subject) checksOf(p *platform) []trust.Check {
+	return []trust.Check{
+		s.checkBuild(p), s.checkBase(p), s.checkSBOM(p), s.checkSecrets(p), s.checkUser(p),
+		s.checkVulnerabilities(p), s.checkLicences(p), s.checkHealth(p), s.checkSize(p),
+	}
+}
+
+// worstOf takes, of each check, the platform's that came out worst.
+func worstOf(platforms []*platform, all [][]trust.Check) []trust.Check {
+	if len(all) == 0 {
+		return nil
+	}
+	worst := make([]trust.Check, len(all[0]))
+	for k := range worst {
+		from, best := 0, badness(all[0][k])
+		for n, checks := range all {
+			best = min(best, badness(checks[k]))
+			if badness(checks[k]) > badness(all[from][k]) {
+				from = n
+			}
+		}
+		worst[k] = all[from][k]
+		if badness(worst[k]) > best { // not all platforms are like this
+			worst[k].Says = platforms[from].name + ": " + worst[k].Says
+		}
+	}
+	return worst
+}
+
+// badness orders results: a failure that caps, a failure, unknown, few points.
+func badness(c trust.Check) int {
+	switch {
+	case c.Result == trust.Fail && c.Cap != "":
+		return 1000
+	case c.Result == trust.Fail:
+		return 500 + c.Of - c.Points
+	case c.Result == trust.Unknown:
+		return 100
+	}
+	return c.Of - c.Points
+}

@@ -1,0 +1,239 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// The checks of where an image comes from.
+
+// fact is a source, a revision or a base, and who says so.
+type fact struct {
+	Fact  string           `json:"fact"`
+	Value string           `json:"value"`
+	Class provenance.Class `json:"class"`
+	From  string           `json:"from"`
+}
+
+// facts are what is said of the image and its platforms, in its manifests and in records of them.
+func (s *subject) facts() (all []fact) {
+	for _, r := range s.about {
+		for _, c := range r.Claimed {
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index)})
+		}
+		all = append(all, authenticatedFacts(r)...)
+	}
+	for _, p := range s.platforms {
+		for name, is := range map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision} {
+			if v := p.label(name); v != "" {
+				all = append(all, fact{is, provenance.CutUserinfo(v), provenance.Claimed, name})
+			}
+		}
+	}
+	for name, is := range map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision} {
+		if v := s.manifest.Annotations[name]; v != "" {
+			all = append(all, fact{is, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + name})
+		}
+	}
+	return all
+}
+
+// claimNames are the claims of CI identities that name what the job ran on.
+var claimNames = map[string]string{
+	"repository": provenance.FactSource, "project_path": provenance.FactSource, "sha": provenance.FactRevision,
+}
+
+// authenticatedFacts are what the login behind a push proves: on which source the job ran.
+func authenticatedFacts(r *provenance.Record) (all []fact) {
+	if r.Authenticated == nil || r.Action != provenance.Push {
+		return nil
+	}
+	for name, is := range claimNames {
+		if v := r.Authenticated.Claims[name]; v != "" {
+			all = append(all, fact{is, v, provenance.Authenticated, fmt.Sprintf("%s of %s, record %d", name, r.Authenticated.Issuer, r.Index)})
+		}
+	}
+	return all
+}
+
+// checkSource takes the strongest class in which both source and revision are known.
+func (s *subject) checkSource() trust.Check {
+	facts := s.facts()
+	known := map[provenance.Class]map[string]string{}
+	for _, f := range facts {
+		if known[f.Class] == nil {
+			known[f.Class] = map[string]string{}
+		}
+		known[f.Class][f.Fact] = f.Value
+	}
+	c := trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
+		Advise("Build with labels org.opencontainers.image.source and .revision, or with BuildKit's provenance.")
+	for _, step := range []struct {
+		class provenance.Class
+		name  string
+		says  string
+	}{
+		{provenance.Claimed, trust.StepClaimed, "It claims to be built from %s at %s; nothing proves it."},
+		{provenance.Authenticated, trust.StepAuthenticated, "The job that pushed it ran on %s at %s; its login proves that."},
+	} {
+		source, revision := known[step.class][provenance.FactSource], known[step.class][provenance.FactRevision]
+		switch {
+		case source != "" && revision != "":
+			c = trust.Partly(trust.ImageSource, step.name, fmt.Sprintf(step.says, source, revision)).
+				Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
+		case source != "" && c.Points == 0:
+			c = trust.Partly(trust.ImageSource, trust.StepSourceOnly, "It names a source, "+source+", and no revision of it.").
+				Advise("Name the revision, too: the label org.opencontainers.image.revision.")
+		}
+	}
+	return c.With(map[string]any{"facts": facts})
+}
+
+// of returns the documents of a kind about a platform, or about the whole image.
+func (s *subject) of(k kind, p *platform) (found []*document) {
+	for _, d := range s.documents {
+		if d.kind == k && (d.isAbout(p.desc.Digest) || d.isAbout(s.desc.Digest)) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func evidenceOf(documents []*document) map[string]any {
+	var all []any
+	for _, d := range documents {
+		all = append(all, d.evidence())
+	}
+	return map[string]any{"documents": all}
+}
+
+// absent is the check of something that should be attached and is not, or that could not be looked for.
+func (s *subject) absent(id, what, advice string) trust.Check {
+	if s.missed != "" {
+		return trust.NotKnown(id, "No "+what+" was found, but not all could be read: "+s.missed+".")
+	}
+	return trust.Failed(id, "It has no "+what+".").Advise(advice)
+}
+
+func (s *subject) checkSignature() trust.Check {
+	var found []*document
+	for _, d := range s.documents {
+		if d.kind == signatureKind {
+			found = append(found, d)
+		}
+	}
+	if len(found) > 0 {
+		return trust.NotKnown(trust.ImageSignature, fmt.Sprintf("It has %d signatures; no key or identity is configured to verify them with.", len(found))).
+			With(evidenceOf(found)).Advise("Configure whom you trust; a signature by anybody proves nothing.")
+	}
+	c := s.absent(trust.ImageSignature, "signature", "Sign it, as with cosign sign.")
+	c.Cap = "" // the cap is for signatures that are there and do not verify
+	return c
+}
+
+// checkBuild looks at SLSA provenance. That it is there says no level of anything.
+func (s *subject) checkBuild(p *platform) trust.Check {
+	found := s.of(buildKind, p)
+	if len(found) == 0 {
+		return s.absent(trust.ImageBuild, "provenance of its build", "Build with BuildKit's --provenance, and sign it.")
+	}
+	e := evidenceOf(found)
+	e["builder"] = builderOf(found[0].body)
+	return trust.Partly(trust.ImageBuild, trust.StepUnsigned, "It has provenance of its build, which no verified signature covers.").With(e).
+		Advise("Have the builder sign it: anybody who may push can write provenance.")
+}
+
+// builderOf reads the id of the builder from SLSA provenance, version 1 or 0.2.
+func builderOf(predicate []byte) string {
+	var p struct {
+		Builder    struct{ ID string } `json:"builder"`
+		RunDetails struct {
+			Builder struct{ ID string } `json:"builder"`
+		} `json:"runDetails"`
+	}
+	if json.Unmarshal(predicate, &p) != nil {
+		return ""
+	}
+	if p.RunDetails.Builder.ID != "" {
+		return p.RunDetails.Builder.ID
+	}
+	return p.Builder.ID
+}
+
+// baseOf is the base that an image names: by annotation or label, or by a record's claim.
+func (s *subject) baseOf(p *platform) (name string, d digest.Digest) {
+	name, d = p.label(ocispec.AnnotationBaseImageName), digest.Digest(p.label(ocispec.AnnotationBaseImageDigest))
+	for _, r := range s.about {
+		for _, c := range r.Claimed {
+			switch {
+			case c.About != p.desc.Digest:
+			case c.Fact == "base-name" && name == "":
+				name = c.Value
+			case c.Fact == provenance.FactBase && d == "":
+				d = digest.Digest(c.Value)
+			}
+		}
+	}
+	return name, d
+}
+
+func (s *subject) checkBase(p *platform) trust.Check {
+	name, d := s.baseOf(p)
+	e := map[string]any{"name": name, "digest": d}
+	declared := func(why string) trust.Check {
+		return trust.Partly(trust.ImageBase, trust.StepDeclared, "It names its base, "+string(d)+"; "+why+".").With(e)
+	}
+	switch {
+	case d == "":
+		return trust.Failed(trust.ImageBase, "It does not name its base by digest.").With(e).
+			Advise("Build with the annotations org.opencontainers.image.base.name and .base.digest. From scratch, it has none to name.")
+	case name == "":
+		return declared("under which name that was is not said, so whether there is a newer one cannot be told").
+			Advise("Name it with org.opencontainers.image.base.name, too.")
+	case s.Resolve == nil:
+		return declared("what " + name + " means now was not looked up")
+	}
+	now := s.bases[name]
+	if now.err != nil {
+		return declared("what " + name + " means now could not be learned: " + plain(now.err))
+	}
+	e["now"], e["looked"] = now.digest, s.now
+	if now.digest != d {
+		c := declared("but " + name + " is another image by now").Advise("Build it again on the current base.")
+		c.Result = trust.Fail
+		return c
+	}
+	return trust.Passed(trust.ImageBase, "Its base is still what "+name+" means.").With(e)
+}
+
+// checkTag looks for moves of the tag. Setting it for the first time, and pushing the same again, are none.
+func (s *subject) checkTag() trust.Check {
+	switch {
+	case strings.Contains(s.ref, ":"):
+		return trust.NotApplicable(trust.ImageTag, "It was asked for by digest, which cannot move.")
+	case s.Records == nil || len(s.moves) == 0:
+		return trust.NotKnown(trust.ImageTag, "No records tell when the tag moved.")
+	}
+	var moved []map[string]any
+	for _, r := range s.moves {
+		m, ok := provenance.MoveOf(r, s.ref)
+		if ok && m.From != "" && m.From != m.To && s.now.Sub(r.Time.Time) < trust.TagStill {
+			moved = append(moved, map[string]any{"record": r.Index, "time": r.Time, "from": m.From, "to": m.To})
+		}
+	}
+	if len(moved) == 0 {
+		return trust.Passed(trust.ImageTag, "The tag has not moved for 90 days, or since it was set.").With(map[string]any{"records": len(s.moves)})
+	}
+	return trust.Failed(trust.ImageTag, fmt.Sprintf("The tag moved %d times in the last 90 days.", len(moved))).With(map[string]any{"moves": moved}).
+		Advise("Pull by digest, or use a tag that does not move.")
+}
+
+// day is a date as people read it.
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -1,0 +1,246 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// The checks of whether an image is a good thing to run.
+
+// checkFresh looks at records of pushes. What an image says of its own time of creation is not asked:
+// reproducible builds set it to 1970.
+func (s *subject) checkFresh() trust.Check {
+	var last time.Time
+	for _, r := range s.about {
+		if r.Action == provenance.Push && r.Digest == s.desc.Digest {
+			last = r.Time.Time
+			break
+		}
+	}
+	if last.IsZero() {
+		return trust.NotKnown(trust.ImageFresh, "No record tells when it was pushed.")
+	}
+	pushed := map[digest.Digest]bool{}
+	for _, r := range s.pushes {
+		if len(r.Tags) > 0 && s.now.Sub(r.Time.Time) < trust.CadenceSpan {
+			pushed[r.Digest] = true
+		}
+	}
+	e := map[string]any{"pushed": last.UTC(), "imagesTaggedInHalfAYear": len(pushed)}
+	aging := trust.Partly(trust.ImageFresh, trust.StepAging, "It was pushed on "+day(last)+", more than a month ago.").With(e).
+		Advise("Build it again, so that it has its base's and packages' repairs.").Dropping(trust.Drop{At: last.Add(trust.FreshLeast)})
+	drops := []trust.Drop{{At: last.Add(trust.FreshGood), Points: aging.Points}, aging.Drops[0]}
+	switch age := s.now.Sub(last); {
+	case age > trust.FreshLeast:
+		return trust.Failed(trust.ImageFresh, "It was pushed on "+day(last)+", more than 90 days ago.").With(e).Advise(aging.Advice)
+	case age > trust.FreshGood:
+		return aging
+	case len(pushed) < 2:
+		return trust.Partly(trust.ImageFresh, trust.StepOnce, "It was pushed on "+day(last)+", and no other image of its repository in half a year.").With(e).Dropping(drops...)
+	}
+	return trust.Passed(trust.ImageFresh, fmt.Sprintf("It was pushed on %s, and its repository had %d images in half a year.", day(last), len(pushed))).With(e).Dropping(drops...)
+}
+
+func (s *subject) checkPlatforms() trust.Check {
+	var names []string
+	for _, p := range s.platforms {
+		names = append(names, p.name)
+	}
+	if len(names) < 2 {
+		return trust.Failed(trust.ImagePlatforms, "It is there for one platform.").Advise("Build it for linux/amd64 and linux/arm64, so that nobody has to emulate or build it again.")
+	}
+	says := fmt.Sprintf("It is there for %d platforms.", len(names)+s.leftOut)
+	if s.leftOut > 0 {
+		says += fmt.Sprintf(" The last %d were not looked at.", s.leftOut)
+	}
+	return trust.Passed(trust.ImagePlatforms, says).With(map[string]any{"platforms": names})
+}
+
+// checkSBOM wants one that names this digest: an SBOM of another image is worse than none.
+func (s *subject) checkSBOM(p *platform) trust.Check {
+	if found := s.of(sbomKind, p); len(found) > 0 {
+		return trust.Passed(trust.ImageSBOM, "It has an SBOM that names its digest.").With(evidenceOf(found))
+	}
+	for _, d := range s.documents {
+		if d.kind == sbomKind && (d.on == p.desc.Digest || d.on == s.desc.Digest) {
+			return trust.Failed(trust.ImageSBOM, "The SBOM that is attached to it is about another image.").With(evidenceOf([]*document{d})).
+				Advise("Make one of this image; whoever attached this one should know.")
+		}
+	}
+	return s.absent(trust.ImageSBOM, "SBOM", "Build with BuildKit's --sbom, or attach one, as with syft and oras.")
+}
+
+func (s *subject) checkSecrets(p *platform) trust.Check {
+	if p.why != "" {
+		return trust.NotKnown(trust.ImageSecrets, "Whether it holds secrets is not known: "+p.why+".")
+	}
+	found := p.secrets()
+	if len(found) == 0 {
+		return trust.Passed(trust.ImageSecrets, "No secret was found in its config, environment and history. Files in its layers were not read.")
+	}
+	sure := slices.ContainsFunc(found, func(f Secret) bool { return f.Sure })
+	fail := trust.Doubted
+	if sure {
+		fail = trust.Failed
+	}
+	return fail(trust.ImageSecrets, fmt.Sprintf("%s: %s.", found[0].Place, found[0].What)).With(map[string]any{"found": found}).
+		Advise("Everybody who can pull has it: revoke it now, then build with secret mounts.")
+}
+
+// checkUser looks at the config. No user means root.
+func (s *subject) checkUser(p *platform) trust.Check {
+	user := p.config.Config.User
+	name, _, _ := strings.Cut(user, ":")
+	e := map[string]any{"user": user}
+	switch {
+	case p.why != "":
+		return trust.NotKnown(trust.ImageUser, "As whom it runs is not known: "+p.why+".")
+	case strings.HasPrefix(strings.ToLower(user), "containeradministrator"), name == "root", strings.Trim(name, "0") == "":
+		return trust.Failed(trust.ImageUser, "It runs as root.").With(e).Advise("Set USER to a number other than 0.")
+	}
+	return trust.Passed(trust.ImageUser, "It runs as "+user+".").With(e)
+}
+
+// checkVulnerabilities looks for a report, and how old it is. What it says is for people to judge.
+func (s *subject) checkVulnerabilities(p *platform) trust.Check {
+	found := s.of(vulnerabilityKind, p)
+	if len(found) == 0 {
+		return s.absent(trust.ImageVulnerabilities, "vulnerability report", "Scan it, and attach the report, as with trivy or grype and cosign attest.")
+	}
+	newest := slices.MaxFunc(found, func(a, b *document) int { return a.time().Compare(b.time()) })
+	made := newest.time()
+	e := evidenceOf(found)
+	e["made"] = made
+	says := "Its newest vulnerability report is of " + day(made)
+	stale := trust.Partly(trust.ImageVulnerabilities, trust.StepStale, says+", more than a week old.").With(e).
+		Advise("Scan it again: new vulnerabilities are found in old images every day.").Dropping(trust.Drop{At: made.Add(trust.ReportLeast)})
+	switch age := s.now.Sub(made); {
+	case made.IsZero():
+		return trust.NotKnown(trust.ImageVulnerabilities, "It has a vulnerability report that does not say when it was made.").With(e)
+	case age > trust.ReportLeast:
+		return trust.Failed(trust.ImageVulnerabilities, says+", more than a month old.").With(e).Advise(stale.Advice)
+	case age > trust.ReportGood:
+		return stale
+	}
+	return trust.Passed(trust.ImageVulnerabilities, says+".").With(e).
+		Dropping(trust.Drop{At: made.Add(trust.ReportGood), Points: stale.Points}, stale.Drops[0])
+}
+
+// time is when a report was made: by what it says itself, else by what its manifest says.
+func (d *document) time() time.Time {
+	var p struct {
+		Metadata struct {
+			ScanFinishedOn time.Time `json:"scanFinishedOn"`
+		} `json:"metadata"`
+		CreatedAt time.Time `json:"CreatedAt"` // trivy
+	}
+	if json.Unmarshal(d.body, &p) == nil {
+		for _, t := range []time.Time{p.Metadata.ScanFinishedOn, p.CreatedAt} {
+			if !t.IsZero() {
+				return t.UTC()
+			}
+		}
+	}
+	return d.made.UTC()
+}
+
+func (s *subject) checkLicences(p *platform) trust.Check {
+	if v := p.label(ocispec.AnnotationLicenses); v != "" {
+		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
+	}
+	if v := s.manifest.Annotations[ocispec.AnnotationLicenses]; v != "" {
+		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
+	}
+	for _, d := range s.of(sbomKind, p) {
+		if n := licencesIn(d.body); n > 0 {
+			return trust.Passed(trust.ImageLicences, fmt.Sprintf("Its SBOM states the licences of %d packages.", n)).With(d.evidence())
+		}
+	}
+	return s.absent(trust.ImageLicences, "statement of its licences", "Set the label org.opencontainers.image.licenses, as an SPDX expression.")
+}
+
+// licencesIn counts the packages of an SBOM, SPDX or CycloneDX, that state a licence.
+func licencesIn(sbom []byte) (n int) {
+	var doc struct {
+		Packages   []struct{ LicenseDeclared, LicenseConcluded string } `json:"packages"`
+		Components []struct{ Licenses []json.RawMessage }               `json:"components"`
+	}
+	if json.Unmarshal(sbom, &doc) != nil {
+		return 0
+	}
+	says := func(l string) bool { return l != "" && l != "NOASSERTION" && l != "NONE" }
+	for _, p := range doc.Packages {
+		if says(p.LicenseDeclared) || says(p.LicenseConcluded) {
+			n++
+		}
+	}
+	for _, c := range doc.Components {
+		n += min(1, len(c.Licenses))
+	}
+	return n
+}
+
+// checkHealth looks for docker's health check. OCI's config has no place for one.
+func (s *subject) checkHealth(p *platform) trust.Check {
+	h := p.config.Config.Healthcheck
+	switch {
+	case p.why != "":
+		return trust.NotKnown(trust.ImageHealth, "Whether it has a health check is not known: "+p.why+".")
+	case h != nil && len(h.Test) > 0 && h.Test[0] != "NONE":
+		return trust.Passed(trust.ImageHealth, "It says how to tell that it is well.")
+	case p.manifest.Config.MediaType == ocispec.MediaTypeImageConfig:
+		return trust.NotApplicable(trust.ImageHealth, "OCI's image config has no health checks; Kubernetes has its own.")
+	}
+	return trust.Failed(trust.ImageHealth, "It has no health check.").Advise("Add HEALTHCHECK to its Dockerfile.")
+}
+
+// checkSize compares the size with the median of the images that the repository had before.
+func (s *subject) checkSize(p *platform) trust.Check {
+	size := p.manifest.Config.Size
+	for _, l := range p.manifest.Layers {
+		size += l.Size
+	}
+	before := s.sizesBefore(p)
+	e := map[string]any{"size": size, "before": before}
+	if len(before) < 2 || p.manifest.Config.Digest == "" {
+		return trust.NotKnown(trust.ImageSize, "There are too few records of earlier images to compare its size with.").With(e)
+	}
+	slices.Sort(before)
+	median := before[len(before)/2]
+	if float64(size) > trust.SizeGrowth*float64(median) {
+		return trust.Failed(trust.ImageSize, fmt.Sprintf("It has %d bytes; earlier ones had about %d.", size, median)).With(e).
+			Advise("Look at what has come in: hallmark show, or a tool that shows layers.")
+	}
+	return trust.Passed(trust.ImageSize, fmt.Sprintf("It has %d bytes, and earlier ones had about %d.", size, median)).With(e)
+}
+
+// sizesBefore are the sizes of up to ten images that were tagged before, or of the same platform in them.
+func (s *subject) sizesBefore(p *platform) (sizes []int64) {
+	sizeOf := map[digest.Digest]int64{}
+	for _, r := range s.pushes {
+		sizeOf[r.Digest] = r.Observed.ImageSize
+	}
+	seen := map[digest.Digest]bool{p.desc.Digest: true, s.desc.Digest: true}
+	for _, r := range s.pushes {
+		d := r.Digest
+		for _, c := range r.Observed.Children {
+			if c.Platform == p.name {
+				d = c.Digest
+			}
+		}
+		if len(r.Tags) == 0 || seen[d] || sizeOf[d] == 0 || len(sizes) == 10 {
+			continue
+		}
+		seen[d] = true
+		sizes = append(sizes, sizeOf[d])
+	}
+	return sizes
+}

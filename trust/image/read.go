@@ -1,0 +1,215 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// subject is everything that was read of an image. The checks look at it and change nothing.
+type subject struct {
+	Config
+	now       time.Time
+	from      Source
+	ref       string
+	desc      ocispec.Descriptor
+	manifest  manifest
+	platforms []*platform
+	leftOut   int         // platforms beyond maxPlatforms
+	documents []*document // about the image or one of its platforms
+	missed    string      // why documents may be missing, or empty
+	bases     map[string]base
+
+	about  []*provenance.Record // of this digest, newest first
+	pushes []*provenance.Record // into the repository, newest first
+	moves  []*provenance.Record // of the tag, newest first
+}
+
+// base is what the name of a base means now.
+type base struct {
+	digest digest.Digest
+	err    error
+}
+
+// manifest is a manifest of any kind, as far as the checks need it.
+type manifest struct {
+	MediaType    string               `json:"mediaType"`
+	ArtifactType string               `json:"artifactType"`
+	Config       ocispec.Descriptor   `json:"config"`
+	Layers       []ocispec.Descriptor `json:"layers"`
+	Manifests    []ocispec.Descriptor `json:"manifests"`
+	Subject      *ocispec.Descriptor  `json:"subject"`
+	Annotations  map[string]string    `json:"annotations"`
+}
+
+// platform is one image manifest with its config.
+type platform struct {
+	name     string
+	desc     ocispec.Descriptor
+	manifest manifest
+	config   imageConfig
+	why      string // why the config could not be read, or empty
+}
+
+// imageConfig is a config as docker and OCI have it.
+type imageConfig struct {
+	Config struct {
+		User        string
+		Env         []string
+		Entrypoint  []string
+		Cmd         []string
+		Labels      map[string]string
+		Healthcheck *struct{ Test []string }
+	} `json:"config"`
+	History []struct {
+		CreatedBy string `json:"created_by"`
+		Comment   string `json:"comment"`
+	} `json:"history"`
+}
+
+// label returns an annotation of the manifest, or the label of the same name.
+func (p *platform) label(name string) string {
+	if v := p.manifest.Annotations[name]; v != "" {
+		return v
+	}
+	return p.config.Config.Labels[name]
+}
+
+// read reads an image.
+func read(ctx context.Context, from Source, ref string, c Config) (*subject, error) {
+	s := &subject{Config: c, now: c.Now().UTC(), from: from, ref: ref}
+	var body []byte
+	var err error
+	if s.desc, body, err = from.Manifest(ctx, ref); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, &s.manifest); err != nil {
+		return nil, fmt.Errorf("its manifest is not JSON: %w", err)
+	}
+	d := docReader{s: s, left: maxDocuments, bytes: maxBytes}
+	if err := s.readPlatforms(ctx, &d); err != nil {
+		return nil, err
+	}
+	d.referrers(ctx, s.desc)
+	for _, p := range s.platforms {
+		if p.desc.Digest != s.desc.Digest {
+			d.referrers(ctx, p.desc)
+		}
+	}
+	if err := s.readRecords(ctx); err != nil {
+		return nil, err
+	}
+	s.resolveBases(ctx)
+	return s, nil
+}
+
+// resolveBases looks each base up, once.
+func (s *subject) resolveBases(ctx context.Context) {
+	s.bases = map[string]base{}
+	if s.Resolve == nil {
+		return
+	}
+	for _, p := range s.platforms {
+		name, _ := s.baseOf(p)
+		if _, known := s.bases[name]; name != "" && !known {
+			d, err := s.Resolve(ctx, name)
+			s.bases[name] = base{d, err}
+		}
+	}
+}
+
+// readPlatforms reads the images of an index, or the one image. What BuildKit lists beside them is about
+// them.
+func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
+	if len(s.manifest.Manifests) == 0 {
+		s.platforms = []*platform{s.readPlatform(ctx, "", s.desc, s.manifest)}
+		return nil
+	}
+	for _, child := range s.manifest.Manifests {
+		if child.Annotations["vnd.docker.reference.type"] == "attestation-manifest" {
+			d.attestations(ctx, child)
+			continue
+		}
+		if len(s.platforms) == maxPlatforms {
+			s.leftOut++
+			continue
+		}
+		m, err := s.readManifest(ctx, child.Digest)
+		if err != nil {
+			p := &platform{name: platformName(child.Platform), desc: child, why: plain(err)}
+			s.platforms = append(s.platforms, p)
+			continue
+		}
+		s.platforms = append(s.platforms, s.readPlatform(ctx, platformName(child.Platform), child, m))
+	}
+	return ctx.Err()
+}
+
+func (s *subject) readManifest(ctx context.Context, d digest.Digest) (m manifest, err error) {
+	_, body, err := s.from.Manifest(ctx, d.String())
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(body, &m)
+}
+
+func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descriptor, m manifest) *platform {
+	p := &platform{name: name, desc: d, manifest: m}
+	if m.Config.Digest == "" {
+		p.why = "it has no config"
+		return p
+	}
+	data, err := s.from.Blob(ctx, m.Config)
+	if err == nil {
+		err = json.Unmarshal(data, &p.config)
+	}
+	if err != nil {
+		p.why = "its config could not be read: " + plain(err)
+	}
+	return p
+}
+
+// plain is an error in words that do not name addresses.
+func plain(err error) string {
+	if errors.Is(err, ErrNotFound) {
+		return "it is not there"
+	}
+	return err.Error()
+}
+
+func platformName(p *ocispec.Platform) string {
+	if p == nil || p.OS == "" && p.Architecture == "" {
+		return "unknown"
+	}
+	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
+}
+
+// readRecords reads what the registry recorded of the digest, the repository and the tag.
+func (s *subject) readRecords(ctx context.Context) error {
+	if s.Records == nil {
+		return nil
+	}
+	find := func(q provenance.Query) ([]*provenance.Record, error) {
+		q.Repository, q.Descending, q.Limit = s.Repository, true, maxRecords
+		page, err := s.Records.Find(ctx, q)
+		return page.Records, err
+	}
+	var err error
+	if s.about, err = find(provenance.Query{Digest: s.desc.Digest}); err != nil {
+		return err
+	}
+	if s.pushes, err = find(provenance.Query{Action: provenance.Push}); err != nil {
+		return err
+	}
+	if !strings.Contains(s.ref, ":") {
+		s.moves, err = find(provenance.Query{Tag: s.ref})
+	}
+	return err
+}

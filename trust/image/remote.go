@@ -1,0 +1,176 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// Remote is a Source over the network: a repository of any registry.
+type Remote struct{ repo *remote.Repository }
+
+// NewRemote returns a repository, named as registry.example/team/app, that is read with a client.
+func NewRemote(name string, client *auth.Client) (*Remote, error) {
+	repo, err := remote.NewRepository(name)
+	if err != nil {
+		return nil, err
+	}
+	repo.Client = client
+	repo.MaxMetadataBytes = MaxManifest
+	return &Remote{repo}, nil
+}
+
+// Manifest implements Source.
+func (r *Remote) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
+	d, body, err := r.repo.FetchReference(ctx, ref)
+	if err != nil {
+		return d, nil, absentOr(err)
+	}
+	data, err := readBounded(body, d, MaxManifest)
+	return d, data, err
+}
+
+// Blob implements Source.
+func (r *Remote) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
+	if d.Size > MaxBlob {
+		return nil, fmt.Errorf("it has %d bytes, and at most %d are read", d.Size, MaxBlob)
+	}
+	body, err := r.repo.Blobs().Fetch(ctx, d)
+	if err != nil {
+		return nil, absentOr(err)
+	}
+	return readBounded(body, d, MaxBlob)
+}
+
+// readBounded reads what has a digest, and no more than it should have.
+func readBounded(body io.ReadCloser, d ocispec.Descriptor, most int64) (data []byte, err error) {
+	defer func() { err = errors.Join(err, body.Close()) }()
+	if d.Size > most {
+		return nil, fmt.Errorf("it has %d bytes, and at most %d are read", d.Size, most)
+	}
+	if data, err = io.ReadAll(io.LimitReader(body, d.Size+1)); err != nil {
+		return nil, err
+	}
+	return data, verify(data, d.Digest)
+}
+
+func verify(data []byte, want digest.Digest) error {
+	if err := want.Validate(); err != nil {
+		return err
+	}
+	if got := want.Algorithm().FromBytes(data); got != want {
+		return fmt.Errorf("the registry serves other bytes under %s: they have %s", want, got)
+	}
+	return nil
+}
+
+// Referrers implements Source. The first page will do: there are more than are read anyway.
+func (r *Remote) Referrers(ctx context.Context, d ocispec.Descriptor) (all []ocispec.Descriptor, err error) {
+	err = r.repo.Referrers(ctx, d, "", func(page []ocispec.Descriptor) error {
+		all = append(all, page...)
+		if len(all) > maxDocuments {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return all, err
+}
+
+var errEnough = errors.New("enough")
+
+// absentOr tells what is not there from what could not be asked.
+func absentOr(err error) error {
+	var answer *errcode.ErrorResponse
+	if errors.Is(err, errdef.ErrNotFound) || errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
+
+// Tags returns the last tags of a repository, in order, and no more than most.
+func Tags(ctx context.Context, name string, client *auth.Client, most int) (tags []string, err error) {
+	r, err := NewRemote(name, client)
+	if err != nil {
+		return nil, err
+	}
+	err = r.repo.Tags(ctx, "", func(page []string) error {
+		tags = lastOf(append(tags, page...), most)
+		return nil
+	})
+	return tags, err
+}
+
+func lastOf(tags []string, most int) []string { return tags[max(0, len(tags)-most):] }
+
+// NewResolver returns a Resolver that asks the registry in a name, each with the client that is made for
+// it.
+func NewResolver(client func(registry string) *auth.Client) Resolver {
+	return func(ctx context.Context, name string) (digest.Digest, error) {
+		repo, err := remote.NewRepository(name)
+		if err != nil {
+			return "", err
+		}
+		repo.Client = client(repo.Reference.Registry)
+		ref := repo.Reference.Reference
+		if ref == "" {
+			ref = "latest"
+		}
+		d, err := repo.Resolve(ctx, ref)
+		return d.Digest, absentOr(err)
+	}
+}
+
+// Content is a registry in this process. registry.Registry is one.
+type Content interface {
+	// Manifest returns what a tag or digest names.
+	Manifest(ctx context.Context, repo, ref string) (ocispec.Descriptor, []byte, error)
+	// SmallBlob returns a blob of at most most bytes.
+	SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) ([]byte, error)
+	// ReferrersOf lists up to n manifests whose subject is d.
+	ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) ([]ocispec.Descriptor, error)
+}
+
+// Local is a Source in this process.
+type Local struct {
+	From       Content
+	Repository string
+	// Absent tells an error that says that there is nothing there.
+	Absent error
+}
+
+// Manifest implements Source.
+func (l Local) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
+	d, body, err := l.From.Manifest(ctx, l.Repository, ref)
+	return d, body, l.absentOr(err)
+}
+
+// Blob implements Source. What was hashed when it came in is not hashed again.
+func (l Local) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
+	body, err := l.From.SmallBlob(ctx, l.Repository, d.Digest, MaxBlob)
+	return bytes.Clone(body), l.absentOr(err)
+}
+
+// Referrers implements Source.
+func (l Local) Referrers(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return l.From.ReferrersOf(ctx, l.Repository, d.Digest, maxDocuments+1)
+}
+
+func (l Local) absentOr(err error) error {
+	if errors.Is(err, l.Absent) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}

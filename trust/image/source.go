@@ -1,0 +1,41 @@
+package image
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// ErrNotFound says that there is no such manifest or blob.
+var ErrNotFound = errors.New("there is no such image")
+
+// The bounds of what is read of one image.
+const (
+	MaxManifest  = 4 << 20 // bytes
+	MaxBlob      = 8 << 20 // bytes of a config or a document
+	maxPlatforms = 16
+	maxDocuments = 48       // SBOMs, statements, signatures and reports, of the image and its platforms together
+	maxBytes     = 32 << 20 // of documents together
+	maxRecords   = 200
+)
+
+// A Source reads one repository. What it returns has the digest that was asked for, or it is an error.
+type Source interface {
+	// Manifest returns what a tag or digest names. Error: ErrNotFound.
+	Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error)
+	// Blob returns a blob of at most MaxBlob bytes. Error: ErrNotFound.
+	Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error)
+	// Referrers lists the manifests whose subject is d.
+	Referrers(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error)
+}
+
+// Records are what a registry recorded of its pushes. A provenance.Book has them.
+type Records interface {
+	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
+}
+
+// A Resolver says what an image name, as registry.example/base:1, means now.
+type Resolver func(ctx context.Context, name string) (digest.Digest, error)
