@@ -102,7 +102,7 @@ func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
 	if r.Context().Value(operatorKey{}) != nil {
 		return Operator, nil
 	}
-	if r.Header.Get("Authorization") == "" {
+	if hasNoLogin(r) {
 		if len(a.rules.Load().anonymous) > 0 {
 			return stranger, nil
 		}
@@ -113,6 +113,14 @@ func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
 		return provenance.Identity{}, ErrBadLogin
 	}
 	return a.logIn(r.Context(), name, password, host(r.RemoteAddr))
+}
+
+// hasNoLogin says that a request carries no login, or an empty one: podman and skopeo answer a challenge
+// with that where they have none.
+func hasNoLogin(r *http.Request) bool {
+	header := r.Header.Get("Authorization")
+	name, password, ok := r.BasicAuth()
+	return header == "" || ok && name == "" && password == ""
 }
 
 // host cuts the port from an address.

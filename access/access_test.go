@@ -153,6 +153,7 @@ func TestIdentify(t *testing.T) {
 		want error
 	}{
 		"no login":       {none, ErrNoLogin},
+		"an empty login": {request("", "", "192.0.2.1:1"), ErrNoLogin},
 		"not basic":      {bearer, ErrBadLogin},
 		"wrong password": {request("alice", "wrong", "192.0.2.1:1"), ErrBadLogin},
 		"no password":    {request("alice", "", "192.0.2.1:1"), ErrBadLogin},

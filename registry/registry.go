@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,7 +173,7 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 func (g *Registry) authorize(c *call) error {
 	stranger := c.who.Actor.Kind == provenance.Anonymous
 	switch {
-	case stranger && c.kind == baseKind && c.r.Header.Get("Authorization") == "":
+	case stranger && c.kind == baseKind && !hasToken(c.r):
 		return access.ErrNoLogin
 	case c.repo == "", g.gate.May(c.who, c.right, c.repo):
 		return nil
@@ -183,6 +184,12 @@ func (g *Registry) authorize(c *call) error {
 	default:
 		return errDenied("you may pull from %s, but not %s", c.repo, c.right)
 	}
+}
+
+// hasToken says that a request carries a token: then its client knows how to sign in, be it as nobody.
+func hasToken(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "bearer")
 }
 
 // event returns a record's beginning: what every action of this call has in common.

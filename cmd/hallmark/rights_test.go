@@ -78,6 +78,7 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 	}
 	identities := []identity{
 		{"a stranger", "none", [4]access.Right{0, pull, 0, 0}},
+		{"an empty login", ":", [4]access.Right{0, pull, 0, 0}}, // as skopeo sends where it has none
 		user("reader", pull, pull, pull, 0),
 		user("pusher", push, pull, pull, 0),
 		user("deleter", remove, pull, pull, 0),
@@ -90,7 +91,10 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 		{"builder", "builder:" + robot.Secret, [4]access.Right{push, pull, pull, 0}},
 		{"admin", "", [4]access.Right{admin, admin, admin, admin}},
 	}
-	for _, who := range identities[1:] {
+	for _, who := range identities {
+		if who.isStranger() {
+			continue
+		}
 		kind := "user:"
 		if who.name == "builder" {
 			kind = "robot:"
@@ -99,6 +103,8 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 	}
 	return s, identities
 }
+
+func (i identity) isStranger() bool { return i.login == "none" || i.login == ":" }
 
 // destination is where somebody mounts to, and nobody else sees.
 func destination(who identity) string { return "dest-" + strings.ReplaceAll(who.name, " ", "-") }
@@ -207,7 +213,7 @@ func (s *rightsTable) put(repo, tag string) {
 // expected is the status that somebody with a role gets.
 func (r tableRoute) expected(who identity, role access.Right) int {
 	switch {
-	case who.login == "none" && (role < r.needs || strings.HasPrefix(r.name, "mount")):
+	case who.isStranger() && (role < r.needs || strings.HasPrefix(r.name, "mount")):
 		return http.StatusUnauthorized
 	case role >= r.needs:
 		return r.status
@@ -281,10 +287,10 @@ func TestRightsOverTheRegistry(t *testing.T) {
 	s, identities := startTable(t)
 	for _, who := range identities {
 		signedIn, admin := 200, 403
-		switch who.name {
-		case "a stranger":
+		switch {
+		case who.isStranger():
 			signedIn, admin = 401, 401
-		case "admin":
+		case who.name == "admin":
 			admin = 200
 		}
 		for path, want := range map[string]int{
@@ -292,7 +298,7 @@ func TestRightsOverTheRegistry(t *testing.T) {
 			"/api/v1/access/document": admin, "/ca.pem": 200, "/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/api/v1/nothing": 404,
 			"/api/v1/users": admin, "/api/v1/check": admin, "/api/v1/access/teams": admin, "/api/v1/access/robots": admin,
 		} {
-			if who.login == "none" && want == 403 {
+			if who.isStranger() && want == 403 {
 				want = 401
 			}
 			if status, _, body := s.do("GET", path, who.login, ""); status != want {
