@@ -35,11 +35,23 @@ func testStore(t testing.TB) storage.Store {
 	return storagetest.Twice(store)
 }
 
+// testKeys are the keys of all registries of this test.
+var testKeys = sync.OnceValue(func() provenance.Keys {
+	keys, err := provenance.GenerateKeys()
+	if err != nil {
+		panic(err)
+	}
+	return keys
+})
+
 // testRoom is the access room of a store, with a book.
 func testRoom(t testing.TB, store storage.Store, cost int) *Access {
 	t.Helper()
 	book, err := provenance.NewBook(store, "https://registry.example")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Begin(background, testKeys()); err != nil {
 		t.Fatal(err)
 	}
 	a, err := New(background, store, Config{URL: "https://registry.example", Book: book, BcryptCost: cost})

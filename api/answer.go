@@ -68,6 +68,9 @@ func (a *API) answer(w http.ResponseWriter, _ *http.Request, value any) {
 	case done:
 		w.WriteHeader(http.StatusNoContent)
 		return
+	case raw:
+		v.write(w)
+		return
 	case created:
 		writeJSON(w, http.StatusCreated, "application/json", v.value)
 		return

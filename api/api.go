@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
@@ -37,15 +38,17 @@ type Checker interface {
 	Check(ctx context.Context, bad func(error)) error
 }
 
-// API serves /api/ and /openapi.json. All its fields are set before it serves; only Certificates and
-// Store may be nil. It is safe for concurrent use.
+// API serves /api/, /log/, /keys/, /trusted_root.json and /openapi.json. All its fields are set before it
+// serves; only Certificates and Store may be nil. It is safe for concurrent use.
 type API struct {
 	Access       *access.Access
 	Registry     *registry.Registry
 	Book         *provenance.Book
 	Certificates Certificates
 	Store        Checker // checks the store's own file
-	URL          string  // the registry's public name
+	Keys         KeyKeeper
+	URL          string // the registry's public name
+	PrivateLog   bool   // the transparency log is for those who sign in
 	Log          *slog.Logger
 
 	mux        *http.ServeMux
@@ -70,6 +73,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"GET /api/v1/records", "records", false, a.records},
 		{"GET /api/v1/records/{index}", "record", false, a.record},
+		{"GET /api/v1/records/{index}/receipt", "receipt", false, a.receipt},
 		{"GET /api/v1/repositories", "repositories", false, a.repositories},
 		{"GET /api/v1/tags", "api-tags", false, a.tags},
 		{"GET /api/v1/history", "history", false, a.history},
@@ -96,6 +100,7 @@ func (a *API) routes() []route {
 		{"PUT /api/v1/users/{name}/name", "users", true, a.renameUser},
 		{"GET /api/v1/certificate", "certificate", false, a.certificate},
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
+		{"POST /api/v1/keys", "keys", true, a.rotateKeys},
 		{"GET /api/v1/check", "check", true, a.check},
 	}
 }
@@ -107,13 +112,16 @@ func (a *API) Init() *API {
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
 	}
+	for _, r := range a.publicRoutes() {
+		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.servePublic(w, req, r) })
+	}
 	return a
 }
 
 // crossOrigin refuses what a page of another site makes a browser send.
 var crossOrigin = http.NewCrossOriginProtection()
 
-// ServeHTTP serves /api/ and /openapi.json.
+// ServeHTTP serves the API's paths.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/openapi.json" {
 		w.Header().Set("Content-Type", "application/json")
@@ -272,9 +280,16 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity // whatever is wrong with it, it is the body that is wrong
 	}
 	for status, errs := range map[int][]error{
-		http.StatusForbidden:           {access.ErrNotAdmin},
-		http.StatusNotFound:            {provenance.ErrNoRecord, registry.ErrUnknown, access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember},
-		http.StatusConflict:            {access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged},
+		http.StatusForbidden: {access.ErrNotAdmin},
+		http.StatusNotFound: {
+			provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
+			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember,
+		},
+		http.StatusServiceUnavailable: {provenance.ErrNoKey},
+		http.StatusConflict: {
+			access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged,
+			ErrNoNextKey, provenance.ErrUsedKey,
+		},
 		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast},
 	} {
 		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {

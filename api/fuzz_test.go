@@ -38,6 +38,13 @@ func newAPI(t testing.TB) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys, err := provenance.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Begin(ctx, keys); err != nil {
+		t.Fatal(err)
+	}
 	log := slog.New(slog.DiscardHandler)
 	gate, err := access.New(ctx, store, access.Config{URL: url, Book: book, BcryptCost: 4})
 	if err != nil {

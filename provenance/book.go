@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -24,29 +28,50 @@ type Book struct {
 	url   string // https://host[:port]
 	host  string // host[:port]
 	now   func() time.Time
+	keys  atomic.Pointer[Keys] // never nil; what it points to is never changed
 }
 
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].
+// It can be read at once; Begin gives it the keys that Append needs.
 func NewBook(store storage.Store, publicURL string) (*Book, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the URL of a registry", publicURL)
 	}
-	return &Book{store: store, url: publicURL, host: u.Host, now: time.Now}, nil
+	b := &Book{store: store, url: publicURL, host: u.Host, now: time.Now}
+	b.keys.Store(&Keys{})
+	return b, nil
 }
 
-// Append adds the record of an event in the caller's transaction, so that both happen or neither does.
-// The event's bounds are enforced here: what is too much is cut, and the cut is marked in the record.
+// Append adds the record of an event in the caller's transaction, signed and as a leaf of the log, so that
+// all of it happens or nothing does. The event's bounds are enforced here: what is too much is cut, and
+// the cut is marked in the record. Error: ErrNoKey.
 func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
 	h, err := readHead(tx)
 	if err != nil {
 		return nil, err
 	}
+	if !recording {
+		return &Record{}, nil
+	}
+	s, err := b.sealer(tx, h)
+	if err != nil {
+		return nil, err
+	}
 	r := b.record(e, h.next)
+	r.Log = s.place()
 	payload, err := encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("record %d: %w", r.Index, err)
 	}
+	if err := s.seal(tx, r.Index, payload); err != nil {
+		return nil, err
+	}
+	return r, h.put(tx, r, payload)
+}
+
+// put writes a record and what finds it. The head moves on.
+func (h *head) put(tx storage.Tx, r *Record, payload []byte) error {
 	tx.Put(recordTable, indexKey(r.Index), payload)
 	for t := range termsOf(r) {
 		tx.Put(indexTable, t.key(r.Index), nil)
@@ -56,8 +81,7 @@ func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
 	}
 	tx.Put(timeTable, timeKey(h.latest, r.Index), nil)
 	h.next++
-	h.write(tx)
-	return r, putUnsigned(tx, r)
+	return errors.Join(h.write(tx), putUnsigned(tx, r))
 }
 
 func putUnsigned(tx storage.Tx, r *Record) error {
@@ -91,13 +115,18 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Authenticated: e.Who.Login,
 		Claimed:       e.Claimed,
 		Grant:         e.Grant,
+		Key:           e.Key,
+		Continues:     e.Continues,
 		Unsigned:      &e.Unsigned,
 	}
 	rand.Read(r.Nonce) // which never fails
-	if r.Grant == nil {
+	switch {
+	case e.Key != nil:
+		r.PackageID = b.host + "#key" // the registry's own key, which no repository can be called
+	case e.Grant != nil:
+		r.PackageID = b.host + "#access" // the access document
+	default:
 		r.PURL = packageURL(b.host, r)
-	} else {
-		r.PackageID = b.host + "#access" // the access document, which no repository can be called
 	}
 	r.leaveOutClaims(MaxClaims)
 	if n := len(r.Observed.Children); n > MaxChildren {
@@ -176,6 +205,7 @@ func marshal(v any) ([]byte, error) {
 type head struct {
 	next   uint64 // the index of the next record
 	latest Time   // the latest time of any record: it never goes back, even when the clock does
+	key    string // the hint of the receipt key in force; "" before the first Begin
 }
 
 func readHead(r storage.Reader) (h head, err error) {
@@ -186,16 +216,19 @@ func readHead(r storage.Reader) (h head, err error) {
 	if err != nil {
 		return h, err
 	}
-	if len(value) != 16 {
+	if len(value) != 16 && len(value) != 16+sha256.Size {
 		return h, fmt.Errorf("%w: the head of the records has %d bytes", storage.ErrCorrupt, len(value))
 	}
 	h.next = binary.BigEndian.Uint64(value)
 	h.latest = At(time.UnixMicro(int64(binary.BigEndian.Uint64(value[8:]))))
+	h.key = hex.EncodeToString(value[16:])
 	return h, nil
 }
 
-func (h head) write(tx storage.Tx) {
-	tx.Put(headTable, headKey, append(indexKey(h.next), micros(h.latest.Time)...))
+func (h head) write(tx storage.Tx) error {
+	key, err := hex.DecodeString(h.key)
+	tx.Put(headTable, headKey, slices.Concat(indexKey(h.next), micros(h.latest.Time), key))
+	return err
 }
 
 // Get returns the record of an index, or ErrNoRecord.

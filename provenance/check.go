@@ -28,6 +28,9 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 			break
 		}
 	}
+	if err == nil {
+		err = b.checkLogs(ctx, bad)
+	}
 	if err == nil && c.found != c.expected {
 		bad(fmt.Errorf("%w: the index of the records has %d rows that no record explains", storage.ErrCorrupt, c.found-c.expected))
 	}

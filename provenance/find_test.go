@@ -173,6 +173,10 @@ func TestFindLooksAtFew(t *testing.T) {
 	const n = 2 * maxLook
 	for from := 0; from < n; from += 500 {
 		err := b.store.Update(background, func(tx storage.Tx) error {
+			h, err := readHead(tx)
+			if err != nil {
+				return err
+			}
 			for i := from; i < from+500; i++ {
 				who, repo := alice, "even"
 				if i%2 == 1 {
@@ -181,7 +185,7 @@ func TestFindLooksAtFew(t *testing.T) {
 				if i == n-10 || i == 10 {
 					who = bob
 				}
-				if _, err := b.Append(tx, Event{Action: Push, Repository: repo, Digest: dig("x"), Who: who}); err != nil {
+				if err := appendUnsealed(tx, b, &h, Event{Action: Push, Repository: repo, Digest: dig("x"), Who: who}); err != nil {
 					return err
 				}
 			}

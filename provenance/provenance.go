@@ -40,10 +40,13 @@ const (
 	Delete Action = "delete" // a manifest was removed, and the tags named in the record with it
 	Grant  Action = "grant"  // somebody was given a right; Digest is that of the access document
 	Revoke Action = "revoke" // a right was taken away
+
+	KeyChange Action = "key"     // another key signs from the next record on, or from this one in a new log
+	Restore   Action = "restore" // a backup was restored, and a new log begun
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Grant, Revoke}
+var Actions = []Action{Push, Tag, Untag, Delete, Grant, Revoke, KeyChange, Restore}
 
 // A Class says how well a fact is known.
 type Class string
@@ -123,6 +126,12 @@ type Record struct {
 	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
 
 	Grant *RightsChange `json:"grant,omitempty"` // of the actions grant and revoke
+	Key   *KeyStep      `json:"key,omitempty"`   // of the actions key and restore
+	// Continues names the log that this record's log follows. It is in the first record of a log, and in
+	// that of the first log not.
+	Continues *LogEnd `json:"continues,omitempty"`
+	// Log is absent in records from before there was a log; their leaf is their index.
+	Log *Place `json:"log,omitempty"`
 
 	// Unsigned is not part of the stored statement, and is erased after a while.
 	Unsigned *Unsigned `json:"unsigned,omitempty"`
@@ -183,6 +192,29 @@ type RightsChange struct {
 	Version uint64   `json:"version"`          // of the access document whose digest the record has
 }
 
+// A KeyStep says which key signs records from here on. Keys are named by the SHA-256 of their
+// SubjectPublicKeyInfo, in hexadecimal; that of the new key is the record's digest.
+type KeyStep struct {
+	Hint     string `json:"hint"`
+	Previous string `json:"previous"`
+	Reason   string `json:"reason"` // "rotated", "stolen", "lost", "restored"
+}
+
+// A LogEnd is how a log ended, as its last known checkpoint has it.
+type LogEnd struct {
+	Origin     string `json:"origin"`
+	Size       uint64 `json:"size"`
+	RootHash   []byte `json:"rootHash"`
+	Checkpoint string `json:"checkpoint"` // the signed note itself
+	Records    uint64 `json:"records"`    // of all logs, that are here before this one
+}
+
+// A Place is where a record stands in the transparency log.
+type Place struct {
+	Origin string `json:"origin"` // the log's name
+	Leaf   uint64 `json:"leaf"`
+}
+
 // Unsigned is what must be erasable: it names addresses.
 type Unsigned struct {
 	ClientAddress string `json:"clientAddress,omitempty"`
@@ -200,6 +232,8 @@ type Event struct {
 	Observed   Observation
 	Claimed    []Claim
 	Grant      *RightsChange
+	Key        *KeyStep
+	Continues  *LogEnd
 	Unsigned   Unsigned
 }
 

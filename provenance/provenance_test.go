@@ -38,7 +38,19 @@ func testBook(t *testing.T) (*Book, *time.Time) {
 	}
 	clock := time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC)
 	b.now = func() time.Time { return clock }
+	if err := b.Begin(background, newKeys(t)); err != nil {
+		t.Fatal(err)
+	}
 	return b, &clock
+}
+
+func newKeys(t *testing.T) Keys {
+	t.Helper()
+	keys, err := GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func appendEvent(t *testing.T, b *Book, e Event) *Record {
@@ -268,13 +280,25 @@ func TestForget(t *testing.T) {
 
 // TestCheckFinds damages each table in turn.
 func TestCheckFinds(t *testing.T) {
+	swap := func(tx storage.Tx, table storage.Table) {
+		one, _ := tx.Get(table, indexKey(0))
+		two, _ := tx.Get(table, indexKey(1))
+		tx.Put(table, indexKey(0), two)
+		tx.Put(table, indexKey(1), one)
+	}
 	for name, damage := range map[string]func(storage.Tx){
-		"record gone":    func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
-		"record changed": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
-		"record garbage": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
-		"term gone":      func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
-		"term too many":  func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
-		"time gone":      func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
+		"two swapped":      func(tx storage.Tx) { swap(tx, recordTable); swap(tx, signatureTable) },
+		"signature":        func(tx storage.Tx) { swap(tx, signatureTable) },
+		"signature gone":   func(tx storage.Tx) { tx.Delete(signatureTable, indexKey(1)) },
+		"last one dropped": func(tx storage.Tx) { tx.Delete(recordTable, indexKey(2)); tx.Put(headTable, headKey, oneLess(tx)) },
+		"another key":      func(tx storage.Tx) { tx.Put(keyTable, indexKey(0), newKeys(t).Receipts[0].Key().DER()) },
+		"a key too many":   func(tx storage.Tx) { tx.Put(keyTable, indexKey(2), newKeys(t).Receipts[0].Key().DER()) },
+		"record gone":      func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
+		"record changed":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
+		"record garbage":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
+		"term gone":        func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
+		"term too many":    func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
+		"time gone":        func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, clock := testBook(t)
@@ -296,6 +320,12 @@ func TestCheckFinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oneLess is the head of a book that has one record less.
+func oneLess(tx storage.Reader) []byte {
+	value, _ := tx.Get(headTable, headKey)
+	return append(indexKey(2), value[8:]...)
 }
 
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -10,10 +10,15 @@ import (
 
 // The tables of this room. Numbers in keys are big-endian, so that they sort.
 const (
-	// "head" → next index (8 bytes), latest time (8 bytes, microseconds since 1970).
+	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
+	// force (32, absent until there is one).
 	headTable = storage.Table("provenance/head")
 	// index (8) → the in-toto statement, as it was first encoded.
 	recordTable = storage.Table("provenance/record")
+	// index (8) → signature of the receipt key over the statement, ASN.1.
+	signatureTable = storage.Table("provenance/signature")
+	// index (8) of the first record signed by a receipt key → the key's SubjectPublicKeyInfo.
+	keyTable = storage.Table("provenance/key")
 	// index (8) → JSON of Unsigned. Rows go away with time.
 	unsignedTable = storage.Table("provenance/unsigned")
 	// dimension (1), hash of the value (16), index (8) → nothing. What a record is found by.

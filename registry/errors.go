@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -164,6 +165,9 @@ func (g *Registry) answerFor(r *http.Request, err error) *failure {
 	case errors.Is(err, storage.ErrFull):
 		g.log.Error("the disk is full", "err", err)
 		return newFailure(http.StatusInsufficientStorage, "UNAVAILABLE", "%s", diskFull)
+	case errors.Is(err, provenance.ErrNoKey):
+		g.log.Error("a change was refused", "err", err)
+		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "%s", provenance.ErrNoKey)
 	}
 	return g.unexpected(r, err)
 }

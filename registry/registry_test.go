@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -86,12 +87,24 @@ func newRegistry(t testing.TB, store storage.Store, blobs storage.Blobs, c Confi
 			t.Fatal(err)
 		}
 	}
+	if err := book.Begin(background, testKeys()); err != nil {
+		t.Fatal(err)
+	}
 	g, err := New(background, store, blobs, book, gate, slog.New(slog.DiscardHandler), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
+
+// testKeys are the keys of all registries of this test.
+var testKeys = sync.OnceValue(func() provenance.Keys {
+	keys, err := provenance.GenerateKeys()
+	if err != nil {
+		panic(err)
+	}
+	return keys
+})
 
 // restart stops the server and starts another on the same files.
 func (s *server) restart() *server {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,8 +47,10 @@ type Config struct {
 	Registry registry.Config `yaml:"registry"`
 	// Records says how long the parts of records that can be erased are kept.
 	Records RecordsConfig `yaml:"records"`
-	// Log says what is logged.
-	Log obs.LogConfig `yaml:"log"`
+	// Keys names signing keys of one's own; without it the registry makes them.
+	Keys KeysConfig `yaml:"keys"`
+	// Log says what is logged, and who may see the transparency log.
+	Log LogConfig `yaml:"log"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
 	Shutdown units.Duration `yaml:"shutdown"`
 	// Stall is how long a client may send or take nothing, in the middle of a request, before its
@@ -63,6 +66,14 @@ type TLSConfig struct {
 	Key string `yaml:"key"`
 }
 
+// LogConfig is about logs: the one that operators read, and the transparency log.
+type LogConfig struct {
+	obs.LogConfig `yaml:",inline"`
+	// Public serves the transparency log, /log/, to those who have not signed in too. It names no
+	// repository and no person. Default: true.
+	Public bool `yaml:"public"`
+}
+
 // RecordsConfig is about records.
 type RecordsConfig struct {
 	// KeepAddresses is how long a record keeps the client's address and user agent. Default: 90d.
@@ -76,7 +87,7 @@ func defaultConfig() Config {
 		AdminListen: "127.0.0.1:5444",
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
-		Log:         obs.LogConfig{Level: "info", Format: "text"},
+		Log:         LogConfig{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
 		Shutdown:    units.Duration(30 * time.Second),
 		Stall:       units.Duration(2 * time.Minute),
 	}
@@ -196,6 +207,14 @@ func loadEnv(c *Config, getenv func(string) string) error {
 			field.SetString(value)
 			return nil
 		}
+		if field.Kind() == reflect.Bool {
+			yes, err := strconv.ParseBool(value)
+			if err != nil {
+				return usagef("%s is %q, and should be true or false", name, value)
+			}
+			field.SetBool(yes)
+			return nil
+		}
 		err := field.Addr().Interface().(interface{ UnmarshalText([]byte) error }).UnmarshalText([]byte(value))
 		if err != nil {
 			return usagef("%s: %w", name, err)
@@ -207,8 +226,13 @@ func loadEnv(c *Config, getenv func(string) string) error {
 // eachKey calls fn for every key of the configuration, as tls.cert, and its field.
 func eachKey(v reflect.Value, prefix string, fn func(key string, field reflect.Value) error) error {
 	for i := range v.NumField() {
-		key := prefix + v.Type().Field(i).Tag.Get("yaml")
-		if field := v.Field(i); field.Kind() == reflect.Struct {
+		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		key := prefix + name
+		if field := v.Field(i); option == "inline" {
+			if err := eachKey(field, prefix, fn); err != nil {
+				return err
+			}
+		} else if field.Kind() == reflect.Struct {
 			if err := eachKey(field, key+".", fn); err != nil {
 				return err
 			}

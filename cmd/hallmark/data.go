@@ -20,6 +20,7 @@ const (
 	storeFile    = "hallmark.db"
 	blobsDir     = "blobs"
 	certsDir     = "certs"
+	keysDir      = "keys"
 	socketFile   = "hallmark.sock"
 	passwordFile = "admin-password"
 )

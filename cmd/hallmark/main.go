@@ -62,7 +62,7 @@ func (e *env) root() *cobra.Command {
 		e.grant(), e.revoke(), e.grants(), e.access(),
 		e.records(), e.show(), e.history(),
 		e.inspect(),
-		e.cert(),
+		e.cert(), e.key(),
 		e.fsck(),
 		e.backup(), e.restore(),
 		e.config(), e.health(), e.version(),

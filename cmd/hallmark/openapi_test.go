@@ -209,11 +209,47 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/check?deep=true", status: 200},
 		{method: "GET", path: "/api/v1/check?deep=maybe", status: 400},
 		{method: "GET", path: "/api/v1/check", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/records/0/receipt", route: "/api/v1/records/{index}/receipt", status: 200},
+		{method: "GET", path: "/api/v1/records/0/receipt?at=1", route: "/api/v1/records/{index}/receipt", status: 200},
+		{method: "GET", path: "/api/v1/records/0/receipt?at=100000", route: "/api/v1/records/{index}/receipt", status: 404},
+		{method: "GET", path: "/api/v1/records/0/receipt?at=x", route: "/api/v1/records/{index}/receipt", status: 400},
+		{method: "GET", path: "/api/v1/records/0/receipt", route: "/api/v1/records/{index}/receipt", login: "none", status: 401},
+		{method: "GET", path: "/log/checkpoint", route: "/log/{path}", login: "none", status: 200},
+		{method: "GET", path: "/log/checkpoint?x=1", route: "/log/{path}", login: "none", status: 400},
+		{method: "GET", path: "/log/checkpoint.cosigned", route: "/log/{path}", login: "none", status: 404},
+		{method: "GET", path: "/log/tile/0/000.p/100", route: "/log/{path}", login: "none", status: 200},
+		{method: "GET", path: "/log/tile/entries/000.p/100", route: "/log/{path}", login: "none", status: 200},
+		{method: "GET", path: "/log/tile/0/001", route: "/log/{path}", login: "none", status: 404},
+		{method: "GET", path: "/log/none.example/checkpoint", route: "/log/{path}", login: "none", status: 404},
+		{method: "GET", path: "/keys/receipts.json", login: "none", status: 200},
+		{method: "GET", path: "/keys/receipts.json?x=1", login: "none", status: 400},
+		{method: "GET", path: "/keys/receipts.pem", login: "none", status: 200},
+		{method: "GET", path: "/keys/receipts.pem?x=1", login: "none", status: 400},
+		{method: "GET", path: "/keys/receipts/none.pem", route: "/keys/receipts/{file}", login: "none", status: 404},
+		{method: "GET", path: "/keys/receipts/none.pem?x=1", route: "/keys/receipts/{file}", login: "none", status: 400},
+		{method: "GET", path: "/keys/logs.json", login: "none", status: 200},
+		{method: "GET", path: "/keys/logs.json?x=1", login: "none", status: 400},
+		{method: "GET", path: "/keys/log.vkey", login: "none", status: 200},
+		{method: "GET", path: "/keys/log.vkey?x=1", login: "none", status: 400},
+		{method: "GET", path: "/trusted_root.json", login: "none", status: 200},
+		{method: "GET", path: "/trusted_root.json?x=1", login: "none", status: 400},
+		{method: "POST", path: "/api/v1/keys", body: `{"reason":"whim"}`, header: js, status: 422},
+		{method: "POST", path: "/api/v1/keys", body: `{`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/keys", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/keys", body: "{}", status: 415},
+		{method: "POST", path: "/api/v1/keys", body: "{}", header: append(js, "Origin", "https://evil.example"), status: 403},
+		{method: "POST", path: "/api/v1/keys", body: "{}", header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/keys", body: `{"reason":"rotated"}`, header: js, status: 201},
+		{method: "POST", path: "/api/v1/keys", body: `{"reason":"stolen"}`, header: js, status: 201},
+		{method: "GET", path: "/keys/logs.json", login: "none", status: 200},
+		{method: "GET", path: "/keys/receipts.json", login: "none", status: 200},
+		{method: "GET", path: "/api/v1/records?action=key", status: 200},
 		{method: "GET", path: "/ca.pem", login: "none", status: 200},
 		{method: "GET", path: "/healthz", login: "none", status: 200},
 		{method: "GET", path: "/readyz", login: "none", status: 200},
 		{method: "GET", path: "/openapi.json", login: "none", status: 200},
 	}
+	requests = append(requests, keyFileOf(t, s))
 	seen := checkAnswers(t, s, requests)
 	slowed := false
 	for tries := 0; tries < 12 && !slowed; tries++ { // wrong logins, until the server slows them down
@@ -224,6 +260,16 @@ func TestOpenAPI(t *testing.T) {
 		seen[name] = true
 	}
 	wantAllSeen(t, readDescription(t, s), seen)
+}
+
+// keyFileOf asks for the receipt key by its name.
+func keyFileOf(t *testing.T, s *testServer) asked {
+	t.Helper()
+	var list keyList
+	if err := json.Unmarshal([]byte(s.want(200, "GET", "/keys/receipts.json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	return asked{method: "GET", path: "/keys/receipts/" + list.Keys[0].Hint + ".pem", route: "/keys/receipts/{file}", login: "none", status: 200}
 }
 
 func readDescription(t *testing.T, s *testServer) (d description) {
@@ -321,7 +367,10 @@ func mustMarshal(v any) []byte {
 }
 
 // unseen are the statuses that this test cannot bring about on a server that is well.
-var unseen = []string{"get /readyz 503", "get /ca.pem 404", "get /api/v1/certificate 404", "post /api/v1/certificate 404", "post /api/v1/certificate 409"}
+var unseen = []string{
+	"get /readyz 503", "get /ca.pem 404", "get /api/v1/certificate 404", "post /api/v1/certificate 404", "post /api/v1/certificate 409",
+	"post /api/v1/keys 409", "get /log/{path} 401",
+}
 
 // wantAllSeen wants every described status to have been seen, but for 429, which all operations share.
 func wantAllSeen(t *testing.T, doc description, seen map[string]bool) {

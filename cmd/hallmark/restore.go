@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/spf13/cobra"
@@ -28,8 +32,13 @@ func (e *env) restore() *cobra.Command {
 	}
 	data := c.Flags().String("data", "", "the data `directory` to make (default ./hallmark-data)")
 	name := c.Flags().String("backup", "", "the `name` of the backup, as `hallmark backup DIR --list` shows it (default: the newest)")
+	known := c.Flags().String("checkpoint", "", "`file` with the newest checkpoint that is known of the log (default: that of the backup)")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		checkpoint, err := readCheckpoint(*known)
+		if err != nil {
+			return err
+		}
 		a, err := archive.Open(args[0])
 		if err != nil {
 			return exitError{exitAsk, err}
@@ -41,7 +50,7 @@ func (e *env) restore() *cobra.Command {
 		if err != nil {
 			return exitError{exitAsk, err}
 		}
-		r := &restoreRun{env: e, snapshot: s, progress: e.newProgress("restoring blobs")}
+		r := &restoreRun{env: e, snapshot: s, progress: e.newProgress("restoring blobs"), checkpoint: checkpoint}
 		if r.dir, err = filepath.Abs(e.dataDir(&target{data: *data})); err != nil {
 			return err
 		}
@@ -51,6 +60,18 @@ func (e *env) restore() *cobra.Command {
 		return r.show(*asJSON)
 	}
 	return c
+}
+
+// readCheckpoint reads a file that the user names.
+func readCheckpoint(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", usagef("--checkpoint: %w", err)
+	}
+	return string(text), nil
 }
 
 func restoreError(dir string, err error) error {
@@ -77,6 +98,8 @@ type restoreRun struct {
 	snapshot *archive.Snapshot
 	dir      string
 	progress *progress
+	// checkpoint is the newest signed checkpoint that is known of the log; "" is that of the backup.
+	checkpoint string
 }
 
 func (r *restoreRun) file(name string) string { return filepath.Join(r.dir, name) }
@@ -93,6 +116,9 @@ func (r *restoreRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.fillStore(ctx); err != nil {
+		return err
+	}
+	if err := r.beginLog(ctx); err != nil {
 		return err
 	}
 	if err := os.Rename(r.file(newStoreFile), r.file(storeFile)); err != nil {
@@ -181,6 +207,34 @@ func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 	return err
 }
 
+// beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of
+// the old one than is in the backup, so going on with it would be a second history.
+func (r *restoreRun) beginLog(ctx context.Context) (err error) {
+	d := &data{path: r.dir}
+	if d.store, err = r.openStore(r.file(newStoreFile), nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	cfg, err := loadConfig("", r.getenv)
+	if err != nil {
+		return err
+	}
+	publicURL, err := d.publicURL(ctx, cfg, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	book, err := provenance.NewBook(d.store, publicURL)
+	if err != nil {
+		return err
+	}
+	end := provenance.Ending{Action: provenance.Restore, Reason: "restored", Checkpoint: r.checkpoint}
+	_, err = newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler)).replaceAll(ctx, access.Operator, end)
+	if errors.Is(err, log.ErrNoLog) {
+		return nil // a backup from before there was a log: the first start begins it
+	}
+	return err
+}
+
 func (r *restoreRun) show(asJSON bool) error {
 	m := madeOf(r.snapshot)
 	if asJSON {
@@ -191,6 +245,7 @@ func (r *restoreRun) show(asJSON bool) error {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.dir, said.Records, m.Blobs, inBytes(m.Bytes))
+	fmt.Fprintln(r.stdout, "its log is closed, and a new one with new keys goes on: `hallmark key list` shows them")
 	fmt.Fprintf(r.stdout, "what was pushed after it was made is not in it. Next:\n  hallmark fsck --deep --data %s\n  hallmark serve --data %s\n", r.dir, r.dir)
 	return nil
 }

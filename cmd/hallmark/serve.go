@@ -50,7 +50,7 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	held := make([]byte, ballast)
 	defer runtime.KeepAlive(held)
 	level := new(slog.LevelVar)
-	log, err := obs.NewLogger(e.stderr, cfg.Log, level)
+	log, err := obs.NewLogger(e.stderr, cfg.Log.LogConfig, level)
 	if err != nil {
 		return usagef("%w", err)
 	}

@@ -155,7 +155,8 @@ func (s *server) router() http.Handler {
 		switch path := r.URL.Path; {
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 			s.registry.ServeHTTP(w, r)
-		case strings.HasPrefix(path, "/api/") || path == "/openapi.json":
+		case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/log/"), strings.HasPrefix(path, "/keys/"),
+			path == "/trusted_root.json", path == "/openapi.json":
 			s.api.ServeHTTP(w, r)
 		case path == "/ca.pem":
 			s.serveCA(w, r)

@@ -24,6 +24,7 @@ type services struct {
 	book     *provenance.Book
 	registry *registry.Registry
 	keeper   *certs.Keeper // nil over plain HTTP
+	keys     *keyring
 	api      *api.API
 }
 
@@ -38,13 +39,20 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.book, err = provenance.NewBook(d.store, s.url); err != nil {
 		return nil, err
 	}
+	s.keys = newKeyring(s.book, d.file(keysDir), c.Keys, log)
+	if err := s.keys.open(ctx); err != nil {
+		return nil, err
+	}
 	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
-	s.api = (&api.API{Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, URL: s.url, Log: log}).Init()
+	s.api = (&api.API{
+		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, URL: s.url,
+		PrivateLog: !c.Log.Public, Log: log,
+	}).Init()
 	return s, nil
 }
 

@@ -33,6 +33,7 @@ func main() {
 	loadClients := flag.Int("clients", 200, "how many clients -load has")
 	fair := flag.Int64("fair", 0, "instead, pull small images while so many `bytes` are pushed")
 	picture := flag.String("growth", "", "instead, measure a registry that grows, and draw that into this `file`")
+	without := flag.String("without-records", "", "instead, measure what records cost: the same `program`, built with -tags norecords")
 	protocols := flag.Bool("protocols", false, "instead, compare HTTP/1.1 with HTTP/2")
 	flag.Parse()
 	if *floorAt != "" {
@@ -46,6 +47,8 @@ func main() {
 			return runLoad(ctx, *hallmark, dir, *loadClients, *loadFor)
 		case *fair > 0:
 			return runFair(ctx, *hallmark, dir, *fair)
+		case *without != "":
+			return runRecords(ctx, *hallmark, *without, dir, *rounds)
 		case *protocols:
 			return runProtocols(ctx, *hallmark, dir, *each)
 		case *picture != "":

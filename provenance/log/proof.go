@@ -70,7 +70,7 @@ func OpenEntry(tx storage.Reader, entry uint64) (*Tree, error) {
 	return t, err
 }
 
-// Checkpoint returns the newest signed checkpoint, with no cosignatures.
+// Checkpoint returns the newest signed checkpoint, without cosignatures.
 func (t *Tree) Checkpoint() (string, error) {
 	signed, err := t.tx.Get(checkpointTable, numberKey(t.Number))
 	if errors.Is(err, storage.ErrNotFound) {
@@ -125,23 +125,36 @@ func (t *Tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
-// PutCosignature keeps a witness's signature line over the checkpoint of a size. name is the verifier
-// name of the witness's key; a later line of the same key takes the place of an earlier one.
-func (t *Tree) PutCosignature(tx storage.Tx, size uint64, name, line string) {
-	tx.Put(cosignatureTable, append(sizeKey(t.Number, size), name...), []byte(strings.TrimSuffix(line, "\n")+"\n"))
-}
-
-// Cosignatures returns the signature lines of the witnesses over the checkpoint of a size, "" for none.
-func (t *Tree) Cosignatures(size uint64) (string, error) {
-	var lines strings.Builder
+// SignedCheckpoint returns the signed checkpoint of a size, with its cosignatures. Only the newest and the
+// cosigned ones are kept; others are ErrSize, and whoever has the key can make them again (CheckpointAt).
+func (t *Tree) SignedCheckpoint(size uint64) (string, error) {
+	var signed strings.Builder
 	from := sizeKey(t.Number, size)
 	for item, err := range t.tx.Scan(cosignatureTable, from, storage.PrefixEnd(from)) {
 		if err != nil {
 			return "", err
 		}
-		lines.Write(item.Value)
+		signed.Write(item.Value) // the log's own comes first: its key is the shortest
 	}
-	return lines.String(), nil
+	switch {
+	case signed.Len() > 0:
+		return signed.String(), nil
+	case size == t.Size:
+		return t.Checkpoint()
+	default:
+		return "", fmt.Errorf("log %s: the checkpoint of %d leaves is not kept: %w", t.Origin, size, ErrSize)
+	}
+}
+
+// PutCosignature keeps a witness's signature line over the checkpoint of a size. signed is that checkpoint
+// as SignedCheckpoint gives it, or as the log's key signs it. witness tells the witness's key from all others,
+// as NAME+HASH; a later line of the same key takes the place of an earlier one.
+func (t *Tree) PutCosignature(tx storage.Tx, size uint64, signed, witness, line string) {
+	key := sizeKey(t.Number, size)
+	text, rest, _ := strings.Cut(signed, "\n\n")
+	own, _, _ := strings.Cut(rest, "\n") // the log's own signature is the first
+	tx.Put(cosignatureTable, key, []byte(text+"\n\n"+own+"\n"))
+	tx.Put(cosignatureTable, append(key, witness...), []byte(strings.TrimSuffix(line, "\n")+"\n"))
 }
 
 // Cosigned returns the largest size up to atMost of which there is a cosigned checkpoint.

@@ -21,7 +21,8 @@ const (
 	hashTable = storage.Table("log/hash")
 	// number (4) → the newest signed checkpoint.
 	checkpointTable = storage.Table("log/checkpoint")
-	// number (4), size (8), name of the witness's key → its signature line.
+	// number (4), size (8) → a signed checkpoint that is cosigned; with what tells a witness's key from
+	// others behind it → that witness's signature line.
 	cosignatureTable = storage.Table("log/cosignature")
 )
 

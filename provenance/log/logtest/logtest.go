@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 	"testing"
 	"time"
 
@@ -335,27 +336,31 @@ func wantEntries(t *testing.T, s storage.Store) {
 
 func testCosignatures(t *testing.T, s storage.Store) {
 	Begin(t, s, Origin, Key, 0)
-	Append(t, s, Leaf(0), Leaf(1), Leaf(2))
-	err := s.Update(background, func(tx storage.Tx) error {
-		tree, err := log.Open(tx, "")
-		if err != nil {
+	Append(t, s, Leaf(0), Leaf(1))
+	second := checkpointOf(t, s)
+	Append(t, s, Leaf(2))
+	for _, line := range []string{"— b.example AAAA\n", "— a.example old", "— a.example AAAA"} {
+		err := s.Update(background, func(tx storage.Tx) error {
+			tree, err := log.Open(tx, "")
+			if err == nil {
+				tree.PutCosignature(tx, 2, second, strings.Fields(line)[1], line)
+			}
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		tree.PutCosignature(tx, 2, "b.example", "— b.example AAAA\n")
-		tree.PutCosignature(tx, 2, "a.example", "— a.example old")
-		tree.PutCosignature(tx, 2, "a.example", "— a.example AAAA")
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	View(t, s, "", func(tree *log.Tree) error {
-		lines, err := tree.Cosignatures(2)
-		if lines != "— a.example AAAA\n— b.example AAAA\n" || err != nil {
-			t.Errorf("%q, %v", lines, err)
+		signed, err := tree.SignedCheckpoint(2)
+		if signed != second+"— a.example AAAA\n— b.example AAAA\n" || err != nil {
+			t.Errorf("%q, %v", signed, err)
 		}
-		if lines, err := tree.Cosignatures(3); lines != "" || err != nil {
-			t.Errorf("%q, %v", lines, err)
+		if signed, err := tree.SignedCheckpoint(3); signed != checkpointOf(t, s) || err != nil {
+			t.Errorf("%q, %v", signed, err)
+		}
+		if _, err := tree.SignedCheckpoint(1); !errors.Is(err, log.ErrSize) {
+			t.Errorf("a checkpoint that is not kept: %v", err)
 		}
 		for atMost, want := range []bool{false, false, true, true} {
 			size, ok, err := tree.Cosigned(uint64(atMost))

@@ -1,0 +1,56 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// ErrNoNextKey says that there is no key to change to: a KeyKeeper's error says what to do.
+var ErrNoNextKey = errors.New("there is no key to change to")
+
+// A KeyKeeper keeps the files of the registry's signing keys.
+type KeyKeeper interface {
+	// Rotate makes new keys and puts them in force: another receipt key for the reason "rotated"; for
+	// "stolen" and "lost" a new log with all keys new. The record says that it was done. Error: ErrNoNextKey.
+	Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error)
+}
+
+// rotateKeys answers POST /api/v1/keys.
+func (a *API) rotateKeys(c *call) (any, error) {
+	var want struct {
+		Reason string `json:"reason"`
+	}
+	if err := c.body(&want); err != nil {
+		return nil, err
+	}
+	switch want.Reason {
+	case "rotated", "stolen", "lost":
+	default:
+		return nil, problemf(http.StatusUnprocessableEntity, "reason is %.40q, and should be rotated, stolen or lost", want.Reason)
+	}
+	r, err := a.Keys.Rotate(c.Context(), c.who, want.Reason)
+	if err != nil {
+		return nil, err
+	}
+	a.Log.Warn("the signing keys were changed", "reason", want.Reason, "record", r.Index, "key", r.Key.Hint, "by", c.who.Actor.Handle)
+	return created{r}, nil
+}
+
+// receipt answers GET /api/v1/records/{index}/receipt.
+func (a *API) receipt(c *call) (any, error) {
+	q := c.query()
+	at := q.index("at")
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	r, err := a.visibleRecord(c)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := a.Book.Receipt(c.Context(), r.Index, at)
+	return raw{receipt.MediaType, cacheNever, bundle}, err
+}

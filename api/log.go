@@ -1,0 +1,226 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// What follows is for those who check the registry: they may have no account, and nothing here names a
+// repository.
+
+// publicRoutes need no login, unless the log is private.
+func (a *API) publicRoutes() []route {
+	return []route{
+		{"GET /log/{path...}", "log", false, a.log},
+		{"GET /keys/receipts.json", "keys", false, a.receiptKeys},
+		{"GET /keys/receipts.pem", "keys", false, a.currentKey},
+		{"GET /keys/receipts/{file}", "keys", false, a.receiptKey},
+		{"GET /keys/logs.json", "keys", false, a.logKeys},
+		{"GET /keys/log.vkey", "keys", false, a.logKey},
+		{"GET /trusted_root.json", "keys", false, a.trustedRoot},
+	}
+}
+
+// servePublic answers a call of anyone.
+func (a *API) servePublic(w http.ResponseWriter, r *http.Request, route route) {
+	obs.SetRoute(r.Context(), route.name)
+	c := &call{Request: r, w: w}
+	err := c.query().end()
+	if err == nil && a.PrivateLog && route.name == "log" {
+		c.who, err = a.Access.Identify(r)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	value, err := route.handler(c)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.answer(w, r, value)
+}
+
+// raw is an answer of bytes.
+type raw struct {
+	contentType string
+	cache       string
+	data        []byte
+}
+
+func (v raw) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", v.contentType)
+	h.Set("Cache-Control", v.cache)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", fmt.Sprint(len(v.data)))
+	_, _ = w.Write(v.data) // a client that left does not matter any more
+}
+
+// How long answers may be kept: for ever what can never change, a moment what may grow.
+const (
+	cacheForever = "public, max-age=31536000, immutable"
+	cacheMoment  = "public, max-age=5"
+	cacheNever   = "no-store"
+)
+
+const text = "text/plain; charset=utf-8"
+
+// log answers GET /log/…: checkpoints and tiles of the newest log, and under its origin those of each.
+func (a *API) log(c *call) (any, error) {
+	path := c.PathValue("path")
+	origin := ""
+	if first, rest, ok := strings.Cut(path, "/"); ok && first != "tile" {
+		origin, path = first, rest
+	}
+	switch path {
+	case "checkpoint":
+		signed, err := a.Book.Checkpoint(c.Context(), origin)
+		return raw{text, cacheNever, []byte(signed)}, err
+	case "checkpoint.cosigned":
+		signed, err := a.Book.CosignedCheckpoint(c.Context(), origin)
+		return raw{text, cacheNever, []byte(signed)}, err
+	}
+	tile, err := log.ParseTile(path)
+	if err != nil {
+		return nil, problemf(http.StatusNotFound, "%s; and there are checkpoint and checkpoint.cosigned", err)
+	}
+	data, err := a.Book.Tile(c.Context(), origin, tile)
+	cache := cacheForever
+	if tile.W < log.TileWidth {
+		cache = cacheMoment // it will not change, but its full twin takes its place
+	}
+	if a.PrivateLog {
+		cache = strings.Replace(cache, "public", "private", 1)
+	}
+	return raw{"application/octet-stream", cache, data}, err
+}
+
+// keyList is the answer to GET /keys/receipts.json.
+type keyList struct {
+	Keys []keyEntry `json:"keys"`
+}
+
+// keyEntry is a receipt key with the records that it has signed.
+type keyEntry struct {
+	Hint   string      `json:"hint"`
+	PEM    string      `json:"pem"`
+	Ranges []keyBounds `json:"ranges"`
+}
+
+// keyBounds are a range of record indexes. To is absent for the key in force.
+type keyBounds struct {
+	From uint64  `json:"from"`
+	To   *uint64 `json:"to,omitempty"` // exclusive
+}
+
+func (a *API) receiptKeys(c *call) (any, error) {
+	ranges, err := a.Book.KeyRanges(c.Context())
+	if err != nil {
+		return nil, err
+	}
+	list := keyList{Keys: []keyEntry{}}
+	for _, k := range ranges {
+		bounds := keyBounds{From: k.From}
+		if k.To != 0 {
+			bounds.To = &k.To
+		}
+		list.Keys = append(list.Keys, keyEntry{k.Key.Hint(), string(k.Key.PEM()), []keyBounds{bounds}})
+	}
+	return list, nil
+}
+
+const pemType = "application/x-pem-file"
+
+// currentKey answers GET /keys/receipts.pem.
+func (a *API) currentKey(c *call) (any, error) {
+	ranges, err := a.Book.KeyRanges(c.Context())
+	if err == nil && len(ranges) == 0 {
+		err = log.ErrNoLog
+	}
+	if err != nil {
+		return nil, err
+	}
+	return raw{pemType, cacheNever, ranges[len(ranges)-1].Key.PEM()}, nil
+}
+
+// receiptKey answers GET /keys/receipts/{hint}.pem.
+func (a *API) receiptKey(c *call) (any, error) {
+	ranges, err := a.Book.KeyRanges(c.Context())
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range ranges {
+		if c.PathValue("file") == k.Key.Hint()+".pem" {
+			return raw{pemType, cacheForever, k.Key.PEM()}, nil
+		}
+	}
+	return nil, problemf(http.StatusNotFound, "no receipt key of this registry has that name; /keys/receipts.json lists them all")
+}
+
+// logList is the answer to GET /keys/logs.json.
+type logList struct {
+	Logs []logEntry `json:"logs"`
+}
+
+// logEntry is a log with its key.
+type logEntry struct {
+	Origin string `json:"origin"`
+	VKey   string `json:"vkey"`  // as signed notes have it
+	First  uint64 `json:"first"` // the record that is leaf 0
+	Begun  string `json:"begun"`
+	// Closed is absent for the log that goes on.
+	Closed *log.End `json:"closed,omitempty"`
+}
+
+func (a *API) logKeys(c *call) (any, error) {
+	logs, err := a.Book.Logs(c.Context())
+	if err != nil {
+		return nil, err
+	}
+	list := logList{Logs: []logEntry{}}
+	for _, l := range logs {
+		list.Logs = append(list.Logs, logEntry{l.Origin, receiptLog(l).VKey(), l.First, l.Begun.Format("2006-01-02T15:04:05Z"), l.Closed})
+	}
+	return list, nil
+}
+
+// receiptLog is a log as receipts know it.
+func receiptLog(l log.Log) receipt.Log {
+	known := receipt.Log{Origin: l.Origin, Key: l.Key, From: l.Begun}
+	if l.Closed != nil {
+		known.Until = l.Closed.Time
+	}
+	return known
+}
+
+// logKey answers GET /keys/log.vkey.
+func (a *API) logKey(c *call) (any, error) {
+	logs, err := a.Book.Logs(c.Context())
+	if err == nil && len(logs) == 0 {
+		err = log.ErrNoLog
+	}
+	if err != nil {
+		return nil, err
+	}
+	return raw{text, cacheNever, []byte(receiptLog(logs[len(logs)-1]).VKey() + "\n")}, nil
+}
+
+// trustedRoot answers GET /trusted_root.json: what `cosign --trusted-root` takes.
+func (a *API) trustedRoot(c *call) (any, error) {
+	logs, err := a.Book.Logs(c.Context())
+	if err != nil {
+		return nil, err
+	}
+	known := make([]receipt.Log, len(logs))
+	for i, l := range logs {
+		known[i] = receiptLog(l)
+	}
+	root, err := receipt.TrustedRoot(known)
+	return raw{"application/json", cacheNever, root}, err
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// key is the verb `hallmark key`.
+func (e *env) key() *cobra.Command {
+	c := &cobra.Command{
+		Use: "key", Short: "Show and change the keys that sign records",
+		Long: "Show and change the keys that sign records. On the machine of the registry this needs no password: whoever can\n" +
+			"open the data directory may do it, also while the server runs.",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	t := addTarget(c)
+	c.AddCommand(e.keyRotate(t), e.keyList(t))
+	return c
+}
+
+func (e *env) keyRotate(t *target) *cobra.Command {
+	c := &cobra.Command{
+		Use: "rotate", Short: "Sign with another key from now on", Args: cobra.NoArgs,
+		Long: "Sign with another key from now on. The key that goes signs a record of the change, and what it has signed\n" +
+			"stays good. Use --stolen when somebody else may have a key: the log is closed with its last checkpoint, and a new\n" +
+			"log with new keys goes on. --lost does the same when a key is gone.",
+	}
+	stolen := c.Flags().Bool("stolen", false, "somebody else may have the keys: begin a new log")
+	lost := c.Flags().Bool("lost", false, "a key is gone: begin a new log")
+	c.MarkFlagsMutuallyExclusive("stolen", "lost")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		reason := "rotated"
+		switch {
+		case *stolen:
+			reason = "stolen"
+		case *lost:
+			reason = "lost"
+		}
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var r provenance.Record
+			if err := cl.send(ctx, "POST", "/api/v1/keys", map[string]string{"reason": reason}, &r); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.stdout, "record %d: the receipt key is now %s\n", r.Index, r.Key.Hint)
+			if r.Continues != nil {
+				fmt.Fprintf(e.stdout, "the log %s is closed at %d leaves; %s goes on\n", r.Continues.Origin, r.Continues.Size, r.Log.Origin)
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+// keyList shows what /keys/receipts.json and /keys/logs.json say.
+func (e *env) keyList(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List the keys, with the records that each has signed", Args: cobra.NoArgs}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var list keyList
+			if err := cl.get(ctx, "/keys/receipts.json", nil, &list); err != nil {
+				return err
+			}
+			if err := cl.get(ctx, "/keys/logs.json", nil, &list); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, list)
+			}
+			return e.keyTable(list)
+		})
+	}
+	return c
+}
+
+// keyList is the keys of a registry.
+type keyList struct {
+	Keys []struct {
+		Hint   string `json:"hint"`
+		PEM    string `json:"pem"`
+		Ranges []struct {
+			From uint64  `json:"from"`
+			To   *uint64 `json:"to,omitempty"`
+		} `json:"ranges"`
+	} `json:"keys"`
+	Logs []struct {
+		Origin string `json:"origin"`
+		VKey   string `json:"vkey"`
+		First  uint64 `json:"first"`
+		Begun  string `json:"begun"`
+		Closed *struct {
+			Time       string `json:"time"`
+			Reason     string `json:"reason"`
+			Checkpoint string `json:"checkpoint"`
+		} `json:"closed,omitempty"`
+	} `json:"logs"`
+}
+
+func (e *env) keyTable(list keyList) error {
+	tab := newTable(e.stdout, "KIND", "KEY", "FIRST RECORD", "BEFORE RECORD")
+	for _, k := range list.Keys {
+		for _, r := range k.Ranges {
+			end := ""
+			if r.To != nil {
+				end = strconv.FormatUint(*r.To, 10)
+			}
+			tab.row("receipt", k.Hint, strconv.FormatUint(r.From, 10), end)
+		}
+	}
+	for i, l := range list.Logs {
+		end := ""
+		if l.Closed != nil && i+1 < len(list.Logs) {
+			end = strconv.FormatUint(list.Logs[i+1].First, 10) + " (" + l.Closed.Reason + ")"
+		}
+		tab.row("log", l.VKey, strconv.FormatUint(l.First, 10), end)
+	}
+	return tab.flush()
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// KeysConfig names the files of signing keys of one's own. Without it the registry makes its keys, in the
+// directory keys of its data.
+type KeysConfig struct {
+	// Receipt is the PEM file of an ECDSA P-256 key, which signs records. Default: DATA/keys/receipt.pem.
+	Receipt string `yaml:"receipt"`
+	// NextReceipt is the file of the key that `hallmark key rotate` changes to, where Receipt is given. At a
+	// later start the two may change places: the store knows which of them is in force.
+	NextReceipt string `yaml:"nextReceipt"`
+	// Log is the PEM file of an Ed25519 key, which signs the log's checkpoints. Default: DATA/keys/log.pem.
+	Log string `yaml:"log"`
+	// NextLog is the file of the key of the log that follows, where Log is given.
+	NextLog string `yaml:"nextLog"`
+}
+
+// keyFile is where a private key is, and where the one that follows it is or will be.
+type keyFile struct {
+	what       string
+	path, next string
+	own        bool // made by the registry, in its data
+}
+
+// keyring keeps the key files of a book. It is safe for concurrent use.
+type keyring struct {
+	book    *provenance.Book
+	log     *slog.Logger
+	receipt keyFile // of records
+	sum     keyFile // of checkpoints
+
+	mu sync.Mutex // held while keys change
+}
+
+func newKeyring(book *provenance.Book, dir string, c KeysConfig, log *slog.Logger) *keyring {
+	file := func(what, key, path, next string) keyFile {
+		if path != "" {
+			return keyFile{what: what, path: path, next: next}
+		}
+		return keyFile{what, filepath.Join(dir, key+".pem"), filepath.Join(dir, key+"-next.pem"), true}
+	}
+	return &keyring{
+		book: book, log: log,
+		receipt: file("receipt key", "receipt", c.Receipt, c.NextReceipt),
+		sum:     file("log key", "log", c.Log, c.NextLog),
+	}
+}
+
+// open gives the book its keys, and makes them at the first start. Without the keys in force the book can
+// be read, and no more: that is logged, with what to do.
+func (k *keyring) open(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, err := k.book.InForce(ctx); errors.Is(err, log.ErrNoLog) {
+		// If we stop between these files and the book's first log, the next start finds them and goes on.
+		if err := k.makeMissing(); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	keys, err := k.read()
+	if err != nil {
+		return err
+	}
+	err = k.book.Begin(ctx, keys)
+	if errors.Is(err, provenance.ErrNoKey) {
+		return k.complain(ctx)
+	}
+	return errors.Join(err, k.settle(ctx))
+}
+
+// complain says which key is missing, and what to do about it.
+func (k *keyring) complain(ctx context.Context) error {
+	why, err := k.book.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	k.log.Error("a signing key is missing or wrong: nothing can be pushed or deleted until it is back", "why", why,
+		"files", []string{k.receipt.path, k.sum.path},
+		"do", "put the file back from where you keep a copy, and restart; if there is none, `hallmark key rotate --lost` begins a new log with new keys")
+	return nil
+}
+
+// makeMissing makes the registry's own key files where they are not there.
+func (k *keyring) makeMissing() error {
+	for _, f := range []keyFile{k.receipt, k.sum} {
+		if _, err := os.Stat(f.path); !f.own || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := k.make(f, f.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// make makes a new key in a file.
+func (k *keyring) make(f keyFile, path string) error {
+	keys, err := provenance.GenerateKeys()
+	if err != nil {
+		return err
+	}
+	content, err := keys.Receipts[0].PEM()
+	if f == k.sum {
+		content, err = log.FormatKey(keys.Logs[0])
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return errors.Join(durable.WriteFile(path, content, 0o600), durable.SyncDir(filepath.Dir(filepath.Dir(path))))
+}
+
+// read returns the keys in all files that are there, the current ones first.
+func (k *keyring) read() (keys provenance.Keys, err error) {
+	if keys.Receipts, err = readKeys(k.receipt, receipt.ParseSigner); err != nil {
+		return keys, err
+	}
+	keys.Logs, err = readKeys(k.sum, log.ParseKey)
+	return keys, err
+}
+
+func readKeys[K any](f keyFile, parse func([]byte) (K, error)) (keys []K, err error) {
+	for _, path := range []string{f.path, f.next} {
+		key, err := readKey(f.what, path, parse)
+		if errors.Is(err, fs.ErrNotExist) || path == "" {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func readKey[K any](what, path string, parse func([]byte) (K, error)) (key K, err error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return key, fmt.Errorf("%s: %w", what, err)
+	}
+	if key, err = parse(content); err != nil {
+		return key, usagef("%s %s: %w", what, path, err)
+	}
+	return key, nil
+}
+
+// settle lets the file of the key in force have the usual name, and removes one that never came into force
+// or is no longer. If we stop in the middle, the next start settles the rest.
+func (k *keyring) settle(ctx context.Context) error {
+	f, err := k.book.InForce(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		settleKey(k.receipt, receipt.ParseSigner, func(s *receipt.Signer) bool { return s.Key().Hint() == f.Receipt }),
+		settleKey(k.sum, log.ParseKey, func(key ed25519.PrivateKey) bool { return f.Log.Key.Equal(key.Public()) }))
+}
+
+func settleKey[K any](f keyFile, parse func([]byte) (K, error), inForce func(K) bool) error {
+	if !f.own {
+		return nil
+	}
+	next, err := readKey(f.what, f.next, parse)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil && inForce(next):
+		err = os.Rename(f.next, f.path)
+	default:
+		err = os.Remove(f.next) // it never came into force
+	}
+	return errors.Join(err, durable.SyncDir(filepath.Dir(f.path)))
+}
+
+// Rotate implements api.KeyKeeper. The new keys are durable before the store says that they are in force;
+// the old ones go away after it.
+func (k *keyring) Rotate(ctx context.Context, who provenance.Identity, reason string) (r *provenance.Record, err error) {
+	if reason != "rotated" {
+		return k.replaceAll(ctx, who, provenance.Ending{Action: provenance.KeyChange, Reason: reason})
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next, err := nextKey(k, k.receipt, receipt.ParseSigner)
+	if err != nil {
+		return nil, err
+	}
+	if r, err = k.book.Rotate(ctx, who, next); err != nil {
+		return nil, err
+	}
+	return r, k.settle(ctx)
+}
+
+// replaceAll closes the log, and begins another with new keys of both kinds.
+func (k *keyring) replaceAll(ctx context.Context, who provenance.Identity, end provenance.Ending) (*provenance.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next, err := nextKey(k, k.receipt, receipt.ParseSigner)
+	if err != nil {
+		return nil, err
+	}
+	key, err := nextKey(k, k.sum, log.ParseKey)
+	if err != nil {
+		return nil, err
+	}
+	r, err := k.book.Succeed(ctx, who, provenance.Keys{Receipts: []*receipt.Signer{next}, Logs: []ed25519.PrivateKey{key}}, end)
+	if err != nil {
+		return nil, err
+	}
+	return r, k.settle(ctx)
+}
+
+// nextKey makes the key that follows, unless it is given as a file, and reads it.
+func nextKey[K any](k *keyring, f keyFile, parse func([]byte) (K, error)) (key K, err error) {
+	if err := k.makeNext(f); err != nil {
+		return key, err
+	}
+	return readKey(f.what, f.next, parse)
+}
+
+// makeNext makes the key that follows, unless it is given as a file.
+func (k *keyring) makeNext(f keyFile) error {
+	switch {
+	case f.own:
+		return k.make(f, f.next)
+	case f.next == "":
+		return fmt.Errorf("%w: the %s is the file %s, which is given in the configuration: write the new key to another file, "+
+			"name it as keys.nextReceipt or keys.nextLog, restart, and try again", api.ErrNoNextKey, f.what, f.path)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,158 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// checkLogs makes every leaf again from what is stored of its record, and compares it with the logs as far
+// as they went when it began: signatures, hashes, checkpoints, and which key may have signed what.
+func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
+	var ends []logEnd
+	err := b.store.View(ctx, func(tx storage.Reader) (err error) {
+		if ends, err = readEnds(tx); err != nil || len(ends) == 0 {
+			return err
+		}
+		ranges, err := readKeyRanges(tx)
+		if err != nil {
+			return err
+		}
+		checkRanges(tx, ranges, bad)
+		return checkSequence(tx, ends, ranges, bad)
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range ends {
+		if err := b.checkLog(ctx, e, bad); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logEnd is a log with where it ended when the check began.
+type logEnd struct {
+	log.Log
+	size   uint64
+	signed string    // its checkpoint
+	head   *log.Head // nil for a closed log
+}
+
+func readEnds(tx storage.Reader) (ends []logEnd, err error) {
+	logs, err := log.Logs(tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range logs {
+		e, err := endOf(tx, l)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, e)
+	}
+	return ends, nil
+}
+
+func endOf(tx storage.Reader, l log.Log) (e logEnd, err error) {
+	tree, err := log.Open(tx, l.Origin)
+	if err != nil {
+		return e, err
+	}
+	e = logEnd{Log: l, size: tree.Size}
+	if e.signed, err = tree.Checkpoint(); err != nil || l.Closed != nil {
+		return e, err
+	}
+	h, err := log.ReadHead(tx)
+	e.head = &h
+	return e, err
+}
+
+// checkSequence wants each log to begin where the one before it ended, the last one to go as far as the
+// records, and the key in force to be the one that the book has.
+func checkSequence(tx storage.Reader, ends []logEnd, ranges []KeyRange, bad func(error)) error {
+	next := uint64(0)
+	for _, e := range ends {
+		if e.First != next {
+			bad(fmt.Errorf("%w: log %s begins with record %d, and the one before it ends before record %d", storage.ErrCorrupt, e.Origin, e.First, next))
+		}
+		next = e.First + e.size
+	}
+	h, err := readHead(tx)
+	if err != nil {
+		return err
+	}
+	if h.next != next {
+		bad(fmt.Errorf("%w: there are %d records, and the log goes up to %d", storage.ErrCorrupt, h.next, next))
+	}
+	if n := len(ranges); n == 0 || ranges[n-1].Key.Hint() != h.key {
+		bad(fmt.Errorf("%w: the receipt key in force is not the last of the keys that are served", storage.ErrCorrupt))
+	}
+	return nil
+}
+
+func (b *Book) checkLog(ctx context.Context, e logEnd, bad func(error)) error {
+	c := log.NewChecker(e.Log, bad)
+	for end := e.First + e.size; c.Next() < end; {
+		err := b.store.View(ctx, func(tx storage.Reader) error {
+			for range min(checkStep, end-c.Next()) {
+				if err := checkLeaf(tx, c, e.Log, bad); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if e.head != nil {
+		c.Head(*e.head)
+	}
+	return c.End(e.signed)
+}
+
+// checkLeaf compares one record with the log.
+func checkLeaf(tx storage.Reader, c *log.Checker, l log.Log, bad func(error)) error {
+	index := c.Next()
+	s, err := ReadSealed(tx, index)
+	switch {
+	case errors.Is(err, ErrNoRecord): // the check of the records says so
+		return c.Leaf(tx, nil)
+	case errors.Is(err, storage.ErrCorrupt):
+		bad(err)
+		return c.Leaf(tx, nil)
+	case err != nil:
+		return err
+	}
+	if !s.Key.Verify(s.Payload, s.Signature) {
+		bad(fmt.Errorf("%w: record %d is not what the receipt key %s signed", storage.ErrCorrupt, index, s.Key.Hint()))
+	}
+	r, err := decode(s.Payload)
+	if err != nil {
+		return c.Leaf(tx, s.Body()) // the check of the records says so
+	}
+	if p := r.Log; p != nil && (p.Origin != l.Origin || p.Leaf != index-l.First) {
+		bad(fmt.Errorf("%w: record %d says that it is leaf %d of the log %s, and it is leaf %d of %s",
+			storage.ErrCorrupt, index, p.Leaf, p.Origin, index-l.First, l.Origin))
+	}
+	return c.Leaf(tx, s.Body())
+}
+
+// checkRanges wants a record for each change of the receipt key: the last one of the key that goes, or the
+// first one in a new log.
+func checkRanges(tx storage.Reader, ranges []KeyRange, bad func(error)) {
+	names := func(index uint64, hint string) bool {
+		r, err := ReadRecord(tx, index)
+		return err == nil && r.Key != nil && r.Key.Hint == hint
+	}
+	for i, k := range ranges {
+		if i > 0 && !names(k.From-1, k.Key.Hint()) && !names(k.From, k.Key.Hint()) {
+			bad(fmt.Errorf("%w: the receipt key %s is in force from record %d on, and no record says so", storage.ErrCorrupt, k.Key.Hint(), k.From))
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package provenance
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A KeyRange says which records a receipt key has signed.
+type KeyRange struct {
+	Key  *receipt.Key
+	From uint64
+	To   uint64 // exclusive; 0 for the key in force
+}
+
+// InForce are the public keys that the next record needs.
+type InForce struct {
+	Receipt string // the hint of the receipt key
+	Log     log.Log
+}
+
+// InForce returns the keys that the next record needs, or log.ErrNoLog before the first Begin.
+func (b *Book) InForce(ctx context.Context) (f InForce, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		h, err := log.ReadHead(tx)
+		if err != nil {
+			return err
+		}
+		f.Log = h.Log
+		books, err := readHead(tx)
+		f.Receipt = books.key
+		return err
+	})
+	return f, err
+}
+
+// KeyRanges returns the receipt keys with the ranges of the records that they have signed, in order.
+func (b *Book) KeyRanges(ctx context.Context) (ranges []KeyRange, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		ranges, err = readKeyRanges(tx)
+		return err
+	})
+	return ranges, err
+}
+
+func readKeyRanges(tx storage.Reader) (ranges []KeyRange, err error) {
+	for item, err := range tx.Scan(keyTable, nil, nil) {
+		if err != nil {
+			return nil, err
+		}
+		key, err := receipt.ParseKeyDER(item.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%w: the receipt key from record %d on: %w", storage.ErrCorrupt, lastIndex(item.Key), err)
+		}
+		if n := len(ranges); n > 0 {
+			ranges[n-1].To = lastIndex(item.Key)
+		}
+		ranges = append(ranges, KeyRange{Key: key, From: lastIndex(item.Key)})
+	}
+	return ranges, nil
+}
+
+// keyOf returns the key that signed a record.
+func keyOf(tx storage.Reader, index uint64) (*receipt.Key, error) {
+	for item, err := range tx.ScanReverse(keyTable, nil, indexKey(index+1)) {
+		if err != nil {
+			return nil, err
+		}
+		return receipt.ParseKeyDER(item.Value)
+	}
+	return nil, fmt.Errorf("%w: no receipt key is known for record %d", storage.ErrCorrupt, index)
+}
+
+// Logs returns all logs, the newest last.
+func (b *Book) Logs(ctx context.Context) (logs []log.Log, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error { logs, err = log.Logs(tx); return err })
+	return logs, err
+}
+
+// Rotate puts another receipt key in force, from the record after its own on. The key that goes signs that
+// record. Keep the new key's file before: if we stop after the commit, it is the only one that can sign.
+func (b *Book) Rotate(ctx context.Context, who Identity, next *receipt.Signer) (r *Record, err error) {
+	old := b.keys.Load()
+	both := Keys{append(old.Receipts[:len(old.Receipts):len(old.Receipts)], next), old.Logs}
+	b.keys.Store(&both) // before the commit: the very next transaction needs it
+	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		h, err := readHead(tx)
+		if err != nil {
+			return err
+		}
+		e := keyEvent(KeyChange, who, next.Key(), h.key, "rotated")
+		if r, err = b.Append(tx, e); err != nil {
+			return err
+		}
+		if h, err = readHead(tx); err != nil {
+			return err
+		}
+		return b.putKey(tx, h, h.next, next.Key())
+	})
+	if err == nil {
+		b.keys.Store(&Keys{[]*receipt.Signer{next}, old.Logs})
+	}
+	return r, err
+}
+
+func keyEvent(action Action, who Identity, key *receipt.Key, previous, reason string) Event {
+	return Event{
+		Action: action, Who: who,
+		Digest: digest.NewDigestFromEncoded(digest.SHA256, key.Hint()),
+		Key:    &KeyStep{Hint: key.Hint(), Previous: previous, Reason: reason},
+	}
+}
+
+// An Ending says why a log is closed.
+type Ending struct {
+	Action Action // KeyChange or Restore
+	Reason string // "stolen", "lost", "restored"
+	// Checkpoint is the last signed checkpoint that is known of the log; "" is the newest one here. After a
+	// restored backup somebody may have a later one.
+	Checkpoint string
+}
+
+// Succeed closes the log with its last known checkpoint, and begins a new one with new keys of both kinds,
+// whose first record names the end of the old one. It needs no key of the old log. Keep the files of the
+// new keys before, as for Rotate.
+func (b *Book) Succeed(ctx context.Context, who Identity, keys Keys, end Ending) (r *Record, err error) {
+	if len(keys.Receipts) == 0 || len(keys.Logs) == 0 {
+		return nil, ErrNoKey
+	}
+	old := b.keys.Load()
+	all := Keys{append(keys.Receipts[:1:1], old.Receipts...), append(keys.Logs[:1:1], old.Logs...)}
+	b.keys.Store(&all)
+	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		continues, err := closeLog(tx, end, b.now())
+		if err != nil {
+			return err
+		}
+		h, err := readHead(tx)
+		if err != nil {
+			return err
+		}
+		if err := b.beginLog(tx, keys, h.next); err != nil {
+			return err
+		}
+		e := keyEvent(end.Action, who, keys.Receipts[0].Key(), h.key, end.Reason)
+		e.Continues = continues
+		e.Continues.Records = h.next
+		r, err = b.Append(tx, e)
+		return err
+	})
+	if err == nil {
+		b.keys.Store(&keys) // what was stolen signs no more
+	}
+	return r, err
+}
+
+// closeLog closes the newest log, and says how it ended.
+func closeLog(tx storage.Tx, end Ending, now time.Time) (*LogEnd, error) {
+	h, err := log.ReadHead(tx)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := lastCheckpoint(tx, h, end.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	c, err := checkpoint.Parse(signed)
+	if err != nil {
+		return nil, err
+	}
+	e := log.End{Time: now, Reason: end.Reason, Checkpoint: signed}
+	return &LogEnd{Origin: c.Origin, Size: c.Size, RootHash: c.Root[:], Checkpoint: signed}, h.Close(tx, e)
+}
+
+// lastCheckpoint returns the newest checkpoint here, or one that is known from elsewhere: it has to be signed
+// by the log, and not be older.
+func lastCheckpoint(tx storage.Reader, h log.Head, known string) (string, error) {
+	tree, err := log.Open(tx, h.Origin)
+	if err != nil {
+		return "", err
+	}
+	if known == "" {
+		return tree.Checkpoint()
+	}
+	v, err := h.Verifier()
+	if err != nil {
+		return "", err
+	}
+	c, err := checkpoint.Open(known, v)
+	if err != nil {
+		return "", err
+	}
+	if c.Size < h.Size() {
+		return "", fmt.Errorf("that checkpoint has %d leaves, and the log here has %d: leave it out", c.Size, h.Size())
+	}
+	return known, nil
+}
+
+// Missing says which of the keys in force are not at hand, in words for the operator; "" when none is.
+func (b *Book) Missing(ctx context.Context) (string, error) {
+	f, err := b.InForce(ctx)
+	if errors.Is(err, log.ErrNoLog) {
+		return "there are no keys yet", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	keys := b.keys.Load()
+	switch {
+	case keys.receipt(f.Receipt) == nil:
+		return "the receipt key in force has the fingerprint " + f.Receipt, nil
+	case keys.log(f.Log.Key) == nil:
+		return "the key of the log " + f.Log.Origin + " in force has the public half " + hex.EncodeToString(f.Log.Key), nil
+	}
+	return "", nil
+}

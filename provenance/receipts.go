@@ -1,0 +1,199 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// ErrUnproved says that the log cannot prove something at the size asked for.
+var ErrUnproved = errors.New("the log has no such checkpoint to prove it with")
+
+// Sealed is what is stored of a record for its receipt.
+type Sealed struct {
+	Payload   []byte // the in-toto statement
+	Signature []byte
+	Key       *receipt.Key
+}
+
+// Body returns the leaf that the log has of the record.
+func (s Sealed) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Key) }
+
+// ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord. Its slices are
+// valid as long as the transaction is.
+func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
+	if s.Payload, err = tx.Get(recordTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
+		return s, fmt.Errorf("record %d: %w", index, ErrNoRecord)
+	}
+	if err != nil {
+		return s, err
+	}
+	if s.Signature, err = tx.Get(signatureTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
+		return s, fmt.Errorf("%w: record %d has no signature", storage.ErrCorrupt, index)
+	}
+	if err != nil {
+		return s, err
+	}
+	s.Key, err = keyOf(tx, index)
+	return s, err
+}
+
+// Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
+// proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all.
+// Errors: ErrNoRecord, ErrUnproved.
+func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		s, err := ReadSealed(tx, index)
+		if err != nil {
+			return err
+		}
+		tree, err := log.OpenEntry(tx, index)
+		if err != nil {
+			return fmt.Errorf("record %d: %w", index, err)
+		}
+		bundle, err = b.bundle(tree, s, index-tree.First, at)
+		return err
+	})
+	return bundle, err
+}
+
+func (b *Book) bundle(tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte, error) {
+	size, err := sizeFor(tree, leaf, at)
+	if err != nil {
+		return nil, err
+	}
+	r := receipt.Receipt{Payload: s.Payload, Signature: s.Signature, Key: s.Key, Leaf: leaf}
+	r.LogID = receipt.Log{Origin: tree.Origin, Key: tree.Key}.ID()
+	if r.Proof, err = tree.Inclusion(leaf, size); err != nil {
+		return nil, err
+	}
+	if r.Checkpoint, err = b.checkpoint(tree, size); err != nil {
+		return nil, err
+	}
+	return r.Bundle()
+}
+
+// sizeFor chooses the checkpoint that a receipt is proved with.
+func sizeFor(tree *log.Tree, leaf uint64, at *uint64) (uint64, error) {
+	if at != nil {
+		if *at <= leaf || *at > tree.Size {
+			return 0, fmt.Errorf("%w: the record is leaf %d of the log %s, which has %d leaves, so the size can be from %d to %d",
+				ErrUnproved, leaf, tree.Origin, tree.Size, leaf+1, tree.Size)
+		}
+		return *at, nil
+	}
+	if size, ok, err := tree.Cosigned(tree.Size); err != nil || ok && size > leaf {
+		return size, err
+	}
+	return tree.Size, nil
+}
+
+// checkpoint returns the signed checkpoint of a size, with the cosignatures that it has. An old one is
+// signed again, which gives the same bytes; after the log's key is gone that cannot be done any more.
+func (b *Book) checkpoint(tree *log.Tree, size uint64) (string, error) {
+	signed, err := tree.SignedCheckpoint(size)
+	if !errors.Is(err, log.ErrSize) {
+		return signed, err
+	}
+	key := b.keys.Load().log(tree.Key)
+	if key == nil {
+		return "", fmt.Errorf("%w: the key of the log %s is not at hand, so only the checkpoint of %d leaves is left", ErrUnproved, tree.Origin, tree.Size)
+	}
+	c, err := tree.CheckpointAt(size)
+	if err != nil {
+		return "", err
+	}
+	return c.Sign(key)
+}
+
+// Checkpoint returns the newest signed checkpoint of a log, with the cosignatures that it has. The origin
+// "" is the newest log. Error: log.ErrNoLog.
+func (b *Book) Checkpoint(ctx context.Context, origin string) (signed string, err error) {
+	err = b.inLog(ctx, origin, func(_ storage.Reader, tree *log.Tree) error {
+		signed, err = tree.SignedCheckpoint(tree.Size)
+		return err
+	})
+	return signed, err
+}
+
+// CosignedCheckpoint returns the newest checkpoint of a log that has a cosignature. Errors: log.ErrNoLog,
+// log.ErrSize when there is none.
+func (b *Book) CosignedCheckpoint(ctx context.Context, origin string) (signed string, err error) {
+	err = b.inLog(ctx, origin, func(_ storage.Reader, tree *log.Tree) error {
+		size, ok, err := tree.Cosigned(tree.Size)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("log %s: no checkpoint is cosigned yet: %w", tree.Origin, log.ErrSize)
+		}
+		signed, err = tree.SignedCheckpoint(size)
+		return err
+	})
+	return signed, err
+}
+
+// Tile returns a tile of a log: hashes, or a bundle of entries. Errors: log.ErrNoLog, log.ErrSize.
+func (b *Book) Tile(ctx context.Context, origin string, tile tlog.Tile) (data []byte, err error) {
+	err = b.inLog(ctx, origin, func(tx storage.Reader, tree *log.Tree) error {
+		if tile.L != log.Entries {
+			data, err = tree.Tile(tile)
+			return err
+		}
+		data, err = tree.Bundle(tile, func(entry uint64) ([]byte, error) {
+			s, err := ReadSealed(tx, entry)
+			if err != nil {
+				return nil, err
+			}
+			return s.Body(), nil
+		})
+		return err
+	})
+	return data, err
+}
+
+// Consistency proves that a log of the size new begins with that of the size old. Errors: log.ErrNoLog,
+// log.ErrSize.
+func (b *Book) Consistency(ctx context.Context, origin string, old, new uint64) (proof tlog.TreeProof, err error) {
+	err = b.inLog(ctx, origin, func(_ storage.Reader, tree *log.Tree) error {
+		proof, err = tree.Consistency(old, new)
+		return err
+	})
+	return proof, err
+}
+
+// PutCosignature keeps a witness's signature line over the checkpoint of a size. Whoever calls has checked
+// the signature. witness tells the key that made it from all others, as NAME+HASH. Errors: log.ErrNoLog,
+// log.ErrSize.
+func (b *Book) PutCosignature(ctx context.Context, origin string, size uint64, witness, line string) error {
+	return b.store.Update(ctx, func(tx storage.Tx) error {
+		tree, err := log.Open(tx, origin)
+		if err != nil {
+			return err
+		}
+		signed, err := tree.SignedCheckpoint(size)
+		if errors.Is(err, log.ErrSize) {
+			signed, err = b.checkpoint(tree, size)
+		}
+		if err != nil {
+			return err
+		}
+		tree.PutCosignature(tx, size, signed, witness, line)
+		return nil
+	})
+}
+
+func (b *Book) inLog(ctx context.Context, origin string, fn func(storage.Reader, *log.Tree) error) error {
+	return b.store.View(ctx, func(tx storage.Reader) error {
+		tree, err := log.Open(tx, origin)
+		if err != nil {
+			return err
+		}
+		return fn(tx, tree)
+	})
+}

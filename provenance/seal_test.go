@@ -1,0 +1,359 @@
+package provenance
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+)
+
+// bundled is what these tests look at in a receipt.
+type bundled struct {
+	VerificationMaterial struct {
+		PublicKey   struct{ Hint string }
+		TlogEntries []struct {
+			LogIndex          string
+			CanonicalizedBody []byte
+			InclusionProof    struct {
+				Hashes     []tlog.Hash
+				Checkpoint struct{ Envelope string }
+			}
+		}
+	}
+	DSSEEnvelope struct {
+		Payload    []byte
+		Signatures []struct{ Sig []byte }
+	}
+}
+
+// wantReceipt gets a receipt and checks its signature, its leaf, its proof and its checkpoint.
+func wantReceipt(t *testing.T, b *Book, index uint64, at *uint64) (*Record, checkpoint.Checkpoint) {
+	t.Helper()
+	data, err := b.Receipt(background, index, at)
+	if err != nil {
+		t.Fatalf("receipt %d: %v", index, err)
+	}
+	var r bundled
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	record, err := decode(r.DSSEEnvelope.Payload)
+	if err != nil || record.Index != index {
+		t.Fatalf("receipt %d is of record %d, %v", index, record.Index, err)
+	}
+	key := keyAt(t, b, index)
+	if r.VerificationMaterial.PublicKey.Hint != key.Hint() || !key.Verify(r.DSSEEnvelope.Payload, r.DSSEEnvelope.Signatures[0].Sig) {
+		t.Errorf("receipt %d is not signed by the key of its range", index)
+	}
+	entry := r.VerificationMaterial.TlogEntries[0]
+	l := logNamed(t, b, record.Log.Origin)
+	v, err := l.Verifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Open(entry.InclusionProof.Checkpoint.Envelope, v)
+	if err != nil {
+		t.Fatalf("receipt %d: %v", index, err)
+	}
+	leaf := tlog.RecordHash(entry.CanonicalizedBody)
+	if err := tlog.CheckRecord(entry.InclusionProof.Hashes, int64(c.Size), c.Root, int64(index-l.First), leaf); err != nil {
+		t.Errorf("receipt %d: %v", index, err)
+	}
+	return record, c
+}
+
+func keyAt(t *testing.T, b *Book, index uint64) *receipt.Key {
+	t.Helper()
+	ranges, err := b.KeyRanges(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ranges {
+		if k.From <= index && (k.To == 0 || index < k.To) {
+			return k.Key
+		}
+	}
+	t.Fatalf("no key has record %d in its range", index)
+	return nil
+}
+
+func logNamed(t *testing.T, b *Book, origin string) log.Log {
+	t.Helper()
+	logs, err := b.Logs(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range logs {
+		if l.Origin == origin {
+			return l
+		}
+	}
+	t.Fatalf("there is no log %s", origin)
+	return log.Log{}
+}
+
+func TestReceipt(t *testing.T) {
+	b, _ := testBook(t)
+	for range 5 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	}
+	for index := range uint64(5) {
+		for size := index + 1; size <= 5; size++ {
+			if _, c := wantReceipt(t, b, index, &size); c.Size != size {
+				t.Errorf("receipt %d at %d is proved at %d", index, size, c.Size)
+			}
+		}
+		r, c := wantReceipt(t, b, index, nil)
+		if c.Size != 5 || r.Log.Leaf != index {
+			t.Errorf("receipt %d: leaf %d of %d", index, r.Log.Leaf, c.Size)
+		}
+	}
+	three, six := uint64(3), uint64(6)
+	for _, at := range []*uint64{&three, &six} {
+		if _, err := b.Receipt(background, 3, at); !errors.Is(err, ErrUnproved) {
+			t.Errorf("at %d: %v", *at, err)
+		}
+	}
+	if _, err := b.Receipt(background, 5, nil); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("a record that is not there: %v", err)
+	}
+}
+
+// TestCosigned wants receipts to be proved with the newest cosigned checkpoint that covers them.
+func TestCosigned(t *testing.T) {
+	b, _ := testBook(t)
+	for range 5 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	}
+	if _, err := b.CosignedCheckpoint(background, ""); !errors.Is(err, log.ErrSize) {
+		t.Errorf("no cosignature: %v", err)
+	}
+	const line = "— witness.example AAAAAAAAAAAA"
+	if err := b.PutCosignature(background, "", 3, "witness.example+00000000", line); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutCosignature(background, "", 6, "witness.example+00000000", line); !errors.Is(err, log.ErrSize) {
+		t.Errorf("a checkpoint that there is not: %v", err)
+	}
+	for index, want := range []uint64{3, 3, 3, 5, 5} {
+		if _, c := wantReceipt(t, b, uint64(index), nil); c.Size != want {
+			t.Errorf("receipt %d is proved at %d", index, c.Size)
+		}
+	}
+	signed, err := b.CosignedCheckpoint(background, "")
+	if err != nil || !strings.HasSuffix(signed, "\n"+line+"\n") {
+		t.Errorf("%q, %v", signed, err)
+	}
+	three := uint64(3)
+	data, err := b.Receipt(background, 0, &three)
+	if err != nil || !strings.Contains(string(data), "witness.example") {
+		t.Errorf("%s, %v", data, err)
+	}
+	wantClean(t, b)
+}
+
+func TestRotate(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	first, next := keyAt(t, b, 0), newKeys(t).Receipts[0]
+	r, err := b.Rotate(background, operator, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Key.Hint != next.Key().Hint() || r.Key.Previous != first.Hint() || r.Digest.Encoded() != next.Key().Hint() {
+		t.Errorf("the record says %+v, %s", r.Key, r.Digest)
+	}
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	for index, want := range []*receipt.Key{first, first, next.Key()} {
+		if k := keyAt(t, b, uint64(index)); k.Hint() != want.Hint() {
+			t.Errorf("record %d is in the range of %s", index, k.Hint())
+		}
+		wantReceipt(t, b, uint64(index), nil)
+	}
+	wantClean(t, b)
+	if _, err := b.Rotate(background, operator, next); err == nil {
+		t.Error("rotated to the key in force")
+	}
+	wantClean(t, b)
+}
+
+// TestSucceed begins a new log after the old one's keys were stolen and lost.
+func TestSucceed(t *testing.T) {
+	b, _ := testBook(t)
+	for range 3 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	}
+	old, err := b.Checkpoint(background, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = b.Begin(background, Keys{}) // the keys are lost
+	r, err := b.Succeed(background, operator, newKeys(t), Ending{Action: KeyChange, Reason: "stolen"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Parse(old)
+	if err != nil || r.Index != 3 || r.Log.Leaf != 0 || r.Continues.Checkpoint != old || r.Continues.Size != c.Size ||
+		string(r.Continues.RootHash) != string(c.Root[:]) || r.Continues.Records != 3 || r.Key.Reason != "stolen" {
+		t.Errorf("the first record says %+v, %+v, %v", r, r.Continues, err)
+	}
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	for index, size := range []uint64{3, 3, 3, 2, 2} {
+		if _, c := wantReceipt(t, b, uint64(index), nil); c.Size != size {
+			t.Errorf("receipt %d is proved at %d", index, c.Size)
+		}
+	}
+	one := uint64(1)
+	if _, err := b.Receipt(background, 0, &one); !errors.Is(err, ErrUnproved) {
+		t.Errorf("an old checkpoint of a log whose key is gone: %v", err)
+	}
+	if signed, err := b.Checkpoint(background, c.Origin); err != nil || signed != old {
+		t.Errorf("the closed log: %q, %v", signed, err)
+	}
+	wantClean(t, b)
+}
+
+// TestNoKey wants no record without a receipt, and reads to go on.
+func TestNoKey(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	for name, keys := range map[string]Keys{"none": {}, "others": newKeys(t)} {
+		if err := b.Begin(background, keys); !errors.Is(err, ErrNoKey) {
+			t.Errorf("%s: begin: %v", name, err)
+		}
+		if why, err := b.Missing(background); why == "" || err != nil {
+			t.Errorf("%s: missing: %q, %v", name, why, err)
+		}
+		err := b.store.Update(background, func(tx storage.Tx) error {
+			_, err := b.Append(tx, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")})
+			return err
+		})
+		if !errors.Is(err, ErrNoKey) {
+			t.Errorf("%s: append: %v", name, err)
+		}
+	}
+	wantReceipt(t, b, 0, nil)
+	wantClean(t, b)
+}
+
+// TestSealOld signs the records of a book from before there were receipts, and stops in the middle.
+func TestSealOld(t *testing.T) {
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	b, err := NewBook(store, "https://registry.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldBook(t, b, 1200)
+	keys := newKeys(t)
+	b.keys.Store(&keys)
+	if err := store.Update(background, func(tx storage.Tx) error { return b.beginLog(tx, keys, 0) }); err != nil {
+		t.Fatal(err)
+	}
+	if more, err := b.sealOld(background, 500); !more || err != nil {
+		t.Fatalf("more %v, %v", more, err)
+	}
+	err = store.Update(background, func(tx storage.Tx) error {
+		_, err := b.Append(tx, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")})
+		return err
+	})
+	if !errors.Is(err, ErrNoKey) {
+		t.Errorf("a record before the old ones are signed: %v", err)
+	}
+	if err := b.Begin(background, keys); err != nil {
+		t.Fatal(err)
+	}
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	wantClean(t, b)
+	if _, c := wantReceipt(t, b, 1200, nil); c.Size != 1201 {
+		t.Errorf("the log has %d leaves", c.Size)
+	}
+}
+
+// oldBook writes records as they were before there was a log.
+func oldBook(t *testing.T, b *Book, n uint64) {
+	t.Helper()
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		h := head{latest: At(b.now())}
+		for h.next < n {
+			if err := appendUnsealed(tx, b, &h, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendUnsealed adds a record without signature and leaf: quickly, and as it was before there was a log.
+func appendUnsealed(tx storage.Tx, b *Book, h *head, e Event) error {
+	r := b.record(e, h.next)
+	payload, err := encode(r)
+	if err != nil {
+		return err
+	}
+	return h.put(tx, r, payload)
+}
+
+func TestOrigin(t *testing.T) {
+	for host, want := range map[string]string{
+		"registry.example": ".registry.example", "registry.example:5443": ".registry.example",
+		"127.0.0.1:5000": ".127.0.0.1", "[::1]:5000": ".--1", "[::1]": ".--1",
+	} {
+		if got := newOrigin(host); len(got) != 16+len(want) || !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", host, got)
+		}
+	}
+}
+
+// BenchmarkAppend is what a record costs beside the disk: with its signature, leaf and checkpoint, and without.
+func BenchmarkAppend(b *testing.B) {
+	e := Event{Action: Push, Repository: "team/app", Digest: dig("x"), Who: alice, Tags: []TagMove{{Name: "1.0"}}}
+	for name, add := range map[string]func(*Book, storage.Tx, *head) error{
+		"sealed":   func(book *Book, tx storage.Tx, _ *head) error { _, err := book.Append(tx, e); return err },
+		"unsealed": func(book *Book, tx storage.Tx, h *head) error { return appendUnsealed(tx, book, h, e) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			store, err := bolt.Open(filepath.Join(b.TempDir(), "store.db"), bolt.Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer store.Close()
+			book, err := NewBook(store, "https://registry.example")
+			keys, err2 := GenerateKeys()
+			if err = errors.Join(err, err2, book.Begin(background, keys)); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			for done := 0; done < b.N; {
+				err := store.Update(background, func(tx storage.Tx) error {
+					h, err := readHead(tx)
+					for range min(b.N-done, 100) {
+						if err == nil {
+							err = add(book, tx, &h)
+						}
+					}
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+				done += min(b.N-done, 100)
+			}
+		})
+	}
+}
