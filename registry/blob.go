@@ -106,7 +106,7 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	if c.r.Method == http.MethodHead {
+	if c.r.Method == http.MethodHead && link != (linkRow{}) {
 		err := g.renew(ctx, c, link)
 		if errors.Is(err, ErrUnknown) {
 			return err
@@ -131,6 +131,10 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (
 		var row blobRow
 		err = g.store.View(ctx, func(tx storage.Reader) error {
 			value, err := tx.Get(linkTable, repoKey(repo, digestKey(d)))
+			if errors.Is(err, storage.ErrNotFound) {
+				f, err = renderedAsBlob(tx, repo, d)
+				return err
+			}
 			if err != nil {
 				return err
 			}
@@ -143,8 +147,8 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (
 		if errors.Is(err, storage.ErrNotFound) {
 			err = errBlobUnknown(d)
 		}
-		if err != nil {
-			return nil, link, err
+		if err != nil || f != nil {
+			return f, link, err
 		}
 		if f, err = g.openBlob(ctx, d, row); !errors.Is(err, errMoved) {
 			return f, link, err
@@ -234,6 +238,9 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 	err := g.store.Update(ctx, func(tx storage.Tx) error {
 		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
+			if _, err := renderedAsBlob(tx, c.repo, d); !errors.Is(err, storage.ErrNotFound) {
+				return errors.Join(errRendered(d), err)
+			}
 			return errBlobUnknown(d)
 		}
 		if err != nil {

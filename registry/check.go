@@ -35,6 +35,8 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{neededTable, c.needed, nil},
 		{referrerTable, c.referrer, nil},
 		{subjectTable, c.subject, nil},
+		{provenanceTable, c.provenance, nil},
+		{renderedTable, c.rendered, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 	}
@@ -248,6 +250,9 @@ func (c *checker) needed(_ context.Context, tx storage.Reader, item storage.Item
 func (c *checker) referrer(_ context.Context, tx storage.Reader, item storage.Item) error {
 	repo, subject, manifest, err := cutPair(item.Key)
 	if err != nil {
+		return err
+	}
+	if f, err := renderedAsManifest(tx, repo, manifest); err != nil || f != nil {
 		return err
 	}
 	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s@%s is listed as a referrer, and is not there", repo, manifest); err != nil {

@@ -24,6 +24,8 @@ type found struct {
 	digest digest.Digest
 	record uint64 // by tag the record that set the tag, by digest the one that put the digest here
 	blob   blobRow
+
+	rendered bool // made from a record, and not kept
 }
 
 // getManifest serves a manifest by tag or digest.
@@ -93,7 +95,11 @@ func readManifest(tx storage.Reader, repo, ref string, d digest.Digest) (*found,
 	}
 	value, err := tx.Get(manifestTable, repoKey(repo, digestKey(f.digest)))
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, errManifestUnknown(ref)
+		out, err := renderedAsManifest(tx, repo, f.digest)
+		if err == nil && out == nil {
+			err = errManifestUnknown(ref)
+		}
+		return out, err
 	}
 	if err != nil {
 		return nil, err
@@ -156,7 +162,7 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	if p.manifest, err = parseManifest(c.r.Header.Get("Content-Type"), body); err != nil {
 		return err
 	}
-	record, err := g.push(ctx, p)
+	record, err := g.pushOrAccept(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -170,9 +176,26 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 		h.Set("Oci-Tag", strings.Join(p.tags, ", "))
 	}
 	h.Set("Content-Length", "0")
-	setRecord(h, record.Index)
+	setRecord(h, record)
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// pushOrAccept pushes a manifest, unless it is one that the registry renders itself, and returns the record
+// that belongs to it.
+func (g *Registry) pushOrAccept(ctx context.Context, p *push) (record uint64, err error) {
+	f, err := g.acceptRendered(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	if f != nil {
+		return f.record, nil
+	}
+	r, err := g.push(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	return r.Index, nil
 }
 
 // tagsToSet are the tag of the path, or those of the parameters `tag` beside a digest (OCI distribution
@@ -256,6 +279,9 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 		if err != nil {
 			return err
 		}
+		if f.rendered {
+			return errRendered(c.digest)
+		}
 		moves, err := g.untagAll(tx, c.repo, c.digest)
 		if err != nil {
 			return err
@@ -313,7 +339,7 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) e
 			return err
 		}
 	}
-	if err := removeReferrer(tx, repo, key); err != nil {
+	if err := errors.Join(removeReferrer(tx, repo, key), removeRendered(tx, repo, key)); err != nil {
 		return err
 	}
 	tx.Delete(manifestTable, prefix)

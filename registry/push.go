@@ -21,6 +21,7 @@ type push struct {
 	manifest *manifest
 	claims   []provenance.Claim
 	needs    []digest.Digest // blobs that must stay while the manifest does
+	absent   digest.Digest   // a blob that is not in the repository; set by inspect when it refuses
 
 	attestations []attestation // to be read for claims
 }
@@ -28,7 +29,14 @@ type push struct {
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
 // is decided before the transaction, and once more in it.
 func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record, err error) {
-	if err := g.inspect(ctx, p); err != nil {
+	err = g.inspect(ctx, p)
+	for err != nil && p.absent != "" {
+		if kept, keepErr := g.keepRendered(ctx, p.call, p.absent); keepErr != nil || !kept {
+			return nil, errors.Join(keepErr, err)
+		}
+		err = g.inspect(ctx, p)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if len(p.body) > maxInline {
@@ -66,7 +74,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var config blobRow
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
-		p.needs, p.claims, p.attestations = nil, nil, nil
+		p.needs, p.claims, p.attestations, p.absent = nil, nil, nil, ""
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -107,6 +115,7 @@ func (p *push) needBlobs(tx storage.Reader) error {
 	}
 	for i, b := range blobs {
 		if links[i] == nil {
+			p.absent = b.Digest
 			return errManifestBlobUnknown(b.Digest)
 		}
 		row, err := readBlobRow(tx, b.Digest)
@@ -231,7 +240,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		return nil, err
 	}
 	p.putTagRows(tx, e.Tags, record.Index)
-	return record, nil
+	return record, p.putRendered(tx, record)
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable.

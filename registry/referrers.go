@@ -47,7 +47,7 @@ func (p *push) putReferrer(tx storage.Tx) error {
 	}
 	d := ocispec.Descriptor{
 		MediaType: p.manifest.mediaType, Digest: p.digest, Size: int64(len(p.body)),
-		ArtifactType: p.manifest.referrerType(), Annotations: p.manifest.annotations,
+		ArtifactType: p.manifest.referrerType(), Annotations: listedAnnotations(p.manifest.annotations),
 	}
 	text, err := json.Marshal(d)
 	if err != nil {

@@ -103,7 +103,7 @@ func TestReferrers(t *testing.T) {
 
 func TestReferrersInPages(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	subject := s.pushImage("app", "1.0", "one")
+	subject := s.pushImage("app", "", "one")
 	want := map[digest.Digest]bool{}
 	for i := range 25 {
 		kind := "application/" + []string{"sbom", "signature"}[i%2]
@@ -138,7 +138,7 @@ func TestReferrersInPages(t *testing.T) {
 // TestReferrersTag has what a client of an older registry pushed: the artifacts, and an index of them under a tag.
 func TestReferrersTag(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	subject := s.pushImage("app", "1.0", "one")
+	subject := s.pushImage("app", "", "one")
 	a := s.artifact("app", subject.digest, "application/sbom", "one")
 	index := marshal(ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,

@@ -37,6 +37,10 @@ const (
 	referrerTable = storage.Table("registry/referrer")
 	// REPO DIGEST(manifest) → DIGEST(subject).
 	subjectTable = storage.Table("registry/subject")
+	// REPO DIGEST(image) → provenanceRow. There while the image has had a tag since it arrived.
+	provenanceTable = storage.Table("registry/provenance")
+	// REPO DIGEST(manifest or layer) → DIGEST(image). What is rendered of an image's provenance.
+	renderedTable = storage.Table("registry/rendered")
 	// begin of the lease (8, microseconds since 1970) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")
@@ -170,6 +174,34 @@ func decodeBlobRow(value []byte) (blobRow, error) {
 	f := fields{rest: value}
 	b := blobRow{size: int64(f.number()), at: storage.Location(f.string())}
 	return b, f.err("blob")
+}
+
+// provenanceRow says which record an image's provenance is rendered from, and under which digests.
+type provenanceRow struct {
+	record          uint64
+	manifest, layer []byte // DIGEST
+}
+
+func (p provenanceRow) encode() []byte {
+	return append(append(binary.AppendUvarint(nil, p.record), p.manifest...), p.layer...)
+}
+
+func decodeProvenanceRow(value []byte) (p provenanceRow, err error) {
+	f := fields{rest: value}
+	p.record = f.number()
+	if err := f.err("provenance"); err != nil {
+		return p, err
+	}
+	manifest, rest, err := cutDigest(f.rest)
+	if err != nil {
+		return p, err
+	}
+	layer, _, err := cutDigest(rest)
+	if err != nil {
+		return p, err
+	}
+	p.manifest, p.layer = digestKey(manifest), digestKey(layer)
+	return p, nil
 }
 
 // linkRow says why a blob is in a repository, and since when it may go.

@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// provenance wants an image's provenance to be what its record gives, listed and found.
+func (c *checker) provenance(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	image, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	row, err := decodeProvenanceRow(item.Value)
+	if err != nil {
+		return err
+	}
+	name := repo + "@" + image.String()
+	if err := want(tx, manifestTable, item.Key, "%s has provenance, and is not there", name); err != nil {
+		return err
+	}
+	out, err := renderRecord(tx, row.record)
+	if errors.Is(err, provenance.ErrNoRecord) {
+		return damaged("the provenance of %s is record %d, which is not there", name, row.record)
+	}
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(digestKey(out.descriptor.Digest), row.manifest) || !bytes.Equal(digestKey(out.layerDigest), row.layer) {
+		return damaged("the provenance of %s is not what record %d gives", name, row.record)
+	}
+	for _, part := range [][]byte{row.manifest, row.layer} {
+		if err := want(tx, renderedTable, repoKey(repo, part), "the provenance of %s is not found by its digest", name); err != nil {
+			return err
+		}
+	}
+	return want(tx, referrerTable, repoKey(repo, key, row.manifest), "the provenance of %s is not among its referrers", name)
+}
+
+// rendered wants what is found by a digest to be an image's provenance.
+func (c *checker) rendered(_ context.Context, tx storage.Reader, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	d, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	value, err := tx.Get(provenanceTable, repoKey(repo, item.Value))
+	if errors.Is(err, storage.ErrNotFound) {
+		return damaged("%s@%s is said to be an image's provenance, and the image has none", repo, d)
+	}
+	if err != nil {
+		return err
+	}
+	row, err := decodeProvenanceRow(value)
+	if err == nil && !bytes.Equal(row.manifest, key) && !bytes.Equal(row.layer, key) {
+		return damaged("%s@%s is said to be an image's provenance, which is another", repo, d)
+	}
+	return err
+}

@@ -1,0 +1,274 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// An image that gets a tag has the record of its arrival beside it, as an artifact that refers to it: a
+// manifest with one layer, the signed statement. Nothing of it is kept but rows that say which record it is
+// rendered from. The same record gives the same bytes, so its digest is stable.
+//
+// It is the registry's own: no client can replace or delete it, it goes with its image, and an image that
+// arrives anew has a new one. It is no manifest of the repository: it keeps none alive, and has no record.
+
+const (
+	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
+	provenanceType = "application/vnd.hallmark.provenance.v1"
+	envelopeType   = "application/vnd.dsse.envelope.v1+json"
+)
+
+// rendering is the provenance of an image as an artifact.
+type rendering struct {
+	record      uint64
+	manifest    []byte
+	layer       []byte // the DSSE envelope
+	descriptor  ocispec.Descriptor
+	layerDigest digest.Digest
+}
+
+// renderedManifest is an OCI image manifest with what this one has. It is declared here, because its digest
+// must not change with somebody else's declaration.
+type renderedManifest struct {
+	SchemaVersion int                  `json:"schemaVersion"`
+	MediaType     string               `json:"mediaType"`
+	ArtifactType  string               `json:"artifactType"`
+	Config        renderedDescriptor   `json:"config"`
+	Layers        []renderedDescriptor `json:"layers"`
+	Subject       renderedDescriptor   `json:"subject"`
+	Annotations   map[string]string    `json:"annotations"`
+}
+
+type renderedDescriptor struct {
+	MediaType string        `json:"mediaType"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+}
+
+// render makes the provenance artifact of a record, whose statement and signature are given. It must never
+// change what it makes of a record.
+func render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
+	layer := receipt.Envelope(payload, signature)
+	out := &rendering{record: r.Index, layer: layer, layerDigest: digest.FromBytes(layer)}
+	m := renderedManifest{
+		SchemaVersion: 2, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: provenanceType,
+		Config:      renderedDescriptor{ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Digest, ocispec.DescriptorEmptyJSON.Size},
+		Layers:      []renderedDescriptor{{envelopeType, out.layerDigest, int64(len(layer))}},
+		Subject:     renderedDescriptor{r.Observed.MediaType, r.Digest, r.Observed.Size},
+		Annotations: annotationsOf(r),
+	}
+	var err error
+	if out.manifest, err = json.Marshal(m); err != nil {
+		return nil, err
+	}
+	out.descriptor = ocispec.Descriptor{
+		MediaType: m.MediaType, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
+		Digest: digest.FromBytes(out.manifest), Size: int64(len(out.manifest)),
+	}
+	return out, nil
+}
+
+// annotationsOf are what a list of referrers shows of a record.
+func annotationsOf(r *provenance.Record) map[string]string {
+	by := r.Actor.Handle
+	if r.Actor.Kind != provenance.User {
+		by = string(r.Actor.Kind) + ":" + by
+	}
+	a := map[string]string{
+		ownAnnotations + "pushed-by": by,
+		ownAnnotations + "pushed-at": r.Time.String(),
+		ownAnnotations + "record":    strconv.FormatUint(r.Index, 10),
+	}
+	names := map[string]string{provenance.FactSource: ocispec.AnnotationSource, provenance.FactRevision: ocispec.AnnotationRevision}
+	for _, c := range r.Claimed {
+		if name := names[c.Fact]; name != "" && a[name] == "" {
+			a[name] = c.Value
+		}
+	}
+	return a
+}
+
+// renderRecord renders what a record in the store gives.
+func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
+	sealed, err := provenance.ReadSealed(tx, index)
+	if err != nil {
+		return nil, err
+	}
+	r, err := provenance.ReadRecord(tx, index)
+	if err != nil {
+		return nil, err
+	}
+	return render(r, sealed.Payload, sealed.Signature)
+}
+
+// putRendered gives an image that got a tag its provenance, unless it has it, or is itself about another one.
+func (p *push) putRendered(tx storage.Tx, r *provenance.Record) error {
+	if len(p.tags) == 0 || p.manifest.subject != nil || r.Digest == "" { // without a digest there is no record: `make bench` tries that
+		return nil
+	}
+	subject := digestKey(p.digest)
+	there, err := getOrNil(tx, provenanceTable, repoKey(p.repo, subject))
+	if err != nil || there != nil {
+		return err
+	}
+	sealed, err := provenance.ReadSealed(tx, r.Index)
+	if err != nil {
+		return err
+	}
+	out, err := render(r, sealed.Payload, sealed.Signature)
+	if err != nil {
+		return err
+	}
+	return out.put(tx, p.repo, subject)
+}
+
+// put writes the rows of a rendering.
+func (out *rendering) put(tx storage.Tx, repo string, subject []byte) error {
+	listed, err := json.Marshal(out.descriptor)
+	if err != nil {
+		return err
+	}
+	row := provenanceRow{record: out.record, manifest: digestKey(out.descriptor.Digest), layer: digestKey(out.layerDigest)}
+	tx.Put(provenanceTable, repoKey(repo, subject), row.encode())
+	tx.Put(renderedTable, repoKey(repo, row.manifest), subject)
+	tx.Put(renderedTable, repoKey(repo, row.layer), subject)
+	tx.Put(referrerTable, repoKey(repo, subject, row.manifest), referrerRow{provenanceType, listed}.encode())
+	return nil
+}
+
+// removeRendered takes away the provenance of an image that goes.
+func removeRendered(tx storage.Tx, repo string, subject []byte) error {
+	value, err := getOrNil(tx, provenanceTable, repoKey(repo, subject))
+	if err != nil || value == nil {
+		return err
+	}
+	row, err := decodeProvenanceRow(value)
+	if err != nil {
+		return err
+	}
+	tx.Delete(provenanceTable, repoKey(repo, subject))
+	tx.Delete(renderedTable, repoKey(repo, row.manifest))
+	tx.Delete(renderedTable, repoKey(repo, row.layer))
+	tx.Delete(referrerTable, repoKey(repo, subject, row.manifest))
+	return nil
+}
+
+// findRendered renders the artifact that a digest is the manifest or the layer of, or returns nil.
+func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, error) {
+	subject, err := getOrNil(tx, renderedTable, repoKey(repo, digestKey(d)))
+	if err != nil || subject == nil {
+		return nil, err
+	}
+	value, err := tx.Get(provenanceTable, repoKey(repo, subject))
+	if err != nil {
+		return nil, err
+	}
+	row, err := decodeProvenanceRow(value)
+	if err != nil {
+		return nil, err
+	}
+	return renderRecord(tx, row.record)
+}
+
+// renderedAsManifest is a manifest that is rendered here, as a reader gets it, or nil.
+func renderedAsManifest(tx storage.Reader, repo string, d digest.Digest) (*found, error) {
+	out, err := findRendered(tx, repo, d)
+	if err != nil || out == nil || out.descriptor.Digest != d {
+		return nil, err
+	}
+	row := manifestRow{record: out.record, mediaType: out.descriptor.MediaType, size: out.descriptor.Size, content: out.manifest}
+	return &found{manifestRow: row, digest: d, record: out.record, rendered: true}, nil
+}
+
+// emptyJSON is the config of artifacts without one. It can be read in every repository that has a manifest.
+var emptyJSON = ocispec.DescriptorEmptyJSON
+
+// renderedAsBlob returns a blob that is rendered here, or storage.ErrNotFound.
+func renderedAsBlob(tx storage.Reader, repo string, d digest.Digest) (storage.Blob, error) {
+	if d == emptyJSON.Digest {
+		_, err := tx.Get(repositoryTable, []byte(repo))
+		if err != nil {
+			return nil, err
+		}
+		return memory{bytes.NewReader(emptyJSON.Data)}, nil
+	}
+	out, err := findRendered(tx, repo, d)
+	if err == nil && (out == nil || out.layerDigest != d) {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return memory{bytes.NewReader(out.layer)}, nil
+}
+
+// keepRendered makes a blob of what is rendered here, for a manifest of a client's that needs it: to a HEAD
+// it was there, so the client did not send it. It says whether there was anything to keep.
+func (g *Registry) keepRendered(ctx context.Context, c *call, d digest.Digest) (kept bool, err error) {
+	var content storage.Blob
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		content, err = renderedAsBlob(tx, c.repo, d)
+		return err
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	up, err := g.blobs.Create(ctx, g.newUploadID(c))
+	if err != nil {
+		return false, err
+	}
+	if _, err := io.Copy(up, content); err != nil {
+		return false, errors.Join(err, up.Cancel())
+	}
+	return true, g.storeBlob(ctx, c.repo, d, up)
+}
+
+// errRendered is the answer to who would change what the registry renders.
+func errRendered(d digest.Digest) error {
+	return errDenied("%s is the registry's own record of an image: it goes with the image, and nobody can change it", d)
+}
+
+// acceptRendered says whether a manifest that comes is one that is rendered here, as when somebody copies an
+// image with all that refers to it to where it came from. It is taken, and not kept. A tag it cannot have.
+func (g *Registry) acceptRendered(ctx context.Context, p *push) (f *found, err error) {
+	if p.manifest.artifactType != provenanceType {
+		return nil, nil
+	}
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		f, err = renderedAsManifest(tx, p.repo, p.digest)
+		return err
+	})
+	if err == nil && f != nil && len(p.tags) > 0 {
+		err = errRendered(p.digest)
+	}
+	return f, err
+}
+
+// listedAnnotations are those that a list of referrers shows of what a client pushed.
+func listedAnnotations(annotations map[string]string) map[string]string {
+	var shown map[string]string
+	for name, value := range annotations {
+		if strings.HasPrefix(name, ownAnnotations) {
+			continue
+		}
+		if shown == nil {
+			shown = make(map[string]string, len(annotations))
+		}
+		shown[name] = value
+	}
+	return shown
+}

@@ -1,0 +1,246 @@
+package registry
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// provenanceOf returns the one artifact with the registry's own record of an image.
+func (s *server) provenanceOf(repo string, image digest.Digest) ocispec.Descriptor {
+	s.t.Helper()
+	all, _ := s.listReferrers(repo, image, "?artifactType="+provenanceType)
+	if len(all) != 1 {
+		s.t.Fatalf("%s@%s has %d artifacts of provenance: %v", repo, image, len(all), all)
+	}
+	return all[0]
+}
+
+// TestProvenanceReferrer pulls the record of an image as any client pulls an artifact.
+func TestProvenanceReferrer(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	labels := `{"config":{"Labels":{"org.opencontainers.image.source":"https://git.example/app","org.opencontainers.image.revision":"abc"}}}`
+	config := s.pushBlob("app", labels)
+	config.MediaType = ocispec.MediaTypeImageConfig
+	image := s.pushManifest("app", "1.0", marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{s.pushBlob("app", "layer")},
+	}))
+	d := s.provenanceOf("app", image.digest)
+	a := d.Annotations
+	if a["vnd.hallmark.pushed-by"] != "alice" || a["org.opencontainers.image.source"] != "https://git.example/app" || a["org.opencontainers.image.revision"] != "abc" {
+		t.Errorf("it says %v", a)
+	}
+	if at, err := time.Parse(time.RFC3339, a["vnd.hallmark.pushed-at"]); err != nil || time.Since(at) > time.Minute {
+		t.Errorf("pushed at %q: %v", a["vnd.hallmark.pushed-at"], err)
+	}
+	got := s.want(s.do("GET", "/v2/app/manifests/"+d.Digest.String(), nil), 200, "")
+	if digest.FromString(got.body) != d.Digest || int64(len(got.body)) != d.Size || got.header.Get("Hallmark-Record") != a["vnd.hallmark.record"] {
+		t.Errorf("the manifest: %v\n%s", got.header, got.body)
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(got.body), &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.ArtifactType != provenanceType || m.Subject == nil || m.Subject.Digest != image.digest || m.Subject.Size != int64(len(image.body)) || !maps.Equal(m.Annotations, a) {
+		t.Errorf("the manifest: %s", got.body)
+	}
+	for _, b := range []ocispec.Descriptor{m.Config, m.Layers[0]} {
+		path := "/v2/app/blobs/" + b.Digest.String()
+		if head := s.want(s.do("HEAD", path, nil), 200, ""); head.header.Get("Content-Length") != strconv.FormatInt(b.Size, 10) {
+			t.Errorf("HEAD of %s: %v", b.MediaType, head.header)
+		}
+		if content := s.want(s.do("GET", path, nil), 200, "").body; digest.FromString(content) != b.Digest {
+			t.Errorf("%s is %q", b.MediaType, content)
+		}
+	}
+	var envelope struct {
+		Payload     []byte
+		PayloadType string
+		Signatures  []struct{ Sig []byte }
+	}
+	if err := json.Unmarshal([]byte(s.do("GET", "/v2/app/blobs/"+m.Layers[0].Digest.String(), nil).body), &envelope); err != nil {
+		t.Fatal(err)
+	}
+	var statement struct{ Predicate provenance.Record }
+	if err := json.Unmarshal(envelope.Payload, &statement); err != nil || statement.Predicate.Digest != image.digest || len(envelope.Signatures) != 1 {
+		t.Errorf("the statement is of %s, with %d signatures, %v", statement.Predicate.Digest, len(envelope.Signatures), err)
+	}
+	// Elsewhere none of it is there, but for what everybody knows.
+	s.pushImage("other", "1.0", "else")
+	s.want(s.do("GET", "/v2/other/manifests/"+d.Digest.String(), nil), 404, "MANIFEST_UNKNOWN")
+	s.want(s.do("GET", "/v2/other/blobs/"+m.Layers[0].Digest.String(), nil), 404, "BLOB_UNKNOWN")
+	s.want(s.do("GET", "/v2/nowhere/blobs/"+m.Config.Digest.String(), nil), 404, "BLOB_UNKNOWN")
+	s.wantClean()
+}
+
+// TestProvenanceLives follows the artifact through what may happen to its image.
+func TestProvenanceLives(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("app", "", "one") // a child of an index comes so
+	if all, _ := s.listReferrers("app", image.digest, ""); len(all) != 0 {
+		t.Errorf("without a tag: %v", all)
+	}
+	s.want(s.putManifest("app", "1.0", image.body), 201, "")
+	first := s.provenanceOf("app", image.digest)
+	s.want(s.putManifest("app", "1.0", image.body), 201, "")
+	s.want(s.putManifest("app", "2.0", image.body), 201, "")
+	s.want(s.do("DELETE", "/v2/app/manifests/1.0", nil), 202, "")
+	s = s.restart()
+	if again := s.provenanceOf("app", image.digest); marshal(again) != marshal(first) {
+		t.Errorf("pushed again: %v, before %v", again, first)
+	}
+	about := s.artifact("app", image.digest, "application/sbom", "an sbom")
+	s.want(s.putManifest("app", "sbom", about.body), 201, "")
+	if all, _ := s.listReferrers("app", about.digest, ""); len(all) != 0 {
+		t.Errorf("what is about an image has provenance too: %v", all)
+	}
+	before := s.records()
+	s.want(s.do("DELETE", "/v2/app/manifests/"+image.digest.String(), nil), 202, "")
+	s.want(s.do("GET", "/v2/app/manifests/"+first.Digest.String(), nil), 404, "MANIFEST_UNKNOWN")
+	if all, _ := s.listReferrers("app", image.digest, ""); len(all) != 1 {
+		t.Errorf("without the image: %v", all)
+	}
+	if after := s.records(); after != before+1 {
+		t.Errorf("%d records, then %d", before, after)
+	}
+	s.want(s.do("DELETE", "/v2/app/manifests/"+about.digest.String(), nil), 202, "")
+	if list := s.want(s.do("GET", "/v2/_catalog", nil), 200, "").body; strings.Contains(list, "app") {
+		t.Errorf("the repository is there yet: %s", list)
+	}
+	s.pushImage("app", "1.0", "one")
+	if second := s.provenanceOf("app", image.digest); second.Digest == first.Digest {
+		t.Error("an image that came anew has the provenance of before")
+	}
+	s.wantClean()
+}
+
+func (s *server) records() uint64 {
+	s.t.Helper()
+	n, err := s.book.Len(background)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// TestProvenanceIsOurs tries to delete, replace, tag and forge it.
+func TestProvenanceIsOurs(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("app", "1.0", "one")
+	d := s.provenanceOf("app", image.digest)
+	path := "/v2/app/manifests/" + d.Digest.String()
+	own := s.want(s.do("GET", path, nil), 200, "").body
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(own), &m); err != nil {
+		t.Fatal(err)
+	}
+	before := s.records()
+	got := s.want(s.do("DELETE", path, nil), 403, "DENIED")
+	if !strings.Contains(got.body, "goes with the image") {
+		t.Errorf("the reason: %s", got.body)
+	}
+	s.want(s.do("DELETE", "/v2/app/blobs/"+m.Layers[0].Digest.String(), nil), 403, "DENIED")
+	s.want(s.putManifest("app", "mine", own), 403, "DENIED")
+	// Copied onto itself it is taken, and nothing is stored.
+	got = s.want(s.putManifest("app", d.Digest.String(), own), 201, "")
+	if got.header.Get("OCI-Subject") != image.digest.String() || got.header.Get("Hallmark-Record") != d.Annotations["vnd.hallmark.record"] {
+		t.Errorf("the answer: %v", got.header)
+	}
+	if after := s.records(); after != before {
+		t.Errorf("%d records, then %d", before, after)
+	}
+	// What looks like it is somebody's claim.
+	m.Annotations["vnd.hallmark.pushed-by"] = "root"
+	m.Annotations["note"] = "mine"
+	forged := s.want(s.putManifest("app", digest.FromString(marshal(m)).String(), marshal(m)), 201, "")
+	all, _ := s.listReferrers("app", image.digest, "?artifactType="+provenanceType)
+	if len(all) != 2 {
+		t.Fatalf("the list: %v", all)
+	}
+	i := slices.IndexFunc(all, func(l ocispec.Descriptor) bool { return l.Digest != d.Digest })
+	if all[i].Annotations["note"] != "mine" || all[i].Annotations["vnd.hallmark.pushed-by"] != "" || all[1-i].Annotations["vnd.hallmark.pushed-by"] != "alice" {
+		t.Errorf("the list: %v", all)
+	}
+	s.want(s.do("DELETE", forged.header.Get("Location"), nil), 202, "")
+	s.provenanceOf("app", image.digest)
+	s.wantClean()
+}
+
+// TestProvenanceCopied copies an image with its provenance to another repository, as `oras cp -r` does: there
+// it is what somebody claims, and the image has provenance of its own.
+func TestProvenanceCopied(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("app", "1.0", "one")
+	d := s.provenanceOf("app", image.digest)
+	own := s.do("GET", "/v2/app/manifests/"+d.Digest.String(), nil).body
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(own), &m); err != nil {
+		t.Fatal(err)
+	}
+	s.pushImage("copy", "1.0", "one")
+	for _, b := range append(m.Layers, m.Config) {
+		s.pushBlob("copy", s.do("GET", "/v2/app/blobs/"+b.Digest.String(), nil).body)
+	}
+	s.want(s.putManifest("copy", d.Digest.String(), own), 201, "")
+	all, _ := s.listReferrers("copy", image.digest, "")
+	if len(all) != 2 {
+		t.Fatalf("the list: %v", all)
+	}
+	for _, l := range all {
+		if _, marked := l.Annotations["vnd.hallmark.record"]; marked == (l.Digest == d.Digest) {
+			t.Errorf("%s, copied from %s, is shown with %v", l.Digest, d.Digest, l.Annotations)
+		}
+	}
+	s.want(s.do("DELETE", "/v2/copy/manifests/"+d.Digest.String(), nil), 202, "")
+	s.wantClean()
+}
+
+// TestRenderedIsThere pushes an artifact without the blobs that a HEAD found: what is rendered can be needed.
+func TestRenderedIsThere(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("app", "1.0", "one")
+	var m ocispec.Manifest
+	own := s.do("GET", "/v2/app/manifests/"+s.provenanceOf("app", image.digest).Digest.String(), nil).body
+	if err := json.Unmarshal([]byte(own), &m); err != nil {
+		t.Fatal(err)
+	}
+	m.ArtifactType, m.Annotations = "application/notes", nil
+	got := s.want(s.putManifest("app", digest.FromString(marshal(m)).String(), marshal(m)), 201, "")
+	s.want(s.do("DELETE", "/v2/app/manifests/"+image.digest.String(), nil), 202, "")
+	s.want(s.do("GET", got.header.Get("Location"), nil), 200, "")
+	for _, b := range append(m.Layers, m.Config) {
+		s.want(s.do("GET", "/v2/app/blobs/"+b.Digest.String(), nil), 200, "")
+	}
+	s.wantClean()
+}
+
+// TestRenderingNeverChanges holds what is made of a record: digests of it are out in the world.
+func TestRenderingNeverChanges(t *testing.T) {
+	image := digest.FromString("image")
+	r := &provenance.Record{
+		Index: 41, Digest: image, Actor: provenance.Actor{Kind: "ci", Handle: "builder <&>"},
+		Time:     provenance.At(time.Date(2026, 11, 23, 9, 0, 0, 123456000, time.UTC)),
+		Observed: provenance.Observation{MediaType: ocispec.MediaTypeImageIndex, Size: 1234},
+		Claimed: []provenance.Claim{
+			{Fact: provenance.FactSource, Value: "https://git.example/app", About: image}, {Fact: provenance.FactRevision, Value: "abc", About: image},
+			{Fact: provenance.FactSource, Value: "https://git.example/another", About: image},
+		},
+	}
+	out, err := render(r, []byte(`{"_type":"https://in-toto.io/Statement/v1"}`), []byte("signature"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const manifest, layer = "sha256:24f127a5dc5dce5845146e15f4347e32ac967c90344b1ec95edc799fc41f65d4", "sha256:b37b01b83af3dedf0acd8320426322520d89d8dc9228d2699acbcc2fbf50d578"
+	if out.descriptor.Digest != manifest || out.layerDigest != layer {
+		t.Errorf("the manifest is %s, the layer %s:\n%s\n%s", out.descriptor.Digest, out.layerDigest, out.manifest, out.layer)
+	}
+}
