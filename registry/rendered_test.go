@@ -231,7 +231,8 @@ func TestRenderingNeverChanges(t *testing.T) {
 		Time:     provenance.At(time.Date(2026, 11, 23, 9, 0, 0, 123456000, time.UTC)),
 		Observed: provenance.Observation{MediaType: ocispec.MediaTypeImageIndex, Size: 1234},
 		Claimed: []provenance.Claim{
-			{Fact: provenance.FactSource, Value: "https://git.example/app", About: image}, {Fact: provenance.FactRevision, Value: "abc", About: image},
+			{Fact: provenance.FactSource, Value: "https://git.example/app", About: image},
+			{Fact: provenance.FactRevision, Value: "abc", About: image},
 			{Fact: provenance.FactSource, Value: "https://git.example/another", About: image},
 		},
 	}

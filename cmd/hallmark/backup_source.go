@@ -207,7 +207,7 @@ func (s *snapshot) write(w io.Writer) error {
 }
 
 // kept are the directories and files that a backup copies beside the store. Blobs are copied one by one.
-var kept = []string{certsDir}
+var kept = []string{certsDir, keysDir}
 
 func readKept(d *data) (files []keptFile, err error) {
 	for _, name := range kept {

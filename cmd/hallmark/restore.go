@@ -100,6 +100,8 @@ type restoreRun struct {
 	progress *progress
 	// checkpoint is the newest signed checkpoint that is known of the log; "" is that of the backup.
 	checkpoint string
+	// begun is the first record of the new log.
+	begun *provenance.Record
 }
 
 func (r *restoreRun) file(name string) string { return filepath.Join(r.dir, name) }
@@ -228,7 +230,7 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 		return err
 	}
 	end := provenance.Ending{Action: provenance.Restore, Reason: "restored", Checkpoint: r.checkpoint}
-	_, err = newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler)).replaceAll(ctx, access.Operator, end)
+	r.begun, err = newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler)).replaceAll(ctx, access.Operator, end)
 	if errors.Is(err, log.ErrNoLog) {
 		return nil // a backup from before there was a log: the first start begins it
 	}
@@ -238,14 +240,21 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 func (r *restoreRun) show(asJSON bool) error {
 	m := madeOf(r.snapshot)
 	if asJSON {
-		return writeJSON(r.stdout, map[string]any{"data": r.dir, "backup": m})
+		answer := map[string]any{"data": r.dir, "backup": m}
+		if r.begun != nil {
+			answer["record"] = r.begun
+		}
+		return writeJSON(r.stdout, answer)
 	}
 	var said about
 	if err := json.Unmarshal(m.About, &said); err != nil {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.dir, said.Records, m.Blobs, inBytes(m.Bytes))
-	fmt.Fprintln(r.stdout, "its log is closed, and a new one with new keys goes on: `hallmark key list` shows them")
+	if b := r.begun; b != nil {
+		fmt.Fprintf(r.stdout, "the log %s is closed at %d leaves, and never signed again; %s goes on with new keys, and its first record, %d, names it\n",
+			b.Continues.Origin, b.Continues.Size, b.Log.Origin, b.Index)
+	}
 	fmt.Fprintf(r.stdout, "what was pushed after it was made is not in it. Next:\n  hallmark fsck --deep --data %s\n  hallmark serve --data %s\n", r.dir, r.dir)
 	return nil
 }
