@@ -253,6 +253,10 @@ func (s *server) addMetrics() {
 		n, _ := s.data.store.Size() // 0 where it cannot be told
 		return float64(n)
 	})
+	s.metrics.Gauge("hallmark_store_free_pages", "Pages of the store's file that hold nothing. Each commit lists them all.", func() float64 {
+		free, _, _ := s.data.store.FreePages() // 0 where it cannot be told
+		return float64(free)
+	})
 	s.metrics.Gauge("hallmark_disk_free_bytes", "Room left on the disk of the blobs.", func() float64 {
 		free, _, _ := s.data.blobs.Free() // 0 where it cannot be told
 		return float64(free)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -246,5 +247,43 @@ func TestCheck(t *testing.T) {
 	}
 	if err := s.Check(background, func(err error) { t.Error(err) }); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFreePages compares what is read from the file with what bbolt says of it.
+func TestFreePages(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{10, 1000} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		s := open(t, path, bolt.Config{})
+		for _, delete := range []bool{false, true} {
+			err := s.Update(background, func(tx storage.Tx) error {
+				for i := range rows {
+					key := []byte(strconv.Itoa(i))
+					if tx.Put(table, key, make([]byte, 3000)); delete {
+						tx.Delete(table, key)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		free, all, err := s.FreePages()
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(db.Stats().FreePageN)
+		if free != want || want < int64(rows) || all < free {
+			t.Errorf("%d rows deleted: %d of %d pages are free, and bbolt counts %d", rows, free, all, want)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
