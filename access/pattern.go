@@ -100,11 +100,14 @@ func (g glob) isLiteral() bool { return g.prefix == g.program }
 
 // Matches says whether it stands for a name. It takes no memory, and for the usual forms (team/app,
 // team/*, team/**) no more time than comparing the beginnings.
-func (g glob) Matches(name string) bool {
-	return !strings.ContainsAny(name, "\x01\x02") && g.matches(name)
+func (g glob) Matches(name string) bool { return !hasStars(name) && g.matches(name) }
+
+// hasStars says that something is a program, and no name.
+func hasStars(s string) bool {
+	return strings.IndexByte(s, within) >= 0 || strings.IndexByte(s, across) >= 0
 }
 
-// matches is Matches for a name, or for another program.
+// matches is Matches for what is known to be a name, or for another program.
 func (g glob) matches(input string) bool {
 	rest, ok := strings.CutPrefix(input, g.prefix)
 	if !ok {

@@ -67,10 +67,11 @@ func (s ruleSet) sort() {
 	slices.SortStableFunc(s, func(a, b rule) int { return cmp.Compare(b.role, a.role) })
 }
 
-// role is the highest role that the set gives in a repository.
+// role is the highest role that the set gives in a repository. Its time is that of comparing the
+// beginnings of names: it runs in each request.
 func (s ruleSet) role(repository string) Right {
-	for _, r := range s {
-		if r.pattern.Matches(repository) {
+	for i := range s {
+		if r := &s[i]; strings.HasPrefix(repository, r.pattern.prefix) && r.pattern.matches(repository) {
 			return r.role
 		}
 	}
@@ -90,6 +91,9 @@ func (r *rules) may(who provenance.Identity, right Right, repository string) boo
 
 // role is the highest role of an identity in a repository, whatever its token allows of it.
 func (r *rules) role(who provenance.Identity, repository string) Right {
+	if hasStars(repository) {
+		return 0 // that is no name
+	}
 	best := r.anonymous.role(repository)
 	switch who.Actor.Kind {
 	case provenance.User, provenance.Robot:
