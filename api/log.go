@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
@@ -101,38 +102,21 @@ func (a *API) log(c *call) (any, error) {
 	return raw{"application/octet-stream", cache, data}, err
 }
 
-// keyList is the answer to GET /keys/receipts.json.
-type keyList struct {
-	Keys []keyEntry `json:"keys"`
-}
-
-// keyEntry is a receipt key with the records that it has signed.
-type keyEntry struct {
-	Hint   string      `json:"hint"`
-	PEM    string      `json:"pem"`
-	Ranges []keyBounds `json:"ranges"`
-}
-
-// keyBounds are a range of record indexes. To is absent for the key in force.
-type keyBounds struct {
-	From uint64  `json:"from"`
-	To   *uint64 `json:"to,omitempty"` // exclusive
-}
-
+// receiptKeys answers GET /keys/receipts.json.
 func (a *API) receiptKeys(c *call) (any, error) {
 	ranges, err := a.Book.KeyRanges(c.Context())
 	if err != nil {
 		return nil, err
 	}
-	list := keyList{Keys: []keyEntry{}}
+	file := receipt.KeyFile{Keys: []receipt.KeyEntry{}}
 	for _, k := range ranges {
-		bounds := keyBounds{From: k.From}
+		bounds := receipt.Range{From: k.From}
 		if k.To != 0 {
 			bounds.To = &k.To
 		}
-		list.Keys = append(list.Keys, keyEntry{k.Key.Hint(), string(k.Key.PEM()), []keyBounds{bounds}})
+		file.Keys = append(file.Keys, receipt.KeyEntry{Hint: k.Key.Hint(), PEM: string(k.Key.PEM()), Ranges: []receipt.Range{bounds}})
 	}
-	return list, nil
+	return file, nil
 }
 
 const pemType = "application/x-pem-file"
@@ -163,31 +147,25 @@ func (a *API) receiptKey(c *call) (any, error) {
 	return nil, problemf(http.StatusNotFound, "no receipt key of this registry has that name; /keys/receipts.json lists them all")
 }
 
-// logList is the answer to GET /keys/logs.json.
-type logList struct {
-	Logs []logEntry `json:"logs"`
-}
-
-// logEntry is a log with its key.
-type logEntry struct {
-	Origin string `json:"origin"`
-	VKey   string `json:"vkey"`  // as signed notes have it
-	First  uint64 `json:"first"` // the record that is leaf 0
-	Begun  string `json:"begun"`
-	// Closed is absent for the log that goes on.
-	Closed *log.End `json:"closed,omitempty"`
-}
-
+// logKeys answers GET /keys/logs.json.
 func (a *API) logKeys(c *call) (any, error) {
 	logs, err := a.Book.Logs(c.Context())
 	if err != nil {
 		return nil, err
 	}
-	list := logList{Logs: []logEntry{}}
+	file := receipt.LogFile{Logs: []receipt.LogEntry{}}
 	for _, l := range logs {
-		list.Logs = append(list.Logs, logEntry{l.Origin, receiptLog(l).VKey(), l.First, l.Begun.Format("2006-01-02T15:04:05Z"), l.Closed})
+		entry := receipt.LogEntry{Origin: l.Origin, VKey: receiptLog(l).VKey(), First: &l.First, From: &l.Begun}
+		if l.Closed != nil {
+			last, err := checkpoint.Parse(l.Closed.Checkpoint)
+			if err != nil {
+				return nil, err
+			}
+			entry.Closed = &receipt.Closing{Time: l.Closed.Time, Reason: l.Closed.Reason, Size: last.Size, Checkpoint: l.Closed.Checkpoint}
+		}
+		file.Logs = append(file.Logs, entry)
 	}
-	return list, nil
+	return file, nil
 }
 
 // receiptLog is a log as receipts know it.

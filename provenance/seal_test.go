@@ -42,6 +42,10 @@ func wantReceipt(t *testing.T, b *Book, index uint64, at *uint64) (*Record, chec
 	if err != nil {
 		t.Fatalf("receipt %d: %v", index, err)
 	}
+	verified, err := receipt.Verify(data, trustIn(t, b))
+	if err != nil || verified.Index != index {
+		t.Errorf("receipt %d is refused: %v", index, err)
+	}
 	var r bundled
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
@@ -55,7 +59,7 @@ func wantReceipt(t *testing.T, b *Book, index uint64, at *uint64) (*Record, chec
 		t.Errorf("receipt %d is not signed by the key of its range", index)
 	}
 	entry := r.VerificationMaterial.TlogEntries[0]
-	l := logNamed(t, b, record.Log.Origin)
+	l := logNamed(t, b, verified.Log.Origin)
 	v, err := l.Verifier()
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +73,34 @@ func wantReceipt(t *testing.T, b *Book, index uint64, at *uint64) (*Record, chec
 		t.Errorf("receipt %d: %v", index, err)
 	}
 	return record, c
+}
+
+// trustIn is what a verifier knows of a registry.
+func trustIn(t *testing.T, b *Book) (trust receipt.Trust) {
+	t.Helper()
+	ranges, err := b.KeyRanges(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ranges {
+		bounds := receipt.Range{From: k.From}
+		if k.To != 0 {
+			bounds.To = &k.To
+		}
+		trust.Keys = append(trust.Keys, receipt.KeyEntry{Hint: k.Key.Hint(), PEM: string(k.Key.PEM()), Ranges: []receipt.Range{bounds}})
+	}
+	logs, err := b.Logs(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range logs {
+		entry := receipt.LogEntry{Origin: l.Origin, VKey: receipt.Log{Origin: l.Origin, Key: l.Key}.VKey(), First: &l.First}
+		if l.Closed != nil {
+			entry.Closed = &receipt.Closing{Checkpoint: l.Closed.Checkpoint}
+		}
+		trust.Logs = append(trust.Logs, entry)
+	}
+	return trust
 }
 
 func keyAt(t *testing.T, b *Book, index uint64) *receipt.Key {
@@ -277,6 +309,9 @@ func TestSealOld(t *testing.T) {
 	}
 	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
 	wantClean(t, b)
+	if r, _ := wantReceipt(t, b, 700, nil); r.Log != nil {
+		t.Error("the statement of an old record was encoded again")
+	}
 	if _, c := wantReceipt(t, b, 1200, nil); c.Size != 1201 {
 		t.Errorf("the log has %d leaves", c.Size)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/spf13/cobra"
 )
 
@@ -79,25 +80,8 @@ func (e *env) keyList(t *target) *cobra.Command {
 
 // keyList is the keys of a registry.
 type keyList struct {
-	Keys []struct {
-		Hint   string `json:"hint"`
-		PEM    string `json:"pem"`
-		Ranges []struct {
-			From uint64  `json:"from"`
-			To   *uint64 `json:"to,omitempty"`
-		} `json:"ranges"`
-	} `json:"keys"`
-	Logs []struct {
-		Origin string `json:"origin"`
-		VKey   string `json:"vkey"`
-		First  uint64 `json:"first"`
-		Begun  string `json:"begun"`
-		Closed *struct {
-			Time       string `json:"time"`
-			Reason     string `json:"reason"`
-			Checkpoint string `json:"checkpoint"`
-		} `json:"closed,omitempty"`
-	} `json:"logs"`
+	receipt.KeyFile
+	receipt.LogFile
 }
 
 func (e *env) keyTable(list keyList) error {
@@ -112,11 +96,14 @@ func (e *env) keyTable(list keyList) error {
 		}
 	}
 	for i, l := range list.Logs {
-		end := ""
-		if l.Closed != nil && i+1 < len(list.Logs) {
-			end = strconv.FormatUint(list.Logs[i+1].First, 10) + " (" + l.Closed.Reason + ")"
+		if l.First == nil {
+			return askf("the registry does not say where its log %q begins", l.Origin)
 		}
-		tab.row("log", l.VKey, strconv.FormatUint(l.First, 10), end)
+		end := ""
+		if l.Closed != nil && i+1 < len(list.Logs) && list.Logs[i+1].First != nil {
+			end = strconv.FormatUint(*list.Logs[i+1].First, 10) + " (" + l.Closed.Reason + ")"
+		}
+		tab.row("log", l.VKey, strconv.FormatUint(*l.First, 10), end)
 	}
 	return tab.flush()
 }

@@ -234,11 +234,13 @@ func (v *Verified) checkStatement(trust Trust) error {
 		return refusef("the statement is none of a record: %w", err)
 	}
 	p := s.Predicate
-	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil || p.Log == nil || p.Log.Leaf == nil {
+	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil ||
+		p.Log == nil && *p.Index != v.Leaf || // a record from before there was a log has the leaf of its index
+		p.Log != nil && p.Log.Leaf == nil {
 		return refusef("the statement is none of a record of Hallmark, version 1")
 	}
 	v.Index = *p.Index
-	if p.Log.Origin != v.Checkpoint.Origin || *p.Log.Leaf != v.Leaf {
+	if p.Log != nil && (p.Log.Origin != v.Checkpoint.Origin || *p.Log.Leaf != v.Leaf) {
 		return refusef("the statement says to be leaf %d of the log %.80q, and is leaf %d of %s", *p.Log.Leaf, p.Log.Origin, v.Leaf, v.Checkpoint.Origin)
 	}
 	if first := v.Log.First; first != nil && v.Index != *first+v.Leaf {
