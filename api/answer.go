@@ -177,10 +177,13 @@ func (q *query) index(name string) *uint64 {
 }
 
 // limit returns the size of a page.
-func (q *query) limit() int {
+func (q *query) limit() int { return q.limitOr(defaultPage) }
+
+// limitOr returns the size of a page, or another where none is asked for.
+func (q *query) limitOr(without int) int {
 	s := q.text("limit")
 	if s == "" {
-		return defaultPage
+		return without
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > provenance.MaxPage {

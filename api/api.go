@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -53,6 +54,7 @@ type API struct {
 
 	mux        *http.ServeMux
 	inspecting chan struct{} // holds one for each inspection under way
+	seal       cipher.AEAD   // of where pages end
 }
 
 // maxInspections bounds the inspections that are made at once.
@@ -79,6 +81,8 @@ func (a *API) routes() []route {
 		{"GET /api/v1/history", "history", false, a.history},
 		{"GET /api/v1/image", "image", false, a.image},
 		{"GET /api/v1/report", "report", false, a.report},
+		{"GET /api/v1/sources", "sources", false, a.sources},
+		{"GET /api/v1/descendants", "descendants", false, a.descendants},
 		{"GET /api/v1/users", "users", true, a.users},
 		{"POST /api/v1/users", "users", true, a.addUser},
 		{"PUT /api/v1/users/{name}/password", "users", true, a.setPassword},
@@ -107,7 +111,7 @@ func (a *API) routes() []route {
 
 // Init prepares the API to serve.
 func (a *API) Init() *API {
-	a.mux = http.NewServeMux()
+	a.mux, a.seal = http.NewServeMux(), newSeal()
 	a.inspecting = make(chan struct{}, maxInspections)
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })

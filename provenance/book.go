@@ -76,6 +76,9 @@ func (h *head) put(tx storage.Tx, r *Record, payload []byte) error {
 	for t := range termsOf(r) {
 		tx.Put(indexTable, t.key(r.Index), nil)
 	}
+	if err := putImages(tx, r); err != nil {
+		return err
+	}
 	if r.Time.After(h.latest.Time) {
 		h.latest = r.Time
 	}

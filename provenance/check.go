@@ -1,9 +1,11 @@
 package provenance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -22,10 +24,15 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 	for from := uint64(0); from < end && err == nil; from += checkStep {
 		err = b.store.View(ctx, func(tx storage.Reader) error { return c.records(tx, from) })
 	}
-	for key := []byte(nil); err == nil; {
-		err = b.store.View(ctx, func(tx storage.Reader) error { key, err = c.countTerms(tx, key); return err })
-		if key == nil {
-			break
+	for _, t := range []struct {
+		table storage.Table
+		row   func(storage.Reader, storage.Item) error
+	}{{indexTable, c.term}, {imageTable, c.image}} {
+		for key := []byte(nil); err == nil; {
+			err = b.store.View(ctx, func(tx storage.Reader) error { key, err = eachRow(tx, t.table, key, t.row); return err })
+			if key == nil {
+				break
+			}
 		}
 	}
 	if err == nil {
@@ -87,21 +94,61 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 		}
 		c.expected++
 	}
+	return c.images(tx, r)
+}
+
+// images wants that each image that a record says something of is found by it, through this record or one
+// before.
+func (c *checker) images(tx storage.Reader, r *Record) error {
+	keys := imageKeys(r)
+	rows, err := tx.GetMany(imageTable, keys)
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		if len(row) != 8 || lastIndex(row) > r.Index {
+			c.bad(fmt.Errorf("%w: what record %d says is not found by its %c and repository", storage.ErrCorrupt, r.Index, keys[i][0]))
+		}
+	}
 	return nil
 }
 
-// countTerms counts index rows from a key on, and returns the key to go on from, or nil at the end.
-func (c *checker) countTerms(tx storage.Reader, from []byte) ([]byte, error) {
+// image wants the record of a row to say what the row is there for.
+func (c *checker) image(tx storage.Reader, item storage.Item) error {
+	if len(item.Value) != 8 || lastIndex(item.Value) >= c.end {
+		return nil // reported with its record, or newer than the check
+	}
+	r, err := ReadRecord(tx, lastIndex(item.Value))
+	if errors.Is(err, ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
+		return nil // reported already
+	}
+	if err == nil && !slices.ContainsFunc(imageKeys(r), func(key []byte) bool { return bytes.Equal(key, item.Key) }) {
+		c.bad(fmt.Errorf("%w: a row of images names record %d, which does not explain it", storage.ErrCorrupt, r.Index))
+	}
+	return err
+}
+
+// term counts an index row.
+func (c *checker) term(_ storage.Reader, item storage.Item) error {
+	if lastIndex(item.Key) < c.end {
+		c.found++
+	}
+	return nil
+}
+
+// eachRow calls fn for up to checkStep rows from a key on, and returns the key to go on from, or nil at the
+// end.
+func eachRow(tx storage.Reader, table storage.Table, from []byte, fn func(storage.Reader, storage.Item) error) ([]byte, error) {
 	n := 0
-	for item, err := range tx.Scan(indexTable, from, nil) {
+	for item, err := range tx.Scan(table, from, nil) {
 		if err != nil {
 			return nil, err
 		}
 		if n++; n > checkStep {
-			return append([]byte(nil), item.Key...), nil
+			return bytes.Clone(item.Key), nil
 		}
-		if lastIndex(item.Key) < c.end {
-			c.found++
+		if err := fn(tx, item); err != nil {
+			return nil, err
 		}
 	}
 	return nil, nil

@@ -21,6 +21,7 @@ type Query struct {
 	Tag        string // within Repository
 	Digest     digest.Digest
 	About      digest.Digest // claimed about by records of other digests
+	Child      digest.Digest // listed by the index that the record is about
 	Identity   string        // a handle, or an account
 	Source     string        // in any spelling
 	Revision   string
@@ -73,6 +74,9 @@ func (b *Book) Find(ctx context.Context, q Query) (page Page, err error) {
 }
 
 func (q *Query) find(tx storage.Reader, page *Page) error {
+	if seen, err := q.seesAny(tx); err != nil || !seen {
+		return err
+	}
 	s, err := q.seeker(tx)
 	if err != nil {
 		return err
@@ -82,22 +86,54 @@ func (q *Query) find(tx storage.Reader, page *Page) error {
 		if err != nil {
 			return err
 		}
-		if (ok && len(page.Records) == q.Limit) || s.looks == 0 {
+		if s.looks == 0 {
 			page.Next = s.position()
-			return nil
 		}
-		if !ok {
+		if !ok || s.looks == 0 {
 			return nil
 		}
 		r, err := ReadRecord(tx, index)
 		if err != nil {
 			return err
 		}
-		if q.matches(r) {
+		switch {
+		case !q.matches(r): // one that the caller may not see must not be why there is a next page
+		case len(page.Records) == q.Limit:
+			page.Next = s.position()
+			return nil
+		default:
 			page.Records = append(page.Records, r)
 		}
 		s.skip(index)
 	}
+}
+
+// seesAny says whether the caller may see a repository in which the answer can be. Where they may see none,
+// neither the length of a page nor its time is to tell how much is there.
+func (q *Query) seesAny(tx storage.Reader) (bool, error) {
+	switch {
+	case q.Visible == nil:
+		return true, nil
+	case q.Repository != "":
+		return q.Visible(q.Repository), nil
+	}
+	terms := (&ImageQuery{Source: q.Source, Revision: q.Revision}).terms()
+	if q.Base != "" {
+		terms = append(terms, newTerm(byBase, q.Base.String()))
+	}
+	if q.Digest != "" {
+		terms = append(terms, newTerm(byDigest, q.Digest.String()))
+	}
+	// What is in no repository, as changes of rights, is seen or not by each record.
+	visible := func(repository string) bool { return repository == "" || q.Visible(repository) }
+	for _, t := range terms {
+		s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{t}, looks: maxLook}
+		s.restart()
+		if row, err := s.row(); err != nil || row.Key == nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // terms are the indexes that the query can use.
@@ -116,6 +152,7 @@ func (q *Query) terms() (terms []term) {
 	}
 	add(byDigest, q.Digest.String())
 	add(byAbout, q.About.String())
+	add(byChild, q.Child.String())
 	add(byBase, q.Base.String())
 	add(byIdentity, q.Identity)
 	add(byAction, string(q.Action))
@@ -140,6 +177,7 @@ func (q *Query) matches(r *Record) bool {
 		(q.Tag == "" || movesTag(r, q.Tag)) &&
 		(q.Digest == "" || r.Digest == q.Digest) &&
 		(q.About == "" || claimsAbout(r, q.About)) &&
+		(q.Child == "" || slices.ContainsFunc(r.Observed.Children, func(c Child) bool { return c.Digest == q.Child })) &&
 		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
 		(q.Action == "" || r.Action == q.Action) &&
 		q.matchesFacts(r)

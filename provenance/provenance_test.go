@@ -299,6 +299,15 @@ func TestCheckFinds(t *testing.T) {
 		"term gone":        func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
 		"term too many":    func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
 		"time gone":        func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
+		"image gone": func(tx storage.Tx) {
+			tx.Delete(imageTable, imageKey(newTerm(byDigest, dig("x").String()), "a", dig("x")))
+		},
+		"image of later": func(tx storage.Tx) {
+			tx.Put(imageTable, imageKey(newTerm(byDigest, dig("x").String()), "a", dig("x")), indexKey(2))
+		},
+		"image too many": func(tx storage.Tx) {
+			tx.Put(imageTable, imageKey(newTerm(byRevision, "c1"), "a", dig("x")), indexKey(1))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, clock := testBook(t)

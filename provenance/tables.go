@@ -23,6 +23,9 @@ const (
 	unsignedTable = storage.Table("provenance/unsigned")
 	// dimension (1), hash of the value (16), index (8) → nothing. What a record is found by.
 	indexTable = storage.Table("provenance/index")
+	// term (17), repository, 0, hash of a digest (16) → index (8) of the first record that says of this digest
+	// in this repository what the term means: images.go.
+	imageTable = storage.Table("provenance/image")
 	// latest time up to and including the record (8), index (8) → nothing.
 	timeTable = storage.Table("provenance/time")
 )
@@ -41,7 +44,8 @@ const (
 	bySource         dimension = 's' // normal form
 	byRevision       dimension = 'v'
 	bySourceRevision dimension = 'w' // normal form, revision, about the same digest
-	byBase           dimension = 'b'
+	byBase           dimension = 'b' // or another material
+	byChild          dimension = 'k' // a manifest that an index lists
 	byAction         dimension = 'a'
 	byClass          dimension = 'c'
 )
@@ -92,16 +96,23 @@ func termsOf(r *Record) map[term]bool {
 	if len(r.Claimed) > 0 {
 		add(byClass, string(Claimed))
 	}
+	for _, c := range r.Observed.Children {
+		add(byChild, c.Digest.String())
+	}
 	for _, c := range r.Claimed {
-		addClaim(add, r, c)
+		if c.About != r.Digest {
+			add(byAbout, c.About.String())
+		}
+		for _, t := range factTerms(r, c) {
+			terms[t] = true
+		}
 	}
 	return terms
 }
 
-func addClaim(add func(dimension, ...string), r *Record, c Claim) {
-	if c.About != r.Digest {
-		add(byAbout, c.About.String())
-	}
+// factTerms returns the terms of the fact that a record claims.
+func factTerms(r *Record, c Claim) (terms []term) {
+	add := func(d dimension, values ...string) { terms = append(terms, newTerm(d, values...)) }
 	switch c.Fact {
 	case FactSource:
 		add(bySource, NormalSource(c.Value))
@@ -120,6 +131,7 @@ func addClaim(add func(dimension, ...string), r *Record, c Claim) {
 	case FactBase, FactMaterial:
 		add(byBase, c.Value)
 	}
+	return terms
 }
 
 func indexKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }

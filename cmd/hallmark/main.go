@@ -60,7 +60,7 @@ func (e *env) root() *cobra.Command {
 		e.user(),
 		e.team(), e.robot(),
 		e.grant(), e.revoke(), e.grants(), e.access(),
-		e.records(), e.show(), e.history(),
+		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
 		e.inspect(),
 		e.cert(), e.key(),
 		e.fsck(),

@@ -36,6 +36,7 @@ func TestOpenAPI(t *testing.T) {
 	one := s.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})
 	s.push("team/app", "1.0", "two", nil)
 	s.push("team/app", "2.0", "two", nil)
+	s.push("team/on", "1.0", "three", map[string]string{"org.opencontainers.image.base.digest": one})
 	s.push("team/web", "1.0", "one", nil)
 	s.want(202, "DELETE", "/v2/team/app/manifests/2.0")
 	for range 105 {
@@ -78,6 +79,16 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/report?repo=team/app&ref=none", status: 404},
 		{method: "GET", path: "/api/v1/report?repo=team/app", status: 400},
 		{method: "GET", path: "/api/v1/report?repo=x&ref=y", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/sources?source=git.example/team/app&limit=1", status: 200},
+		{method: "GET", path: "/api/v1/sources?revision=c1&repo=team/app", status: 200},
+		{method: "GET", path: "/api/v1/sources?repo=team/app", status: 400},
+		{method: "GET", path: "/api/v1/sources?revision=x&after=nonsense", status: 400},
+		{method: "GET", path: "/api/v1/sources?revision=x", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/descendants?base=" + one, status: 200},
+		{method: "GET", path: "/api/v1/descendants?repo=team/app&ref=1.0&limit=1", status: 200},
+		{method: "GET", path: "/api/v1/descendants?repo=team/app&ref=none", status: 404},
+		{method: "GET", path: "/api/v1/descendants?repo=team/app", status: 400},
+		{method: "GET", path: "/api/v1/descendants?base=" + one, login: "none", status: 401},
 		{method: "POST", path: "/api/v1/users", body: user, header: js, status: 201},
 		{method: "POST", path: "/api/v1/users", body: user, header: js, status: 409},
 		{method: "POST", path: "/api/v1/users", body: `{"name":"bob","password":"short"}`, header: js, status: 422},

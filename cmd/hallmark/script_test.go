@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "halt": haltCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "asnobody": asNobodyCmd,
+			"attach": attachCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
@@ -227,34 +228,58 @@ func pushCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // pushTo pushes an image of one layer.
 func pushTo(ctx context.Context, repo *remote.Repository, tag, layer string, labels map[string]string) (digest.Digest, error) {
-	push := func(mediaType string, data []byte) (ocispec.Descriptor, error) {
-		d := content.NewDescriptorFromBytes(mediaType, data)
-		ok, err := repo.Blobs().Exists(ctx, d)
-		if err == nil && !ok {
-			err = repo.Blobs().Push(ctx, d, strings.NewReader(string(data)))
-		}
-		return d, err
-	}
 	config, err := json.Marshal(map[string]any{"architecture": "amd64", "os": "linux", "config": map[string]any{"Labels": labels}})
 	if err != nil {
 		return "", err
 	}
-	configDescriptor, err := push(ocispec.MediaTypeImageConfig, config)
+	configDescriptor, err := pushBlob(ctx, repo, ocispec.MediaTypeImageConfig, config)
 	if err != nil {
 		return "", err
 	}
-	layerDescriptor, err := push(ocispec.MediaTypeImageLayer, []byte(layer))
+	layerDescriptor, err := pushBlob(ctx, repo, ocispec.MediaTypeImageLayer, []byte(layer))
 	if err != nil {
 		return "", err
 	}
-	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: configDescriptor, Layers: []ocispec.Descriptor{layerDescriptor}}
-	m.SchemaVersion = 2
+	return pushManifest(ctx, repo, tag, ocispec.Manifest{Config: configDescriptor, Layers: []ocispec.Descriptor{layerDescriptor}})
+}
+
+func pushBlob(ctx context.Context, repo *remote.Repository, mediaType string, data []byte) (ocispec.Descriptor, error) {
+	d := content.NewDescriptorFromBytes(mediaType, data)
+	ok, err := repo.Blobs().Exists(ctx, d)
+	if err == nil && !ok {
+		err = repo.Blobs().Push(ctx, d, strings.NewReader(string(data)))
+	}
+	return d, err
+}
+
+// pushManifest pushes a manifest, by its digest where tag is empty.
+func pushManifest(ctx context.Context, repo *remote.Repository, tag string, m ocispec.Manifest) (digest.Digest, error) {
+	m.SchemaVersion, m.MediaType = 2, ocispec.MediaTypeImageManifest
 	data, err := json.Marshal(m)
 	if err != nil {
 		return "", err
 	}
 	d := content.NewDescriptorFromBytes(ocispec.MediaTypeImageManifest, data)
+	if tag == "" {
+		return d.Digest, repo.Push(ctx, d, strings.NewReader(string(data)))
+	}
 	return d.Digest, repo.PushReference(ctx, d, strings.NewReader(string(data)), tag)
+}
+
+// attachCmd is "attach USER:PASSWORD REPO:TAG FILE": it attaches an in-toto statement to an image.
+func attachCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, repo := context.Background(), scriptRepository(ts, args[0], args[1])
+	image, err := repo.Resolve(ctx, repo.Reference.Reference)
+	ts.Check(err)
+	layer, err := pushBlob(ctx, repo, "application/vnd.in-toto+json", []byte(ts.ReadFile(args[2])))
+	ts.Check(err)
+	config, err := pushBlob(ctx, repo, ocispec.MediaTypeEmptyJSON, []byte("{}"))
+	ts.Check(err)
+	d, err := pushManifest(ctx, repo, "", ocispec.Manifest{
+		ArtifactType: "application/vnd.in-toto+json", Config: config, Layers: []ocispec.Descriptor{layer}, Subject: &image,
+	})
+	ts.Check(err)
+	ts.Setenv("DIGEST", d.String())
 }
 
 func pullCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -293,11 +318,16 @@ func pullFrom(ctx context.Context, repo *remote.Repository, ref string) (layer s
 func getCmd(ts *testscript.TestScript, _ bool, args []string) {
 	client, err := httpClient(ts.MkAbs("hallmark-data"))
 	ts.Check(err)
-	login := ""
-	if args[0] == "-u" {
-		login, args = args[1], args[2:]
+	method, login := http.MethodGet, ""
+	for strings.HasPrefix(args[0], "-") {
+		if args[0] == "-u" {
+			login = args[1]
+		} else {
+			method = args[1] // -X
+		}
+		args = args[2:]
 	}
-	r, err := http.NewRequest(http.MethodGet, ts.Getenv("URL")+args[1], nil)
+	r, err := http.NewRequest(method, ts.Getenv("URL")+args[1], nil)
 	ts.Check(err)
 	if user, password, ok := strings.Cut(login, ":"); ok {
 		r.SetBasicAuth(user, password)

@@ -72,6 +72,13 @@ type shownImage struct {
 			Records []uint64 `json:"records"`
 		} `json:"claimed"`
 	} `json:"provenance"`
+	Contradictions []provenance.Contradiction `json:"contradictions"`
+	Arrivals       []struct {
+		Repository string           `json:"repository"`
+		Record     uint64           `json:"record"`
+		Time       provenance.Time  `json:"time"`
+		Actor      provenance.Actor `json:"actor"`
+	} `json:"arrivals"`
 }
 
 // show is the verb `hallmark show`.
@@ -109,43 +116,82 @@ func (e *env) show() *cobra.Command {
 	return c
 }
 
-// print writes an image for people: what it is, then what is known of it, the strongest class first.
+// print writes an image for people: what it is, then what is known of it, the strongest class first, then
+// what does not agree, and where it went.
 func (img *shownImage) print(w io.Writer) {
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-15s%s\n", name, clean(fmt.Sprintf(format, args...)))
-	}
 	d := img.Descriptor
-	line("image", "%s@%s", img.Repository, d.Digest)
-	line("type", "%s, %d bytes", d.MediaType, d.Size)
+	line(w, "image", "%s@%s", img.Repository, d.Digest)
+	line(w, "type", "%s, %d bytes", d.MediaType, d.Size)
 	if len(img.Tags) > 0 {
-		line("tags", "%s", strings.Join(img.Tags, ", "))
+		line(w, "tags", "%s", strings.Join(img.Tags, ", "))
 	}
 	for _, c := range img.Children {
-		line("contains", "%s %s", c.Digest, c.Platform)
+		line(w, "contains", "%s %s", c.Digest, c.Platform)
 	}
+	img.printEvidence(w)
+	img.printContradictions(w)
+	img.printArrivals(w)
+	if img.Older != "" {
+		fmt.Fprintln(w, "\nThere are older records of this image: see hallmark records --repo --digest.")
+	}
+}
+
+// line writes a name and what it stands for, cleaned.
+func line(w io.Writer, name, format string, args ...any) {
+	fmt.Fprintf(w, "%-15s%s\n", name, clean(fmt.Sprintf(format, args...)))
+}
+
+func (img *shownImage) printEvidence(w io.Writer) {
 	fmt.Fprintln(w, "\nobserved: the registry saw it itself")
 	for _, o := range img.Provenance.Observed {
-		line("  "+string(o.Action), "%s, record %d %s", local(o.Time), o.Record, tagNames(o.Tags))
+		line(w, "  "+string(o.Action), "%s, record %d %s", local(o.Time), o.Record, tagNames(o.Tags))
 	}
 	if len(img.Provenance.Authenticated) > 0 {
 		fmt.Fprintln(w, "\nauthenticated: the login proves it")
 	}
 	for _, a := range img.Provenance.Authenticated {
-		line("  by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Method, a.Issuer, records(a.Records))
+		line(w, "  by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Method, a.Issuer, records(a.Records))
 	}
 	if len(img.Provenance.Claimed) > 0 {
-		fmt.Fprintln(w, "\nclaimed: the image says so, and nobody has proved it")
+		fmt.Fprintln(w, "\nclaimed: the image says so, or what is attached to it, and nobody has proved it")
 	}
 	for _, c := range img.Provenance.Claimed {
 		about := ""
-		if c.About != d.Digest {
+		if c.About != img.Descriptor.Digest {
 			about = " about " + short(c.About)
 		}
-		line("  "+c.Fact, "%s%s (%s, %s)", c.Value, about, c.From, records(c.Records))
+		line(w, "  "+c.Fact, "%s%s%s (%s, %s)", c.Value, named(c.Claim), about, c.From, records(c.Records))
 	}
-	if img.Older != "" {
-		fmt.Fprintln(w, "\nThere are older records of this image: see hallmark records --repo --digest.")
+}
+
+func (img *shownImage) printContradictions(w io.Writer) {
+	if len(img.Contradictions) > 0 {
+		fmt.Fprintln(w, "\ncontradictions: these cannot all be true, and nothing here says which are")
 	}
+	for _, c := range img.Contradictions {
+		for _, s := range c.Said {
+			line(w, "  "+c.Fact, "%s about %s (%s, %s, %s)", s.Value, short(s.About), s.Class, s.From, records(s.Records))
+		}
+	}
+}
+
+// printArrivals says where the image went, when that is not only where it is.
+func (img *shownImage) printArrivals(w io.Writer) {
+	if len(img.Arrivals) < 2 {
+		return
+	}
+	fmt.Fprintln(w, "\narrivals: where these bytes came to, oldest first")
+	for _, a := range img.Arrivals {
+		line(w, "  "+local(a.Time), "  %s, by %s (record %d)", a.Repository, who(a.Actor), a.Record)
+	}
+}
+
+// named is what a claim calls the image that its value is the digest of.
+func named(c provenance.Claim) string {
+	if c.Name == "" {
+		return ""
+	}
+	return " " + c.Name
 }
 
 // records names a few records.

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+)
+
+// Where a page of images ends may name a repository that the caller may not know of. So it is sealed, with a
+// key of this process: after a restart a list is begun anew.
+
+func newSeal() cipher.AEAD {
+	key := make([]byte, 32)
+	rand.Read(key) // which never fails
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // a bug: the key has the length that it should have
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // a bug: the block has the size that it should have
+	}
+	return seal
+}
+
+// sealed returns where the page of a question ends, as its caller is shown it, or "".
+func (a *API) sealed(question string, position []byte) string {
+	if position == nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(a.seal.Seal(nil, nil, position, []byte(question)))
+}
+
+// position returns a parameter that sealed made for the same question, or nil.
+func (a *API) position(q *query, name, question string) []byte {
+	s := q.text(name)
+	if s == "" {
+		return nil
+	}
+	box, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		if position, err := a.seal.Open(nil, nil, box, []byte(question)); err == nil {
+			return position
+		}
+	}
+	q.fail("%s is no page that is known here, or from before a restart: begin at the first page", name)
+	return nil
+}
+
+// errNoPage answers ErrNoPage: the question is another than that of the page before.
+func errNoPage() error {
+	return problemf(http.StatusBadRequest, "after belongs to another question: begin at the first page")
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// imageAnswer is a manifest together with what is known of it, by class of evidence.
+type imageAnswer struct {
+	Repository string             `json:"repository"`
+	Reference  string             `json:"reference"`
+	Descriptor ocispec.Descriptor `json:"descriptor"` // annotations included
+	Children   []provenance.Child `json:"children,omitempty"`
+	Tags       []string           `json:"tags,omitempty"` // that mean it now
+	Record     uint64             `json:"record"`         // that of its Hallmark-Record header
+	Provenance byClass            `json:"provenance"`
+	// Contradictions are facts that are stated in ways that cannot all be true.
+	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
+	// Arrivals are where this digest came to, oldest first, as far as the caller may see.
+	Arrivals []arrival `json:"arrivals,omitempty"`
+	// Older is where the records are that were too many to look at.
+	Older string `json:"older,omitempty"`
+}
+
+// arrival is when a digest first came to a repository.
+type arrival struct {
+	Repository string           `json:"repository"`
+	Record     uint64           `json:"record"`
+	Time       provenance.Time  `json:"time"`
+	Actor      provenance.Actor `json:"actor"`
+}
+
+// The bounds of what one answer sums up.
+const (
+	maxLooked   = 100 // records of the image, and of those that are about it
+	maxArrivals = 100
+)
+
+// image answers GET /api/v1/image.
+func (a *API) image(c *call) (any, error) {
+	q := c.query()
+	repo, ref := q.needed("repo"), q.needed("ref")
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	img, err := a.Registry.Image(c.Context(), repo, ref)
+	if err != nil {
+		return nil, err
+	}
+	answer := imageAnswer{
+		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
+		Descriptor: ocispec.Descriptor{
+			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: img.Annotations,
+		},
+	}
+	page, err := a.Book.Find(c.Context(), provenance.Query{Repository: repo, Digest: img.Digest, Descending: true, Limit: maxLooked})
+	if err != nil {
+		return nil, err
+	}
+	if page.Next != nil {
+		older := url.Values{"repo": {repo}, "digest": {img.Digest.String()}, "after": {strconv.FormatUint(*page.Next, 10)}}
+		answer.Older = "/api/v1/records?" + older.Encode()
+	}
+	parts := partsOf(img)
+	others, err := a.recordsAbout(c.Context(), repo, parts)
+	if err != nil {
+		return nil, err
+	}
+	answer.Provenance = sumUp(page.Records, others, parts)
+	answer.Contradictions = answer.Provenance.contradictions(img.Digest)
+	answer.Arrivals, err = a.arrivals(c, img.Digest)
+	return answer, err
+}
+
+// partsOf are the digests of an image, and of what it lists.
+func partsOf(img *registry.Image) []digest.Digest {
+	parts := []digest.Digest{img.Digest}
+	for _, child := range img.Children[:min(len(img.Children), provenance.MaxChildren)] {
+		parts = append(parts, child.Digest)
+	}
+	return parts
+}
+
+// recordsAbout returns the newest records of other digests that claim something about an image, of which the
+// digest is first, or about its parts: attestations that were attached to it. They are of the same repository
+// only: who may push to it speaks beside this image, and nobody else.
+func (a *API) recordsAbout(ctx context.Context, repo string, parts []digest.Digest) (records []*provenance.Record, err error) {
+	for _, d := range parts {
+		page, err := a.Book.Find(ctx, provenance.Query{Repository: repo, About: d, Descending: true, Limit: maxLooked - len(records)})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			if r.Digest != parts[0] && !slices.ContainsFunc(records, func(known *provenance.Record) bool { return known.Index == r.Index }) {
+				records = append(records, r)
+			}
+		}
+		if len(records) == maxLooked {
+			break
+		}
+	}
+	return records, nil
+}
+
+func (a *API) arrivals(c *call, d digest.Digest) (arrivals []arrival, err error) {
+	records, _, err := a.Book.Arrivals(c.Context(), d, a.mayPull(c))
+	for _, r := range records[:min(len(records), maxArrivals)] {
+		arrivals = append(arrivals, arrival{r.Repository, r.Index, r.Time, r.Actor})
+	}
+	return arrivals, err
+}

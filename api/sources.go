@@ -1,0 +1,178 @@
+package api
+
+import (
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// originPage is a page of images that answer a question about where they come from.
+type originPage struct {
+	Images []originEntry `json:"images"`
+	Next   string        `json:"next,omitempty"`
+}
+
+func (p originPage) nextPage() string { return p.Next }
+
+// originEntry is an image in a repository, with what says that it answers the question.
+type originEntry struct {
+	Repository string             `json:"repository"`
+	Digest     digest.Digest      `json:"digest"`
+	Rules      []string           `json:"rules,omitempty"`   // of descendants
+	Claims     []provenance.Claim `json:"claims,omitempty"`  // those that answer
+	Record     *uint64            `json:"record,omitempty"`  // the first that makes these claims
+	Time       *provenance.Time   `json:"time,omitempty"`    // of that record
+	Actor      *provenance.Actor  `json:"actor,omitempty"`   // of that record
+	Present    bool               `json:"present"`           // in the repository now
+	Tags       []string           `json:"tags,omitempty"`    // that mean it now
+	Indexes    []indexEntry       `json:"indexes,omitempty"` // that are there now and list it; the newest
+}
+
+// indexEntry is an index that lists an image.
+type indexEntry struct {
+	Digest digest.Digest `json:"digest"`
+	Tags   []string      `json:"tags,omitempty"`
+}
+
+// defaultImages is how many images a page has where no limit is asked for.
+const defaultImages = 50
+
+// sources answers GET /api/v1/sources: what was built from a source, a commit, or both.
+func (a *API) sources(c *call) (any, error) {
+	q := c.query()
+	find := provenance.ImageQuery{
+		Source: q.text("source"), Revision: q.text("revision"), Repository: q.text("repo"),
+		After: a.position(q, "after", c.question()), Limit: q.limitOr(defaultImages), Visible: a.mayPull(c),
+	}
+	if find.Source == "" && find.Revision == "" {
+		q.fail("name a source, a revision, or both")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	page, err := a.Book.Images(c.Context(), find)
+	if errors.Is(err, provenance.ErrNoPage) {
+		return nil, errNoPage()
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, err := a.entries(c, page.Images)
+	return originPage{entries, a.nextImages(c, page.Next)}, err
+}
+
+// question is what a page belongs to: the call without where the page begins, and how long it is.
+func (c *call) question() string {
+	values := c.URL.Query()
+	values.Del("after")
+	values.Del("limit")
+	return c.URL.Path + "?" + values.Encode()
+}
+
+func (a *API) nextImages(c *call, position []byte) string {
+	if position == nil {
+		return ""
+	}
+	return c.nextURL(map[string]string{"after": a.sealed(c.question(), position)})
+}
+
+// entries says of images how they stand now.
+func (a *API) entries(c *call, images []provenance.ClaimedImage) ([]originEntry, error) {
+	entries := []originEntry{}
+	for _, img := range images {
+		entries = append(entries, originEntry{
+			Repository: img.Repository, Digest: img.Digest, Claims: img.Claims,
+			Record: &img.Record.Index, Time: &img.Record.Time, Actor: &img.Record.Actor,
+		})
+	}
+	return entries, a.stand(c, entries)
+}
+
+// stand fills in how images stand now, and the indexes that list them.
+func (a *API) stand(c *call, entries []originEntry) error {
+	var places []registry.Place
+	listed := make([][]digest.Digest, len(entries))
+	for i, e := range entries {
+		var err error
+		if listed[i], err = a.Book.Listed(c.Context(), e.Repository, e.Digest); err != nil {
+			return err
+		}
+		for _, d := range append([]digest.Digest{e.Digest}, listed[i]...) {
+			places = append(places, registry.Place{Repository: e.Repository, Digest: d})
+		}
+	}
+	standings, err := a.Registry.Standings(c.Context(), places)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		e.Present, e.Tags = standings[0].Present, standings[0].Tags
+		for j, d := range listed[i] {
+			if index := standings[1+j]; index.Present {
+				e.Indexes = append(e.Indexes, indexEntry{d, index.Tags})
+			}
+		}
+		standings = standings[1+len(listed[i]):]
+	}
+	return nil
+}
+
+// descendants answers GET /api/v1/descendants: which images stand on a base.
+func (a *API) descendants(c *call) (any, error) {
+	q := c.query()
+	base, repo, ref := q.digest("base"), q.text("repo"), q.text("ref")
+	after, limit := a.position(q, "after", c.question()), q.limitOr(defaultImages)
+	if (base == "") == (repo == "" || ref == "") {
+		q.fail("name the base either by its digest (base), or by its repository and tag or digest (repo, ref)")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	bases, err := a.bases(c, base, repo, ref)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.Book.Images(c.Context(), provenance.ImageQuery{Bases: bases, After: after, Limit: limit, Visible: a.mayPull(c)})
+	if errors.Is(err, provenance.ErrNoPage) {
+		return nil, errNoPage()
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, err := a.entries(c, page.Images)
+	for i := range entries {
+		entries[i].Rules = rulesOf(entries[i].Claims)
+	}
+	return originPage{entries, a.nextImages(c, page.Next)}, err
+}
+
+// bases are the digests under which people name a base: its own, and those of the images that it lists.
+func (a *API) bases(c *call, base digest.Digest, repo, ref string) ([]digest.Digest, error) {
+	if base != "" {
+		return a.Book.Family(c.Context(), base, a.mayPull(c))
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	img, err := a.Registry.Image(c.Context(), repo, ref)
+	if err != nil {
+		return nil, err
+	}
+	return partsOf(img), nil
+}
+
+// rulesOf says by which rules images are on a base: the facts that claim it.
+func rulesOf(claims []provenance.Claim) (rules []string) {
+	for _, fact := range []string{provenance.FactBase, provenance.FactMaterial} {
+		for _, claim := range claims {
+			if claim.Fact == fact {
+				rules = append(rules, fact)
+				break
+			}
+		}
+	}
+	return rules
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// originEntry is what the API says of an image that answers a question about where it comes from.
+type originEntry struct {
+	Repository string             `json:"repository"`
+	Digest     digest.Digest      `json:"digest"`
+	Rules      []string           `json:"rules,omitempty"`
+	Claims     []provenance.Claim `json:"claims,omitempty"`
+	Record     *uint64            `json:"record,omitempty"`
+	Time       *provenance.Time   `json:"time,omitempty"`
+	Actor      *provenance.Actor  `json:"actor,omitempty"`
+	Present    bool               `json:"present"`
+	Tags       []string           `json:"tags,omitempty"`
+	Indexes    []struct {
+		Digest digest.Digest `json:"digest"`
+		Tags   []string      `json:"tags,omitempty"`
+	} `json:"indexes,omitempty"`
+}
+
+// sources is the verb `hallmark sources`.
+func (e *env) sources() *cobra.Command {
+	c := &cobra.Command{
+		Use: "sources [URL]", Short: "Show what was built from a source, a commit, or both", Args: cobra.MaximumNArgs(1),
+		Example: "  hallmark sources https://git.example/team/app\n  hallmark sources git.example/team/app --revision 1f0c2a4…\n  hallmark sources --revision 1f0c2a4…",
+	}
+	revision := c.Flags().String("revision", "", "of this `commit`, in full")
+	repo := c.Flags().String("repo", "", "only in this `repository`")
+	e.askOrigins(c, "/api/v1/sources", func(t *target, args []string) (url.Values, error) {
+		query := url.Values{}
+		if len(args) > 0 {
+			query.Set("source", args[0])
+		}
+		for name, value := range map[string]string{"revision": *revision, "repo": *repo} {
+			if value != "" {
+				query.Set(name, value)
+			}
+		}
+		if len(args) == 0 && *revision == "" {
+			return nil, usagef("name a source, a --revision, or both; see `%s --help`", c.CommandPath())
+		}
+		return query, nil
+	}, func(entry originEntry) string { return sourceOf(entry.Claims) }, "CLAIMED SOURCE")
+	return c
+}
+
+// descendants is the verb `hallmark descendants`.
+func (e *env) descendants() *cobra.Command {
+	c := &cobra.Command{
+		Use: "descendants REF|DIGEST", Short: "Show every image on a base, and by which rule it is known",
+		Args:    one("a base, as base/alpine:3.22 or sha256:…"),
+		Example: "  hallmark descendants base/alpine:3.22\n  hallmark descendants sha256:… --json",
+	}
+	e.askOrigins(c, "/api/v1/descendants", func(t *target, args []string) (url.Values, error) {
+		if d, err := digest.Parse(args[0]); err == nil {
+			return url.Values{"base": {d.String()}}, nil
+		}
+		ref, err := parseReference(args[0])
+		if err != nil {
+			return nil, err
+		}
+		ref.aim(t)
+		return url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}, nil
+	}, func(entry originEntry) string { return strings.Join(entry.Rules, ", ") }, "RULE")
+	return c
+}
+
+// askOrigins makes a verb ask a question whose answer is images.
+func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []string) (url.Values, error), why func(originEntry) string, header string) {
+	t := addTarget(c)
+	limit := c.Flags().Int("limit", 100, "print at most this many; 0 is all")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		asked, err := query(t, args)
+		if err != nil {
+			return err
+		}
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			found, err := pages(ctx, cl, path, asked, *limit, func(p struct{ Images []originEntry }) []originEntry { return p.Images })
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, map[string]any{"images": found})
+			}
+			tab := newTable(e.stdout, "REPOSITORY", "DIGEST", "TAGS NOW", "RECORD", "TIME", "WHO", header)
+			for _, entry := range found {
+				tab.row(entry.Repository, short(entry.Digest), entry.tagsNow(), entry.record(), entry.time(), entry.who(), why(entry))
+			}
+			return tab.flush()
+		})
+	}
+}
+
+// tagsNow are the tags of an image, and in brackets those of the indexes that list it.
+func (o originEntry) tagsNow() string {
+	if !o.Present {
+		return "(deleted)"
+	}
+	var listed []string
+	for _, index := range o.Indexes {
+		listed = append(listed, index.Tags...)
+	}
+	tags := strings.Join(o.Tags, ",")
+	if len(listed) > 0 {
+		tags = strings.TrimSpace(tags + " (in " + strings.Join(listed, ",") + ")")
+	}
+	return tags
+}
+
+func (o originEntry) record() string {
+	if o.Record == nil {
+		return ""
+	}
+	return strconv.FormatUint(*o.Record, 10)
+}
+
+func (o originEntry) time() string {
+	if o.Time == nil {
+		return ""
+	}
+	return local(*o.Time)
+}
+
+func (o originEntry) who() string {
+	if o.Actor == nil {
+		return ""
+	}
+	return who(*o.Actor)
+}

@@ -1,0 +1,80 @@
+package provenance
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Said is a fact as somebody stated it: by a claim, or by the login that pushed.
+type Said struct {
+	Value   string        `json:"value"`
+	Class   Class         `json:"class"`
+	From    string        `json:"from"`
+	About   digest.Digest `json:"about"`
+	Records []uint64      `json:"records"`
+}
+
+// A Contradiction is a fact that is stated in ways that cannot all be true. Nothing here decides which is.
+type Contradiction struct {
+	Fact string `json:"fact"`
+	Said []Said `json:"values"`
+}
+
+// comparable are the facts of which an image has one, each with what tells whether two values mean the same.
+var comparable = []struct {
+	fact string
+	same func(a, b string) bool
+}{
+	{FactSource, func(a, b string) bool { return NormalSource(a) == NormalSource(b) }},
+	{FactRevision, sameRevision},
+	{FactBase, func(a, b string) bool { return a == b }},
+}
+
+// Contradictions returns the facts that do not agree among all that is said of one image, whatever it is
+// said by. Another spelling of the same is none: a URL with or without .git, a commit in short or in full.
+func Contradictions(said map[string][]Said) (found []Contradiction) {
+	for _, c := range comparable {
+		values := said[c.fact]
+		if slices.ContainsFunc(values, func(s Said) bool { return !c.same(s.Value, values[0].Value) }) {
+			found = append(found, Contradiction{c.fact, values})
+		}
+	}
+	return found
+}
+
+// shortCommit is the least length at which git itself abbreviates a commit.
+const shortCommit = 7
+
+// sameRevision says whether two revisions are one, of which either may be a commit cut short. A commit with
+// uncommitted changes is another than the commit.
+func sameRevision(a, b string) bool {
+	a, b = NormalRevision(a), NormalRevision(b)
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if a == b {
+		return true
+	}
+	isCommit := strings.Trim(b, "0123456789abcdef") == ""
+	return isCommit && len(a) >= shortCommit && strings.HasPrefix(b, a)
+}
+
+// Facts returns what a login of a CI job says of where the job ran: facts by name, and from which of its
+// claims. It says nothing of what the bytes were built from.
+func (l *Login) Facts() map[string]Said {
+	facts := map[string]Said{}
+	add := func(fact, claim, prefix string) {
+		if value := l.Claims[claim]; value != "" {
+			facts[fact] = Said{Value: prefix + value, Class: Authenticated, From: "login claim " + claim}
+		}
+	}
+	add(FactRevision, "sha", "")
+	if l.Issuer == "https://token.actions.githubusercontent.com" {
+		add(FactSource, "repository", "https://github.com/")
+	} else {
+		add(FactSource, "project_path", strings.TrimSuffix(l.Issuer, "/")+"/") // as GitLab names it
+	}
+	return facts
+}

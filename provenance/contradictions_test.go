@@ -1,0 +1,51 @@
+package provenance
+
+import "testing"
+
+func TestContradictions(t *testing.T) {
+	const full = "0123456789abcdef0123456789abcdef01234567"
+	for name, c := range map[string]struct {
+		fact, a, b string
+		want       bool
+	}{
+		"another spelling":       {FactSource, "https://git.example/app.git", "git@git.example:app", false},
+		"another source":         {FactSource, "https://git.example/app", "https://git.example/App", true},
+		"the same commit":        {FactRevision, full, full, false},
+		"in short":               {FactRevision, full[:7], full, false},
+		"in capitals":            {FactRevision, full, "0123456789ABCDEF0123456789ABCDEF01234567", false},
+		"too short":              {FactRevision, full[:6], full, true},
+		"another commit":         {FactRevision, full, "f" + full[1:], true},
+		"uncommitted changes":    {FactRevision, full, full + "-dirty", true},
+		"a tag and a longer one": {FactRevision, "release-1", "release-10", true},
+		"two bases":              {FactBase, string(dig("a")), string(dig("b")), true},
+		"two materials":          {FactMaterial, string(dig("a")), string(dig("b")), false},
+		"two builders":           {FactBuilder, "a", "b", false},
+	} {
+		for _, values := range [][]Said{{{Value: c.a}, {Value: c.b}}, {{Value: c.b}, {Value: c.a}}, {{Value: c.a}, {Value: c.a}, {Value: c.b}}} {
+			found := Contradictions(map[string][]Said{c.fact: values})
+			if (len(found) == 1) != c.want {
+				t.Errorf("%s: %v", name, found)
+			}
+		}
+	}
+	if found := Contradictions(nil); len(found) != 0 {
+		t.Errorf("nothing contradicts itself: %v", found)
+	}
+}
+
+func TestLoginFacts(t *testing.T) {
+	github := Login{Issuer: "https://token.actions.githubusercontent.com", Claims: map[string]string{"repository": "team/app", "sha": "c1", "ref": "refs/heads/main"}}
+	gitlab := Login{Issuer: "https://gitlab.example", Claims: map[string]string{"project_path": "team/app", "sha": "c1"}}
+	for _, c := range []struct {
+		login  Login
+		source string
+	}{{github, "https://github.com/team/app"}, {gitlab, "https://gitlab.example/team/app"}} {
+		facts := c.login.Facts()
+		if facts[FactSource].Value != c.source || facts[FactRevision].Value != "c1" || facts[FactRevision].Class != Authenticated || len(facts) != 2 {
+			t.Errorf("%+v", facts)
+		}
+	}
+	if facts := alice.Login.Facts(); len(facts) != 0 {
+		t.Errorf("a password says %v", facts)
+	}
+}
