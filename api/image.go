@@ -25,6 +25,8 @@ type imageAnswer struct {
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
 	// Arrivals are where this digest came to, oldest first, as far as the caller may see.
 	Arrivals []arrival `json:"arrivals,omitempty"`
+	// Derived is what nobody says and follows from other images, when asked for: it is in no record.
+	Derived *derived `json:"derived,omitempty"`
 	// Older is where the records are that were too many to look at.
 	Older string `json:"older,omitempty"`
 }
@@ -37,16 +39,53 @@ type arrival struct {
 	Actor      provenance.Actor `json:"actor"`
 }
 
+// derived is what follows from the layers.
+type derived struct {
+	Bases []derivedBase `json:"bases"`
+}
+
+// derivedBase is an image with whose layers another begins, the longest such that the caller may see. The
+// same may be in several places.
+type derivedBase struct {
+	About      digest.Digest `json:"about"` // the image, or one that it lists
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	Tags       []string      `json:"tags,omitempty"`
+	Layers     int           `json:"layers"` // how many
+	Rule       string        `json:"rule"`
+}
+
+// derive finds bases by layers.
+func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, error) {
+	answer := &derived{Bases: []derivedBase{}}
+	for _, d := range parts[:min(len(parts), maxDerived)] {
+		bases, err := a.Registry.BasesByLayers(c.Context(), registry.Place{Repository: repo, Digest: d}, a.mayPull(c))
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range bases {
+			standing, err := a.Registry.Standings(c.Context(), []registry.Place{b.Place})
+			if err != nil {
+				return nil, err
+			}
+			answer.Bases = append(answer.Bases, derivedBase{d, b.Repository, b.Digest, standing[0].Tags, b.Layers, "longest layer prefix"})
+		}
+	}
+	return answer, nil
+}
+
 // The bounds of what one answer sums up.
 const (
 	maxLooked   = 100 // records of the image, and of those that are about it
 	maxArrivals = 100
+	maxDerived  = 16 // the image and what it lists
 )
 
 // image answers GET /api/v1/image.
 func (a *API) image(c *call) (any, error) {
 	q := c.query()
 	repo, ref := q.needed("repo"), q.needed("ref")
+	derive := q.oneOf("derived", "true", "false") == "true"
 	if err := q.end(); err != nil {
 		return nil, err
 	}
@@ -78,7 +117,10 @@ func (a *API) image(c *call) (any, error) {
 	}
 	answer.Provenance = sumUp(page.Records, others, parts)
 	answer.Contradictions = answer.Provenance.contradictions(img.Digest)
-	answer.Arrivals, err = a.arrivals(c, img.Digest)
+	if answer.Arrivals, err = a.arrivals(c, img.Digest); err != nil || !derive {
+		return answer, err
+	}
+	answer.Derived, err = a.derive(c, repo, parts)
 	return answer, err
 }
 

@@ -11,7 +11,11 @@ import (
 // originPage is a page of images that answer a question about where they come from.
 type originPage struct {
 	Images []originEntry `json:"images"`
-	Next   string        `json:"next,omitempty"`
+	// Derived are images that nobody says to be on the base, or somebody does, and whose layers begin with
+	// those of the base: on the last page, when asked for.
+	Derived     []originEntry `json:"derived,omitempty"`
+	DerivedMore bool          `json:"derivedMore,omitempty"` // there may be others
+	Next        string        `json:"next,omitempty"`
 }
 
 func (p originPage) nextPage() string { return p.Next }
@@ -60,7 +64,7 @@ func (a *API) sources(c *call) (any, error) {
 		return nil, err
 	}
 	entries, err := a.entries(c, page.Images)
-	return originPage{entries, a.nextImages(c, page.Next)}, err
+	return originPage{Images: entries, Next: a.nextImages(c, page.Next)}, err
 }
 
 // question is what a page belongs to: the call without where the page begins, and how long it is.
@@ -125,6 +129,7 @@ func (a *API) descendants(c *call) (any, error) {
 	q := c.query()
 	base, repo, ref := q.digest("base"), q.text("repo"), q.text("ref")
 	after, limit := a.position(q, "after", c.question()), q.limitOr(defaultImages)
+	derived := q.oneOf("derived", "true", "false") == "true"
 	if (base == "") == (repo == "" || ref == "") {
 		q.fail("name the base either by its digest (base), or by its repository and tag or digest (repo, ref)")
 	}
@@ -146,7 +151,39 @@ func (a *API) descendants(c *call) (any, error) {
 	for i := range entries {
 		entries[i].Rules = rulesOf(entries[i].Claims)
 	}
-	return originPage{entries, a.nextImages(c, page.Next)}, err
+	answer := originPage{Images: entries, Next: a.nextImages(c, page.Next)}
+	if err != nil || !derived || page.Next != nil {
+		return answer, err
+	}
+	answer.Derived, answer.DerivedMore, err = a.onLayers(c, repo, bases, limit)
+	return answer, err
+}
+
+// onLayers returns images whose layers begin with those of one of the bases, in a repository or, where none
+// is named, in those that the caller may see.
+func (a *API) onLayers(c *call, repo string, bases []digest.Digest, limit int) (entries []originEntry, more bool, err error) {
+	for _, base := range bases {
+		from := repo
+		if from == "" {
+			arrivals, _, err := a.Book.Arrivals(c.Context(), base, a.mayPull(c))
+			if err != nil {
+				return nil, false, err
+			}
+			if len(arrivals) == 0 {
+				continue
+			}
+			from = arrivals[0].Repository
+		}
+		found, others, err := a.Registry.OnLayers(c.Context(), registry.Place{Repository: from, Digest: base}, a.mayPull(c), limit-len(entries))
+		if err != nil {
+			return nil, false, err
+		}
+		more = more || others
+		for _, p := range found {
+			entries = append(entries, originEntry{Repository: p.Repository, Digest: p.Digest, Rules: []string{"derived"}})
+		}
+	}
+	return entries, more, a.stand(c, entries)
 }
 
 // bases are the digests under which people name a base: its own, and those of the images that it lists.

@@ -37,6 +37,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{subjectTable, c.subject, nil},
 		{provenanceTable, c.provenance, nil},
 		{renderedTable, c.rendered, nil},
+		{layersTable, c.layersRow, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 	}
@@ -165,6 +166,11 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 	m, err := parseManifest(row.mediaType, row.content)
 	if err != nil {
 		return damaged("%s: %w", name, err)
+	}
+	if chain := m.chain(); chain != nil {
+		if err := want(tx, layersTable, layersKey(chain, repo, d), "%s is not found by its layers", name); err != nil {
+			return err
+		}
 	}
 	if m.subject != nil {
 		if err := want(tx, subjectTable, repoKey(repo, digestKey(d)), "%s has a subject, and no row says so", name); err != nil {

@@ -342,6 +342,9 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) e
 	if err := errors.Join(removeReferrer(tx, repo, key), removeRendered(tx, repo, key)); err != nil {
 		return err
 	}
+	if err := removeLayers(tx, repo, d); err != nil {
+		return err
+	}
 	tx.Delete(manifestTable, prefix)
 	all := repoKey(repo)
 	for item, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {

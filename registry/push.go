@@ -285,6 +285,7 @@ func (p *push) putManifestRows(tx storage.Tx, record uint64) error {
 		tx.Put(needsTable, repoKey(p.repo, key, blob), nil)
 		tx.Put(neededTable, repoKey(p.repo, blob, key), nil)
 	}
+	p.putLayers(tx)
 	return p.putReferrer(tx)
 }
 

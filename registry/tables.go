@@ -41,6 +41,8 @@ const (
 	provenanceTable = storage.Table("registry/provenance")
 	// REPO DIGEST(manifest or layer) → DIGEST(image). What is rendered of an image's provenance.
 	renderedTable = storage.Table("registry/rendered")
+	// a hash of each layer (8), 0, REPO DIGEST → nothing. Images in the order of their layers: layers.go.
+	layersTable = storage.Table("registry/layers")
 	// begin of the lease (8, microseconds since 1970) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")

@@ -86,6 +86,8 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/sources?revision=x", login: "none", status: 401},
 		{method: "GET", path: "/api/v1/descendants?base=" + one, status: 200},
 		{method: "GET", path: "/api/v1/descendants?repo=team/app&ref=1.0&limit=1", status: 200},
+		{method: "GET", path: "/api/v1/descendants?derived=true&base=" + one, status: 200},
+		{method: "GET", path: "/api/v1/image?repo=team/app&ref=1.0&derived=true", status: 200},
 		{method: "GET", path: "/api/v1/descendants?repo=team/app&ref=none", status: 404},
 		{method: "GET", path: "/api/v1/descendants?repo=team/app", status: 400},
 		{method: "GET", path: "/api/v1/descendants?base=" + one, login: "none", status: 401},

@@ -79,6 +79,15 @@ type shownImage struct {
 		Time       provenance.Time  `json:"time"`
 		Actor      provenance.Actor `json:"actor"`
 	} `json:"arrivals"`
+	Derived *struct {
+		Bases []struct {
+			About      digest.Digest `json:"about"`
+			Repository string        `json:"repository"`
+			Digest     digest.Digest `json:"digest"`
+			Tags       []string      `json:"tags"`
+			Layers     int           `json:"layers"`
+		} `json:"bases"`
+	} `json:"derived"`
 }
 
 // show is the verb `hallmark show`.
@@ -89,6 +98,7 @@ func (e *env) show() *cobra.Command {
 		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json",
 	}
 	t := addTarget(c)
+	derive := c.Flags().Bool("derive", false, "also find the base by the layers, in what you may see")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseReference(args[0])
@@ -97,6 +107,9 @@ func (e *env) show() *cobra.Command {
 		}
 		ref.aim(t)
 		query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
+		if *derive {
+			query.Set("derived", "true")
+		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			var raw json.RawMessage
 			if err := cl.get(ctx, "/api/v1/image", query, &raw); err != nil {
@@ -131,6 +144,7 @@ func (img *shownImage) print(w io.Writer) {
 	img.printEvidence(w)
 	img.printContradictions(w)
 	img.printArrivals(w)
+	img.printDerived(w)
 	if img.Older != "" {
 		fmt.Fprintln(w, "\nThere are older records of this image: see hallmark records --repo --digest.")
 	}
@@ -183,6 +197,17 @@ func (img *shownImage) printArrivals(w io.Writer) {
 	fmt.Fprintln(w, "\narrivals: where these bytes came to, oldest first")
 	for _, a := range img.Arrivals {
 		line(w, "  "+local(a.Time), "  %s, by %s (record %d)", a.Repository, who(a.Actor), a.Record)
+	}
+}
+
+// printDerived says what was derived, where that was asked for.
+func (img *shownImage) printDerived(w io.Writer) {
+	if img.Derived == nil {
+		return
+	}
+	fmt.Fprintln(w, "\nderived: it follows from the layers of other images; nobody says so, and no record does")
+	for _, b := range img.Derived.Bases {
+		line(w, "  base", "%s@%s %s for %s (%d layers)", b.Repository, short(b.Digest), strings.Join(b.Tags, ","), short(b.About), b.Layers)
 	}
 }
 

@@ -59,18 +59,20 @@ func (e *env) descendants() *cobra.Command {
 	c := &cobra.Command{
 		Use: "descendants REF|DIGEST", Short: "Show every image on a base, and by which rule it is known",
 		Args:    one("a base, as base/alpine:3.22 or sha256:…"),
-		Example: "  hallmark descendants base/alpine:3.22\n  hallmark descendants sha256:… --json",
+		Example: "  hallmark descendants base/alpine:3.22\n  hallmark descendants sha256:… --derive --json",
 	}
+	derive := c.Flags().Bool("derive", false, "also images that nobody says to be on it, and that begin with its layers")
 	e.askOrigins(c, "/api/v1/descendants", func(t *target, args []string) (url.Values, error) {
+		derived := strconv.FormatBool(*derive)
 		if d, err := digest.Parse(args[0]); err == nil {
-			return url.Values{"base": {d.String()}}, nil
+			return url.Values{"base": {d.String()}, "derived": {derived}}, nil
 		}
 		ref, err := parseReference(args[0])
 		if err != nil {
 			return nil, err
 		}
 		ref.aim(t)
-		return url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}, nil
+		return url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}, "derived": {derived}}, nil
 	}, func(entry originEntry) string { return strings.Join(entry.Rules, ", ") }, "RULE")
 	return c
 }
@@ -86,7 +88,7 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			return err
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			found, err := pages(ctx, cl, path, asked, *limit, func(p struct{ Images []originEntry }) []originEntry { return p.Images })
+			found, err := pages(ctx, cl, path, asked, *limit, func(p struct{ Images, Derived []originEntry }) []originEntry { return append(p.Images, p.Derived...) })
 			if err != nil {
 				return err
 			}
