@@ -155,17 +155,17 @@ func (q *Query) terms() (terms []term) {
 	add(byChild, q.Child.String())
 	add(byBase, q.Base.String())
 	add(byIdentity, q.Identity)
-	add(byAction, string(q.Action))
-	if q.Class != Observed { // which every record has
+	if q.Action != Push {
+		add(byAction, string(q.Action))
+	}
+	if q.Class == Attested {
 		add(byClass, string(q.Class))
 	}
 	if add(byTag, q.Repository, q.Tag); q.Tag == "" {
 		add(byRepository, q.Repository)
 	}
-	if add(bySourceRevision, source, revision); source == "" || revision == "" {
-		add(bySource, source)
-		add(byRevision, revision)
-	}
+	add(bySource, source)
+	add(byRevision, revision)
 	return terms
 }
 

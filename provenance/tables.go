@@ -43,11 +43,11 @@ const (
 	byIdentity       dimension = 'i' // handle, account
 	bySource         dimension = 's' // normal form
 	byRevision       dimension = 'v'
-	bySourceRevision dimension = 'w' // normal form, revision, about the same digest
+	bySourceRevision dimension = 'w' // normal form, revision, about the same digest; of images alone
 	byBase           dimension = 'b' // or another material
 	byChild          dimension = 'k' // a manifest that an index lists
-	byAction         dimension = 'a'
-	byClass          dimension = 'c'
+	byAction         dimension = 'a' // but for Push
+	byClass          dimension = 'c' // Attested alone
 )
 
 // term is a dimension with a value: the first 17 bytes of the keys of all records that have it. Hashing
@@ -72,11 +72,14 @@ func (t term) key(index uint64) []byte {
 	return binary.BigEndian.AppendUint64(t[:len(t):len(t)], index)
 }
 
-// termsOf returns every term that a record is found by, each once.
+// termsOf returns every term that a record is found by, each once. What nearly all records have, as that they
+// are pushes, has no rows: reading the records is as fast, and each row would cost every push.
 func termsOf(r *Record) map[term]bool {
 	terms := make(map[term]bool)
 	add := func(d dimension, values ...string) { terms[newTerm(d, values...)] = true }
-	add(byAction, string(r.Action))
+	if r.Action != Push {
+		add(byAction, string(r.Action))
+	}
 	add(byIdentity, r.Actor.Handle)
 	if r.Actor.Account != "" {
 		add(byIdentity, r.Actor.Account)
@@ -90,12 +93,6 @@ func termsOf(r *Record) map[term]bool {
 	if r.Digest != "" {
 		add(byDigest, r.Digest.String())
 	}
-	if r.Authenticated != nil {
-		add(byClass, string(Authenticated))
-	}
-	if len(r.Claimed) > 0 {
-		add(byClass, string(Claimed))
-	}
 	for _, c := range r.Observed.Children {
 		add(byChild, c.Digest.String())
 	}
@@ -104,7 +101,9 @@ func termsOf(r *Record) map[term]bool {
 			add(byAbout, c.About.String())
 		}
 		for _, t := range factTerms(r, c) {
-			terms[t] = true
+			if t[0] != byte(bySourceRevision) { // where the rows of a source and a revision meet
+				terms[t] = true
+			}
 		}
 	}
 	return terms
