@@ -12,13 +12,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -33,11 +32,14 @@ var (
 	ErrBusy = errors.New("too many logins are being checked; try again in a moment")
 )
 
-// A SlowDownError refuses a login for a while, after several that were wrong.
-type SlowDownError struct{ Wait time.Duration }
+// A SlowDownError refuses a request for a while: after several wrong logins, or too many requests.
+type SlowDownError struct {
+	Why  string
+	Wait time.Duration
+}
 
 func (e *SlowDownError) Error() string {
-	return "too many wrong logins for this user from this address; try again in " + e.Wait.Round(time.Second).String()
+	return e.Why + "; try again in " + max(e.Wait.Round(time.Second), time.Second).String()
 }
 
 // Config is how Access is set up.
@@ -49,6 +51,8 @@ type Config struct {
 	// BcryptCost is the work that checking a password takes, as an exponent of 2. Default and least: 12,
 	// except in tests.
 	BcryptCost int
+	// Limits bound the requests of each identity and address.
+	Limits Limits
 }
 
 // A Recorder appends the record of an event in the caller's transaction.
@@ -64,6 +68,7 @@ type Access struct {
 	issuer string
 	cost   int
 	logins *logins
+	limits limiter
 	now    func() time.Time
 
 	uses     uses
@@ -76,7 +81,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 12
 	}
-	a := &Access{store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), now: time.Now}
+	a := &Access{store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits), now: time.Now}
 	return a, a.adopt(ctx)
 }
 
@@ -99,6 +104,14 @@ var stranger = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Anon
 // Errors: ErrNoLogin, ErrBadLogin, ErrBusy, SlowDownError, and
 // those of the store.
 func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
+	who, err := a.identify(r)
+	if limited := a.limits.take(who, peer.Address(r), a.now()); limited != nil {
+		return provenance.Identity{}, limited
+	}
+	return who, err
+}
+
+func (a *Access) identify(r *http.Request) (provenance.Identity, error) {
 	if r.Context().Value(operatorKey{}) != nil {
 		return Operator, nil
 	}
@@ -112,7 +125,7 @@ func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
 	if !ok {
 		return provenance.Identity{}, ErrBadLogin
 	}
-	return a.logIn(r.Context(), name, password, host(r.RemoteAddr))
+	return a.logIn(r.Context(), name, password, peer.Address(r))
 }
 
 // hasNoLogin says that a request carries no login, or an empty one: podman and skopeo answer a challenge
@@ -121,15 +134,6 @@ func hasNoLogin(r *http.Request) bool {
 	header := r.Header.Get("Authorization")
 	name, password, ok := r.BasicAuth()
 	return header == "" || ok && name == "" && password == ""
-}
-
-// host cuts the port from an address.
-func host(address string) string {
-	h, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return strings.TrimSuffix(h, ".")
 }
 
 // Fixed returns a sentence about the rule that keeps a tag as it is once it is set, as a transaction sees

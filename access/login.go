@@ -40,6 +40,9 @@ type logins struct {
 	failures *lru.Cache[attempt, *failureRun]           // wrong logins lately
 }
 
+// wrongLogins is why a login has to wait.
+const wrongLogins = "too many wrong logins for this user from this address"
+
 // attempt is whose login fails, from where: one address cannot lock out another.
 type attempt struct{ name, address string }
 
@@ -111,7 +114,7 @@ func (l *logins) check(ctx context.Context, try login, now func() time.Time) err
 		try.name = "" // no user has such a name: keep one count for all
 	}
 	if wait := l.wait(try.attempt, now()); wait > 0 {
-		return &SlowDownError{wait}
+		return &SlowDownError{wrongLogins, wait}
 	}
 	if err := l.compare(ctx, try); err != nil {
 		if errors.Is(err, ErrBadLogin) {

@@ -138,7 +138,7 @@ func (a *Access) Robots(ctx context.Context, after string, limit int) (robots []
 func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (provenance.Identity, error) {
 	try := attempt{name, address}
 	if wait := a.logins.wait(try, a.now()); wait > 0 {
-		return provenance.Identity{}, &SlowDownError{wait}
+		return provenance.Identity{}, &SlowDownError{wrongLogins, wait}
 	}
 	var r robot
 	err := a.store.View(ctx, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })

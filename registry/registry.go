@@ -27,6 +27,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -200,7 +201,7 @@ func (c *call) event(action provenance.Action) provenance.Event {
 		Who:        c.who,
 		Observed:   provenance.Observation{RequestID: obs.RequestID(c.r.Context())},
 		Unsigned: provenance.Unsigned{
-			ClientAddress: clientAddress(c.r),
+			ClientAddress: peer.Address(c.r),
 			ForwardedFor:  bounded(c.r.Header.Get("X-Forwarded-For")),
 			UserAgent:     bounded(c.r.UserAgent()),
 		},

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -189,15 +188,6 @@ func refuseForms(r *http.Request) error {
 		return nil
 	}
 	return errForm(kind)
-}
-
-// clientAddress is the address of the connection, without its port. What headers say of it is a claim.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // bounded cuts a header that goes into a record.

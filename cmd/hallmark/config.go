@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/spf13/cobra"
@@ -41,6 +43,11 @@ type Config struct {
 	// InsecureHTTP serves plain HTTP instead of TLS, for a proxy in front: "loopback" allows it where
 	// Listen is a loopback address, "anywhere" everywhere. Default: TLS.
 	InsecureHTTP string `yaml:"insecureHTTP"`
+	// TrustedProxies are the networks and addresses of the proxies in front. From them alone the headers
+	// Forwarded and X-Forwarded-For, -Proto and -Host count: in records, logs and limits. Default: none.
+	TrustedProxies []string `yaml:"trustedProxies"`
+	// Limits bound how many requests one may make.
+	Limits access.Limits `yaml:"limits"`
 	// TLS names a certificate of one's own; without it the registry makes one.
 	TLS TLSConfig `yaml:"tls"`
 	// Registry bounds what is taken in.
@@ -266,6 +273,9 @@ func (c *Config) check() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return usagef("%s is %q, and should be host:port or :port", key, address)
 		}
+	}
+	if _, err := peer.ParseProxies(c.TrustedProxies); err != nil {
+		return usagef("trustedProxies: %w", err)
 	}
 	if c.URL != "" {
 		if err := checkURL(c.URL); err != nil {

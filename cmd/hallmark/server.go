@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 )
 
 // The time limits of connections. Requests have none as a whole, because an upload may take hours: what
@@ -77,10 +78,14 @@ func (s *server) watchCertificate(ctx context.Context) {
 
 // listen starts all servers: clients, the socket in the data directory, and the administration.
 func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-chan error, err error) {
+	proxies, err := peer.ParseProxies(s.c.TrustedProxies)
+	if err != nil {
+		return nil, nil, err
+	}
 	errs := make(chan error, 3)
 	start := func(l net.Listener, h http.Handler, overTLS bool) {
 		srv := &http.Server{
-			Handler:           obs.Watch(s.stalls(h), s.log, s.metrics),
+			Handler:           proxies.Believe(obs.Watch(s.stalls(h), s.log, s.metrics)),
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/peer"
 )
 
 // Watch wraps a handler: each request gets an id (also as the header X-Request-Id of its answer), a
@@ -79,7 +81,7 @@ func logRequest(log *slog.Logger, info *request, r *http.Request, in *countedBod
 	}
 	log.LogAttrs(r.Context(), level, "request",
 		slog.String("id", info.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Int("status", out.code()), slog.String("user", info.user), slog.String("from", r.RemoteAddr),
+		slog.Int("status", out.code()), slog.String("user", info.user), slog.String("from", peer.Address(r)),
 		slog.Int64("received", in.n), slog.Int64("sent", out.n), slog.Duration("took", time.Since(start)))
 }
 

@@ -1,8 +1,9 @@
-// Package units reads and writes sizes and durations as people have them in configuration files.
+// Package units reads and writes sizes, durations and rates as people have them in configuration files.
 package units
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -76,3 +77,33 @@ func (d Duration) String() string {
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Rate is how often something may happen, in times a second, written as 100/s, 3000/m or 10/h.
+type Rate float64
+
+var rateUnits = map[string]float64{"s": 1, "m": 60, "h": 3600}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *Rate) UnmarshalText(text []byte) error {
+	number, unit, _ := strings.Cut(string(text), "/")
+	n, err := strconv.ParseUint(number, 10, 32)
+	seconds := rateUnits[unit]
+	if err != nil || seconds == 0 {
+		return fmt.Errorf("%q is not a rate: write 100/s, 3000/m or 10/h", text)
+	}
+	*r = Rate(float64(n) / seconds)
+	return nil
+}
+
+// String writes the rate in the smallest unit that makes it a whole number.
+func (r Rate) String() string {
+	for _, unit := range []string{"s", "m"} {
+		if n := float64(r) * rateUnits[unit]; n == math.Round(n) {
+			return strconv.FormatFloat(n, 'f', 0, 64) + "/" + unit
+		}
+	}
+	return strconv.FormatFloat(float64(r)*rateUnits["h"], 'f', 0, 64) + "/h"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

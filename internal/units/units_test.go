@@ -40,3 +40,21 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestRate(t *testing.T) {
+	for in, want := range map[string]float64{"100/s": 100, "3000/m": 50, "90/m": 1.5, "10/h": 10. / 3600, "0/s": 0} {
+		var r, again Rate
+		if err := r.UnmarshalText([]byte(in)); err != nil || float64(r) != want {
+			t.Errorf("%q: %v, %v", in, float64(r), err)
+		}
+		text, _ := r.MarshalText()
+		if err := again.UnmarshalText(text); err != nil || again != r {
+			t.Errorf("%q is written as %q", in, text)
+		}
+	}
+	for _, in := range []string{"", "x", "1", "-1/s", "1/", "1/d", "1.5/s", "/s", "NaN/s", "99999999999/s"} {
+		if err := new(Rate).UnmarshalText([]byte(in)); err == nil {
+			t.Errorf("%q is a rate", in)
+		}
+	}
+}
