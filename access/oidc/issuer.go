@@ -1,0 +1,233 @@
+package oidc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	upstream "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/seed-260924e6/hallmark/internal/units"
+	"golang.org/x/time/rate"
+)
+
+// Issuer is how one issuer of ID tokens is set up.
+type Issuer struct {
+	// URL is the issuer as its tokens name it, as https://token.actions.githubusercontent.com.
+	URL string `yaml:"issuer" json:"issuer"`
+	// Audience is what tokens have to be for: the registry's name, as its jobs ask for it.
+	Audience string `yaml:"audience" json:"audience"`
+	// Kind says which claims there are: github, gitlab or generic. Default: generic.
+	Kind string `yaml:"kind,omitempty" json:"kind,omitempty"`
+	// CA is a PEM file of the authority that signs the issuer's certificate. Default: the system's.
+	CA string `yaml:"ca,omitempty" json:"ca,omitempty"`
+	// Claims are those that a generic issuer's tokens give a job beside its sub. They stand in records, which
+	// are never erased, so none may say who a person is. Those of github and gitlab are known.
+	Claims []string `yaml:"claims,omitempty" json:"claims,omitempty"`
+	// AllowEvents names events of GitHub that are refused otherwise: pull_request_target.
+	AllowEvents []string `yaml:"allowEvents,omitempty" json:"allowEvents,omitempty"`
+	// Session is how long a job may use the registry after its token was exchanged. Default: 1h, at most 1d.
+	Session units.Duration `yaml:"session,omitempty" json:"session,omitempty"`
+}
+
+// pullRequestTarget is GitHub's event of a stranger's change that runs as if it were the repository's own.
+const pullRequestTarget = "pull_request_target"
+
+// kind is what is known of a sort of issuer: the claims that may be kept, those that there must be, what a
+// job is called after, and what never changes its owner.
+type kind struct {
+	allowed, needed []string
+	handle, id      string
+}
+
+// kinds name no claim that says who a person is: no actor, no user_login, no user_email.
+var kinds = map[string]kind{
+	"github": {
+		allowed: []string{
+			"repository", "repository_id", "repository_owner_id", "ref", "sha", "workflow_ref", "job_workflow_ref",
+			"job_workflow_sha", "event_name", "run_id", "run_attempt",
+		},
+		needed: []string{"repository", "repository_id", "repository_owner_id", "event_name"},
+		handle: "repository", id: "repository_id",
+	},
+	"gitlab": {
+		allowed: []string{
+			"project_path", "project_id", "namespace_path", "namespace_id", "ref", "ref_type", "ref_protected", "sha",
+			"ci_config_ref_uri", "ci_config_sha", "environment", "pipeline_source", "pipeline_id", "job_id", "runner_environment",
+		},
+		needed: []string{"project_path", "project_id", "namespace_id"},
+		handle: "project_path", id: "project_id",
+	},
+	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub", id: "sub"},
+}
+
+// personal are the claims of OpenID Connect that say who a person is.
+var personal = []string{
+	"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website",
+	"email", "gender", "birthdate", "phone_number", "address", "user_login", "user_email", "actor",
+}
+
+// issuer is an Issuer and what is known of its keys.
+type issuer struct {
+	Issuer
+	kind
+	session time.Duration
+	client  *http.Client
+	now     func() time.Time
+
+	mu      sync.Mutex // guards what follows, and lets one ask for all
+	keys    tokens     // nil until they were asked for
+	fetched time.Time  // when
+	failure error      // of the last try, for a moment
+	failed  time.Time  // when
+}
+
+func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
+	if c.Kind == "" {
+		c.Kind = "generic"
+	}
+	u, err := url.Parse(c.URL)
+	k, ok := kinds[c.Kind]
+	switch {
+	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil:
+		return nil, errors.New("issuer is no https URL")
+	case !ok:
+		return nil, fmt.Errorf("kind is %q, and should be github, gitlab or generic", c.Kind)
+	case c.Audience == "":
+		return nil, errors.New("audience is missing: without one, a token that a job gave to somebody else would do")
+	case len(c.Claims) > 0 && c.Kind != "generic":
+		return nil, fmt.Errorf("claims are for the kind generic; those of %s are known", c.Kind)
+	case c.Session > units.Duration(24*time.Hour):
+		return nil, errors.New("session is longer than a day")
+	}
+	for _, name := range c.Claims {
+		if slices.Contains(personal, name) {
+			return nil, fmt.Errorf("claim %s says who a person is, and must not stand in records", name)
+		}
+	}
+	for _, event := range c.AllowEvents {
+		if event != pullRequestTarget {
+			return nil, fmt.Errorf("allowEvents holds %q; only %s is refused otherwise", event, pullRequestTarget)
+		}
+	}
+	k.allowed = append(slices.Clone(k.allowed), c.Claims...)
+	i := &issuer{Issuer: c, kind: k, session: time.Duration(c.Session), now: now}
+	if i.session == 0 {
+		i.session = time.Hour
+	}
+	i.client, err = newClient(c.CA)
+	return i, err
+}
+
+const (
+	askTimeout = 10 * time.Second
+	maxAnswer  = 1 << 20          // bytes of an issuer's answer
+	keepKeys   = 1 * time.Hour    // before an issuer is asked again, so that a key that it withdrew ends
+	staleKeys  = 24 * time.Hour   // for which they are used when it does not answer
+	askAgain   = 10 * time.Second // after it did not answer
+)
+
+// verifier returns what verifies the issuer's tokens, and asks the issuer when nobody has for a while.
+func (i *issuer) verifier(ctx context.Context) (tokens, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	now := i.now()
+	age := now.Sub(i.fetched)
+	if i.keys != nil && age < keepKeys {
+		return i.keys, nil
+	}
+	if i.failure == nil || now.Sub(i.failed) >= askAgain {
+		i.discover(ctx, now)
+	}
+	if i.failure != nil && (i.keys == nil || age > staleKeys) {
+		return nil, i.failure
+	}
+	return i.keys, nil
+}
+
+// discover asks the issuer. The caller holds mu.
+func (i *issuer) discover(ctx context.Context, now time.Time) {
+	// Others wait for the answer, so it does not end with the request that came first.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	p, err := upstream.NewProvider(upstream.ClientContext(ctx, i.client), i.URL)
+	if err != nil {
+		i.failure, i.failed = err, now
+		return
+	}
+	// The library checks no time without its own margins, so we do: see inTime.
+	i.keys = p.Verifier(&upstream.Config{ClientID: i.Audience, SkipExpiryCheck: true})
+	i.fetched, i.failure = now, nil
+}
+
+// errAsking is why an issuer was not asked, or its answer not taken.
+var errAsking = errors.New("asking the issuer")
+
+// newClient returns a client that asks with patience and bounds.
+func newClient(ca string) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca: %s holds no PEM certificate", ca)
+		}
+	}
+	return &http.Client{
+		Timeout: askTimeout,
+		// One every five seconds in the long run: tokens with made-up keys cost the issuer no more.
+		Transport: &careful{transport, rate.NewLimiter(rate.Every(5*time.Second), 10)},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return fmt.Errorf("%w: it wants to redirect", errAsking)
+		},
+	}, nil
+}
+
+// careful is a transport that asks over TLS only, not too often, and reads bounded answers.
+type careful struct {
+	next  http.RoundTripper
+	limit *rate.Limiter
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *careful) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.EqualFold(r.URL.Scheme, "https") {
+		return nil, fmt.Errorf("%w: %s is not https", errAsking, r.URL.Redacted())
+	}
+	if !c.limit.Allow() {
+		return nil, fmt.Errorf("%w: it was asked too often", errAsking)
+	}
+	resp, err := c.next.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errAsking, err)
+	}
+	resp.Body = &boundedBody{resp.Body, maxAnswer}
+	return resp, nil
+}
+
+// boundedBody fails where io.LimitReader would make half an answer look whole.
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("%w: its answer is longer than %d bytes", errAsking, maxAnswer)
+	}
+	return n, err
+}

@@ -1,0 +1,355 @@
+package oidc_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
+	"github.com/seed-260924e6/hallmark/internal/units"
+)
+
+const audience = "https://registry.example"
+
+// world is an issuer, a verifier that trusts it, and its clock.
+type world struct {
+	*oidctest.Provider
+	*oidc.Verifier
+	clock time.Time
+}
+
+func newWorld(t *testing.T, change func(*oidc.Issuer)) *world {
+	t.Helper()
+	w := &world{Provider: oidctest.Start(t), clock: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)}
+	c := oidc.Issuer{URL: w.URL, Audience: audience, Kind: "github", CA: w.CA()}
+	if change != nil {
+		change(&c)
+	}
+	v, err := oidc.New([]oidc.Issuer{c}, func() time.Time { return w.clock })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Verifier = v
+	return w
+}
+
+func (w *world) github(changes map[string]any) map[string]any {
+	return w.GitHub(audience, w.clock, changes)
+}
+
+func (w *world) verify(raw string) (oidc.Job, error) { return w.Verify(context.Background(), raw) }
+
+func TestGitHub(t *testing.T) {
+	w := newWorld(t, nil)
+	j, err := w.verify(w.Token(w.github(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j.Issuer != w.URL || j.Handle != "octo/app" || j.Account != w.URL+"#repository_id=4711" || j.Session != time.Hour {
+		t.Errorf("%+v", j)
+	}
+	if len(j.Claims) != 11 || j.Claims["repository_owner_id"] != "77" || j.Claims["run_id"] != "9001" {
+		t.Errorf("claims %v", j.Claims)
+	}
+	for _, name := range []string{"actor", "actor_id", "sub", "jti", "repository_owner"} {
+		if _, ok := j.Claims[name]; ok {
+			t.Errorf("claim %s is kept", name)
+		}
+	}
+}
+
+func TestGitLab(t *testing.T) {
+	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Session = "gitlab", units.Duration(2*time.Hour) })
+	claims := map[string]any{
+		"iss": w.URL, "aud": []string{"other", audience}, "sub": "project_path:team/app:ref_type:branch:ref:main",
+		"iat": w.clock.Unix(), "exp": w.clock.Add(time.Minute).Unix(), "project_path": "team/app", "project_id": 42, "namespace_id": "7",
+		"namespace_path": "team", "ref": "main", "ref_protected": true, "user_login": "mona", "user_email": "mona@example.org", "user_id": "1",
+	}
+	j, err := w.verify(w.Token(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j.Handle != "team/app" || j.Account != w.URL+"#project_id=42" || j.Claims["ref_protected"] != "true" || j.Session != 2*time.Hour {
+		t.Errorf("%+v", j)
+	}
+	for _, value := range j.Claims {
+		if strings.Contains(value, "mona") {
+			t.Errorf("a person is named: %v", j.Claims)
+		}
+	}
+}
+
+func TestGeneric(t *testing.T) {
+	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Claims = "", []string{"pipeline"} })
+	claims := func(sub string) map[string]any {
+		return map[string]any{
+			"iss": w.URL, "aud": audience, "sub": sub, "iat": w.clock.Unix(), "exp": w.clock.Add(time.Minute).Unix(),
+			"pipeline": "release", "email": "mona@example.org",
+		}
+	}
+	j, err := w.verify(w.Token(claims("org:acme:pipeline:release")))
+	if err != nil || j.Handle != "org:acme:pipeline:release" || j.Account != w.URL+"#sub=org:acme:pipeline:release" || len(j.Claims) != 2 {
+		t.Errorf("%+v, %v", j, err)
+	}
+	for _, sub := range []string{"", "mona@example.org", strings.Repeat("x", 1025)} {
+		if _, err := w.verify(w.Token(claims(sub))); !errors.Is(err, oidc.ErrToken) {
+			t.Errorf("sub %.20q: %v", sub, err)
+		}
+	}
+}
+
+// TestForged sends what attackers would.
+func TestForged(t *testing.T) {
+	w := newWorld(t, nil)
+	if _, err := w.verify(w.Token(w.github(nil))); err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(w.Public().Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk, err := json.Marshal(w.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mineRSA, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(alg jose.SignatureAlgorithm, key any, id string, header map[jose.HeaderKey]any) string {
+		return oidctest.Sign(t, jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: id}}, header, w.github(nil))
+	}
+	good := strings.Split(w.Token(w.github(nil)), ".")
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	other := strings.Split(w.Token(w.github(map[string]any{"repository_id": "1"})), ".")
+	for name, raw := range map[string]string{
+		"alg none":                    part(`{"alg":"none","kid":"rsa"}`) + "." + good[1] + ".",
+		"alg none, signed":            part(`{"alg":"none","kid":"rsa"}`) + "." + good[1] + "." + good[2],
+		"no signature":                good[0] + "." + good[1] + ".",
+		"another one's signature":     good[0] + "." + good[1] + "." + other[2],
+		"the public key as a secret":  sign(jose.HS256, public, "rsa", nil),
+		"the public JWK as a secret":  sign(jose.HS256, jwk, "rsa", nil),
+		"my key under its id":         sign(jose.RS256, mineRSA, "rsa", nil),
+		"my key without an id":        sign(jose.ES256, mine, "", nil),
+		"my key under a path":         sign(jose.ES256, mine, "../../../dev/null", nil),
+		"my key under SQL":            sign(jose.ES256, mine, "x' OR '1'='1", nil),
+		"my key in the header":        oidctest.Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: mine}, map[jose.HeaderKey]any{"jwk": jose.JSONWebKey{Key: mine.Public()}}, w.github(nil)),
+		"my key by a URL":             sign(jose.ES256, mine, "mine", map[jose.HeaderKey]any{"jku": "https://evil.example/keys", "x5u": "https://evil.example/cert"}),
+		"critical headers":            part(`{"alg":"RS256","kid":"rsa","crit":["x"],"x":1}`) + "." + good[1] + "." + good[2],
+		"another audience":            w.Token(w.github(map[string]any{"aud": "https://other.example"})),
+		"no audience":                 w.Token(w.github(map[string]any{"aud": nil})),
+		"another issuer":              w.Token(w.github(map[string]any{"iss": "https://evil.example"})),
+		"the issuer with a slash":     w.Token(w.github(map[string]any{"iss": w.URL + "/"})),
+		"no issuer":                   w.Token(w.github(map[string]any{"iss": nil})),
+		"expired":                     w.Token(w.github(map[string]any{"exp": w.clock.Add(-2 * time.Minute).Unix()})),
+		"without an end":              w.Token(w.github(map[string]any{"exp": nil})),
+		"without a beginning":         w.Token(w.github(map[string]any{"iat": nil})),
+		"from the future":             w.Token(w.github(map[string]any{"iat": w.clock.Add(2 * time.Minute).Unix()})),
+		"not yet":                     w.Token(w.github(map[string]any{"nbf": w.clock.Add(2 * time.Minute).Unix()})),
+		"without an id":               w.Token(w.github(map[string]any{"repository_id": nil})),
+		"an id that is a list":        w.Token(w.github(map[string]any{"repository_id": []string{"4711"}})),
+		"a claim without end":         w.Token(w.github(map[string]any{"ref": strings.Repeat("x", 2000)})),
+		"pull_request_target":         w.Token(w.github(map[string]any{"event_name": "pull_request_target"})),
+		"a token without end":         w.Token(w.github(map[string]any{"more": strings.Repeat("x", 20<<10)})),
+		"no token":                    "eyJ.x",
+		"no payload":                  good[0] + "..",
+		"a payload that is no object": good[0] + "." + part(`[]`) + "." + good[2],
+	} {
+		if j, err := w.verify(raw); !errors.Is(err, oidc.ErrToken) && !errors.Is(err, oidc.ErrIssuer) {
+			t.Errorf("%s: %+v, %v", name, j, err)
+		}
+	}
+	if n := w.Asked.Discovery.Load(); n != 1 {
+		t.Errorf("the issuer was discovered %d times", n)
+	}
+	if n := w.Asked.Keys.Load(); n > 10 {
+		t.Errorf("it was asked for its keys %d times", n)
+	}
+}
+
+// TestAskedTooOften wants strangers not to make us ask an issuer again and again.
+func TestAskedTooOften(t *testing.T) {
+	w := newWorld(t, nil)
+	mine, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		key := jose.JSONWebKey{Key: mine, KeyID: string(rune('a' + i))}
+		_, _ = w.verify(oidctest.Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil, w.github(nil)))
+	}
+	if n := w.Asked.Keys.Load(); n > 12 {
+		t.Errorf("it was asked for its keys %d times", n)
+	}
+	if _, err := w.verify(w.Token(w.github(nil))); err != nil {
+		t.Errorf("a good token meanwhile: %v", err)
+	}
+}
+
+func TestSkew(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, changes := range map[string]map[string]any{
+		"just expired":     {"exp": w.clock.Add(-50 * time.Second).Unix()},
+		"issued in 50 s":   {"iat": w.clock.Add(50 * time.Second).Unix()},
+		"beginning in 50s": {"nbf": w.clock.Add(50 * time.Second).Unix()},
+	} {
+		if _, err := w.verify(w.Token(w.github(changes))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPullRequestTargetNamed(t *testing.T) {
+	w := newWorld(t, func(c *oidc.Issuer) { c.AllowEvents = []string{"pull_request_target"} })
+	if _, err := w.verify(w.Token(w.github(map[string]any{"event_name": "pull_request_target"}))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRotation wants a new key to be found, and an old one to end.
+func TestRotation(t *testing.T) {
+	w := newWorld(t, nil)
+	old := w.Token(w.github(map[string]any{"exp": w.clock.Add(48 * time.Hour).Unix()}))
+	if _, err := w.verify(old); err != nil {
+		t.Fatal(err)
+	}
+	w.Rotate()
+	if _, err := w.verify(w.Token(w.github(nil))); err != nil {
+		t.Errorf("with the new key: %v", err)
+	}
+	w.clock = w.clock.Add(2 * time.Hour)
+	if _, err := w.verify(old); !errors.Is(err, oidc.ErrToken) {
+		t.Errorf("with the key that the issuer withdrew: %v", err)
+	}
+}
+
+// TestOneAsks wants many jobs at once to ask the issuer once.
+func TestOneAsks(t *testing.T) {
+	w := newWorld(t, nil)
+	raw := w.Token(w.github(nil))
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if _, err := w.verify(raw); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if d, k := w.Asked.Discovery.Load(), w.Asked.Keys.Load(); d != 1 || k != 1 {
+		t.Errorf("discovered %d times, keys %d times", d, k)
+	}
+}
+
+// TestBadIssuer has an issuer that fails, in several ways, and one that is well again.
+func TestBadIssuer(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"an error":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"a redirect":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusFound) },
+		"without end": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 3<<20)) },
+		"another's": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"issuer":"https://evil.example"}`))
+		},
+		"cut":           func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"keys over TCP": nil,
+	} {
+		w := newWorld(t, nil)
+		if w.Answer = answer; answer == nil {
+			w.Answer = func(rw http.ResponseWriter, _ *http.Request) {
+				_, _ = rw.Write([]byte(`{"issuer":"` + w.URL + `","jwks_uri":"` + strings.Replace(w.URL, "https", "http", 1) + `/keys"}`))
+			}
+		}
+		raw := w.Token(w.github(nil))
+		if _, err := w.verify(raw); !errors.Is(err, oidc.ErrIssuer) {
+			t.Errorf("%s: %v", name, err)
+		}
+		w.Answer = nil
+		if _, err := w.verify(raw); answer != nil && !errors.Is(err, oidc.ErrIssuer) {
+			t.Errorf("%s: it was asked again at once: %v", name, err)
+		}
+		w.clock = w.clock.Add(11 * time.Second)
+		if _, err := w.verify(raw); answer != nil && err != nil {
+			t.Errorf("%s: later: %v", name, err)
+		}
+	}
+}
+
+// TestIssuerAway wants keys to be used for a while when the issuer does not answer any more.
+func TestIssuerAway(t *testing.T) {
+	w := newWorld(t, nil)
+	raw := w.Token(w.github(map[string]any{"exp": w.clock.Add(48 * time.Hour).Unix()}))
+	if _, err := w.verify(raw); err != nil {
+		t.Fatal(err)
+	}
+	w.Answer = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }
+	w.clock = w.clock.Add(2 * time.Hour)
+	if _, err := w.verify(raw); err != nil {
+		t.Errorf("after two hours: %v", err)
+	}
+	w.clock = w.clock.Add(24 * time.Hour)
+	if _, err := w.verify(raw); !errors.Is(err, oidc.ErrIssuer) {
+		t.Errorf("after a day: %v", err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	good := oidc.Issuer{URL: "https://issuer.example", Audience: audience}
+	for _, c := range []struct {
+		says   string
+		change func(*oidc.Issuer)
+	}{
+		{"no https URL", func(c *oidc.Issuer) { c.URL = "http://issuer.example" }},
+		{"no https URL", func(c *oidc.Issuer) { c.URL = "" }},
+		{"no https URL", func(c *oidc.Issuer) { c.URL = "https:issuer" }},
+		{"no https URL", func(c *oidc.Issuer) { c.URL = "https://u:p@issuer.example" }},
+		{"no https URL", func(c *oidc.Issuer) { c.URL = "https://issuer.example?x" }},
+		{"kind is", func(c *oidc.Issuer) { c.Kind = "gitea" }},
+		{"audience is missing", func(c *oidc.Issuer) { c.Audience = "" }},
+		{"for the kind generic", func(c *oidc.Issuer) { c.Kind, c.Claims = "github", []string{"actor_id"} }},
+		{"who a person is", func(c *oidc.Issuer) { c.Claims = []string{"email"} }},
+		{"longer than a day", func(c *oidc.Issuer) { c.Session = units.Duration(25 * time.Hour) }},
+		{"refused otherwise", func(c *oidc.Issuer) { c.AllowEvents = []string{"push"} }},
+		{"no such file", func(c *oidc.Issuer) { c.CA = "nowhere.pem" }},
+		{"holds no PEM", func(c *oidc.Issuer) { c.CA = "oidc.go" }},
+	} {
+		issuer := good
+		c.change(&issuer)
+		if _, err := oidc.New([]oidc.Issuer{issuer}, time.Now); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.says, err)
+		}
+	}
+	if _, err := oidc.New([]oidc.Issuer{good, good}, time.Now); err == nil {
+		t.Error("an issuer twice")
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	v, err := oidc.New([]oidc.Issuer{{URL: "https://127.0.0.1:1", Audience: audience}}, time.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2V2aWwuZXhhbXBsZSJ9.")
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, raw string) {
+		if j, err := v.Verify(context.Background(), raw); err == nil {
+			t.Errorf("%q is %+v", raw, j)
+		}
+	})
+}
