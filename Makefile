@@ -59,6 +59,7 @@ bench: build ## Hallmark against distribution's registry, side by side
 	go run ./internal/bench -hallmark bin/hallmark -upstream bin/tools/registry
 	$(BUILD) -ldflags '$(LDFLAGS)' -tags norecords -o bin/tools/hallmark-norecords ./cmd/hallmark
 	go run ./internal/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
+	go run ./internal/bench -hallmark bin/hallmark -access
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
 	go run ./internal/bench -hallmark bin/hallmark -load 10m

@@ -10,13 +10,18 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -28,6 +33,8 @@ var (
 	ErrNoLogin = errors.New("sign in first: strangers may not do this")
 	// ErrBadLogin: there is no such user, or the password is another.
 	ErrBadLogin = errors.New("the user name or the password is wrong")
+	// ErrScope: the token is for something else, and another one can be asked for.
+	ErrScope = errors.New("this token is not for what the request asks; ask for one that is")
 	// ErrBusy: too many logins wait to be checked.
 	ErrBusy = errors.New("too many logins are being checked; try again in a moment")
 )
@@ -51,6 +58,10 @@ type Config struct {
 	// BcryptCost is the work that checking a password takes, as an exponent of 2. Default and least: 12,
 	// except in tests.
 	BcryptCost int
+	// Issuers are those whose CI jobs may sign in.
+	Issuers []oidc.Issuer
+	// Names says whether a host is the registry's own name or address. Default: that of URL alone.
+	Names func(host string) bool
 	// Limits bound the requests of each identity and address.
 	Limits Limits
 }
@@ -69,7 +80,14 @@ type Access struct {
 	cost   int
 	logins *logins
 	limits limiter
-	now    func() time.Time
+
+	service string // in challenges and tokens
+	names   func(host string) bool
+	key     []byte // of bearer tokens
+	issuers *oidc.Verifier
+	tokens  *lru.Cache[string, *pass]            // bearer tokens that were good lately
+	secrets *lru.Cache[[sha256.Size]byte, *pass] // by hashes of other tokens
+	now     func() time.Time
 
 	uses     uses
 	rules    atomic.Pointer[rules] // in force
@@ -81,8 +99,41 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 12
 	}
-	a := &Access{store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits), now: time.Now}
+	a := &Access{
+		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits),
+		now: time.Now, names: c.Names,
+	}
+	if err := a.openTokens(ctx, c); err != nil {
+		return nil, err
+	}
 	return a, a.adopt(ctx)
+}
+
+// maxPasses bounds the tokens that are remembered as good: of each kind, as many.
+const maxPasses = 4096
+
+// openTokens opens what tokens of all kinds need.
+func (a *Access) openTokens(ctx context.Context, c Config) (err error) {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return err
+	}
+	a.service = u.Host
+	if a.names == nil {
+		a.names = func(host string) bool { return host == u.Hostname() }
+	}
+	now := func() time.Time { return a.now() } // which tests replace
+	if a.issuers, err = oidc.New(c.Issuers, now); err != nil {
+		return err
+	}
+	if a.key, err = openKey(ctx, a.store); err != nil {
+		return err
+	}
+	if a.tokens, err = lru.New[string, *pass](maxPasses); err != nil {
+		return err
+	}
+	a.secrets, err = lru.New[[sha256.Size]byte, *pass](maxPasses)
+	return err
 }
 
 // operatorKey marks the context of requests that came through the socket.
@@ -104,14 +155,20 @@ var stranger = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Anon
 // Errors: ErrNoLogin, ErrBadLogin, ErrBusy, SlowDownError, and
 // those of the store.
 func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
-	who, err := a.identify(r)
-	if limited := a.limits.take(who, peer.Address(r), a.now()); limited != nil {
+	return a.limited(r, func(address string) (provenance.Identity, error) { return a.identify(r, address) })
+}
+
+// limited finds out who makes a request, within the limits that they have.
+func (a *Access) limited(r *http.Request, identify func(address string) (provenance.Identity, error)) (provenance.Identity, error) {
+	address := peer.Address(r)
+	who, err := identify(address)
+	if limited := a.limits.take(who, address, a.now()); limited != nil {
 		return provenance.Identity{}, limited
 	}
 	return who, err
 }
 
-func (a *Access) identify(r *http.Request) (provenance.Identity, error) {
+func (a *Access) identify(r *http.Request, address string) (provenance.Identity, error) {
 	if r.Context().Value(operatorKey{}) != nil {
 		return Operator, nil
 	}
@@ -121,11 +178,31 @@ func (a *Access) identify(r *http.Request) (provenance.Identity, error) {
 		}
 		return provenance.Identity{}, ErrNoLogin
 	}
+	if scheme, signed, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return a.byToken(r.Context(), signed, address)
+	}
 	name, password, ok := r.BasicAuth()
 	if !ok {
 		return provenance.Identity{}, ErrBadLogin
 	}
-	return a.logIn(r.Context(), name, password, peer.Address(r))
+	return a.signIn(r.Context(), name, password, address)
+}
+
+// signIn signs in with a name and what clients know as a password: that of a user, the secret of a token or
+// of a robot, or a CI job's ID token.
+func (a *Access) signIn(ctx context.Context, name, password, address string) (provenance.Identity, error) {
+	switch {
+	case isSecret(password):
+		who, err := a.bySecret(ctx, TokenSession, name, password, address)
+		if errors.Is(err, errUnknownSecret) {
+			return a.robotLogin(ctx, name, password, address)
+		}
+		return who, err
+	case oidc.LooksLike(password):
+		return a.byIDToken(ctx, password, address)
+	default:
+		return a.logIn(ctx, name, password, address)
+	}
 }
 
 // hasNoLogin says that a request carries no login, or an empty one: podman and skopeo answer a challenge

@@ -64,6 +64,9 @@ func (a *API) setPassword(c *call) (any, error) {
 		return nil, err
 	}
 	name := c.PathValue("name")
+	if !access.OwnsAccount(c.who, name) && !a.Access.Administers(c.who) {
+		return nil, c.forbid("only administrators may set the passwords of others; to set your own, sign in with the one that you have")
+	}
 	if err := a.Access.SetPassword(c.Context(), name, want.Password); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/descendants", "descendants", false, a.descendants},
 		{"GET /api/v1/users", "users", true, a.users},
 		{"POST /api/v1/users", "users", true, a.addUser},
-		{"PUT /api/v1/users/{name}/password", "users", true, a.setPassword},
+		{"PUT /api/v1/users/{name}/password", "users", false, a.setPassword},
 		{"DELETE /api/v1/users/{name}", "users", true, a.removeUser},
 		{"GET /api/v1/access/grants", "grants", false, a.grants},
 		{"POST /api/v1/access/grants", "grants", false, a.grant},
@@ -102,6 +102,11 @@ func (a *API) routes() []route {
 		{"GET /api/v1/access/document", "access-document", true, a.document},
 		{"PUT /api/v1/access/document", "access-document", true, a.apply},
 		{"PUT /api/v1/users/{name}/name", "users", true, a.renameUser},
+		{"GET /api/v1/access/tokens", "tokens", false, a.tokens},
+		{"POST /api/v1/access/tokens", "tokens", false, a.addToken},
+		{"DELETE /api/v1/access/tokens/{id}", "tokens", false, a.endSession},
+		{"GET /api/v1/access/sessions", "sessions", false, a.sessions},
+		{"DELETE /api/v1/access/sessions/{id}", "sessions", false, a.endSession},
 		{"GET /api/v1/certificate", "certificate", false, a.certificate},
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
 		{"POST /api/v1/keys", "keys", true, a.rotateKeys},
@@ -284,17 +289,21 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity // whatever is wrong with it, it is the body that is wrong
 	}
 	for status, errs := range map[int][]error{
-		http.StatusForbidden: {access.ErrNotAdmin},
+		http.StatusBadRequest: {access.ErrService, access.ErrScopes},
+		http.StatusForbidden:  {access.ErrNotAdmin, access.ErrNotOwn},
 		http.StatusNotFound: {
 			provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
-			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember,
+			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember, access.ErrUnknownSession,
 		},
 		http.StatusServiceUnavailable: {provenance.ErrNoKey},
 		http.StatusConflict: {
-			access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged,
+			access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
 			ErrNoNextKey, provenance.ErrUsedKey,
 		},
-		http.StatusUnprocessableEntity: {access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast},
+		http.StatusUnprocessableEntity: {
+			access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast,
+			access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope,
+		},
 	} {
 		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {
 			return status

@@ -43,7 +43,7 @@ func TestDocker(t *testing.T) {
 	}
 	mustFail(t, login(alicePassword), "certificate signed by unknown authority")
 	s.trust("docker")
-	mustFail(t, login("wrong-password"), "401")
+	mustFail(t, login("wrong-password"), "the user name or the password is wrong")
 	mustRun(t, login(alicePassword))
 
 	ref := s.host + "/team/hello:1.0"
@@ -64,7 +64,7 @@ func TestDocker(t *testing.T) {
 
 	sh(t, "docker", "logout", s.host)
 	sh(t, "docker", "rmi", ref)
-	mustFail(t, exec.Command("docker", "pull", ref), "no basic auth credentials")
+	mustFail(t, exec.Command("docker", "pull", ref), "sign in first")
 	s.wantClean()
 }
 

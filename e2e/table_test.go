@@ -178,7 +178,7 @@ func clients(t *testing.T) []client {
 			name: "buildx",
 			prepare: func(w *world) {
 				address := buildkit(w.T, w.s)
-				w.Setenv("BUILDX_CONFIG", w.T.TempDir())
+				w.Setenv("BUILDX_CONFIG", w.TempDir())
 				w.run(buildx, "create", "--name", "hallmark-e2e", "--driver", "remote", "--use", address)
 			},
 			does: map[string]func(*world){

@@ -89,7 +89,7 @@ func (th thing) test(w *world) {
 		}
 	}
 	for _, pull := range th.pull {
-		pull(&world{T: w.T, s: w.s, dir: w.T.TempDir()}, ref)
+		pull(&world{T: w.T, s: w.s, dir: w.TempDir()}, ref)
 	}
 }
 

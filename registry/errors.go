@@ -148,9 +148,9 @@ func (g *Registry) answerFor(r *http.Request, err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired):
+	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired), errors.Is(err, access.ErrScope):
 		f = newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "%s", err)
-		f.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
+		f.header = http.Header{"Www-Authenticate": {g.gate.Challenge(r, scopeOf(r), err)}}
 		return f
 	case errors.As(err, &slow):
 		f = newFailure(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%s", err)

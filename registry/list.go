@@ -43,7 +43,7 @@ func (g *Registry) catalog(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names, next, err := g.Repositories(c.r.Context(), c.who, p.last, p.n)
+	names, next, err := g.Repositories(c.r.Context(), access.Lister(c.who), p.last, p.n)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,8 @@ type Config struct {
 type Gate interface {
 	Identify(r *http.Request) (provenance.Identity, error)
 	May(who provenance.Identity, right access.Right, repository string) bool
+	// Challenge tells a client how to sign in for a scope, and why it has to.
+	Challenge(r *http.Request, scope string, why error) string
 	// Prefixes are what the names of all repositories begin with that someone may pull from, in order.
 	Prefixes(who provenance.Identity) []string
 	// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, or "".
@@ -178,6 +180,8 @@ func (g *Registry) authorize(c *call) error {
 		return access.ErrNoLogin
 	case c.repo == "", g.gate.May(c.who, c.right, c.repo):
 		return nil
+	case access.NeedsScope(c.who, c.right, c.repo):
+		return access.ErrScope // whether anything is there or not
 	case stranger:
 		return access.ErrNoLogin
 	case !g.gate.May(c.who, access.Pull, c.repo):

@@ -586,7 +586,7 @@ func TestNothingWithoutLogin(t *testing.T) {
 				code = ""
 			}
 			got := s.want(s.do(method, path, nil, none), 401, code)
-			if !strings.HasPrefix(got.header.Get("Www-Authenticate"), "Basic ") {
+			if !strings.HasPrefix(got.header.Get("Www-Authenticate"), "Bearer ") {
 				t.Errorf("%s %s: no challenge", method, path)
 			}
 		}

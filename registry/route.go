@@ -169,6 +169,26 @@ func rightFor(method string, on kind) access.Right {
 	}
 }
 
+// scopeOf is the scope of a token that a request wants, as the token specification writes it.
+func scopeOf(r *http.Request) string {
+	q, err := parse(r.Method, r.URL)
+	switch {
+	case q.kind == catalogKind:
+		return "registry:catalog:*"
+	case err != nil || q.repo == "":
+		return ""
+	}
+	actions := access.Pull.String()
+	if q.right != access.Pull {
+		actions += "," + q.right.String()
+	}
+	scope := "repository:" + q.repo + ":" + actions
+	if from := q.query.Get("from"); q.kind == uploadsKind && validName(from) {
+		scope += " repository:" + from + ":" + access.Pull.String()
+	}
+	return scope
+}
+
 // refuseForms refuses bodies that distribution would parse as forms, before anybody reads them. An empty
 // one is what curl makes of -X POST -d ”.
 func refuseForms(r *http.Request) error {

@@ -261,8 +261,10 @@ func TestOneAsks(t *testing.T) {
 // TestBadIssuer has an issuer that fails, in several ways, and one that is well again.
 func TestBadIssuer(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"an error":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"a redirect":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusFound) },
+		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusFound)
+		},
 		"without end": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 3<<20)) },
 		"another's": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"issuer":"https://evil.example"}`))

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/spf13/cobra"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
@@ -160,39 +161,46 @@ func (w *pipeWriter) Write(p []byte) (int, error) {
 
 func (w *pipeWriter) Flush() {}
 
-// connectRemote prepares to ask over the network.
+// connectRemote prepares to ask over the network, signed in.
 func (e *env) connectRemote(ctx context.Context, t *target, server string) (*client, error) {
+	cl, host, err := e.dialRemote(t, server)
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.remoteLogin(ctx, t, host)
+	if err == nil {
+		cl.login, err = cl.signIn(ctx, found)
+	}
+	if err != nil {
+		return nil, errors.Join(err, cl.close())
+	}
+	return cl, nil
+}
+
+// dialRemote prepares to ask over the network, and returns the registry's host[:port].
+func (e *env) dialRemote(t *target, server string) (cl *client, host string, err error) {
 	if !strings.Contains(server, "://") {
 		server = "https://" + server
 	}
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" {
-		return nil, usagef("--server %q is not https://host[:port]", server)
+		return nil, "", usagef("--server %q is not https://host[:port]", server)
 	}
 	if u.Scheme != "https" && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
-		return nil, usagef("--server %s: a password is sent over https only", server)
+		return nil, "", usagef("--server %s: a password is sent over https only", server)
 	}
 	roots, err := trustedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), u.Host)
 	if err != nil {
-		return nil, usagef("--ca: %w", err)
-	}
-	name, password, err := e.remoteLogin(ctx, t, u.Host)
-	if err != nil {
-		return nil, err
+		return nil, "", usagef("--ca: %w", err)
 	}
 	transport := &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return &client{
-		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host,
-		login: func(r *http.Request) {
-			if name != "" {
-				r.SetBasicAuth(name, password)
-			}
-		},
+		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host, login: func(*http.Request) {},
 		close: func() error { transport.CloseIdleConnections(); return nil },
-	}, nil
+	}, u.Host, nil
 }
 
 // trustedRoots are the authorities of rootSets together.
@@ -247,27 +255,27 @@ func rootFiles(file, host string) (sets []rootSet, err error) {
 }
 
 // remoteLogin finds the login: flags, environment, docker's own credential store.
-func (e *env) remoteLogin(ctx context.Context, t *target, host string) (name, password string, err error) {
-	name = firstOf(t.user, e.getenv("HALLMARK_USER"))
+func (e *env) remoteLogin(ctx context.Context, t *target, host string) (found auth.Credential, err error) {
+	found.Username = firstOf(t.user, e.getenv("HALLMARK_USER"))
 	if t.passwordStdin {
-		password, err = readPassword(e.stdin)
-		return name, password, err
+		found.Password, err = readPassword(e.stdin)
+		return found, err
 	}
-	if password = e.getenv("HALLMARK_PASSWORD"); name != "" && password != "" {
-		return name, password, nil
+	if found.Password = e.getenv("HALLMARK_PASSWORD"); found.Username != "" && found.Password != "" {
+		return found, nil
 	}
+	name := found.Username
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return "", "", askf("docker's logins: %w", err)
+		return found, askf("docker's logins: %w", err)
 	}
-	found, err := store.Get(ctx, host)
-	if err != nil {
-		return "", "", askf("docker's login for %s: %w", host, err)
+	if found, err = store.Get(ctx, host); err != nil {
+		return found, askf("docker's login for %s: %w", host, err)
 	}
 	if name != "" && found.Username != name {
-		return "", "", usagef("no password for %s: use --password-stdin or HALLMARK_PASSWORD, or `docker login %s -u %s`", name, host, name)
+		return found, usagef("no password for %s: use --password-stdin or HALLMARK_PASSWORD, or `hallmark login %s --user %s`", name, host, name)
 	}
-	return found.Username, found.Password, nil
+	return found, nil
 }
 
 // readPassword reads a password from the first line of a stream.

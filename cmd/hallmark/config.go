@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
@@ -46,6 +47,9 @@ type Config struct {
 	// TrustedProxies are the networks and addresses of the proxies in front. From them alone the headers
 	// Forwarded and X-Forwarded-For, -Proto and -Host count: in records, logs and limits. Default: none.
 	TrustedProxies []string `yaml:"trustedProxies"`
+	// OIDC names the issuers whose CI jobs may sign in with their ID tokens: issuer, audience, kind (github,
+	// gitlab or generic), ca, claims, allowEvents, session. Default: none.
+	OIDC []oidc.Issuer `yaml:"oidc"`
 	// Limits bound how many requests one may make.
 	Limits access.Limits `yaml:"limits"`
 	// TLS names a certificate of one's own; without it the registry makes one.
@@ -210,6 +214,12 @@ func loadEnv(c *Config, getenv func(string) string) error {
 			*list = strings.Split(value, ",")
 			return nil
 		}
+		if field.Kind() == reflect.Slice { // of structs, as a list in YAML, or JSON
+			if err := yaml.Load([]byte(value), field.Addr().Interface(), yaml.WithKnownFields()); err != nil {
+				return yamlError(name, err)
+			}
+			return nil
+		}
 		if field.Kind() == reflect.String {
 			field.SetString(value)
 			return nil
@@ -276,6 +286,9 @@ func (c *Config) check() error {
 	}
 	if _, err := peer.ParseProxies(c.TrustedProxies); err != nil {
 		return usagef("trustedProxies: %w", err)
+	}
+	if _, err := oidc.New(c.OIDC, time.Now); err != nil {
+		return usagef("%w", err)
 	}
 	if c.URL != "" {
 		if err := checkURL(c.URL); err != nil {

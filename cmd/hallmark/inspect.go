@@ -9,7 +9,6 @@ import (
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/host"
 	"github.com/spf13/cobra"
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // inspect is the verb `hallmark inspect`.
@@ -64,8 +63,7 @@ func (e *env) hostConfig(ctx context.Context, t *target, address string) (c host
 	if c.Roots, err = namedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), address); err != nil {
 		return c, usagef("--ca: %w", err)
 	}
-	name, password, err := e.remoteLogin(ctx, t, address)
-	c.Login = auth.Credential{Username: name, Password: password}
+	c.Login, err = e.remoteLogin(ctx, t, address)
 	return c, err
 }
 

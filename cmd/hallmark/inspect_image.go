@@ -105,7 +105,7 @@ func (e *env) registryClient(ctx context.Context, t *target, host string) (*auth
 	if err != nil {
 		return nil, usagef("--ca: %w", err)
 	}
-	name, password, err := e.remoteLogin(ctx, t, host)
+	login, err := e.remoteLogin(ctx, t, host)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +113,8 @@ func (e *env) registryClient(ctx context.Context, t *target, host string) (*auth
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
 	}}}
-	if name != "" {
-		cl.Credential = auth.StaticCredential(host, auth.Credential{Username: name, Password: password})
+	if login != auth.EmptyCredential {
+		cl.Credential = auth.StaticCredential(host, login)
 	}
 	return cl, nil
 }

@@ -57,7 +57,7 @@ func (e *env) root() *cobra.Command {
 	}
 	root.AddCommand(
 		e.serve(),
-		e.user(),
+		e.user(), e.login(), e.logout(), e.token(), e.session(),
 		e.team(), e.robot(),
 		e.grant(), e.revoke(), e.grants(), e.access(),
 		e.records(), e.show(), e.history(), e.sources(), e.descendants(),

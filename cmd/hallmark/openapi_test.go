@@ -111,7 +111,7 @@ func TestOpenAPI(t *testing.T) {
 		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: large, header: js, status: 413},
 		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, status: 415},
 		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, header: js, login: "none", status: 401},
-		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{}`, header: js, login: "alice:wonderland-2", status: 403},
+		{method: "PUT", path: "/api/v1/users/admin/password", route: "/api/v1/users/{name}/password", body: `{}`, header: js, login: "alice:wonderland-2", status: 403},
 		{method: "DELETE", path: "/api/v1/users/admin", route: "/api/v1/users/{name}", login: "alice:wonderland-2", status: 403},
 		{method: "DELETE", path: "/api/v1/users/alice", route: "/api/v1/users/{name}", status: 204},
 		{method: "DELETE", path: "/api/v1/users/alice", route: "/api/v1/users/{name}", status: 404},
@@ -263,6 +263,7 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/openapi.json", login: "none", status: 200},
 	}
 	requests = append(requests, keyFileOf(t, s))
+	requests = append(requests, tokenRequests(t, s, large)...)
 	seen := checkAnswers(t, s, requests)
 	slowed := false
 	for tries := 0; tries < 12 && !slowed; tries++ { // wrong logins, until the server slows them down
@@ -382,7 +383,7 @@ func mustMarshal(v any) []byte {
 // unseen are the statuses that this test cannot bring about on a server that is well.
 var unseen = []string{
 	"get /readyz 503", "get /ca.pem 404", "get /api/v1/certificate 404", "post /api/v1/certificate 404", "post /api/v1/certificate 409",
-	"post /api/v1/keys 409", "get /log/{path} 401",
+	"post /api/v1/keys 409", "post /api/v1/access/tokens 409", "get /log/{path} 401",
 }
 
 // wantAllSeen wants every described status to have been seen, but for 429, which all operations share.

@@ -39,13 +39,14 @@ func TestMain(m *testing.M) {
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
 //	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
+//	let VARIABLE FIELD   set a variable to a field of the JSON that the last command printed
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "asnobody": asNobodyCmd,
+			"start": startCmd, "halt": haltCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -341,6 +342,16 @@ func getCmd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s: status %d, want %s\n%s", args[1], resp.StatusCode, args[0], body)
 	}
 	fmt.Fprintf(ts.Stdout(), "%s\n", body)
+}
+
+func letCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var fields map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &fields))
+	value, ok := fields[args[1]].(string)
+	if !ok {
+		ts.Fatalf("there is no text %s", args[1])
+	}
+	ts.Setenv(args[0], value)
 }
 
 const nobody = 65534

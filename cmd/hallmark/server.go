@@ -58,6 +58,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},
+		func(ctx context.Context) { s.access.Sweep(ctx, time.Hour) },
 	} {
 		group.Go(func() { work(running) })
 	}
@@ -163,6 +164,8 @@ func (s *server) router() http.Handler {
 		case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/log/"), strings.HasPrefix(path, "/keys/"),
 			path == "/trusted_root.json", path == "/openapi.json":
 			s.api.ServeHTTP(w, r)
+		case path == "/token":
+			s.api.ServeToken(w, r)
 		case path == "/ca.pem":
 			s.serveCA(w, r)
 		case path == "/healthz", path == "/readyz":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if err := s.keys.open(ctx); err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits}); err != nil {
+	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c)}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
@@ -54,6 +55,17 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 		PrivateLog: !c.Log.Public, Log: log,
 	}).Init()
 	return s, nil
+}
+
+// names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the
+// certificate, it is configured.
+func (s *services) names(c Config) func(host string) bool {
+	return func(host string) bool {
+		if s.keeper != nil {
+			return s.keeper.Certificate().VerifyHostname(host) == nil
+		}
+		return host == hostOf(s.url) || slices.Contains(c.Hosts, host)
+	}
 }
 
 // openKeeper opens the certificates, unless the server speaks plain HTTP.

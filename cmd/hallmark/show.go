@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -165,6 +167,9 @@ func (img *shownImage) printEvidence(w io.Writer) {
 	}
 	for _, a := range img.Provenance.Authenticated {
 		line(w, "  by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Method, a.Issuer, records(a.Records))
+		for _, name := range slices.Sorted(maps.Keys(a.Claims)) { // where a CI job ran; what it built is another question
+			line(w, "    "+name, "%s", a.Claims[name])
+		}
 	}
 	if len(img.Provenance.Claimed) > 0 {
 		fmt.Fprintln(w, "\nclaimed: the image says so, or what is attached to it, and nobody has proved it")

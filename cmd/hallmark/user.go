@@ -121,26 +121,33 @@ func (e *env) withPassword(ctx context.Context, t *target, name string, fn func(
 
 // newPassword reads a password from standard input, or asks a person for it twice.
 func (e *env) newPassword(t *target, name string) (string, error) {
-	if t.passwordStdin {
-		return readPassword(e.stdin)
+	first, err := e.typedPassword(t, name)
+	if err != nil || t.passwordStdin {
+		return first, err
 	}
-	terminal, ok := e.stdin.(*os.File)
-	if !ok || !isTerminal(terminal) {
-		return "", usagef("there is nobody to ask for a password: use --password-stdin")
-	}
-	ask := func(prompt string) (string, error) {
-		fmt.Fprint(e.stderr, prompt)
-		typed, err := term.ReadPassword(int(terminal.Fd()))
-		fmt.Fprintln(e.stderr)
-		return string(typed), err
-	}
-	first, err := ask("Password for " + name + ": ")
-	if err != nil {
-		return "", err
-	}
-	second, err := ask("Again: ")
+	second, err := e.prompt("Again: ")
 	if err == nil && first != second {
 		err = usagef("the two passwords differ")
 	}
 	return first, err
+}
+
+// typedPassword reads a password from standard input, or asks a person for it.
+func (e *env) typedPassword(t *target, name string) (string, error) {
+	if t.passwordStdin {
+		return readPassword(e.stdin)
+	}
+	return e.prompt("Password for " + name + ": ")
+}
+
+// prompt asks a person for what is not shown.
+func (e *env) prompt(text string) (string, error) {
+	terminal, ok := e.stdin.(*os.File)
+	if !ok || !isTerminal(terminal) {
+		return "", usagef("there is nobody to ask for a password: use --password-stdin")
+	}
+	fmt.Fprint(e.stderr, text)
+	typed, err := term.ReadPassword(int(terminal.Fd()))
+	fmt.Fprintln(e.stderr)
+	return string(typed), err
 }

@@ -1,0 +1,264 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A refusedError is an ErrBadLogin that knows more.
+type refusedError struct{ error }
+
+// Is makes it an ErrBadLogin.
+func (e refusedError) Is(target error) bool { return target == ErrBadLogin }
+
+// Unwrap returns the reason.
+func (e refusedError) Unwrap() error { return e.error }
+
+func refused(reason string) error { return refusedError{errors.New(reason)} }
+
+// pass is a login by a token that was found good once, and what has to be the case for it to be good still.
+// That is looked up at each request: so the end of a session, of an account or of a password is the end of
+// every token made of it, at once. Passes are kept in bounded caches; losing one loses time alone.
+type pass struct {
+	who     provenance.Identity
+	expires time.Time // of a token; zero where only the session's own end counts
+	session string    // its id, or ""
+
+	seen    atomic.Pointer[rows] // as they were when they were found good
+	touched atomic.Int64         // when the use of the session was last noted, in seconds since 1970
+}
+
+// rows are what a pass rests on.
+type rows struct {
+	session, owner []byte
+	ends           time.Time // the session's, or a robot's secret's; zero is never
+}
+
+// same says that rows are those that were found good before.
+func (r *rows) same(other *rows) bool {
+	return other != nil && bytes.Equal(r.session, other.session) && bytes.Equal(r.owner, other.owner)
+}
+
+var errEnded = refused("this login has ended, or was ended; sign in again")
+
+// check wants that a pass is good still. Errors: ErrBadLogin, and those of the store.
+func (a *Access) check(ctx context.Context, p *pass, address string) error {
+	now := a.now()
+	if !p.expires.IsZero() && !now.Before(p.expires) {
+		return refused("this token has expired; ask for a new one")
+	}
+	if p.who.Actor.Kind == provenance.Anonymous {
+		return nil
+	}
+	if err := a.store.View(ctx, func(tx storage.Reader) error { return a.checkIn(tx, p, now) }); err != nil {
+		return err
+	}
+	if p.session != "" && now.Unix()-p.touched.Load() >= int64(touchEvery/time.Second) {
+		p.touched.Store(now.Unix())
+		if err := a.touch(ctx, p.session, address, now); errors.Is(err, errEnded) {
+			return err
+		} // any other error is the store's: a note of the use is not worth refusing a pull on a full disk
+	}
+	return nil
+}
+
+func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
+	found, err := rowsOf(tx, p)
+	if err != nil {
+		return err
+	}
+	last := p.seen.Load()
+	if !found.same(last) {
+		if last, err = a.judge(p, found); err != nil {
+			return err
+		}
+		p.seen.Store(last)
+	}
+	if !last.ends.IsZero() && !now.Before(last.ends) {
+		return errEnded
+	}
+	return nil
+}
+
+// rowsOf reads the rows that a pass rests on.
+func rowsOf(tx storage.Reader, p *pass) (found rows, err error) {
+	if p.session != "" {
+		if found.session, err = tx.Get(sessionTable, []byte(p.session)); err != nil {
+			return found, orEnded(err)
+		}
+	}
+	switch name := []byte(p.who.Actor.Handle); p.who.Actor.Kind {
+	case provenance.User:
+		found.owner, err = tx.Get(userTable, name)
+	case provenance.Robot:
+		found.owner, err = tx.Get(robotTable, name)
+	}
+	return found, orEnded(err)
+}
+
+func orEnded(err error) error {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, ErrUnknownSession) || errors.Is(err, ErrUnknownUser) {
+		return errEnded
+	}
+	return err
+}
+
+// judge reads rows that are not those that were found good, and copies them when they are good too.
+func (a *Access) judge(p *pass, found rows) (*rows, error) {
+	good := &rows{session: bytes.Clone(found.session), owner: bytes.Clone(found.owner)}
+	credential := p.who.Login.Credential // a password's, unless there is a session
+	if p.session != "" {
+		s, err := decodeSession(p.session, found.session)
+		if err != nil {
+			return nil, err
+		}
+		if s.Ended || s.Owner.Account != p.who.Actor.Account {
+			return nil, errEnded
+		}
+		good.ends, credential = s.Expires.Time, s.Credential
+	}
+	switch p.who.Actor.Kind {
+	case provenance.User:
+		return good, judgeUser(p.who.Actor, credential, found.owner)
+	case provenance.Robot:
+		ends, err := judgeRobot(p.who.Actor, credential, found.owner)
+		good.ends = ends
+		return good, err
+	}
+	return good, nil
+}
+
+// judgeUser wants an account to be the one that it was, and its password too, where there is a credential.
+func judgeUser(who provenance.Actor, credential string, row []byte) error {
+	u, err := decodeUser(who.Handle, row)
+	if err != nil {
+		return err
+	}
+	if u.Account != who.Account || credential != "" && u.Credential != credential {
+		return errEnded
+	}
+	return nil
+}
+
+// judgeRobot wants a robot and its secret to be those that they were, and says when the secret expires.
+func judgeRobot(who provenance.Actor, credential string, row []byte) (ends time.Time, err error) {
+	r, err := decodeRobot(who.Handle, row)
+	if err != nil {
+		return ends, err
+	}
+	if r.Account != who.Account || r.Credential != credential {
+		return ends, errEnded
+	}
+	if r.Expires != nil {
+		ends = r.Expires.Time
+	}
+	return ends, nil
+}
+
+// touch notes that a session is used. A login lasts from its last use on.
+func (a *Access) touch(ctx context.Context, id, address string, now time.Time) error {
+	return a.store.Update(ctx, func(tx storage.Tx) error {
+		s, err := readSession(tx, id)
+		if err != nil {
+			return orEnded(err)
+		}
+		if s.Used != nil && now.Sub(s.Used.Time) < touchEvery {
+			return nil
+		}
+		used := provenance.At(now)
+		s.Used, s.UsedFrom = &used, address
+		if s.Kind == LoginSession {
+			s.Expires = provenance.At(now.Add(loginLasts))
+		}
+		return s.write(tx)
+	})
+}
+
+// passOf makes the pass of a session. Its owner goes by the name that they have now.
+func (a *Access) passOf(tx storage.Reader, s *session) (*pass, error) {
+	if s.Kind == JobSession {
+		return passOfJob(s), nil
+	}
+	p := &pass{session: s.ID, who: provenance.Identity{Actor: s.Owner}}
+	name, err := readAccount(tx, s.Owner.Account)
+	if err != nil {
+		return nil, orEnded(err)
+	}
+	p.who.Actor.Handle = strings.TrimPrefix(name, "user:")
+	p.who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: p.who.Actor.Handle, Credential: s.ID}
+	if s.Kind == TokenSession {
+		p.who.Ceiling = s.Scopes
+	}
+	return p, nil
+}
+
+// passOfJob makes the pass of a CI job's session.
+func passOfJob(s *session) *pass {
+	return &pass{session: s.ID, who: provenance.Identity{Actor: s.Owner, Login: &provenance.Login{
+		Method: "oidc", Issuer: s.Issuer, Identity: s.Owner.Handle, Credential: s.ID, Claims: s.Claims,
+	}}}
+}
+
+var errUnknownSecret = refused("this secret has ended, or is not one of this registry's; sign in again")
+
+// bySecret signs in with a secret that is shown in place of a password, or as a refresh token.
+func (a *Access) bySecret(ctx context.Context, kind SessionKind, name, secret, address string) (provenance.Identity, error) {
+	sum := secretHash(secret)
+	if p, ok := a.secrets.Get(sum); ok {
+		who, err := a.use(ctx, p, kind, name, address)
+		if !errors.Is(err, errEnded) {
+			return who, err
+		}
+		a.secrets.Remove(sum) // it may be that its owner has another name now
+	}
+	p, err := a.passOfSecret(ctx, sum)
+	if err != nil {
+		return provenance.Identity{}, err
+	}
+	who, err := a.use(ctx, p, kind, name, address)
+	if err == nil {
+		a.secrets.Add(sum, p)
+	}
+	return who, err
+}
+
+// use signs in with the pass of a secret, if it is of a kind and its owner has a name.
+func (a *Access) use(ctx context.Context, p *pass, kind SessionKind, name, address string) (provenance.Identity, error) {
+	if sessionKind(p.session) != kind {
+		return provenance.Identity{}, ErrBadLogin
+	}
+	if err := a.check(ctx, p, address); err != nil {
+		return provenance.Identity{}, err
+	}
+	if name != "" && name != p.who.Actor.Handle {
+		return provenance.Identity{}, ErrBadLogin
+	}
+	return p.who, nil
+}
+
+func (a *Access) passOfSecret(ctx context.Context, sum [sha256.Size]byte) (p *pass, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		id, err := tx.Get(sessionSecret, sum[:])
+		if errors.Is(err, storage.ErrNotFound) {
+			return errUnknownSecret
+		}
+		if err != nil {
+			return err
+		}
+		s, err := readSession(tx, string(id))
+		if err != nil {
+			return orEnded(err)
+		}
+		p, err = a.passOf(tx, s)
+		return err
+	})
+	return p, err
+}

@@ -1,0 +1,329 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// The tables of sessions. An id begins with the session's kind and is never used again.
+const (
+	sessionTable  = storage.Table("access/session")       // id → JSON of session
+	sessionSecret = storage.Table("access/sessionSecret") // SHA-256 of its secret → id
+	sessionOf     = storage.Table("access/sessionOf")     // account, zero byte, id → nothing
+)
+
+// A SessionKind says how a session came to be.
+type SessionKind string
+
+// The kinds of sessions.
+const (
+	LoginSession SessionKind = "login" // a refresh token, given for a password: what `docker login` keeps
+	TokenSession SessionKind = "token" // a personal access token, narrower than its owner
+	JobSession   SessionKind = "job"   // a CI job, whose ID token was exchanged
+)
+
+// How long sessions last.
+const (
+	loginLasts = 30 * 24 * time.Hour // after its last use
+	// TokenLasts is how long a personal access token lasts unless its owner says otherwise, and MaxTokenLasts
+	// is the longest.
+	TokenLasts    = units.Duration(90 * 24 * time.Hour)
+	MaxTokenLasts = units.Duration(366 * 24 * time.Hour)
+
+	touchEvery = 10 * time.Minute // its last use is known no better than that: each note is a commit
+)
+
+// maxSessions bounds the sessions of one kind that one account has.
+const maxSessions = 1000
+
+// The errors of sessions.
+var (
+	ErrUnknownSession = errors.New("there is no such token or session; it may have ended")
+	ErrSessionName    = errors.New("a token has a name of 1 to 64 printable characters, which says what it is for")
+	ErrSessionLasts   = fmt.Errorf("a token lasts longer than nothing, and at most %s", MaxTokenLasts)
+	ErrNoScope        = errors.New("a token has at least one scope, and at most 64: a pattern of repositories, and what it may do there")
+	ErrTooManyTokens  = fmt.Errorf("one account has at most %d of them: end some", maxSessions)
+	// ErrNotOwn: a token acts for its owner in repositories, not on the owner's account.
+	ErrNotOwn = errors.New("this needs a user's own login, with the password: a token or a machine may not do it")
+)
+
+// A Session is a login that goes on after its proof was shown once, until it expires or is ended.
+type Session struct {
+	ID      string           `json:"id"`
+	Kind    SessionKind      `json:"kind"`
+	Name    string           `json:"name,omitempty"` // of a token, as its owner calls it; of a login, the client's
+	Owner   provenance.Actor `json:"owner"`
+	Scopes  Scopes           `json:"scopes,omitempty"` // of a token: all that it may do
+	Created provenance.Time  `json:"created"`
+	Expires provenance.Time  `json:"expires"`
+	// Used is when it was last used, give or take ten minutes, and UsedFrom the address.
+	Used     *provenance.Time `json:"used,omitempty"`
+	UsedFrom string           `json:"usedFrom,omitempty"`
+}
+
+// session is a Session as it is stored.
+type session struct {
+	Session
+	Credential string            `json:"credential,omitempty"` // of a login: the password that it came from
+	Secret     []byte            `json:"secret,omitempty"`     // SHA-256
+	Issuer     string            `json:"issuer,omitempty"`     // of a job
+	Claims     map[string]string `json:"claims,omitempty"`     // of a job
+	// Ended is set on a job's session that was ended: its row stays for as long as its ID token could be
+	// exchanged again.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// sessionKind is the kind that an id says, or "" for the id of anything else.
+func sessionKind(id string) SessionKind {
+	kind, _, _ := strings.Cut(id, "-")
+	switch k := SessionKind(kind); k {
+	case LoginSession, TokenSession, JobSession:
+		return k
+	}
+	return ""
+}
+
+func newSessionID(kind SessionKind) string { return string(kind) + "-" + newID() }
+
+func sessionOfKey(account, id string) []byte { return []byte(account + "\x00" + id) }
+
+func readSession(tx storage.Reader, id string) (*session, error) {
+	value, err := tx.Get(sessionTable, []byte(id))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, ErrUnknownSession
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeSession(id, value)
+}
+
+func decodeSession(id string, value []byte) (*session, error) {
+	s := new(session)
+	if err := json.Unmarshal(value, s); err != nil {
+		return nil, fmt.Errorf("session %s: %w: %w", id, storage.ErrCorrupt, err)
+	}
+	return s, nil
+}
+
+func (s *session) write(tx storage.Tx) error {
+	value, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	tx.Put(sessionTable, []byte(s.ID), value)
+	return nil
+}
+
+// begin writes a new session with its indexes.
+func (s *session) begin(tx storage.Tx) error {
+	n := 0
+	from := sessionOfKey(s.Owner.Account, string(s.Kind)+"-")
+	for _, err := range tx.Scan(sessionOf, from, storage.PrefixEnd(from)) {
+		if err != nil {
+			return err
+		}
+		if n++; n >= maxSessions {
+			return ErrTooManyTokens
+		}
+	}
+	if len(s.Secret) > 0 {
+		tx.Put(sessionSecret, s.Secret, []byte(s.ID))
+	}
+	tx.Put(sessionOf, sessionOfKey(s.Owner.Account, s.ID), nil)
+	return s.write(tx)
+}
+
+// remove removes a session and its indexes.
+func (s *session) remove(tx storage.Tx) {
+	if len(s.Secret) > 0 {
+		tx.Delete(sessionSecret, s.Secret)
+	}
+	tx.Delete(sessionOf, sessionOfKey(s.Owner.Account, s.ID))
+	tx.Delete(sessionTable, []byte(s.ID))
+}
+
+// goesOn says that a session has neither ended nor expired.
+func (s *session) goesOn(now time.Time) bool { return !s.Ended && now.Before(s.Expires.Time) }
+
+// isOwn says that somebody acts for their own account, without a token that narrows them.
+func isOwn(who provenance.Identity) bool {
+	return who.Actor.Kind == provenance.User && who.Login != nil && who.Ceiling == nil
+}
+
+// OwnsAccount says that somebody signed in to an account with its password, and so may set another.
+func OwnsAccount(who provenance.Identity, name string) bool {
+	return isOwn(who) && who.Login.Method == "basic" && who.Actor.Handle == name
+}
+
+// A NewToken is what a personal access token is to be.
+type NewToken struct {
+	Name   string         `json:"name"`
+	Scopes Scopes         `json:"scopes"`
+	Lasts  units.Duration `json:"lasts"` // default: TokenLasts
+}
+
+func (n *NewToken) check() error {
+	if n.Lasts == 0 {
+		n.Lasts = TokenLasts
+	}
+	printable := func(r rune) bool { return r < ' ' || r > '~' }
+	switch {
+	case n.Name == "" || len(n.Name) > 64 || strings.ContainsFunc(n.Name, printable):
+		return ErrSessionName
+	case n.Lasts < 0 || n.Lasts > MaxTokenLasts:
+		return ErrSessionLasts
+	case len(n.Scopes) == 0 || len(n.Scopes) > 64:
+		return ErrNoScope
+	}
+	for _, s := range n.Scopes {
+		if s.Pattern == (Pattern{}) || len(s.Rights) == 0 || len(s.Rights) > int(Admin) {
+			return ErrNoScope
+		}
+	}
+	return nil
+}
+
+// AddToken makes a personal access token of whoever asks, and returns its secret, which is not kept.
+// Errors: ErrNotOwn, ErrSessionName, ErrSessionLasts, ErrNoScope, ErrTooManyTokens.
+func (a *Access) AddToken(ctx context.Context, who provenance.Identity, want NewToken) (Session, string, error) {
+	if !isOwn(who) {
+		return Session{}, "", ErrNotOwn
+	}
+	if err := want.check(); err != nil {
+		return Session{}, "", err
+	}
+	now := a.now()
+	s := session{Session: Session{
+		ID: newSessionID(TokenSession), Kind: TokenSession, Name: want.Name, Owner: who.Actor, Scopes: want.Scopes,
+		Created: provenance.At(now), Expires: provenance.At(now.Add(time.Duration(want.Lasts))),
+	}}
+	secret, err := a.beginWithSecret(ctx, &s)
+	return s.Session, secret, err
+}
+
+// beginWithSecret stores a session that is shown by a secret.
+func (a *Access) beginWithSecret(ctx context.Context, s *session) (string, error) {
+	secret := newSecret()
+	sum := secretHash(secret)
+	s.Secret = sum[:]
+	return secret, a.store.Update(ctx, s.begin)
+}
+
+// Sessions returns up to limit sessions of an account, in the order of their ids, from the one behind
+// after; of one kind, or of all.
+func (a *Access) Sessions(ctx context.Context, account string, kind SessionKind, after string, limit int) (list []Session, err error) {
+	all := sessionOfKey(account, "")
+	if kind != "" {
+		all = sessionOfKey(account, string(kind)+"-")
+	}
+	from := append(sessionOfKey(account, after), 0)
+	if after == "" {
+		from = all
+	}
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		list = nil
+		for item, err := range tx.Scan(sessionOf, from, storage.PrefixEnd(all)) {
+			if err != nil || len(list) == limit {
+				return err
+			}
+			s, err := readSession(tx, string(item.Key[len(account)+1:]))
+			if err != nil {
+				return err
+			}
+			if s.goesOn(a.now()) {
+				list = append(list, s.Session)
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// EndSession ends a session, everywhere and at once. Administrators may end everybody's, others their own.
+// Error: ErrUnknownSession, also for those of others.
+func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id string) error {
+	admin := a.Administers(who)
+	return a.store.Update(ctx, func(tx storage.Tx) error {
+		s, err := readSession(tx, id)
+		if err != nil {
+			return err
+		}
+		own := who.Actor.Account != "" && s.Owner.Kind == who.Actor.Kind && s.Owner.Account == who.Actor.Account && (who.Ceiling == nil || who.Login.Credential == id)
+		if !own && !admin || s.Ended {
+			return ErrUnknownSession
+		}
+		if s.Kind != JobSession {
+			s.remove(tx)
+			return nil
+		}
+		s.Ended = true
+		return s.write(tx)
+	})
+}
+
+// AccountOf returns the account that a user has now. Error: ErrUnknownUser.
+func (a *Access) AccountOf(ctx context.Context, name string) (string, error) {
+	u, err := a.user(ctx, name)
+	return u.Account, err
+}
+
+// Sweep removes sessions that expired, every so often, until ctx ends.
+func (a *Access) Sweep(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		_ = a.removeExpired(ctx) // what is left is refused all the same, and tried again
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// keepExpired is how long the row of a session stays: longer than any ID token that could be exchanged again.
+const keepExpired = 48 * time.Hour
+
+const sweepStep = 500 // sessions looked at in one transaction
+
+func (a *Access) removeExpired(ctx context.Context) error {
+	before := a.now().Add(-keepExpired)
+	for from, more := []byte(nil), true; more; {
+		err := a.store.Update(ctx, func(tx storage.Tx) error {
+			var old []*session
+			n := 0
+			more = false
+			for item, err := range tx.Scan(sessionTable, from, nil) {
+				if err != nil {
+					return err
+				}
+				if n++; n > sweepStep {
+					from, more = append([]byte(nil), item.Key...), true
+					break
+				}
+				if s, err := decodeSession(string(item.Key), item.Value); err != nil {
+					return err
+				} else if s.Expires.Before(before) {
+					old = append(old, s)
+				}
+			}
+			for _, s := range old {
+				s.remove(tx)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,294 @@
+package access
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A bearer token is BODY.MAC in base64 for URLs: a JSON object, and its HMAC-SHA256 under a key that never
+// leaves the store. Clients pass it on unread (the token specification calls it opaque). It says for whom it
+// was made, by which credential, and what it may be used for at most; what that is worth is looked up at
+// each request. It names no algorithm and no key, so nobody can choose either.
+
+// tokenLasts is how long a bearer token counts. A client asks for the next one by itself.
+const tokenLasts = 5 * time.Minute
+
+// maxToken bounds a bearer token, in bytes: with it a request's header stays within what proxies take.
+const maxToken = 6 << 10
+
+// tokenKeyTable: "bearer" → 32 random bytes, drawn once.
+const tokenKeyTable = storage.Table("access/tokenKey")
+
+var tokenKeyName = []byte("bearer")
+
+// openKey reads the key of bearer tokens, and draws it at the first start.
+func openKey(ctx context.Context, store storage.Store) (key []byte, err error) {
+	drawn := make([]byte, 32)
+	rand.Read(drawn) // which never fails
+	err = store.Update(ctx, func(tx storage.Tx) error {
+		found, err := tx.Get(tokenKeyTable, tokenKeyName)
+		if errors.Is(err, storage.ErrNotFound) {
+			tx.Put(tokenKeyTable, tokenKeyName, drawn)
+			found, err = drawn, nil
+		}
+		key = append([]byte(nil), found...)
+		return err
+	})
+	return key, err
+}
+
+// token is the body of a bearer token.
+type token struct {
+	Service    string          `json:"service"`
+	Kind       provenance.Kind `json:"kind"`
+	Handle     string          `json:"handle,omitempty"`
+	Account    string          `json:"account,omitempty"`
+	Credential string          `json:"credential,omitempty"` // a session's id, or that of a password
+	Scopes     []string        `json:"scopes,omitempty"`
+	Issued     int64           `json:"iat"` // seconds since 1970
+	Expires    int64           `json:"exp"`
+}
+
+var urlEncoding = base64.RawURLEncoding.Strict() // each byte sequence in one spelling
+
+func (a *Access) mac(body string) []byte {
+	m := hmac.New(sha256.New, a.key)
+	m.Write([]byte("hallmark bearer token v1\x00"))
+	m.Write([]byte(body))
+	return m.Sum(nil)
+}
+
+func (a *Access) sign(t token) (string, error) {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return "", err
+	}
+	body := urlEncoding.EncodeToString(text)
+	return body + "." + urlEncoding.EncodeToString(a.mac(body)), nil
+}
+
+var errNotOurs = refused("this is no token of this registry; sign in again")
+
+// open reads a token that we signed.
+func (a *Access) open(signed string) (t token, err error) {
+	body, mac, ok := strings.Cut(signed, ".")
+	if !ok || len(signed) > maxToken {
+		return t, errNotOurs
+	}
+	given, err := urlEncoding.DecodeString(mac)
+	if err != nil || !hmac.Equal(given, a.mac(body)) {
+		return t, errNotOurs
+	}
+	text, err := urlEncoding.DecodeString(body)
+	if err != nil || json.Unmarshal(text, &t) != nil {
+		return t, errNotOurs // by another version of ourselves
+	}
+	if now := a.now().Unix(); t.Service != a.service || t.Issued > now+60 {
+		return t, errNotOurs
+	}
+	return t, nil
+}
+
+// byToken signs in with a bearer token.
+func (a *Access) byToken(ctx context.Context, signed, address string) (provenance.Identity, error) {
+	p, known := a.tokens.Get(signed)
+	if !known {
+		t, err := a.open(signed)
+		if err != nil {
+			return provenance.Identity{}, err
+		}
+		if p, err = a.passOfToken(ctx, t); err != nil {
+			return provenance.Identity{}, err
+		}
+	}
+	if err := a.check(ctx, p, address); err != nil {
+		return provenance.Identity{}, err
+	}
+	if !known {
+		a.tokens.Add(signed, p)
+	}
+	return p.who, nil
+}
+
+// passOfToken makes the pass of a token: that of its session, or of a password, within its scopes.
+func (a *Access) passOfToken(ctx context.Context, t token) (*pass, error) {
+	scopes, _, err := parseScopes(t.Scopes)
+	if err != nil {
+		return nil, errNotOurs
+	}
+	p := &pass{who: provenance.Identity{Actor: provenance.Actor{Kind: t.Kind, Handle: t.Handle, Account: t.Account}}}
+	switch {
+	case t.Kind == provenance.Anonymous:
+		p.who = stranger
+	case sessionKind(t.Credential) != "":
+		err := a.store.View(ctx, func(tx storage.Reader) error {
+			s, err := readSession(tx, t.Credential)
+			if err != nil {
+				return orEnded(err)
+			}
+			p, err = a.passOf(tx, s)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	default:
+		p.who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: t.Handle, Credential: t.Credential}
+	}
+	p.expires = time.Unix(t.Expires, 0)
+	if scopes.under = p.who.Ceiling; scopes.all {
+		return p, nil
+	}
+	p.who.Ceiling = scopes
+	return p, nil
+}
+
+// A TokenAsk is what a client asks for at /token.
+type TokenAsk struct {
+	Service string   // of the challenge; may be empty
+	Scopes  []string // as clients write them; each may hold several, between spaces
+	// Offline asks for a refresh token too. One is given for a user's password.
+	Offline bool
+	Client  string // how the client calls itself
+}
+
+// Tokens are what a client gets.
+type Tokens struct {
+	Token   string
+	Lasts   time.Duration
+	Issued  time.Time
+	Refresh string // "" where none was asked for, or none is given
+}
+
+// The errors of Issue.
+var (
+	ErrService = errors.New("the token is asked for another service than this registry")
+	ErrScopes  = errors.New("too much is asked of one token")
+)
+
+// Issue makes a bearer token for whoever signed in with a credential, or for a stranger. Its scopes are
+// those that were asked for: they do not say whether anything is granted. Errors: ErrService, ErrScopes,
+// ErrNoLogin for a stranger who may do nothing of it, and those of the store.
+func (a *Access) Issue(ctx context.Context, who provenance.Identity, ask TokenAsk) (Tokens, error) {
+	if ask.Service != "" && ask.Service != a.service {
+		return Tokens{}, ErrService
+	}
+	scopes, kept, err := parseScopes(ask.Scopes)
+	if err != nil {
+		return Tokens{}, errors.Join(ErrScopes, err)
+	}
+	if who.Actor.Kind == provenance.Anonymous && !a.mayAnything(who, scopes) {
+		return Tokens{}, ErrNoLogin
+	}
+	issued := Tokens{Lasts: tokenLasts, Issued: a.now().Truncate(time.Second)}
+	if ask.Offline && isOwn(who) && who.Login.Method == "basic" {
+		if who, issued.Refresh, err = a.beginLogin(ctx, who, ask.Client); err != nil {
+			return Tokens{}, err
+		}
+	}
+	t := token{
+		Service: a.service, Kind: who.Actor.Kind, Handle: who.Actor.Handle, Account: who.Actor.Account, Scopes: kept,
+		Issued: issued.Issued.Unix(), Expires: issued.Issued.Add(tokenLasts).Unix(),
+	}
+	if who.Login != nil {
+		t.Credential = who.Login.Credential
+	}
+	if issued.Token, err = a.sign(t); err == nil && len(issued.Token) > maxToken {
+		err = ErrScopes
+	}
+	return issued, err
+}
+
+// mayAnything says whether a stranger may pull anything that a token is asked for.
+func (a *Access) mayAnything(who provenance.Identity, s *tokenScopes) bool {
+	for _, r := range s.repositories {
+		if a.May(who, Pull, r.name) {
+			return true
+		}
+	}
+	return len(s.repositories) == 0
+}
+
+// beginLogin begins a session for a password, and returns who has it, and its refresh token.
+func (a *Access) beginLogin(ctx context.Context, who provenance.Identity, client string) (provenance.Identity, string, error) {
+	now := a.now()
+	s := session{
+		Session: Session{
+			ID: newSessionID(LoginSession), Kind: LoginSession, Name: cutName(client), Owner: who.Actor,
+			Created: provenance.At(now), Expires: provenance.At(now.Add(loginLasts)),
+		},
+		Credential: who.Login.Credential,
+	}
+	secret, err := a.beginWithSecret(ctx, &s)
+	who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: who.Actor.Handle, Credential: s.ID}
+	return who, secret, err
+}
+
+// cutName bounds what a client calls itself.
+func cutName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 64)]
+}
+
+// Refresh returns who a refresh token was given to. Errors: ErrBadLogin, and those of the store.
+func (a *Access) Refresh(r *http.Request, secret string) (provenance.Identity, error) {
+	return a.limited(r, func(address string) (provenance.Identity, error) {
+		if !isSecret(secret) {
+			return provenance.Identity{}, refused("this is no refresh token; sign in again")
+		}
+		return a.bySecret(r.Context(), LoginSession, "", secret, address)
+	})
+}
+
+// SignIn returns who a name and a password are, as Identify does for those in a header.
+func (a *Access) SignIn(r *http.Request, name, password string) (provenance.Identity, error) {
+	return a.limited(r, func(address string) (provenance.Identity, error) {
+		return a.signIn(r.Context(), name, password, address)
+	})
+}
+
+// Challenge is the value of WWW-Authenticate that tells a client where to get a token: at the host that it
+// asked, where that is one of ours, so that it needs to trust and resolve no other. scope may be empty.
+func (a *Access) Challenge(r *http.Request, scope string, why error) string {
+	c := `Bearer realm="` + a.realm(r) + `",service="` + a.service + `"`
+	if scope != "" {
+		c += `,scope="` + scope + `"`
+	}
+	switch {
+	case errors.Is(why, ErrScope):
+		c += `,error="insufficient_scope"`
+	case errors.Is(why, ErrBadLogin) && r.Header.Get("Authorization") != "":
+		c += `,error="invalid_token"`
+	}
+	return c
+}
+
+// realm is the URL of /token for whoever made a request.
+func (a *Access) realm(r *http.Request) string {
+	host := peer.Host(r)
+	if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.User != nil || !a.names(u.Hostname()) {
+		return a.issuer + "/token"
+	}
+	if peer.Secure(r) || strings.HasPrefix(a.issuer, "https:") {
+		return "https://" + host + "/token"
+	}
+	return "http://" + host + "/token"
+}

@@ -1,0 +1,710 @@
+package access
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+func bearer(signed string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+	r.RemoteAddr = "192.0.2.1:1"
+	r.Header.Set("Authorization", "Bearer "+signed)
+	return r
+}
+
+// issue signs in as alice and gets a token for scopes.
+func issue(t testing.TB, a *Access, ask TokenAsk) Tokens {
+	t.Helper()
+	who, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Issue(background, who, ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued
+}
+
+// TestBearer wants a token to be its owner, no longer than it counts, and for its scopes alone.
+func TestBearer(t *testing.T) {
+	a, clock := testAccess(t)
+	grant(t, a, "user:alice team/** delete")
+	signed := issue(t, a, TokenAsk{Service: "registry.example", Scopes: []string{"repository:team/app:pull,push repository:team/web:pull", "repository(plugin):team/plugin:*"}}).Token
+	who, err := a.Identify(bearer(signed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := a.user(background, "alice")
+	if who.Actor != (provenance.Actor{Kind: provenance.User, Handle: "alice", Account: u.Account}) || who.Login.Method != "token" || who.Login.Credential != u.Credential {
+		t.Errorf("%+v, %+v", who, who.Login)
+	}
+	for what, want := range map[string]bool{
+		"team/app pull": true, "team/app push": true, "team/app delete": false, "team/web pull": true, "team/web push": false,
+		"team/other pull": false, "team/plugin delete": true, "team pull": false,
+	} {
+		repo, role, _ := strings.Cut(what, " ")
+		right, _ := ParseRight(role)
+		if got := a.May(who, right, repo); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+		if NeedsScope(who, right, repo) == want {
+			t.Errorf("%s needs another scope: %v", what, !want)
+		}
+	}
+	if a.Administers(who) {
+		t.Error("it administers")
+	}
+	if _, err := a.Issue(background, who, TokenAsk{Service: "other.example"}); !errors.Is(err, ErrService) {
+		t.Errorf("for another service: %v", err)
+	}
+	*clock = clock.Add(tokenLasts - time.Second)
+	if _, err := a.Identify(bearer(signed)); err != nil {
+		t.Errorf("a second before its end: %v", err)
+	}
+	*clock = clock.Add(time.Second)
+	if _, err := a.Identify(bearer(signed)); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("at its end: %v", err)
+	}
+}
+
+// TestBearerFollowsRights wants rights to be read at each request, whatever the token was asked for.
+func TestBearerFollowsRights(t *testing.T) {
+	a, _ := testAccess(t)
+	who, err := a.Identify(bearer(issue(t, a, TokenAsk{Scopes: []string{"repository:team/app:pull,push"}}).Token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.May(who, Pull, "team/app") {
+		t.Error("a scope was taken for a right")
+	}
+	grant(t, a, "user:alice team/** push")
+	if !a.May(who, Push, "team/app") {
+		t.Error("a new right does not count")
+	}
+	if err := a.Revoke(background, Operator, testGrant(t, "user:alice team/** push")); err != nil {
+		t.Fatal(err)
+	}
+	if a.May(who, Pull, "team/app") {
+		t.Error("a right that was taken away counts")
+	}
+}
+
+// TestBearerForged sends what attackers would.
+func TestBearerForged(t *testing.T) {
+	a, _ := testAccess(t)
+	other, _ := testAccess(t)
+	good := issue(t, a, TokenAsk{Scopes: []string{"repository:team/app:pull"}}).Token
+	body, mac, _ := strings.Cut(good, ".")
+	text, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	with := func(change func(*token)) string {
+		var tok token
+		if err := json.Unmarshal(text, &tok); err != nil {
+			t.Fatal(err)
+		}
+		change(&tok)
+		signed, err := a.sign(tok)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	if _, err := a.Identify(bearer(with(func(*token) {}))); err != nil {
+		t.Fatal(err)
+	}
+	for name, forged := range map[string]string{
+		"nothing":                "",
+		"alg none":               part(`{"alg":"none","typ":"JWT"}`) + "." + body + ".",
+		"HS256 under the MAC":    part(`{"alg":"HS256","typ":"JWT"}`) + "." + body + "." + mac,
+		"a kid":                  part(`{"alg":"HS256","kid":"../../../../dev/null"}`) + "." + body + "." + mac,
+		"no MAC":                 body + ".",
+		"no body":                "." + mac,
+		"half a MAC":             body + "." + mac[:len(mac)/2],
+		"another spelling":       body + "." + mac + "=",
+		"more behind it":         good + ".x",
+		"another body":           part(strings.Replace(string(text), "team/app", "team/web", 1)) + "." + mac,
+		"a longer life":          part(strings.Replace(string(text), `"exp":1`, `"exp":9`, 1)) + "." + mac,
+		"of another registry":    issue(t, other, TokenAsk{}).Token,
+		"for another audience":   with(func(t *token) { t.Service = "other.example" }),
+		"from the future":        with(func(t *token) { t.Issued += 3600 }),
+		"expired":                with(func(t *token) { t.Expires = t.Issued - 1 }),
+		"of another account":     with(func(t *token) { t.Account = "another" }),
+		"of another credential":  with(func(t *token) { t.Credential = "another" }),
+		"of an unknown session":  with(func(t *token) { t.Credential = "login-unknown" }),
+		"of nobody's account":    with(func(t *token) { t.Handle = "nobody" }),
+		"too long":               with(func(t *token) { t.Scopes = []string{strings.Repeat("x", 10_000)} }),
+		"the operator, unsigned": part(`{"kind":"system","handle":"operator"}`) + "." + mac,
+	} {
+		if who, err := a.Identify(bearer(forged)); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("%s: %+v, %v", name, who, err)
+		}
+	}
+}
+
+// TestBearerEnds replays a token after each of the ways in which its right to be is taken away.
+func TestBearerEnds(t *testing.T) {
+	for name, end := range map[string]func(*Access) error{
+		"the password is another": func(a *Access) error { return a.SetPassword(background, "alice", "battery staple") },
+		"the account is gone":     func(a *Access) error { return a.RemoveUser(background, Operator, "alice") },
+		"it is another account of that name": func(a *Access) error {
+			if err := a.RemoveUser(background, Operator, "alice"); err != nil {
+				return err
+			}
+			_, err := a.AddUser(background, Operator, "alice", "correct horse", false)
+			return err
+		},
+	} {
+		a, _ := testAccess(t)
+		signed := issue(t, a, TokenAsk{}).Token
+		refresh := issue(t, a, TokenAsk{Offline: true, Client: "docker"}).Refresh
+		if _, err := a.Identify(bearer(signed)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Refresh(bearer(""), refresh); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(a); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Identify(bearer(signed)); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("%s, and the token counts: %v", name, err)
+		}
+		if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("%s, and the refresh token counts: %v", name, err)
+		}
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	a, clock := testAccess(t)
+	issued := issue(t, a, TokenAsk{Offline: true, Client: "docker\x00" + strings.Repeat("x", 100)})
+	if !isSecret(issued.Refresh) {
+		t.Fatalf("refresh token %q", issued.Refresh)
+	}
+	who, err := a.Refresh(bearer(""), issued.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := a.Issue(background, who, TokenAsk{Scopes: []string{accountScope}, Offline: true})
+	if err != nil || again.Refresh != "" {
+		t.Errorf("a refresh token for a refresh token: %v, %v", again.Refresh, err)
+	}
+	u, _ := a.user(background, "alice")
+	list, err := a.Sessions(background, u.Account, LoginSession, "", 10)
+	if err != nil || len(list) != 1 || len(list[0].Name) != 64 || list[0].UsedFrom != "192.0.2.1" {
+		t.Fatalf("sessions %+v, %v", list, err)
+	}
+	if _, err := a.Identify(request("alice", issued.Refresh, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("it is a password: %v", err)
+	}
+	for range 3 { // it lasts from its last use on
+		*clock = clock.Add(loginLasts - time.Hour)
+		if _, err := a.Refresh(bearer(""), issued.Refresh); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, err := a.Issue(background, who, TokenAsk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Identify(bearer(next.Token)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.EndSession(background, provenance.Identity{Actor: provenance.Actor{Kind: provenance.User, Handle: "bob", Account: "x"}}, list[0].ID); !errors.Is(err, ErrUnknownSession) {
+		t.Errorf("bob ended alice's session: %v", err)
+	}
+	if err := a.EndSession(background, who, list[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Identify(bearer(next.Token)); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("a token of a session that was ended: %v", err)
+	}
+	if _, err := a.Refresh(bearer(""), issued.Refresh); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("a session that was ended: %v", err)
+	}
+	for _, secret := range []string{"", "x", newSecret(), issued.Token} {
+		if _, err := a.Refresh(bearer(""), secret); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("refresh with %q: %v", secret, err)
+		}
+	}
+}
+
+func TestLoginExpires(t *testing.T) {
+	a, clock := testAccess(t)
+	refresh := issue(t, a, TokenAsk{Offline: true}).Refresh
+	*clock = clock.Add(loginLasts)
+	if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("after its end: %v", err)
+	}
+	*clock = clock.Add(keepExpired + time.Hour)
+	if err := a.removeExpired(background); err != nil {
+		t.Fatal(err)
+	}
+	u, _ := a.user(background, "alice")
+	if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("after it was removed: %v", err)
+	}
+	if list, err := a.Sessions(background, u.Account, "", "", 10); err != nil || len(list) != 0 {
+		t.Errorf("sessions %+v, %v", list, err)
+	}
+}
+
+// TestPersonalToken wants a token to be narrower than its owner, in the registry and everywhere else.
+func TestPersonalToken(t *testing.T) {
+	a, clock := testAccess(t)
+	grant(t, a, "user:alice ** admin")
+	owner, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern, _ := ParsePattern("team/**")
+	s, secret, err := a.AddToken(background, owner, NewToken{Name: "laptop", Scopes: Scopes{UpTo(pattern, Push)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isSecret(secret) || !s.Expires.Equal(clock.Add(90*24*time.Hour)) {
+		t.Errorf("%q, %+v", secret, s)
+	}
+	who, err := a.Identify(request("alice", secret, "192.0.2.7:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who.Login.Credential != s.ID || !a.May(who, Push, "team/app") || a.May(who, Delete, "team/app") || a.May(who, Pull, "other/app") || a.Administers(who) {
+		t.Errorf("%+v", who)
+	}
+	issued, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:team/app:*", "repository:other/app:pull"}, Offline: true})
+	if err != nil || issued.Refresh != "" {
+		t.Fatalf("a refresh token for a token: %q, %v", issued.Refresh, err)
+	}
+	by, err := a.Identify(bearer(issued.Token))
+	if err != nil || !a.May(by, Push, "team/app") || a.May(by, Delete, "team/app") || a.May(by, Pull, "other/app") || NeedsScope(by, Delete, "team/app") {
+		t.Errorf("a bearer token of it: %+v, %v", by, err)
+	}
+	all, err := a.Issue(background, who, TokenAsk{Scopes: []string{accountScope}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by, err = a.Identify(bearer(all.Token)); err != nil || a.Administers(by) || a.May(by, Pull, "other/app") {
+		t.Errorf("one for all of the account: %+v, %v", by, err)
+	}
+	if _, _, err := a.AddToken(background, who, NewToken{Name: "more", Scopes: Scopes{UpTo(Everything, Admin)}}); !errors.Is(err, ErrNotOwn) {
+		t.Errorf("a token makes tokens: %v", err)
+	}
+	if _, err := a.Identify(request("bob", secret, "192.0.2.7:1")); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("under another name: %v", err)
+	}
+	list, err := a.Sessions(background, s.Owner.Account, TokenSession, "", 10)
+	if err != nil || len(list) != 1 || list[0].UsedFrom != "192.0.2.7" || list[0].Used == nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if err := a.EndSession(background, owner, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*http.Request{request("alice", secret, "192.0.2.7:1"), bearer(issued.Token), bearer(all.Token)} {
+		if _, err := a.Identify(r); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("after its end: %v", err)
+		}
+	}
+}
+
+func TestNewTokenBounds(t *testing.T) {
+	a, _ := testAccess(t)
+	owner, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes := Scopes{UpTo(Everything, Pull)}
+	for want, n := range map[error]NewToken{
+		ErrSessionName:  {Name: "a\nb", Scopes: scopes},
+		ErrSessionLasts: {Name: "x", Scopes: scopes, Lasts: MaxTokenLasts + 1},
+		ErrNoScope:      {Name: "x"},
+	} {
+		if _, _, err := a.AddToken(background, owner, n); !errors.Is(err, want) {
+			t.Errorf("%+v: %v", n, err)
+		}
+	}
+	for range maxSessions {
+		if _, _, err := a.AddToken(background, owner, NewToken{Name: "x", Scopes: scopes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := a.AddToken(background, owner, NewToken{Name: "x", Scopes: scopes}); !errors.Is(err, ErrTooManyTokens) {
+		t.Errorf("one more: %v", err)
+	}
+	if list, err := a.Sessions(background, owner.Actor.Account, "", "", 10); err != nil || len(list) != 10 {
+		t.Errorf("%d, %v", len(list), err)
+	}
+}
+
+func TestAnonymousToken(t *testing.T) {
+	a, _ := testAccess(t)
+	grant(t, a, "anonymous public/** pull")
+	nobody := request("", "", "192.0.2.1:1")
+	nobody.Header.Del("Authorization")
+	who, err := a.Identify(nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:team/app:pull"}}); !errors.Is(err, ErrNoLogin) {
+		t.Errorf("for what strangers may not pull: %v", err)
+	}
+	issued, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:public/app:pull,push"}, Offline: true})
+	if err != nil || issued.Refresh != "" {
+		t.Fatal(issued, err)
+	}
+	who, err = a.Identify(bearer(issued.Token))
+	if err != nil || who.Login != nil || !a.May(who, Pull, "public/app") || a.May(who, Push, "public/app") || a.May(who, Pull, "public/other") {
+		t.Errorf("%+v, %v", who, err)
+	}
+}
+
+// TestScopes reads scopes as clients, and those who mean harm, write them.
+func TestScopes(t *testing.T) {
+	for in, want := range map[string]string{
+		"repository:a:pull":               "[{a [pull]}]",
+		"repository:host:5000/a:pull":     "[]",
+		"repository:a:pull,push,pull":     "[{a [pull push pull]}]",
+		"repository:a:*":                  "[{a [pull push delete]}]",
+		"repository(plugin):a/b:pull":     "[{a/b [pull]}]",
+		"repository:**:pull":              "[]",
+		"repository:a/*:pull":             "[]",
+		"repository::pull":                "[]",
+		"repository:a:":                   "[]",
+		"repository:a:admin":              "[]",
+		"repository:a":                    "[]",
+		"registry:catalog:*":              "[]",
+		"nonsense:a:pull repository":      "[]",
+		"repository:a:pull \trepository:": "[{a [pull]}]",
+		"repository:../a:pull":            "[{../a [pull]}]", // which is no repository's name, so there are no rights in it
+	} {
+		s, _, err := parseScopes([]string{in})
+		if err != nil || fmt.Sprint(s.repositories) != want {
+			t.Errorf("%q is %v, %v", in, s.repositories, err)
+		}
+	}
+	if _, _, err := parseScopes([]string{strings.Repeat("repository:a:pull ", 65)}); err == nil {
+		t.Error("65 scopes are taken")
+	}
+	if _, _, err := parseScopes([]string{"repository:" + strings.Repeat("a", 600) + ":pull"}); err == nil {
+		t.Error("a long scope is taken")
+	}
+}
+
+func TestCatalogScope(t *testing.T) {
+	a, _ := testAccess(t)
+	grant(t, a, "user:alice team/** pull")
+	who, err := a.Identify(bearer(issue(t, a, TokenAsk{Scopes: []string{"registry:catalog:*"}}).Token))
+	if err != nil || a.May(who, Pull, "team/app") || !a.May(Lister(who), Pull, "team/app") {
+		t.Errorf("%+v, %v", who, err)
+	}
+	if who, err = a.Identify(bearer(issue(t, a, TokenAsk{}).Token)); err != nil || a.May(Lister(who), Pull, "team/app") {
+		t.Errorf("a token without scopes lists: %v", err)
+	}
+}
+
+func TestChallenge(t *testing.T) {
+	a, _ := testAccess(t)
+	a.names = func(host string) bool { return host == "registry.example" || host == "inner.example" || host == "::1" }
+	for host, want := range map[string]string{
+		"registry.example":       "https://registry.example/token",
+		"inner.example:8443":     "https://inner.example:8443/token",
+		"[::1]:5443":             "https://[::1]:5443/token",
+		"evil.example":           "https://registry.example/token",
+		"evil.example/x?":        "https://registry.example/token",
+		`registry.example" x="`:  "https://registry.example/token",
+		"u@registry.example":     "https://registry.example/token",
+		"registry.example:443/x": "https://registry.example/token",
+		"":                       "https://registry.example/token",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+		r.Host = host
+		if got := a.Challenge(r, "", nil); got != `Bearer realm="`+want+`",service="registry.example"` {
+			t.Errorf("asked as %q: %s", host, got)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+	r.Host = "registry.example"
+	if got := a.Challenge(r, "repository:a:pull", ErrScope); !strings.HasSuffix(got, `,scope="repository:a:pull",error="insufficient_scope"`) {
+		t.Error(got)
+	}
+}
+
+// jobs is an access room with an issuer of ID tokens.
+func jobs(t *testing.T) (*Access, *oidctest.Provider, *time.Time) {
+	t.Helper()
+	p := oidctest.Start(t)
+	store := testStore(t)
+	book, err := provenance.NewBook(store, "https://registry.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Begin(background, testKeys()); err != nil {
+		t.Fatal(err)
+	}
+	issuer := oidc.Issuer{URL: p.URL, Audience: "https://registry.example", Kind: "github", CA: p.CA()}
+	a, err := New(background, store, Config{URL: "https://registry.example", Book: book, Issuers: []oidc.Issuer{issuer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	a.now = func() time.Time { return clock }
+	return a, p, &clock
+}
+
+// TestJob wants an ID token to be exchanged once, for a session that outlives it, and rights to follow claims.
+func TestJob(t *testing.T) {
+	a, p, clock := jobs(t)
+	grant(t, a, "ci:"+p.URL+":repository_id=4711,ref=refs/heads/* team/** push")
+	raw := p.Token(p.GitHub("https://registry.example", *clock, nil))
+	who, err := a.Identify(request("oidc", raw, "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who.Actor != (provenance.Actor{Kind: provenance.CI, Handle: "octo/app", Account: p.URL + "#repository_id=4711"}) ||
+		who.Login.Method != "oidc" || who.Login.Issuer != p.URL || who.Login.Claims["run_id"] != "9001" || !a.May(who, Push, "team/app") || a.May(who, Pull, "other") {
+		t.Errorf("%+v, %+v", who, who.Login)
+	}
+	issued, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:team/app:pull,push"}, Offline: true})
+	if err != nil || issued.Refresh != "" {
+		t.Fatal(issued.Refresh, err)
+	}
+	*clock = clock.Add(30 * time.Minute) // the ID token has expired, the session has not
+	for range 2 {
+		if again, err := a.Identify(request("oidc", raw, "192.0.2.1:1")); err != nil || again.Login.Credential != who.Login.Credential {
+			t.Errorf("the same ID token later: %+v, %v", again, err)
+		}
+	}
+	again, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:team/app:pull,push"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by, err := a.Identify(bearer(again.Token)); err != nil || by.Login.Claims["sha"] == "" || !a.May(by, Push, "team/app") || by.Login.Method != "oidc" {
+		t.Errorf("%+v, %v", by, err)
+	}
+	late := p.Token(p.GitHub("https://registry.example", clock.Add(-30*time.Minute), map[string]any{"run_id": "9002"}))
+	if _, err := a.Identify(request("oidc", late, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("an expired ID token that was not exchanged: %v", err)
+	}
+	*clock = clock.Add(30 * time.Minute)
+	for _, r := range []*http.Request{request("oidc", raw, "192.0.2.1:1"), bearer(again.Token)} {
+		if _, err := a.Identify(r); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("when the session is over: %v", err)
+		}
+	}
+}
+
+// TestJobEnded wants an ID token not to be exchanged again when its session was ended.
+func TestJobEnded(t *testing.T) {
+	a, p, clock := jobs(t)
+	raw := p.Token(p.GitHub("https://registry.example", *clock, nil))
+	who, err := a.Identify(request("oidc", raw, "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.EndSession(background, Operator, who.Login.Credential); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := a.Identify(request("oidc", raw, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("an ID token whose session was ended: %v", err)
+		}
+		a.secrets.Purge()
+	}
+	if list, err := a.Sessions(background, who.Actor.Account, JobSession, "", 10); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// TestJobAtOnce shows one ID token in many requests at once, as clients do.
+func TestJobAtOnce(t *testing.T) {
+	a, p, clock := jobs(t)
+	raw := p.Token(p.GitHub("https://registry.example", *clock, nil))
+	seen := sync.Map{}
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			who, err := a.Identify(request("oidc", raw, "192.0.2.1:1"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			seen.Store(who.Login.Credential, true)
+		})
+	}
+	group.Wait()
+	n := 0
+	seen.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("it was exchanged for %d sessions", n)
+	}
+}
+
+// TestJobsSlowDown wants refused ID tokens to slow down their address, and no other.
+func TestJobsSlowDown(t *testing.T) {
+	a, p, clock := jobs(t)
+	bad := p.Token(p.GitHub("https://other.example", *clock, nil))
+	for range freeTries {
+		if _, err := a.Identify(request("oidc", bad, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), "audience") {
+			t.Fatal(err)
+		}
+	}
+	var slow *SlowDownError
+	if _, err := a.Identify(request("oidc", bad, "192.0.2.1:1")); !errors.As(err, &slow) {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.2:1")); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+}
+
+func FuzzBearer(f *testing.F) {
+	a, _ := testAccess(f)
+	good := issue(f, a, TokenAsk{}).Token
+	f.Add(good)
+	f.Add("e30.e30")
+	f.Fuzz(func(t *testing.T, signed string) {
+		if who, err := a.Identify(bearer(signed)); err == nil && signed != good {
+			t.Errorf("%q is %+v", signed, who)
+		}
+	})
+}
+
+func FuzzScopes(f *testing.F) {
+	f.Add("repository:team/app:pull,push registry:catalog:*")
+	f.Fuzz(func(t *testing.T, scope string) {
+		s, kept, err := parseScopes([]string{scope})
+		if err != nil {
+			return
+		}
+		again, keptAgain, err := parseScopes(kept)
+		if err != nil || fmt.Sprint(s, kept) != fmt.Sprint(again, keptAgain) {
+			t.Errorf("%q is read as %v, then as %v: %v", scope, s, again, err)
+		}
+	})
+}
+
+// BenchmarkIdentify compares what the ways to sign in cost each request, once they were seen.
+func BenchmarkIdentify(b *testing.B) {
+	a, _ := testAccess(b)
+	signed := issue(b, a, TokenAsk{Scopes: []string{"repository:team/app:pull"}}).Token
+	for name, r := range map[string]*http.Request{"basic": request("alice", "correct horse", "192.0.2.1:1"), "bearer": bearer(signed)} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				if _, err := a.Identify(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// TestRobotToken wants a robot's tokens to end with its secret.
+func TestRobotToken(t *testing.T) {
+	for name, end := range map[string]func(*Access, *time.Time) error{
+		"rotated": func(a *Access, _ *time.Time) error {
+			_, _, err := a.RotateRobot(background, "builder", time.Time{})
+			return err
+		},
+		"removed": func(a *Access, _ *time.Time) error { return a.RemoveRobot(background, Operator, "builder") },
+		"expired": func(_ *Access, clock *time.Time) error { *clock = clock.Add(2 * time.Minute); return nil },
+	} {
+		a, clock := testAccess(t)
+		_, secret, err := a.AddRobot(background, "builder", clock.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		grant(t, a, "robot:builder team/** push")
+		who, err := a.Identify(request("builder", secret, "192.0.2.1:1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		issued, err := a.Issue(background, who, TokenAsk{Scopes: []string{"repository:team/app:pull,push"}, Offline: true})
+		if err != nil || issued.Refresh != "" {
+			t.Fatalf("a refresh token for a robot: %q, %v", issued.Refresh, err)
+		}
+		by, err := a.Identify(bearer(issued.Token))
+		if err != nil || by.Actor.Kind != provenance.Robot || !a.May(by, Push, "team/app") {
+			t.Fatalf("%+v, %v", by, err)
+		}
+		if _, _, err := a.AddToken(background, who, NewToken{Name: "x", Scopes: Scopes{UpTo(Everything, Pull)}}); !errors.Is(err, ErrNotOwn) {
+			t.Errorf("a robot makes tokens: %v", err)
+		}
+		if err := end(a, clock); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Identify(bearer(issued.Token)); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("%s, and its token counts: %v", name, err)
+		}
+	}
+}
+
+// TestRenamed wants the tokens of somebody who has another name now to be theirs, and nobody else's.
+func TestRenamed(t *testing.T) {
+	a, _ := testAccess(t)
+	owner, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, secret, err := a.AddToken(background, owner, NewToken{Name: "laptop", Scopes: Scopes{UpTo(Everything, Pull)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Identify(request("alice", secret, "192.0.2.1:1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.RenameUser(background, "alice", "alicia"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.AddUser(background, Operator, "alice", "correct horse", false); err != nil {
+		t.Fatal(err)
+	}
+	if who, err := a.Identify(request("alice", secret, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("the token is the next alice's: %+v, %v", who, err)
+	}
+	who, err := a.Identify(request("alicia", secret, "192.0.2.1:1"))
+	if err != nil || who.Actor.Handle != "alicia" || who.Actor.Account != s.Owner.Account || who.Login.Identity != "alicia" {
+		t.Errorf("%+v, %v", who, err)
+	}
+}
+
+// full is a store on a full disk.
+type full struct{ storage.Store }
+
+func (full) Update(context.Context, func(storage.Tx) error) error { return storage.ErrFull }
+
+// TestTokenOnFullDisk wants tokens to go on where nothing can be written.
+func TestTokenOnFullDisk(t *testing.T) {
+	a, clock := testAccess(t)
+	refresh := issue(t, a, TokenAsk{Offline: true}).Refresh
+	a.store = full{a.store}
+	*clock = clock.Add(time.Hour)
+	who, err := a.Refresh(bearer(""), refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Issue(background, who, TokenAsk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Identify(bearer(issued.Token)); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/seed-260924e6/hallmark/access"
+)
+
+// sessionPage is a page of tokens or sessions.
+type sessionPage struct {
+	Sessions []access.Session `json:"sessions"`
+	Next     string           `json:"next,omitempty"`
+}
+
+func (p sessionPage) nextPage() string { return p.Next }
+
+// newTokenAnswer is a token that was made, with the one look at its secret.
+type newTokenAnswer struct {
+	access.Session
+	Secret string `json:"secret"`
+}
+
+// tokens answers GET /api/v1/access/tokens.
+func (a *API) tokens(c *call) (any, error) { return a.sessionsOf(c, access.TokenSession) }
+
+// sessions answers GET /api/v1/access/sessions.
+func (a *API) sessions(c *call) (any, error) { return a.sessionsOf(c, "") }
+
+func (a *API) sessionsOf(c *call, kind access.SessionKind) (any, error) {
+	q := c.query()
+	name, account, after, limit := q.text("user"), q.text("account"), q.text("after"), q.limit()
+	if name != "" && account != "" {
+		q.fail("give a user or an account, not both")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	account, err := a.accountToShow(c, name, account)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Access.Sessions(c.Context(), account, kind, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	page := sessionPage{Sessions: append([]access.Session{}, found...)}
+	if len(found) > limit {
+		page.Sessions = page.Sessions[:limit]
+		page.Next = c.nextURL(map[string]string{"after": found[limit-1].ID})
+	}
+	return page, nil
+}
+
+// accountToShow is the account that the caller asks about: their own, or, for administrators, any.
+func (a *API) accountToShow(c *call, name, account string) (string, error) {
+	own := c.who.Actor
+	switch {
+	case name == "" && account == "" && own.Account == "":
+		return "", problemf(http.StatusBadRequest, "name the user or the account")
+	case name == "" && account == "", account == own.Account && name == "", name == own.Handle && own.Account != "":
+		if c.who.Ceiling != nil {
+			return "", access.ErrNotOwn
+		}
+		return own.Account, nil
+	case !a.Access.Administers(c.who):
+		return "", c.forbid("only administrators may see the tokens and sessions of others")
+	case account != "":
+		return account, nil
+	default:
+		return a.Access.AccountOf(c.Context(), name)
+	}
+}
+
+// addToken answers POST /api/v1/access/tokens.
+func (a *API) addToken(c *call) (any, error) {
+	var want access.NewToken
+	if err := c.body(&want); err != nil {
+		return nil, err
+	}
+	s, secret, err := a.Access.AddToken(c.Context(), c.who, want)
+	if err != nil {
+		return nil, err
+	}
+	a.Log.Info("token made", "id", s.ID, "name", s.Name, "by", c.who.Actor.Handle)
+	return created{newTokenAnswer{s, secret}}, nil
+}
+
+// endSession answers DELETE /api/v1/access/tokens/{id} and /api/v1/access/sessions/{id}. The session that
+// asks is called current.
+func (a *API) endSession(c *call) (any, error) {
+	id := c.PathValue("id")
+	if id == "current" && c.who.Login != nil {
+		id = c.who.Login.Credential
+	}
+	if err := a.Access.EndSession(c.Context(), c.who, id); err != nil {
+		return nil, err
+	}
+	a.Log.Info("session ended", "id", id, "by", c.who.Actor.Handle)
+	return done{}, nil
+}
