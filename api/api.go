@@ -20,8 +20,10 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/registry"
+	"golang.org/x/mod/sumdb/note"
 )
 
 //go:embed openapi.json
@@ -48,8 +50,9 @@ type API struct {
 	Certificates Certificates
 	Store        Checker // checks the store's own file
 	Keys         KeyKeeper
-	URL          string // the registry's public name
-	PrivateLog   bool   // the transparency log is for those who sign in
+	URL          string          // the registry's public name
+	PrivateLog   bool            // the transparency log is for those who sign in
+	Witnesses    []note.Verifier // whose cosignatures are kept
 	Log          *slog.Logger
 
 	mux        *http.ServeMux
@@ -290,7 +293,7 @@ func statusOf(err error) int {
 	}
 	for status, errs := range map[int][]error{
 		http.StatusBadRequest: {access.ErrService, access.ErrScopes},
-		http.StatusForbidden:  {access.ErrNotAdmin, access.ErrNotOwn},
+		http.StatusForbidden:  {access.ErrNotAdmin, access.ErrNotOwn, provenance.ErrNotCosigned},
 		http.StatusNotFound: {
 			provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
 			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember, access.ErrUnknownSession,
@@ -298,11 +301,11 @@ func statusOf(err error) int {
 		http.StatusServiceUnavailable: {provenance.ErrNoKey},
 		http.StatusConflict: {
 			access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
-			ErrNoNextKey, provenance.ErrUsedKey,
+			ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
 		},
 		http.StatusUnprocessableEntity: {
 			access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast,
-			access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope,
+			access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope, checkpoint.ErrInvalid,
 		},
 	} {
 		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {

@@ -18,6 +18,7 @@ import (
 func (a *API) publicRoutes() []route {
 	return []route{
 		{"GET /log/{path...}", "log", false, a.log},
+		{"POST /log/cosignature", "cosignature", false, a.cosignature},
 		{"GET /keys/receipts.json", "keys", false, a.receiptKeys},
 		{"GET /keys/receipts.pem", "keys", false, a.currentKey},
 		{"GET /keys/receipts/{file}", "keys", false, a.receiptKey},

@@ -17,9 +17,6 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// PredicateType names the predicate of the in-toto statement that a record is stored as.
-const PredicateType = "https://github.com/seed-260924e6/hallmark/record/v1"
-
 // The bounds of a record, in bytes and entries. What exceeds them is cut, and the cut is marked.
 const (
 	MaxRecord   = 32 << 10 // the stored statement

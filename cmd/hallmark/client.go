@@ -45,6 +45,7 @@ func addTarget(c *cobra.Command) *target {
 type client struct {
 	http  *http.Client
 	base  string
+	name  string // what this registry is remembered by: its URL, or its data directory
 	login func(*http.Request)
 	close func() error
 }
@@ -79,12 +80,20 @@ func (e *env) dataDir(t *target) string {
 	return firstOf(t.data, e.getenv("HALLMARK_DATA"), "hallmark-data")
 }
 
+// absolute is a path that means the same from every directory, where that can be found out.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 func connectSocket(dir string) *client {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, dir) },
 	}
 	return &client{
-		http: &http.Client{Transport: transport}, base: "http://localhost", login: func(*http.Request) {},
+		http: &http.Client{Transport: transport}, base: "http://localhost", name: absolute(dir), login: func(*http.Request) {},
 		close: func() error { transport.CloseIdleConnections(); return nil },
 	}
 }
@@ -110,7 +119,7 @@ func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 		s.api.Certificates = stored
 	}
 	return &client{
-		http: &http.Client{Transport: inProcess{asOperator(s.operatorRoutes(s.api))}}, base: "http://localhost",
+		http: &http.Client{Transport: inProcess{asOperator(s.operatorRoutes(s.api))}}, base: "http://localhost", name: absolute(dir),
 		login: func(*http.Request) {}, close: d.close,
 	}, nil
 }
@@ -198,7 +207,8 @@ func (e *env) dialRemote(t *target, server string) (cl *client, host string, err
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return &client{
-		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host, login: func(*http.Request) {},
+		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host, name: u.Scheme + "://" + u.Host,
+		login: func(*http.Request) {},
 		close: func() error { transport.CloseIdleConnections(); return nil },
 	}, u.Host, nil
 }
@@ -315,6 +325,23 @@ func (c *client) send(ctx context.Context, method, path string, body, value any)
 		return askf("%s answers with something else than JSON: %w", c.base, err)
 	}
 	return nil
+}
+
+// fetch asks for a path and returns the answer as it is, which may have so many bytes at most.
+func (c *client) fetch(ctx context.Context, path string, most int64) ([]byte, error) {
+	resp, err := c.open(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	if err != nil {
+		return nil, askf("%s%s: %w", c.base, path, err)
+	}
+	if int64(len(data)) > most {
+		return nil, askf("%s%s: the answer has more than %d bytes", c.base, path, most)
+	}
+	return data, nil
 }
 
 // open makes a request, and returns an answer that is good.

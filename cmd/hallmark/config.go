@@ -62,6 +62,9 @@ type Config struct {
 	Keys KeysConfig `yaml:"keys"`
 	// Log says what is logged, and who may see the transparency log.
 	Log LogConfig `yaml:"log"`
+	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
+	// URL where it answers as a C2SP tlog-witness; without one it comes by itself. Default: none.
+	Witnesses []string `yaml:"witnesses"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
 	Shutdown units.Duration `yaml:"shutdown"`
 	// Stall is how long a client may send or take nothing, in the middle of a request, before its
@@ -294,6 +297,9 @@ func (c *Config) check() error {
 		if err := checkURL(c.URL); err != nil {
 			return err
 		}
+	}
+	if _, err := parseWitnesses(c.Witnesses); err != nil {
+		return err
 	}
 	return c.checkInsecure()
 }

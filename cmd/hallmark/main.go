@@ -62,6 +62,7 @@ func (e *env) root() *cobra.Command {
 		e.grant(), e.revoke(), e.grants(), e.access(),
 		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
 		e.inspect(),
+		e.verify(), e.log(), e.witness(),
 		e.cert(), e.key(),
 		e.fsck(),
 		e.backup(), e.restore(),

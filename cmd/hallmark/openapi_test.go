@@ -2,14 +2,21 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"filippo.io/torchwood"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // description is /openapi.json as this test needs it.
@@ -32,7 +39,8 @@ type asked struct {
 // TestOpenAPI holds the description against real answers of a real server: every operation and every
 // status that it names is asked for, and every answer has the shape that it says.
 func TestOpenAPI(t *testing.T) {
-	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	cosigner := newCosigner(t)
+	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", cosigner.config)
 	one := s.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})
 	s.push("team/app", "1.0", "two", nil)
 	s.push("team/app", "2.0", "two", nil)
@@ -264,6 +272,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 	requests = append(requests, keyFileOf(t, s))
 	requests = append(requests, tokenRequests(t, s, large)...)
+	closing := slices.IndexFunc(requests, func(a asked) bool { return a.path == "/api/v1/keys" })
+	requests = slices.Insert(requests, closing, cosigner.requests(s, js)...)
 	seen := checkAnswers(t, s, requests)
 	slowed := false
 	for tries := 0; tries < 12 && !slowed; tries++ { // wrong logins, until the server slows them down
@@ -274,6 +284,67 @@ func TestOpenAPI(t *testing.T) {
 		seen[name] = true
 	}
 	wantAllSeen(t, readDescription(t, s), seen)
+}
+
+// cosigner is a witness that cosigns whatever it likes.
+type cosigner struct {
+	t      *testing.T
+	key    note.Signer
+	config string // of a registry that knows it
+	vkey   string
+}
+
+func newCosigner(t *testing.T) *cosigner {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := torchwood.NewCosignatureSigner("witness.example", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cosigner{t, w, filepath.Join(t.TempDir(), "hallmark.yaml"), w.Verifier().String()}
+	if err := os.WriteFile(c.config, fmt.Appendf(nil, "witnesses: [%s]\n", w.Verifier()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// cosign is the body of a request with a cosigned text.
+func (c *cosigner) cosign(text string) string {
+	c.t.Helper()
+	signed, err := note.Sign(&note.Note{Text: text}, c.key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(mustMarshal(map[string]string{"checkpoint": string(signed)}))
+}
+
+// requests are all that a witness can do right and wrong.
+func (c *cosigner) requests(s *testServer, js []string) []asked {
+	signed := s.want(200, "GET", "/log/checkpoint")
+	text, _, _ := strings.Cut(signed, "\n\n")
+	origin, _, _ := strings.Cut(signed, "\n")
+	hash := tlog.Hash{}.String()
+	post := func(status int, body string, header ...string) asked {
+		return asked{method: "POST", path: "/log/cosignature", login: "none", body: body, header: header, status: status}
+	}
+	return []asked{
+		post(200, c.cosign(text+"\n"), js...),
+		post(200, c.cosign(text+"\n"), js...),
+		{method: "GET", path: "/log/checkpoint.cosigned", route: "/log/{path}", login: "none", status: 200},
+		post(400, "{", js...),
+		post(403, string(mustMarshal(map[string]string{"checkpoint": signed})), js...),
+		post(403, c.cosign(text+"\n"), append(js, "Origin", "https://evil.example")...),
+		post(404, c.cosign("other.example\n1\n"+hash+"\n"), js...),
+		post(404, c.cosign(origin+"\n1000000\n"+hash+"\n"), js...),
+		post(409, c.cosign(origin+"\n2\n"+hash+"\n"), js...),
+		post(409, c.cosign(origin+"\n0\n"+hash+"\n"), js...),
+		post(413, string(mustMarshal(map[string]string{"checkpoint": strings.Repeat("x", 100<<10)})), js...),
+		post(415, c.cosign(text+"\n")),
+		post(422, `{"checkpoint":"hello"}`, js...),
+	}
 }
 
 // keyFileOf asks for the receipt key by its name.

@@ -19,14 +19,15 @@ import (
 // services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
 // verb, when no server runs, asks their API directly.
 type services struct {
-	data     *data
-	url      string
-	access   *access.Access
-	book     *provenance.Book
-	registry *registry.Registry
-	keeper   *certs.Keeper // nil over plain HTTP
-	keys     *keyring
-	api      *api.API
+	data      *data
+	url       string
+	access    *access.Access
+	book      *provenance.Book
+	registry  *registry.Registry
+	witnesses []witnessServer
+	keeper    *certs.Keeper // nil over plain HTTP
+	keys      *keyring
+	api       *api.API
 }
 
 // open wires the rooms over a data directory, for a server that listens on address. Certificates are
@@ -50,9 +51,12 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
+	if s.witnesses, err = parseWitnesses(c.Witnesses); err != nil {
+		return nil, err
+	}
 	s.api = (&api.API{
 		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, URL: s.url,
-		PrivateLog: !c.Log.Public, Log: log,
+		PrivateLog: !c.Log.Public, Witnesses: verifiers(s.witnesses), Log: log,
 	}).Init()
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/spf13/cobra"
@@ -92,7 +93,12 @@ func (e *env) userList(t *target) *cobra.Command {
 
 // ask connects, runs fn within the time that a short question may take, and disconnects.
 func (e *env) ask(ctx context.Context, t *target, fn func(context.Context, *client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return e.askWithin(ctx, timeout, t, fn)
+}
+
+// askWithin is ask for what takes another time.
+func (e *env) askWithin(ctx context.Context, most time.Duration, t *target, fn func(context.Context, *client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	cl, err := e.connect(ctx, t)
 	if err != nil {

@@ -57,9 +57,10 @@ type Report struct {
 type Closing struct {
 	Origin string `json:"origin"`
 	Reason string `json:"reason"`
-	Size   uint64 `json:"size"`
+	Size   uint64 `json:"size"` // leaves of its last checkpoint that the registry knows
+	Kept   uint64 `json:"kept"` // leaves that the registry still has: after a restored backup fewer, perhaps
 	Next   string `json:"next"` // the log that goes on
-	// Lost are the records that were seen in the log and lie behind its declared end.
+	// Lost are the records that were seen in the log and are not kept.
 	Lost *receipt.Range `json:"lost,omitempty"`
 }
 
@@ -141,10 +142,11 @@ func (c *check) run(state *State) error {
 
 // log compares one log with what was seen of it, which may be nothing.
 func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
-	now, cp, err := c.newest(remote, entry)
+	signed, cp, err := remote.Checkpoint(c.ctx)
 	if err != nil {
 		return err
 	}
+	now := Sighting{Time: c.now, Checkpoint: signed}
 	next := Seen{Origin: entry.Origin, VKey: entry.VKey, First: *entry.First, Closed: entry.Closed != nil}
 	if seen != nil {
 		if next.First != seen.First {
@@ -157,23 +159,13 @@ func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
 		}
 	}
 	if entry.Closed != nil && (seen == nil || !seen.Closed) {
-		c.closed(entry, seen, cp, &next)
+		if err := c.closed(remote, entry, seen, cp, &next); err != nil || c.report.Verdict.Bad() {
+			return err
+		}
 	}
 	next.add(now)
 	c.next.Logs = append(c.next.Logs, next)
 	return nil
-}
-
-// newest returns a log's last checkpoint: the one it was closed with, or the one it serves.
-func (c *check) newest(remote *Remote, entry receipt.LogEntry) (now Sighting, cp checkpoint.Checkpoint, err error) {
-	now.Time = c.now
-	if entry.Closed == nil {
-		now.Checkpoint, cp, err = remote.Checkpoint(c.ctx)
-		return now, cp, err
-	}
-	now.Checkpoint = entry.Closed.Checkpoint
-	cp, err = remote.Open(now.Checkpoint)
-	return now, cp, err
 }
 
 // compare wants a checkpoint to continue every one that was seen.
@@ -192,24 +184,14 @@ func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.
 		c.report.Says = fmt.Sprintf("the log %s was closed at %d leaves, and the registry says now that it was at %d", seen.Origin, then.size(), cp.Size)
 	case cp.Size >= then.size():
 		c.report.Says = fmt.Sprintf("the log %s goes on from %d to %d leaves, and all that was seen is still there", seen.Origin, then.size(), cp.Size)
-	case now.isEnd(c.served, seen.Origin) && !seen.Closed:
-		// A declared loss: closed() says which records.
+	case !seen.Closed && c.after(seen.Origin) != nil:
+		// A declared loss: closed says which records.
 	default:
 		c.report.Verdict = Truncated
 		c.report.Says = fmt.Sprintf("the log %s has %d leaves, and had %d on %s: records %d to %d are gone, and the registry does not say so",
 			seen.Origin, cp.Size, then.size(), then.Time.Format(time.DateTime), seen.First+cp.Size, seen.First+then.size()-1)
 	}
 	return nil
-}
-
-// isEnd says whether this is the checkpoint that a log was closed with.
-func (s Sighting) isEnd(served []receipt.LogEntry, origin string) bool {
-	for _, e := range served {
-		if e.Origin == origin && e.Closed != nil {
-			return e.Closed.Checkpoint == s.Checkpoint
-		}
-	}
-	return false
 }
 
 // firstOther returns the smallest sighting that the tree of a checkpoint contradicts, or nil. It leaves in
@@ -262,40 +244,60 @@ func (c *check) rewritten(remote *Remote, cp checkpoint.Checkpoint, then *Sighti
 	return nil
 }
 
-// closed reports the declared end of a log.
-func (c *check) closed(entry receipt.LogEntry, seen *Seen, end checkpoint.Checkpoint, next *Seen) {
-	if seen == nil {
-		return // it had ended before anything was seen
+// closed reports the declared end of a log, of which the registry has the leaves of the checkpoint kept.
+func (c *check) closed(remote *Remote, entry receipt.LogEntry, seen *Seen, kept checkpoint.Checkpoint, next *Seen) error {
+	end, err := remote.Open(entry.Closed.Checkpoint)
+	if err != nil {
+		return fmt.Errorf("the end of the log %s: %w", entry.Origin, err)
 	}
-	closing := Closing{Origin: entry.Origin, Reason: entry.Closed.Reason, Size: end.Size, Next: c.after(entry.Origin)}
-	if last := seen.last().size(); last > end.Size {
-		to := seen.First + last
-		closing.Lost = &receipt.Range{From: seen.First + end.Size, To: &to}
-		for len(next.Sightings) > 0 && next.last().size() > end.Size {
+	following := c.after(entry.Origin)
+	if end.Size < kept.Size || *following.First != *entry.First+kept.Size || end.Size == kept.Size && end.Root != kept.Root {
+		return fmt.Errorf("the log %s: %w: its declared end has %d leaves, %d are served, and the next log begins with record %d",
+			entry.Origin, ErrBroken, end.Size, kept.Size, *following.First)
+	}
+	if seen == nil {
+		return nil // it had ended before anything was seen
+	}
+	last := seen.last()
+	if last.size() == end.Size && last.root() != end.Root {
+		now := Sighting{Time: c.now, Checkpoint: entry.Closed.Checkpoint}
+		c.report.Verdict, c.report.Then, c.report.Now, c.report.Other = Rewritten, &last, &now, &end.Root
+		c.report.Says = fmt.Sprintf("the log %s was closed with other leaves than the %d that it signed for on %s", entry.Origin, end.Size, last.Time.Format(time.DateTime))
+		return nil
+	}
+	closing := Closing{Origin: entry.Origin, Reason: entry.Closed.Reason, Size: end.Size, Kept: kept.Size, Next: following.Origin}
+	if last.size() > kept.Size {
+		to := seen.First + last.size()
+		closing.Lost = &receipt.Range{From: seen.First + kept.Size, To: &to}
+		for len(next.Sightings) > 0 && next.last().size() > kept.Size {
 			next.Sightings = next.Sightings[:len(next.Sightings)-1]
 		}
 	}
 	c.report.Verdict = Restored
 	c.report.Closings = append(c.report.Closings, closing)
 	c.report.Says = closing.says()
+	return nil
 }
 
 func (c Closing) says() string {
 	s := fmt.Sprintf("the registry closed the log %s at %d leaves (%s) and goes on in the log %s", c.Origin, c.Size, c.Reason, c.Next)
+	if c.Kept < c.Size {
+		s += fmt.Sprintf("; it has %d of them", c.Kept)
+	}
 	if c.Lost == nil {
 		return s + "; no record that was seen is lost"
 	}
 	return s + fmt.Sprintf("; records %d to %d, which were seen, are lost", c.Lost.From, *c.Lost.To-1)
 }
 
-// after names the log that follows another one.
-func (c *check) after(origin string) string {
+// after returns the log that follows another one, or nil.
+func (c *check) after(origin string) *receipt.LogEntry {
 	for i, e := range c.served[:len(c.served)-1] {
 		if e.Origin == origin {
-			return c.served[i+1].Origin
+			return &c.served[i+1]
 		}
 	}
-	return "none"
+	return nil
 }
 
 func (c *check) replaced(seen *Seen, entry receipt.LogEntry) {

@@ -302,6 +302,41 @@ func TestRestored(t *testing.T) {
 	r.want(state, Consistent, "three.example goes on from 1 to 2")
 }
 
+// TestKnownEnd closes a log at a checkpoint that somebody else kept, of more leaves than the backup has.
+func TestKnownEnd(t *testing.T) {
+	t.Parallel()
+	begin := func() (*registry, *State) {
+		r, state := newRegistry(t, 100), &State{}
+		r.check(state)
+		r.grow(50)
+		return r, state
+	}
+	r, state := begin()
+	known := r.newest().checkpoint(t)
+	r.check(state)
+	r.restore("two.example", "restored", 130)
+	r.logs[0].Closed.Checkpoint = known
+	report := r.want(state, Restored, "at 150 leaves (restored) and goes on in the log two.example; it has 130 of them; records 130 to 149, which were seen, are lost")
+	if report.Same != 100 {
+		t.Errorf("%d leaves are proved the same", report.Same)
+	}
+	r.want(state, Consistent, "two.example")
+	r, state = begin() // what was seen of the same size is another history
+	r.check(state)
+	forked := newRegistry(t, 149)
+	forked.newest().add(t, []byte("another record"))
+	r.restore("two.example", "restored", 130)
+	r.logs[0].Closed.Checkpoint = forked.newest().checkpoint(t)
+	wantProof(t, r.logs[0].VKey, r.want(state, Rewritten, "was closed with other leaves than the 150 that it signed for"))
+	r, state = begin() // the next log does not begin where this one ends
+	r.check(state)
+	r.restore("two.example", "restored", 130)
+	*r.logs[1].First = 140
+	if _, err := Check(context.Background(), r.get, state, noon); !errors.Is(err, ErrBroken) {
+		t.Error(err)
+	}
+}
+
 // TestLies are restores that do not add up.
 func TestLies(t *testing.T) {
 	t.Parallel()

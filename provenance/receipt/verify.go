@@ -190,7 +190,8 @@ func (v *Verified) checkClosing() error {
 		return fmt.Errorf("the last checkpoint of the log %s: %w", v.Log.Origin, err)
 	}
 	if v.Checkpoint.Size > last.Size {
-		return refusef("the log %s was closed at %d leaves, and this checkpoint has %d", v.Log.Origin, last.Size, v.Checkpoint.Size)
+		return refusef("the log %s was closed at %d leaves (%s), and this checkpoint has %d: fetch the receipt again, or rely on a list of logs from before",
+			v.Log.Origin, last.Size, v.Log.Closed.Reason, v.Checkpoint.Size)
 	}
 	if v.Checkpoint.Size == last.Size && v.Checkpoint.Root != last.Root {
 		return refusef("the log %s was closed with another root hash", v.Log.Origin)
@@ -234,14 +235,16 @@ func (v *Verified) checkStatement(trust Trust) error {
 		return refusef("the statement is none of a record: %w", err)
 	}
 	p := s.Predicate
-	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil ||
-		p.Log == nil && *p.Index != v.Leaf || // a record from before there was a log has the leaf of its index
-		p.Log != nil && p.Log.Leaf == nil {
+	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil {
 		return refusef("the statement is none of a record of Hallmark, version 1")
 	}
 	v.Index = *p.Index
-	if p.Log != nil && (p.Log.Origin != v.Checkpoint.Origin || *p.Log.Leaf != v.Leaf) {
-		return refusef("the statement says to be leaf %d of the log %.80q, and is leaf %d of %s", *p.Log.Leaf, p.Log.Origin, v.Leaf, v.Checkpoint.Origin)
+	switch l := p.Log; {
+	case l == nil && v.Index != v.Leaf: // a record from before there was a log, whose leaf is its number
+		return refusef("the statement does not say where in the log it is, and record %d is leaf %d", v.Index, v.Leaf)
+	case l == nil:
+	case l.Leaf == nil || *l.Leaf != v.Leaf || l.Origin != v.Checkpoint.Origin:
+		return refusef("the statement says to be another leaf than %d, or in another log than %s", v.Leaf, v.Checkpoint.Origin)
 	}
 	if first := v.Log.First; first != nil && v.Index != *first+v.Leaf {
 		return refusef("the log %s begins with record %d, so its leaf %d is not record %d", v.Log.Origin, *first, v.Leaf, v.Index)

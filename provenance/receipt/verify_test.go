@@ -88,8 +88,8 @@ func TestOtherTrust(t *testing.T) {
 		},
 		"begins with record 99, so its leaf 5 is not record 105": func(trust *receipt.Trust) { *trust.Logs[0].First = 99 },
 		"witness.example has not cosigned the checkpoint of 9":   func(trust *receipt.Trust) { trust.Witnesses = []note.Verifier{stranger.Verifier()} },
-		"was closed at 4 leaves, and this checkpoint has 9": func(trust *receipt.Trust) {
-			trust.Logs[0].Closed = &receipt.Closing{Checkpoint: newLog(t, "log.example").grow(4).checkpoint()}
+		"was closed at 4 leaves (stolen), and this checkpoint has 9": func(trust *receipt.Trust) {
+			trust.Logs[0].Closed = &receipt.Closing{Reason: "stolen", Checkpoint: newLog(t, "log.example").grow(4).checkpoint()}
 		},
 		"was closed with another root hash": func(trust *receipt.Trust) {
 			forked := newLog(t, "log.example").grow(8)
@@ -123,11 +123,12 @@ func TestUnfitStatements(t *testing.T) {
 	t.Parallel()
 	good := string(statement("log.example", 2))
 	for says, payload := range map[string]string{
-		"says to be leaf 7":                          string(statement("log.example", 7)),
-		"the log \"other.example\"":                  string(statement("other.example", 2)),
+		"another leaf than 2":                        string(statement("log.example", 7)),
+		"in another log than log.example":            string(statement("other.example", 2)),
 		"none of a record: ":                         `[]`,
 		"none of a record of Hallmark":               strings.Replace(good, "record/v1", "record/v2", 1),
-		"none of a record of Hallmark, version 1":    strings.Replace(good, `"log":`, `"block":`, 1),
+		"does not say where in the log it is":        strings.Replace(good, `"log":`, `"block":`, 1),
+		"none of a record of Hallmark, version 1":    strings.Replace(good, `"index":`, `"number":`, 1),
 		`all readers read alike: "index" is there`:   strings.Replace(good, `"version":1`, `"Index":1`, 1),
 		"all readers read alike: something follows":  good + "{}",
 		"all readers read alike: it is nested too d": strings.Repeat("[", 40) + strings.Repeat("]", 40),
@@ -135,6 +136,22 @@ func TestUnfitStatements(t *testing.T) {
 		l := newLog(t, "log.example").grow(2)
 		l.add([]byte(payload))
 		wantRefused(t, says, l.receipt(2), l.trust(), says)
+	}
+}
+
+// TestBeforeTheLog takes a record that was signed without saying where in the log it is: its leaf is its
+// number.
+func TestBeforeTheLog(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, "log.example").grow(2)
+	payload := strings.Replace(string(statement("log.example", 2)), `"log":`, `"block":`, 1)
+	l.add([]byte(strings.Replace(payload, `"index":102`, `"index":2`, 1)))
+	trust := l.trust()
+	*trust.Logs[0].First, trust.Keys[0].Ranges[0].From = 0, 0
+	v, err := receipt.Verify(l.receipt(2), trust)
+	fatal(t, err)
+	if v.Index != 2 {
+		t.Errorf("it is record %d", v.Index)
 	}
 }
 

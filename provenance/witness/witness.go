@@ -125,6 +125,15 @@ func (w *Witness) takeLock() (err error) {
 // Close lets another process have the file.
 func (w *Witness) Close() error { return w.lock.Close() }
 
+// ParseKey reads the key of a witness, NAME+HASH+KEY, and returns what checks its cosignatures.
+func ParseKey(vkey string) (note.Verifier, error) {
+	v, err := torchwood.NewCosignatureVerifier(strings.TrimSpace(vkey))
+	if err != nil {
+		return nil, fmt.Errorf("%q is not the key of a witness, NAME+HASH+KEY: %w", vkey, err)
+	}
+	return v, nil
+}
+
 // VKey returns the key that checks the witness's cosignatures: what others demand it by.
 func (w *Witness) VKey() string { return w.signer.Verifier().String() }
 

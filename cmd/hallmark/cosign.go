@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/witness"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// witnessServer is a configured witness. url is "" for one that comes by itself.
+type witnessServer struct {
+	note.Verifier
+	url string
+}
+
+// parseWitnesses reads the configuration's witnesses: KEY, or KEY URL.
+func parseWitnesses(lines []string) (all []witnessServer, err error) {
+	for _, line := range lines {
+		vkey, at, _ := strings.Cut(strings.TrimSpace(line), " ")
+		v, err := witness.ParseKey(vkey)
+		if err != nil {
+			return nil, usagef("witnesses: %w", err)
+		}
+		w := witnessServer{v, strings.TrimSuffix(strings.TrimSpace(at), "/")}
+		if u, err := url.Parse(w.url); w.url != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(net80(u))) {
+			return nil, usagef("witnesses: %q is not the URL of a witness, https://host[:port][/path]", at)
+		}
+		all = append(all, w)
+	}
+	return all, nil
+}
+
+// net80 is the address of a URL, with some port.
+func net80(u *url.URL) string {
+	if u.Port() == "" {
+		return u.Hostname() + ":80"
+	}
+	return u.Host
+}
+
+func verifiers(witnesses []witnessServer) (all []note.Verifier) {
+	for _, w := range witnesses {
+		all = append(all, w.Verifier)
+	}
+	return all
+}
+
+// How often a witness is asked: soon after the log has grown, and less and less often while it fails.
+const (
+	askWitnessEvery = 5 * time.Second
+	askWitnessMost  = 5 * time.Minute
+)
+
+// askWitnesses has each witness that has a URL cosign the newest checkpoint, until ctx ends. No push waits
+// for any of it.
+func (s *services) askWitnesses(ctx context.Context, log *slog.Logger) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	for _, w := range s.witnesses {
+		if w.url != "" {
+			a := &asker{book: s.book, witness: w, client: &http.Client{Timeout: 30 * time.Second}}
+			group.Go(func() { a.loop(ctx, askWitnessEvery, log.With("witness", w.Name())) })
+		}
+	}
+}
+
+// asker asks one witness.
+type asker struct {
+	book    *provenance.Book
+	witness witnessServer
+	client  *http.Client
+
+	// What it is known to have cosigned last. The loop alone uses it.
+	origin string
+	size   uint64
+}
+
+func (a *asker) loop(ctx context.Context, every time.Duration, log *slog.Logger) {
+	for wait := every; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		err := a.ask(ctx)
+		switch {
+		case err == nil:
+			wait = every
+		case ctx.Err() == nil:
+			wait = min(2*wait, askWitnessMost)
+			log.Warn("a witness has not cosigned", "err", err, "next", wait)
+		}
+	}
+}
+
+// ask has the newest checkpoint cosigned, if it is not yet. A witness that knows another size than we
+// thought says so, and is asked once more.
+func (a *asker) ask(ctx context.Context) error {
+	signed, err := a.book.Checkpoint(ctx, "")
+	if errors.Is(err, log.ErrNoLog) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c, err := checkpoint.Parse(signed)
+	if err != nil {
+		return err
+	}
+	if c.Origin != a.origin {
+		a.origin, a.size = c.Origin, 0
+	}
+	if c.Size == a.size {
+		return nil
+	}
+	line, err := a.submit(ctx, c, signed)
+	if conflict := new(witness.ConflictError); errors.As(err, &conflict) && conflict.Size <= c.Size {
+		a.size = conflict.Size
+		line, err = a.submit(ctx, c, signed)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := a.book.Cosign(ctx, signed+line, []note.Verifier{a.witness.Verifier}); err != nil {
+		return err
+	}
+	a.size = c.Size
+	return nil
+}
+
+// submit sends add-checkpoint (C2SP tlog-witness), and returns the cosignature's line.
+func (a *asker) submit(ctx context.Context, c checkpoint.Checkpoint, signed string) (line string, err error) {
+	var proof tlog.TreeProof
+	if a.size > 0 {
+		if proof, err = a.book.Consistency(ctx, c.Origin, a.size, c.Size); err != nil {
+			return "", err
+		}
+	}
+	body := witness.FormatRequest(a.size, proof, signed)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.witness.url+"/add-checkpoint", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	resp, err := a.client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<10))
+	if err != nil {
+		return "", err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return string(data), nil
+	case http.StatusConflict:
+		if size, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 63); err == nil {
+			return "", &witness.ConflictError{Size: size}
+		}
+	}
+	return "", fmt.Errorf("it answers %s: %.200q", resp.Status, data)
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/provenance/witness"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+)
+
+// witnessed is a book and a witness of it that answers over HTTP.
+type witnessed struct {
+	t       *testing.T
+	store   storage.Store
+	book    *provenance.Book
+	witness *witness.Witness
+	asked   atomic.Int32
+	asker
+}
+
+func newWitnessed(t *testing.T) *witnessed {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &witnessed{t: t}
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "hallmark.db"), bolt.Config{})
+	must(err)
+	t.Cleanup(func() { store.Close() })
+	w.store = store
+	w.book, err = provenance.NewBook(store, "https://registry.example")
+	must(err)
+	keys, err := provenance.GenerateKeys()
+	must(err)
+	must(w.book.Begin(t.Context(), keys))
+	path := filepath.Join(t.TempDir(), "witness.json")
+	must(witness.Create(path, "witness.example"))
+	w.witness, err = witness.Open(path)
+	must(err)
+	t.Cleanup(func() { w.witness.Close() })
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.asked.Add(1)
+		w.witness.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	configured, err := parseWitnesses([]string{w.witness.VKey() + " " + server.URL + "/"})
+	must(err)
+	w.asker = asker{book: w.book, witness: configured[0], client: server.Client()}
+	return w
+}
+
+// push adds records.
+func (w *witnessed) push(n int) {
+	w.t.Helper()
+	for range n {
+		err := w.store.Update(context.Background(), func(tx storage.Tx) error {
+			_, err := w.book.Append(tx, provenance.Event{Action: provenance.Push, Repository: "team/app", Digest: digest.FromString("x")})
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// want asks the witness, and wants so many requests and a cosigned checkpoint of that size.
+func (w *witnessed) want(requests int32, size string) {
+	w.t.Helper()
+	w.asked.Store(0)
+	if err := w.ask(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	if got := w.asked.Load(); got != requests {
+		w.t.Errorf("%d requests, want %d", got, requests)
+	}
+	signed, err := w.book.CosignedCheckpoint(context.Background(), "")
+	if err != nil || !strings.Contains(signed, "\n"+size+"\n") || !strings.Contains(signed, "\n— witness.example ") {
+		w.t.Errorf("want a cosigned checkpoint of %s leaves: %v\n%s", size, err, signed)
+	}
+}
+
+// TestAskWitness follows a log as it grows, over restarts of the registry and a stranger to the witness.
+func TestAskWitness(t *testing.T) {
+	t.Parallel()
+	w := newWitnessed(t)
+	w.push(3)
+	if err := w.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("a witness that does not know the log: %v", err)
+	}
+	logs, err := w.book.Logs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.witness.Add(receipt.Log{Origin: logs[0].Origin, Key: logs[0].Key}.VKey()); err != nil {
+		t.Fatal(err)
+	}
+	w.want(1, "3")
+	w.want(0, "3")
+	w.push(300)
+	w.want(1, "303")
+	w.size = 0 // a restart: what it cosigned last has to be asked for
+	w.push(1)
+	w.want(2, "304")
+	w.size = 0
+	w.want(2, "304")
+}
+
+// TestBadWitness keeps nothing of a witness that answers with another signature, or too much.
+func TestBadWitness(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"another signature": "— witness.example AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+		"nothing":           "",
+		"a lot":             strings.Repeat("x", 100<<10),
+	} {
+		w := newWitnessed(t)
+		w.push(1)
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			_, _ = rw.Write([]byte(answer))
+		}))
+		w.asker.witness.url = server.URL
+		if err := w.ask(t.Context()); !errors.Is(err, provenance.ErrNotCosigned) {
+			t.Errorf("%s: %v", name, err)
+		}
+		server.Close()
+		if signed, err := w.book.CosignedCheckpoint(t.Context(), ""); err == nil {
+			t.Errorf("%s is kept: %s", name, signed)
+		}
+	}
+}
+
+func TestWitnessConfig(t *testing.T) {
+	t.Parallel()
+	const vkey = "w.example/1+c1c8dd7d+BKq/fSbmL8ecdOS89HVYmQJU06jrEjCBH+0xSMSukNhp"
+	for line, good := range map[string]bool{
+		vkey: true, vkey + " https://witness.example/w": true, " " + vkey + "  http://127.0.0.1:80 ": true,
+		"": false, "witness.example": false, vkey[:20]: false, vkey + " witness.example": false, vkey + " http://witness.example": false,
+	} {
+		if _, err := parseWitnesses([]string{line}); (err == nil) != good {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// TestWitnessListens starts a witness as a process of its own.
+func TestWitnessListens(t *testing.T) {
+	t.Parallel()
+	hallmark, err := exec.LookPath("hallmark")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(t.TempDir(), "witness.json")
+	const vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+	p, at, err := launch(exec.Command(hallmark, "witness", "--state", state, "--name", "witness.example", "--log", vkey, "--listen", "127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.kill()
+	for body, want := range map[string]int{"hello": 400, "old 0\n\nlog.example\n1\n" + strings.Repeat("A", 43) + "=\n\n": 404, "old 0\n\nPeterNeumann\n1\n" + strings.Repeat("A", 43) + "=\n\n": 403} {
+		resp, err := http.Post(at+"/add-checkpoint", "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%q gets %d, want %d", body, resp.StatusCode, want)
+		}
+	}
+	out, err := exec.Command(hallmark, "witness", "--state", state, "--listen", "0.0.0.0:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another witness runs on it") {
+		t.Errorf("two have one file: %v %s", err, out)
+	}
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/provenance/witness"
+	"github.com/spf13/cobra"
+)
+
+// verifyFlags are what `hallmark verify` relies on.
+type verifyFlags struct {
+	root, key string
+	witnesses []string
+}
+
+// verify is the verb `hallmark verify`.
+func (e *env) verify() *cobra.Command {
+	c := &cobra.Command{
+		Use: "verify RECEIPT|REF", Short: "Check a receipt, or all receipts of an image",
+		Long: "Check a receipt file, or all receipts of an image, against the registry's log and receipt keys.\n\n" +
+			"With --trusted-root and --key nothing is believed that the registry says today: keep both files from\n" +
+			"a day when you trusted it. Without them its own keys are asked for, which shows that its answers fit\n" +
+			"together, and no more. A witness that is demanded excludes that others are shown another history.",
+		Args: one("a receipt file, - for standard input, or an image"),
+		Example: "  hallmark verify receipt.json --trusted-root trusted_root.json --key receipts.json\n" +
+			"  hallmark verify registry.example/team/app:1.0 --witness witness.example/w1+1f0c2a4b+BA…",
+	}
+	t := addTarget(c)
+	var f verifyFlags
+	c.Flags().StringVar(&f.root, "trusted-root", "", "`file` of the logs to trust: the registry's /trusted_root.json, or /keys/logs.json, which says more")
+	c.Flags().StringVar(&f.key, "key", "", "`file` of the receipt keys to trust: /keys/receipts.json, or public keys in PEM")
+	c.Flags().StringArrayVar(&f.witnesses, "witness", nil, "demand a cosignature by the witness with this `key`, NAME+HASH+KEY; may be repeated")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		v := verification{Receipts: []*verified{}}
+		err := e.verifyArgument(c.Context(), t, f, args[0], &v)
+		if err != nil && !errors.Is(err, receipt.ErrRefused) {
+			return err
+		}
+		v.Verified = err == nil
+		if *asJSON {
+			return errors.Join(writeJSON(e.stdout, v), refused(err))
+		}
+		v.print(e.stdout)
+		return refused(err)
+	}
+	return c
+}
+
+// refused is the error that ends the verb when the answer is no.
+func refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{exitNo, err}
+}
+
+// verification is everything that one call of verify found.
+type verification struct {
+	Verified bool          `json:"verified"`
+	Image    string        `json:"image,omitempty"`
+	Digest   digest.Digest `json:"digest,omitempty"`
+	LogsFrom string        `json:"logsFrom"` // where the trusted logs and keys come from
+	KeysFrom string        `json:"keysFrom"`
+	Receipts []*verified   `json:"receipts"`
+
+	trust receipt.Trust
+}
+
+// verified is one receipt, and what it proves.
+type verified struct {
+	Record    uint64          `json:"record"`
+	Error     string          `json:"error,omitempty"` // why it was refused
+	Log       string          `json:"log,omitempty"`
+	Leaf      uint64          `json:"leaf"`
+	Size      uint64          `json:"size,omitempty"`
+	RootHash  string          `json:"rootHash,omitempty"`
+	Key       string          `json:"key,omitempty"`
+	Cosigned  []string        `json:"cosigned,omitempty"`
+	Unchecked []string        `json:"unchecked,omitempty"` // names of signatures that nobody asked to check
+	Statement json.RawMessage `json:"statement,omitempty"`
+
+	record *provenance.Record
+}
+
+// verifyArgument checks a file or an image. ErrRefused when the answer is no.
+func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg string, v *verification) error {
+	if err := f.load(v); err != nil {
+		return err
+	}
+	data, isFile, err := e.receiptFile(arg)
+	if err != nil {
+		return err
+	}
+	if isFile && f.root != "" && f.key != "" {
+		_, err := v.add(data)
+		return err
+	}
+	ref := reference{}
+	if !isFile {
+		if ref, err = parseReference(arg); err != nil {
+			return err
+		}
+		ref.aim(t)
+	}
+	return e.ask(ctx, t, func(ctx context.Context, cl *client) error {
+		if err := v.fetchTrust(ctx, cl); err != nil {
+			return err
+		}
+		if isFile {
+			_, err := v.add(data)
+			return err
+		}
+		return v.image(ctx, cl, ref)
+	})
+}
+
+// receiptFile reads a receipt where the argument names a file.
+func (e *env) receiptFile(arg string) (data []byte, isFile bool, err error) {
+	if arg == "-" {
+		data, err = io.ReadAll(io.LimitReader(e.stdin, receipt.MaxBundle+1))
+		return data, true, err
+	}
+	info, err := os.Stat(arg)
+	if err != nil || info.IsDir() {
+		return nil, false, nil // then it is an image
+	}
+	file, err := os.Open(arg)
+	if err != nil {
+		return nil, true, usagef("%w", err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	data, err = io.ReadAll(io.LimitReader(file, receipt.MaxBundle+1))
+	return data, true, err
+}
+
+// load reads the files that are given, and the witnesses.
+func (f verifyFlags) load(v *verification) error {
+	if f.root != "" {
+		data, err := os.ReadFile(f.root)
+		if err == nil {
+			v.trust.Logs, err = receipt.ParseLogs(data)
+		}
+		if err != nil {
+			return usagef("--trusted-root %s: %w", f.root, err)
+		}
+		v.LogsFrom = f.root
+	}
+	if f.key != "" {
+		data, err := os.ReadFile(f.key)
+		if err == nil {
+			v.trust.Keys, err = receipt.ParseKeyFile(data)
+		}
+		if err != nil {
+			return usagef("--key %s: %w", f.key, err)
+		}
+		v.KeysFrom = f.key
+	}
+	for _, vkey := range f.witnesses {
+		w, err := witness.ParseKey(vkey)
+		if err != nil {
+			return usagef("--witness %w", err)
+		}
+		v.trust.Witnesses = append(v.trust.Witnesses, w)
+	}
+	return nil
+}
+
+// The longest lists of logs and keys that are read, in bytes.
+const maxKeyFile = 4 << 20
+
+// fetchTrust asks the registry for what was not given.
+func (v *verification) fetchTrust(ctx context.Context, cl *client) error {
+	if v.LogsFrom == "" {
+		data, err := cl.fetch(ctx, "/keys/logs.json", maxKeyFile)
+		if err != nil {
+			return err
+		}
+		if v.trust.Logs, err = receipt.ParseLogs(data); err != nil {
+			return askf("%s/keys/logs.json: %w", cl.base, err)
+		}
+		v.LogsFrom = cl.name
+	}
+	if v.KeysFrom == "" {
+		data, err := cl.fetch(ctx, "/keys/receipts.json", maxKeyFile)
+		if err != nil {
+			return err
+		}
+		if v.trust.Keys, err = receipt.ParseKeyFile(data); err != nil {
+			return askf("%s/keys/receipts.json: %w", cl.base, err)
+		}
+		v.KeysFrom = cl.name
+	}
+	return nil
+}
+
+// add checks a receipt and notes what it proves, or why it is refused.
+func (v *verification) add(data []byte) (*verified, error) {
+	r := &verified{}
+	v.Receipts = append(v.Receipts, r)
+	found, err := receipt.Verify(data, v.trust)
+	if err == nil {
+		if r.record, err = provenance.ParseStatement(found.Statement); err != nil {
+			err = fmt.Errorf("%w: %w", receipt.ErrRefused, err)
+		}
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return r, err
+	}
+	r.Record, r.Log, r.Leaf, r.Size = found.Index, found.Checkpoint.Origin, found.Leaf, found.Checkpoint.Size
+	r.RootHash, r.Key, r.Statement = found.Checkpoint.Root.String(), found.Key.Hint(), found.Statement
+	r.Cosigned, r.Unchecked = found.Cosigned, found.Unchecked
+	return r, nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// image checks every receipt that the registry has of an image.
+func (v *verification) image(ctx context.Context, cl *client, ref reference) error {
+	if ref.digest != "" {
+		ref.tag = "" // the digest counts
+	} else {
+		ref.tag = firstOf(ref.tag, "latest")
+	}
+	var img shownImage
+	query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag)}}
+	if err := cl.get(ctx, "/api/v1/image", query, &img); err != nil {
+		return err
+	}
+	v.Image, v.Digest = strings.TrimSuffix(ref.repository+":"+ref.tag, ":"), img.Descriptor.Digest
+	if ref.digest != "" && v.Digest != ref.digest {
+		return fmt.Errorf("%w: asked for %s, the registry tells of %s", receipt.ErrRefused, ref.digest, v.Digest)
+	}
+	indexes := []uint64{img.Record}
+	for _, o := range img.Provenance.Observed {
+		if o.Record != img.Record {
+			indexes = append(indexes, o.Record)
+		}
+	}
+	var errs []error
+	for _, index := range indexes {
+		err := v.record(ctx, cl, index, ref, index == img.Record)
+		if err != nil && !errors.Is(err, receipt.ErrRefused) {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// record checks the receipt of one record, and that it is about this image. current says that the record
+// is to have put the image, or its tag, there.
+func (v *verification) record(ctx context.Context, cl *client, index uint64, ref reference, current bool) error {
+	data, err := cl.fetch(ctx, fmt.Sprintf("/api/v1/records/%d/receipt", index), receipt.MaxBundle)
+	if err != nil {
+		return err
+	}
+	r, err := v.add(data)
+	if err == nil {
+		err = r.about(index, v.Digest, ref, current)
+	}
+	if err == nil {
+		return nil
+	}
+	r.Record, r.Error = index, err.Error()
+	return fmt.Errorf("record %d: %w", index, err)
+}
+
+// about says whether a record is what the registry said it was.
+func (r *verified) about(index uint64, d digest.Digest, ref reference, current bool) error {
+	switch {
+	case r.record.Index != index:
+		return fmt.Errorf("%w: the receipt is of record %d", receipt.ErrRefused, r.record.Index)
+	case r.record.Digest != d || r.record.Repository != ref.repository:
+		return fmt.Errorf("%w: it is about %s@%s", receipt.ErrRefused, r.record.Repository, r.record.Digest)
+	case current && ref.tag != "" && !r.sets(ref.tag):
+		return fmt.Errorf("%w: it does not set the tag %s", receipt.ErrRefused, ref.tag)
+	}
+	return nil
+}
+
+// sets says whether a record set a tag.
+func (r *verified) sets(tag string) bool {
+	if r.record.Action != provenance.Push && r.record.Action != provenance.Tag {
+		return false
+	}
+	return slices.ContainsFunc(r.record.Tags, func(t provenance.TagMove) bool { return t.Name == tag })
+}
+
+// print writes for people what was proved: what the records say, then by whose word.
+func (v *verification) print(w io.Writer) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-13s%s\n", name, clean(fmt.Sprintf(format, args...)))
+	}
+	if v.Image != "" {
+		line("image", "%s@%s", v.Image, v.Digest)
+	}
+	for _, r := range v.Receipts {
+		r.print(line)
+	}
+	if v.LogsFrom == v.KeysFrom {
+		line("trusting", "the logs and keys of %s", v.LogsFrom)
+		return
+	}
+	line("trusting", "the logs of %s, the keys of %s", v.LogsFrom, v.KeysFrom)
+}
+
+func (r *verified) print(line func(name, format string, args ...any)) {
+	if r.Error != "" {
+		line("REFUSED", "a receipt of record %d: %s", r.Record, strings.TrimPrefix(r.Error, receipt.ErrRefused.Error()+": "))
+		return
+	}
+	rec := r.record
+	what := rec.Repository
+	if names := tagNames(rec.Tags); names != "" {
+		what += ":" + names
+	}
+	line("verified", "record %d: %s of %s@%s", r.Record, rec.Action, what, rec.Digest)
+	if rec.Authenticated != nil {
+		line("  by", "%s, signed in by %s at %s, %s", who(rec.Actor), rec.Authenticated.Method, rec.Authenticated.Issuer, local(rec.Time))
+	} else {
+		line("  by", "%s, %s", who(rec.Actor), local(rec.Time))
+	}
+	if s := sourceOf(rec.Claimed); s != "" {
+		line("  claims", "to be built from %s", s)
+	}
+	line("  in", "the log %s as leaf %d of %d, signed with the key %.12s…", r.Log, r.Leaf, r.Size, r.Key)
+	for _, name := range r.Cosigned {
+		line("  cosigned", "by %s", name)
+	}
+	if len(r.Unchecked) > 0 {
+		line("  unchecked", "further signatures, by %s", strings.Join(r.Unchecked, ", "))
+	}
+}

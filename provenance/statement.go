@@ -1,0 +1,25 @@
+package provenance
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// PredicateType names the predicate of the in-toto statement that a record is stored as.
+const PredicateType = receipt.PredicateType
+
+// ParseStatement reads the record in a statement whose signature was checked. The statement's subject is
+// what other tools go by, so it has to be what the record is about.
+func ParseStatement(payload []byte) (*Record, error) {
+	s := statement{Predicate: new(Record)}
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return nil, err
+	}
+	d := s.Predicate.Digest
+	if len(s.Subject) != 1 || d.Validate() != nil || s.Subject[0].Digest[d.Algorithm().String()] != d.Encoded() {
+		return nil, errors.New("the statement's subject is not what its record is about")
+	}
+	return s.Predicate, nil
+}
