@@ -94,9 +94,9 @@ func (c *checker) table(ctx context.Context, table storage.Table, row func(conte
 	}
 }
 
-// report hands what is damaged to bad, and returns every other error.
+// report hands what is damaged or missing to bad, and returns every other error.
 func (c *checker) report(err error) error {
-	if errors.Is(err, storage.ErrCorrupt) {
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, provenance.ErrNoRecord) {
 		c.bad(err)
 		return nil
 	}
