@@ -72,6 +72,49 @@ func (p *push) putLayers(tx storage.Tx) {
 	}
 }
 
+// IndexLayers gives every image the row that it is found by through its layers, as a store needs that was
+// written before there were such rows. If we stop within it, it is run again, from its beginning.
+func IndexLayers(ctx context.Context, store storage.Store) error {
+	for from, next := []byte(nil), []byte(nil); ; from = next {
+		err := store.Update(ctx, func(tx storage.Tx) error {
+			n := 0
+			next = nil
+			for item, err := range tx.Scan(manifestTable, from, nil) {
+				if err != nil {
+					return err
+				}
+				if n++; n > checkStep {
+					next = bytes.Clone(item.Key)
+					return nil
+				}
+				if err := indexLayers(tx, item); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || next == nil {
+			return err
+		}
+	}
+}
+
+func indexLayers(tx storage.Tx, item storage.Item) error {
+	repo, key := cutRepo(item.Key)
+	d, _, err := cutDigest(key)
+	if err != nil {
+		return err
+	}
+	m, err := storedManifest(tx, Place{repo, d})
+	if err != nil || m == nil {
+		return err
+	}
+	if chain := m.chain(); chain != nil {
+		tx.Put(layersTable, layersKey(chain, repo, d), nil)
+	}
+	return nil
+}
+
 // removeLayers takes away the row of an image that goes.
 func removeLayers(tx storage.Tx, repo string, d digest.Digest) error {
 	m, err := storedManifest(tx, Place{repo, d})

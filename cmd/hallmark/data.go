@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
@@ -75,9 +77,19 @@ func (e *env) openData(ctx context.Context, path string, create bool, onCommit f
 	return d, nil
 }
 
+// layoutSteps take a store of an older version to what the rooms of this one keep. A step is never changed or
+// removed once it was released.
+var layoutSteps = []bolt.Step{
+	{Does: "index images by what is said of them and by their layers; the records are signed next", Run: func(store storage.Store) error {
+		ctx := context.Background()
+		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))
+	}},
+}
+
 func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {
 	return bolt.Open(path, bolt.Config{
 		OnCommit: onCommit,
+		Steps:    layoutSteps,
 		Say:      func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) },
 	})
 }

@@ -140,7 +140,7 @@ func forge(t *testing.T, tx storage.Tx, dir string, index uint64) {
 
 func change(t *testing.T, path string, fn func(storage.Tx)) {
 	t.Helper()
-	store, err := bolt.Open(path, bolt.Config{})
+	store, err := bolt.Open(path, bolt.Config{Steps: layoutSteps})
 	if err != nil {
 		t.Fatal(err)
 	}
