@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // kills is how often TestKilled kills the server.
@@ -36,7 +36,7 @@ type victim struct {
 	program      string
 	dir, address string
 	env          []string
-	client       *http.Client
+	client       *auth.Client // keeps its tokens, so that a start is not spent on checking passwords
 	mu           sync.Mutex
 	done         []acknowledged // guarded by mu
 	pushes       int            // acknowledged; guarded by mu
@@ -47,10 +47,11 @@ func newVictim(t *testing.T, env ...string) *victim {
 	v := &victim{t: t, program: buildPlain(t), dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
 	v.start()
 	t.Cleanup(func() { v.kill() })
-	var err error
-	if v.client, err = httpClient(v.dir); err != nil {
+	client, err := httpClient(v.dir)
+	if err != nil {
 		t.Fatal(err)
 	}
+	v.client = signedIn(client, v.address, "admin:"+adminPassword)
 	return v
 }
 
@@ -67,10 +68,12 @@ func (v *victim) start() {
 }
 
 func (v *victim) repository(name string) *remote.Repository {
-	repo, err := repository(v.client, v.address, "admin:"+adminPassword, name)
+	repo, err := remote.NewRepository(v.address + "/" + name)
 	if err != nil {
 		v.t.Error(err)
+		return nil
 	}
+	repo.Client = v.client
 	return repo
 }
 

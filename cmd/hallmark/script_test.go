@@ -195,9 +195,14 @@ func repository(client *http.Client, host, login, ref string) (*remote.Repositor
 	if err != nil {
 		return nil, err
 	}
-	user, password, _ := strings.Cut(login, ":")
-	repo.Client = &auth.Client{Client: client, Credential: auth.StaticCredential(host, auth.Credential{Username: user, Password: password})}
+	repo.Client = signedIn(client, host, login)
 	return repo, nil
+}
+
+// signedIn is a client that signs in as clients do, and keeps its tokens.
+func signedIn(client *http.Client, host, login string) *auth.Client {
+	user, password, _ := strings.Cut(login, ":")
+	return &auth.Client{Client: client, Credential: auth.StaticCredential(host, auth.Credential{Username: user, Password: password}), Cache: auth.NewCache()}
 }
 
 func scriptRepository(ts *testscript.TestScript, login, ref string) *remote.Repository {
