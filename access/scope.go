@@ -52,6 +52,14 @@ func NeedsScope(who provenance.Identity, right Right, repository string) bool {
 	return ok && !s.names(right.String(), repository)
 }
 
+// Owner returns who without the scopes of the token at hand, within those of what the token was got with.
+func Owner(who provenance.Identity) provenance.Identity {
+	if s, ok := who.Ceiling.(*tokenScopes); ok {
+		who.Ceiling = s.under
+	}
+	return who
+}
+
 // Lister returns who as they list repositories: the owner of a token for the catalog sees the names of all
 // that they may pull from, though the token pulls nothing.
 func Lister(who provenance.Identity) provenance.Identity {

@@ -127,6 +127,8 @@ func trustBuildkit(r Registry, at Place) Plan {
 			"A running buildkitd reads this file when it starts again.",
 			"For `docker buildx`, make a builder that has it (buildx copies the CA into the builder):\n" +
 				"    docker buildx create --name hallmark --use --buildkitd-config " + config,
+			"buildctl and `docker buildx` get the tokens for buildkitd themselves, and trust the system's store:\n" +
+				"    hallmark cert trust debian          (or, for one command, SSL_CERT_FILE=" + ca + ")",
 		},
 	}
 }

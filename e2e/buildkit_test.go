@@ -48,6 +48,7 @@ func TestBuildKit(t *testing.T) {
 	home := dockerHome(t)
 	s := start(t)
 	address := buildkit(t, s)
+	s.systemCA() // for the client, which gets the tokens
 	sh(t, tool(t, "crane"), "auth", "login", s.host, "-u", "alice", "-p", alicePassword)
 	dir := scratch(t, source, revision)
 	ref := s.host + "/team/multi:1.0"
@@ -79,7 +80,6 @@ func TestBuildKit(t *testing.T) {
 		sh(t, buildx, "build", "--builder", "hallmark-e2e", "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=max",
 			"--cache-to", "type=registry,ref="+s.host+"/team/buildx:cache", "-t", ref, "--push", dir)
 		s.wantTwoPlatforms("team/buildx", "1.0")
-		s.systemCA() // this one asks the registry itself
 		if out := sh(t, buildx, "imagetools", "inspect", "--builder", "hallmark-e2e", ref); !strings.Contains(out, "linux/arm64") {
 			t.Errorf("imagetools: %s", out)
 		}

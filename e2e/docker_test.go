@@ -104,6 +104,7 @@ func TestCompose(t *testing.T) {
 				t.Errorf("it runs as user %q", user)
 			}
 			mustRun(t, run(alicePassword, "exec", "-T", "hallmark", "hallmark", "user", "add", "alice", "--password-stdin"))
+			mustRun(t, run("", "exec", "-T", "hallmark", "hallmark", "grant", "user:alice", "team/**", "push"))
 			trustCompose(t, run, host)
 			mustRun(t, command(alicePassword, "docker", "login", host, "-u", "alice", "--password-stdin"))
 			digest := dockerPush(t, host+"/team/hello:1.0")

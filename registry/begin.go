@@ -65,14 +65,9 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 	if !ok {
 		return nil, "", nil
 	}
-	from = c.query.Get("from")
-	if !c.query.Has("from") {
-		if from, err = g.candidate(ctx, c, d); err != nil {
-			return nil, "", err
-		}
-	}
-	if !validName(from) || !g.gate.May(c.who, access.Pull, from) {
-		return nil, "", nil
+	from, err = g.mountFrom(ctx, c, d)
+	if err != nil || from == "" {
+		return nil, "", err
 	}
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
 		desc = nil
@@ -96,18 +91,37 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 	return desc, from, err
 }
 
-// candidate finds a repository that has a blob and that the caller may pull from, or "". It asks for no
-// more than maxCandidates, so that a blob that all have costs no more than others.
+// mountFrom returns the repository that a blob is to be mounted from, or "" where there is none.
+func (g *Registry) mountFrom(ctx context.Context, c *call, d digest.Digest) (string, error) {
+	if !c.query.Has("from") {
+		return g.candidate(ctx, c, d)
+	}
+	if from := c.query.Get("from"); validName(from) && g.gate.May(c.who, access.Pull, from) {
+		return from, nil
+	}
+	return "", nil
+}
+
+// needsFrom says that a mount names a repository that the caller's token does not: another token is worth
+// asking for, and whether anything is there is not told by it.
+func (c *call) needsFrom() bool {
+	from := c.query.Get("from")
+	return c.kind == uploadsKind && c.query.Has("mount") && validName(from) && access.NeedsScope(c.who, access.Pull, from)
+}
+
+// candidate finds a repository that has a blob and that the caller may pull from, or "". No token can name
+// it beforehand, so the rights of the token's owner count. It asks for no more than maxCandidates, so that a
+// blob that all have costs no more than others.
 func (g *Registry) candidate(ctx context.Context, c *call, d digest.Digest) (from string, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		from = ""
 		key := digestKey(d)
-		asked := 0
+		who, asked := access.Owner(c.who), 0
 		for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
 			if err != nil {
 				return err
 			}
-			if name := string(item.Key[len(key):]); g.gate.May(c.who, access.Pull, name) {
+			if name := string(item.Key[len(key):]); g.gate.May(who, access.Pull, name) {
 				from = name
 				return nil
 			}

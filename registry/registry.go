@@ -178,7 +178,11 @@ func (g *Registry) authorize(c *call) error {
 	switch {
 	case stranger && c.kind == baseKind && !hasToken(c.r):
 		return access.ErrNoLogin
-	case c.repo == "", g.gate.May(c.who, c.right, c.repo):
+	case c.repo == "":
+		return nil
+	case g.gate.May(c.who, c.right, c.repo) && c.needsFrom():
+		return access.ErrScope
+	case g.gate.May(c.who, c.right, c.repo):
 		return nil
 	case access.NeedsScope(c.who, c.right, c.repo):
 		return access.ErrScope // whether anything is there or not
