@@ -153,12 +153,14 @@ func TestAccountsWithDocker(t *testing.T) {
 	s.addUser("bob", bobPassword)
 	mustRun(t, s.hallmark("grant", "user:bob", "team/**", "push"))
 	mustRun(t, s.hallmark("user", "rename", "bob", "robert"))
-	mustFail(t, login("bob", bobPassword), "401")
+	mustFail(t, login("bob", bobPassword), "the user name or the password is wrong")
 	mustRun(t, login("robert", bobPassword))
 	sh(t, "docker", "push", ref)
 	mustRun(t, s.hallmark("user", "remove", "robert"))
 	mustFail(t, exec.Command("docker", "pull", ref), "unauthorized")
 	s.addUser("robert", bobPassword)
+	mustFail(t, exec.Command("docker", "pull", ref), "sign in again") // the former login is not the new account's
+	mustRun(t, login("robert", bobPassword))
 	mustFail(t, exec.Command("docker", "pull", ref), "may not see it")
 	if records := mustRun(t, s.hallmark("records", "--repo", "team/hello", "--json")); strings.Count(records, `"handle": "robert"`) != 1 || strings.Count(records, `"handle": "builder"`) != 1 {
 		t.Errorf("the records of the removed user changed:\n%s", records)
