@@ -21,6 +21,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/bcrypt"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -28,6 +29,7 @@ import (
 
 // TestMain makes this binary hallmark itself, for the processes that tests start.
 func TestMain(m *testing.M) {
+	passwordCost = bcrypt.MinCost
 	testscript.Main(m, map[string]func(){"hallmark": main})
 }
 

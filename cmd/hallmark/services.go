@@ -16,6 +16,10 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
+// passwordCost is the work that checking a password takes: 0 is access's own. Tests start many servers, and
+// under the race detector each password would take seconds.
+var passwordCost int
+
 // services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
 // verb, when no server runs, asks their API directly.
 type services struct {
@@ -45,7 +49,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if err := s.keys.open(ctx); err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c)}); err != nil {
+	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c), BcryptCost: passwordCost}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
