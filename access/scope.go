@@ -64,7 +64,7 @@ func Owner(who provenance.Identity) provenance.Identity {
 // that they may pull from, though the token pulls nothing.
 func Lister(who provenance.Identity) provenance.Identity {
 	if s, ok := who.Ceiling.(*tokenScopes); ok && s.catalog {
-		who.Ceiling = s.under
+		return Owner(who)
 	}
 	return who
 }
