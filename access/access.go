@@ -232,6 +232,17 @@ func (a *Access) May(who provenance.Identity, right Right, repository string) bo
 	return a.rules.Load().may(who, right, repository)
 }
 
+// MayIn says whether an identity has a right in a repository, as a transaction sees it, for what a request
+// commits some time after May let it in. Errors: ErrBadLogin where its login was ended since, and those of
+// the store. That the login expired since does not matter: a long push may outlive it.
+func (a *Access) MayIn(tx storage.Reader, who provenance.Identity, right Right, repository string) (bool, error) {
+	if err := a.wasNotEnded(tx, who); err != nil {
+		return false, err
+	}
+	r, err := a.rulesIn(tx)
+	return err == nil && r.may(who, right, repository), err
+}
+
 // Administers says whether an identity may manage accounts, teams and the registry itself.
 func (a *Access) Administers(who provenance.Identity) bool {
 	return a.rules.Load().administers(who, Everything)

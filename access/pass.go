@@ -163,6 +163,23 @@ func judgeRobot(who provenance.Actor, credential string, row []byte) (ends time.
 	return ends, nil
 }
 
+// wasNotEnded wants that the login of an identity was not ended since it was good. Errors: ErrBadLogin, and
+// those of the store.
+func (a *Access) wasNotEnded(tx storage.Reader, who provenance.Identity) error {
+	if who.Login == nil {
+		return nil // a stranger, or the operator
+	}
+	p := &pass{who: who}
+	if sessionKind(who.Login.Credential) != "" {
+		p.session = who.Login.Credential
+	}
+	found, err := rowsOf(tx, p)
+	if err == nil {
+		_, err = a.judge(p, found)
+	}
+	return err
+}
+
 // touch notes that a session is used. A login lasts from its last use on.
 func (a *Access) touch(ctx context.Context, id, address string, now time.Time) error {
 	return a.store.Update(ctx, func(tx storage.Tx) error {

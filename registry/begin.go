@@ -69,10 +69,13 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 	if err != nil || from == "" {
 		return nil, "", err
 	}
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func(tx storage.Tx) error {
 		desc = nil
-		_, err := tx.Get(linkTable, repoKey(from, digestKey(d)))
-		if err != nil {
+		may, err := g.gate.MayIn(tx, access.Owner(c.who), access.Pull, from)
+		if err != nil || !may {
+			return err
+		}
+		if _, err := tx.Get(linkTable, repoKey(from, digestKey(d))); err != nil {
 			return err
 		}
 		row, err := readBlobRow(tx, d)

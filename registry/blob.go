@@ -17,8 +17,8 @@ import (
 //
 // The bytes are durable before a row names them. If we stop between the two, they are a stray, which
 // sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
-func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, up storage.Upload) error {
-	linked, lost, err := g.linkPresent(ctx, repo, d)
+func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up storage.Upload) error {
+	linked, lost, err := g.linkPresent(ctx, c, d)
 	if err != nil || linked {
 		return errors.Join(err, up.Cancel())
 	}
@@ -28,7 +28,7 @@ func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, 
 		return err
 	}
 	var row blobRow
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err = readBlobRow(tx, d)
 		switch {
 		case errors.Is(err, storage.ErrNotFound), err == nil && row.at == lost:
@@ -37,7 +37,7 @@ func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, 
 		case err != nil:
 			return err
 		}
-		g.putLink(tx, repo, d, "")
+		g.putLink(tx, c.repo, d, "")
 		return nil
 	})
 	switch {
@@ -51,7 +51,7 @@ func (g *Registry) storeBlob(ctx context.Context, repo string, d digest.Digest, 
 
 // linkPresent links a blob that is here already, in this or another repository, and says whether it is.
 // If its file is lost, it says where that was.
-func (g *Registry) linkPresent(ctx context.Context, repo string, d digest.Digest) (linked bool, lost storage.Location, err error) {
+func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest) (linked bool, lost storage.Location, err error) {
 	var seen blobRow
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		seen, err = readBlobRow(tx, d)
@@ -66,10 +66,10 @@ func (g *Registry) linkPresent(ctx context.Context, repo string, d digest.Digest
 	if !g.present(ctx, seen) {
 		return false, seen.at, nil
 	}
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
 		if linked = err == nil && row == seen; linked {
-			g.putLink(tx, repo, d, "")
+			g.putLink(tx, c.repo, d, "")
 		}
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
@@ -235,7 +235,7 @@ func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, 
 
 // deleteBlob takes a blob out of a repository, unless a manifest there needs it.
 func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) error {
-	err := g.store.Update(ctx, func(tx storage.Tx) error {
+	err := g.update(ctx, c, func(tx storage.Tx) error {
 		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
 			if _, err := renderedAsBlob(tx, c.repo, d); !errors.Is(err, storage.ErrNotFound) {

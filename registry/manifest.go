@@ -252,7 +252,7 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
 }
 
 func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.Record, err error) {
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func(tx storage.Tx) error {
 		tag, err := readTag(tx, c.repo, c.ref)
 		if err != nil {
 			return err
@@ -274,7 +274,7 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 // deleteDigest removes a manifest. A record moves at most provenance.MaxTags tags, so a manifest with
 // more has records of the others' removal before that of its own.
 func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenance.Record, err error) {
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func(tx storage.Tx) error {
 		f, err := readManifest(tx, c.repo, c.ref, c.digest)
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 			return nil, err
 		}
 	}
-	err = g.store.Update(ctx, func(tx storage.Tx) error {
+	err = g.update(ctx, p.call, func(tx storage.Tx) error {
 		if err := p.recheck(tx); err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 	if _, err := up.Write(p.body); err != nil {
 		return errors.Join(err, up.Cancel())
 	}
-	if err := g.storeBlob(ctx, p.repo, p.digest, up); err != nil {
+	if err := g.storeBlob(ctx, p.call, p.digest, up); err != nil {
 		return err
 	}
 	p.needs = append(p.needs, p.digest)

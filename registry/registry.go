@@ -52,6 +52,8 @@ type Config struct {
 type Gate interface {
 	Identify(r *http.Request) (provenance.Identity, error)
 	May(who provenance.Identity, right access.Right, repository string) bool
+	// MayIn is May as a transaction sees it; it fails where the login was ended since Identify.
+	MayIn(tx storage.Reader, who provenance.Identity, right access.Right, repository string) (bool, error)
 	// Challenge tells a client how to sign in for a scope, and why it has to.
 	Challenge(r *http.Request, scope string, why error) string
 	// Prefixes are what the names of all repositories begin with that someone may pull from, in order.
@@ -191,9 +193,34 @@ func (g *Registry) authorize(c *call) error {
 	case !g.gate.May(c.who, access.Pull, c.repo):
 		return errNameUnknown(c.repo) // as if it were not there
 	default:
-		return errDenied("you may pull from %s, but not %s", c.repo, c.right)
+		return errNoRight(c)
 	}
 }
+
+// update runs a transaction that changes a call's repository, unless what let the call in was taken from it
+// since: a right or a login that was revoked before this commit is worth nothing in it.
+func (g *Registry) update(ctx context.Context, c *call, fn func(storage.Tx) error) error {
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		if err := g.reauthorize(tx, c); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// reauthorize answers as authorize would now.
+func (g *Registry) reauthorize(tx storage.Reader, c *call) error {
+	may, err := g.gate.MayIn(tx, c.who, c.right, c.repo)
+	if may || err != nil {
+		return err
+	}
+	if may, err = g.gate.MayIn(tx, c.who, access.Pull, c.repo); may || err != nil {
+		return errors.Join(err, errNoRight(c))
+	}
+	return errNameUnknown(c.repo)
+}
+
+func errNoRight(c *call) error { return errDenied("you may pull from %s, but not %s", c.repo, c.right) }
 
 // hasToken says that a request carries a token: then its client knows how to sign in, be it as nobody.
 func hasToken(r *http.Request) bool {

@@ -234,7 +234,7 @@ func (g *Registry) keepRendered(ctx context.Context, c *call, d digest.Digest) (
 	if _, err := io.Copy(up, content); err != nil {
 		return false, errors.Join(err, up.Cancel())
 	}
-	return true, g.storeBlob(ctx, c.repo, d, up)
+	return true, g.storeBlob(ctx, c, d, up)
 }
 
 // errRendered is the answer to who would change what the registry renders.

@@ -274,7 +274,7 @@ func (u *upload) commit(ctx context.Context, want digest.Digest) error {
 		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got)
 	}
 	defer u.g.sessions.drop(u.id)
-	return u.g.storeBlob(ctx, u.c.repo, want, u.file)
+	return u.g.storeBlob(ctx, u.c, want, u.file)
 }
 
 // digest returns the digest of all bytes. It reads them again when the running hash does not cover them.
