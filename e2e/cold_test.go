@@ -146,7 +146,7 @@ func fillStore(t *testing.T, path, dir string, records int) {
 func openStore(t *testing.T, path string) *bolt.Store {
 	t.Helper()
 	// The layout of the program, whose steps are not run on a store that has it.
-	store, err := bolt.Open(path, bolt.Config{Steps: make([]bolt.Step, 1)})
+	store, err := bolt.Open(path, bolt.Config{Steps: make([]bolt.Step, 2)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,9 @@ func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
 
 // put writes a record and what finds it. The head moves on.
 func (h *head) put(tx storage.Tx, r *Record, payload []byte) error {
-	tx.Put(recordTable, indexKey(r.Index), payload)
+	if err := putStatement(tx, r.Index, payload); err != nil {
+		return err
+	}
 	for t := range termsOf(r) {
 		tx.Put(indexTable, t.key(r.Index), nil)
 	}
@@ -260,10 +262,7 @@ func Count(tx storage.Reader) (uint64, error) {
 
 // ReadRecord returns the record of an index in the caller's transaction, or ErrNoRecord.
 func ReadRecord(tx storage.Reader, index uint64) (*Record, error) {
-	payload, err := tx.Get(recordTable, indexKey(index))
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, fmt.Errorf("record %d: %w", index, ErrNoRecord)
-	}
+	payload, err := readStatement(tx, index)
 	if err != nil {
 		return nil, err
 	}

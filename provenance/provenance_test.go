@@ -160,8 +160,8 @@ func TestStatement(t *testing.T) {
 	})
 	var payload []byte
 	err := b.store.View(background, func(tx storage.Reader) error {
-		v, err := tx.Get(recordTable, indexKey(0))
-		payload = append(payload, v...)
+		var err error
+		payload, err = readStatement(tx, 0)
 		return err
 	})
 	if err != nil {
@@ -295,6 +295,7 @@ func TestCheckFinds(t *testing.T) {
 		"a key too many":   func(tx storage.Tx) { tx.Put(keyTable, indexKey(2), newKeys(t).Receipts[0].Key().DER()) },
 		"record gone":      func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
 		"record changed":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
+		"record cut short": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte("\x28\xb5\x2f\xfd\x63")) },
 		"record garbage":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
 		"term gone":        func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
 		"term too many":    func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },

@@ -27,10 +27,7 @@ func (s Sealed) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Ke
 // ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord. Its slices are
 // valid as long as the transaction is.
 func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
-	if s.Payload, err = tx.Get(recordTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
-		return s, fmt.Errorf("record %d: %w", index, ErrNoRecord)
-	}
-	if err != nil {
+	if s.Payload, err = readStatement(tx, index); err != nil {
 		return s, err
 	}
 	if s.Signature, err = tx.Get(signatureTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {

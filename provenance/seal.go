@@ -178,9 +178,9 @@ func (b *Book) sealOld(ctx context.Context, most int) (more bool, err error) {
 			if more = index < h.next; !more {
 				return nil
 			}
-			payload, err := tx.Get(recordTable, indexKey(index))
+			payload, err := readStatement(tx, index)
 			if err != nil {
-				return fmt.Errorf("record %d: %w", index, err)
+				return err
 			}
 			if err := s.seal(tx, index, payload); err != nil {
 				return err

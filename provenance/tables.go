@@ -13,7 +13,7 @@ const (
 	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
 	// force (32, absent until there is one).
 	headTable = storage.Table("provenance/head")
-	// index (8) → the in-toto statement, as it was first encoded.
+	// index (8) → the in-toto statement, as it was first encoded, packed: packed.go.
 	recordTable = storage.Table("provenance/record")
 	// index (8) → signature of the receipt key over the statement, ASN.1.
 	signatureTable = storage.Table("provenance/signature")

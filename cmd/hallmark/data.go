@@ -84,6 +84,7 @@ var layoutSteps = []bolt.Step{
 		ctx := context.Background()
 		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))
 	}},
+	{Does: "pack the records", Run: func(store storage.Store) error { return provenance.Pack(context.Background(), store) }},
 }
 
 func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {

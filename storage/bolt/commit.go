@@ -94,9 +94,10 @@ func (s *Store) commit(batch []*request) (waiting []*request, err error) {
 		return batch, err
 	}
 	shared := reader{tx: btx, buckets: make(map[storage.Table]*bbolt.Bucket)}
+	filled := make(map[storage.Table]bool)
 	changed := false
 	for i, r := range batch {
-		t := &tx{reader: shared}
+		t := &tx{reader: shared, filled: filled}
 		if err := run(r, t); err != nil {
 			r.done <- err
 			continue

@@ -128,6 +128,7 @@ func asItem(key, value []byte) (storage.Item, bool, error) {
 // tx is a reader with its changes kept aside. Undoing a closure is dropping its tx.
 type tx struct {
 	reader
+	filled  map[storage.Table]bool // tables that fill has looked at in this bbolt transaction
 	changes []change
 	latest  map[place]int // where in changes the last change to a key stands
 	err     error         // the first refusal; Update returns it
@@ -203,8 +204,24 @@ func (t *tx) apply() (err error) {
 	return nil
 }
 
+// fill lets the pages of a table be filled to their end where its keys come in their order, as numbers do. Pages
+// of other tables are split into halves, each with room for what comes between. The first key that a
+// transaction puts tells for all.
+func (t *tx) fill(table storage.Table, b *bbolt.Bucket, key string) {
+	if t.filled[table] {
+		return
+	}
+	t.filled[table] = true
+	if last, _ := b.Cursor().Last(); string(last) < key {
+		b.FillPercent = 1
+	}
+}
+
 func (t *tx) applyOne(c change) error {
 	b := t.bucket(c.table)
+	if b != nil && c.value != nil {
+		t.fill(c.table, b, c.key)
+	}
 	switch {
 	case b != nil && c.value == nil:
 		return b.Delete([]byte(c.key))
