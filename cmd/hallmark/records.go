@@ -60,7 +60,7 @@ func ago(value, name string, now time.Time) string {
 	if name != "since" && name != "until" && name != "at" || d.UnmarshalText([]byte(value)) != nil {
 		return value
 	}
-	return now.Add(-time.Duration(d)).UTC().Format(time.RFC3339)
+	return now.Add(-time.Duration(d)).UTC().Format(time.RFC3339Nano)
 }
 
 func (e *env) recordTable(records []*provenance.Record) error {
