@@ -60,7 +60,7 @@ func (a *Access) rulesIn(tx storage.Reader) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(d, sum), nil
+	return compile(d, sum, a.bound), nil
 }
 
 // readVersion returns the version of the stored document: 0 where there is none yet.

@@ -77,7 +77,7 @@ func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryR
 			}
 			version = old.Version
 			next := old.clone()
-			if err := f.into(tx, next); err != nil {
+			if err := a.bindFile(tx, f, next); err != nil {
 				return err
 			}
 			list, err = a.compare(tx, old, next)
@@ -86,7 +86,7 @@ func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryR
 		return list, version, err
 	}
 	err = a.change(ctx, func(tx storage.Tx) error {
-		list, err = a.edit(tx, by, func(d *Document) error { return f.into(tx, d) })
+		list, err = a.edit(tx, by, func(d *Document) error { return a.bindFile(tx, f, d) })
 		if err != nil {
 			return err
 		}
@@ -96,8 +96,8 @@ func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryR
 	return list, version, err
 }
 
-// into makes a document what the file says.
-func (f File) into(tx storage.Reader, d *Document) error {
+// bindFile makes a document what a file says.
+func (a *Access) bindFile(tx storage.Reader, f File, d *Document) error {
 	if f.Version != 0 && f.Version != d.Version {
 		return ErrChanged
 	}
@@ -117,6 +117,8 @@ func (f File) into(tx storage.Reader, d *Document) error {
 			err = fmt.Errorf("team %s: %w", s.Name, ErrUnknownTeam)
 		case g.Role > s.highest():
 			err = ErrTooHigh
+		default:
+			err = a.bound(s)
 		}
 		if err != nil {
 			return &EntryError{fmt.Sprintf("grants[%d]", i), err}

@@ -382,7 +382,7 @@ func BenchmarkMay(b *testing.B) {
 	for i := range 10_000 {
 		d.Grants = append(d.Grants, Grant{Subject{Kind: UserSubject, Name: fmt.Sprint("u", i%100)}, Pattern{compileGlob(fmt.Sprintf("team%d/**", i))}, Push})
 	}
-	r := compile(d, "")
+	r := compile(d, "", nil)
 	who := identityOf(User{Account: "u7"})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -402,7 +402,7 @@ func TestFixedTags(t *testing.T) {
 	}
 	d := (&Document{}).clone()
 	d.Fixed = []FixedTags{{mustPattern(t, "team/**"), glob("v*"), []Glob{glob("*-dev")}}}
-	r := compile(d, "")
+	r := compile(d, "", nil)
 	for ref, want := range map[string]bool{"team/app:v1": true, "team/app:v1-dev": false, "team/app:latest": false, "other:v1": false} {
 		repo, tag, _ := strings.Cut(ref, ":")
 		if got := r.fixed(repo, tag) != nil; got != want {

@@ -36,7 +36,8 @@ type ciRule struct {
 	rule
 }
 
-func compile(d *Document, sum digest.Digest) *rules {
+// compile makes rules of all grants but those to subjects that are not bound.
+func compile(d *Document, sum digest.Digest, bound func(Subject) error) *rules {
 	r := &rules{document: d, digest: sum, accounts: map[string]ruleSet{}, ci: map[string][]ciRule{}}
 	for _, g := range d.Grants {
 		one := rule{g.Pattern, g.Role}
@@ -48,7 +49,9 @@ func compile(d *Document, sum digest.Digest) *rules {
 				r.accounts[m] = append(r.accounts[m], one)
 			}
 		case CISubject:
-			r.ci[s.Issuer] = append(r.ci[s.Issuer], ciRule{s, one})
+			if bound(s) == nil {
+				r.ci[s.Issuer] = append(r.ci[s.Issuer], ciRule{s, one})
+			}
 		case EveryoneSubject:
 			r.everyone = append(r.everyone, one)
 		case AnonymousSubject:

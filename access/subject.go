@@ -51,14 +51,14 @@ const (
 var (
 	ErrSubject = errors.New("a subject is user:NAME, team:NAME, robot:NAME, ci:ISSUER:CLAIM=GLOB,…, everyone or anonymous")
 	// ErrClaims: anyone in the world can have such claims, or take them over.
-	ErrClaims = errors.New("a CI subject names at least one id that is never given away (repository_id, repository_owner_id, project_id, " +
-		"namespace_id, or sub for other issuers), without *: names can be taken over by others")
+	ErrClaims = errors.New("a CI subject names an id that its issuer never gives to another, without *: names can be taken over by others")
 )
 
-// lastingClaims are those that an issuer never gives to another.
-var lastingClaims = []string{"repository_id", "repository_owner_id", "project_id", "namespace_id", "sub"}
+// knownIDs are the ids of issuers that are not configured, or not yet: those of GitHub and GitLab. What others
+// call so is not known, and sub is made of names with most.
+var knownIDs = []string{"repository_id", "repository_owner_id", "project_id", "namespace_id"}
 
-// ParseSubject reads a subject. Errors: ErrSubject, ErrClaims, ErrGlob.
+// ParseSubject reads a subject. Errors: ErrSubject, ErrGlob.
 func ParseSubject(s string) (Subject, error) {
 	kind, rest, named := strings.Cut(s, ":")
 	sub := Subject{Kind: SubjectKind(kind), Name: rest}
@@ -91,10 +91,6 @@ func parseCI(s string) (Subject, error) {
 		}
 	}
 	slices.SortFunc(sub.Claims, func(a, b ClaimMatch) int { return cmp.Compare(a.Name, b.Name) })
-	lasting := func(c ClaimMatch) bool { return slices.Contains(lastingClaims, c.Name) && c.Value.isLiteral() }
-	if !slices.ContainsFunc(sub.Claims, lasting) {
-		return Subject{}, ErrClaims
-	}
 	return sub, nil
 }
 
@@ -154,6 +150,22 @@ func (s Subject) highest() Right {
 
 // hasAccount says that the subject is bound to an account in a Document.
 func (s Subject) hasAccount() bool { return s.Kind == UserSubject || s.Kind == RobotSubject }
+
+// bound wants a CI subject to name one of its issuer's ids. A grant that does not is worth nothing, be it from
+// a time when another claim passed for an id. Error: ErrClaims.
+func (a *Access) bound(s Subject) error {
+	if s.Kind != CISubject {
+		return nil
+	}
+	ids := a.issuers.IDs(s.Issuer)
+	if ids == nil {
+		ids = knownIDs
+	}
+	if slices.ContainsFunc(s.Claims, func(c ClaimMatch) bool { return slices.Contains(ids, c.Name) && c.Value.isLiteral() }) {
+		return nil
+	}
+	return fmt.Errorf("%w; those of %s are %s", ErrClaims, s.Issuer, strings.Join(ids, ", "))
+}
 
 // isCI says whether an identity is one of the CI jobs that the subject stands for. The issuer and each
 // claim are compared one by one: joined into one string, what a job chooses itself, as the name of a

@@ -304,7 +304,7 @@ func statusOf(err error) int {
 			ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
 		},
 		http.StatusUnprocessableEntity: {
-			access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast,
+			access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast, access.ErrClaims,
 			access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope, checkpoint.ErrInvalid,
 		},
 	} {

@@ -33,6 +33,9 @@ type Issuer struct {
 	// Claims are those that a generic issuer's tokens give a job beside its sub. They stand in records, which
 	// are never erased, so none may say who a person is. Those of github and gitlab are known.
 	Claims []string `yaml:"claims,omitempty" json:"claims,omitempty"`
+	// IDs are claims of a generic issuer that it never gives to another job's owner, one of which every grant
+	// names: sub only where it is opaque, and not made of names. Those of github and gitlab are known.
+	IDs []string `yaml:"ids,omitempty" json:"ids,omitempty"`
 	// AllowEvents names events of GitHub that are refused otherwise: pull_request_target.
 	AllowEvents []string `yaml:"allowEvents,omitempty" json:"allowEvents,omitempty"`
 	// Session is how long a job may use the registry after its token was exchanged. Default: 1h, at most 1d.
@@ -43,10 +46,11 @@ type Issuer struct {
 const pullRequestTarget = "pull_request_target"
 
 // kind is what is known of a sort of issuer: the claims that may be kept, those that there must be, what a
-// job is called after, and what never changes its owner.
+// job is called after, and the ids that never change their owner, the job's own first.
 type kind struct {
 	allowed, needed []string
-	handle, id      string
+	handle          string
+	ids             []string
 }
 
 // kinds name no claim that says who a person is: no actor, no user_login, no user_email.
@@ -57,7 +61,7 @@ var kinds = map[string]kind{
 			"job_workflow_sha", "event_name", "run_id", "run_attempt",
 		},
 		needed: []string{"repository", "repository_id", "repository_owner_id", "event_name"},
-		handle: "repository", id: "repository_id",
+		handle: "repository", ids: []string{"repository_id", "repository_owner_id"},
 	},
 	"gitlab": {
 		allowed: []string{
@@ -65,9 +69,9 @@ var kinds = map[string]kind{
 			"ci_config_ref_uri", "ci_config_sha", "environment", "pipeline_source", "pipeline_id", "job_id", "runner_environment",
 		},
 		needed: []string{"project_path", "project_id", "namespace_id"},
-		handle: "project_path", id: "project_id",
+		handle: "project_path", ids: []string{"project_id", "namespace_id"},
 	},
-	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub", id: "sub"},
+	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub"}, // with the ids that are configured
 }
 
 // personal are the claims of OpenID Connect that say who a person is.
@@ -104,12 +108,14 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 		return nil, fmt.Errorf("kind is %q, and should be github, gitlab or generic", c.Kind)
 	case c.Audience == "":
 		return nil, errors.New("audience is missing: without one, a token that a job gave to somebody else would do")
-	case len(c.Claims) > 0 && c.Kind != "generic":
-		return nil, fmt.Errorf("claims are for the kind generic; those of %s are known", c.Kind)
+	case len(c.Claims)+len(c.IDs) > 0 && c.Kind != "generic":
+		return nil, fmt.Errorf("claims and ids are for the kind generic; those of %s are known", c.Kind)
+	case len(c.IDs) == 0 && c.Kind == "generic":
+		return nil, errors.New("ids is missing: name the claims that the issuer never gives to another, as [sub] where it is opaque")
 	case c.Session > units.Duration(24*time.Hour):
 		return nil, errors.New("session is longer than a day")
 	}
-	for _, name := range c.Claims {
+	for _, name := range slices.Concat(c.Claims, c.IDs) {
 		if slices.Contains(personal, name) {
 			return nil, fmt.Errorf("claim %s says who a person is, and must not stand in records", name)
 		}
@@ -119,7 +125,11 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 			return nil, fmt.Errorf("allowEvents holds %q; only %s is refused otherwise", event, pullRequestTarget)
 		}
 	}
-	k.allowed = append(slices.Clone(k.allowed), c.Claims...)
+	if c.Kind == "generic" {
+		k.ids = c.IDs
+		k.needed = append(slices.Clone(k.needed), c.IDs[0])
+		k.allowed = slices.Concat(k.allowed, c.Claims, c.IDs)
+	}
 	i := &issuer{Issuer: c, kind: k, session: time.Duration(c.Session), now: now}
 	if i.session == 0 {
 		i.session = time.Hour

@@ -68,6 +68,14 @@ func New(issuers []Issuer, now func() time.Time) (*Verifier, error) {
 	return v, nil
 }
 
+// IDs are the claims of an issuer that it never gives to another, or none for an issuer that is not configured.
+func (v *Verifier) IDs(issuer string) []string {
+	if i := v.issuers[issuer]; i != nil {
+		return i.ids
+	}
+	return nil
+}
+
 // LooksLike says that a password could be an ID token: three parts in base64, the first of a JSON object.
 func LooksLike(password string) bool {
 	return strings.HasPrefix(password, "eyJ") && strings.Count(password, ".") == 2
@@ -183,7 +191,7 @@ func (i *issuer) job(claims map[string]any) (Job, error) {
 			"the registry's configuration would have to name it in allowEvents", ErrToken, event)
 	}
 	j.Handle = j.Claims[i.handle]
-	j.Account = i.URL + "#" + i.id + "=" + j.Claims[i.id]
+	j.Account = i.URL + "#" + i.ids[0] + "=" + j.Claims[i.ids[0]]
 	if i.handle == "sub" && mail.MatchString(j.Handle) {
 		return Job{}, fmt.Errorf("%w: its subject is an e-mail address, which must not stand in records", ErrToken)
 	}

@@ -93,7 +93,7 @@ func TestGitLab(t *testing.T) {
 }
 
 func TestGeneric(t *testing.T) {
-	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Claims = "", []string{"pipeline"} })
+	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Claims, c.IDs = "", []string{"pipeline"}, []string{"sub"} })
 	claims := func(sub string) map[string]any {
 		return map[string]any{
 			"iss": w.URL, "aud": audience, "sub": sub, "iat": w.clock.Unix(), "exp": w.clock.Add(time.Minute).Unix(),
@@ -312,7 +312,7 @@ func TestIssuerAway(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	good := oidc.Issuer{URL: "https://issuer.example", Audience: audience}
+	good := oidc.Issuer{URL: "https://issuer.example", Audience: audience, IDs: []string{"sub"}}
 	for _, c := range []struct {
 		says   string
 		change func(*oidc.Issuer)
@@ -324,8 +324,11 @@ func TestConfig(t *testing.T) {
 		{"no https URL", func(c *oidc.Issuer) { c.URL = "https://issuer.example?x" }},
 		{"kind is", func(c *oidc.Issuer) { c.Kind = "gitea" }},
 		{"audience is missing", func(c *oidc.Issuer) { c.Audience = "" }},
-		{"for the kind generic", func(c *oidc.Issuer) { c.Kind, c.Claims = "github", []string{"actor_id"} }},
+		{"for the kind generic", func(c *oidc.Issuer) { c.Kind, c.IDs, c.Claims = "github", nil, []string{"actor_id"} }},
+		{"for the kind generic", func(c *oidc.Issuer) { c.Kind = "github" }},
+		{"ids is missing", func(c *oidc.Issuer) { c.IDs = nil }},
 		{"who a person is", func(c *oidc.Issuer) { c.Claims = []string{"email"} }},
+		{"who a person is", func(c *oidc.Issuer) { c.IDs = []string{"email"} }},
 		{"longer than a day", func(c *oidc.Issuer) { c.Session = units.Duration(25 * time.Hour) }},
 		{"refused otherwise", func(c *oidc.Issuer) { c.AllowEvents = []string{"push"} }},
 		{"no such file", func(c *oidc.Issuer) { c.CA = "nowhere.pem" }},
@@ -343,7 +346,7 @@ func TestConfig(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	v, err := oidc.New([]oidc.Issuer{{URL: "https://127.0.0.1:1", Audience: audience}}, time.Now)
+	v, err := oidc.New([]oidc.Issuer{{URL: "https://127.0.0.1:1", Audience: audience, IDs: []string{"sub"}}}, time.Now)
 	if err != nil {
 		f.Fatal(err)
 	}

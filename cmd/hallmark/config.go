@@ -48,7 +48,7 @@ type Config struct {
 	// Forwarded and X-Forwarded-For, -Proto and -Host count: in records, logs and limits. Default: none.
 	TrustedProxies []string `yaml:"trustedProxies"`
 	// OIDC names the issuers whose CI jobs may sign in with their ID tokens: issuer, audience, kind (github,
-	// gitlab or generic), ca, claims, allowEvents, session. Default: none.
+	// gitlab or generic), ca, claims, ids, allowEvents, session. Default: none.
 	OIDC []oidc.Issuer `yaml:"oidc"`
 	// Limits bound how many requests one may make.
 	Limits access.Limits `yaml:"limits"`
