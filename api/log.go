@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
@@ -34,7 +35,9 @@ func (a *API) servePublic(w http.ResponseWriter, r *http.Request, route route) {
 	c := &call{Request: r, w: w}
 	err := c.query().end()
 	if err == nil && a.PrivateLog && route.name == "log" {
-		c.who, err = a.Access.Identify(r)
+		if c.who, err = a.Access.Identify(r); err == nil && c.isStranger() {
+			err = access.ErrNoLogin // whatever strangers may pull
+		}
 	}
 	if err != nil {
 		a.fail(w, r, err)

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -57,6 +58,17 @@ var handlers = map[kind]map[string]handler{
 		"GET": (*Registry).toApp, "HEAD": (*Registry).toApp, "PATCH": (*Registry).toApp,
 		"PUT": (*Registry).toApp, "DELETE": (*Registry).cancelUpload,
 	},
+}
+
+// Routes lists what can be asked under /v2/, each as METHOD and kind of path: "GET manifest".
+func Routes() (list []string) {
+	for on, methods := range handlers {
+		for method := range methods {
+			list = append(list, method+" "+string(on))
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // parse reads a request's path and query. A path may hold percent escapes: it is only ever looked at

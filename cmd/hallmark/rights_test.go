@@ -4,26 +4,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
 )
 
 // identity is somebody in the table, with the role that they have in each repository: 0 is none.
 type identity struct {
 	name, login string
 	roles       [4]access.Right
+	subject     string // that its own repositories are granted to; "" for strangers
 }
 
 // The repositories of the table, in the order of identity.roles.
 var tableRepos = [4]string{"team/app", "open/app", "base/app", "secret/app"}
 
-const tablePassword = "wonderland-1"
+const (
+	tablePassword = "wonderland-1"
+	tableSource   = "https://git.example/shared"
+)
+
+// tableBase is what all images say they stand on.
+var tableBase = digest.FromString("base").String()
 
 // rightsTable is a server with four repositories, and everyone who asks for them.
 type rightsTable struct {
@@ -34,13 +42,17 @@ type rightsTable struct {
 	index  map[string]string // the record of its push
 }
 
-func startTable(t *testing.T) (*rightsTable, []identity) {
+// startTable starts a server with more configuration, and makes everyone.
+func startTable(t *testing.T, config string) (*rightsTable, []identity) {
+	issuer := oidctest.Start(t)
 	s := &rightsTable{
-		testServer: startServer(t, filepath.Join(t.TempDir(), "data")),
+		testServer: startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, config+jobsOf(issuer))),
 		digest:     map[string]string{}, layer: map[string]string{}, config: map[string]string{}, index: map[string]string{},
 	}
 	for _, repo := range tableRepos {
-		s.digest[repo] = s.push(repo, "1.0", "layer of "+repo, map[string]string{"of": repo})
+		s.digest[repo] = s.push(repo, "1.0", "layer of "+repo, map[string]string{
+			"of": repo, "org.opencontainers.image.source": tableSource, "org.opencontainers.image.base.digest": tableBase,
+		})
 		_, header, body := s.do("GET", "/v2/"+repo+"/manifests/1.0", "", "")
 		var m struct {
 			Config struct{ Digest string }
@@ -62,11 +74,9 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 	} {
 		s.grant(g)
 	}
-	robot := struct{ Secret string }{}
-	if err := json.Unmarshal([]byte(s.change("POST", "/api/v1/access/robots", map[string]string{"name": "builder"})), &robot); err != nil {
-		t.Fatal(err)
-	}
+	robot := s.secret("/api/v1/access/robots", "", map[string]any{"name": "builder"})
 	s.grant("robot:builder team/app push")
+	s.grant("ci:" + issuer.URL + ":repository_id=4711,ref=refs/heads/main team/app push")
 	s.change("DELETE", "/api/v1/access/teams/core/members/former", nil)
 	s.change("DELETE", "/api/v1/users/again", nil)
 	s.change("POST", "/api/v1/users", map[string]string{"name": "again", "password": tablePassword})
@@ -74,11 +84,17 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 	s.change("POST", "/api/v1/users", map[string]string{"name": "old", "password": tablePassword})
 	const pull, push, remove, admin = access.Pull, access.Push, access.Delete, access.Admin
 	user := func(name string, roles ...access.Right) identity {
-		return identity{name, name + ":" + tablePassword, [4]access.Right(roles)}
+		return identity{name, name + ":" + tablePassword, [4]access.Right(roles), "user:" + name}
 	}
+	job := func(changes map[string]any) string {
+		return "oidc:" + issuer.Token(issuer.GitHub("hallmark", time.Now(), changes))
+	}
+	token := s.secret("/api/v1/access/tokens", "owner:"+tablePassword, map[string]any{"name": "narrow", "scopes": []access.Scope{
+		access.UpTo(patternOf(t, "team/app"), pull), access.UpTo(patternOf(t, "dest-token/**"), push),
+	}})
 	identities := []identity{
-		{"a stranger", "none", [4]access.Right{0, pull, 0, 0}},
-		{"an empty login", ":", [4]access.Right{0, pull, 0, 0}}, // as skopeo sends where it has none
+		{"a stranger", "none", [4]access.Right{0, pull, 0, 0}, ""},
+		{"an empty login", ":", [4]access.Right{0, pull, 0, 0}, ""}, // as skopeo sends where it has none
 		user("reader", pull, pull, pull, 0),
 		user("pusher", push, pull, pull, 0),
 		user("deleter", remove, pull, pull, 0),
@@ -88,18 +104,16 @@ func startTable(t *testing.T) (*rightsTable, []identity) {
 		user("again", 0, pull, pull, 0),
 		user("renamed", push, pull, pull, 0),
 		user("old", 0, pull, pull, 0),
-		{"builder", "builder:" + robot.Secret, [4]access.Right{push, pull, pull, 0}},
-		{"admin", "", [4]access.Right{admin, admin, admin, admin}},
+		{"builder", "builder:" + robot, [4]access.Right{push, pull, pull, 0}, "robot:builder"},
+		{"job", job(nil), [4]access.Right{push, pull, 0, 0}, "ci:" + issuer.URL + ":repository_id=4711"}, // nobody is everyone by a token of CI
+		{"fork", job(map[string]any{"repository_id": "4712", "run_id": "2"}), [4]access.Right{0, pull, 0, 0}, "ci:" + issuer.URL + ":repository_id=4712"},
+		{"token", "owner:" + token, [4]access.Right{pull, 0, 0, 0}, "user:owner"},
+		{"admin", "", [4]access.Right{admin, admin, admin, admin}, "user:admin"},
 	}
 	for _, who := range identities {
-		if who.isStranger() {
-			continue
+		if !who.isStranger() {
+			s.grant(who.subject + " " + destination(who) + "/** push")
 		}
-		kind := "user:"
-		if who.name == "builder" {
-			kind = "robot:"
-		}
-		s.grant(kind + who.name + " " + destination(who) + "/** push")
 	}
 	return s, identities
 }
@@ -119,6 +133,26 @@ func (s *rightsTable) change(method, path string, body any) string {
 	return answer
 }
 
+// secret makes what has a secret, as somebody, and returns it.
+func (s *rightsTable) secret(path, login string, body any) string {
+	s.t.Helper()
+	var made struct{ Secret string }
+	status, _, answer := s.do("POST", path, login, string(mustMarshal(body)), "Content-Type", "application/json")
+	if err := json.Unmarshal([]byte(answer), &made); err != nil || status != http.StatusCreated {
+		s.t.Fatalf("%s: %d %s", path, status, answer)
+	}
+	return made.Secret
+}
+
+func patternOf(t *testing.T, text string) access.Pattern {
+	t.Helper()
+	p, err := access.ParsePattern(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // grant gives SUBJECT PATTERN ROLE.
 func (s *rightsTable) grant(g string) {
 	s.t.Helper()
@@ -126,120 +160,20 @@ func (s *rightsTable) grant(g string) {
 	s.change("POST", "/api/v1/access/grants", map[string]string{"subject": f[0], "pattern": f[1], "role": f[2]})
 }
 
-// tableRoute is a request about a repository.
-type tableRoute struct {
-	name    string
-	needs   access.Right
-	status  int // for who has the right
-	hidden  int // for who is signed in and may not pull; 404 where it is 0
-	request func(s *rightsTable, who identity, repo string) (method, path, body string, header []string)
-}
-
-func reading(path string) func(*rightsTable, identity, string) (string, string, string, []string) {
-	return func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		return "GET", s.fill(path, repo), "", nil
-	}
-}
-
-// fill puts a repository and what it holds into a path.
-func (s *rightsTable) fill(path, repo string) string {
-	return strings.NewReplacer("REPO", repo, "DIGEST", s.digest[repo], "LAYER", s.layer[repo], "INDEX", s.index[repo]).Replace(path)
-}
-
-var manifestType = []string{"Content-Type", "application/vnd.oci.image.manifest.v1+json"}
-
-// tableRoutes are all routes about one repository: of the registry, then of the API.
-var tableRoutes = []tableRoute{
-	{"manifest by tag", access.Pull, 200, 0, reading("/v2/REPO/manifests/1.0")},
-	{"manifest by digest", access.Pull, 200, 0, reading("/v2/REPO/manifests/DIGEST")},
-	{"blob", access.Pull, 200, 0, reading("/v2/REPO/blobs/LAYER")},
-	{"tags", access.Pull, 200, 0, reading("/v2/REPO/tags/list")},
-	{"referrers", access.Pull, 200, 0, reading("/v2/REPO/referrers/DIGEST")},
-	{"head of a manifest", access.Pull, 200, 0, func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		return "HEAD", s.fill("/v2/REPO/manifests/1.0", repo), "", nil
-	}},
-	{"begin an upload", access.Push, 202, 0, func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		return "POST", s.fill("/v2/REPO/blobs/uploads/", repo), "", nil
-	}},
-	{"push a blob at once", access.Push, 201, 0, func(s *rightsTable, who identity, repo string) (string, string, string, []string) {
-		content := "blob of " + who.name
-		return "POST", s.fill("/v2/REPO/blobs/uploads/?digest=", repo) + digest.FromString(content).String(), content, nil
-	}},
-	{"push a manifest", access.Push, 201, 0, func(s *rightsTable, who identity, repo string) (string, string, string, []string) {
-		return "PUT", "/v2/" + repo + "/manifests/by-" + url.PathEscape(strings.ReplaceAll(who.name, " ", "-")), s.manifest(repo), manifestType
-	}},
-	{"remove a tag", access.Delete, 202, 0, func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		s.put(repo, "gone")
-		return "DELETE", "/v2/" + repo + "/manifests/gone", "", nil
-	}},
-	{"remove a blob", access.Delete, 202, 0, func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		d := digest.FromString("needless").String()
-		s.do("POST", "/v2/"+repo+"/blobs/uploads/?digest="+d, "", "needless")
-		return "DELETE", "/v2/" + repo + "/blobs/" + d, "", nil
-	}},
-	{"mount from it", access.Pull, 201, 202, func(s *rightsTable, who identity, repo string) (string, string, string, []string) {
-		dest := destination(who) + "/from-" + repo
-		return "POST", s.fill("/v2/"+dest+"/blobs/uploads/?mount=LAYER&from=REPO", repo), "", nil
-	}},
-	{"mount from anywhere", access.Pull, 201, 202, func(s *rightsTable, who identity, repo string) (string, string, string, []string) {
-		dest := destination(who) + "/any-" + repo
-		return "POST", s.fill("/v2/"+dest+"/blobs/uploads/?mount=", repo) + s.config[repo], "", nil
-	}},
-	{"API: tags", access.Pull, 200, 0, reading("/api/v1/tags?repo=REPO")},
-	{"API: history", access.Pull, 200, 0, reading("/api/v1/history?repo=REPO&tag=1.0")},
-	{"API: image", access.Pull, 200, 0, reading("/api/v1/image?repo=REPO&ref=1.0")},
-	{"API: record", access.Pull, 200, 0, reading("/api/v1/records/INDEX")},
-	{"API: grant", access.Admin, 200, 403, func(s *rightsTable, _ identity, repo string) (string, string, string, []string) {
-		s.grant("user:former " + repo + " push")
-		s.change("DELETE", "/api/v1/access/grants?subject=user:former&pattern="+repo+"&role=push", nil)
-		s.grant("user:reader " + repo + "/x pull")
-		return "POST", "/api/v1/access/grants", `{"subject":"user:reader","pattern":"` + repo + `/x","role":"pull"}`, []string{"Content-Type", "application/json"}
-	}},
-}
-
-// manifest is the manifest of a repository's image.
-func (s *rightsTable) manifest(repo string) string {
-	_, _, body := s.do("GET", "/v2/"+repo+"/manifests/"+s.digest[repo], "", "")
-	return body
-}
-
-func (s *rightsTable) put(repo, tag string) {
-	s.t.Helper()
-	if status, _, body := s.do("PUT", "/v2/"+repo+"/manifests/"+tag, "", s.manifest(repo), manifestType...); status != 201 {
-		s.t.Fatalf("%s:%s: %d %s", repo, tag, status, body)
-	}
-}
-
-// expected is the status that somebody with a role gets.
-func (r tableRoute) expected(who identity, role access.Right) int {
-	switch {
-	case who.isStranger() && (role < r.needs || strings.HasPrefix(r.name, "mount")):
-		return http.StatusUnauthorized
-	case role >= r.needs:
-		return r.status
-	case role >= access.Pull:
-		return http.StatusForbidden
-	case r.hidden != 0:
-		return r.hidden
-	default:
-		return http.StatusNotFound
-	}
-}
-
 // TestRights asks for everything as everyone: identities × repositories × routes, against a real server.
 func TestRights(t *testing.T) {
 	t.Parallel()
-	s, identities := startTable(t)
+	s, identities := startTable(t, "")
 	for _, who := range identities {
 		for i, repo := range tableRepos {
 			for _, route := range tableRoutes {
-				method, path, body, header := route.request(s, who, repo)
-				status, answer, said := s.do(method, path, who.login, body, header...)
+				r := route.request(s, who, repo)
+				status, answer, said := s.do(route.method(), r.path, who.login, r.body, r.header...)
 				if want := route.expected(who, who.roles[i]); status != want {
-					t.Errorf("%s, %s, %s: %d, want %d\n%s", who.name, repo, route.name, status, want, said)
+					t.Errorf("%s, %s, %s %s: %d, want %d\n%s", who.name, repo, route.route, route.what, status, want, said)
 				}
 				if status == http.StatusUnauthorized && answer.Get("Www-Authenticate") == "" {
-					t.Errorf("%s, %s, %s: no challenge", who.name, repo, route.name)
+					t.Errorf("%s, %s, %s: no challenge", who.name, repo, route.route)
 				}
 			}
 		}
@@ -257,7 +191,11 @@ func (s *rightsTable) wantLists(who identity) {
 		}
 	}
 	slices.Sort(want)
-	for path, pattern := range map[string]string{"/v2/_catalog": `"%s"`, "/api/v1/repositories?limit=1000": `"name":"%s"`, "/api/v1/records?limit=1000": `"repository":"%s"`} {
+	for path, pattern := range map[string]string{
+		"/v2/_catalog": `"%s"`, "/api/v1/repositories?limit=1000": `"name":"%s"`, "/api/v1/records?limit=1000": `"repository":"%s"`,
+		"/api/v1/sources?limit=1000&source=" + tableSource: `"repository":"%s"`,
+		"/api/v1/descendants?limit=1000&base=" + tableBase: `"repository":"%s"`,
+	} {
 		status, _, body := s.do("GET", path, who.login, "")
 		if status != 200 {
 			s.t.Errorf("%s, %s: %d", who.name, path, status)
@@ -279,48 +217,4 @@ func (s *rightsTable) wantLists(who identity) {
 			s.t.Errorf("%s finds the image of %s by its digest: %v", who.name, repo, found)
 		}
 	}
-}
-
-// TestRightsOverTheRegistry asks for what belongs to no repository.
-func TestRightsOverTheRegistry(t *testing.T) {
-	t.Parallel()
-	s, identities := startTable(t)
-	for _, who := range identities {
-		signedIn, admin := 200, 403
-		switch {
-		case who.isStranger():
-			signedIn, admin = 401, 401
-		case who.name == "admin":
-			admin = 200
-		}
-		for path, want := range map[string]int{
-			"/v2/": signedIn, "/v2/_catalog": 200, "/api/v1/records": 200, "/api/v1/repositories": 200, "/api/v1/access/grants": 200, "/api/v1/certificate": 200,
-			"/api/v1/access/document": admin, "/ca.pem": 200, "/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/api/v1/nothing": 404,
-			"/api/v1/users": admin, "/api/v1/check": admin, "/api/v1/access/teams": admin, "/api/v1/access/robots": admin,
-		} {
-			if who.isStranger() && want == 403 {
-				want = 401
-			}
-			if status, _, body := s.do("GET", path, who.login, ""); status != want {
-				t.Errorf("%s, %s: %d, want %d\n%s", who.name, path, status, want, body)
-			}
-		}
-	}
-	var page struct {
-		Records []struct{ Grant map[string]any }
-	}
-	if err := json.Unmarshal([]byte(s.asOwner("/api/v1/records?action=grant&limit=1000")), &page); err != nil || len(page.Records) == 0 {
-		t.Fatalf("%v, %d records", err, len(page.Records))
-	}
-	for _, r := range page.Records {
-		if pattern, _ := r.Grant["pattern"].(string); !strings.HasPrefix(pattern, "team/") {
-			t.Errorf("who administrates team/** reads of %v", r.Grant)
-		}
-	}
-}
-
-func (s *rightsTable) asOwner(path string) string {
-	s.t.Helper()
-	_, _, body := s.do("GET", path, "owner:"+tablePassword, "")
-	return body
 }

@@ -145,12 +145,16 @@ func TestTokenRefusals(t *testing.T) {
 	}
 }
 
+// jobsOf is the configuration of a registry that trusts an issuer.
+func jobsOf(issuer *oidctest.Provider) string {
+	return fmt.Sprintf("oidc:\n  - issuer: %s\n    audience: hallmark\n    kind: github\n    ca: %s\n", issuer.URL, issuer.CA())
+}
+
 // TestJobPushes lets a CI job push with the ID token of a real issuer, and finds in the record where it ran.
 func TestJobPushes(t *testing.T) {
 	t.Parallel()
 	issuer := oidctest.Start(t)
-	config := fmt.Sprintf("oidc:\n  - issuer: %s\n    audience: hallmark\n    kind: github\n    ca: %s\n", issuer.URL, issuer.CA())
-	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, config))
+	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, jobsOf(issuer)))
 	s.hallmark("grant", "ci:"+issuer.URL+":repository_id=4711,ref=refs/heads/main", "team/*", "push")
 	push := func(repo string, changes map[string]any) error {
 		raw := issuer.Token(issuer.GitHub("hallmark", time.Now(), changes))
