@@ -206,7 +206,7 @@ func (s *rightsTable) wantStatus(r registryRoute, who identity, want int) {
 // hint is that of a key for receipts.
 func (s *rightsTable) hint() string {
 	var list struct{ Keys []struct{ Hint string } }
-	if err := json.Unmarshal([]byte(s.testServer.want(200, "GET", "/keys/receipts.json")), &list); err != nil || len(list.Keys) == 0 {
+	if err := json.Unmarshal([]byte(s.want(200, "GET", "/keys/receipts.json")), &list); err != nil || len(list.Keys) == 0 {
 		s.t.Fatal(err, list)
 	}
 	return list.Keys[0].Hint

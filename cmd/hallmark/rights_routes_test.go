@@ -140,21 +140,21 @@ func (s *rightsTable) put(repo, tag string) {
 
 // expected is the status that somebody with a role gets.
 func (r tableRoute) expected(who identity, role access.Right) int {
-	or := func(status, usual int) int {
-		if status == 0 {
-			return usual
-		}
-		return status
-	}
 	switch {
-	case who.isStranger() && (role < r.needs && !(role >= access.Pull && r.lacking != 0) || strings.HasPrefix(r.what, mount)):
+	case who.isStranger() && strings.HasPrefix(r.what, mount):
 		return http.StatusUnauthorized
 	case role >= r.needs:
 		return r.status
+	case role >= access.Pull && r.lacking != 0:
+		return r.lacking
+	case who.isStranger():
+		return http.StatusUnauthorized
 	case role >= access.Pull:
-		return or(r.lacking, http.StatusForbidden)
+		return http.StatusForbidden
+	case r.hidden != 0:
+		return r.hidden
 	default:
-		return or(r.hidden, http.StatusNotFound)
+		return http.StatusNotFound
 	}
 }
 
