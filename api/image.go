@@ -20,7 +20,7 @@ type imageAnswer struct {
 	Children   []provenance.Child `json:"children,omitempty"`
 	Tags       []string           `json:"tags,omitempty"` // that mean it now
 	Record     uint64             `json:"record"`         // that of its Hallmark-Record header
-	Provenance byClass            `json:"provenance"`
+	Provenance provenance.ByClass `json:"provenance"`
 	// Contradictions are facts that are stated in ways that cannot all be true.
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
 	// Arrivals are where this digest came to, oldest first, as far as the caller may see.
@@ -115,8 +115,8 @@ func (a *API) image(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer.Provenance = sumUp(page.Records, others, parts)
-	answer.Contradictions = answer.Provenance.contradictions(img.Digest)
+	answer.Provenance = provenance.SumUp(page.Records, others, parts)
+	answer.Contradictions = answer.Provenance.Contradictions(img.Digest)
 	if answer.Arrivals, err = a.arrivals(c, img.Digest); err != nil || !derive {
 		return answer, err
 	}
