@@ -61,7 +61,7 @@ func (e *env) root() *cobra.Command {
 		e.team(), e.robot(),
 		e.grant(), e.revoke(), e.grants(), e.access(),
 		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
-		e.inspect(),
+		e.inspect(), e.policy(),
 		e.verify(), e.log(), e.witness(),
 		e.cert(), e.key(),
 		e.fsck(),

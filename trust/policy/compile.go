@@ -1,0 +1,167 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// An ExpressionError says what is wrong with an expression, and where in it.
+type ExpressionError struct {
+	Line, Column int // from 1; 0 where it is about the whole
+	Says         string
+	Text         string // that line of the expression
+}
+
+// Error is one line for the place and what is wrong, then the line of the expression with a mark.
+func (e *ExpressionError) Error() string {
+	if e.Line == 0 {
+		return e.Says
+	}
+	return fmt.Sprintf("%d:%d: %s\n    %s\n    %s^", e.Line, e.Column, e.Says, e.Text, strings.Repeat(" ", e.Column-1))
+}
+
+// compile compiles what a rule says. The expression that is wrong is named by the key that it stands under.
+func (r *Rule) compile() (key string, err error) {
+	envs, err := environments()
+	if err != nil {
+		return "", err
+	}
+	env := envs.push
+	if r.askedAt(Pull) {
+		env = envs.pull
+	}
+	for _, e := range []struct {
+		key, text string
+		into      *cel.Program
+	}{{"when", r.When, &r.when}, {"require", r.Require, &r.require}} {
+		if e.text == "" {
+			continue
+		}
+		if *e.into, err = r.program(env, e.text); err != nil {
+			return e.key, err
+		}
+	}
+	return "", nil
+}
+
+func (r *Rule) program(env *cel.Env, text string) (cel.Program, error) {
+	checked, issues := env.Compile(text)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		return nil, at(text, first.Location.Line(), first.Location.Column(), r.hint(first.Message))
+	}
+	if checked.OutputType() != cel.BoolType {
+		return nil, &ExpressionError{Says: fmt.Sprintf("it gives a value of type %s, and should say true or false", checked.OutputType())}
+	}
+	if err := r.note(checked, text); err != nil {
+		return nil, err
+	}
+	most, err := estimate(env, checked)
+	if err != nil {
+		return nil, err
+	}
+	if most > maxCost {
+		return nil, &ExpressionError{Says: fmt.Sprintf("it could cost up to %d units, and may cost %d; a list within a list is what costs most", most, maxCost)}
+	}
+	return env.Program(checked, cel.CostLimit(maxCost), cel.CostTracking(sizes{}), cel.InterruptCheckFrequency(100), cel.EvalOptions(cel.OptOptimize))
+}
+
+// hint explains what CEL cannot know: why a variable is not there.
+func (r *Rule) hint(message string) string {
+	message, _, _ = strings.Cut(message, "\n")
+	for _, name := range []string{"who", "tag", "previous", "action"} {
+		if r.askedAt(Pull) && strings.Contains(message, "undeclared reference to '"+name+"'") {
+			return name + " is not there at a pull: such a rule asks about the image alone, and grants say who may pull it"
+		}
+	}
+	return strings.TrimSuffix(message, " (in container '')")
+}
+
+func at(text string, line, column int, says string) error {
+	lines := strings.Split(text, "\n")
+	e := &ExpressionError{Line: max(line, 1), Column: column + 1, Says: says}
+	if e.Line <= len(lines) {
+		e.Text = lines[e.Line-1]
+	}
+	return e
+}
+
+// note remembers what an expression reads, and refuses names of what there is not.
+func (r *Rule) note(checked *cel.Ast, text string) error {
+	native := checked.NativeRep()
+	var wrong []error
+	ast.PreOrderVisit(native.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		var err error
+		switch e.Kind() {
+		case ast.IdentKind:
+			r.noteName(e.AsIdent())
+		case ast.SelectKind:
+			s := e.AsSelect()
+			if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "report" && strings.HasPrefix(s.FieldName(), "grade") {
+				r.reads.grade = true
+			}
+		case ast.CallKind:
+			err = r.noteCall(e.AsCall())
+		}
+		if err != nil {
+			where := native.SourceInfo().GetStartLocation(e.ID())
+			wrong = append(wrong, at(text, where.Line(), where.Column(), err.Error()))
+		}
+	}))
+	return errors.Join(wrong...)
+}
+
+func (r *Rule) noteName(name string) {
+	switch name {
+	case "report":
+		r.reads.report = true
+	case "image":
+		r.reads.image = true
+	case "who":
+		r.reads.who = true
+	case "tag", "previous":
+		r.reads.tag = true
+	}
+}
+
+// noteCall looks at the arguments of our own functions: a misspelt name would never be there.
+func (r *Rule) noteCall(call ast.CallExpr) error {
+	name := call.FunctionName()
+	if !slices.Contains([]string{"check", "facts", "signedBy", "atLeast"}, name) || len(call.Args()) != 1 {
+		return nil
+	}
+	arg, literal := "", call.Args()[0].Kind() == ast.LiteralKind
+	if literal {
+		arg, literal = call.Args()[0].AsLiteral().Value().(string)
+	}
+	switch {
+	case !literal:
+		return fmt.Errorf("%s(…) wants a text between quotes, so that it can be checked now", name)
+	case name == "check" && !isImageCheck(arg):
+		return fmt.Errorf("there is no check %q of an image; docs/trust.md lists them", arg)
+	case name == "facts" && arg != provenance.FactSource && arg != provenance.FactRevision:
+		return fmt.Errorf("facts(…) are of %q or %q, and not of %q", provenance.FactSource, provenance.FactRevision, arg)
+	case name == "atLeast" && !trust.Grade(arg).Valid():
+		return fmt.Errorf("there is no grade %q: grades are A, B, C, D and F", arg)
+	}
+	switch name {
+	case "check":
+		r.reads.checks = append(r.reads.checks, arg)
+	case "facts":
+		r.reads.facts = append(r.reads.facts, arg)
+	case "signedBy":
+		r.reads.signers = append(r.reads.signers, arg)
+	}
+	return nil
+}
+
+func isImageCheck(id string) bool {
+	return slices.ContainsFunc(trust.Rubric, func(r trust.Rule) bool { return r.ID == id && r.Question != trust.Source })
+}

@@ -1,0 +1,170 @@
+package policy
+
+import "time"
+
+// What rules see has the shape and the names of what the API returns: these types mirror it, so that a rule
+// is type-checked when it is read. TestObject holds them against real answers.
+
+// Report is the body of GET /api/v1/report.
+type Report struct {
+	Version   int              `json:"version"`
+	Subject   string           `json:"subject"`
+	Time      time.Time        `json:"time"`
+	Grade     string           `json:"grade"` // empty where there is none
+	Grades    map[string]Score `json:"grades"`
+	Checks    []Check          `json:"checks"`
+	Digest    string           `json:"digest"`
+	Platforms []Platform       `json:"platforms"`
+}
+
+// Score is a question's grade.
+type Score struct {
+	Grade    string  `json:"grade"`
+	Score    int     `json:"score"`
+	Of       int     `json:"of"`
+	Coverage float64 `json:"coverage"`
+	Capped   string  `json:"capped"`
+	NextDrop string  `json:"nextDrop"`
+}
+
+// Check is one check of a report.
+type Check struct {
+	ID       string `json:"id"`
+	Question string `json:"question"`
+	Result   string `json:"result"`
+	Points   int    `json:"points"`
+	Of       int    `json:"of"`
+	Cap      string `json:"cap"`
+	Says     string `json:"says"`
+	Evidence any    `json:"evidence"`
+	Advice   string `json:"advice"`
+	Drops    []Drop `json:"drops"`
+}
+
+// Drop is when a check will be worth less.
+type Drop struct {
+	At     time.Time `json:"at"`
+	Points int       `json:"points"`
+}
+
+// Platform is one platform of an image.
+type Platform struct {
+	Platform string           `json:"platform"`
+	Digest   string           `json:"digest"`
+	Grade    string           `json:"grade"`
+	Grades   map[string]Score `json:"grades"`
+	Checks   []Check          `json:"checks"`
+}
+
+// Fact is what somebody says of an image, and how well it is known. report.facts(…) returns them.
+type Fact struct {
+	Fact  string `json:"fact"`
+	Value string `json:"value"`
+	Class string `json:"class"`
+	From  string `json:"from"`
+}
+
+// Image is the body of GET /api/v1/image, as far as it is of this repository.
+type Image struct {
+	Repository string     `json:"repository"`
+	Reference  string     `json:"reference"`
+	Descriptor Descriptor `json:"descriptor"`
+	Children   []Child    `json:"children"`
+	Tags       []string   `json:"tags"`
+	Provenance Provenance `json:"provenance"`
+}
+
+// Descriptor is what a manifest is.
+type Descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	ArtifactType string            `json:"artifactType"`
+	Digest       string            `json:"digest"`
+	Size         int64             `json:"size"`
+	Annotations  map[string]string `json:"annotations"`
+}
+
+// Child is a manifest that an index lists.
+type Child struct {
+	Digest   string `json:"digest"`
+	Platform string `json:"platform"`
+}
+
+// Provenance is what records say, by class of evidence.
+type Provenance struct {
+	Observed      []Observed      `json:"observed"`
+	Authenticated []Authenticated `json:"authenticated"`
+	Claimed       []Claimed       `json:"claimed"`
+}
+
+// Observed is one thing that happened to the image.
+type Observed struct {
+	Record int64     `json:"record"`
+	Time   time.Time `json:"time"`
+	Action string    `json:"action"`
+	Tags   []TagMove `json:"tags"`
+}
+
+// TagMove is a tag that was set.
+type TagMove struct {
+	Name     string `json:"name"`
+	Previous string `json:"previous"`
+}
+
+// Authenticated is who did some of it.
+type Authenticated struct {
+	Method     string            `json:"method"`
+	Issuer     string            `json:"issuer"`
+	Identity   string            `json:"identity"`
+	Credential string            `json:"credential"`
+	Claims     map[string]string `json:"claims"`
+	Actor      Actor             `json:"actor"`
+	Records    []int64           `json:"records"`
+}
+
+// Actor is who did something.
+type Actor struct {
+	Kind    string `json:"kind"`
+	Handle  string `json:"handle"`
+	Account string `json:"account"`
+}
+
+// Claimed is what the image or a client says.
+type Claimed struct {
+	Fact     string   `json:"fact"`
+	Value    string   `json:"value"`
+	About    string   `json:"about"`
+	From     string   `json:"from"`
+	Name     string   `json:"name"`
+	Cut      bool     `json:"cut"`
+	Evidence Evidence `json:"evidence"`
+	Records  []int64  `json:"records"`
+}
+
+// Evidence names a document.
+type Evidence struct {
+	Digest        string `json:"digest"`
+	PredicateType string `json:"predicateType"`
+}
+
+// Who is the login behind a push: an actor, and what the login proved. Claims are those of a CI job.
+type Who struct {
+	Kind     string            `json:"kind"` // user, robot, ci, anonymous or system
+	Handle   string            `json:"handle"`
+	Account  string            `json:"account"`
+	Method   string            `json:"method"`
+	Issuer   string            `json:"issuer"`
+	Identity string            `json:"identity"`
+	Claims   map[string]string `json:"claims"`
+}
+
+// Object is what a rule is asked about. Where a rule is asked at a pull, only Repository, Report and Image
+// are there for it to read.
+type Object struct {
+	Repository string
+	Action     Point
+	Tag        string // that is set, or empty
+	Previous   string // the digest that it meant before, or empty
+	Who        Who
+	Report     *Report
+	Image      *Image
+}
