@@ -56,17 +56,17 @@ e2e: tools build image ## real clients against a real server; wants root, docker
 bench: build ## Hallmark against distribution's registry, side by side
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
-	go run ./internal/bench -hallmark bin/hallmark -upstream bin/tools/registry
+	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry
 	$(BUILD) -ldflags '$(LDFLAGS)' -tags norecords -o bin/tools/hallmark-norecords ./cmd/hallmark
-	go run ./internal/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
-	go run ./internal/bench -hallmark bin/hallmark -access
+	go run ./cmd/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
+	go run ./cmd/bench -hallmark bin/hallmark -access
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
-	go run ./internal/bench -hallmark bin/hallmark -load 10m
-	go run ./internal/bench -hallmark bin/hallmark -fair 10000000000
+	go run ./cmd/bench -hallmark bin/hallmark -load 10m
+	go run ./cmd/bench -hallmark bin/hallmark -fair 10000000000
 
 growth: build ## what things cost in a registry of 10 images, and of 200,000
-	go run ./internal/bench -hallmark bin/hallmark -growth docs/growth.svg
+	go run ./cmd/bench -hallmark bin/hallmark -growth docs/growth.svg
 
 vuln: ## known vulnerabilities, where their database can be reached
 	$(LINT) govulncheck ./...

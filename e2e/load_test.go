@@ -12,7 +12,7 @@ import (
 // longer. The program ends with an error when a request got what it did not deserve, or when the server
 // holds more and more.
 func TestLoad(t *testing.T) {
-	args := []string{"run", "./internal/bench", "-hallmark", tool(t, "hallmark")}
+	args := []string{"run", "./cmd/bench", "-hallmark", tool(t, "hallmark")}
 	load := exec.Command("go", append(args, "-load", "45s", "-clients", "200")...)
 	load.Dir = root(t)
 	t.Log(mustRun(t, load))

@@ -24,7 +24,7 @@ const typicalNumber = 1
 
 var packer = sync.OnceValues(func() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderDictRaw(typicalNumber, typical), zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(2*MaxRecord), zstd.WithEncoderCRC(false))
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(2*MaxRecord), zstd.WithEncoderCRC(false))
 })
 
 var unpacker = sync.OnceValues(func() (*zstd.Decoder, error) {

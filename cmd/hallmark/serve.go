@@ -43,7 +43,7 @@ func (e *env) serve() *cobra.Command {
 // ballast is never touched, so it has addresses and no memory. It makes the garbage collector run when a
 // few MB of garbage have come together, and not with every MB: the registry holds so little that it would
 // run thousands of times a minute, at a fifth of all time (docs/design/performance.md).
-const ballast = 12 << 20
+const ballast = 10 << 20
 
 // runServer serves until ctx ends.
 func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) error {

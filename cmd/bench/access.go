@@ -15,7 +15,7 @@ import (
 )
 
 // accessRounds is how often runAccess compares, because machines are noisy.
-const accessRounds = 7
+const accessRounds = 61
 
 // accessGrants is how many grants there are beside those that count.
 const accessGrants = 1000
@@ -28,37 +28,57 @@ func runAccess(ctx context.Context, program, dir string, each time.Duration) err
 		return err
 	}
 	defer s.stop()
-	l := &load{s: s}
-	if err := l.prepare(); err != nil {
-		return err
-	}
 	logins, err := s.logins(ctx)
 	if err != nil {
 		return err
+	}
+	for _, size := range []int{layerSize, 32 << 10} {
+		if err := s.compareLogins(ctx, logins, size, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareLogins lets each pull images of three layers of a size.
+func (s *server) compareLogins(ctx context.Context, logins []loginHeader, size int, each time.Duration) error {
+	images, err := newImagesOf(fmt.Sprintf("load/stable-%d", size), size, 0, perRepo)
+	if err != nil {
+		return err
+	}
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	s.login = logins[len(logins)-1].header
+	for _, img := range images {
+		if err := img.push(c, monolithic); err != nil {
+			return err
+		}
 	}
 	results := make([][]result, len(logins))
 	for round := range accessRounds {
 		for i := range logins {
 			at := (i + round) % len(logins) // who comes first changes
 			s.login = logins[at].header
-			got, err := measure(ctx, s, pullRow, l.stable, each)
+			got, err := measure(ctx, s, pullRow, images, each/5)
 			if err != nil {
 				return fmt.Errorf("%s: %w", logins[at].name, err)
 			}
 			results[at] = append(results[at], got)
 		}
 	}
-	return printAccess(logins, results)
+	return printAccess(size, logins, results)
 }
 
-// pullRow pulls small images: the more requests, the more authorization.
 var pullRow = row{name: "pull", worth: 1, do: func(c *conn, images []image, i int) error { return images[i%len(images)].pull(c) }}
 
 type loginHeader struct{ name, header string }
 
-func printAccess(logins []loginHeader, results [][]result) error {
+func printAccess(size int, logins []loginHeader, results [][]result) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
-	fmt.Fprintf(t, "| pulls of 3 × 32 KiB\t| images/s\t| CPU\t| of strangers'\t|\n| ---\t| --:\t| --:\t| --:\t|\n")
+	fmt.Fprintf(t, "| pulls of 3 × %d KiB\t| images/s\t| CPU\t| of strangers'\t|\n| ---\t| --:\t| --:\t| --:\t|\n", size>>10)
 	for i, login := range logins {
 		fmt.Fprintf(t, "| %s\t| %s\t| %s\t| %.3f ×\t|\n", login.name, number(median(each(results[i], rate))),
 			cpuTime(median(each(results[i], cpu))), median(divide(results[i], results[0], cpu)))
@@ -77,7 +97,7 @@ func (s *server) logins(ctx context.Context) ([]loginHeader, error) {
 		}
 	}
 	var token struct{ Token string }
-	if err := s.json(ctx, http.MethodGet, "/token?scope=repository:load/stable:pull", nil, &token); err != nil {
+	if err := s.json(ctx, http.MethodGet, "/token?scope=repository:load/stable-1048576:pull&scope=repository:load/stable-32768:pull", nil, &token); err != nil {
 		return nil, err
 	}
 	return []loginHeader{{"strangers", ""}, {"with a token", "Bearer " + token.Token}, {"with a password", s.login}}, nil

@@ -35,6 +35,7 @@ func main() {
 	picture := flag.String("growth", "", "instead, measure a registry that grows, and draw that into this `file`")
 	without := flag.String("without-records", "", "instead, measure what records cost: the same `program`, built with -tags norecords")
 	protocols := flag.Bool("protocols", false, "instead, compare HTTP/1.1 with HTTP/2")
+	records := flag.Int("records", 0, "instead, fill a store with so many records, and ask it questions")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -50,6 +51,8 @@ func main() {
 			return runFair(ctx, *hallmark, dir, *fair)
 		case *without != "":
 			return runRecords(ctx, *hallmark, *without, dir, *rounds)
+		case *records > 0:
+			return runMillion(ctx, *hallmark, dir, *records)
 		case *access:
 			return runAccess(ctx, *hallmark, dir, *each)
 		case *protocols:

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+)
+
+// million is a store with the records of many pushes, made without their images.
+type million struct {
+	program, dir string
+	records      int
+}
+
+// runMillion fills a store with so many records, and tells what an append costs on the way, what room they take,
+// how long a cold start takes, and how long answers to questions do.
+func runMillion(ctx context.Context, program, dir string, records int) error {
+	m := million{program, filepath.Join(dir, "hallmark"), records}
+	s, err := startHallmark(ctx, program, m.dir) // makes the keys
+	if err != nil {
+		return err
+	}
+	s.stop()
+	if err := m.fill(ctx); err != nil {
+		return err
+	}
+	if err := m.coldStarts(ctx); err != nil {
+		return err
+	}
+	if s, err = startHallmark(ctx, program, m.dir); err != nil {
+		return err
+	}
+	defer s.stop()
+	return m.ask(s)
+}
+
+func (m million) file() string { return filepath.Join(m.dir, "hallmark.db") }
+
+// layouts is how many layouts a store has had. The steps between them are the server's, which has made the
+// store in the newest; bolt says it when this number is not that.
+const layouts = 3
+
+func (m million) fill(ctx context.Context) error {
+	store, err := bolt.Open(m.file(), bolt.Config{Steps: make([]bolt.Step, layouts-1)})
+	if err != nil {
+		return err
+	}
+	err = m.append(ctx, store)
+	return errors.Join(err, store.Close())
+}
+
+func (m million) append(ctx context.Context, store *bolt.Store) error {
+	book, err := provenance.NewBook(store, "https://registry.example")
+	if err != nil {
+		return err
+	}
+	keys, err := m.keys()
+	if err != nil {
+		return err
+	}
+	if err := book.Begin(ctx, keys); err != nil {
+		return err
+	}
+	fmt.Println("| records | one append, with its commit, median | bytes a record, with all that finds it |\n| --: | --: | --: |")
+	for i, size := 0, min(1000, m.records); ; {
+		if i, err = appendUpTo(ctx, store, book, i, size); err != nil {
+			return err
+		}
+		took, err := timeAppends(ctx, store, book, i)
+		if err != nil {
+			return err
+		}
+		i += len(took)
+		free, all, err := store.FreePages()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %d | %.2f ms | %d |\n", i, median(took), (all-free)*int64(os.Getpagesize())/int64(i))
+		if size == m.records {
+			return nil
+		}
+		size = min(size*10, m.records)
+	}
+}
+
+// appendUpTo appends many records in a transaction, because each transaction waits for the disk twice.
+func appendUpTo(ctx context.Context, store storage.Store, book *provenance.Book, from, to int) (int, error) {
+	const batch = 1000
+	for ; from < to; from += batch {
+		err := store.Update(ctx, func(tx storage.Tx) error {
+			for i := from; i < min(from+batch, to); i++ {
+				if _, err := book.Append(tx, pushEvent(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return from, err
+		}
+		if from%100_000 == 0 {
+			fmt.Fprintf(os.Stderr, "%d records\n", from)
+		}
+	}
+	return to, nil
+}
+
+// timeAppends appends some records, each in a transaction of its own, and returns how many milliseconds each took.
+func timeAppends(ctx context.Context, store storage.Store, book *provenance.Book, from int) (took []float64, err error) {
+	for i := range 200 {
+		begun := time.Now()
+		err := store.Update(ctx, func(tx storage.Tx) error {
+			_, err := book.Append(tx, pushEvent(from+i))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(begun).Seconds()*1e3)
+	}
+	return took, nil
+}
+
+func (m million) keys() (keys provenance.Keys, err error) {
+	text, err := os.ReadFile(filepath.Join(m.dir, "keys", "receipt.pem"))
+	if err != nil {
+		return keys, err
+	}
+	signer, err := receipt.ParseSigner(text)
+	if err != nil {
+		return keys, err
+	}
+	if text, err = os.ReadFile(filepath.Join(m.dir, "keys", "log.pem")); err != nil {
+		return keys, err
+	}
+	key, err := log.ParseKey(text)
+	return provenance.Keys{Receipts: []*receipt.Signer{signer}, Logs: []ed25519.PrivateKey{key}}, err
+}
+
+// pushEvent is the i-th of many pushes: 2000 repositories, 50 people, and three pushes of each revision.
+func pushEvent(i int) provenance.Event {
+	repo, d, person := repoOf(i), digestOf(i), personOf(i)
+	return provenance.Event{
+		Action: provenance.Push, Repository: repo, Digest: d,
+		Tags: []provenance.TagMove{{Name: tagOf(i)}},
+		Who: provenance.Identity{
+			Actor: provenance.Actor{Kind: provenance.User, Handle: person, Account: "account-" + person},
+			Login: &provenance.Login{Method: "token", Issuer: "https://registry.example", Identity: person, Credential: "credential-" + person},
+		},
+		Observed: provenance.Observation{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 700, ImageSize: 50 << 20, RequestID: fmt.Sprintf("%026d", i)},
+		Claimed: []provenance.Claim{
+			{Fact: provenance.FactSource, Value: "https://git.example/" + repo, About: d, From: "label org.opencontainers.image.source"},
+			{Fact: provenance.FactRevision, Value: revisionOf(i), About: d, From: "label org.opencontainers.image.revision"},
+			{Fact: provenance.FactBase, Value: baseOf(i).String(), About: d, From: "annotation org.opencontainers.image.base.digest"},
+		},
+		Unsigned: provenance.Unsigned{ClientAddress: "192.0.2.7", UserAgent: "docker/28.2.2 go/go1.24.3 kernel/6.12.0"},
+	}
+}
+
+func repoOf(i int) string            { return fmt.Sprintf("team-%d/service-%d", i%40, i%2000) }
+func tagOf(i int) string             { return fmt.Sprintf("1.%d", i/20_000) } // moved ten times
+func personOf(i int) string          { return fmt.Sprintf("person-%d", i%50) }
+func digestOf(i int) digest.Digest   { return digest.FromString(fmt.Sprint("manifest", i)) }
+func baseOf(i int) digest.Digest     { return digest.FromString(fmt.Sprint("base", i%300)) }
+func revisionOf(i int) string        { return fmt.Sprintf("%040x", i/3) }
+func (m million) anyOf(n uint64) int { return int(n * 7919 % uint64(m.records)) }
+
+// coldStarts starts the server when the system has forgotten the store: after an orderly end, and after SIGKILL in
+// the middle of commits.
+func (m million) coldStarts(ctx context.Context) error {
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
+	fmt.Fprintf(t, "\n| a cold start\t| ready after\t|\n| ---\t| --:\t|\n")
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
+		s, err := startHallmark(ctx, m.program, m.dir)
+		if err != nil {
+			return err
+		}
+		if err := m.endAmongPushes(s, end); err != nil {
+			return err
+		}
+		if err := forget(m.file()); err != nil {
+			return err
+		}
+		begun := time.Now()
+		if s, err = startHallmark(ctx, m.program, m.dir); err != nil {
+			return err
+		}
+		fmt.Fprintf(t, "| after %s\t| %.2f s\t|\n", unix.SignalName(end), time.Since(begun).Seconds())
+		s.stop()
+	}
+	return t.Flush()
+}
+
+// endAmongPushes sends the server a signal while somebody pushes.
+func (m million) endAmongPushes(s *server, end syscall.Signal) error {
+	images, err := newImagesOf(fmt.Sprintf("cold/app-%d", time.Now().UnixNano()), 16<<10, 0, 1)
+	if err != nil {
+		return err
+	}
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := images[0].push(c, monolithic); err != nil {
+		return err
+	}
+	pushed := make(chan int)
+	go func() {
+		n := 0
+		for images[0].put(c) == nil { // until the server is gone
+			n++
+		}
+		pushed <- n
+	}()
+	time.Sleep(300 * time.Millisecond)
+	err = s.cmd.Process.Signal(end)
+	if n := <-pushed; n == 0 {
+		err = errors.Join(err, errors.New("nothing was pushed before the signal"))
+	}
+	_ = s.cmd.Wait() // its status is that of the signal
+	return err
+}
+
+// forget makes the system drop what it keeps of a file.
+func forget(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fsync(int(f.Fd())), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close())
+}
+
+// question is one that people ask, about the i-th push.
+type question struct {
+	name string
+	path string
+	of   func(i int) url.Values
+}
+
+var questions = []question{
+	{"by digest", "records", func(i int) url.Values { return url.Values{"digest": {digestOf(i).String()}} }},
+	{"by repository", "records", func(i int) url.Values { return url.Values{"repo": {repoOf(i)}} }},
+	{"by tag", "records", func(i int) url.Values { return url.Values{"repo": {repoOf(i)}, "tag": {tagOf(i)}} }},
+	{"by identity", "records", func(i int) url.Values { return url.Values{"identity": {personOf(i)}} }},
+	{"by source", "records", func(i int) url.Values { return url.Values{"source": {"https://git.example/" + repoOf(i)}} }},
+	{"by source and commit", "records", func(i int) url.Values {
+		return url.Values{"source": {"git@git.example:" + repoOf(i)}, "revision": {revisionOf(i)}}
+	}},
+	{"by base", "records", func(i int) url.Values { return url.Values{"base": {baseOf(i).String()}} }},
+	{"by action and class", "records", func(int) url.Values { return url.Values{"action": {"push"}, "class": {"claimed"}} }},
+	{"by time", "records", func(i int) url.Values { return url.Values{"until": {momentOf(i)}} }},
+	{"by identity, between two dates", "records", func(i int) url.Values {
+		return url.Values{"identity": {personOf(i)}, "since": {start.Format(time.RFC3339)}, "until": {momentOf(i)}}
+	}},
+	{"by repository and identity", "records", func(i int) url.Values { return url.Values{"repo": {repoOf(i)}, "identity": {personOf(i)}} }},
+	{"history of a tag", "history", func(i int) url.Values { return url.Values{"repo": {repoOf(i)}, "tag": {tagOf(i)}} }},
+	{"what a tag meant then", "history", func(i int) url.Values {
+		return url.Values{"repo": {repoOf(i)}, "tag": {tagOf(i)}, "at": {time.Now().UTC().Format(time.RFC3339)}}
+	}},
+	{"all built from a commit", "sources", func(i int) url.Values { return url.Values{"revision": {revisionOf(i)}} }},
+	{"all built from a source", "sources", func(i int) url.Values { return url.Values{"source": {"https://git.example/" + repoOf(i)}} }},
+	{"all on a base", "descendants", func(i int) url.Values { return url.Values{"base": {baseOf(i).String()}} }},
+}
+
+var start = time.Now().UTC()
+
+// momentOf is a moment since the bench began.
+func momentOf(i int) string {
+	return start.Add(time.Duration(i) * time.Since(start) / (1 << 20)).Format(time.RFC3339)
+}
+
+// ask asks each question about pushes here and there, one after another.
+func (m million) ask(s *server) error {
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
+	fmt.Fprintf(t, "\n| a page of an answer, of %d records\t| median\t| p99\t|\n| ---\t| --:\t| --:\t|\n", m.records)
+	for _, q := range questions {
+		var took []float64
+		for n := range 1000 {
+			i := m.anyOf(rand.Uint64N(1 << 40))
+			begun := time.Now()
+			if err := c.want(200, request{method: "GET", path: "/api/v1/" + q.path + "?" + q.of(i).Encode()}); err != nil {
+				return fmt.Errorf("%s: %w", q.name, err)
+			}
+			if n >= 100 { // the first ones find nothing in memory
+				took = append(took, time.Since(begun).Seconds()*1e3)
+			}
+		}
+		slices.Sort(took)
+		fmt.Fprintf(t, "| %s\t| %.2f ms\t| %.2f ms\t|\n", q.name, median(took), took[len(took)*99/100])
+		if err := s.lookAtMemory(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(t, "| memory of its own (RssAnon), at most\t| %s MB\t|\t|\n", number(float64(s.peak)/1e6))
+	return t.Flush()
+}
