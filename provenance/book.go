@@ -119,6 +119,8 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Observed:      e.Observed,
 		Authenticated: e.Who.Login,
 		Claimed:       e.Claimed,
+		Verdict:       e.Verdict,
+		Attested:      e.Attested,
 		Grant:         e.Grant,
 		Key:           e.Key,
 		Continues:     e.Continues,
@@ -134,6 +136,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		r.PURL = packageURL(b.host, r)
 	}
 	r.leaveOutClaims(MaxClaims)
+	r.leaveOutAttested(MaxAttested)
 	if n := len(r.Observed.Children); n > MaxChildren {
 		r.Observed.Children, r.Observed.ChildrenLeftOut = r.Observed.Children[:MaxChildren], n-MaxChildren
 	}
@@ -145,6 +148,14 @@ func (r *Record) leaveOutClaims(keep int) {
 	if n := len(r.Claimed); n > keep {
 		r.Claimed = r.Claimed[:keep]
 		r.ClaimedLeftOut += n - keep
+	}
+}
+
+// leaveOutAttested keeps the first of the attested facts.
+func (r *Record) leaveOutAttested(keep int) {
+	if n := len(r.Attested); n > keep {
+		r.Attested = r.Attested[:keep]
+		r.AttestedLeftOut += n - keep
 	}
 }
 
@@ -186,12 +197,17 @@ func encode(r *Record) ([]byte, error) {
 		payload, err := marshal(s)
 		if err != nil || len(payload) <= MaxRecord {
 			r.Claimed, r.ClaimedLeftOut = signed.Claimed, signed.ClaimedLeftOut
+			r.Attested, r.AttestedLeftOut = signed.Attested, signed.AttestedLeftOut
 			return payload, err
 		}
-		if len(signed.Claimed) == 0 {
-			return nil, fmt.Errorf("it has %d bytes without its claims, and may have %d", len(payload), MaxRecord)
+		switch {
+		case len(signed.Claimed) > 0:
+			signed.leaveOutClaims(len(signed.Claimed) * 3 / 4)
+		case len(signed.Attested) > 0:
+			signed.leaveOutAttested(len(signed.Attested) * 3 / 4)
+		default:
+			return nil, fmt.Errorf("it has %d bytes without its facts, and may have %d", len(payload), MaxRecord)
 		}
-		signed.leaveOutClaims(len(signed.Claimed) * 3 / 4)
 	}
 }
 

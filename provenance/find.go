@@ -197,38 +197,53 @@ func (q *Query) matchesFacts(r *Record) bool {
 	switch {
 	case q.Class == Authenticated && r.Authenticated == nil,
 		q.Class == Claimed && len(r.Claimed) == 0,
-		q.Class == Attested:
+		q.Class == Attested && len(r.Attested) == 0:
 		return false
 	case q.Source == "" && q.Revision == "" && q.Base == "":
 		return true
-	case q.Class != "" && q.Class != Claimed:
-		return false
 	}
-	for _, c := range r.Claimed {
-		if q.factsAbout(r, c.About) {
-			return true
-		}
-	}
-	return false
+	facts := q.facts(r)
+	return slices.ContainsFunc(facts, func(f saidAbout) bool { return q.factsAbout(facts, f.about) })
 }
 
-func (q *Query) factsAbout(r *Record, about digest.Digest) bool {
-	said := func(match func(Claim) bool) bool {
-		return slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == about && match(c) })
+// facts are those of a record that are of the class asked for.
+func (q *Query) facts(r *Record) (facts []saidAbout) {
+	if q.Class == "" || q.Class == Claimed {
+		for _, c := range r.Claimed {
+			facts = append(facts, saidAbout{c.Fact, c.Value, c.About})
+		}
+	}
+	if q.Class == "" || q.Class == Attested {
+		for _, a := range r.Attested {
+			facts = append(facts, saidAbout{a.Fact, a.Value, a.About})
+		}
+	}
+	return facts
+}
+
+// saidAbout is a fact of any class.
+type saidAbout struct {
+	fact, value string
+	about       digest.Digest
+}
+
+func (q *Query) factsAbout(facts []saidAbout, about digest.Digest) bool {
+	said := func(match func(fact, value string) bool) bool {
+		return slices.ContainsFunc(facts, func(f saidAbout) bool { return f.about == about && match(f.fact, f.value) })
 	}
 	return (q.Source == "" || said(q.isSource)) && (q.Revision == "" || said(q.isRevision)) && (q.Base == "" || said(q.isBase))
 }
 
-func (q *Query) isSource(c Claim) bool {
-	return c.Fact == FactSource && NormalSource(c.Value) == NormalSource(q.Source)
+func (q *Query) isSource(fact, value string) bool {
+	return fact == FactSource && NormalSource(value) == NormalSource(q.Source)
 }
 
-func (q *Query) isRevision(c Claim) bool {
-	return c.Fact == FactRevision && slices.Contains(revisionsFor(c.Value), NormalRevision(q.Revision))
+func (q *Query) isRevision(fact, value string) bool {
+	return fact == FactRevision && slices.Contains(revisionsFor(value), NormalRevision(q.Revision))
 }
 
-func (q *Query) isBase(c Claim) bool {
-	return (c.Fact == FactBase || c.Fact == FactMaterial) && c.Value == q.Base.String()
+func (q *Query) isBase(fact, value string) bool {
+	return (fact == FactBase || fact == FactMaterial) && value == q.Base.String()
 }
 
 // seeker returns the candidates of the query, from where the page begins.

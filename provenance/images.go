@@ -58,7 +58,7 @@ func imageKeys(r *Record) (keys [][]byte) {
 		add(newTerm(byDigest, r.Digest.String()), r.Digest)
 	}
 	for _, c := range r.Claimed {
-		for _, t := range factTerms(r, c) {
+		for _, t := range claimTerms(r, c) {
 			add(t, c.About)
 		}
 	}
@@ -146,7 +146,7 @@ func (q *ImageQuery) answers(r *Record, t term, key []byte) (claims []Claim) {
 		case FactSource, FactRevision:
 			if len(q.Bases) == 0 {
 				claims = append(claims, c)
-				answered = answered || q.Source != "" && asked.isSource(c) || q.Revision != "" && asked.isRevision(c)
+				answered = answered || q.Source != "" && asked.isSource(c.Fact, c.Value) || q.Revision != "" && asked.isRevision(c.Fact, c.Value)
 			}
 		case FactBase, FactMaterial:
 			if slices.Contains(q.Bases, digest.Digest(c.Value)) {

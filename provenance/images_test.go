@@ -189,7 +189,7 @@ func TestImagesAgainstScan(t *testing.T) {
 		for _, r := range every {
 			for _, a := range asked {
 				for _, about := range []string{"a", "b", "c", "d"} {
-					if a.Source+a.Revision+string(a.Base) != "" && a.factsAbout(r, dig(about)) && (q.Repository == "" || q.Repository == r.Repository) {
+					if a.Source+a.Revision+string(a.Base) != "" && a.factsAbout(a.facts(r), dig(about)) && (q.Repository == "" || q.Repository == r.Repository) {
 						want[r.Repository+"@"+short(dig(about))] = true
 					}
 				}

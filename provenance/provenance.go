@@ -22,6 +22,7 @@ const (
 	MaxRecord   = 32 << 10 // the stored statement
 	MaxValue    = 1 << 10  // one claimed value
 	MaxClaims   = 64       // claimed facts
+	MaxAttested = 32       // attested facts
 	MaxChildren = 64       // children of an index
 	MaxTags     = 100      // tags that one event moves; more are more events
 )
@@ -37,13 +38,14 @@ const (
 	Delete Action = "delete" // a manifest was removed, and the tags named in the record with it
 	Grant  Action = "grant"  // somebody was given a right; Digest is that of the access document
 	Revoke Action = "revoke" // a right was taken away
+	Attest Action = "attest" // a signature was looked at; Digest is the image's
 
 	KeyChange Action = "key"     // another key signs from the next record on, or from this one in a new log
 	Restore   Action = "restore" // a backup was restored, and a new log begun
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Grant, Revoke, KeyChange, Restore}
+var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore}
 
 // A Class says how well a fact is known.
 type Class string
@@ -122,6 +124,10 @@ type Record struct {
 	Claimed        []Claim     `json:"claimed,omitempty"`
 	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
 
+	Verdict         *Verdict      `json:"verdict,omitempty"` // of the action attest
+	Attested        []Attestation `json:"attested,omitempty"`
+	AttestedLeftOut int           `json:"attestedLeftOut,omitempty"` // facts beyond the bounds of a record
+
 	Grant *RightsChange `json:"grant,omitempty"` // of the actions grant and revoke
 	Key   *KeyStep      `json:"key,omitempty"`   // of the actions key and restore
 	// Continues names the log that this record's log follows. It is in the first record of a log, and in
@@ -173,7 +179,7 @@ type Claim struct {
 // Evidence names a document that makes claims.
 type Evidence struct {
 	Digest        digest.Digest `json:"digest"`
-	PredicateType string        `json:"predicateType"`
+	PredicateType string        `json:"predicateType,omitempty"`
 }
 
 // A RightsChange is what a grant gives or a revoke takes away: a role in some repositories; the membership
@@ -228,6 +234,8 @@ type Event struct {
 	Who        Identity
 	Observed   Observation
 	Claimed    []Claim
+	Verdict    *Verdict
+	Attested   []Attestation
 	Grant      *RightsChange
 	Key        *KeyStep
 	Continues  *LogEnd

@@ -132,10 +132,13 @@ func ClaimsOfAttestation(r io.Reader, from, subject digest.Digest) []Claim {
 	if !ok {
 		return nil
 	}
-	said := statementReader{d, p, Evidence{Digest: from, PredicateType: d["/predicateType"]}}
+	facts := statementReader{d, p}.facts()
+	evidence := Evidence{Digest: from, PredicateType: d["/predicateType"]}
 	var claims []Claim
 	for _, about := range d.about(subject) {
-		claims = append(claims, said.claims(about)...)
+		for _, f := range facts {
+			claims = append(claims, Claim{Fact: f.fact, Value: f.value, About: about, From: f.from, Name: f.name, Cut: f.cut, Evidence: evidence})
+		}
 	}
 	return claims
 }
@@ -196,19 +199,24 @@ func (d document) commit(of string) string {
 type statementReader struct {
 	document
 	predicate
-	evidence Evidence
 }
 
-func (s statementReader) claims(about digest.Digest) (claims []Claim) {
+// stated is what a statement says, of no class yet, within the bounds of a record and without credentials.
+type stated struct {
+	fact, value, name, from string
+	cut                     bool
+}
+
+func (s statementReader) facts() (facts []stated) {
 	add := func(fact, value, name, from string) {
 		if value = strings.TrimSpace(value); value == "" {
 			return
 		}
-		c := claim(fact, value, about, s.name+" "+from)
-		c.Name, _ = bound(name)
-		c.Evidence = s.evidence
-		if !slices.ContainsFunc(claims, func(known Claim) bool { return known.Fact == c.Fact && known.Value == c.Value }) {
-			claims = append(claims, c)
+		f := stated{fact: fact, from: s.name + " " + from}
+		f.value, f.cut = bound(CutUserinfo(value))
+		f.name, _ = bound(name)
+		if !slices.ContainsFunc(facts, func(known stated) bool { return known.fact == f.fact && known.value == f.value }) {
+			facts = append(facts, f)
 		}
 	}
 	for _, spot := range s.spots {
@@ -227,7 +235,7 @@ func (s statementReader) claims(about digest.Digest) (claims []Claim) {
 			add(FactRevision, s.commit(at), "", "workflow")
 		}
 	}
-	return claims
+	return facts
 }
 
 // imageName reads the name of an image from a package URL (types docker and oci), as name:tag.

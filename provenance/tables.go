@@ -100,35 +100,50 @@ func termsOf(r *Record) map[term]bool {
 		if c.About != r.Digest {
 			add(byAbout, c.About.String())
 		}
-		for _, t := range factTerms(r, c) {
-			if t[0] != byte(bySourceRevision) { // where the rows of a source and a revision meet
-				terms[t] = true
-			}
+		for _, t := range factTerms(c.Fact, c.Value) {
+			terms[t] = true
+		}
+	}
+	if len(r.Attested) > 0 {
+		add(byClass, string(Attested))
+	}
+	for _, a := range r.Attested {
+		for _, t := range factTerms(a.Fact, a.Value) {
+			terms[t] = true
 		}
 	}
 	return terms
 }
 
-// factTerms returns the terms of the fact that a record claims.
-func factTerms(r *Record, c Claim) (terms []term) {
-	add := func(d dimension, values ...string) { terms = append(terms, newTerm(d, values...)) }
-	switch c.Fact {
+// factTerms returns the terms of a fact.
+func factTerms(fact, value string) (terms []term) {
+	switch fact {
 	case FactSource:
-		add(bySource, NormalSource(c.Value))
-		for _, other := range r.Claimed {
-			if other.Fact != FactRevision || other.About != c.About {
-				continue
-			}
-			for _, revision := range revisionsFor(other.Value) {
-				add(bySourceRevision, NormalSource(c.Value), revision)
-			}
-		}
+		terms = append(terms, newTerm(bySource, NormalSource(value)))
 	case FactRevision:
-		for _, revision := range revisionsFor(c.Value) {
-			add(byRevision, revision)
+		for _, revision := range revisionsFor(value) {
+			terms = append(terms, newTerm(byRevision, revision))
 		}
 	case FactBase, FactMaterial:
-		add(byBase, c.Value)
+		terms = append(terms, newTerm(byBase, value))
+	}
+	return terms
+}
+
+// claimTerms returns the terms of what a record claims, also of a source together with its revisions: there
+// the rows of records meet by themselves, and those of images do not.
+func claimTerms(r *Record, c Claim) []term {
+	terms := factTerms(c.Fact, c.Value)
+	if c.Fact != FactSource {
+		return terms
+	}
+	for _, other := range r.Claimed {
+		if other.Fact != FactRevision || other.About != c.About {
+			continue
+		}
+		for _, revision := range revisionsFor(other.Value) {
+			terms = append(terms, newTerm(bySourceRevision, NormalSource(c.Value), revision))
+		}
 	}
 	return terms
 }

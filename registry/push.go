@@ -23,7 +23,8 @@ type push struct {
 	needs    []digest.Digest // blobs that must stay while the manifest does
 	absent   digest.Digest   // a blob that is not in the repository; set by inspect when it refuses
 
-	attestations []attestation // to be read for claims
+	attestations []attestation        // to be read for claims
+	findings     []provenance.Finding // of the signatures in it
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -37,6 +38,9 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 		err = g.inspect(ctx, p)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := g.appraise(ctx, p); err != nil {
 		return nil, err
 	}
 	if len(p.body) > maxInline {
@@ -240,7 +244,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		return nil, err
 	}
 	p.putTagRows(tx, e.Tags, record.Index)
-	return record, p.putRendered(tx, record)
+	return record, errors.Join(p.putRendered(tx, record), g.recordFindings(tx, p))
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable.

@@ -64,13 +64,14 @@ type Gate interface {
 
 // Registry serves /v2/. It is safe for concurrent use.
 type Registry struct {
-	c      Config
-	store  storage.Store
-	blobs  storage.Blobs
-	book   *provenance.Book
-	gate   Gate
-	log    *slog.Logger
-	secret []byte // signs upload ids; kept in the store, so that uploads outlive the process
+	c         Config
+	store     storage.Store
+	blobs     storage.Blobs
+	book      *provenance.Book
+	gate      Gate
+	log       *slog.Logger
+	appraiser Appraiser // nil where nobody looks at signatures
+	secret    []byte    // signs upload ids; kept in the store, so that uploads outlive the process
 
 	now       func() uint64 // the clock of leases: see lease.go
 	wake      chan struct{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
@@ -66,24 +67,7 @@ type yamlFixed struct {
 }
 
 // word is a scalar that remembers its line.
-type word struct {
-	text string
-	line int
-}
-
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (w *word) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: there should be one word here", n.Line)
-	}
-	w.text, w.line = n.Value, n.Line
-	return nil
-}
-
-var _ yaml.Marshaler = word{}
-
-// MarshalYAML implements yaml.Marshaler.
-func (w word) MarshalYAML() (any, error) { return w.text, nil }
+type word = yamlfile.Word
 
 // accessFile is a file that was read, with the line of each entry, as the server names it.
 type accessFile struct {
@@ -114,9 +98,8 @@ func (e *env) readAccessFile(path string) (*accessFile, error) {
 		return nil, usagef("%s: it may have %d bytes", path, maxAccessFile)
 	}
 	var y yamlAccess
-	err = yaml.Load(data, &y, yaml.WithKnownFields())
-	if err != nil && !strings.Contains(err.Error(), "no documents") { // a file of comments alone says nothing
-		return nil, yamlError(path, err)
+	if err := yamlfile.Load(path, data, &y); err != nil {
+		return nil, asUsage(err)
 	}
 	return y.parse(path)
 }
@@ -128,8 +111,8 @@ func (y yamlAccess) parse(path string) (*accessFile, error) {
 	for name, members := range y.Teams {
 		f.Teams[name] = []string{}
 		for _, m := range members {
-			f.Teams[name] = append(f.Teams[name], m.text)
-			f.lines["teams."+name] = max(f.lines["teams."+name], m.line)
+			f.Teams[name] = append(f.Teams[name], m.Text)
+			f.lines["teams."+name] = max(f.lines["teams."+name], m.Line)
 		}
 	}
 	for i, g := range y.Grants {
@@ -139,11 +122,11 @@ func (y yamlAccess) parse(path string) (*accessFile, error) {
 			from word
 			into interface{ UnmarshalText([]byte) error }
 		}{{"subject", g.Subject, &grant.Subject}, {"pattern", g.Pattern, &grant.Pattern}, {"role", g.Role, &grant.Role}} {
-			if err := f.read(part.name, part.from, part.into, g.Subject.line); err != nil {
+			if err := f.read(part.name, part.from, part.into, g.Subject.Line); err != nil {
 				return nil, err
 			}
 		}
-		f.lines[fmt.Sprintf("grants[%d]", i)] = g.Subject.line
+		f.lines[fmt.Sprintf("grants[%d]", i)] = g.Subject.Line
 		f.Grants = append(f.Grants, grant)
 	}
 	for i, r := range y.Immutable {
@@ -151,22 +134,22 @@ func (y yamlAccess) parse(path string) (*accessFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.lines[fmt.Sprintf("immutable[%d]", i)] = r.Repositories.line
+		f.lines[fmt.Sprintf("immutable[%d]", i)] = r.Repositories.Line
 		f.Immutable = append(f.Immutable, rule)
 	}
 	return f, nil
 }
 
 func (f *accessFile) readFixed(r yamlFixed) (rule access.FixedTags, err error) {
-	if err := f.read("repositories", r.Repositories, &rule.Repositories, r.Tags.line); err != nil {
+	if err := f.read("repositories", r.Repositories, &rule.Repositories, r.Tags.Line); err != nil {
 		return rule, err
 	}
-	if err := f.read("tags", r.Tags, &rule.Tags, r.Repositories.line); err != nil {
+	if err := f.read("tags", r.Tags, &rule.Tags, r.Repositories.Line); err != nil {
 		return rule, err
 	}
 	for _, w := range r.Except {
 		var g access.Glob
-		if err := f.read("except", w, &g, r.Tags.line); err != nil {
+		if err := f.read("except", w, &g, r.Tags.Line); err != nil {
 			return rule, err
 		}
 		rule.Except = append(rule.Except, g)
@@ -176,11 +159,11 @@ func (f *accessFile) readFixed(r yamlFixed) (rule access.FixedTags, err error) {
 
 // read reads one word; where it is missing, near is the line of its neighbour.
 func (f *accessFile) read(name string, w word, into interface{ UnmarshalText([]byte) error }, near int) error {
-	if w.text == "" {
-		return usagef("%s:%d: %s is missing", f.path, max(w.line, near), name)
+	if w.Text == "" {
+		return usagef("%s:%d: %s is missing", f.path, max(w.Line, near), name)
 	}
-	if err := into.UnmarshalText([]byte(w.text)); err != nil {
-		return usagef("%s:%d: %s: %w", f.path, w.line, name, err)
+	if err := into.UnmarshalText([]byte(w.Text)); err != nil {
+		return usagef("%s:%d: %s: %w", f.path, w.Line, name, err)
 	}
 	return nil
 }
@@ -276,16 +259,16 @@ func exported(f access.File) (y yamlAccess) {
 	for name, members := range f.Teams {
 		y.Teams[name] = []word{}
 		for _, m := range members {
-			y.Teams[name] = append(y.Teams[name], word{text: m})
+			y.Teams[name] = append(y.Teams[name], word{Text: m})
 		}
 	}
 	for _, g := range f.Grants {
-		y.Grants = append(y.Grants, yamlGrant{word{text: g.Subject.String()}, word{text: g.Pattern.String()}, word{text: g.Role.String()}})
+		y.Grants = append(y.Grants, yamlGrant{word{Text: g.Subject.String()}, word{Text: g.Pattern.String()}, word{Text: g.Role.String()}})
 	}
 	for _, r := range f.Immutable {
-		rule := yamlFixed{Repositories: word{text: r.Repositories.String()}, Tags: word{text: r.Tags.String()}}
+		rule := yamlFixed{Repositories: word{Text: r.Repositories.String()}, Tags: word{Text: r.Tags.String()}}
 		for _, g := range r.Except {
-			rule.Except = append(rule.Except, word{text: g.String()})
+			rule.Except = append(rule.Except, word{Text: g.String()})
 		}
 		y.Immutable = append(y.Immutable, rule)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -179,30 +180,15 @@ func loadFile(c *Config, path string) error {
 	if err != nil {
 		return usagef("configuration: %w", err)
 	}
-	err = yaml.Load(data, c, yaml.WithKnownFields())
-	if err != nil && !strings.Contains(err.Error(), "no documents") { // a file of comments alone says nothing
-		return yamlError(path, err)
-	}
-	return nil
+	return asUsage(yamlfile.Load(path, data, c))
 }
 
-var unknownField = regexp.MustCompile(`^field (\S+) not found in type .*$`)
-
-// yamlError says what is wrong in which line of the file.
-func yamlError(path string, err error) error {
-	var many *yaml.LoadErrors
-	if !errors.As(err, &many) {
-		return usagef("%s: %w", path, err)
+// asUsage says that an error is the user's to mend, where there is one.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
 	}
-	var lines []string
-	for _, e := range many.Errors {
-		message := unknownField.ReplaceAllString(e.Message, `unknown key "$1"`)
-		if message == e.Message {
-			message = strings.NewReplacer("!!", "", "construct", "read", "units.", "", "time.", "").Replace(message)
-		}
-		lines = append(lines, fmt.Sprintf("%s:%d: %s", path, e.Mark.Line, message))
-	}
-	return usagef("%s", strings.Join(lines, "\n"))
+	return usagef("%w", err)
 }
 
 // loadEnv reads the variables of all keys.
@@ -218,10 +204,7 @@ func loadEnv(c *Config, getenv func(string) string) error {
 			return nil
 		}
 		if field.Kind() == reflect.Slice { // of structs, as a list in YAML, or JSON
-			if err := yaml.Load([]byte(value), field.Addr().Interface(), yaml.WithKnownFields()); err != nil {
-				return yamlError(name, err)
-			}
-			return nil
+			return asUsage(yamlfile.Load(name, []byte(value), field.Addr().Interface()))
 		}
 		if field.Kind() == reflect.String {
 			field.SetString(value)

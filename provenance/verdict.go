@@ -1,0 +1,143 @@
+package provenance
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Result is what was found of a signature.
+type Result string
+
+// The results of a look at a signature.
+const (
+	Good    Result = "good"    // it verifies, by a signer who is trusted for this repository
+	Failed  Result = "failed"  // a trusted signer is named by it, or made it, and it does not hold: Reason says why
+	Foreign Result = "foreign" // none of those who are trusted here has made it, as far as can be told
+)
+
+// A Reason says why a signature that has to do with a trusted signer is not good.
+type Reason string
+
+// The reasons.
+const (
+	BadSignature  Reason = "signature"  // it does not verify
+	OtherDigest   Reason = "digest"     // it verifies, and is about another image
+	Withdrawn     Reason = "withdrawn"  // the key was withdrawn
+	Expired       Reason = "expired"    // the key was valid until before
+	NotYetValid   Reason = "not-yet"    // the key is valid from later on
+	OtherPlace    Reason = "repository" // the signer is not trusted for this repository
+	NotTrusted    Reason = "untrusted"  // the signer is no longer among those who are trusted
+	OtherIdentity Reason = "identity"   // the trust root vouches for the certificate, and nobody named it
+)
+
+// A Verdict is what was found of one signature about one image, at the time of its record. It is never
+// changed: what a key that was withdrawn since is worth is asked of the configuration.
+type Verdict struct {
+	Result Result `json:"result"`
+	Reason Reason `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"` // for people
+	// Form is how it was signed: "simple signing", "dsse" or "sigstore bundle".
+	Form string `json:"form,omitempty"`
+	// Evidence is the document that was looked at, and what kind of statement it holds.
+	Evidence Evidence `json:"evidence"`
+	// Manifest is what carried it.
+	Manifest digest.Digest `json:"manifest,omitempty"`
+
+	Signer string `json:"signer,omitempty"` // the configuration's name for a key or an identity
+	// TrustRoot is the SHA-256 of what vouches for the signer: of the key (SubjectPublicKeyInfo, DER), or of
+	// the trusted_root.json.
+	TrustRoot digest.Digest `json:"trustRoot,omitempty"`
+	// Certificate is whose a certificate is, of one that is no key of its own.
+	Certificate *Certificate `json:"certificate,omitempty"`
+	// SignedAt is when a log or a timestamp authority of the trust root saw it.
+	SignedAt *Time `json:"signedAt,omitempty"`
+}
+
+// A Finding is what was found of one signature: the verdict, and what a statement with a good one attests.
+type Finding struct {
+	Verdict  Verdict
+	Attested []Attestation
+}
+
+// A Certificate is whom a certificate authority identified. Subject is absent where it is not a URI: it
+// would be a person's address.
+type Certificate struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject,omitempty"`
+}
+
+// Attestation is a fact in a statement whose signature was verified, and by whom it is. Only a
+// SignedStatement makes one.
+type Attestation struct {
+	Fact      string        `json:"fact"`
+	Value     string        `json:"value"`
+	About     digest.Digest `json:"about"`
+	From      string        `json:"from"`
+	Name      string        `json:"name,omitempty"` // what the statement calls the image that Value is the digest of
+	Cut       bool          `json:"cut,omitempty"`  // the value was longer than MaxValue
+	Evidence  Evidence      `json:"evidence"`
+	Signer    string        `json:"signer"`
+	TrustRoot digest.Digest `json:"trustRoot"`
+}
+
+// A SignedStatement is an in-toto statement. Its reader says that the signature over it was verified.
+type SignedStatement struct{ document }
+
+// ParseSignedStatement reads the payload of an envelope whose signature was verified. One in which a key on
+// the way to a fact is there twice is refused.
+func ParseSignedStatement(payload []byte) (*SignedStatement, error) {
+	if len(payload) > MaxAttestation {
+		return nil, errors.New("the statement is larger than is read")
+	}
+	d, err := readDocument(bytes.NewReader(payload), attestationPlaces)
+	if err != nil {
+		return nil, err
+	}
+	return &SignedStatement{d}, nil
+}
+
+// PredicateType is the kind of the statement, at most MaxValue bytes of it.
+func (s *SignedStatement) PredicateType() string {
+	kind, _ := bound(s.document["/predicateType"])
+	return kind
+}
+
+// IsAbout says whether an image is among the first subjects that the statement names.
+func (s *SignedStatement) IsAbout(d digest.Digest) bool {
+	for i := range maxElements {
+		if hex := s.document[element("/subject", i)+"/digest/"+d.Algorithm().String()]; hex != "" && hex == d.Encoded() {
+			return true
+		}
+	}
+	return false
+}
+
+// Attested returns the facts of the statement about an image that it names, from the document that a good
+// verdict is about. Another verdict, and another image, attest nothing.
+func (s *SignedStatement) Attested(about digest.Digest, v *Verdict) (facts []Attestation) {
+	p, known := predicates[s.document["/predicateType"]]
+	if !known || v.Result != Good || !s.IsAbout(about) {
+		return nil
+	}
+	for _, f := range (statementReader{s.document, p}).facts() {
+		facts = append(facts, Attestation{
+			Fact: f.fact, Value: f.value, About: about, From: f.from, Name: f.name, Cut: f.cut,
+			Evidence: v.Evidence, Signer: v.Signer, TrustRoot: v.TrustRoot,
+		})
+	}
+	return facts
+}
+
+// SameAs says whether two verdicts found the same of the same document.
+func (v *Verdict) SameAs(other *Verdict) bool {
+	return v.Evidence == other.Evidence && v.Result == other.Result && v.Reason == other.Reason &&
+		v.Signer == other.Signer && v.TrustRoot == other.TrustRoot
+}
+
+// Bounded returns a text as it may stand in a record.
+func Bounded(text string) string {
+	text, _ = bound(CutUserinfo(text))
+	return text
+}

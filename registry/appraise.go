@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Signatures come as manifests: one that has the image as its subject, or one under a tag of cosign's older
+// form. They are looked at before the transaction, by a room above; what was found is recorded in it.
+
+// An Appraiser looks at signatures as they arrive. trust/signature has one.
+type Appraiser interface {
+	// Appraise returns what it finds of the signatures in a manifest. Whatever is in them is no error.
+	Appraise(ctx context.Context, a Attachment) ([]provenance.Finding, error)
+}
+
+// An Attachment is a manifest that is attached to an image.
+type Attachment struct {
+	Repository string
+	Subject    digest.Digest // the image
+	Manifest   digest.Digest
+	Layers     []ocispec.Descriptor
+	// Blob returns a layer of at most most bytes. Error: ErrUnknown.
+	Blob func(ctx context.Context, d digest.Digest, most int64) ([]byte, error)
+}
+
+// SetAppraiser lets an appraiser look at signatures from now on. Call it before the first request.
+func (g *Registry) SetAppraiser(a Appraiser) { g.appraiser = a }
+
+// olderTag is a tag under which cosign's older form keeps the signatures or attestations of an image.
+var olderTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att)$`)
+
+// attachedTo is the image that a manifest is attached to, or "".
+func (p *push) attachedTo() digest.Digest {
+	if d := p.subject(); d != "" {
+		return d
+	}
+	for _, tag := range p.tags {
+		if !strings.HasPrefix(tag, "sha256-") {
+			continue
+		}
+		if found := olderTag.FindStringSubmatch(tag); found != nil {
+			return digest.NewDigestFromEncoded(digest.SHA256, found[1])
+		}
+	}
+	return ""
+}
+
+// appraise has the signatures in a push looked at. One that was collected meanwhile is passed over: the push
+// will be refused.
+func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
+	image := p.attachedTo()
+	if g.appraiser == nil || image == "" || p.manifest.artifactType == provenanceType {
+		return nil
+	}
+	p.findings, err = g.appraiser.Appraise(ctx, Attachment{
+		Repository: p.repo, Subject: image, Manifest: p.digest, Layers: p.manifest.layers,
+		Blob: func(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
+			return g.SmallBlob(ctx, p.repo, d, most)
+		},
+	})
+	if errors.Is(err, ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+// recordFindings adds a record about the image for each signature.
+func (g *Registry) recordFindings(tx storage.Tx, p *push) error {
+	for _, f := range p.findings {
+		e := p.event(provenance.Attest)
+		e.Digest, e.Verdict, e.Attested = p.attachedTo(), &f.Verdict, f.Attested
+		if _, err := g.book.Append(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package signature
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// Records are those of earlier verdicts. A provenance.Book has them.
+type Records interface {
+	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
+}
+
+// Arrivals looks at signatures as they come to a registry. It is safe for concurrent use; whom it trusts can
+// be changed at any time.
+type Arrivals struct {
+	records Records
+	trust   atomic.Pointer[Trust]
+	looking chan struct{} // holds one for each manifest that is looked at
+}
+
+// The bounds of what is looked at in one manifest, and at once.
+const (
+	maxLayers  = 16
+	maxBytes   = 2 * MaxDocument // of its layers together
+	maxLooking = 2
+	maxBefore  = 64 // earlier verdicts about the image
+)
+
+// NewArrivals returns one that trusts nobody yet.
+func NewArrivals(records Records) *Arrivals {
+	return &Arrivals{records: records, looking: make(chan struct{}, maxLooking)}
+}
+
+// Trust is who is trusted now, or nil.
+func (a *Arrivals) Trust() *Trust { return a.trust.Load() }
+
+// SetTrust changes who is trusted from now on. It may be nil.
+func (a *Arrivals) SetTrust(t *Trust) { a.trust.Store(t) }
+
+// Appraise implements registry.Appraiser. What it found before of the same document it does not return
+// again: cosign pushes the older signatures with each new one. Where nobody is trusted for the repository it
+// finds nothing.
+func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]provenance.Finding, error) {
+	t := a.Trust()
+	if !t.Expects(to.Repository) || !slices.ContainsFunc(to.Layers, isSignature) {
+		return nil, nil
+	}
+	select {
+	case a.looking <- struct{}{}:
+		defer func() { <-a.looking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	findings, err := t.lookAt(ctx, to, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	before, err := a.records.Find(ctx, provenance.Query{
+		Repository: to.Repository, Digest: to.Subject, Action: provenance.Attest, Descending: true, Limit: maxBefore,
+	})
+	known := func(f provenance.Finding) bool {
+		last := slices.IndexFunc(before.Records, func(r *provenance.Record) bool {
+			return r.Verdict != nil && r.Verdict.Evidence.Digest == f.Verdict.Evidence.Digest
+		})
+		return last >= 0 && before.Records[last].Verdict.SameAs(&f.Verdict)
+	}
+	return slices.DeleteFunc(findings, known), err
+}
+
+// lookAt reads the layers of a manifest that may be signatures, and looks at them.
+func (t *Trust) lookAt(ctx context.Context, to registry.Attachment, now time.Time) (findings []provenance.Finding, err error) {
+	left := int64(maxBytes)
+	for _, layer := range to.Layers {
+		if !isSignature(layer) {
+			continue
+		}
+		if len(findings) == maxLayers {
+			return findings, nil
+		}
+		d := Document{Subject: to.Subject, Manifest: to.Manifest, Layer: layer}
+		most := min(MaxDocument, left)
+		if layer.Size > most {
+			findings = append(findings, foreign(d, "", tooLarge(layer.Size, most)))
+			continue
+		}
+		if d.Body, err = to.Blob(ctx, layer.Digest, most); err != nil {
+			return nil, errors.Join(err, ctx.Err())
+		}
+		left -= int64(len(d.Body))
+		findings = append(findings, t.Look(to.Repository, d, now))
+	}
+	return findings, nil
+}

@@ -1,0 +1,71 @@
+package signature
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+)
+
+// Bundles is the Scheme of sigstore bundles, versions 0.1 to 0.3: a statement, or a signature over the
+// image's manifest, by a key or by the holder of a certificate.
+type Bundles struct{}
+
+// Look implements Scheme.
+func (Bundles) Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
+	b := new(bundle.Bundle)
+	if err := b.UnmarshalJSON(d.Body); err != nil {
+		return foreign(d, formBundle, "it is no sigstore bundle: "+err.Error())
+	}
+	s, err := openBundle(b)
+	if err != nil {
+		return foreign(d, formBundle, err.Error())
+	}
+	return s.judge(t, repository, d, now)
+}
+
+// openBundle reads what a bundle says was signed.
+func openBundle(b *bundle.Bundle) (*signed, error) {
+	s := &signed{form: formBundle}
+	by, err := b.VerificationContent()
+	if err != nil {
+		return nil, err
+	}
+	content, err := b.SignatureContent()
+	if err != nil {
+		return nil, err
+	}
+	if by.Certificate() != nil {
+		s.entity = b
+	} else {
+		s.hints = []string{by.PublicKey().Hint()}
+	}
+	s.sigs = [][]byte{content.Signature()}
+	if envelope := content.EnvelopeContent(); envelope != nil {
+		return s, s.setStatement(envelope)
+	}
+	return s, nil
+}
+
+func (s *signed) setStatement(e verify.EnvelopeContent) (err error) {
+	raw := e.RawEnvelope()
+	if raw.PayloadType != inTotoType {
+		return fmt.Errorf("its payload is no in-toto statement, but %.60q", raw.PayloadType)
+	}
+	if len(raw.Signatures) != 1 {
+		return fmt.Errorf("its envelope has %d signatures, and a bundle has one", len(raw.Signatures))
+	}
+	s.statement = true
+	if s.payload, err = raw.DecodeB64Payload(); err != nil {
+		return fmt.Errorf("its payload cannot be read: %w", err)
+	}
+	if len(s.payload) == 0 {
+		return fmt.Errorf("its payload is empty")
+	}
+	return nil
+}
+
+// entity is what sigstore's verifier takes.
+type entity = verify.SignedEntity

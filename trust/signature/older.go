@@ -1,0 +1,117 @@
+package signature
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// The media types of the layers under cosign's older tags, sha256-….sig and sha256-….att.
+const (
+	simpleType   = "application/vnd.dev.cosign.simplesigning.v1+json"
+	envelopeType = "application/vnd.dsse.envelope.v1+json"
+)
+
+// The annotations of such a layer (cosign, SIGNATURE_SPEC.md).
+const (
+	signatureAnnotation   = "dev.cosignproject.cosign/signature"
+	certificateAnnotation = "dev.sigstore.cosign/certificate"
+	rekorAnnotation       = "dev.sigstore.cosign/bundle"
+	timestampAnnotation   = "dev.sigstore.cosign/rfc3161timestamp"
+)
+
+// Older is the Scheme of cosign's older tags: simple signatures, and statements in DSSE envelopes.
+type Older struct{}
+
+// Look implements Scheme.
+func (Older) Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
+	s, err := openOlder(d)
+	if err != nil {
+		return foreign(d, s.form, err.Error())
+	}
+	if pem := d.Layer.Annotations[certificateAnnotation]; pem != "" {
+		if s.entity, err = olderEntity(s, d.Layer.Annotations); err != nil {
+			return foreign(d, s.form, err.Error())
+		}
+	}
+	return s.judge(t, repository, d, now)
+}
+
+func openOlder(d Document) (*signed, error) {
+	if d.Layer.MediaType == envelopeType {
+		return openEnvelope(d.Body)
+	}
+	s := &signed{form: formSimple, payload: d.Body}
+	if len(d.Body) > maxSimple {
+		return s, errors.New(tooLarge(int64(len(d.Body)), maxSimple))
+	}
+	sig, err := base64.StdEncoding.DecodeString(d.Layer.Annotations[signatureAnnotation])
+	if err != nil || len(sig) == 0 {
+		return s, fmt.Errorf("its annotation %s is no signature", signatureAnnotation)
+	}
+	s.sigs = [][]byte{sig}
+	return s, nil
+}
+
+// inTotoType is the payload type of an envelope that holds a statement.
+const inTotoType = "application/vnd.in-toto+json"
+
+// maxSignatures bounds the signatures of one envelope.
+const maxSignatures = 8
+
+// openEnvelope reads a DSSE envelope.
+func openEnvelope(body []byte) (*signed, error) {
+	s := &signed{form: formDSSE, statement: true}
+	var e struct {
+		Payload     []byte `json:"payload"`
+		PayloadType string `json:"payloadType"`
+		Signatures  []struct {
+			KeyID string `json:"keyid"`
+			Sig   []byte `json:"sig"`
+		} `json:"signatures"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return s, fmt.Errorf("it is no DSSE envelope: %w", err)
+	}
+	if e.PayloadType != inTotoType || len(e.Payload) == 0 {
+		return s, fmt.Errorf("its payload is no in-toto statement, but %.60q", e.PayloadType)
+	}
+	if n := len(e.Signatures); n == 0 || n > maxSignatures {
+		return s, fmt.Errorf("it has %d signatures, and 1 to %d are read", n, maxSignatures)
+	}
+	s.payload = e.Payload
+	for _, sig := range e.Signatures {
+		s.sigs, s.hints = append(s.sigs, sig.Sig), append(s.hints, sig.KeyID)
+	}
+	return s, nil
+}
+
+// simplePayload is what a simple signature is over (containers/image, "atomic-signature"; cosign's type).
+type simplePayload struct {
+	Critical struct {
+		Type  string `json:"type"`
+		Image struct {
+			Digest digest.Digest `json:"docker-manifest-digest"`
+		} `json:"image"`
+	} `json:"critical"`
+}
+
+// simpleIsAbout is an error where a payload is about another image.
+func simpleIsAbout(payload []byte, want digest.Digest) error {
+	var p simplePayload
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return fmt.Errorf("its payload cannot be read: %w", err)
+	}
+	if kind := p.Critical.Type; kind != "cosign container image signature" && kind != "atomic container signature" {
+		return fmt.Errorf("its payload is no signature of an image, but of type %.60q", kind)
+	}
+	if p.Critical.Image.Digest != want {
+		return fmt.Errorf("it is a signature of %.80q", p.Critical.Image.Digest)
+	}
+	return nil
+}

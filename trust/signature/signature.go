@@ -1,0 +1,150 @@
+// Package signature says who signed an image: which of the keys and identities that the operator named, and
+// whether that holds.
+//
+// Whom to trust is read from one file into a [Trust] (file.go). What is attached to an image is a
+// [Document]: a layer of cosign's older .sig and .att tags, or a sigstore bundle. A [Scheme] knows one way
+// to sign, opens a document and asks the Trust who made it. The answer is a [provenance.Finding]: a verdict, and the
+// facts that a verified statement attests.
+//
+// Nothing is believed that is not bound to the digest of the image in question: by the payload of a simple
+// signature, or among the subjects of a statement. It works offline: no log or authority is asked. It knows
+// nothing of HTTP, of grades and of how records are kept.
+package signature
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// The bounds of what is read, in bytes.
+const (
+	MaxDocument = provenance.MaxAttestation // a document
+	maxSimple   = 64 << 10                  // the payload of a simple signature
+)
+
+// A Document is a layer that may hold a signature of an image.
+type Document struct {
+	Subject  digest.Digest // the image that it is attached to
+	Manifest digest.Digest // the manifest that it is a layer of
+	Layer    ocispec.Descriptor
+	Body     []byte // at most MaxDocument
+}
+
+// A Scheme is a way to sign images. There are two, Older and Bundles; Notation's would be the third, with a
+// kind of its own in the file of whom to trust.
+type Scheme interface {
+	// Look returns what it finds of a document that Reads has taken, as of a moment.
+	Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding
+}
+
+// schemes are all schemes, by the media types that they read.
+var schemes = map[string]Scheme{
+	simpleType:   Older{},
+	envelopeType: Older{},
+	"application/vnd.dev.sigstore.bundle.v0.3+json":        Bundles{},
+	"application/vnd.dev.sigstore.bundle+json;version=0.3": Bundles{},
+	"application/vnd.dev.sigstore.bundle+json;version=0.2": Bundles{},
+	"application/vnd.dev.sigstore.bundle+json;version=0.1": Bundles{},
+}
+
+// Reads says whether a layer of this media type may be a signature.
+func Reads(mediaType string) bool { return schemes[mediaType] != nil }
+
+func isSignature(layer ocispec.Descriptor) bool { return Reads(layer.MediaType) }
+
+func tooLarge(size, most int64) string {
+	return fmt.Sprintf("it has %d bytes, and at most %d are read", size, most)
+}
+
+// Look returns what is found of a document, whose media type Reads, in a repository.
+func (t *Trust) Look(repository string, d Document, now time.Time) provenance.Finding {
+	if len(d.Body) > MaxDocument {
+		return foreign(d, "", tooLarge(int64(len(d.Body)), MaxDocument))
+	}
+	return schemes[d.Layer.MediaType].Look(t, repository, d, now)
+}
+
+// foreign is the finding about what none of those who are trusted here has made.
+func foreign(d Document, form, detail string) provenance.Finding {
+	f := newFinding(d, form)
+	f.Verdict.Result, f.Verdict.Detail = provenance.Foreign, provenance.Bounded(detail)
+	return f
+}
+
+func newFinding(d Document, form string) provenance.Finding {
+	return provenance.Finding{Verdict: provenance.Verdict{Form: form, Manifest: d.Manifest, Evidence: provenance.Evidence{Digest: d.Layer.Digest}}}
+}
+
+// The forms of a verdict.
+const (
+	formSimple = "simple signing"
+	formDSSE   = "dsse"
+	formBundle = "sigstore bundle"
+)
+
+// signed is what a document says was signed, however it is packed. Nothing in it was verified.
+type signed struct {
+	form      string
+	payload   []byte   // a statement, or the payload of a simple signature; nil where the image itself was signed
+	statement bool     // the payload is an in-toto statement, signed in a DSSE envelope
+	sigs      [][]byte // any of them will do
+	hints     []string // by what they say the key is known
+	entity    entity   // what sigstore's verifier takes; nil where there is no certificate
+}
+
+// judge finds out who made it, what it is about, and whether that counts in a repository now.
+func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
+	f := newFinding(d, s.form)
+	v := &f.Verdict
+	who, err := t.signer(s, d.Subject, repository)
+	if who == nil {
+		return foreign(d, s.form, err.Error())
+	}
+	v.Signer, v.TrustRoot, v.Certificate, v.SignedAt = who.name, who.root, who.certificate, who.signedAt
+	fail := func(why provenance.Reason, detail string) provenance.Finding {
+		v.Result, v.Reason, v.Detail = provenance.Failed, why, provenance.Bounded(detail)
+		return f
+	}
+	if err != nil {
+		return fail(provenance.BadSignature, err.Error())
+	}
+	about, err := s.subject(d.Subject)
+	if about.statement != nil {
+		v.Evidence.PredicateType = about.statement.PredicateType()
+	}
+	if err != nil {
+		return fail(provenance.OtherDigest, err.Error())
+	}
+	if why, detail := who.standing(repository, now); why != "" {
+		return fail(why, detail)
+	}
+	v.Result = provenance.Good
+	if about.statement != nil {
+		f.Attested = about.statement.Attested(d.Subject, v)
+	}
+	return f
+}
+
+// verified is a payload whose signature was verified.
+type verified struct{ statement *provenance.SignedStatement }
+
+// subject reads a payload whose signature was verified. It is an error where it is about another image.
+func (s *signed) subject(want digest.Digest) (v verified, err error) {
+	switch {
+	case s.payload == nil: // it was verified over the digest itself
+		return v, nil
+	case !s.statement:
+		return v, simpleIsAbout(s.payload, want)
+	}
+	if v.statement, err = provenance.ParseSignedStatement(s.payload); err != nil {
+		return verified{}, fmt.Errorf("its statement cannot be read: %w", err)
+	}
+	if !v.statement.IsAbout(want) {
+		return v, fmt.Errorf("its statement does not name %s", want)
+	}
+	return v, nil
+}
