@@ -23,6 +23,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/policy"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -50,6 +51,7 @@ type API struct {
 	Certificates Certificates
 	Store        Checker // checks the store's own file
 	Keys         KeyKeeper
+	Judge        *policy.Judge
 	URL          string          // the registry's public name
 	PrivateLog   bool            // the transparency log is for those who sign in
 	Witnesses    []note.Verifier // whose cosignatures are kept
@@ -84,6 +86,8 @@ func (a *API) routes() []route {
 		{"GET /api/v1/history", "history", false, a.history},
 		{"GET /api/v1/image", "image", false, a.image},
 		{"GET /api/v1/report", "report", false, a.report},
+		{"GET /api/v1/policy", "policy", true, a.policy},
+		{"POST /api/v1/policy/test", "policy-test", true, a.tryPolicy},
 		{"GET /api/v1/sources", "sources", false, a.sources},
 		{"GET /api/v1/descendants", "descendants", false, a.descendants},
 		{"GET /api/v1/users", "users", true, a.users},

@@ -18,6 +18,8 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/trust/image"
+	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
 // newAPI returns an API over a registry with one record.
@@ -67,7 +69,11 @@ func newAPI(t testing.TB) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&API{Access: gate, Registry: g, Book: book, URL: url, Log: log}).Init()
+	judge, err := policy.NewJudge(policy.Config{Registry: g, Book: book, Log: log, Inspect: func() image.Config { return image.Config{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&API{Access: gate, Registry: g, Book: book, Judge: judge, URL: url, Log: log}).Init()
 }
 
 // FuzzQuery asks with any path and query: filters, cursors, times, references. Whatever is asked, the API

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"context"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -76,7 +74,6 @@ func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, err
 
 // The bounds of what one answer sums up.
 const (
-	maxLooked   = 100 // records of the image, and of those that are about it
 	maxArrivals = 100
 	maxDerived  = 16 // the image and what it lists
 )
@@ -102,56 +99,22 @@ func (a *API) image(c *call) (any, error) {
 			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: img.Annotations,
 		},
 	}
-	page, err := a.Book.Find(c.Context(), provenance.Query{Repository: repo, Digest: img.Digest, Descending: true, Limit: maxLooked})
+	parts := provenance.Parts(img.Digest, img.Children)
+	said, err := a.Book.Testimony(c.Context(), repo, parts)
 	if err != nil {
 		return nil, err
 	}
-	if page.Next != nil {
-		older := url.Values{"repo": {repo}, "digest": {img.Digest.String()}, "after": {strconv.FormatUint(*page.Next, 10)}}
+	if said.Next != nil {
+		older := url.Values{"repo": {repo}, "digest": {img.Digest.String()}, "after": {strconv.FormatUint(*said.Next, 10)}}
 		answer.Older = "/api/v1/records?" + older.Encode()
 	}
-	parts := partsOf(img)
-	others, err := a.recordsAbout(c.Context(), repo, parts)
-	if err != nil {
-		return nil, err
-	}
-	answer.Provenance = provenance.SumUp(page.Records, others, parts)
+	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
 	answer.Contradictions = answer.Provenance.Contradictions(img.Digest)
 	if answer.Arrivals, err = a.arrivals(c, img.Digest); err != nil || !derive {
 		return answer, err
 	}
 	answer.Derived, err = a.derive(c, repo, parts)
 	return answer, err
-}
-
-// partsOf are the digests of an image, and of what it lists.
-func partsOf(img *registry.Image) []digest.Digest {
-	parts := []digest.Digest{img.Digest}
-	for _, child := range img.Children[:min(len(img.Children), provenance.MaxChildren)] {
-		parts = append(parts, child.Digest)
-	}
-	return parts
-}
-
-// recordsAbout returns the newest records of other digests that claim something about an image, of which the
-// digest is first, or about its parts: attestations that were attached to it. They are of the same repository
-// only: who may push to it speaks beside this image, and nobody else.
-func (a *API) recordsAbout(ctx context.Context, repo string, parts []digest.Digest) (records []*provenance.Record, err error) {
-	for _, d := range parts {
-		page, err := a.Book.Find(ctx, provenance.Query{Repository: repo, About: d, Descending: true, Limit: maxLooked - len(records)})
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.Records {
-			if r.Digest != parts[0] && !slices.ContainsFunc(records, func(known *provenance.Record) bool { return known.Index == r.Index }) {
-				records = append(records, r)
-			}
-		}
-		if len(records) == maxLooked {
-			break
-		}
-	}
-	return records, nil
 }
 
 func (a *API) arrivals(c *call, d digest.Digest) (arrivals []arrival, err error) {

@@ -3,12 +3,9 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/image"
 )
@@ -31,7 +28,9 @@ func (a *API) report(c *call) (any, error) {
 	}
 	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
-		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book, Resolve: a.resolver(c),
+		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book,
+		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
+		Resolve: image.NewLocalResolver(a.Registry, a.host(), a.mayPull(c)),
 	})
 	if errors.Is(err, image.ErrNotFound) {
 		return nil, problemf(http.StatusNotFound, "%s", err)
@@ -46,22 +45,4 @@ func (a *API) host() string {
 		return a.URL
 	}
 	return u.Host
-}
-
-// resolver looks up bases that are in this registry. The server asks no other: anybody who may push could
-// send it anywhere.
-func (a *API) resolver(c *call) image.Resolver {
-	return func(ctx context.Context, name string) (digest.Digest, error) {
-		rest, ok := strings.CutPrefix(name, a.host()+"/")
-		repo, tag, _ := strings.Cut(rest, ":")
-		tag, _, _ = strings.Cut(tag, "@")
-		if !ok || !a.mayPull(c)(repo) {
-			return "", fmt.Errorf("it is not in this registry, and the server asks no other; `hallmark inspect image %s/…` does", a.host())
-		}
-		if tag == "" {
-			tag = "latest"
-		}
-		d, _, err := a.Registry.Manifest(ctx, repo, tag)
-		return d.Digest, err
-	}
 }

@@ -198,7 +198,7 @@ func (a *API) bases(c *call, base digest.Digest, repo, ref string) ([]digest.Dig
 	if err != nil {
 		return nil, err
 	}
-	return partsOf(img), nil
+	return provenance.Parts(img.Digest, img.Children), nil
 }
 
 // rulesOf says by which rules images are on a base: the facts that claim it.

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -33,6 +34,48 @@ type SignedIn struct {
 type Stated struct {
 	Claim
 	Records []uint64 `json:"records"`
+}
+
+// Parts are the digests of an image and of what it lists, the image first.
+func Parts(image digest.Digest, children []Child) []digest.Digest {
+	parts := []digest.Digest{image}
+	for _, c := range children[:min(len(children), MaxChildren)] {
+		parts = append(parts, c.Digest)
+	}
+	return parts
+}
+
+// maxTestimony bounds the records that are looked at of an image, and of those that are about it.
+const maxTestimony = 100
+
+// A Testimony is what records say of an image.
+type Testimony struct {
+	Page             // records of its digest, newest first
+	Beside []*Record // of others, newest first, that claim something about it or its parts
+}
+
+// Testimony returns the newest records of an image, whose digest is first of its parts, and those of other digests
+// that claim something about them: attestations that were attached to it. They are of the same repository
+// only: who may push to it speaks beside this image, and nobody else.
+func (b *Book) Testimony(ctx context.Context, repo string, parts []digest.Digest) (said Testimony, err error) {
+	if said.Page, err = b.Find(ctx, Query{Repository: repo, Digest: parts[0], Descending: true, Limit: maxTestimony}); err != nil {
+		return said, err
+	}
+	for _, d := range parts {
+		page, err := b.Find(ctx, Query{Repository: repo, About: d, Descending: true, Limit: maxTestimony - len(said.Beside)})
+		if err != nil {
+			return said, err
+		}
+		for _, r := range page.Records {
+			if r.Digest != parts[0] && !slices.ContainsFunc(said.Beside, func(known *Record) bool { return known.Index == r.Index }) {
+				said.Beside = append(said.Beside, r)
+			}
+		}
+		if len(said.Beside) == maxTestimony {
+			break
+		}
+	}
+	return said, nil
 }
 
 // SumUp sorts the records of an image into classes, and adds what others claim about it and its parts. The

@@ -38,6 +38,8 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{provenanceTable, c.provenance, nil},
 		{renderedTable, c.rendered, nil},
 		{layersTable, c.layersRow, nil},
+		{evidenceTable, c.ofManifest, nil},
+		{keptTable, c.ofManifest, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 	}

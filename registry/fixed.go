@@ -1,6 +1,10 @@
 package registry
 
-import "github.com/seed-260924e6/hallmark/storage"
+import (
+	"context"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
 
 // mayMove is an error where a rule keeps a tag that is set as it is. It is asked in the transaction that
 // would move or remove the tag, or remove what it means: a rule that was committed before counts, and who
@@ -12,4 +16,13 @@ func (g *Registry) mayMove(tx storage.Reader, repo, tag string) error {
 		return errDenied("tag %.60s is immutable here (%.80s): use another tag, or ask an administrator", tag, rule)
 	}
 	return err
+}
+
+// Fixed returns a sentence about the rule that keeps a tag as it is, or "".
+func (g *Registry) Fixed(ctx context.Context, repo, tag string) (rule string, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		rule, err = g.gate.Fixed(tx, repo, tag)
+		return err
+	})
+	return rule, err
 }

@@ -34,10 +34,17 @@ func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	h := w.Header()
+	if g.judge != nil {
+		warnings, err := g.judge.Pull(c.r.Context(), c.repo, f.digest)
+		if err != nil {
+			return err
+		}
+		addWarnings(h, warnings)
+	}
 	if err := g.loadContent(c.r.Context(), f); err != nil {
 		return err
 	}
-	h := w.Header()
 	h.Set("Docker-Content-Digest", f.digest.String())
 	h.Set("Etag", `"`+f.digest.String()+`"`)
 	setRecord(h, f.record)
@@ -177,6 +184,7 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	}
 	h.Set("Content-Length", "0")
 	setRecord(h, record)
+	addWarnings(h, p.warnings)
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }
@@ -252,6 +260,7 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
 }
 
 func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.Record, err error) {
+	var about []digest.Digest
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		tag, err := readTag(tx, c.repo, c.ref)
 		if err != nil {
@@ -265,15 +274,22 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		e := c.event(provenance.Untag)
 		e.Digest = tag.digest
 		e.Tags = []provenance.TagMove{{Name: c.ref, Previous: tag.digest}}
-		record, err = g.book.Append(tx, e)
-		return err
+		if record, err = g.book.Append(tx, e); err != nil {
+			return err
+		}
+		about = []digest.Digest{tag.digest, tagIsAbout(c.ref)}
+		return touch(tx, c.repo, about[1], record.Index)
 	})
+	if err == nil {
+		g.changed(about)
+	}
 	return record, err
 }
 
 // deleteDigest removes a manifest. A record moves at most provenance.MaxTags tags, so a manifest with
 // more has records of the others' removal before that of its own.
 func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenance.Record, err error) {
+	var about []digest.Digest
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		f, err := readManifest(tx, c.repo, c.ref, c.digest)
 		if err != nil {
@@ -284,6 +300,9 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 		}
 		moves, err := g.untagAll(tx, c.repo, c.digest)
 		if err != nil {
+			return err
+		}
+		if about, err = aboutRemoved(tx, c.repo, c.digest, moves); err != nil {
 			return err
 		}
 		if err := g.removeManifest(tx, c.repo, c.digest); err != nil {
@@ -300,9 +319,14 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenanc
 		e := c.event(provenance.Delete)
 		e.Digest, e.Tags = c.digest, moves
 		e.Observed.MediaType, e.Observed.Size = f.mediaType, f.size
-		record, err = g.book.Append(tx, e)
-		return err
+		if record, err = g.book.Append(tx, e); err != nil {
+			return err
+		}
+		return touchAll(tx, c.repo, about[1:], record.Index)
 	})
+	if err == nil {
+		g.changed(about)
+	}
 	return record, err
 }
 
@@ -346,6 +370,8 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) e
 		return err
 	}
 	tx.Delete(manifestTable, prefix)
+	tx.Delete(evidenceTable, prefix)
+	tx.Delete(keptTable, prefix)
 	all := repoKey(repo)
 	for item, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
 		if err != nil {

@@ -25,6 +25,8 @@ type push struct {
 
 	attestations []attestation        // to be read for claims
 	findings     []provenance.Finding // of the signatures in it
+	warnings     []string             // of the judge
+	about        []digest.Digest      // of which more or less is known by it; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -38,6 +40,9 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 		err = g.inspect(ctx, p)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := g.askJudge(ctx, p); err != nil {
 		return nil, err
 	}
 	if err := g.appraise(ctx, p); err != nil {
@@ -55,6 +60,9 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 		record, err = g.commitPush(tx, p)
 		return err
 	})
+	if err == nil {
+		g.changed(p.about)
+	}
 	return record, err
 }
 
@@ -222,8 +230,8 @@ func (p *push) recheck(tx storage.Reader) error {
 	return nil
 }
 
-// commitPush writes everything that a push changes.
-func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error) {
+// pushEvent is what the record of a push says, but for its tags.
+func (p *push) pushEvent() provenance.Event {
 	e := p.event(provenance.Push)
 	e.Digest, e.Claimed = p.digest, p.claims
 	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
@@ -232,6 +240,12 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.manifest.subject != nil {
 		e.Observed.Subject = p.manifest.subject.Digest
 	}
+	return e
+}
+
+// commitPush writes everything that a push changes.
+func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error) {
+	e := p.pushEvent()
 	var err error
 	if e.Tags, err = g.tagMoves(tx, p); err != nil {
 		return nil, err
@@ -240,7 +254,11 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if err != nil {
 		return nil, err
 	}
-	if err := p.putManifestRows(tx, record.Index); err != nil {
+	again, err := p.putManifestRows(tx, record.Index)
+	if err != nil {
+		return nil, err
+	}
+	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
 		return nil, err
 	}
 	p.putTagRows(tx, e.Tags, record.Index)
@@ -270,13 +288,13 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 	return moves, nil
 }
 
-// putManifestRows adds the manifest, unless it is there: then the record that put it there stays its own.
-func (p *push) putManifestRows(tx storage.Tx, record uint64) error {
+// putManifestRows adds the manifest, unless it is there again: then the record that put it there stays its own.
+func (p *push) putManifestRows(tx storage.Tx, record uint64) (again bool, err error) {
 	key := digestKey(p.digest)
 	row := repoKey(p.repo, key)
-	_, err := tx.Get(manifestTable, row)
+	_, err = tx.Get(manifestTable, row)
 	if !errors.Is(err, storage.ErrNotFound) {
-		return err
+		return err == nil, err
 	}
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {
@@ -290,7 +308,7 @@ func (p *push) putManifestRows(tx storage.Tx, record uint64) error {
 		tx.Put(neededTable, repoKey(p.repo, blob, key), nil)
 	}
 	p.putLayers(tx)
-	return p.putReferrer(tx)
+	return false, p.putReferrer(tx)
 }
 
 func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {

@@ -81,6 +81,8 @@ type Registry struct {
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
 	sessions  sessions
 	app       http.Handler
+	judge     Judge // nil where there are no rules
+	marks     *marks
 }
 
 // New returns the registry kept in a store and its blobs.
@@ -100,7 +102,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		now: steadyClock(), wake: make(chan struct{}, 1),
+		now: steadyClock(), wake: make(chan struct{}, 1), marks: new(marks),
 	}
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err

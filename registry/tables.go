@@ -48,6 +48,10 @@ const (
 	leaseTable = storage.Table("registry/lease")
 	// location → size. Sealed files that no row names any more, and that are to be removed.
 	trashTable = storage.Table("registry/trash")
+	// REPO DIGEST → index of a record. The last that changed what is known of an image, after it came: evidence.go.
+	evidenceTable = storage.Table("registry/evidence")
+	// REPO DIGEST → index of a record, then bytes. What was thought of an image while that was the last record.
+	keptTable = storage.Table("registry/kept")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )

@@ -66,6 +66,8 @@ type Config struct {
 	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
 	// URL where it answers as a C2SP tlog-witness; without one it comes by itself. Default: none.
 	Witnesses []string `yaml:"witnesses"`
+	// Policy names the rules about what may be pushed, tagged and pulled.
+	Policy PolicyConfig `yaml:"policy"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
 	Shutdown units.Duration `yaml:"shutdown"`
 	// Stall is how long a client may send or take nothing, in the middle of a request, before its
@@ -79,6 +81,12 @@ type TLSConfig struct {
 	Cert string `yaml:"cert"`
 	// Key is the PEM file of its key.
 	Key string `yaml:"key"`
+}
+
+// PolicyConfig names a file of rules.
+type PolicyConfig struct {
+	// File is a file of rules: docs/policy.md. It is read again on SIGHUP. Default: there are no rules.
+	File string `yaml:"file"`
 }
 
 // LogConfig is about logs: the one that operators read, and the transparency log.
@@ -282,6 +290,9 @@ func (c *Config) check() error {
 		}
 	}
 	if _, err := parseWitnesses(c.Witnesses); err != nil {
+		return err
+	}
+	if _, err := readPolicy(c.Policy.File); err != nil {
 		return err
 	}
 	return c.checkInsecure()

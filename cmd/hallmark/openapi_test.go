@@ -36,6 +36,15 @@ type asked struct {
 	status              int
 }
 
+// trialRules does not let anything in: by a rule that says so, by one that warns, and by one that fails.
+const trialRules = `rules:
+  - {name: never, repositories: "**", at: [push, pull], require: 'false', owner: alice}
+  - {name: hardly, repositories: "**", at: tag, effect: warn, require: 'report.grade == "A"', owner: alice}
+  - {name: broken, repositories: "**", at: tag, require: 'who.claims["x"] == "y"', owner: alice}
+`
+
+func quote(s string) string { return string(mustMarshal(s)) }
+
 // TestOpenAPI holds the description against real answers of a real server: every operation and every
 // status that it names is asked for, and every answer has the shape that it says.
 func TestOpenAPI(t *testing.T) {
@@ -87,6 +96,16 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/report?repo=team/app&ref=none", status: 404},
 		{method: "GET", path: "/api/v1/report?repo=team/app", status: 400},
 		{method: "GET", path: "/api/v1/report?repo=x&ref=y", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/policy", status: 200},
+		{method: "GET", path: "/api/v1/policy?x=1", status: 400},
+		{method: "GET", path: "/api/v1/policy", login: "none", status: 401},
+		{method: "POST", path: "/api/v1/policy/test", body: `{"images":[{"repository":"team/app","tag":"1.0"},{"repository":"team/app","tag":"none"}],"file":` + quote(trialRules) + `}`, header: js, status: 200},
+		{method: "POST", path: "/api/v1/policy/test", body: `{"images":[]}`, header: js, status: 200},
+		{method: "POST", path: "/api/v1/policy/test", body: `{"images":[],"file":"rules: [{}]"}`, header: js, status: 422},
+		{method: "POST", path: "/api/v1/policy/test", body: `{"image":[]}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/policy/test", body: veryLarge, header: js, status: 413},
+		{method: "POST", path: "/api/v1/policy/test", body: `{}`, status: 415},
+		{method: "POST", path: "/api/v1/policy/test", body: `{}`, header: js, login: "none", status: 401},
 		{method: "GET", path: "/api/v1/sources?source=git.example/team/app&limit=1", status: 200},
 		{method: "GET", path: "/api/v1/sources?revision=c1&repo=team/app", status: 200},
 		{method: "GET", path: "/api/v1/sources?repo=team/app", status: 400},
@@ -112,6 +131,8 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/users", login: "none", status: 401},
 		{method: "GET", path: "/api/v1/users", login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/check", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/policy", login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/policy/test", body: `{}`, header: js, login: "alice:wonderland-1", status: 403},
 		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{"password":"wonderland-2"}`, header: js, status: 204},
 		{method: "PUT", path: "/api/v1/users/nobody/password", route: "/api/v1/users/{name}/password", body: `{"password":"wonderland-2"}`, header: js, status: 404},
 		{method: "PUT", path: "/api/v1/users/alice/password", route: "/api/v1/users/{name}/password", body: `{"password":"x"}`, header: js, status: 422},

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
@@ -16,7 +18,7 @@ func (e *env) policy() *cobra.Command {
 		Long: "Rules about what may be pushed, tagged and pulled, in a file: docs/policy.md.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(e.policyCheck())
+	c.AddCommand(e.policyCheck(), e.policyShow(), e.policyTest())
 	return c
 }
 
@@ -59,4 +61,37 @@ func readPolicyFile(path string) ([]byte, error) {
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	return io.ReadAll(io.LimitReader(f, policy.MaxFile+1))
+}
+
+// policyShow is the verb `hallmark policy show`.
+func (e *env) policyShow() *cobra.Command {
+	c := &cobra.Command{Use: "show", Short: "Show the rules that a server has in force", Args: cobra.NoArgs}
+	t, asJSON := addTarget(c), addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var answer struct {
+				Rules []policy.Rule `json:"rules"`
+			}
+			if err := cl.get(ctx, "/api/v1/policy", nil, &answer); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, answer)
+			}
+			tab := newTable(e.stdout, "RULE", "REPOSITORIES", "AT", "EFFECT", "REQUIRE", "OWNER")
+			for _, r := range answer.Rules {
+				tab.row(r.Name, list(r.Repositories), list(r.At), string(r.Effect), strings.Join(strings.Fields(r.Require), " "), r.Owner)
+			}
+			return tab.flush()
+		})
+	}
+	return c
+}
+
+func list[T any](all []T) string {
+	var words []string
+	for _, one := range all {
+		words = append(words, fmt.Sprint(one))
+	}
+	return strings.Join(words, ",")
 }

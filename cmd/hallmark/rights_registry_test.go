@@ -125,6 +125,8 @@ func registryRoutes(t *testing.T) []registryRoute {
 		{route: "DELETE /api/v1/access/sessions/{id}", path: api + "/access/sessions/TOKEN", stranger: 401, user: 404, machine: 404, admin: 204},
 		with(row(ok, "POST /api/v1/certificate", api+"/certificate"), "{}", nil),
 		with(row(made, "POST /api/v1/keys", api+"/keys"), `{"reason":"rotated"}`, nil),
+		row(ok, "GET /api/v1/policy", api+"/policy"),
+		with(row(ok, "POST /api/v1/policy/test", api+"/policy/test"), `{"images":[]}`, nil),
 		row(ok, "GET /api/v1/check", api+"/check"),
 	}
 	return rows

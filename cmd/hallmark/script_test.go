@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 // Beside testscript's commands there are:
 //
 //	start [ARG...]       start `hallmark serve` on a free port and wait until it is ready; $URL and $HOST name it
+//	hup                  let it read its configuration again, and wait until it has, or has not
 //	halt [SIGNAL]        end it, by SIGTERM or another signal, and wait
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "asnobody": asNobodyCmd,
+			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -140,7 +141,8 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(hallmark, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "none"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+ts.Getenv("HALLMARK_ADMIN_PASSWORD"), "HOME="+ts.Getenv("HOME"))
+	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+ts.Getenv("HALLMARK_ADMIN_PASSWORD"), "HOME="+ts.Getenv("HOME"),
+		"HALLMARK_POLICY_FILE="+ts.Getenv("HALLMARK_POLICY_FILE"))
 	errors := filepath.Join(ts.MkAbs("."), "stderr.log")
 	log, err := os.OpenFile(errors, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -161,6 +163,19 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	*p = *started
 	ts.Setenv("URL", url)
 	ts.Setenv("HOST", addressOf(url))
+}
+
+// hupCmd waits for one more line about it in the log.
+func hupCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	p := ts.Value(processKey{}).(*process)
+	count := func() int { return strings.Count(ts.ReadFile("stderr.log"), "reloaded") }
+	before := count()
+	ts.Check(p.cmd.Process.Signal(syscall.SIGHUP))
+	for end := time.Now().Add(30 * time.Second); count() == before; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("it said nothing of reading its configuration again")
+		}
+	}
 }
 
 func haltCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -297,6 +312,7 @@ func pullCmd(ts *testscript.TestScript, neg bool, args []string) {
 		if err == nil {
 			ts.Fatalf("it was pulled")
 		}
+		fmt.Fprintln(ts.Stdout(), err)
 		return
 	}
 	ts.Check(err)

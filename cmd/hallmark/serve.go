@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -79,6 +80,11 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	if err := e.firstStart(ctx, s); err != nil {
 		return err
 	}
+	rules, err := readPolicy(cfg.Policy.File)
+	if err != nil {
+		return err
+	}
+	s.useRules(rules)
 	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
 	srv.reload = func() { srv.reloadConfig(flags, e.getenv, level) }
 	return srv.run(ctx, listener, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.url) })
@@ -165,11 +171,15 @@ func addressOf(publicURL string) string {
 }
 
 // reloadable are the keys that SIGHUP changes. Everything else needs a restart.
-var reloadable = map[string]bool{"log.level": true}
+var reloadable = map[string]bool{"log.level": true, "policy.file": true}
 
 // reloadConfig reads the configuration and the certificate again: all of it, or nothing.
 func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
 	next, err := flags.load(getenv)
+	var rules *policy.Set
+	if err == nil {
+		rules, err = readPolicy(next.Policy.File)
+	}
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
 	}
@@ -187,10 +197,11 @@ func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, le
 			return nil
 		})
 	})
-	s.c.Log.Level = next.Log.Level
+	s.c.Log.Level, s.c.Policy = next.Log.Level, next.Policy
+	s.useRules(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)
-	s.log.Info("configuration and certificate reloaded", "needRestart", restart)
+	s.log.Info("configuration, policy and certificate reloaded", "needRestart", restart)
 }
 
 // hangups calls fn for each SIGHUP until ctx ends.

@@ -12,8 +12,11 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
+	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
 // passwordCost is the work that checking a password takes: 0 is access's own. Tests start many servers, and
@@ -31,6 +34,7 @@ type services struct {
 	witnesses []witnessServer
 	keeper    *certs.Keeper // nil over plain HTTP
 	keys      *keyring
+	judge     *policy.Judge // without rules, until a server begins
 	api       *api.API
 }
 
@@ -55,15 +59,35 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
+	if s.judge, err = s.newJudge(log); err != nil {
+		return nil, err
+	}
 	if s.witnesses, err = parseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
 	s.api = (&api.API{
-		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, URL: s.url,
+		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, Judge: s.judge, URL: s.url,
 		PrivateLog: !c.Log.Public, Witnesses: verifiers(s.witnesses), Log: log,
 	}).Init()
 	return s, nil
 }
+
+// newJudge returns who asks the rules about images of this registry.
+func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
+	host := addressOf(s.url)
+	resolve := image.NewLocalResolver(s.registry, host, func(string) bool { return true })
+	j, err := policy.NewJudge(policy.Config{
+		Registry: s.registry, Book: s.book, Log: log,
+		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve} },
+	})
+	if err == nil {
+		s.registry.SetJudge(j)
+	}
+	return j, err
+}
+
+// useRules puts rules in force.
+func (s *services) useRules(rules *policy.Set) { s.judge.Use(rules, version.String()) }
 
 // names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the
 // certificate, it is configured.

@@ -22,6 +22,8 @@ type Config struct {
 	Repository string
 	// Records are those of its registry. Default: there are none, and what they tell is unknown.
 	Records Records
+	// Fixed returns which rule keeps the tag as it is, or "". Default: it is unknown.
+	Fixed func(ctx context.Context, tag string) (string, error)
 	// Resolve looks up what a base's name means now. Default: it is unknown.
 	Resolve Resolver
 	// Builders are the ids of builders that are trusted. "*" matches within a segment, "**" across.

@@ -218,6 +218,8 @@ func (s *subject) checkTag() trust.Check {
 	switch {
 	case strings.Contains(s.ref, ":"):
 		return trust.NotApplicable(trust.ImageTag, "It was asked for by digest, which cannot move.")
+	case s.fixed != "":
+		return trust.Passed(trust.ImageTag, "The tag is immutable: "+s.fixed+".").With(map[string]any{"rule": s.fixed})
 	case s.Records == nil || len(s.moves) == 0:
 		return trust.NotKnown(trust.ImageTag, "No records tell when the tag moved.")
 	}
@@ -232,7 +234,7 @@ func (s *subject) checkTag() trust.Check {
 		return trust.Passed(trust.ImageTag, "The tag has not moved for 90 days, or since it was set.").With(map[string]any{"records": len(s.moves)})
 	}
 	return trust.Failed(trust.ImageTag, fmt.Sprintf("The tag moved %d times in the last 90 days.", len(moved))).With(map[string]any{"moves": moved}).
-		Advise("Pull by digest, or use a tag that does not move.")
+		Advise("Pull by digest, or use a tag that does not move: its registry can make it immutable.")
 }
 
 // day is a date as people read it.

@@ -30,6 +30,7 @@ type subject struct {
 	about  []*provenance.Record // of this digest, newest first
 	pushes []*provenance.Record // into the repository, newest first
 	moves  []*provenance.Record // of the tag, newest first
+	fixed  string               // the rule that makes the tag immutable, or empty
 }
 
 // base is what the name of a base means now.
@@ -105,6 +106,11 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	}
 	if err := s.readRecords(ctx); err != nil {
 		return nil, err
+	}
+	if s.Fixed != nil && !strings.Contains(s.ref, ":") {
+		if s.fixed, err = s.Fixed(ctx, s.ref); err != nil {
+			return nil, err
+		}
 	}
 	s.resolveBases(ctx)
 	return s, nil

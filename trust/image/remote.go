@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -173,4 +174,22 @@ func (l Local) absentOr(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return err
+}
+
+// NewLocalResolver looks up bases that are in this registry, under its own name, and visible. A server asks no
+// other: anybody who may push could send it anywhere.
+func NewLocalResolver(from Content, host string, visible func(repository string) bool) Resolver {
+	return func(ctx context.Context, name string) (digest.Digest, error) {
+		rest, ok := strings.CutPrefix(name, host+"/")
+		repo, tag, _ := strings.Cut(rest, ":")
+		tag, _, _ = strings.Cut(tag, "@")
+		if !ok || !visible(repo) {
+			return "", fmt.Errorf("it is not in this registry, and the server asks no other; `hallmark inspect image %s/…` does", host)
+		}
+		if tag == "" {
+			tag = "latest"
+		}
+		d, _, err := from.Manifest(ctx, repo, tag)
+		return d.Digest, err
+	}
 }

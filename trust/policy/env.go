@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -113,21 +114,31 @@ func (r *Report) facts(name string) any {
 	return found
 }
 
-// signedBy says that a signature of a signer, by its name in the configuration, verified.
+// signedBy says that a signature of a signer, by its name in the configuration, is good: over the image, or over
+// each of its platforms.
 func (r *Report) signedBy(name string) bool {
+	signed := map[string]bool{}
 	for _, c := range r.Checks {
-		if c.ID != trust.ImageSignature || c.Result != string(trust.Pass) {
-			continue
-		}
-		evidence, _ := c.Evidence.(map[string]any)
-		all, _ := evidence["signers"].([]any)
-		for _, s := range all {
-			if signer, _ := s.(map[string]any); signer["name"] == name {
-				return true
-			}
+		if c.ID == trust.ImageSignature && c.Result == string(trust.Pass) {
+			addGood(signed, c.Evidence, name)
 		}
 	}
-	return false
+	unsigned := slices.ContainsFunc(r.Platforms, func(p Platform) bool { return !signed[p.Digest] })
+	return signed[r.Digest] || len(r.Platforms) > 0 && !unsigned
+}
+
+// addGood adds the digests over which a signer's signature is good now. What records say was good before is
+// elsewhere in the evidence.
+func addGood(signed map[string]bool, evidence any, signer string) {
+	fields, _ := evidence.(map[string]any)
+	documents, _ := fields["documents"].([]any)
+	for _, d := range documents {
+		document, _ := d.(map[string]any)
+		verdict, _ := document["verdict"].(map[string]any)
+		if on, ok := document["attachedTo"].(string); ok && verdict["result"] == "good" && verdict["signer"] == signer {
+			signed[on] = true
+		}
+	}
 }
 
 // sizes estimates costs for the largest of images.

@@ -65,7 +65,10 @@ type Rule struct {
 }
 
 // A Set is the rules of one file, in their order. A nil one has none.
-type Set struct{ Rules []*Rule }
+type Set struct {
+	Rules []*Rule
+	pull  []*Rule // of them, those that are asked at a pull
+}
 
 // For returns the rules that are asked at a point in a repository.
 func (s *Set) For(p Point, repository string) (found []*Rule) {

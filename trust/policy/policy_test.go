@@ -50,17 +50,22 @@ func good() *Object {
 		Repository: "team/app", Action: Push, Tag: "1.0",
 		Who:   Who{Kind: "ci", Handle: "ours/app", Claims: map[string]string{"repository": "ours/app"}},
 		Image: &Image{Descriptor: Descriptor{Size: 200}},
-		Report: &Report{Grade: "B", Checks: []Check{
+		Report: &Report{Digest: "sha256:1", Grade: "B", Checks: []Check{
 			{ID: trust.ImageSource, Result: "pass", Says: "It claims.", Evidence: map[string]any{
 				"facts": []any{map[string]any{"fact": "source", "value": "https://git.example/ours/app.git", "class": "claimed"}},
 			}},
-			{ID: trust.ImageSignature, Result: "pass", Says: "It is signed.", Evidence: map[string]any{"signers": []any{map[string]any{"name": "release"}}}},
+			{ID: trust.ImageSignature, Result: "pass", Says: "It is signed.", Evidence: signedOn("sha256:1", "release")},
 			{ID: trust.ImageSize, Result: "pass"},
 		}},
 	}
 }
 
-func parse(t *testing.T, text string) *Set {
+// signedOn is the evidence of a good signature.
+func signedOn(digest, signer string) map[string]any {
+	return map[string]any{"documents": []any{map[string]any{"attachedTo": digest, "verdict": map[string]any{"result": "good", "signer": signer}}}}
+}
+
+func parse(t testing.TB, text string) *Set {
 	t.Helper()
 	set, err := Parse("policy.yaml", []byte(text))
 	if err != nil {
@@ -78,8 +83,17 @@ func TestExamples(t *testing.T) {
 		"all is well":    {func(*Object) {}, "", ""},
 		"no signature":   {func(o *Object) { o.Report.Checks[1].Result = "fail"; o.Report.Checks[1].Says = "It has no signature." }, "signed-releases", "not signed by release (It has no signature). Push by digest, sign, then tag; release@example.org can change it"},
 		"another signer": {func(o *Object) { o.Report.Checks[1].Evidence = map[string]any{} }, "signed-releases", "not signed by release"},
-		"worse":          {func(o *Object) { o.Report.Grade = "C" }, "prod-grade", "grade C; worst is source-known: It claims"},
-		"no grade":       {func(o *Object) { o.Report.Grade = "" }, "prod-grade", "no grade"},
+		"a part is signed": {func(o *Object) {
+			o.Report.Checks[1].Evidence = signedOn("sha256:2", "release")
+			o.Report.Platforms = []Platform{{Digest: "sha256:2"}, {Digest: "sha256:3"}}
+		}, "signed-releases", "not signed by release"},
+		"all parts are signed": {func(o *Object) {
+			o.Report.Checks[1].Evidence = signedOn("sha256:2", "release")
+			o.Report.Platforms = []Platform{{Digest: "sha256:2"}}
+		}, "", ""},
+		"another's signature": {func(o *Object) { o.Report.Checks[1].Evidence = signedOn("sha256:1", "bob") }, "signed-releases", "not signed by release"},
+		"worse":               {func(o *Object) { o.Report.Grade = "C" }, "prod-grade", "grade C; worst is source-known: It claims"},
+		"no grade":            {func(o *Object) { o.Report.Grade = "" }, "prod-grade", "no grade"},
 		"another source": {func(o *Object) {
 			o.Report.Checks[0].Evidence = map[string]any{"facts": []any{map[string]any{"fact": "source", "value": "git.example/ours-not"}}}
 		}, "our-source", "name a source under git.example/ours: source git.example/ours-not"},

@@ -16,7 +16,7 @@ const remedy = ". Push by digest, sign, then tag"
 func (v Verdict) Says(at Point) string {
 	r := v.Rule
 	begin, end := "rule "+r.Name+": ", "; "+r.Owner+" can change it"
-	if at == Tag && r.reads.mendedBeside() {
+	if at == Tag && v.Denies() && r.reads.mendedBeside() {
 		end = remedy + end
 	}
 	middle := r.Message

@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"context"
+	"encoding/binary"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// What is known of an image changes while it stays: something is attached to it or taken away, it is pushed
+// again, it gets a tag. Whoever makes up his mind about an image needs to see that it did, at no cost.
+//
+// Marks in memory say so at once, within this process. Across restarts the store does: of each image the
+// last record that changed what is known of it, kept in the transaction of that change; and beside it what
+// was last thought of the image, which is worth nothing when that record is another. All goes with the image.
+
+// marks are counters of changes, each of some of all digests: a digest is random enough to choose one.
+type marks [1 << 16]atomic.Uint32
+
+// Mark is the counter of changes to what is known of a digest in any repository. It also moves for others.
+func (g *Registry) Mark(d digest.Digest) *atomic.Uint32 {
+	hash := d.Encoded()
+	n, err := strconv.ParseUint(hash[max(0, len(hash)-4):], 16, 16)
+	if err != nil {
+		n = 0 // no digest of ours
+	}
+	return &g.marks[n]
+}
+
+// changed moves the marks of digests, once the change is committed.
+func (g *Registry) changed(digests []digest.Digest) {
+	for _, d := range digests {
+		if d != "" {
+			g.Mark(d).Add(1)
+		}
+	}
+}
+
+// aboutTag is a tag under which cosign's older versions keep what is about a digest.
+var aboutTag = regexp.MustCompile(`^(sha256|sha512)-([0-9a-f]{64,128})\.(sig|att|sbom)$`)
+
+// tagIsAbout returns the digest that a tag's manifest is about, or "".
+func tagIsAbout(tag string) digest.Digest {
+	if m := aboutTag.FindStringSubmatch(tag); m != nil {
+		if d, ok := parseDigest(m[1] + ":" + m[2]); ok {
+			return d
+		}
+	}
+	return ""
+}
+
+// touch notes that a record changed what is known of an image, where that is here.
+func touch(tx storage.Tx, repo string, about digest.Digest, record uint64) error {
+	if about == "" {
+		return nil
+	}
+	key := repoKey(repo, digestKey(about))
+	row, err := getOrNil(tx, manifestTable, key)
+	if err == nil && row != nil {
+		tx.Put(evidenceTable, key, binary.AppendUvarint(nil, record))
+	}
+	return err
+}
+
+func touchAll(tx storage.Tx, repo string, about []digest.Digest, record uint64) error {
+	for _, d := range about {
+		if err := touch(tx, repo, d, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// touchAbout notes what a push changes of what is known of others, and of the same when it comes again. It
+// returns all whose marks have to move.
+func (p *push) touchAbout(tx storage.Tx, again bool, moves []provenance.TagMove, record uint64) ([]digest.Digest, error) {
+	about := []digest.Digest{p.subject()}
+	for _, m := range moves {
+		about = append(about, tagIsAbout(m.Name))
+	}
+	if again {
+		about = append(about, p.digest)
+	}
+	if err := touchAll(tx, p.repo, about, record); err != nil {
+		return nil, err
+	}
+	about = append(about, p.digest)
+	for _, m := range moves {
+		about = append(about, m.Previous)
+	}
+	return append(about, digestsOf(p.manifest.children)...), nil
+}
+
+// aboutRemoved returns a manifest that goes, and then what it and its tags are about. It is asked before they go.
+func aboutRemoved(tx storage.Reader, repo string, d digest.Digest, moves []provenance.TagMove) ([]digest.Digest, error) {
+	about := []digest.Digest{d}
+	key, err := getOrNil(tx, subjectTable, repoKey(repo, digestKey(d)))
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		subject, _, err := cutDigest(key)
+		if err != nil {
+			return nil, err
+		}
+		about = append(about, subject)
+	}
+	for _, m := range moves {
+		about = append(about, tagIsAbout(m.Name))
+	}
+	return about, nil
+}
+
+// Evidence returns the index of the last record that changed what is known of an image or of what it lists,
+// which are given together, the image first; and what was kept of it under that index, or nothing.
+func (g *Registry) Evidence(ctx context.Context, repo string, parts []digest.Digest) (version uint64, kept []byte, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		kept = nil
+		if version, err = evidenceVersion(tx, repo, parts); err != nil {
+			return err
+		}
+		row, err := getOrNil(tx, keptTable, repoKey(repo, digestKey(parts[0])))
+		if err != nil || row == nil {
+			return err
+		}
+		f := fields{rest: row}
+		if of := f.number(); of == version && !f.bad {
+			kept = slices.Clone(f.rest)
+		}
+		return nil
+	})
+	return version, kept, err
+}
+
+// maxKept is the size in bytes up to which something is kept beside an image.
+const maxKept = 64 << 10
+
+// Keep keeps what was thought of an image, under the version of what was known then. It is not kept where that
+// is not the version any more, where it is too large, or the image is gone.
+func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest, version uint64, body []byte) error {
+	if len(body) > maxKept || version == 0 {
+		return nil
+	}
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		now, err := evidenceVersion(tx, repo, parts)
+		if err == nil && now == version {
+			tx.Put(keptTable, repoKey(repo, digestKey(parts[0])), append(binary.AppendUvarint(nil, version), body...))
+		}
+		return err
+	})
+}
+
+// evidenceVersion is the highest record of an image and its parts. It is 0 where the image is not here.
+func evidenceVersion(tx storage.Reader, repo string, parts []digest.Digest) (version uint64, err error) {
+	for i, d := range parts {
+		key := repoKey(repo, digestKey(d))
+		row, err := getOrNil(tx, manifestTable, key)
+		if err != nil {
+			return 0, err
+		}
+		if row == nil && i == 0 {
+			return 0, nil
+		}
+		changed, err := getOrNil(tx, evidenceTable, key)
+		if err != nil {
+			return 0, err
+		}
+		for _, r := range [][]byte{row, changed} { // both begin with a record's index
+			f := fields{rest: r}
+			version = max(version, f.number())
+		}
+	}
+	return version, nil
+}
+
+// ofManifest wants the manifest of a row to be there, whose key is the same.
+func (c *checker) ofManifest(_ context.Context, tx storage.Reader, item storage.Item) error {
+	row, err := getOrNil(tx, manifestTable, item.Key)
+	if err == nil && row == nil {
+		repo, _ := cutRepo(item.Key)
+		return damaged("%s keeps what was known of a manifest that is not there", repo)
+	}
+	return err
+}

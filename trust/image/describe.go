@@ -1,0 +1,62 @@
+package image
+
+import (
+	"encoding/json"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// A Description is what a manifest says of itself.
+type Description struct {
+	ArtifactType string
+	Annotations  map[string]string
+	Children     []provenance.Child
+	// Document says that it is no image, but something about one: a signature, an attestation, an SBOM, a
+	// report. It goes by the types of its layers alone: no client runs or unpacks these, whatever tag,
+	// artifact type or subject they come with.
+	Document bool
+}
+
+// Describe reads a manifest.
+func Describe(body []byte) (d Description, err error) {
+	var m manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		return d, err
+	}
+	d.ArtifactType, d.Annotations = m.ArtifactType, m.Annotations
+	for _, c := range m.Manifests {
+		child := provenance.Child{Digest: c.Digest}
+		if c.Platform != nil {
+			child.Platform = platformName(c.Platform)
+		}
+		d.Children = append(d.Children, child)
+	}
+	d.Document = len(m.Layers) > 0 && len(m.Manifests) == 0
+	for _, l := range m.Layers {
+		d.Document = d.Document && isDocument(l)
+	}
+	return d, nil
+}
+
+// documentTypes are media types of layers that hold a signature or a statement, beside those that kindOf
+// knows by their name.
+var documentTypes = map[string]bool{
+	"application/vnd.dev.cosign.simplesigning.v1+json": true,
+	"application/vnd.in-toto+json":                     true,
+	"application/vnd.dsse.envelope.v1+json":            true,
+	"application/jose+json":                            true, // Notation
+	"application/cose":                                 true, // Notation
+}
+
+func isDocument(layer ocispec.Descriptor) bool {
+	t := layer.MediaType
+	switch {
+	case documentTypes[t], strings.HasPrefix(t, "application/vnd.dev.sigstore.bundle"):
+		return true
+	case strings.HasPrefix(t, "application/vnd.oci.image.layer."), strings.HasPrefix(t, "application/vnd.docker.image.rootfs."):
+		return false
+	}
+	return kindOf(t) == sbomKind && strings.HasSuffix(t, "json") || kindOf(t) == vulnerabilityKind && strings.HasSuffix(t, "json")
+}

@@ -1,0 +1,180 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
+	"golang.org/x/sync/singleflight"
+)
+
+// A Judge asks the rules in force about what happens in a registry. It is a registry.Judge, and safe for
+// concurrent use.
+type Judge struct {
+	c         Config
+	inForce   atomic.Pointer[inForce] // never nil
+	reporting chan struct{}           // holds one for each report that is being made
+	decided   *lru.Cache[place, *decision]
+	deciding  singleflight.Group
+	now       func() time.Time
+}
+
+// Config is what a Judge looks at. All fields are needed.
+type Config struct {
+	Registry *registry.Registry
+	Book     *provenance.Book
+	// Inspect is how images are inspected now. The judge adds the repository, its name in the subject, and what
+	// a push would record.
+	Inspect func() image.Config
+	Log     *slog.Logger
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// inForce is what is asked. Everything that was decided by another one is forgotten.
+type inForce struct {
+	*Set
+	stamp string
+}
+
+// maxReports bounds the reports that are made at once: each may read many MB.
+const maxReports = 2
+
+// NewJudge returns a judge with no rules.
+func NewJudge(c Config) (*Judge, error) {
+	decided, err := lru.New[place, *decision](decisions)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	j := &Judge{c: c, reporting: make(chan struct{}, maxReports), decided: decided, now: c.Now}
+	j.Use(nil, "")
+	return j, err
+}
+
+// Use puts other rules in force, for all that is asked from now on. The stamp names what reports depend on
+// beside the image, as the version of this program and whom it trusts: under another, others are made.
+func (j *Judge) Use(s *Set, stamp string) { j.inForce.Store(&inForce{s, stamp}) }
+
+// Rules returns the rules in force, or nil.
+func (j *Judge) Rules() *Set { return j.inForce.Load().Set }
+
+// Push implements registry.Judge: it asks the rules at push, and for each tag those at tag.
+func (j *Judge) Push(ctx context.Context, a registry.Arrival) (warnings []string, err error) {
+	repo, set := a.Event.Repository, j.Rules()
+	push, tag := set.For(Push, repo), set.For(Tag, repo)
+	if len(a.Event.Tags) == 0 {
+		tag = nil
+	}
+	if len(push) == 0 && len(tag) == 0 {
+		return nil, nil
+	}
+	c, err := j.arrived(a)
+	if err != nil {
+		return nil, err
+	}
+	c.object.Action = Push
+	if len(a.Event.Tags) > 0 {
+		c.setTag(a.Event.Tags[0])
+	}
+	if err := j.ask(ctx, c, Push, push); err != nil {
+		return nil, err
+	}
+	c.object.Action = Tag
+	for _, move := range a.Event.Tags {
+		c.setTag(move)
+		if err := j.ask(ctx, c, Tag, tag); err != nil {
+			return nil, err
+		}
+	}
+	return c.warnings, nil
+}
+
+// question is a manifest that rules are asked about.
+type question struct {
+	digest   digest.Digest
+	about    image.Description
+	event    provenance.Event
+	from     image.Source
+	records  records
+	object   Object
+	warnings []string
+	stored   bool      // it is in its repository
+	until    time.Time // as long as what the report holds; zero where there is none
+}
+
+func (c *question) setTag(m provenance.TagMove) {
+	c.object.Tag, c.object.Previous = m.Name, m.Previous.String()
+}
+
+// ask asks rules, and returns the refusal of the first that denies.
+func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) error {
+	for _, r := range rules {
+		if r.NeedsReport() {
+			if c.about.Document {
+				continue
+			}
+			if err := j.look(ctx, c, r); err != nil {
+				return err
+			}
+		}
+		v := r.Ask(ctx, &c.object)
+		switch {
+		case v.Holds:
+		case v.Denies():
+			j.c.Log.Info("refused by policy", "rule", r.Name, "at", p, "repository", c.object.Repository, "tag", c.object.Tag,
+				"digest", c.digest, "who", c.object.Who.Kind+":"+c.object.Who.Handle, "missed", v.Missed, "err", v.Err)
+			return registry.Refuse(v.Says(p))
+		default:
+			c.warnings = append(c.warnings, v.Says(p))
+		}
+	}
+	return nil
+}
+
+// look gives the question what a rule reads and it does not have yet.
+func (j *Judge) look(ctx context.Context, c *question, r *Rule) (err error) {
+	if r.reads.report && c.object.Report == nil {
+		report := j.report
+		if c.stored {
+			report = j.storedReport
+		}
+		if c.object.Report, err = report(ctx, c); err != nil {
+			return err
+		}
+	}
+	if r.reads.image && c.object.Image == nil {
+		c.object.Image, err = j.image(ctx, c)
+	}
+	return err
+}
+
+// whoOf is an identity as rules see it.
+func whoOf(id provenance.Identity) Who {
+	w := Who{Kind: string(id.Actor.Kind), Handle: id.Actor.Handle, Account: id.Actor.Account}
+	if l := id.Login; l != nil {
+		w.Method, w.Issuer, w.Identity, w.Claims = l.Method, l.Issuer, l.Identity, l.Claims
+	}
+	return w
+}
+
+// arrived is the question about a manifest that is not stored yet: it is read as if it were.
+func (j *Judge) arrived(a registry.Arrival) (*question, error) {
+	about, err := image.Describe(a.Body)
+	if err != nil {
+		return nil, errors.Join(errors.New("a manifest that was parsed before is none"), err)
+	}
+	e := a.Event
+	return &question{
+		digest: e.Digest, about: about, event: e,
+		from:    arriving{image.Local{From: j.c.Registry, Repository: e.Repository, Absent: registry.ErrUnknown}, a},
+		records: records{j.c.Book, j.pending(e)},
+		object:  Object{Repository: e.Repository, Who: whoOf(e.Who)},
+	}, nil
+}

@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
+)
+
+// arriving is a repository as it will be when a manifest is stored.
+type arriving struct {
+	image.Local
+	a registry.Arrival
+}
+
+// Manifest implements image.Source.
+func (f arriving) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
+	e := f.a.Event
+	if ref == e.Digest.String() {
+		return ocispec.Descriptor{MediaType: e.Observed.MediaType, Digest: e.Digest, Size: int64(len(f.a.Body))}, f.a.Body, nil
+	}
+	return f.Local.Manifest(ctx, ref)
+}
+
+// records are those of a registry, and before them the one that a push would add.
+type records struct {
+	*provenance.Book
+	pending *provenance.Record // or nil
+}
+
+// pending is the record that an event would become.
+func (j *Judge) pending(e provenance.Event) *provenance.Record {
+	return &provenance.Record{
+		Version: 1, Time: provenance.At(j.now()), Action: e.Action, Repository: e.Repository, Tags: e.Tags, Digest: e.Digest,
+		Actor: e.Who.Actor, Authenticated: e.Who.Login, Observed: e.Observed, Claimed: e.Claimed,
+	}
+}
+
+// Find implements image.Records, for the queries that an inspection makes.
+func (r records) Find(ctx context.Context, q provenance.Query) (provenance.Page, error) {
+	page, err := r.Book.Find(ctx, q)
+	p := r.pending
+	if err != nil || p == nil || q.Repository != p.Repository || q.Tag != "" || q.About != "" ||
+		q.Digest != "" && q.Digest != p.Digest || q.Action != "" && q.Action != p.Action {
+		return page, err
+	}
+	page.Records = slices.Insert(page.Records, 0, p)
+	return page, nil
+}
+
+// inspect makes a report about the image, by its digest: so no tag's history is in it.
+func (j *Judge) inspect(ctx context.Context, c *question) (*image.Report, error) {
+	select {
+	case j.reporting <- struct{}{}:
+		defer func() { <-j.reporting }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	config := j.c.Inspect()
+	config.Now = j.now
+	config.Subject += "/" + c.object.Repository
+	config.Repository, config.Records = c.object.Repository, c.records
+	return image.Inspect(ctx, c.from, c.digest.String(), config)
+}
+
+// report is the report about the image, as rules see it.
+func (j *Judge) report(ctx context.Context, c *question) (*Report, error) {
+	made, err := j.inspect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	return r, recast(made, r)
+}
+
+// image is what the API answers about the image, as rules see it.
+func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
+	parts := provenance.Parts(c.digest, c.about.Children)
+	said, err := j.c.Book.Testimony(ctx, c.object.Repository, parts)
+	if err != nil {
+		return nil, err
+	}
+	if c.records.pending != nil {
+		said.Records = slices.Insert(said.Records, 0, c.records.pending)
+	}
+	desc, body, err := c.from.Manifest(ctx, c.digest.String())
+	if err != nil {
+		return nil, err
+	}
+	out := &Image{
+		Repository: c.object.Repository, Reference: c.digest.String(),
+		Descriptor: Descriptor{
+			MediaType: desc.MediaType, ArtifactType: c.about.ArtifactType, Digest: c.digest.String(), Size: int64(len(body)),
+			Annotations: c.about.Annotations,
+		},
+	}
+	for _, child := range c.about.Children {
+		out.Children = append(out.Children, Child{child.Digest.String(), child.Platform})
+	}
+	if out.Tags, err = j.tags(ctx, c); err != nil {
+		return nil, err
+	}
+	return out, recast(provenance.SumUp(said.Records, said.Beside, parts), &out.Provenance)
+}
+
+// tags are those that mean the image, or will.
+func (j *Judge) tags(ctx context.Context, c *question) (names []string, err error) {
+	if c.stored {
+		img, err := j.c.Registry.Image(ctx, c.object.Repository, c.digest.String())
+		if err != nil {
+			return nil, err
+		}
+		return img.Tags, nil
+	}
+	for _, t := range c.event.Tags {
+		names = append(names, t.Name)
+	}
+	return names, nil
+}
+
+// recast gives a value the types that rules are compiled against, by way of the JSON that the API answers.
+func recast(from, into any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
