@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -47,6 +48,9 @@ var aboutTag = regexp.MustCompile(`^(sha256|sha512)-([0-9a-f]{64,128})\.(sig|att
 
 // tagIsAbout returns the digest that a tag's manifest is about, or "".
 func tagIsAbout(tag string) digest.Digest {
+	if !strings.HasPrefix(tag, "sha") { // as nearly all
+		return ""
+	}
 	if m := aboutTag.FindStringSubmatch(tag); m != nil {
 		if d, ok := parseDigest(m[1] + ":" + m[2]); ok {
 			return d

@@ -14,6 +14,8 @@ import (
 // A Judge decides by rules what may be pushed and pulled. It is asked before any transaction.
 // trust/policy has one.
 type Judge interface {
+	// AtPush says whether Push would ask anything at all in a repository.
+	AtPush(repo string) bool
 	// Push decides about a manifest that is not stored yet. What it returns without an error goes to the
 	// client as warnings. An error of Refuse is the answer to the client.
 	Push(ctx context.Context, a Arrival) (warnings []string, err error)
@@ -46,7 +48,7 @@ func IsRefusal(err error) bool {
 
 // askJudge asks about a push, whose claims are read and of which nothing is stored.
 func (g *Registry) askJudge(ctx context.Context, p *push) error {
-	if g.judge == nil {
+	if g.judge == nil || !g.judge.AtPush(p.repo) {
 		return nil
 	}
 	e := p.pushEvent()

@@ -90,9 +90,6 @@ func Parse(name string, data []byte) (*Set, error) {
 		}
 		seen[r.Name] = true
 		set.Rules = append(set.Rules, r)
-		if r.askedAt(Pull) {
-			set.pull = append(set.pull, r)
-		}
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err

@@ -65,6 +65,9 @@ func (j *Judge) Use(s *Set, stamp string) { j.inForce.Store(&inForce{s, stamp}) 
 // Rules returns the rules in force, or nil.
 func (j *Judge) Rules() *Set { return j.inForce.Load().Set }
 
+// AtPush implements registry.Judge.
+func (j *Judge) AtPush(repo string) bool { return j.Rules().asksAny(repo, Push, Tag) }
+
 // Push implements registry.Judge: it asks the rules at push, and for each tag those at tag.
 func (j *Judge) Push(ctx context.Context, a registry.Arrival) (warnings []string, err error) {
 	repo, set := a.Event.Repository, j.Rules()

@@ -181,6 +181,27 @@ func TestPull(t *testing.T) {
 	w.pull(repo, "1.0", "")
 }
 
+// TestOlderTags wants what is kept under a tag in the older way to change a decision, and its removal too.
+func TestOlderTags(t *testing.T) {
+	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "deny"))
+	repo := w.repo("team/app")
+	m, blobs := imageOf("one", nil)
+	d, err := w.push(repo, "1.0", m, blobs...)
+	must(t, err)
+	w.pull(repo, "1.0", "rule sbom")
+	sbom := []byte(`{"spdxVersion":"SPDX-2.3"}`)
+	tag := "sha256-" + d.Digest.Encoded() + ".sbom"
+	beside, err := w.push(repo, tag, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: ocispec.DescriptorEmptyJSON, Layers: []ocispec.Descriptor{content.NewDescriptorFromBytes("application/spdx+json", sbom)},
+	}, sbom)
+	must(t, err)
+	w.pull(repo, "1.0", "")
+	w.pull(repo, tag, "")
+	must(t, repo.Delete(context.Background(), beside))
+	w.pull(repo, "1.0", "rule sbom")
+}
+
 // TestPullIsRemembered wants no look at the image while nothing changed, and after a restart none either.
 func TestPullIsRemembered(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "warn"))

@@ -65,10 +65,7 @@ type Rule struct {
 }
 
 // A Set is the rules of one file, in their order. A nil one has none.
-type Set struct {
-	Rules []*Rule
-	pull  []*Rule // of them, those that are asked at a pull
-}
+type Set struct{ Rules []*Rule }
 
 // For returns the rules that are asked at a point in a repository.
 func (s *Set) For(p Point, repository string) (found []*Rule) {
@@ -81,6 +78,21 @@ func (s *Set) For(p Point, repository string) (found []*Rule) {
 		}
 	}
 	return found
+}
+
+// asksAny says whether any rule is asked in a repository at one of some points. It takes no memory.
+func (s *Set) asksAny(repository string, points ...Point) bool {
+	if s == nil {
+		return false
+	}
+	for _, r := range s.Rules {
+		for _, p := range points {
+			if r.askedAt(p) && r.covers(repository) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (r *Rule) askedAt(p Point) bool { return slices.Contains(r.At, p) }

@@ -66,7 +66,7 @@ func (d *decision) holds(by *inForce, now time.Time) bool {
 // Pull implements registry.Judge.
 func (j *Judge) Pull(ctx context.Context, repo string, d digest.Digest) (warnings []string, err error) {
 	by := j.inForce.Load()
-	if !by.askedAtPull(repo) {
+	if !by.asksAny(repo, Pull) {
 		return nil, nil
 	}
 	p := place{repo, d}
@@ -78,19 +78,6 @@ func (j *Judge) Pull(ctx context.Context, repo string, d digest.Digest) (warning
 		return nil, err
 	}
 	return made.warnings, made.refusal
-}
-
-// askedAtPull says whether any rule is, without taking memory.
-func (s *Set) askedAtPull(repo string) bool {
-	if s == nil {
-		return false
-	}
-	for _, r := range s.pull {
-		if r.covers(repo) {
-			return true
-		}
-	}
-	return false
 }
 
 // decideOnce decides, once for all who wait for the same.
