@@ -106,6 +106,9 @@ func (a *API) routes() []route {
 		{"POST /api/v1/access/robots", "robots", true, a.addRobot},
 		{"POST /api/v1/access/robots/{name}/secret", "robots", true, a.rotateRobot},
 		{"DELETE /api/v1/access/robots/{name}", "robots", true, a.removeRobot},
+		{"GET /api/v1/access/immutable", "immutable", false, a.immutable},
+		{"POST /api/v1/access/immutable", "immutable", false, a.makeImmutable},
+		{"DELETE /api/v1/access/immutable", "immutable", false, a.makeMutable},
 		{"GET /api/v1/access/document", "access-document", true, a.document},
 		{"PUT /api/v1/access/document", "access-document", true, a.apply},
 		{"PUT /api/v1/users/{name}/name", "users", true, a.renameUser},
@@ -300,7 +303,7 @@ func statusOf(err error) int {
 		http.StatusForbidden:  {access.ErrNotAdmin, access.ErrNotOwn, provenance.ErrNotCosigned},
 		http.StatusNotFound: {
 			provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
-			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrNotMember, access.ErrUnknownSession,
+			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
 		},
 		http.StatusServiceUnavailable: {provenance.ErrNoKey},
 		http.StatusConflict: {

@@ -59,7 +59,7 @@ func (e *env) root() *cobra.Command {
 		e.serve(),
 		e.user(), e.login(), e.logout(), e.token(), e.session(),
 		e.team(), e.robot(),
-		e.grant(), e.revoke(), e.grants(), e.access(),
+		e.grant(), e.revoke(), e.grants(), e.tags(), e.access(),
 		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
 		e.inspect(), e.policy(),
 		e.verify(), e.log(), e.witness(),

@@ -60,6 +60,7 @@ func TestOpenAPI(t *testing.T) {
 		s.push("team/app", "again", "one", nil)
 	}
 	const json, user = "application/json", `{"name":"alice","password":"wonderland-1"}`
+	const rule = `{"repositories":"never/**","tags":"v*","except":["*-dev"]}`
 	js := []string{"Content-Type", json}
 	veryLarge := `{"teams":{"` + strings.Repeat("x", 5<<20) + `":[]}}`
 	large := `{"name":"` + strings.Repeat("x", 100<<10) + `"}`
@@ -217,6 +218,23 @@ func TestOpenAPI(t *testing.T) {
 		{method: "DELETE", path: "/api/v1/access/robots/builder", route: "/api/v1/access/robots/{name}", login: "alice:wonderland-1", status: 403},
 		{method: "DELETE", path: "/api/v1/access/robots/builder", route: "/api/v1/access/robots/{name}", status: 204},
 		{method: "DELETE", path: "/api/v1/access/robots/builder", route: "/api/v1/access/robots/{name}", status: 404},
+		{method: "GET", path: "/api/v1/access/immutable", status: 200},
+		{method: "GET", path: "/api/v1/access/immutable?x=1", status: 400},
+		{method: "GET", path: "/api/v1/access/immutable", login: "none", status: 401},
+		{method: "POST", path: "/api/v1/access/immutable", body: rule, header: js, status: 201},
+		{method: "POST", path: "/api/v1/access/immutable", body: rule, header: js, status: 200},
+		{method: "POST", path: "/api/v1/access/immutable", body: `{"tags":"v*"}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/access/immutable", body: rule, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/access/immutable", body: rule, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/access/immutable", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/access/immutable", body: rule, status: 415},
+		{method: "POST", path: "/api/v1/access/immutable", body: `{"repositories":"never/**","tags":"v*","except":["a"` + strings.Repeat(`,"a"`, 16) + `]}`, header: js, status: 422},
+		{method: "GET", path: "/api/v1/access/immutable", status: 200},
+		{method: "DELETE", path: "/api/v1/access/immutable?repositories=never/**", route: "/api/v1/access/immutable", status: 400},
+		{method: "DELETE", path: "/api/v1/access/immutable?repositories=never/**&tags=w*", route: "/api/v1/access/immutable", status: 404},
+		{method: "DELETE", path: "/api/v1/access/immutable?repositories=never/**&tags=v*", route: "/api/v1/access/immutable", login: "none", status: 401},
+		{method: "DELETE", path: "/api/v1/access/immutable?repositories=never/**&tags=v*", route: "/api/v1/access/immutable", login: "alice:wonderland-1", status: 403},
+		{method: "DELETE", path: "/api/v1/access/immutable?repositories=never/**&tags=v*", route: "/api/v1/access/immutable", status: 204},
 		{method: "PUT", path: "/api/v1/access/document?dryRun=true", body: `{"teams":{},"grants":[{"subject":"user:admin","pattern":"**","role":"admin"}],"immutable":[{"repositories":"never/**","tags":"v*","except":["*-dev"]}]}`, header: js, status: 200},
 		{method: "PUT", path: "/api/v1/access/document", body: `{"teams":{},"grants":[{"subject":"user:admin","pattern":"**","role":"admin"}],"immutable":[{"repositories":"never/**","tags":"v*","except":["*-dev"]}]}`, header: js, status: 200},
 		{method: "PUT", path: "/api/v1/access/document?x=1", body: `{"teams":{},"grants":[{"subject":"user:admin","pattern":"**","role":"admin"}],"immutable":[{"repositories":"never/**","tags":"v*","except":["*-dev"]}]}`, header: js, status: 400},

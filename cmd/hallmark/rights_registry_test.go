@@ -83,6 +83,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(open, "GET /api/v1/records", api+"/records"), row(open, "GET /api/v1/repositories", api+"/repositories"),
 		row(open, "GET /api/v1/sources", api+"/sources?revision=x"), row(open, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
 		row(open, "GET /api/v1/access/grants", api+"/access/grants"), row(open, "GET /api/v1/certificate", api+"/certificate"),
+		row(open, "GET /api/v1/access/immutable", rulesPath),
 		row(open, "GET /openapi.json", "/openapi.json"), row(open, "GET /ca.pem", "/ca.pem"),
 		row(open, "GET /healthz", "/healthz"), row(open, "GET /readyz", "/readyz"),
 		row(open, "GET /log/{path}", "/log/checkpoint"), row(open, "GET /log/{path}", "/log/tile/0/000.p/1"),

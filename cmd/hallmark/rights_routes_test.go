@@ -108,6 +108,14 @@ var tableRoutes = []tableRoute{
 		s.grant("user:reader " + repo + "/y pull")
 		return tableRequest{path: "/api/v1/access/grants?subject=user:reader&role=pull&pattern=" + repo + "/y"}
 	}},
+	{route: "POST /api/v1/access/immutable", needs: access.Admin, status: 201, hidden: 403, request: func(s *rightsTable, _ identity, repo string) tableRequest {
+		s.do("DELETE", rulesPath+"?tags=x&repositories="+repo+"/x", "", "")
+		return tableRequest{rulesPath, `{"repositories":"` + repo + `/x","tags":"x"}`, jsonType}
+	}},
+	{route: "DELETE /api/v1/access/immutable", needs: access.Admin, status: 204, hidden: 403, request: func(s *rightsTable, _ identity, repo string) tableRequest {
+		s.do("POST", rulesPath, "", `{"repositories":"`+repo+`/y","tags":"x"}`, jsonType...)
+		return tableRequest{path: rulesPath + "?tags=x&repositories=" + repo + "/y"}
+	}},
 }
 
 // mount begins what is done to the caller's own repository, and needs a right in another.

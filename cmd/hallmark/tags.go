@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/spf13/cobra"
+)
+
+const rulesPath = "/api/v1/access/immutable"
+
+// tags is the verb `hallmark tags`.
+func (e *env) tags() *cobra.Command {
+	c := &cobra.Command{
+		Use: "tags", Short: "Say which tags are never moved",
+		Long: "Say which tags, once they are set, are neither moved nor removed, by anybody. PATTERN is of repositories, as in\n" +
+			"`hallmark grant`; TAGS is a tag in which * stands for any characters.",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	t := addTarget(c)
+	c.AddCommand(e.tagsImmutable(t), e.tagsMutable(t), e.tagsRules(t))
+	return c
+}
+
+func (e *env) tagsImmutable(t *target) *cobra.Command {
+	c := &cobra.Command{
+		Use: "immutable PATTERN TAGS", Short: "Keep tags as they are once they are set", Args: patternAndTags,
+		Example: "  hallmark tags immutable 'core/**' 'v*' --except '*-dev'",
+	}
+	except := c.Flags().StringArray("except", nil, "tags that may be moved all the same, as a `glob`; may be given again")
+	return e.onRule(t, c, func(ctx context.Context, cl *client, f access.FixedTags) error {
+		for _, text := range *except {
+			g, err := access.ParseGlob(text)
+			if err != nil {
+				return usagef("--except %w", err)
+			}
+			f.Except = append(f.Except, g)
+		}
+		if err := cl.send(ctx, "POST", rulesPath, f, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stdout, "tags %s in %s stay as they are%s\n", f.Tags, f.Repositories, exceptions(*except))
+		return nil
+	})
+}
+
+func (e *env) tagsMutable(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "mutable PATTERN TAGS", Short: "Take such a rule away, as it was given", Args: patternAndTags}
+	return e.onRule(t, c, func(ctx context.Context, cl *client, f access.FixedTags) error {
+		q := url.Values{"repositories": {f.Repositories.String()}, "tags": {f.Tags.String()}}
+		if err := cl.send(ctx, "DELETE", rulesPath+"?"+q.Encode(), nil, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stdout, "tags %s in %s may be moved, as far as this rule goes\n", f.Tags, f.Repositories)
+		return nil
+	})
+}
+
+func patternAndTags(c *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return usagef("%s wants PATTERN TAGS; see `%s --help`", c.CommandPath(), c.CommandPath())
+	}
+	return nil
+}
+
+// onRule makes a verb of what is done with a rule for tags.
+func (e *env) onRule(t *target, c *cobra.Command, fn func(context.Context, *client, access.FixedTags) error) *cobra.Command {
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		var f access.FixedTags
+		if f.Repositories, err = access.ParsePattern(args[0]); err != nil {
+			return usagef("%w", err)
+		}
+		if f.Tags, err = access.ParseGlob(args[1]); err != nil {
+			return usagef("%w", err)
+		}
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error { return fn(ctx, cl, f) })
+	}
+	return c
+}
+
+func (e *env) tagsRules(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "rules", Short: "List the rules for repositories that you administrate", Args: cobra.NoArgs}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var found struct {
+				Immutable []access.FixedTags `json:"immutable"`
+			}
+			if err := cl.get(ctx, rulesPath, nil, &found); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, found)
+			}
+			tab := newTable(e.stdout, "REPOSITORIES", "TAGS", "EXCEPT")
+			for _, f := range found.Immutable {
+				var except []string
+				for _, g := range f.Except {
+					except = append(except, g.String())
+				}
+				tab.row(f.Repositories.String(), f.Tags.String(), strings.Join(except, ", "))
+			}
+			return tab.flush()
+		})
+	}
+	return c
+}
