@@ -98,11 +98,11 @@ func TestUsers(t *testing.T) {
 		if _, err := a.AddUser(background, Operator, "bob", password, false); !errors.Is(err, ErrPassword) {
 			t.Errorf("a password of %d bytes: %v", len(password), err)
 		}
-		if err := a.SetPassword(background, "alice", password); !errors.Is(err, ErrPassword) {
+		if err := a.SetPassword(background, Operator, "alice", password); !errors.Is(err, ErrPassword) {
 			t.Errorf("a new password of %d bytes: %v", len(password), err)
 		}
 	}
-	if err := a.SetPassword(background, "nobody", "correct horse"); !errors.Is(err, ErrUnknownUser) {
+	if err := a.SetPassword(background, Operator, "nobody", "correct horse"); !errors.Is(err, ErrUnknownUser) {
 		t.Errorf("password of nobody: %v", err)
 	}
 	if _, err := a.AddUser(background, Operator, "bob.b-1_x", strings.Repeat("x", 72), true); err != nil {
@@ -187,7 +187,7 @@ func TestIdentify(t *testing.T) {
 func TestLongPassword(t *testing.T) {
 	a, _ := testAccess(t)
 	long := strings.Repeat("x", 72)
-	if err := a.SetPassword(background, "alice", long); err != nil {
+	if err := a.SetPassword(background, Operator, "alice", long); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Identify(request("alice", long, "192.0.2.1:1")); err != nil {
@@ -211,7 +211,7 @@ func TestForgets(t *testing.T) {
 	if n := a.logins.verified.Len(); n != 1 {
 		t.Errorf("%d logins remembered", n)
 	}
-	if err := a.SetPassword(background, "alice", "battery staple"); err != nil {
+	if err := a.SetPassword(background, Operator, "alice", "battery staple"); err != nil {
 		t.Fatal(err)
 	}
 	if err := logIn("correct horse"); !errors.Is(err, ErrBadLogin) {
@@ -314,7 +314,7 @@ func TestSlowDown(t *testing.T) {
 		}
 	}
 	*clock = clock.Add(longestWait)
-	if err := a.SetPassword(background, "alice", "battery staple"); err != nil {
+	if err := a.SetPassword(background, Operator, "alice", "battery staple"); err != nil {
 		t.Fatal(err)
 	}
 	if err := from("192.0.2.1", "battery staple"); err != nil {

@@ -95,6 +95,15 @@ func readDocument(tx storage.Reader) (*Document, digest.Digest, error) {
 	return d, digest.FromBytes(value), nil
 }
 
+// inForce is readDocument, with the digest of an empty one where nothing was ever granted.
+func inForce(tx storage.Reader) (*Document, digest.Digest, error) {
+	d, sum, err := readDocument(tx)
+	if err == nil && sum == "" {
+		_, sum, err = d.encode()
+	}
+	return d, sum, err
+}
+
 // edit changes the document in the caller's transaction, with a record of each right that is given or
 // taken. It returns what changed. Errors: those of Document.check, and ErrLastAdmin.
 func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Document) error) ([]Change, error) {
@@ -128,6 +137,22 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 	tx.Put(documentTable, documentKey, text)
 	tx.Put(documentTable, versionKey, binary.BigEndian.AppendUint64(nil, next.Version))
 	return list, nil
+}
+
+// record appends the record of what happened to an account, and not to the document: the digest is that of the
+// document that is in force.
+func (a *Access) record(tx storage.Tx, by provenance.Identity, c provenance.RightsChange) error {
+	d, sum, err := inForce(tx)
+	if err != nil {
+		return err
+	}
+	c.Version = d.Version
+	e := provenance.Event{Action: provenance.Grant, Digest: sum, Who: by, Grant: &c}
+	if c.Change == provenance.AccountRemoved {
+		e.Action = provenance.Revoke
+	}
+	_, err = a.book.Append(tx, e)
+	return err
 }
 
 // compare tidies and checks an edited document, and says what changed, by the names that accounts have now.

@@ -55,7 +55,7 @@ const (
 
 // The errors of documents.
 var (
-	ErrTooMuch   = fmt.Errorf("there may be %d teams, %d members in them, %d grants and %d rules for tags", maxTeams, maxMembers, maxGrants, maxFixed)
+	ErrTooMuch   = fmt.Errorf("there may be %d teams, %d members in them, %d grants and %d rules for tags with %d exceptions each", maxTeams, maxMembers, maxGrants, maxFixed, maxExcept)
 	ErrLastAdmin = errors.New("nobody would be left who administrates the registry: grant admin on ** to another user first")
 	ErrTooHigh   = errors.New("anonymous can be given pull and no more; everyone and ci up to delete")
 )
@@ -114,6 +114,9 @@ func (d *Document) check() error {
 		members += len(t.Members)
 	}
 	if len(d.Teams) > maxTeams || members > maxMembers || len(d.Grants) > maxGrants || len(d.Fixed) > maxFixed {
+		return ErrTooMuch
+	}
+	if slices.ContainsFunc(d.Fixed, func(f FixedTags) bool { return len(f.Except) > maxExcept }) {
 		return ErrTooMuch
 	}
 	for _, g := range d.Grants {

@@ -42,7 +42,7 @@ type robot struct {
 
 // AddRobot makes an account for a machine, without rights, and returns it with its secret, which is shown
 // only now. The zero time never expires. Errors: ErrUserName, ErrRobotExists, ErrUserExists, ErrPast.
-func (a *Access) AddRobot(ctx context.Context, name string, expires time.Time) (Robot, string, error) {
+func (a *Access) AddRobot(ctx context.Context, by provenance.Identity, name string, expires time.Time) (Robot, string, error) {
 	if !validUserName(name) {
 		return Robot{}, "", ErrUserName
 	}
@@ -56,14 +56,17 @@ func (a *Access) AddRobot(ctx context.Context, name string, expires time.Time) (
 			return err
 		}
 		tx.Put(accountTable, []byte(r.Account), []byte("robot:"+name))
-		return r.write(tx)
+		if err := r.write(tx); err != nil {
+			return err
+		}
+		return a.record(tx, by, r.change(provenance.AccountAdded))
 	})
 	return r.Robot, secret, err
 }
 
 // RotateRobot gives a robot a new secret. The former one is refused from then on. Errors: ErrUnknownRobot,
 // ErrPast.
-func (a *Access) RotateRobot(ctx context.Context, name string, expires time.Time) (shown Robot, secret string, err error) {
+func (a *Access) RotateRobot(ctx context.Context, by provenance.Identity, name string, expires time.Time) (shown Robot, secret string, err error) {
 	err = a.store.Update(ctx, func(tx storage.Tx) error {
 		r, err := readRobot(tx, name)
 		if err != nil {
@@ -73,9 +76,17 @@ func (a *Access) RotateRobot(ctx context.Context, name string, expires time.Time
 			return err
 		}
 		shown = r.Robot
-		return r.write(tx)
+		if err := r.write(tx); err != nil {
+			return err
+		}
+		return a.record(tx, by, r.change(provenance.AccountSecret))
 	})
 	return shown, secret, err
+}
+
+// change is what a record says of a robot and its secret.
+func (r robot) change(what provenance.AccountChange) provenance.RightsChange {
+	return provenance.RightsChange{Subject: "robot:" + r.Name, Account: r.Account, Change: what, Credential: r.Credential}
 }
 
 // renew draws a robot's secret.
@@ -107,7 +118,7 @@ func (a *Access) RemoveRobot(ctx context.Context, by provenance.Identity, name s
 		tx.Delete(robotTable, []byte(name))
 		tx.Delete(accountTable, []byte(r.Account))
 		a.uses.forget(tx, r.Account)
-		return nil
+		return a.record(tx, by, provenance.RightsChange{Subject: "robot:" + name, Account: r.Account, Change: provenance.AccountRemoved})
 	})
 }
 

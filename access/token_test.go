@@ -162,7 +162,7 @@ func TestBearerForged(t *testing.T) {
 // TestBearerEnds replays a token after each of the ways in which its right to be is taken away.
 func TestBearerEnds(t *testing.T) {
 	for name, end := range map[string]func(*Access) error{
-		"the password is another": func(a *Access) error { return a.SetPassword(background, "alice", "battery staple") },
+		"the password is another": func(a *Access) error { return a.SetPassword(background, Operator, "alice", "battery staple") },
 		"the account is gone":     func(a *Access) error { return a.RemoveUser(background, Operator, "alice") },
 		"it is another account of that name": func(a *Access) error {
 			if err := a.RemoveUser(background, Operator, "alice"); err != nil {
@@ -620,14 +620,14 @@ func BenchmarkIdentify(b *testing.B) {
 func TestRobotToken(t *testing.T) {
 	for name, end := range map[string]func(*Access, *time.Time) error{
 		"rotated": func(a *Access, _ *time.Time) error {
-			_, _, err := a.RotateRobot(background, "builder", time.Time{})
+			_, _, err := a.RotateRobot(background, Operator, "builder", time.Time{})
 			return err
 		},
 		"removed": func(a *Access, _ *time.Time) error { return a.RemoveRobot(background, Operator, "builder") },
 		"expired": func(_ *Access, clock *time.Time) error { *clock = clock.Add(2 * time.Minute); return nil },
 	} {
 		a, clock := testAccess(t)
-		_, secret, err := a.AddRobot(background, "builder", clock.Add(time.Minute))
+		_, secret, err := a.AddRobot(background, Operator, "builder", clock.Add(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -670,7 +670,7 @@ func TestRenamed(t *testing.T) {
 	if _, err := a.Identify(request("alice", secret, "192.0.2.1:1")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.RenameUser(background, "alice", "alicia"); err != nil {
+	if _, err := a.RenameUser(background, Operator, "alice", "alicia"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.AddUser(background, Operator, "alice", "correct horse", false); err != nil {

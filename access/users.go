@@ -68,8 +68,11 @@ func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, pass
 			return err
 		}
 		tx.Put(accountTable, []byte(u.Account), []byte("user:"+name))
-		if err := u.write(tx); err != nil || !admin {
+		if err := u.write(tx); err != nil {
 			return err
+		}
+		if !admin { // else its grant is the record of it
+			return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountAdded, Credential: u.Credential})
 		}
 		_, err := a.edit(tx, by, func(d *Document) error {
 			d.Grants = append(d.Grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
@@ -83,7 +86,7 @@ func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, pass
 
 // SetPassword changes a password. Every login with the former one fails from then on. Errors:
 // ErrPassword, ErrUnknownUser.
-func (a *Access) SetPassword(ctx context.Context, name, password string) error {
+func (a *Access) SetPassword(ctx context.Context, by provenance.Identity, name, password string) error {
 	hash, err := a.hash(password)
 	if err != nil {
 		return err
@@ -95,13 +98,16 @@ func (a *Access) SetPassword(ctx context.Context, name, password string) error {
 			return err
 		}
 		u.Hash, u.Credential, u.PasswordSet = hash, credential, now
-		return u.write(tx)
+		if err := u.write(tx); err != nil {
+			return err
+		}
+		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountSecret, Credential: credential})
 	})
 }
 
 // RenameUser gives an account another name. Its rights and its password stay, and so do its records, under
 // the former name and the same account. Errors: ErrUserName, ErrUnknownUser, ErrUserExists, ErrRobotExists.
-func (a *Access) RenameUser(ctx context.Context, name, to string) (shown User, err error) {
+func (a *Access) RenameUser(ctx context.Context, by provenance.Identity, name, to string) (shown User, err error) {
 	if !validUserName(to) {
 		return User{}, ErrUserName
 	}
@@ -117,7 +123,10 @@ func (a *Access) RenameUser(ctx context.Context, name, to string) (shown User, e
 		shown.Name = to
 		tx.Delete(userTable, []byte(name))
 		tx.Put(accountTable, []byte(u.Account), []byte("user:"+to))
-		return u.write(tx)
+		if err := u.write(tx); err != nil {
+			return err
+		}
+		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + to, Account: u.Account, Change: provenance.AccountRenamed, Former: "user:" + name})
 	})
 	shown.Admin = a.rules.Load().document.admins()[shown.Account]
 	return shown, err
@@ -137,7 +146,7 @@ func (a *Access) RemoveUser(ctx context.Context, by provenance.Identity, name st
 		}
 		tx.Delete(userTable, []byte(name))
 		tx.Delete(accountTable, []byte(u.Account))
-		return nil
+		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountRemoved})
 	})
 }
 

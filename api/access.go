@@ -193,7 +193,7 @@ func (a *API) addRobot(c *call) (any, error) {
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	r, secret, err := a.Access.AddRobot(c.Context(), want.Name, want.Expires)
+	r, secret, err := a.Access.AddRobot(c.Context(), c.who, want.Name, want.Expires)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (a *API) rotateRobot(c *call) (any, error) {
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	r, secret, err := a.Access.RotateRobot(c.Context(), c.PathValue("name"), want.Expires)
+	r, secret, err := a.Access.RotateRobot(c.Context(), c.who, c.PathValue("name"), want.Expires)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (a *API) renameUser(c *call) (any, error) {
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	u, err := a.Access.RenameUser(c.Context(), c.PathValue("name"), want.Name)
+	u, err := a.Access.RenameUser(c.Context(), c.who, c.PathValue("name"), want.Name)
 	if err != nil {
 		return nil, err
 	}

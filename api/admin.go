@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"net/http"
@@ -67,7 +68,7 @@ func (a *API) setPassword(c *call) (any, error) {
 	if !access.OwnsAccount(c.who, name) && !a.Access.Administers(c.who) {
 		return nil, c.forbid("only administrators may set the passwords of others; to set your own, sign in with the one that you have")
 	}
-	if err := a.Access.SetPassword(c.Context(), name, want.Password); err != nil {
+	if err := a.Access.SetPassword(c.Context(), c.who, name, want.Password); err != nil {
 		return nil, err
 	}
 	a.Log.Info("password changed", "user", name, "by", c.who.Actor.Handle)
@@ -167,6 +168,7 @@ type checkLine struct {
 // checked counts what was looked at.
 type checked struct {
 	Records      uint64 `json:"records"`
+	Accounts     int    `json:"accounts"`
 	Repositories int    `json:"repositories"`
 	Manifests    int    `json:"manifests"`
 	Tags         int    `json:"tags"`
@@ -213,9 +215,29 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 	if result.Records, err = a.Book.Check(c.Context(), bad); err != nil {
 		return result, err
 	}
+	say(checkLine{Step: "accounts and rights"})
+	if result.Accounts, err = a.Access.Check(c.Context(), a.newestRights, bad); err != nil {
+		return result, err
+	}
 	say(checkLine{Step: "images and files"})
 	images, err := a.Registry.Check(c.Context(), deep, bad)
 	result.Repositories, result.Manifests, result.Tags = images.Repositories, images.Manifests, images.Tags
 	result.Blobs, result.BytesRead = images.Blobs, images.Bytes
 	return result, err
+}
+
+// newestRights is the newest record of who may do what, or nil.
+func (a *API) newestRights(ctx context.Context) (newest *provenance.Record, err error) {
+	for _, action := range []provenance.Action{provenance.Grant, provenance.Revoke} {
+		page, err := a.Book.Find(ctx, provenance.Query{Action: action, Descending: true, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			if newest == nil || r.Index > newest.Index {
+				newest = r
+			}
+		}
+	}
+	return newest, nil
 }

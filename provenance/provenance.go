@@ -183,7 +183,8 @@ type Evidence struct {
 }
 
 // A RightsChange is what a grant gives or a revoke takes away: a role in some repositories; the membership
-// of a team, and a team itself; or, with Tags, the right to move these tags once they are set.
+// of a team, and a team itself; with Tags, the right to move these tags once they are set; with Change, to sign
+// in as an account.
 type RightsChange struct {
 	Subject string   `json:"subject,omitempty"` // as it was then: user:alice, team:core, ci:…, everyone, anonymous
 	Account string   `json:"account,omitempty"` // of a user or robot; never used again
@@ -193,7 +194,24 @@ type RightsChange struct {
 	Tags    string   `json:"tags,omitempty"`
 	Except  []string `json:"except,omitempty"` // tags that may be moved all the same
 	Version uint64   `json:"version"`          // of the access document whose digest the record has
+
+	// Change is what happened to the account itself, where no right changed. Former is the name that it had
+	// before, and Credential the id of the secret or password that it has now, as logins name it.
+	Change     AccountChange `json:"change,omitempty"`
+	Former     string        `json:"former,omitempty"`
+	Credential string        `json:"credential,omitempty"`
 }
+
+// An AccountChange is what happened to an account.
+type AccountChange string
+
+// The changes of accounts. All but Removed are of the action grant: they let somebody sign in.
+const (
+	AccountAdded   AccountChange = "added"
+	AccountRenamed AccountChange = "renamed"
+	AccountSecret  AccountChange = "secret" // it has another password, or secret
+	AccountRemoved AccountChange = "removed"
+)
 
 // A KeyStep says which key signs records from here on. Keys are named by the SHA-256 of their
 // SubjectPublicKeyInfo, in hexadecimal; that of the new key is the record's digest.

@@ -41,7 +41,7 @@ var revocations = map[string]revocation{
 		return a.Revoke(background, access.Operator, s.grantOf("team/** delete"))
 	}, 403, "DENIED"},
 	"password": {func(_ *server, a *access.Access) error {
-		return a.SetPassword(background, "bob", "another password")
+		return a.SetPassword(background, access.Operator, "bob", "another password")
 	}, 401, "UNAUTHORIZED"},
 	"account": {func(_ *server, a *access.Access) error {
 		return a.RemoveUser(background, access.Operator, "bob")

@@ -19,6 +19,7 @@ type checkLine struct {
 
 type checked struct {
 	Records      uint64 `json:"records"`
+	Accounts     int    `json:"accounts"`
 	Repositories int    `json:"repositories"`
 	Manifests    int    `json:"manifests"`
 	Tags         int    `json:"tags"`
@@ -30,8 +31,8 @@ type checked struct {
 // fsck is the verb `hallmark fsck`.
 func (e *env) fsck() *cobra.Command {
 	c := &cobra.Command{
-		Use: "fsck", Short: "Check every blob, reference, index and record against each other", Args: cobra.NoArgs,
-		Long: "Check every blob, reference, index and record against each other, also while the server runs. With --deep every\n" +
+		Use: "fsck", Short: "Check every blob, reference, index, record and account against each other", Args: cobra.NoArgs,
+		Long: "Check every blob, reference, index, record and account, and who may do what, against each other, also while the server runs. With --deep every\n" +
 			"blob is read and hashed too. Exit status 1 says that something does not fit; nothing is changed.",
 	}
 	t := addTarget(c)
@@ -84,8 +85,8 @@ func (e *env) checkLine(line checkLine, asJSON bool) (end bool, err error) {
 	case line.Done != nil:
 		d := line.Done
 		if !asJSON {
-			fmt.Fprintf(e.stdout, "checked %d records, %d repositories, %d manifests, %d tags, %d blobs: %d problems\n",
-				d.Records, d.Repositories, d.Manifests, d.Tags, d.Blobs, d.Problems)
+			fmt.Fprintf(e.stdout, "checked %d records, %d accounts, %d repositories, %d manifests, %d tags, %d blobs: %d problems\n",
+				d.Records, d.Accounts, d.Repositories, d.Manifests, d.Tags, d.Blobs, d.Problems)
 		}
 		if d.Problems > 0 {
 			return true, nof("%d problems", d.Problems)

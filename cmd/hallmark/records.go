@@ -64,9 +64,9 @@ func ago(value, name string, now time.Time) string {
 }
 
 func (e *env) recordTable(records []*provenance.Record) error {
-	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "REPOSITORY", "TAG", "DIGEST", "CLAIMED SOURCE")
+	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "ABOUT", "TAG", "DIGEST", "CLAIMED SOURCE")
 	for _, r := range records {
-		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), who(r.Actor), r.Repository, tagNames(r.Tags), short(r.Digest), sourceOf(r.Claimed))
+		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), who(r.Actor), topic(r), tagNames(r.Tags), short(r.Digest), sourceOf(r.Claimed))
 	}
 	return tab.flush()
 }

@@ -76,6 +76,29 @@ func who(a provenance.Actor) string {
 	return string(a.Kind) + ":" + a.Handle
 }
 
+// topic is what a record is about: a repository, or whose right changed.
+func topic(r *provenance.Record) string {
+	g := r.Grant
+	switch {
+	case g == nil:
+		return r.Repository
+	case g.Change == provenance.AccountRenamed:
+		return g.Former + " is now " + g.Subject
+	case g.Change == provenance.AccountSecret:
+		return g.Subject + ": another password or secret"
+	case g.Change != "":
+		return g.Subject + " " + string(g.Change)
+	case g.Team != "" && g.Subject != "":
+		return g.Subject + " in team:" + g.Team
+	case g.Team != "":
+		return "team:" + g.Team
+	case g.Tags != "":
+		return "moving tags " + g.Tags + " in " + g.Pattern
+	default:
+		return g.Subject + " " + g.Pattern + " " + g.Role
+	}
+}
+
 // sourceOf sums up what a record's claims say of the source: one source and revision, the first, with a
 // mark when there are others.
 func sourceOf(claims []provenance.Claim) string {

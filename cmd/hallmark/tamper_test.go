@@ -68,6 +68,20 @@ func TestTampering(t *testing.T) {
 			},
 			says: []string{"record 1 is not what the receipt key", "the receipt key in force is not the last of the keys"},
 		},
+		"rights": {
+			damage: func(t *testing.T, tx storage.Tx) {
+				document, err := tx.Get("access/document", []byte("document"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				tx.Put("access/document", []byte("document"), bytes.Replace(document, []byte(`"grants":[`), []byte(`"grants":[{"subject":"anonymous","pattern":"**","role":"pull"},`), 1))
+			},
+			says: []string{"is in force, and the newest record of who may do what (0) is of sha256:"},
+		},
+		"an account": {
+			damage: func(_ *testing.T, tx storage.Tx) { tx.Put("access/account", []byte("stray"), []byte("user:admin")) },
+			says:   []string{"account stray is of user:admin, which has the account"},
+		},
 		"the checkpoint": {
 			damage: func(t *testing.T, tx storage.Tx) {
 				signed, err := tx.Get("log/checkpoint", make([]byte, 4))
