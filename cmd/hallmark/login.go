@@ -27,7 +27,7 @@ func (e *env) login() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return e.runLogin(c.Context(), t, server)
+		return e.atRegistry(c.Context(), t, server, e.runLogin)
 	}
 	return c
 }
@@ -41,7 +41,7 @@ func (e *env) logout() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return e.runLogout(c.Context(), t, server)
+		return e.atRegistry(c.Context(), t, server, e.runLogout)
 	}
 	return c
 }
@@ -67,7 +67,16 @@ func dockerStore() (*credentials.DynamicStore, error) {
 	return store, nil
 }
 
-func (e *env) runLogin(ctx context.Context, t *target, server string) error {
+// loginAt is a registry, and where docker keeps the login to it.
+type loginAt struct {
+	*target
+	client *client
+	host   string
+	store  *credentials.DynamicStore
+}
+
+// atRegistry does something about the login to a registry.
+func (e *env) atRegistry(ctx context.Context, t *target, server string, fn func(context.Context, loginAt) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cl, host, err := e.dialRemote(t, server)
@@ -75,15 +84,19 @@ func (e *env) runLogin(ctx context.Context, t *target, server string) error {
 		return err
 	}
 	defer cl.close() //nolint:errcheck // what was asked is answered
-	given, err := e.givenLogin(t)
-	if err != nil {
-		return err
-	}
 	store, err := dockerStore()
 	if err != nil {
 		return err
 	}
-	got, err := cl.askToken(ctx, url.Values{
+	return fn(ctx, loginAt{t, cl, host, store})
+}
+
+func (e *env) runLogin(ctx context.Context, at loginAt) error {
+	given, err := e.givenLogin(at.target)
+	if err != nil {
+		return err
+	}
+	got, err := at.client.askToken(ctx, url.Values{
 		"grant_type": {"password"}, "username": {given.Username}, "password": {given.Password}, "access_type": {"offline"},
 	})
 	if err != nil {
@@ -92,10 +105,10 @@ func (e *env) runLogin(ctx context.Context, t *target, server string) error {
 	if got.RefreshToken != "" {
 		given.Password, given.RefreshToken = "", got.RefreshToken
 	}
-	if err := store.Put(ctx, host, given); err != nil {
+	if err := at.store.Put(ctx, at.host, given); err != nil {
 		return askf("keeping the login where docker keeps its own: %w", err)
 	}
-	fmt.Fprintf(e.stdout, "signed in to %s as %s\n", host, given.Username)
+	fmt.Fprintf(e.stdout, "signed in to %s as %s\n", at.host, given.Username)
 	return nil
 }
 
@@ -110,38 +123,27 @@ func (e *env) givenLogin(t *target) (given auth.Credential, err error) {
 	return given, err
 }
 
-func (e *env) runLogout(ctx context.Context, t *target, server string) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	cl, host, err := e.dialRemote(t, server)
+func (e *env) runLogout(ctx context.Context, at loginAt) error {
+	found, err := at.store.Get(ctx, at.host)
 	if err != nil {
-		return err
-	}
-	defer cl.close() //nolint:errcheck // what was asked is answered
-	store, err := dockerStore()
-	if err != nil {
-		return err
-	}
-	found, err := store.Get(ctx, host)
-	if err != nil {
-		return askf("docker's login for %s: %w", host, err)
+		return askf("docker's login for %s: %w", at.host, err)
 	}
 	if found == auth.EmptyCredential {
-		return nof("there is no login to %s", host)
+		return nof("there is no login to %s", at.host)
 	}
 	// Forgotten here first: if we stop then, what is left there ends by itself, and nobody has it.
-	if err := store.Delete(ctx, host); err != nil {
-		return askf("docker's login for %s: %w", host, err)
+	if err := at.store.Delete(ctx, at.host); err != nil {
+		return askf("docker's login for %s: %w", at.host, err)
 	}
 	if found.RefreshToken != "" {
-		if cl.login, err = cl.signIn(ctx, found); err == nil {
-			err = cl.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
+		if at.client.login, err = at.client.signIn(ctx, found); err == nil {
+			err = at.client.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
 		}
 		if err != nil {
 			return askf("the login is forgotten here, but the registry could not be told: %w", err)
 		}
 	}
-	fmt.Fprintf(e.stdout, "signed out of %s\n", host)
+	fmt.Fprintf(e.stdout, "signed out of %s\n", at.host)
 	return nil
 }
 
