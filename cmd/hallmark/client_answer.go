@@ -90,6 +90,11 @@ func trustHint(base string, err error) error {
 	return exitError{exitAsk, err}
 }
 
+// A loginError says that a login is needed, or another one.
+type loginError struct{ detail string }
+
+func (e loginError) Error() string { return e.detail }
+
 // refusal reads the problem details of an answer.
 func refusal(base string, resp *http.Response) error {
 	var p struct {
@@ -100,6 +105,8 @@ func refusal(base string, resp *http.Response) error {
 		p.Detail = base + " answers " + resp.Status
 	}
 	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		return exitError{exitAsk, loginError{p.Detail}}
 	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict:
 		return nof("%s", p.Detail)
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:

@@ -16,7 +16,9 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/provenance/witness"
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // log is the verb `hallmark log`.
@@ -101,6 +103,7 @@ func (e *env) logCheck(t *target) *cobra.Command {
 	}
 	state := c.Flags().String("state", "", "`file` of what was seen (default hallmark/log.json among the user's configuration)")
 	proof := c.Flags().String("proof", "", "write the proof to this `file` (default hallmark-proof-TIME.json here)")
+	witnesses := c.Flags().StringArray("witness", nil, "demand that the witness with this `key`, NAME+HASH+KEY, has cosigned the log; may be repeated")
 	entries := c.Flags().Bool("entries", false, "read every entry of the log as well, and compare it with the tree")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -110,6 +113,13 @@ func (e *env) logCheck(t *target) *cobra.Command {
 		}
 		now := time.Now().UTC().Truncate(time.Second)
 		check := logCheck{state: path, proof: firstOf(*proof, now.Format("hallmark-proof-20060102T150405Z.json")), entries: *entries, now: now}
+		for _, vkey := range *witnesses {
+			w, err := witness.ParseKey(vkey)
+			if err != nil {
+				return usagef("--witness %w", err)
+			}
+			check.witnesses = append(check.witnesses, w)
+		}
 		return e.askWithin(c.Context(), time.Hour, t, func(ctx context.Context, cl *client) error {
 			report, err := check.run(ctx, cl)
 			if report == nil {
@@ -149,6 +159,7 @@ func (e *env) statePath(given, name string) (string, error) {
 type logCheck struct {
 	state, proof string
 	entries      bool
+	witnesses    []note.Verifier
 	now          time.Time
 }
 
@@ -169,8 +180,8 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 		seen.Registries[cl.name] = state
 	}
 	report, err := follow.Check(ctx, cl.source, state, l.now)
-	if err == nil && l.entries && !report.Verdict.Bad() {
-		err = l.checkEntries(ctx, cl, state)
+	if err == nil && !report.Verdict.Bad() {
+		err = l.more(ctx, cl, state, report)
 	}
 	switch {
 	case errors.Is(err, follow.ErrBroken):
@@ -191,18 +202,24 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 	return report, nil
 }
 
-// checkEntries reads every entry of the newest log.
-func (l logCheck) checkEntries(ctx context.Context, cl *client, state *follow.State) error {
+// more checks what is asked for beside consistency: that logs name those before them, entries, and witnesses.
+func (l logCheck) more(ctx context.Context, cl *client, state *follow.State, report *follow.Report) error {
+	if err := l.checkNamed(ctx, cl, state, report); err != nil {
+		return err
+	}
 	newest := state.Logs[len(state.Logs)-1]
 	remote, err := follow.NewRemote(cl.source, newest.VKey)
 	if err != nil {
 		return err
 	}
 	cp, err := remote.Open(newest.Sightings[len(newest.Sightings)-1].Checkpoint)
-	if err != nil {
-		return err
+	if err == nil && l.entries {
+		err = remote.Entries(ctx, cp, 0, cp.Size)
 	}
-	return remote.Entries(ctx, cp, 0, cp.Size)
+	if err == nil && len(l.witnesses) > 0 {
+		err = l.checkWitnesses(ctx, remote, cp, report)
+	}
+	return err
 }
 
 // shout writes the proof to a file, and returns the verdict as an error.
@@ -249,6 +266,9 @@ func writeSeen(path string, seen *seenFile) error {
 // printReport writes a report for people.
 func printReport(w io.Writer, r *follow.Report) {
 	fmt.Fprintf(w, "%s: %s\n", r.Verdict, clean(r.Says))
+	for _, s := range r.More {
+		fmt.Fprintln(w, clean(s))
+	}
 	if !r.Verdict.Bad() {
 		return
 	}

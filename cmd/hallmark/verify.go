@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -111,7 +112,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 		}
 		ref.aim(t)
 	}
-	return e.ask(ctx, t, func(ctx context.Context, cl *client) error {
+	return e.askWithin(ctx, time.Hour, t, func(ctx context.Context, cl *client) error { // an image may have many records
 		if err := v.fetchTrust(ctx, cl); err != nil {
 			return err
 		}

@@ -30,11 +30,9 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 	if ref.digest != "" && v.Digest != ref.digest {
 		return fmt.Errorf("%w: asked for %s, the registry tells of %s", receipt.ErrRefused, ref.digest, v.Digest)
 	}
-	indexes := []uint64{img.Record}
-	for _, o := range img.Provenance.Observed {
-		if o.Record != img.Record {
-			indexes = append(indexes, o.Record)
-		}
+	indexes, err := recordsOf(ctx, cl, ref.repository, v.Digest, img.Record)
+	if err != nil {
+		return err
 	}
 	var errs []error
 	for _, index := range indexes {
@@ -45,6 +43,20 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// recordsOf asks page by page for all records of an image, and returns their numbers: the current one first, then
+// the others, oldest first.
+func recordsOf(ctx context.Context, cl *client, repo string, d digest.Digest, current uint64) ([]uint64, error) {
+	all, err := pages(ctx, cl, "/api/v1/records", url.Values{"repo": {repo}, "digest": {d.String()}, "order": {"asc"}}, 0,
+		func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+	indexes := []uint64{current}
+	for _, r := range all {
+		if r.Digest == d && r.Index != current { // others say something about it
+			indexes = append(indexes, r.Index)
+		}
+	}
+	return indexes, err
 }
 
 // record checks the receipt of one record, and that it is about this image. current says that the record

@@ -140,3 +140,27 @@ func TestStockTakesIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyFindsAll pushes an image more often than the page about it shows, and wants every record verified.
+func TestVerifyFindsAll(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	const pushes = 105
+	for range pushes {
+		s.push("team/app", "1.0", "one", nil)
+	}
+	var found struct {
+		Verified bool
+		Receipts []struct{ Record uint64 }
+	}
+	if err := json.Unmarshal([]byte(s.hallmark("verify", "team/app:1.0", "--json")), &found); err != nil || !found.Verified {
+		t.Fatal(err, found)
+	}
+	seen := map[uint64]bool{}
+	for _, r := range found.Receipts {
+		seen[r.Record] = true
+	}
+	if len(seen) != pushes || len(found.Receipts) != pushes {
+		t.Errorf("%d receipts of %d records, want %d", len(found.Receipts), len(seen), pushes)
+	}
+}

@@ -49,6 +49,8 @@ type Report struct {
 	// consistency). In a rewritten log it is not the root hash of Then.
 	Other *tlog.Hash     `json:"other,omitempty"`
 	Proof tlog.TreeProof `json:"proof,omitempty"`
+	// More are sentences about what else was checked, or could not be.
+	More []string `json:"more,omitempty"`
 	// Closings are logs that were closed since the last check.
 	Closings []Closing `json:"closings,omitempty"`
 }
@@ -153,7 +155,7 @@ func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
 			c.replaced(seen, entry)
 			return nil
 		}
-		next.Sightings = append(next.Sightings, seen.Sightings...)
+		next.Sightings, next.Named = append(next.Sightings, seen.Sightings...), seen.Named
 		if err := c.compare(remote, seen, now, cp); err != nil || c.report.Verdict.Bad() {
 			return err
 		}

@@ -46,6 +46,30 @@ func (r *Remote) Checkpoint(ctx context.Context) (signed string, c checkpoint.Ch
 	return string(data), c, err
 }
 
+// Cosigned fetches the newest checkpoint that a witness cosigned, and returns the names of those of the witnesses
+// given that did.
+func (r *Remote) Cosigned(ctx context.Context, witnesses []note.Verifier) (signed string, c checkpoint.Checkpoint, by []string, err error) {
+	data, err := r.src(ctx, r.path("checkpoint.cosigned"))
+	if err != nil {
+		return "", c, nil, err
+	}
+	if c, err = r.Open(string(data)); err != nil {
+		return "", c, nil, err
+	}
+	n, err := note.Open(data, note.VerifierList(append([]note.Verifier{r.log}, witnesses...)...))
+	if err != nil {
+		return "", c, nil, fmt.Errorf("the cosigned checkpoint of the log %s: %w", r.Origin, err)
+	}
+	for _, s := range n.Sigs {
+		for _, w := range witnesses {
+			if s.Name == w.Name() && s.Hash == w.KeyHash() {
+				by = append(by, s.Name)
+			}
+		}
+	}
+	return string(data), c, by, nil
+}
+
 // Open reads a checkpoint of the log, and checks that the log signed it.
 func (r *Remote) Open(signed string) (checkpoint.Checkpoint, error) {
 	return checkpoint.Open(signed, r.log)

@@ -21,6 +21,9 @@ type Seen struct {
 	// others narrow down where a rewritten history begins to differ.
 	Sightings []Sighting `json:"sightings"`
 	Closed    bool       `json:"closed,omitempty"` // the last sighting is the log's end
+	// Named says that the log's first record was seen to name the end of the log before. It is the caller's:
+	// records are not in the log, and only those who may read them can look.
+	Named bool `json:"named,omitempty"`
 }
 
 // A Sighting is a signed checkpoint and when it was seen.
