@@ -52,6 +52,8 @@ const (
 	evidenceTable = storage.Table("registry/evidence")
 	// REPO DIGEST → index of a record, then bytes. What was thought of an image while that was the last record.
 	keptTable = storage.Table("registry/kept")
+	// the name of something that is done once → 1: render_old.go.
+	doneTable = storage.Table("registry/done")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestLayout1 opens a data directory of an older version: testdata/layout1.tar.gz was made by one, with two
@@ -29,6 +30,7 @@ func TestLayout1(t *testing.T) {
 			t.Errorf("%s has the layer %q, %v", image, layer, err)
 		}
 	}
+	wantOldReferrer(t, s, "team/app", "latest")
 	s.push("team/new", "1", "layer", nil)
 	var page struct {
 		Records []struct {
@@ -53,4 +55,27 @@ func TestLayout1(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitForClean(t, program, dir)
+}
+
+// wantOldReferrer waits until an image from before records were signed has its record as a referrer, which can be
+// pulled.
+func wantOldReferrer(t *testing.T, s *testServer, repo, tag string) {
+	t.Helper()
+	_, header, _ := s.do("HEAD", "/v2/"+repo+"/manifests/"+tag, "", "")
+	path := "/v2/" + repo + "/referrers/" + header.Get("Docker-Content-Digest") + "?artifactType=application/vnd.hallmark.provenance.v1"
+	var list struct {
+		Manifests []struct {
+			Digest      string
+			Annotations map[string]string
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(list.Manifests) == 0; time.Sleep(50 * time.Millisecond) {
+		if err := json.Unmarshal([]byte(s.want(200, "GET", path)), &list); err != nil || time.Now().After(deadline) {
+			t.Fatal("the image has no referrer", err)
+		}
+	}
+	if len(list.Manifests) != 1 || list.Manifests[0].Annotations["vnd.hallmark.pushed-by"] != "alice" {
+		t.Errorf("referrers %+v", list.Manifests)
+	}
+	s.want(200, "GET", "/v2/"+repo+"/manifests/"+list.Manifests[0].Digest)
 }

@@ -52,6 +52,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 	for _, work := range []func(context.Context){
 		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
 		s.registry.Collect,
+		s.registry.RenderOld,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
 		s.watchCertificate,
