@@ -81,6 +81,7 @@ type server struct {
 	dir  string // its data
 	host string // name:port
 	url  string
+	cmd  *exec.Cmd // that runs
 }
 
 // start runs a registry with the users admin and alice.
@@ -113,6 +114,7 @@ func (s *server) run(args ...string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.cmd = cmd
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {

@@ -64,7 +64,8 @@ type Config struct {
 	// Log says what is logged, and who may see the transparency log.
 	Log LogConfig `yaml:"log"`
 	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
-	// URL where it answers as a C2SP tlog-witness; without one it comes by itself. Default: none.
+	// URL where it answers as a C2SP tlog-witness, and the file of its CA where that is one's own; without a
+	// URL it comes by itself. Default: none.
 	Witnesses []string `yaml:"witnesses"`
 	// Policy names the rules about what may be pushed, tagged and pulled.
 	Policy PolicyConfig `yaml:"policy"`

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,24 +27,52 @@ import (
 // witnessServer is a configured witness. url is "" for one that comes by itself.
 type witnessServer struct {
 	note.Verifier
-	url string
+	url   string
+	roots *x509.CertPool // that its certificate is from; nil are the system's
 }
 
-// parseWitnesses reads the configuration's witnesses: KEY, or KEY URL.
+// parseWitnesses reads the configuration's witnesses: KEY, KEY URL, or KEY URL CA, a file.
 func parseWitnesses(lines []string) (all []witnessServer, err error) {
 	for _, line := range lines {
-		vkey, at, _ := strings.Cut(strings.TrimSpace(line), " ")
-		v, err := witness.ParseKey(vkey)
+		w, err := parseWitness(strings.Fields(line))
 		if err != nil {
 			return nil, usagef("witnesses: %w", err)
-		}
-		w := witnessServer{v, strings.TrimSuffix(strings.TrimSpace(at), "/")}
-		if u, err := url.Parse(w.url); w.url != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(net80(u))) {
-			return nil, usagef("witnesses: %q is not the URL of a witness, https://host[:port][/path]", at)
 		}
 		all = append(all, w)
 	}
 	return all, nil
+}
+
+func parseWitness(fields []string) (w witnessServer, err error) {
+	if len(fields) == 0 || len(fields) > 3 {
+		return w, errors.New("each is KEY, KEY URL, or KEY URL CA")
+	}
+	if w.Verifier, err = witness.ParseKey(fields[0]); err != nil || len(fields) == 1 {
+		return w, err
+	}
+	w.url = strings.TrimSuffix(fields[1], "/")
+	if u, err := url.Parse(w.url); err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(net80(u)) {
+		return w, fmt.Errorf("%q is not the URL of a witness, https://host[:port][/path]", fields[1])
+	}
+	if len(fields) == 2 {
+		return w, nil
+	}
+	pem, err := os.ReadFile(fields[2])
+	if err != nil {
+		return w, fmt.Errorf("the CA of %s: %w", w.url, err)
+	}
+	w.roots = x509.NewCertPool()
+	if !w.roots.AppendCertsFromPEM(pem) {
+		return w, fmt.Errorf("the CA of %s: %s holds no PEM certificate", w.url, fields[2])
+	}
+	return w, nil
+}
+
+// client asks the witness.
+func (w witnessServer) client() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12}
+	return &http.Client{Timeout: 30 * time.Second, Transport: transport}
 }
 
 // net80 is the address of a URL, with some port.
@@ -72,7 +103,7 @@ func (s *services) askWitnesses(ctx context.Context, log *slog.Logger) {
 	defer group.Wait()
 	for _, w := range s.witnesses {
 		if w.url != "" {
-			a := &asker{book: s.book, witness: w, client: &http.Client{Timeout: 30 * time.Second}}
+			a := &asker{book: s.book, witness: w, client: w.client()}
 			group.Go(func() { a.loop(ctx, askWitnessEvery, log.With("witness", w.Name())) })
 		}
 	}

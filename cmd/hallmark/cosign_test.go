@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -61,6 +62,37 @@ func newWitnessed(t *testing.T) *witnessed {
 	must(err)
 	w.asker = asker{book: w.book, witness: configured[0], client: server.Client()}
 	return w
+}
+
+// TestWitnessCA asks a witness whose certificate is of a CA of one's own.
+func TestWitnessCA(t *testing.T) {
+	t.Parallel()
+	w := newWitnessed(t)
+	server := httptest.NewTLSServer(w.witness)
+	t.Cleanup(server.Close)
+	w.push(3)
+	logs, err := w.book.Logs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.witness.Add(receipt.Log{Origin: logs[0].Origin, Key: logs[0].Key}.VKey()); err != nil {
+		t.Fatal(err)
+	}
+	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	line := w.witness.VKey() + " " + server.URL
+	for line, says := range map[string]string{
+		line: "unknown authority", line + " " + ca: "", line + " nowhere.pem": "no such file", line + " cosign.go": "holds no PEM",
+		line + " " + ca + " more": "KEY URL CA", "": "each is KEY",
+	} {
+		configured, err := parseWitnesses([]string{line})
+		if err == nil {
+			a := asker{book: w.book, witness: configured[0], client: configured[0].client()}
+			err = a.ask(t.Context())
+		}
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", line, err, says)
+		}
+	}
 }
 
 // push adds records.
