@@ -78,6 +78,10 @@ func (b *Book) bundle(tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte
 // sizeFor chooses the checkpoint that a receipt is proved with.
 func sizeFor(tree *log.Tree, leaf uint64, at *uint64) (uint64, error) {
 	if at != nil {
+		if tree.Closed != nil && *at > tree.Size {
+			return 0, fmt.Errorf("%w: the log %s was closed (%s) and %d of its leaves are kept, so nothing is proved against its checkpoint of %d any more; "+
+				"ask for a size from %d to %d, or for none", ErrUnproved, tree.Origin, tree.Closed.Reason, tree.Size, *at, leaf+1, tree.Size)
+		}
 		if *at <= leaf || *at > tree.Size {
 			return 0, fmt.Errorf("%w: the record is leaf %d of the log %s, which has %d leaves, so the size can be from %d to %d",
 				ErrUnproved, leaf, tree.Origin, tree.Size, leaf+1, tree.Size)
