@@ -29,8 +29,12 @@ func (a *Access) Check(ctx context.Context, newest func(context.Context) (*prove
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
 	}{
-		{userTable, checkUser}, {robotTable, checkRobot}, {accountTable, checkAccount},
-		{sessionTable, checkSession}, {sessionSecret, checkSessionSecret}, {sessionOf, checkSessionOf},
+		{userTable, checkUser},
+		{robotTable, checkRobot},
+		{accountTable, checkAccount},
+		{sessionTable, checkSession},
+		{sessionSecret, checkSessionSecret},
+		{sessionOf, checkSessionOf},
 	} {
 		count := func(tx storage.Reader, item storage.Item) error {
 			if t.table == accountTable {
