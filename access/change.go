@@ -158,6 +158,7 @@ func (a *Access) record(tx storage.Tx, by provenance.Identity, c provenance.Righ
 // compare tidies and checks an edited document, and says what changed, by the names that accounts have now.
 func (a *Access) compare(tx storage.Reader, old, next *Document) ([]Change, error) {
 	next.tidy()
+	*next = *next.clone() // in which nothing is null: the same content has the same JSON
 	if err := next.check(); err != nil {
 		return nil, err
 	}

@@ -115,9 +115,10 @@ func (a *Access) checkDocument(ctx context.Context, bad func(error)) (version ui
 		if version, err = readVersion(tx); err != nil || version != d.Version {
 			bad(errors.Join(err, corruptf("the access document says that it is version %d, and its row %d", d.Version, version)))
 		}
-		tidy := d.clone()
+		as, tidy := d.clone(), d.clone() // in which nothing is null
 		tidy.tidy()
-		if _, again, err := tidy.encode(); err != nil || again != found {
+		_, asFound, err := as.encode()
+		if _, again, err2 := tidy.encode(); err != nil || err2 != nil || again != asFound {
 			bad(errors.Join(err, corruptf("the access document is not in its order")))
 		}
 		for _, account := range d.accounts() {
