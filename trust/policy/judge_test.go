@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -160,6 +161,15 @@ func TestPull(t *testing.T) {
 	w.pull(repo, d.Digest.String(), "rule sbom")
 	w.pull(w.repo("team/none"), "1.0", "not found")
 
+	var own []ocispec.Descriptor // the registry's own record of it, which is no image
+	must(t, repo.Referrers(context.Background(), d, "", func(page []ocispec.Descriptor) error {
+		own = append(own, page...)
+		return nil
+	}))
+	if len(own) != 1 {
+		t.Fatalf("%d things refer to it", len(own))
+	}
+	w.pull(repo, own[0].Digest.String(), "")
 	sbom := w.attach(repo, d)
 	w.pull(repo, "1.0", "")
 	w.pull(repo, sbom.Digest.String(), "") // a document is not asked for one itself
@@ -304,6 +314,33 @@ func TestDisguise(t *testing.T) {
 		t.Errorf("it got in as a signature: %v", err)
 	}
 	w.attach(repo, other)
+}
+
+// TestManyAtOnce wants pulls, pushes and other rules at the same moment to end with what is true then.
+func TestManyAtOnce(t *testing.T) {
+	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "deny"))
+	repo := w.repo("team/app")
+	m, blobs := imageOf("one", nil)
+	d, err := w.push(repo, "1.0", m, blobs...)
+	must(t, err)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 20 {
+				if _, err := w.Pull(t.Context(), "team/app", d.Digest); err != nil && !registry.IsRefusal(err) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 5 {
+		sbom := w.attach(repo, d)
+		w.pull(repo, "1.0", "")
+		must(t, repo.Delete(context.Background(), sbom))
+		w.pull(repo, "1.0", "rule sbom")
+		w.use(fmt.Sprintf(sbomRule, "pull", "deny"))
+	}
+	group.Wait()
 }
 
 // TestWarning wants the header that the specification has, on pushes and pulls.
