@@ -40,15 +40,12 @@ type indexEntry struct {
 	Tags   []string      `json:"tags,omitempty"`
 }
 
-// defaultImages is how many images a page has where no limit is asked for.
-const defaultImages = 50
-
 // sources answers GET /api/v1/sources: what was built from a source, a commit, or both.
 func (a *API) sources(c *call) (any, error) {
 	q := c.query()
 	find := provenance.ImageQuery{
 		Source: q.text("source"), Revision: q.text("revision"), Repository: q.text("repo"),
-		After: a.position(q, "after", c.question()), Limit: q.limitOr(defaultImages), Visible: a.mayPull(c),
+		After: a.position(q, "after", c.question()), Limit: q.limit(), Visible: a.mayPull(c),
 	}
 	if find.Source == "" && find.Revision == "" {
 		q.fail("name a source, a revision, or both")
@@ -128,7 +125,7 @@ func (a *API) stand(c *call, entries []originEntry) error {
 func (a *API) descendants(c *call) (any, error) {
 	q := c.query()
 	base, repo, ref := q.digest("base"), q.text("repo"), q.text("ref")
-	after, limit := a.position(q, "after", c.question()), q.limitOr(defaultImages)
+	after, limit := a.position(q, "after", c.question()), q.limit()
 	derived := q.oneOf("derived", "true", "false") == "true"
 	if (base == "") == (repo == "" || ref == "") {
 		q.fail("name the base either by its digest (base), or by its repository and tag or digest (repo, ref)")

@@ -48,8 +48,9 @@ func runMillion(ctx context.Context, program, dir string, records int) error {
 	if s, err = startHallmark(ctx, program, m.dir); err != nil {
 		return err
 	}
-	defer s.stop()
-	return m.ask(s)
+	err = m.ask(s)
+	s.stop()
+	return errors.Join(err, m.erase(ctx))
 }
 
 func (m million) file() string { return filepath.Join(m.dir, "hallmark.db") }
@@ -58,27 +59,52 @@ func (m million) file() string { return filepath.Join(m.dir, "hallmark.db") }
 // store in the newest; bolt says it when this number is not that.
 const layouts = 3
 
-func (m million) fill(ctx context.Context) error {
+func (m million) fill(ctx context.Context) error { return m.withBook(ctx, m.append) }
+
+// withBook opens the store, without a server.
+func (m million) withBook(ctx context.Context, fn func(context.Context, *bolt.Store, *provenance.Book) error) error {
 	store, err := bolt.Open(m.file(), bolt.Config{Steps: make([]bolt.Step, layouts-1)})
 	if err != nil {
 		return err
 	}
-	err = m.append(ctx, store)
+	book, err := provenance.NewBook(store, "https://registry.example")
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	keys, err := m.keys()
+	if err == nil {
+		err = book.Begin(ctx, keys)
+	}
+	if err == nil {
+		err = fn(ctx, store, book)
+	}
 	return errors.Join(err, store.Close())
 }
 
-func (m million) append(ctx context.Context, store *bolt.Store) error {
-	book, err := provenance.NewBook(store, "https://registry.example")
-	if err != nil {
-		return err
-	}
-	keys, err := m.keys()
-	if err != nil {
-		return err
-	}
-	if err := book.Begin(ctx, keys); err != nil {
-		return err
-	}
+// erase erases the addresses of all records, as the server does when they are old, and tells what a commit costs
+// with the pages that this freed: bbolt writes their list with each.
+func (m million) erase(ctx context.Context) error {
+	return m.withBook(ctx, func(ctx context.Context, store *bolt.Store, book *provenance.Book) error {
+		fmt.Println("\n| pages free | one append, with its commit, median |\n| --: | --: |")
+		for range 2 {
+			took, err := timeAppends(ctx, store, book, m.records)
+			if err != nil {
+				return err
+			}
+			free, all, err := store.FreePages()
+			if err != nil {
+				return err
+			}
+			fmt.Printf("| %d of %d | %.2f ms |\n", free, all, median(took))
+			if _, err := book.Forget(ctx, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (m million) append(ctx context.Context, store *bolt.Store, book *provenance.Book) (err error) {
 	fmt.Println("| records | one append, with its commit, median | bytes a record, with all that finds it |\n| --: | --: | --: |")
 	for i, size := 0, min(1000, m.records); ; {
 		if i, err = appendUpTo(ctx, store, book, i, size); err != nil {
@@ -285,7 +311,7 @@ var start = time.Now().UTC()
 
 // momentOf is a moment since the bench began.
 func momentOf(i int) string {
-	return start.Add(time.Duration(i) * time.Since(start) / (1 << 20)).Format(time.RFC3339)
+	return start.Add(time.Duration(i%1000) * time.Since(start) / 1000).Format(time.RFC3339Nano)
 }
 
 // ask asks each question about pushes here and there, one after another.
