@@ -109,6 +109,7 @@ type question struct {
 	object   Object
 	warnings []string
 	stored   bool      // it is in its repository
+	trial    bool      // nothing is kept of it
 	until    time.Time // as long as what the report holds; zero where there is none
 }
 
@@ -145,7 +146,7 @@ func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) er
 func (j *Judge) look(ctx context.Context, c *question, r *Rule) (err error) {
 	if r.reads.report && c.object.Report == nil {
 		report := j.report
-		if c.stored {
+		if c.stored && !c.trial {
 			report = j.storedReport
 		}
 		if c.object.Report, err = report(ctx, c); err != nil {

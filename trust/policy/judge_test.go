@@ -251,6 +251,36 @@ func TestPullIsRemembered(t *testing.T) {
 	}
 }
 
+// TestTry wants a trial to say what would be refused and warned of, by whom the tag was set, and to keep nothing.
+func TestTry(t *testing.T) {
+	w := newWorld(t, "rules: []")
+	m, blobs := imageOf("one", nil)
+	d, err := w.push(w.repo("team/app"), "1.0", m, blobs...)
+	must(t, err)
+	set := parse(t, `rules:
+  - {name: sbom, repositories: "**", at: [tag, pull], effect: warn, require: 'report.check("sbom").result == "pass"', owner: alice}
+  - {name: ci-only, repositories: "**", at: push, require: 'who.kind == "ci"', owner: alice}
+  - {name: broken, repositories: "**", at: tag, effect: warn, require: 'who.claims["x"] == "y"', owner: alice}
+  - {name: elsewhere, repositories: other/*, at: push, require: 'false', owner: alice}
+`)
+	by := provenance.Identity{Actor: provenance.Actor{Kind: provenance.User, Handle: "bob"}}
+	found, err := w.Try(t.Context(), set, "team/app", provenance.TagMove{Name: "1.0"}, d.Digest, by)
+	must(t, err)
+	var got []string
+	for _, r := range found {
+		got = append(got, fmt.Sprint(r.Rule, " ", r.At, " ", r.Outcome, " ", r.Error != ""))
+	}
+	if want := "ci-only push deny false, sbom tag warn false, broken tag deny true, sbom pull warn false"; strings.Join(got, ", ") != want {
+		t.Errorf("%s\nwant %s", strings.Join(got, ", "), want)
+	}
+	if !strings.Contains(found[0].Says, "pushed by user:bob") {
+		t.Errorf("it says %s", found[0].Says)
+	}
+	if _, kept, err := w.c.Registry.Evidence(t.Context(), "team/app", provenance.Parts(d.Digest, nil)); err != nil || kept != nil {
+		t.Errorf("it kept %s, %v", kept, err)
+	}
+}
+
 // TestChildren wants the images of an index to pass through one that passes, and only through that.
 func TestChildren(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "deny"))
