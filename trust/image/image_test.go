@@ -465,3 +465,18 @@ func configWith(env string) (c imageConfig) {
 	c.Config.Env = []string{env}
 	return c
 }
+
+// TestSourceOfLogin wants the source that a login proves to be named with its host, as all others are.
+func TestSourceOfLogin(t *testing.T) {
+	for _, c := range []struct{ issuer, claim, want string }{
+		{"https://token.actions.githubusercontent.com", "repository", "https://github.com/ours/app"},
+		{"https://gitlab.example", "project_path", "https://gitlab.example/ours/app"},
+		{"https://ci.example", "repository", "ours/app"},
+	} {
+		r := &provenance.Record{Action: provenance.Push, Authenticated: &provenance.Login{Issuer: c.issuer, Claims: map[string]string{c.claim: "ours/app"}}}
+		facts := authenticatedFacts(r)
+		if len(facts) != 1 || facts[0].Fact != provenance.FactSource || facts[0].Value != c.want {
+			t.Errorf("%s: %+v, want %s", c.issuer, facts, c.want)
+		}
+	}
+}

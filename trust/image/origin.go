@@ -45,20 +45,17 @@ func (s *subject) facts() (all []fact) {
 	return all
 }
 
-// claimNames are the claims of CI identities that name what the job ran on.
-var claimNames = map[string]string{
-	"repository": provenance.FactSource, "project_path": provenance.FactSource, "sha": provenance.FactRevision,
-}
-
 // authenticatedFacts are what the login behind a push proves: on which source the job ran.
 func authenticatedFacts(r *provenance.Record) (all []fact) {
 	if r.Authenticated == nil || r.Action != provenance.Push {
 		return nil
 	}
-	for name, is := range claimNames {
-		if v := r.Authenticated.Claims[name]; v != "" {
-			all = append(all, fact{is, v, provenance.Authenticated, fmt.Sprintf("%s of %s, record %d", name, r.Authenticated.Issuer, r.Index)})
-		}
+	facts := r.Authenticated.Facts()
+	if name := r.Authenticated.Claims["repository"]; name != "" && facts[provenance.FactSource].Value == "" {
+		facts[provenance.FactSource] = provenance.Said{Value: name, From: "login claim repository"} // of whose host nothing is known
+	}
+	for is, said := range facts {
+		all = append(all, fact{is, said.Value, provenance.Authenticated, fmt.Sprintf("%s of %s, record %d", said.From, r.Authenticated.Issuer, r.Index)})
 	}
 	return all
 }
