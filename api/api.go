@@ -24,6 +24,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/policy"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -43,7 +44,7 @@ type Checker interface {
 }
 
 // API serves /api/, /log/, /keys/, /trusted_root.json and /openapi.json. All its fields are set before it
-// serves; only Certificates and Store may be nil. It is safe for concurrent use.
+// serves; only Certificates, Store and Trust may be nil. It is safe for concurrent use.
 type API struct {
 	Access       *access.Access
 	Registry     *registry.Registry
@@ -52,9 +53,10 @@ type API struct {
 	Store        Checker // checks the store's own file
 	Keys         KeyKeeper
 	Judge        *policy.Judge
-	URL          string          // the registry's public name
-	PrivateLog   bool            // the transparency log is for those who sign in
-	Witnesses    []note.Verifier // whose cosignatures are kept
+	URL          string                  // the registry's public name
+	PrivateLog   bool                    // the transparency log is for those who sign in
+	Witnesses    []note.Verifier         // whose cosignatures are kept
+	Trust        func() *signature.Trust // who is trusted to sign images; nil, and the nil Trust, are nobody
 	Log          *slog.Logger
 
 	mux        *http.ServeMux

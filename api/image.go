@@ -3,11 +3,13 @@ package api
 import (
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
 // imageAnswer is a manifest together with what is known of it, by class of evidence.
@@ -109,12 +111,29 @@ func (a *API) image(c *call) (any, error) {
 		answer.Older = "/api/v1/records?" + older.Encode()
 	}
 	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
+	a.judge(repo, answer.Provenance.Verdicts)
 	answer.Contradictions = answer.Provenance.Contradictions(img.Digest)
 	if answer.Arrivals, err = a.arrivals(c, img.Digest); err != nil || !derive {
 		return answer, err
 	}
 	answer.Derived, err = a.derive(c, repo, parts)
 	return answer, err
+}
+
+// judge says what verdicts of before are worth now.
+func (a *API) judge(repo string, verdicts []provenance.Judged) {
+	for i := range verdicts {
+		why, detail := a.trust().Standing(&verdicts[i].Verdict, repo, time.Now())
+		verdicts[i].Standing = &provenance.Standing{Counts: verdicts[i].Result == provenance.Good && why == "", Reason: why, Detail: detail}
+	}
+}
+
+// trust is whom the registry trusts to sign images, or nil.
+func (a *API) trust() *signature.Trust {
+	if a.Trust == nil {
+		return nil
+	}
+	return a.Trust()
 }
 
 func (a *API) arrivals(c *call, d digest.Digest) (arrivals []arrival, err error) {

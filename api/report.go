@@ -31,6 +31,7 @@ func (a *API) report(c *call) (any, error) {
 		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book,
 		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
 		Resolve: image.NewLocalResolver(a.Registry, a.host(), a.mayPull(c)),
+		Trust:   a.trust(),
 	})
 	if errors.Is(err, image.ErrNotFound) {
 		return nil, problemf(http.StatusNotFound, "%s", err)

@@ -12,7 +12,9 @@ import (
 type ByClass struct {
 	Observed      []Happened `json:"observed"`
 	Authenticated []SignedIn `json:"authenticated,omitempty"`
+	Attested      []Signed   `json:"attested,omitempty"`
 	Claimed       []Stated   `json:"claimed,omitempty"`
+	Verdicts      []Judged   `json:"verdicts,omitempty"` // of its signatures, newest first
 }
 
 // Happened is one thing that happened to the image.
@@ -78,12 +80,34 @@ func (b *Book) Testimony(ctx context.Context, repo string, parts []digest.Digest
 	return said, nil
 }
 
+// Signed is what a statement says whose signature was good when it came.
+type Signed struct {
+	Attestation
+	Records []uint64 `json:"records"`
+}
+
+// Judged is what was found of a signature at the time of a record, and what that is worth now.
+type Judged struct {
+	Verdict
+	Record   uint64    `json:"record"`
+	Time     Time      `json:"time"`
+	Standing *Standing `json:"standing,omitempty"` // absent where nobody was asked
+}
+
+// Standing is what a verdict is worth by what is configured now.
+type Standing struct {
+	Counts bool   `json:"counts"`
+	Reason Reason `json:"reason,omitempty"` // why not
+	Detail string `json:"detail,omitempty"`
+}
+
 // SumUp sorts the records of an image into classes, and adds what others claim about it and its parts. The
 // same login, or the same claim, of several records stands once.
 func SumUp(records, others []*Record, parts []digest.Digest) (sum ByClass) {
 	for _, r := range records {
 		sum.Observed = append(sum.Observed, Happened{r.Index, r.Time, r.Action, r.Tags})
 		sum.addLogin(r)
+		sum.addVerdict(r)
 		for _, claim := range r.Claimed {
 			sum.addClaim(claim, r.Index)
 		}
@@ -113,6 +137,20 @@ func (sum *ByClass) addLogin(r *Record) {
 	sum.Authenticated = append(sum.Authenticated, SignedIn{*r.Authenticated, r.Actor, []uint64{r.Index}})
 }
 
+func (sum *ByClass) addVerdict(r *Record) {
+	if r.Verdict != nil {
+		sum.Verdicts = append(sum.Verdicts, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
+	}
+	for _, a := range r.Attested {
+		i := slices.IndexFunc(sum.Attested, func(known Signed) bool { return known.Attestation == a })
+		if i < 0 {
+			sum.Attested = append(sum.Attested, Signed{a, []uint64{r.Index}})
+			continue
+		}
+		sum.Attested[i].Records = append(sum.Attested[i].Records, r.Index)
+	}
+}
+
 func (sum *ByClass) addClaim(claim Claim, record uint64) {
 	for i := range sum.Claimed {
 		if sum.Claimed[i].Claim == claim {
@@ -129,6 +167,11 @@ func (sum *ByClass) Contradictions(d digest.Digest) []Contradiction {
 	for _, c := range sum.Claimed {
 		said[c.Fact] = append(said[c.Fact], Said{
 			Value: c.Value, Class: Claimed, From: c.From, About: c.About, Records: c.Records,
+		})
+	}
+	for _, a := range sum.Attested {
+		said[a.Fact] = append(said[a.Fact], Said{
+			Value: a.Value, Class: Attested, From: a.From + ", signed by " + a.Signer, About: a.About, Records: a.Records,
 		})
 	}
 	for _, login := range sum.Authenticated {

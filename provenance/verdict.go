@@ -22,14 +22,13 @@ type Reason string
 
 // The reasons.
 const (
-	BadSignature  Reason = "signature"  // it does not verify
-	OtherDigest   Reason = "digest"     // it verifies, and is about another image
-	Withdrawn     Reason = "withdrawn"  // the key was withdrawn
-	Expired       Reason = "expired"    // the key was valid until before
-	NotYetValid   Reason = "not-yet"    // the key is valid from later on
-	OtherPlace    Reason = "repository" // the signer is not trusted for this repository
-	NotTrusted    Reason = "untrusted"  // the signer is no longer among those who are trusted
-	OtherIdentity Reason = "identity"   // the trust root vouches for the certificate, and nobody named it
+	BadSignature Reason = "signature"  // it does not verify
+	OtherDigest  Reason = "digest"     // it verifies, and is about another image
+	Withdrawn    Reason = "withdrawn"  // the key was withdrawn
+	Expired      Reason = "expired"    // the key was valid until before
+	NotYetValid  Reason = "not-yet"    // the key is valid from later on
+	OtherPlace   Reason = "repository" // the signer is not trusted for this repository
+	NotTrusted   Reason = "untrusted"  // the signer is no longer among those who are trusted
 )
 
 // A Verdict is what was found of one signature about one image, at the time of its record. It is never

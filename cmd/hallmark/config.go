@@ -20,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
@@ -61,6 +62,8 @@ type Config struct {
 	Records RecordsConfig `yaml:"records"`
 	// Keys names signing keys of one's own; without it the registry makes them.
 	Keys KeysConfig `yaml:"keys"`
+	// Trust says whose signatures of images count.
+	Trust TrustConfig `yaml:"trust"`
 	// Log says what is logged, and who may see the transparency log.
 	Log LogConfig `yaml:"log"`
 	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
@@ -88,6 +91,25 @@ type TLSConfig struct {
 type PolicyConfig struct {
 	// File is a file of rules: docs/policy.md. It is read again on SIGHUP. Default: there are no rules.
 	File string `yaml:"file"`
+}
+
+// TrustConfig is about signatures of images.
+type TrustConfig struct {
+	// File names the keys, identities and builders that are trusted, and for which repositories. It is read
+	// again with the configuration. Default: nobody is trusted.
+	File string `yaml:"file"`
+}
+
+// read reads the file, or returns nil where there is none.
+func (c TrustConfig) read() (*signature.Trust, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	t, err := signature.ReadFile(c.File)
+	if err != nil {
+		return nil, usagef("trust.file: %w", err)
+	}
+	return t, nil
 }
 
 // LogConfig is about logs: the one that operators read, and the transparency log.
@@ -294,6 +316,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if _, err := readPolicy(c.Policy.File); err != nil {
+		return err
+	}
+	if _, err := c.Trust.read(); err != nil {
 		return err
 	}
 	return c.checkInsecure()

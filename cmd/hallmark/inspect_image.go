@@ -13,6 +13,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/image"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -25,9 +26,9 @@ func (e *env) inspectImage() *cobra.Command {
 		Long: "Grade an image: is it from a trusted source, and is it a trusted thing? An image that is named with its host is\n" +
 			"looked at from here, in any registry, with docker's login; where that is a Hallmark, with its records, too. One\n" +
 			"without a host is in the registry of the data directory.",
-		Example: "  hallmark inspect image team/app:1.0\n  hallmark inspect image registry.example/team/app:1.0 --min B",
+		Example: "  hallmark inspect image team/app:1.0\n  hallmark inspect image registry.example/team/app:1.0 --key cosign.pub --min B",
 	}
-	t, out := addTarget(c), addReportFlags(c)
+	t, out, whom := addTarget(c), addReportFlags(c), addTrustFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), timeout)
 		defer cancel()
@@ -35,7 +36,7 @@ func (e *env) inspectImage() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		look, err := e.looker(ctx, t, ref)
+		look, err := e.looker(ctx, t, ref, whom)
 		if err != nil {
 			return err
 		}
@@ -52,13 +53,54 @@ func (e *env) inspectImage() *cobra.Command {
 	return c
 }
 
+// trustFlags say whose signatures count.
+type trustFlags struct {
+	keys []string
+	file string
+}
+
+func addTrustFlags(c *cobra.Command) *trustFlags {
+	w := &trustFlags{}
+	c.Flags().StringArrayVar(&w.keys, "key", nil, "PEM `file` of a public key whose signatures count, as cosign.pub; may be repeated")
+	c.Flags().StringVar(&w.file, "trust", "", "`file` of the keys, identities and builders that you trust, as the registry's trust.file")
+	return w
+}
+
+func (w *trustFlags) given() bool { return len(w.keys) > 0 || w.file != "" }
+
+// read returns who is trusted, or nil.
+func (w *trustFlags) read() (*signature.Trust, error) {
+	if !w.given() {
+		return nil, nil
+	}
+	trusted, err := signature.TrustKeys(w.keys...)
+	if err != nil {
+		return nil, usagef("--key: %w", err)
+	}
+	if w.file == "" {
+		return trusted, nil
+	}
+	more, err := signature.ReadFile(w.file)
+	if err != nil {
+		return nil, usagef("--trust: %w", err)
+	}
+	return trusted.And(more), nil
+}
+
 // A looker inspects one image of a repository.
 type looker func(ctx context.Context, ref string) (*image.Report, error)
 
 // looker looks from here at a registry that is named, and asks the API of one's own.
-func (e *env) looker(ctx context.Context, t *target, ref reference) (looker, error) {
+func (e *env) looker(ctx context.Context, t *target, ref reference, whom *trustFlags) (looker, error) {
 	if ref.host != "" && t.server == "" && t.data == "" {
-		return e.remoteLooker(ctx, t, ref)
+		trusted, err := whom.read()
+		if err != nil {
+			return nil, err
+		}
+		return e.remoteLooker(ctx, t, ref, trusted)
+	}
+	if whom.given() {
+		return nil, usagef("--key and --trust say whom you trust where the image is named with its host; your own registry goes by its trust.file")
 	}
 	return func(ctx context.Context, name string) (report *image.Report, err error) {
 		err = e.ask(ctx, t, func(ctx context.Context, cl *client) error {
@@ -68,7 +110,7 @@ func (e *env) looker(ctx context.Context, t *target, ref reference) (looker, err
 	}, nil
 }
 
-func (e *env) remoteLooker(ctx context.Context, t *target, ref reference) (looker, error) {
+func (e *env) remoteLooker(ctx context.Context, t *target, ref reference, trusted *signature.Trust) (looker, error) {
 	ask, err := e.registryClient(ctx, t, ref.host)
 	if err != nil {
 		return nil, err
@@ -78,7 +120,7 @@ func (e *env) remoteLooker(ctx context.Context, t *target, ref reference) (looke
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	c := image.Config{Subject: name, Repository: ref.repository, Resolve: image.NewResolver(func(host string) *auth.Client {
+	c := image.Config{Subject: name, Repository: ref.repository, Trust: trusted, Resolve: image.NewResolver(func(host string) *auth.Client {
 		if cl, err := e.registryClient(ctx, &target{ca: t.ca}, host); err == nil {
 			return cl
 		}
@@ -149,7 +191,7 @@ func (e *env) inspectRepository() *cobra.Command {
 		Long:    "Grade the images behind the tags of a repository. Its grade is that of its worst image.",
 		Example: "  hallmark inspect repository team/app\n  hallmark inspect repository registry.example/team/app --min B",
 	}
-	t, out := addTarget(c), addReportFlags(c)
+	t, out, whom := addTarget(c), addReportFlags(c), addTrustFlags(c)
 	most := c.Flags().Int("limit", 20, "look at this many tags, the last of them in order; at least 1")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 5*timeout)
@@ -168,7 +210,7 @@ func (e *env) inspectRepository() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := e.lookAtAll(ctx, t, ref, tags)
+		r, err := e.lookAtAll(ctx, t, ref, tags, whom)
 		if err != nil {
 			return err
 		}
@@ -213,8 +255,8 @@ func (e *env) tagsOf(ctx context.Context, t *target, ref reference, most int) (t
 	return tags[max(0, len(tags)-most):], err
 }
 
-func (e *env) lookAtAll(ctx context.Context, t *target, ref reference, tags []string) (*repositoryReport, error) {
-	look, err := e.looker(ctx, t, ref)
+func (e *env) lookAtAll(ctx context.Context, t *target, ref reference, tags []string, whom *trustFlags) (*repositoryReport, error) {
+	look, err := e.looker(ctx, t, ref, whom)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (e *env) records() *cobra.Command {
 		"repo": "in this `repository`", "tag": "that moved this `tag` of --repo", "digest": "about this `digest`",
 		"identity": "by this `user`", "source": "of images that claim this `URL` as their source",
 		"revision": "of images that claim this `commit` of their source", "base": "of images on the base with this `digest`",
-		"action": "push, untag or delete", "class": "with facts of this class: observed, authenticated, attested or claimed",
+		"action": "push, untag, delete or attest", "class": "with facts of this class: observed, authenticated, attested or claimed",
 		"since": "not before this `time`: 2006-01-02, 2006-01-02T15:04:05Z, or 7d, 24h ago", "until": "before this `time`",
 		"order": "asc or desc: oldest or newest first (default desc)",
 	} {

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/trust/policy"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
 )
 
@@ -171,14 +172,18 @@ func addressOf(publicURL string) string {
 }
 
 // reloadable are the keys that SIGHUP changes. Everything else needs a restart.
-var reloadable = map[string]bool{"log.level": true, "policy.file": true}
+var reloadable = map[string]bool{"log.level": true, "policy.file": true, "trust.file": true}
 
 // reloadConfig reads the configuration and the certificate again: all of it, or nothing.
 func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
 	next, err := flags.load(getenv)
 	var rules *policy.Set
+	var trust *signature.Trust
 	if err == nil {
 		rules, err = readPolicy(next.Policy.File)
+	}
+	if err == nil {
+		trust, err = next.Trust.read()
 	}
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
@@ -197,7 +202,8 @@ func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, le
 			return nil
 		})
 	})
-	s.c.Log.Level, s.c.Policy = next.Log.Level, next.Policy
+	s.c.Log.Level, s.c.Policy, s.c.Trust = next.Log.Level, next.Policy, next.Trust
+	s.signatures.SetTrust(trust)
 	s.useRules(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)

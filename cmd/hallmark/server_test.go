@@ -312,6 +312,19 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
+// reload sends SIGHUP, and waits for what the log will say of it.
+func (s *testServer) reload(says string) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		s.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.log(), says); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the log does not say %q:\n%s", says, s.log())
+		}
+	}
+}
+
 // TestReload changes the configuration under a running server.
 func TestReload(t *testing.T) {
 	file := writeFile(t, "log:\n  level: warn\n")
@@ -325,14 +338,7 @@ func TestReload(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.log(), says); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("the log does not say %q:\n%s", says, s.log())
-			}
-		}
+		s.reload(says)
 	}
 	reload("log:\n  level: info\nstal: 3\n", "nothing was reloaded")
 	s.want(200, "GET", "/v2/")

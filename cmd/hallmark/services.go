@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
 // passwordCost is the work that checking a password takes: 0 is access's own. Tests start many servers, and
@@ -26,16 +27,17 @@ var passwordCost int
 // services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
 // verb, when no server runs, asks their API directly.
 type services struct {
-	data      *data
-	url       string
-	access    *access.Access
-	book      *provenance.Book
-	registry  *registry.Registry
-	witnesses []witnessServer
-	keeper    *certs.Keeper // nil over plain HTTP
-	keys      *keyring
-	judge     *policy.Judge // without rules, until a server begins
-	api       *api.API
+	data       *data
+	url        string
+	access     *access.Access
+	book       *provenance.Book
+	registry   *registry.Registry
+	signatures *signature.Arrivals
+	witnesses  []witnessServer
+	keeper     *certs.Keeper // nil over plain HTTP
+	keys       *keyring
+	judge      *policy.Judge // without rules, until a server begins
+	api        *api.API
 }
 
 // open wires the rooms over a data directory, for a server that listens on address. Certificates are
@@ -59,6 +61,13 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
+	trusted, err := c.Trust.read()
+	if err != nil {
+		return nil, err
+	}
+	s.signatures = signature.NewArrivals(s.book)
+	s.signatures.SetTrust(trusted)
+	s.registry.SetAppraiser(s.signatures)
 	if s.judge, err = s.newJudge(log); err != nil {
 		return nil, err
 	}
@@ -67,7 +76,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	}
 	s.api = (&api.API{
 		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, Judge: s.judge, URL: s.url,
-		PrivateLog: !c.Log.Public, Witnesses: verifiers(s.witnesses), Log: log,
+		PrivateLog: !c.Log.Public, Witnesses: verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
 	}).Init()
 	return s, nil
 }
@@ -78,7 +87,7 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	resolve := image.NewLocalResolver(s.registry, host, func(string) bool { return true })
 	j, err := policy.NewJudge(policy.Config{
 		Registry: s.registry, Book: s.book, Log: log,
-		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve} },
+		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust()} },
 	})
 	if err == nil {
 		s.registry.SetJudge(j)
@@ -86,8 +95,11 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	return j, err
 }
 
-// useRules puts rules in force.
-func (s *services) useRules(rules *policy.Set) { s.judge.Use(rules, version.String()) }
+// useRules puts rules in force. What was thought of images before holds as long as this program thinks it, with
+// the same signers to trust.
+func (s *services) useRules(rules *policy.Set) {
+	s.judge.Use(rules, version.String()+" "+s.signatures.Trust().Fingerprint())
+}
 
 // names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the
 // certificate, it is configured.

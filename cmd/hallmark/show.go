@@ -69,10 +69,12 @@ type shownImage struct {
 			Actor   provenance.Actor `json:"actor"`
 			Records []uint64         `json:"records"`
 		} `json:"authenticated"`
-		Claimed []struct {
+		Attested []provenance.Signed `json:"attested"`
+		Claimed  []struct {
 			provenance.Claim
 			Records []uint64 `json:"records"`
 		} `json:"claimed"`
+		Verdicts []provenance.Judged `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Arrivals       []struct {
@@ -171,6 +173,7 @@ func (img *shownImage) printEvidence(w io.Writer) {
 			line(w, "    "+name, "%s", a.Claims[name])
 		}
 	}
+	img.printSigned(w)
 	if len(img.Provenance.Claimed) > 0 {
 		fmt.Fprintln(w, "\nclaimed: the image says so, or what is attached to it, and nobody has proved it")
 	}
@@ -180,6 +183,31 @@ func (img *shownImage) printEvidence(w io.Writer) {
 			about = " about " + short(c.About)
 		}
 		line(w, "  "+c.Fact, "%s%s%s (%s, %s)", c.Value, named(c.Claim), about, c.From, records(c.Records))
+	}
+}
+
+// printSigned says what was found of the image's signatures, what that is worth now, and what they attest.
+func (img *shownImage) printSigned(w io.Writer) {
+	if len(img.Provenance.Verdicts) > 0 {
+		fmt.Fprintln(w, "\nsignatures: as they were found when they came, and what that is worth now")
+	}
+	for _, v := range img.Provenance.Verdicts {
+		text := fmt.Sprintf("%s by %s", v.Form, firstOf(v.Signer, "nobody who is trusted here"))
+		if v.Evidence.PredicateType != "" {
+			text += " over " + v.Evidence.PredicateType
+		}
+		line(w, "  "+string(v.Result), "%s, %s (record %d)", text, local(v.Time), v.Record)
+		if v.Result != provenance.Good {
+			line(w, "", "%s", v.Detail)
+		} else if v.Standing != nil && !v.Standing.Counts {
+			line(w, "  not any more", "%s", v.Standing.Detail)
+		}
+	}
+	if len(img.Provenance.Attested) > 0 {
+		fmt.Fprintln(w, "\nattested: a signature over it was verified when it came, by somebody who was trusted then")
+	}
+	for _, a := range img.Provenance.Attested {
+		line(w, "  "+a.Fact, "%s (%s, signed by %s, %s)", strings.TrimSpace(a.Value+" "+a.Name), a.From, a.Signer, records(a.Records))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
 // kind is what a document is.
@@ -24,13 +26,17 @@ const (
 
 // document is something that was attached to the image: an SBOM, a statement, a signature, a report.
 type document struct {
-	kind   kind
-	about  []digest.Digest // that it says it is about
-	on     digest.Digest   // that it was attached to
-	from   ocispec.Descriptor
-	body   []byte    // the predicate or the document itself, JSON
-	made   time.Time // by its own account, or zero
-	sealed bool      // it came in an envelope with a signature, which was not verified here
+	kind    kind
+	about   []digest.Digest // that it says it is about
+	on      digest.Digest   // that it was attached to
+	from    ocispec.Descriptor
+	carrier digest.Digest // the manifest that it is a layer of
+	body    []byte        // the predicate or the document itself, JSON
+	made    time.Time     // by its own account, or zero
+	sealed  bool          // it came in an envelope with a signature
+	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
+	// signature counts here, and for what is not signed.
+	finding *provenance.Finding
 }
 
 // says whether a document is about a digest.
@@ -45,7 +51,11 @@ func (d *document) isAbout(want digest.Digest) bool {
 
 // evidence names a document.
 func (d *document) evidence() map[string]any {
-	return map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
+	e := map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
+	if d.finding != nil {
+		e["verdict"] = d.finding.Verdict
+	}
+	return e
 }
 
 // kindOf tells documents apart by their media, artifact or predicate type.
@@ -95,9 +105,13 @@ func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
 	}
 	on := digest.Digest(desc.Annotations["vnd.docker.reference.digest"])
 	for _, layer := range m.Layers {
-		d.blob(ctx, on, layer, layer.Annotations["in-toto.io/predicate-type"], time.Time{})
+		d.blob(ctx, &document{from: layer, on: on}, layer.Annotations["in-toto.io/predicate-type"])
 	}
 }
+
+// ownRecord is the type of a Hallmark's record of an image. It says what the registry saw, and not who trusts
+// the image: a registry's own key signs no images.
+const ownRecord = "application/vnd.hallmark.provenance.v1"
 
 // referrers reads what refers to a manifest, by the referrers API and by cosign's older tags.
 func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
@@ -106,7 +120,9 @@ func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
 		d.miss("what refers to it could not be listed", err)
 	}
 	for _, desc := range list {
-		d.manifest(ctx, to.Digest, desc.Digest.String(), desc.ArtifactType)
+		if desc.ArtifactType != ownRecord {
+			d.manifest(ctx, to.Digest, desc.Digest.String(), desc.ArtifactType)
+		}
 	}
 	for _, suffix := range []string{".sig", ".att", ".sbom"} {
 		d.manifest(ctx, to.Digest, strings.Replace(to.Digest.String(), ":", "-", 1)+suffix, "")
@@ -131,6 +147,7 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 		d.miss("what is attached to it could not be read", err)
 		return
 	}
+	carrier := digest.FromBytes(body)
 	for _, layer := range m.Layers {
 		t := layer.Annotations["predicateType"]
 		for _, other := range []string{m.Annotations["dev.sigstore.bundle.predicateType"], artifactType, m.ArtifactType} {
@@ -139,31 +156,37 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 			}
 		}
 		made, _ := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // zero where it says nothing
-		d.blob(ctx, on, layer, t, made)
+		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made}, t)
 	}
 }
 
 // blob reads one document of a type that was stated for it.
-func (d *docReader) blob(ctx context.Context, on digest.Digest, desc ocispec.Descriptor, stated string, made time.Time) {
+func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 	if d.left--; d.left < 0 {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	doc := &document{from: desc, on: on, made: made, about: []digest.Digest{on}, kind: kindOf(stated + " " + desc.MediaType)}
-	if doc.kind == signatureKind {
+	doc.about, doc.kind = []digest.Digest{doc.on}, kindOf(stated+" "+doc.from.MediaType)
+	verify := d.s.Trust.Expects(d.s.Repository) && signature.Reads(doc.from.MediaType)
+	if doc.kind == signatureKind && !verify {
 		d.s.documents = append(d.s.documents, doc)
 		return
 	}
-	if d.bytes -= desc.Size; d.bytes < 0 {
+	if d.bytes -= doc.from.Size; d.bytes < 0 {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	body, err := d.s.from.Blob(ctx, desc)
+	body, err := d.s.from.Blob(ctx, doc.from)
 	if err != nil {
 		d.miss("what is attached to it could not be read", err)
 		return
 	}
-	if doc.open(body); doc.kind != "" {
+	doc.open(body)
+	if verify {
+		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)
+		doc.finding = &found
+	}
+	if doc.kind != "" {
 		d.s.documents = append(d.s.documents, doc)
 	}
 }
@@ -197,7 +220,9 @@ func (d *document) open(body []byte) {
 			return
 		}
 	}
-	d.body = body
+	if d.body = body; d.kind == signatureKind && !d.sealed {
+		return // a simple signature
+	}
 	var s statement
 	if json.Unmarshal(body, &s) != nil || !strings.HasPrefix(s.Type, "https://in-toto.io/Statement/") {
 		return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
 // Config says how an image is inspected. The zero value of a field is its default.
@@ -26,8 +27,8 @@ type Config struct {
 	Fixed func(ctx context.Context, tag string) (string, error)
 	// Resolve looks up what a base's name means now. Default: it is unknown.
 	Resolve Resolver
-	// Builders are the ids of builders that are trusted. "*" matches within a segment, "**" across.
-	Builders []string
+	// Trust says whose signatures count. Default: nobody's, and signatures prove nothing.
+	Trust *signature.Trust
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }

@@ -30,6 +30,11 @@ func (s *subject) facts() (all []fact) {
 		}
 		all = append(all, authenticatedFacts(r)...)
 	}
+	for _, d := range s.documents {
+		for _, a := range d.attested() {
+			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer)})
+		}
+	}
 	for _, p := range s.platforms {
 		for name, is := range map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision} {
 			if v := p.label(name); v != "" {
@@ -90,6 +95,9 @@ func (s *subject) checkSource() trust.Check {
 				Advise("Name the revision, too: the label org.opencontainers.image.revision.")
 		}
 	}
+	if signed, ok := s.attestedSource(); ok {
+		c = signed
+	}
 	return c.With(map[string]any{"facts": facts})
 }
 
@@ -117,34 +125,6 @@ func (s *subject) absent(id, what, advice string) trust.Check {
 		return trust.NotKnown(id, "No "+what+" was found, but not all could be read: "+s.missed+".")
 	}
 	return trust.Failed(id, "It has no "+what+".").Advise(advice)
-}
-
-func (s *subject) checkSignature() trust.Check {
-	var found []*document
-	for _, d := range s.documents {
-		if d.kind == signatureKind {
-			found = append(found, d)
-		}
-	}
-	if len(found) > 0 {
-		return trust.NotKnown(trust.ImageSignature, fmt.Sprintf("It has %d signatures; no key or identity is configured to verify them with.", len(found))).
-			With(evidenceOf(found)).Advise("Configure whom you trust; a signature by anybody proves nothing.")
-	}
-	c := s.absent(trust.ImageSignature, "signature", "Sign it, as with cosign sign.")
-	c.Cap = "" // the cap is for signatures that are there and do not verify
-	return c
-}
-
-// checkBuild looks at SLSA provenance. That it is there says no level of anything.
-func (s *subject) checkBuild(p *platform) trust.Check {
-	found := s.of(buildKind, p)
-	if len(found) == 0 {
-		return s.absent(trust.ImageBuild, "provenance of its build", "Build with BuildKit's --provenance, and sign it.")
-	}
-	e := evidenceOf(found)
-	e["builder"] = builderOf(found[0].body)
-	return trust.Partly(trust.ImageBuild, trust.StepUnsigned, "It has provenance of its build, which no verified signature covers.").With(e).
-		Advise("Have the builder sign it: anybody who may push can write provenance.")
 }
 
 // builderOf reads the id of the builder from SLSA provenance, version 1 or 0.2.

@@ -93,7 +93,9 @@ type Child struct {
 type Provenance struct {
 	Observed      []Observed      `json:"observed"`
 	Authenticated []Authenticated `json:"authenticated"`
+	Attested      []Attested      `json:"attested"`
 	Claimed       []Claimed       `json:"claimed"`
+	Verdicts      []Signature     `json:"verdicts"`
 }
 
 // Observed is one thing that happened to the image.
@@ -126,6 +128,35 @@ type Actor struct {
 	Kind    string `json:"kind"`
 	Handle  string `json:"handle"`
 	Account string `json:"account"`
+}
+
+// Attested is what a statement says whose signature was good when it came.
+type Attested struct {
+	Fact      string   `json:"fact"`
+	Value     string   `json:"value"`
+	About     string   `json:"about"`
+	From      string   `json:"from"`
+	Name      string   `json:"name"`
+	Cut       bool     `json:"cut"`
+	Evidence  Evidence `json:"evidence"`
+	Signer    string   `json:"signer"`
+	TrustRoot string   `json:"trustRoot"`
+	Records   []int64  `json:"records"`
+}
+
+// Signature is what was found of a signature when it came. What it is worth now is in the report's check of
+// signatures.
+type Signature struct {
+	Result    string    `json:"result"`
+	Reason    string    `json:"reason"`
+	Detail    string    `json:"detail"`
+	Form      string    `json:"form"`
+	Evidence  Evidence  `json:"evidence"`
+	Manifest  string    `json:"manifest"`
+	Signer    string    `json:"signer"`
+	TrustRoot string    `json:"trustRoot"`
+	Record    int64     `json:"record"`
+	Time      time.Time `json:"time"`
 }
 
 // Claimed is what the image or a client says.

@@ -18,6 +18,17 @@ type Trust struct {
 	roots      []*root
 	identities []*identity // of all roots
 	builders   []builder
+	// fingerprint is of every byte that was read.
+	fingerprint string
+}
+
+// Fingerprint tells whom is trusted from any other choice: what was thought of a signature holds as long as it is
+// the same. It is empty for the nil Trust.
+func (t *Trust) Fingerprint() string {
+	if t == nil {
+		return ""
+	}
+	return t.fingerprint
 }
 
 // repositories are those that a signer is trusted for.
