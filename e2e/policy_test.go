@@ -18,7 +18,7 @@ const examples = `rules:
   - name: signed-releases
     repositories: release/*
     at: tag
-    require: report.check("signature").result == "pass"
+    require: report.signedBy("release")
     owner: release@example.org
   - name: prod-grade
     repositories: prod/*
@@ -73,8 +73,10 @@ func TestPolicy(t *testing.T) {
 	issuer := oidctest.Start(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "policy.yaml"), examples)
-	write(t, filepath.Join(dir, "hallmark.yaml"), fmt.Sprintf("policy:\n  file: %s\noidc:\n  - issuer: %s\n    audience: hallmark\n    kind: github\n    ca: %s\n",
-		filepath.Join(dir, "policy.yaml"), issuer.URL, issuer.CA()))
+	key, stranger := cosignKey(t), cosignKey(t)
+	write(t, filepath.Join(dir, "trust.yaml"), fmt.Sprintf("keys:\n  - name: release\n    file: %s.pub\n    repositories: [release/*]\n", key))
+	write(t, filepath.Join(dir, "hallmark.yaml"), fmt.Sprintf("policy:\n  file: %s\ntrust:\n  file: %s\noidc:\n  - issuer: %s\n    audience: hallmark\n    kind: github\n    ca: %s\n",
+		filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "trust.yaml"), issuer.URL, issuer.CA()))
 	s := start(t, "--config", filepath.Join(dir, "hallmark.yaml"))
 	s.trust("docker")
 	s.trust("podman")
@@ -104,7 +106,7 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("a refused push left %s", out)
 		}
 	}
-	s.signsThenTags(archive)
+	s.signsThenTags(archive, key, stranger)
 	s.wantClean()
 }
 
@@ -128,9 +130,9 @@ func (s *server) warned(t *testing.T, cmd *exec.Cmd, shown bool) {
 	}
 }
 
-// signsThenTags does what the refusal of a push by tag says, as far as nobody's signature is trusted: by digest
-// it gets in, the signature does too, and the tag is refused still.
-func (s *server) signsThenTags(archive string) {
+// signsThenTags does what the refusal of a push by tag says: by digest it gets in, the signature does too, and then
+// the tag. A signature by another key does not help.
+func (s *server) signsThenTags(archive, key, stranger string) {
 	t := s.t
 	t.Helper()
 	layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1.0"
@@ -138,12 +140,26 @@ func (s *server) signsThenTags(archive string) {
 	digest := strings.TrimSpace(sh(t, "skopeo", "inspect", "--format", "{{.Digest}}", layout))
 	ref := s.host + "/release/app@" + digest
 	sh(t, "skopeo", "copy", layout, "docker://"+ref)
-	key := filepath.Join(t.TempDir(), "release")
-	generate := exec.Command(tool(t, "cosign"), "generate-key-pair", "--output-key-prefix", key)
-	generate.Env = append(generate.Environ(), "COSIGN_PASSWORD=")
-	mustRun(t, generate)
-	sign := exec.Command(tool(t, "cosign"), "sign", "--key", key+".key", "--tlog-upload=false", "--use-signing-config=false", "--yes", ref)
-	sign.Env = append(sign.Environ(), "COSIGN_PASSWORD=")
-	mustRun(t, sign)
-	mustFail(t, exec.Command(tool(t, "crane"), "tag", ref, "1.0"), "rule signed-releases")
+	tag := func() *exec.Cmd { return exec.Command(tool(t, "crane"), "tag", ref, "1.0") }
+	mustFail(t, tag(), "rule signed-releases")
+	mustRun(t, cosignWith(t, "sign", "--key", stranger+".key", "--tlog-upload=false", "--use-signing-config=false", "--yes", ref))
+	mustFail(t, tag(), "rule signed-releases")
+	mustRun(t, cosignWith(t, "sign", "--key", key+".key", "--tlog-upload=false", "--use-signing-config=false", "--yes", ref))
+	mustRun(t, tag())
+	sh(t, "skopeo", "inspect", "docker://"+s.host+"/release/app:1.0")
+}
+
+// cosignKey makes a pair of keys, and returns their files' names without .key and .pub.
+func cosignKey(t *testing.T) string {
+	t.Helper()
+	prefix := filepath.Join(t.TempDir(), "signer")
+	mustRun(t, cosignWith(t, "generate-key-pair", "--output-key-prefix", prefix))
+	return prefix
+}
+
+func cosignWith(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(tool(t, "cosign"), args...)
+	cmd.Env = append(cmd.Environ(), "COSIGN_PASSWORD=")
+	return cmd
 }
