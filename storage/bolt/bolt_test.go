@@ -3,6 +3,7 @@ package bolt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -286,4 +287,36 @@ func TestFreePages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestPagesAreFull puts rows in the order of their keys, a few in a transaction, and wants the pages that hold them to
+// be full: numbered rows come like that, and nothing is ever put between them.
+func TestPagesAreFull(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	const rows, size = 3000, 400
+	before := usedPages(t, s)
+	for i := 0; i < rows; i += 3 {
+		err := s.Update(t.Context(), func(tx storage.Tx) error {
+			for j := range 3 {
+				tx.Put("numbered", fmt.Appendf(nil, "%08d", i+j), make([]byte, size))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := float64(rows*(size+8)) / float64((usedPages(t, s)-before)*int64(os.Getpagesize()))
+	if held < 0.85 {
+		t.Errorf("the rows are %.0f %% of the pages that hold them", 100*held)
+	}
+}
+
+func usedPages(t *testing.T, s *bolt.Store) int64 {
+	t.Helper()
+	free, all, err := s.FreePages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all - free
 }
