@@ -15,9 +15,6 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// checkStep is how many rows a check looks at in one View: a long View would make the store's file grow.
-const checkStep = 2000
-
 // Check compares the document, the accounts and the sessions with each other, and the document with the newest
 // record of a right or an account, which newest returns; nil where there is none. It reports to bad what does not
 // fit, and returns how many accounts there are, and an error when it could not go on.
@@ -36,38 +33,20 @@ func (a *Access) Check(ctx context.Context, newest func(context.Context) (*prove
 		{sessionSecret, checkSessionSecret},
 		{sessionOf, checkSessionOf},
 	} {
-		count := func(tx storage.Reader, item storage.Item) error {
+		err := storage.EachRow(ctx, a.store, t.table, func(tx storage.Reader, item storage.Item) error {
 			if t.table == accountTable {
 				accounts++
 			}
-			return t.row(tx, item)
-		}
-		for from, more := []byte(nil), true; more && err == nil; {
-			err = a.store.View(ctx, func(tx storage.Reader) error {
-				from, err = checkRows(tx, t.table, from, count, bad)
-				more = from != nil
-				return err
-			})
-		}
-	}
-	return accounts, err
-}
-
-// checkRows looks at some rows of a table, and returns the key of the next one.
-func checkRows(tx storage.Reader, table storage.Table, from []byte, row func(storage.Reader, storage.Item) error, bad func(error)) ([]byte, error) {
-	n := 0
-	for item, err := range tx.Scan(table, from, nil) {
+			if err := t.row(tx, item); err != nil {
+				bad(err)
+			}
+			return nil
+		})
 		if err != nil {
-			return nil, err
-		}
-		if n++; n > checkStep {
-			return bytes.Clone(item.Key), nil
-		}
-		if err := row(tx, item); err != nil {
-			bad(err)
+			return accounts, err
 		}
 	}
-	return nil, nil
+	return accounts, nil
 }
 
 func corruptf(format string, args ...any) error {

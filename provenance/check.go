@@ -28,11 +28,8 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
 	}{{indexTable, c.term}, {imageTable, c.image}} {
-		for key := []byte(nil); err == nil; {
-			err = b.store.View(ctx, func(tx storage.Reader) error { key, err = eachRow(tx, t.table, key, t.row); return err })
-			if key == nil {
-				break
-			}
+		if err == nil {
+			err = storage.EachRow(ctx, b.store, t.table, t.row)
 		}
 	}
 	if err == nil {
@@ -134,22 +131,4 @@ func (c *checker) term(_ storage.Reader, item storage.Item) error {
 		c.found++
 	}
 	return nil
-}
-
-// eachRow calls fn for up to checkStep rows from a key on, and returns the key to go on from, or nil at the
-// end.
-func eachRow(tx storage.Reader, table storage.Table, from []byte, fn func(storage.Reader, storage.Item) error) ([]byte, error) {
-	n := 0
-	for item, err := range tx.Scan(table, from, nil) {
-		if err != nil {
-			return nil, err
-		}
-		if n++; n > checkStep {
-			return bytes.Clone(item.Key), nil
-		}
-		if err := fn(tx, item); err != nil {
-			return nil, err
-		}
-	}
-	return nil, nil
 }

@@ -69,31 +69,12 @@ const checkStep = 1000
 
 // table calls row for every row of a table. A row must fit the others of the same View.
 func (c *checker) table(ctx context.Context, table storage.Table, row func(context.Context, storage.Reader, storage.Item) error, count *int) error {
-	var from []byte
-	for {
-		n := 0
-		err := c.g.store.View(ctx, func(tx storage.Reader) error {
-			for item, err := range tx.Scan(table, from, nil) {
-				if err != nil {
-					return err
-				}
-				if n++; n > checkStep {
-					from = bytes.Clone(item.Key)
-					return nil
-				}
-				if count != nil {
-					*count++
-				}
-				if err := c.report(row(ctx, tx, item)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil || n <= checkStep {
-			return err
+	return storage.EachRow(ctx, c.g.store, table, func(tx storage.Reader, item storage.Item) error {
+		if count != nil {
+			*count++
 		}
-	}
+		return c.report(row(ctx, tx, item))
+	})
 }
 
 // report hands what is damaged or missing to bad, and returns every other error.
