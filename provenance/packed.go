@@ -67,35 +67,17 @@ func isPlain(row []byte) bool { return len(row) > 0 && row[0] == '{' }
 // Pack packs the statements of an older version. If we stop within it, it is run again, and passes over what it
 // packed before.
 func Pack(ctx context.Context, store storage.Store) error {
-	for from, more := uint64(0), true; more; from += reindexStep {
-		err := store.Update(ctx, func(tx storage.Tx) (err error) {
-			more, err = pack(tx, from)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachRecord(ctx, store, pack)
 }
 
-// pack packs some statements, and says whether there are more.
-func pack(tx storage.Tx, from uint64) (more bool, err error) {
-	h, err := readHead(tx)
-	if err != nil {
-		return false, err
+// pack packs the statement of a record.
+func pack(tx storage.Tx, index uint64) error {
+	row, err := tx.Get(recordTable, indexKey(index))
+	switch {
+	case errors.Is(err, storage.ErrNotFound): // it was lost before; fsck says so
+		return nil
+	case err != nil || !isPlain(row):
+		return err
 	}
-	for index := from; index < min(from+reindexStep, h.next); index++ {
-		row, err := tx.Get(recordTable, indexKey(index))
-		switch {
-		case errors.Is(err, storage.ErrNotFound): // it was lost before; fsck says so
-		case err != nil:
-			return false, err
-		case isPlain(row):
-			if err := putStatement(tx, index, row); err != nil {
-				return false, err
-			}
-		}
-	}
-	return from+reindexStep < h.next, nil
+	return putStatement(tx, index, row)
 }

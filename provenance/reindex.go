@@ -18,10 +18,24 @@ func Reindex(ctx context.Context, store storage.Store) error {
 			return err
 		}
 	}
+	return eachRecord(ctx, store, reindex)
+}
+
+// eachRecord calls fn for the index of every record, some in a transaction.
+func eachRecord(ctx context.Context, store storage.Store, fn func(storage.Tx, uint64) error) error {
 	for from, more := uint64(0), true; more; from += reindexStep {
-		err := store.Update(ctx, func(tx storage.Tx) (err error) {
-			more, err = reindex(tx, from)
-			return err
+		err := store.Update(ctx, func(tx storage.Tx) error {
+			h, err := readHead(tx)
+			if err != nil {
+				return err
+			}
+			for index := from; index < min(from+reindexStep, h.next); index++ {
+				if err := fn(tx, index); err != nil {
+					return err
+				}
+			}
+			more = from+reindexStep < h.next
+			return nil
 		})
 		if err != nil {
 			return err
@@ -30,28 +44,19 @@ func Reindex(ctx context.Context, store storage.Store) error {
 	return nil
 }
 
-// reindex puts the rows of some records, and says whether there are more.
-func reindex(tx storage.Tx, from uint64) (more bool, err error) {
-	h, err := readHead(tx)
+// reindex puts the rows of a record.
+func reindex(tx storage.Tx, index uint64) error {
+	r, err := ReadRecord(tx, index)
+	if errors.Is(err, ErrNoRecord) {
+		return nil // it was lost before; fsck says so
+	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	for index := from; index < min(from+reindexStep, h.next); index++ {
-		r, err := ReadRecord(tx, index)
-		if errors.Is(err, ErrNoRecord) {
-			continue // it was lost before; fsck says so
-		}
-		if err != nil {
-			return false, err
-		}
-		for t := range termsOf(r) {
-			tx.Put(indexTable, t.key(index), nil)
-		}
-		if err := putImages(tx, r); err != nil {
-			return false, err
-		}
+	for t := range termsOf(r) {
+		tx.Put(indexTable, t.key(index), nil)
 	}
-	return from+reindexStep < h.next, nil
+	return putImages(tx, r)
 }
 
 // empty removes all rows of a table.
