@@ -3,8 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,20 +32,14 @@ type Attachment struct {
 // SetAppraiser lets an appraiser look at signatures from now on. Call it before the first request.
 func (g *Registry) SetAppraiser(a Appraiser) { g.appraiser = a }
 
-// olderTag is a tag under which cosign's older form keeps the signatures or attestations of an image.
-var olderTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att)$`)
-
 // attachedTo is the image that a manifest is attached to, or "".
 func (p *push) attachedTo() digest.Digest {
 	if d := p.subject(); d != "" {
 		return d
 	}
 	for _, tag := range p.tags {
-		if !strings.HasPrefix(tag, "sha256-") {
-			continue
-		}
-		if found := olderTag.FindStringSubmatch(tag); found != nil {
-			return digest.NewDigestFromEncoded(digest.SHA256, found[1])
+		if d := tagIsAbout(tag); d != "" {
+			return d
 		}
 	}
 	return ""
