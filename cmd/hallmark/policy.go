@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
 )
@@ -42,7 +41,7 @@ func readPolicy(path string) (*policy.Set, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := readPolicyFile(path)
+	data, err := yamlfile.Read(path, policy.MaxFile)
 	if err != nil {
 		return nil, usagef("policy: %w", err)
 	}
@@ -51,16 +50,6 @@ func readPolicy(path string) (*policy.Set, error) {
 		return nil, usagef("policy: %w", err)
 	}
 	return set, nil
-}
-
-// readPolicyFile reads one byte more than a file may have, so that a longer one is seen.
-func readPolicyFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	return io.ReadAll(io.LimitReader(f, policy.MaxFile+1))
 }
 
 // policyShow is the verb `hallmark policy show`.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
 )
@@ -67,7 +68,7 @@ func newPolicyTrial(patterns []string, file string) (*policyTrial, error) {
 	if file == "" {
 		return p, nil
 	}
-	data, err := readPolicyFile(file)
+	data, err := yamlfile.Read(file, policy.MaxFile)
 	if err != nil {
 		return nil, err
 	}
