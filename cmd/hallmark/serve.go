@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -42,15 +41,11 @@ func (e *env) serve() *cobra.Command {
 	return c
 }
 
-// ballast is never touched, so it has addresses and no memory. It makes the garbage collector run when a
-// few MB of garbage have come together, and not with every MB: the registry holds so little that it would
-// run thousands of times a minute, at a fifth of all time (docs/design/performance.md).
-const ballast = 10 << 20
-
 // runServer serves until ctx ends.
 func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) error {
-	held := make([]byte, ballast)
-	defer runtime.KeepAlive(held)
+	if e.getenv("GOGC") == "" { // nobody knows better
+		startPacing()
+	}
 	level := new(slog.LevelVar)
 	log, err := obs.NewLogger(e.stderr, cfg.Log.LogConfig, level)
 	if err != nil {
