@@ -79,13 +79,10 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest) (l
 	return linked, "", err
 }
 
-// present says whether the bytes of a blob can be opened.
+// present says whether the bytes of a blob are there.
 func (g *Registry) present(ctx context.Context, row blobRow) bool {
-	f, err := g.blobs.Open(ctx, row.at)
-	if err != nil {
-		return false
-	}
-	return f.Close() == nil && f.Size() == row.size
+	size, err := g.blobs.Length(ctx, row.at)
+	return err == nil && size == row.size
 }
 
 func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
@@ -101,7 +98,11 @@ func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
 // distribution's own costs a multiple of it: facts in docs/performance.md.
 func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	ctx := c.r.Context()
-	f, link, err := g.findBlob(ctx, c.repo, c.digest)
+	open := g.openBlob
+	if c.r.Method == http.MethodHead {
+		open = g.measureBlob
+	}
+	f, link, err := g.findBlob(ctx, c.repo, c.digest, open)
 	if err != nil {
 		return err
 	}
@@ -124,9 +125,12 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
+// opener opens the file of a blob's row. Error: errMoved.
+type opener func(context.Context, digest.Digest, blobRow) (storage.Blob, error)
+
 // findBlob opens a blob of a repository. Between the look into the store and that for the file the blob
 // may have been collected, and pushed again: then it looks once more.
-func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (f storage.Blob, link linkRow, err error) {
+func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, open opener) (f storage.Blob, link linkRow, err error) {
 	for range 3 {
 		var row blobRow
 		err = g.store.View(ctx, func(tx storage.Reader) error {
@@ -150,7 +154,7 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (
 		if err != nil || f != nil {
 			return f, link, err
 		}
-		if f, err = g.openBlob(ctx, d, row); !errors.Is(err, errMoved) {
+		if f, err = open(ctx, d, row); !errors.Is(err, errMoved) {
 			return f, link, err
 		}
 	}
@@ -160,30 +164,65 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest) (
 // errMoved: a blob's row has changed or gone since it was read.
 var errMoved = errors.New("the blob was collected meanwhile")
 
-// openBlob opens the file of a row. A lost one is told as an unknown blob, also to HEAD: then the next
-// push of these bytes sends them, and the loss is mended. Error: errMoved.
+// openBlob is an opener to read with.
 func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
 	if content, ok := g.small.Get(row.at); ok {
 		return memory{bytes.NewReader(content)}, nil
 	}
 	f, err := g.blobs.Open(ctx, row.at)
+	if err != nil {
+		return nil, g.lost(ctx, d, row, err)
+	}
+	if f.Size() != row.size {
+		return nil, g.lost(ctx, d, row, errors.Join(wrongSize(f.Size(), row), f.Close()))
+	}
+	if row.size <= maxSmall {
+		return g.remember(row.at, f)
+	}
+	return f, nil
+}
+
+// measureBlob is an opener for who asks for no bytes: it opens no file.
+func (g *Registry) measureBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
+	if g.small.Contains(row.at) {
+		return measured{size: row.size}, nil
+	}
+	size, err := g.blobs.Length(ctx, row.at)
+	if err == nil && size != row.size {
+		err = wrongSize(size, row)
+	}
+	if err != nil {
+		return nil, g.lost(ctx, d, row, err)
+	}
+	return measured{size: size}, nil
+}
+
+// measured is a blob whose bytes nobody asks for.
+type measured struct {
+	storage.Blob
+	size int64
+}
+
+func (m measured) Size() int64  { return m.size }
+func (m measured) Close() error { return nil }
+
+func wrongSize(size int64, row blobRow) error {
+	return fmt.Errorf("%w: its file has %d bytes and should have %d", storage.ErrCorrupt, size, row.size)
+}
+
+// lost says why a blob could not be opened. A lost one is told as an unknown blob, also to HEAD: then the next
+// push of these bytes sends them, and the loss is mended. Error: errMoved.
+func (g *Registry) lost(ctx context.Context, d digest.Digest, row blobRow, err error) error {
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		if now, err := g.blobRow(ctx, d); err != nil || now != row {
-			return nil, errors.Join(errMoved, err)
+			return errors.Join(errMoved, err)
 		}
-		err = fmt.Errorf("its file is lost")
-	case err != nil:
-		return nil, err
-	case f.Size() != row.size:
-		err = errors.Join(fmt.Errorf("its file has %d bytes and should have %d", f.Size(), row.size), f.Close())
-	case row.size <= maxSmall:
-		return g.remember(row.at, f)
-	default:
-		return f, nil
+	case !errors.Is(err, storage.ErrCorrupt):
+		return err
 	}
 	g.log.Error("a blob is lost: restore it from a backup, or push it again", "digest", d, "err", err)
-	return nil, newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
+	return newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
 }
 
 // Small blobs are configs, which every pull and every push reads. They are kept in memory by location, which

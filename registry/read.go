@@ -30,7 +30,7 @@ func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.De
 
 // SmallBlob returns a blob of a repository, which may have at most most bytes. Error: ErrUnknown.
 func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) (body []byte, err error) {
-	f, _, err := g.findBlob(ctx, repo, d)
+	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
 	if err != nil {
 		return nil, err
 	}

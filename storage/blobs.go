@@ -32,6 +32,9 @@ type Blobs interface {
 	// Open opens a sealed blob for reading. Error: ErrNotFound.
 	Open(ctx context.Context, at Location) (Blob, error)
 
+	// Length returns the size of a sealed blob in bytes, for less than Open. Error: ErrNotFound.
+	Length(ctx context.Context, at Location) (int64, error)
+
 	// Remove deletes a sealed blob. Removing what is not there is no error.
 	Remove(ctx context.Context, at Location) error
 

@@ -115,6 +115,19 @@ func (d *Dir) Open(_ context.Context, at storage.Location) (storage.Blob, error)
 	return blob{f, info.Size()}, nil
 }
 
+// Length implements storage.Blobs.
+func (d *Dir) Length(_ context.Context, at storage.Location) (int64, error) {
+	path, err := d.sealedPath(at)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, notFound(err)
+	}
+	return info.Size(), nil
+}
+
 // blob is an open sealed file.
 type blob struct {
 	*os.File

@@ -81,6 +81,19 @@ func wantBlob(t *testing.T, b storage.Blobs, at storage.Location, want string) {
 	if err != nil || string(got) != want || f.Size() != int64(len(want)) {
 		t.Errorf("blob %q holds %q (size %d), %v; want %q", at, got, f.Size(), err, want)
 	}
+	if length, err := b.Length(background, at); err != nil || length != f.Size() {
+		t.Errorf("blob %q has the length %d, %v; want %d", at, length, err, f.Size())
+	}
+}
+
+func wantNoBlob(t *testing.T, b storage.Blobs, at storage.Location) {
+	t.Helper()
+	if _, err := b.Open(background, at); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("open of location %q: %v, want ErrNotFound", at, err)
+	}
+	if _, err := b.Length(background, at); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("length of location %q: %v, want ErrNotFound", at, err)
+	}
 }
 
 func uploadIDs(t *testing.T, b storage.Blobs) string {
@@ -189,9 +202,7 @@ func (e blobsSuite) testNames(t *testing.T) {
 			t.Errorf("stat of upload %q: %v", bad, err)
 		}
 		for _, at := range []string{bad, "abc." + bad, bad + ".abc-1"} {
-			if _, err := b.Open(background, storage.Location(at)); !errors.Is(err, storage.ErrNotFound) {
-				t.Errorf("open of location %q: %v", at, err)
-			}
+			wantNoBlob(t, b, storage.Location(at))
 		}
 		u := create(t, b, "fine", "x")
 		if _, err := u.Seal(background, bad); err == nil {
@@ -265,9 +276,7 @@ func (e blobsSuite) testRemove(t *testing.T) {
 			t.Errorf("remove: %v", err)
 		}
 	}
-	if _, err := b.Open(background, at); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("open: %v", err)
-	}
+	wantNoBlob(t, b, at)
 	if again := seal(t, create(t, b, "a", "2"), "same"); again == at {
 		t.Errorf("location %q was used again", at)
 	}
