@@ -29,6 +29,7 @@ type Book struct {
 	host  string // host[:port]
 	now   func() time.Time
 	keys  atomic.Pointer[Keys] // never nil; what it points to is never changed
+	grew  chan struct{}        // holds one when the tail has grown since KeepIndexed looked
 }
 
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].
@@ -38,7 +39,7 @@ func NewBook(store storage.Store, publicURL string) (*Book, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the URL of a registry", publicURL)
 	}
-	b := &Book{store: store, url: publicURL, host: u.Host, now: time.Now}
+	b := &Book{store: store, url: publicURL, host: u.Host, now: time.Now, grew: make(chan struct{}, 1)}
 	b.keys.Store(&Keys{})
 	return b, nil
 }
@@ -67,24 +68,20 @@ func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
 	if err := s.seal(tx, r.Index, payload); err != nil {
 		return nil, err
 	}
-	return r, h.put(tx, r, payload)
+	if err := h.put(tx, r, payload); err != nil {
+		return nil, err
+	}
+	return r, b.boundTail(tx, h.next)
 }
 
-// put writes a record and what finds it. The head moves on.
+// put writes a record. The head moves on.
 func (h *head) put(tx storage.Tx, r *Record, payload []byte) error {
 	if err := putStatement(tx, r.Index, payload); err != nil {
-		return err
-	}
-	for t := range termsOf(r) {
-		tx.Put(indexTable, t.key(r.Index), nil)
-	}
-	if err := putImages(tx, r); err != nil {
 		return err
 	}
 	if r.Time.After(h.latest.Time) {
 		h.latest = r.Time
 	}
-	tx.Put(timeTable, timeKey(h.latest, r.Index), nil)
 	h.next++
 	return errors.Join(h.write(tx), putUnsigned(tx, r))
 }
@@ -319,7 +316,11 @@ func (b *Book) Forget(ctx context.Context, before time.Time) (erased int, err er
 func (b *Book) forgetSome(ctx context.Context, before time.Time, most int) (n int, err error) {
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
 		n = 0
-		end, err := firstAt(tx, before)
+		all, err := withTail(tx)
+		if err != nil {
+			return err
+		}
+		end, err := firstAt(all, before)
 		if err != nil {
 			return err
 		}
@@ -335,7 +336,7 @@ func (b *Book) forgetSome(ctx context.Context, before time.Time, most int) (n in
 	return n, err
 }
 
-// firstAt returns the index of the first record whose running time is not before t.
+// firstAt returns the index of the first record whose running time is not before t. It reads with the tail.
 func firstAt(tx storage.Reader, t time.Time) (uint64, error) {
 	for item, err := range tx.Scan(timeTable, micros(t), nil) {
 		if err != nil {

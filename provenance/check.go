@@ -21,6 +21,10 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 		return 0, err
 	}
 	c := checker{end: end, bad: bad}
+	err = b.store.View(ctx, func(tx storage.Reader) (err error) {
+		c.indexed, err = readIndexed(tx)
+		return err
+	})
 	for from := uint64(0); from < end && err == nil; from += checkStep {
 		err = b.store.View(ctx, func(tx storage.Reader) error { return c.records(tx, from) })
 	}
@@ -43,6 +47,7 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 
 type checker struct {
 	end             uint64
+	indexed         indexed // when the check began
 	bad             func(error)
 	expected, found int  // index rows
 	latest          Time // running maximum, while records go by in order
@@ -72,6 +77,9 @@ func (c *checker) records(tx storage.Reader, from uint64) error {
 func (c *checker) record(tx storage.Reader, r *Record) error {
 	if r.Time.After(c.latest.Time) {
 		c.latest = r.Time
+	}
+	if r.Index >= c.indexed.next {
+		return nil // it has no rows yet
 	}
 	if _, err := tx.Get(timeTable, timeKey(c.latest, r.Index)); errors.Is(err, storage.ErrNotFound) {
 		c.bad(fmt.Errorf("%w: record %d is not found by its time", storage.ErrCorrupt, r.Index))
@@ -127,7 +135,7 @@ func (c *checker) image(tx storage.Reader, item storage.Item) error {
 
 // term counts an index row.
 func (c *checker) term(_ storage.Reader, item storage.Item) error {
-	if lastIndex(item.Key) < c.end {
+	if lastIndex(item.Key) < min(c.end, c.indexed.next) {
 		c.found++
 	}
 	return nil

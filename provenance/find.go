@@ -66,7 +66,7 @@ func (b *Book) Find(ctx context.Context, q Query) (page Page, err error) {
 	if q.Limit <= 0 || q.Limit > MaxPage {
 		q.Limit = MaxPage
 	}
-	err = b.store.View(ctx, func(tx storage.Reader) error {
+	err = b.view(ctx, func(tx storage.Reader) error {
 		page = Page{}
 		return q.find(tx, &page)
 	})

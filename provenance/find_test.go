@@ -143,6 +143,7 @@ func TestFindAgainstScan(t *testing.T) {
 		})
 		*clock = clock.Add(time.Duration(rng.IntN(100)-20) * time.Second) // now and then it goes back
 	}
+	indexSome(t, b, 80)
 	every := all(t, b, Query{})
 	for range 300 {
 		q := Query{
@@ -194,6 +195,9 @@ func TestFindLooksAtFew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := b.Index(background); err != nil {
+		t.Fatal(err)
 	}
 	for _, descending := range []bool{false, true} {
 		q := Query{Repository: "even", Identity: "bob", Descending: descending}

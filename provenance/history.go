@@ -45,7 +45,7 @@ func (b *Book) History(ctx context.Context, repository, tag string, after *uint6
 // Meaning returns the last thing that had happened to a tag at a moment, or ErrNoRecord. Where the clock
 // went back, a record counts as made at the latest time that the registry had seen by then.
 func (b *Book) Meaning(ctx context.Context, repository, tag string, at time.Time) (m Move, err error) {
-	err = b.store.View(ctx, func(tx storage.Reader) error {
+	err = b.view(ctx, func(tx storage.Reader) error {
 		end, err := firstAt(tx, at.Add(time.Microsecond))
 		if err != nil {
 			return err

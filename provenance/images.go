@@ -86,13 +86,13 @@ func cutImageKey(key []byte) (repository string, err error) {
 }
 
 // putImages adds the rows that are not there yet.
-func putImages(tx storage.Tx, r *Record) error {
+func putImages(tx rows, r *Record) error {
 	keys := imageKeys(r)
-	rows, err := tx.GetMany(imageTable, keys)
+	found, err := tx.GetMany(imageTable, keys)
 	if err != nil {
 		return err
 	}
-	for i, row := range rows {
+	for i, row := range found {
 		if row == nil {
 			tx.Put(imageTable, keys[i], indexKey(r.Index))
 		}
@@ -105,7 +105,7 @@ func (b *Book) Images(ctx context.Context, q ImageQuery) (page ImagePage, err er
 	if q.Limit <= 0 || q.Limit > MaxPage {
 		q.Limit = MaxPage
 	}
-	err = b.store.View(ctx, func(tx storage.Reader) error {
+	err = b.view(ctx, func(tx storage.Reader) error {
 		page = ImagePage{}
 		s := imageSeeker{tx: tx, q: q, terms: q.terms(), looks: maxLook}
 		if err := s.begin(); err != nil {
@@ -289,7 +289,7 @@ func (s *imageSeeker) image(row storage.Item) (*ClaimedImage, error) {
 // more says that there are other repositories: it looks into no more than MaxPage.
 func (b *Book) Arrivals(ctx context.Context, d digest.Digest, visible func(string) bool) (arrivals []*Record, more bool, err error) {
 	t := newTerm(byDigest, d.String())
-	err = b.store.View(ctx, func(tx storage.Reader) error {
+	err = b.view(ctx, func(tx storage.Reader) error {
 		arrivals, more = nil, false
 		s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{t}, looks: maxLook}
 		for s.restart(); ; {

@@ -69,7 +69,29 @@ func appendEvent(t *testing.T, b *Book, e Event) *Record {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if r.Index%3 == 2 { // so that some records have their rows, and some are in the tail
+		indexSome(t, b, 2)
+	}
 	return r
+}
+
+// indexSome makes the rows of so many records.
+func indexSome(t *testing.T, b *Book, most uint64) {
+	t.Helper()
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		h, err := readHead(tx)
+		if err != nil {
+			return err
+		}
+		x, err := readIndexed(tx)
+		if err != nil {
+			return err
+		}
+		return x.index(tx, h.next, most)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 var (
@@ -316,6 +338,8 @@ func TestCheckFinds(t *testing.T) {
 			for range 3 {
 				appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
 			}
+			wantClean(t, b)
+			indexSome(t, b, 3)
 			wantClean(t, b)
 			err := b.store.Update(background, func(tx storage.Tx) error { damage(tx); return nil })
 			if err != nil {

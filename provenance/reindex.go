@@ -53,10 +53,7 @@ func reindex(tx storage.Tx, index uint64) error {
 	if err != nil {
 		return err
 	}
-	for t := range termsOf(r) {
-		tx.Put(indexTable, t.key(index), nil)
-	}
-	return putImages(tx, r)
+	return putRows(tx, r)
 }
 
 // empty removes all rows of a table.

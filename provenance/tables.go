@@ -12,6 +12,7 @@ import (
 const (
 	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
 	// force (32, absent until there is one).
+	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
 	headTable = storage.Table("provenance/head")
 	// index (8) → the in-toto statement, as it was first encoded, packed: packed.go.
 	recordTable = storage.Table("provenance/record")

@@ -85,6 +85,7 @@ var layoutSteps = []bolt.Step{
 		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))
 	}},
 	{Does: "pack the records", Run: func(store storage.Store) error { return provenance.Pack(context.Background(), store) }},
+	{Does: "note that all records can be found", Run: func(store storage.Store) error { return provenance.MarkIndexed(context.Background(), store) }},
 }
 
 func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {

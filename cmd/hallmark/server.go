@@ -60,6 +60,9 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},
 		func(ctx context.Context) { s.access.Sweep(ctx, time.Hour) },
+		func(ctx context.Context) {
+			s.book.KeepIndexed(ctx, func(err error) { s.log.Error("new records were not indexed; they are found all the same", "err", err) })
+		},
 		func(ctx context.Context) { s.askWitnesses(ctx, s.log) },
 	} {
 		group.Go(func() { work(running) })
