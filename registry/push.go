@@ -313,10 +313,13 @@ func (p *push) putManifestRows(tx storage.Tx, record uint64) (again bool, err er
 
 func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {
 	for _, m := range moves {
+		tx.Put(tagTable, repoKey(p.repo, []byte(m.Name)), tagRow{record: record, digest: p.digest}.encode())
+		if m.Previous == p.digest {
+			continue
+		}
 		if m.Previous != "" {
 			tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
 		}
-		tx.Put(tagTable, repoKey(p.repo, []byte(m.Name)), tagRow{record: record, digest: p.digest}.encode())
 		tx.Put(taggedTable, repoKey(p.repo, digestKey(p.digest), []byte(m.Name)), nil)
 	}
 }
