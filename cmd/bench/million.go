@@ -60,11 +60,16 @@ func (m million) file() string { return filepath.Join(m.dir, "hallmark.db") }
 // store in the newest; bolt says it when this number is not that.
 const layouts = 4
 
-func (m million) fill(ctx context.Context) error { return m.withBook(ctx, m.append) }
+// shelf is a book with its store, without a server.
+type shelf struct {
+	store *bolt.Store
+	book  *provenance.Book
+	next  int // which push comes next
+}
 
-// withBook opens the store, without a server.
-func (m million) withBook(ctx context.Context, fn func(context.Context, *bolt.Store, *provenance.Book) error) error {
-	store, err := bolt.Open(m.file(), bolt.Config{Steps: make([]bolt.Step, layouts-1)})
+// withShelf opens a store.
+func (m million) withShelf(ctx context.Context, path string, fn func(*shelf) error) error {
+	store, err := bolt.Open(path, bolt.Config{Steps: make([]bolt.Step, layouts-1)})
 	if err != nil {
 		return err
 	}
@@ -76,8 +81,12 @@ func (m million) withBook(ctx context.Context, fn func(context.Context, *bolt.St
 	if err == nil {
 		err = book.Begin(ctx, keys)
 	}
+	var n uint64
 	if err == nil {
-		err = fn(ctx, store, book)
+		n, err = book.Len(ctx)
+	}
+	if err == nil {
+		err = fn(&shelf{store, book, int(n)})
 	}
 	return errors.Join(err, store.Close())
 }
@@ -85,19 +94,19 @@ func (m million) withBook(ctx context.Context, fn func(context.Context, *bolt.St
 // erase erases the addresses of all records, as the server does when they are old, and tells what a commit costs
 // with the pages that this freed: bbolt writes their list with each.
 func (m million) erase(ctx context.Context) error {
-	return m.withBook(ctx, func(ctx context.Context, store *bolt.Store, book *provenance.Book) error {
-		fmt.Println("\n| pages free | one append, with its commit, median | its rows, later, mean |\n| --: | --: | --: |")
+	return m.withShelf(ctx, m.file(), func(s *shelf) error {
+		fmt.Println("\n| pages free | one append, with its commit, median |\n| --: | --: |")
 		for range 2 {
-			took, rows, err := timeAppends(ctx, store, book, m.records)
+			took, err := timeAppends(ctx, s)
 			if err != nil {
 				return err
 			}
-			free, all, err := store.FreePages()
+			free, all, err := s.store.FreePages()
 			if err != nil {
 				return err
 			}
-			fmt.Printf("| %d of %d | %.2f ms | %.2f ms |\n", free, all, median(took), rows)
-			if _, err := book.Forget(ctx, time.Now()); err != nil {
+			fmt.Printf("| %d of %d | %.2f ms |\n", free, all, took[0])
+			if _, err := s.book.Forget(ctx, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -105,78 +114,116 @@ func (m million) erase(ctx context.Context) error {
 	})
 }
 
-// append fills the store, unless an earlier run in the same -dir has done it.
-func (m million) append(ctx context.Context, store *bolt.Store, book *provenance.Book) error {
-	if n, err := book.Len(ctx); err != nil || n >= uint64(m.records) {
+// fill fills the store, unless an earlier run in the same -dir has done it. On the way it tells what an append costs,
+// beside one to a store of a thousand records at the same time.
+func (m million) fill(ctx context.Context) error {
+	return m.withShelf(ctx, m.file(), func(s *shelf) error {
+		if s.next >= m.records {
+			return nil
+		}
+		return m.withShelf(ctx, filepath.Join(filepath.Dir(m.dir), "thousand.db"), func(small *shelf) error {
+			return m.fillBeside(ctx, s, small)
+		})
+	})
+}
+
+func (m million) fillBeside(ctx context.Context, s, small *shelf) error {
+	if err := small.appendUpTo(ctx, 1000); err != nil {
 		return err
 	}
-	var err error
-	fmt.Println("| records | one append, with its commit, median | its rows, later, mean | bytes a record, with all that finds it |\n| --: | --: | --: | --: |")
-	for i, size := 0, min(1000, m.records); ; {
-		if i, err = appendUpTo(ctx, store, book, i, size); err != nil {
+	fmt.Println("| records | one append, with its commit, median | of that to 1,000 | its rows, later, mean | of those | bytes a record, with all that finds it |\n" +
+		"| --: | --: | --: | --: | --: | --: |")
+	for size := min(10_000, m.records); ; size = min(size*10, m.records) {
+		if err := s.appendUpTo(ctx, size); err != nil {
 			return err
 		}
-		took, rows, err := timeAppends(ctx, store, book, i)
+		took, err := timeAppends(ctx, s, small)
 		if err != nil {
 			return err
 		}
-		i += len(took)
-		free, all, err := store.FreePages()
+		rows, err := timeRows(ctx, s, small)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %d | %.2f ms | %.2f ms | %d |\n", i, median(took), rows, (all-free)*int64(os.Getpagesize())/int64(i))
+		free, all, err := s.store.FreePages()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %d | %.2f ms | %.2f × | %.2f ms | %.2f × | %d |\n", s.next, took[0], took[0]/took[1], rows[0], rows[0]/rows[1],
+			(all-free)*int64(os.Getpagesize())/int64(s.next))
 		if size == m.records {
 			return nil
 		}
-		size = min(size*10, m.records)
 	}
 }
 
 // appendUpTo appends some records in a transaction, because each transaction waits for the disk twice. More would leave
 // more pages free than pushes do, and bbolt writes their list with each commit.
-func appendUpTo(ctx context.Context, store storage.Store, book *provenance.Book, from, to int) (int, error) {
+func (s *shelf) appendUpTo(ctx context.Context, size int) error {
 	const batch = 50
-	for ; from < to; from += batch {
-		err := store.Update(ctx, func(tx storage.Tx) error {
-			for i := from; i < min(from+batch, to); i++ {
-				if _, err := book.Append(tx, pushEvent(i)); err != nil {
+	for s.next < size {
+		from := s.next
+		err := s.store.Update(ctx, func(tx storage.Tx) error {
+			for s.next = from; s.next < min(from+batch, size); s.next++ {
+				if _, err := s.book.Append(tx, pushEvent(s.next)); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return from, err
+			return err
 		}
-		if from%100_000 == 0 {
-			fmt.Fprintf(os.Stderr, "%d records\n", from)
+		if from/100_000 < s.next/100_000 {
+			fmt.Fprintf(os.Stderr, "%d records\n", s.next)
 		}
 	}
-	return to, nil
+	return nil
 }
 
-// timeAppends appends some records, each in a transaction of its own, and returns how many milliseconds each took,
-// and then the rows that it is found by, which are made later.
-func timeAppends(ctx context.Context, store storage.Store, book *provenance.Book, from int) (took []float64, rows float64, err error) {
-	const n = 200
-	if err := book.Index(ctx); err != nil {
-		return nil, 0, err
-	}
-	for i := range n {
-		begun := time.Now()
-		err := store.Update(ctx, func(tx storage.Tx) error {
-			_, err := book.Append(tx, pushEvent(from+i))
-			return err
-		})
-		if err != nil {
-			return nil, 0, err
+// timed is how many records are appended to be timed.
+const timed = 200
+
+// timeAppends appends records to each shelf in turn, each in a transaction of its own, and returns how many
+// milliseconds one took at the median.
+func timeAppends(ctx context.Context, shelves ...*shelf) ([]float64, error) {
+	took := make([][]float64, len(shelves))
+	for _, s := range shelves {
+		if err := s.book.Index(ctx); err != nil {
+			return nil, err
 		}
-		took = append(took, time.Since(begun).Seconds()*1e3)
 	}
-	begun := time.Now()
-	err = book.Index(ctx)
-	return took, time.Since(begun).Seconds() * 1e3 / n, err
+	for range timed {
+		for i, s := range shelves {
+			begun := time.Now()
+			err := s.store.Update(ctx, func(tx storage.Tx) error {
+				_, err := s.book.Append(tx, pushEvent(s.next))
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			s.next++
+			took[i] = append(took[i], time.Since(begun).Seconds()*1e3)
+		}
+	}
+	medians := make([]float64, len(shelves))
+	for i := range shelves {
+		medians[i] = median(took[i])
+	}
+	return medians, nil
+}
+
+// timeRows makes the rows of those records, and returns how many milliseconds those of one record took.
+func timeRows(ctx context.Context, shelves ...*shelf) (took []float64, err error) {
+	for _, s := range shelves {
+		begun := time.Now()
+		if err := s.book.Index(ctx); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(begun).Seconds()*1e3/timed)
+	}
+	return took, nil
 }
 
 func (m million) keys() (keys provenance.Keys, err error) {
