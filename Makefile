@@ -54,13 +54,15 @@ tools: ## the clients and servers that e2e and bench use, in bin/tools
 e2e: tools build image ## real clients against a real server; wants root, docker, skopeo, podman
 	go test -tags e2e -count 1 -timeout 40m -v ./e2e
 
-bench: build ## Hallmark against distribution's registry, side by side
+RECORDS ?= 1000000
+bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry
 	$(BUILD) -ldflags '$(LDFLAGS)' -tags norecords -o bin/tools/hallmark-norecords ./cmd/hallmark
 	go run ./cmd/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
 	go run ./cmd/bench -hallmark bin/hallmark -access
+	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
 	go run ./cmd/bench -hallmark bin/hallmark -load 10m
