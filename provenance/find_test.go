@@ -143,7 +143,7 @@ func TestFindAgainstScan(t *testing.T) {
 		})
 		*clock = clock.Add(time.Duration(rng.IntN(100)-20) * time.Second) // now and then it goes back
 	}
-	indexSome(t, b, 80)
+	indexSome(t, b, 95) // a tail of five stays
 	every := all(t, b, Query{})
 	for range 300 {
 		q := Query{
@@ -195,9 +195,7 @@ func TestFindLooksAtFew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := b.Index(background); err != nil {
-		t.Fatal(err)
+		indexSome(t, b, 500)
 	}
 	for _, descending := range []bool{false, true} {
 		q := Query{Repository: "even", Identity: "bob", Descending: descending}

@@ -174,6 +174,7 @@ func TestImagesAgainstScan(t *testing.T) {
 		}
 		appendEvent(t, b, e)
 	}
+	indexSome(t, b, 60)
 	every := all(t, b, Query{})
 	for range 100 {
 		q := ImageQuery{Source: pick("", "h/a"), Revision: pick("", "c1", "c2"), Repository: pick("", "", "r"), Limit: 1 + rng.IntN(9)}

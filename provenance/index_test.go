@@ -44,7 +44,7 @@ func answers(t *testing.T, b *Book, moments []time.Time) (all string) {
 		{Until: moments[11], Repository: "r0"},
 	} {
 		for _, q.Descending = range []bool{false, true} {
-			for q.Limit, q.After = 3, nil; ; {
+			for q.Limit, q.After = 5, nil; ; {
 				page, err := b.Find(background, q)
 				if err != nil {
 					t.Fatal(err)
@@ -86,7 +86,7 @@ func answers(t *testing.T, b *Book, moments []time.Time) (all string) {
 
 // TestTail wants the same answers whatever part of the records has its rows, with a clock that goes back too.
 func TestTail(t *testing.T) {
-	const records = 60
+	const records = 40
 	random := rand.New(rand.NewPCG(1, 2))
 	b, clock := testBook(t)
 	var moments []time.Time
@@ -119,7 +119,7 @@ func TestTail(t *testing.T) {
 	want := answers(t, b, moments)
 	for n := records; n > 0; n = int(tailOf(t, b)) {
 		wantClean(t, b)
-		indexSome(t, b, 7)
+		indexSome(t, b, 9)
 		if got := answers(t, b, moments); got != want {
 			t.Fatalf("with %d records in the tail:\n%s\nwith all of them:\n%s", tailOf(t, b), got, want)
 		}

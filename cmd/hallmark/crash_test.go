@@ -83,7 +83,7 @@ func (v *victim) suffer(times int, write func(ctx context.Context, writer, i int
 	stop := work(write)
 	for range times {
 		v.awaitPush()
-		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) // the moment of the kill
+		time.Sleep(time.Duration(rand.IntN(250)) * time.Millisecond) // the moment of the kill
 		v.kill()
 		v.start()
 	}
