@@ -336,14 +336,14 @@ func (b *Book) forgetSome(ctx context.Context, before time.Time, most int) (n in
 	return n, err
 }
 
-// firstAt returns the index of the first record whose running time is not before t. It reads with the tail.
-func firstAt(tx storage.Reader, t time.Time) (uint64, error) {
-	for item, err := range tx.Scan(timeTable, micros(t), nil) {
+// firstAt returns the index of the first record whose running time is not before t. r reads the tail too (withTail).
+func firstAt(r storage.Reader, t time.Time) (uint64, error) {
+	for item, err := range r.Scan(timeTable, micros(t), nil) {
 		if err != nil {
 			return 0, err
 		}
 		return lastIndex(item.Key), nil
 	}
-	h, err := readHead(tx)
+	h, err := readHead(r)
 	return h.next, err
 }

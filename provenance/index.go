@@ -135,25 +135,32 @@ func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 // Index makes rows until there is no tail.
 func (b *Book) Index(ctx context.Context) error {
 	for more := true; more; {
-		err := b.store.Update(ctx, func(tx storage.Tx) error {
-			x, err := readIndexed(tx)
-			if err != nil {
-				return err
-			}
-			h, err := readHead(tx)
-			if err != nil {
-				return err
-			}
-			if more = x.next < h.next; !more {
-				return nil
-			}
-			return x.index(tx, h.next, indexStep)
-		})
-		if err != nil {
+		var err error
+		if more, err = b.indexSome(ctx, indexStep); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// indexSome makes the rows of at most so many records, and says whether there are more in the tail.
+func (b *Book) indexSome(ctx context.Context, most uint64) (more bool, err error) {
+	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		x, err := readIndexed(tx)
+		if err != nil {
+			return err
+		}
+		h, err := readHead(tx)
+		if err != nil {
+			return err
+		}
+		more = x.next+most < h.next
+		if x.next >= h.next {
+			return nil
+		}
+		return x.index(tx, h.next, most)
+	})
+	return more, err
 }
 
 // MarkIndexed notes that all records have their rows, as a store needs that is of a version which made them at

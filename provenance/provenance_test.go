@@ -78,18 +78,7 @@ func appendEvent(t *testing.T, b *Book, e Event) *Record {
 // indexSome makes the rows of so many records.
 func indexSome(t *testing.T, b *Book, most uint64) {
 	t.Helper()
-	err := b.store.Update(background, func(tx storage.Tx) error {
-		h, err := readHead(tx)
-		if err != nil {
-			return err
-		}
-		x, err := readIndexed(tx)
-		if err != nil {
-			return err
-		}
-		return x.index(tx, h.next, most)
-	})
-	if err != nil {
+	if _, err := b.indexSome(background, most); err != nil {
 		t.Fatal(err)
 	}
 }
