@@ -235,8 +235,10 @@ func (g *Registry) prepareUpload(c *call) error {
 		return nil
 	}
 	c.r.Header.Del("Content-Type") // the App wants none, or application/octet-stream
-	if c.kind == uploadKind && !g.validUploadID(c, c.upload) {
-		return errUploadUnknown()
+	if c.kind == uploadKind {
+		if _, ok := g.uploadID(c, c.upload); !ok {
+			return errUploadUnknown()
+		}
 	}
 	return c.parseContentRange()
 }

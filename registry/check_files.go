@@ -114,21 +114,14 @@ func (c *checker) stays(ctx context.Context, at storage.Location) bool {
 	return !errors.Is(err, storage.ErrNotFound)
 }
 
-// files reports sealed files that no row names. Those of pushes under way are not among them.
+// files reports blobs that no row names. Those of pushes under way are not among them.
 func (c *checker) files(ctx context.Context) error {
-	for info, err := range c.g.blobs.Sealed(ctx) {
+	for left, err := range c.g.blobs.Leftovers(ctx, c.g.locations(ctx)) {
 		if err != nil {
 			return err
 		}
-		if info.Fresh {
-			continue
-		}
-		named, err := c.g.named(ctx, info)
-		if err != nil {
-			return err
-		}
-		if !named && c.stays(ctx, info.At) {
-			c.bad(damaged("the file %s belongs to no blob; the next start removes it", info.At))
+		if !left.Unused && c.stays(ctx, left.At) {
+			c.bad(damaged("the file %s belongs to no blob; the next start removes it", left.At))
 		}
 	}
 	return nil

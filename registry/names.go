@@ -83,8 +83,3 @@ func parseDigest(s string) (digest.Digest, bool) {
 
 // label is a digest as a blob's label.
 func label(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() }
-
-// unlabel is the reverse of label.
-func unlabel(label string) (digest.Digest, bool) {
-	return parseDigest(strings.Replace(label, "-", ":", 1))
-}

@@ -113,7 +113,7 @@ func (b blobStore) mounted(desc ocispec.Descriptor, from string) error {
 func (b blobStore) Resume(ctx context.Context, id string) (distribution.BlobWriter, error) {
 	c := callOf(ctx)
 	if m := c.r.Method; m == http.MethodGet || m == http.MethodHead {
-		w, err := b.g.statUpload(ctx, id)
+		w, err := b.g.statUpload(ctx, c, id)
 		if err != nil {
 			return nil, c.failed(err)
 		}

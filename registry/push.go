@@ -68,7 +68,7 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 
 // storeLarge keeps a manifest that is too large for the store as a blob that it needs itself.
 func (g *Registry) storeLarge(ctx context.Context, p *push) error {
-	up, err := g.blobs.Create(ctx, g.newUploadID(p.call))
+	up, err := g.blobs.Create(ctx)
 	if err != nil {
 		return err
 	}

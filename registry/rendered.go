@@ -227,7 +227,7 @@ func (g *Registry) keepRendered(ctx context.Context, c *call, d digest.Digest) (
 	if err != nil {
 		return false, err
 	}
-	up, err := g.blobs.Create(ctx, g.newUploadID(c))
+	up, err := g.blobs.Create(ctx)
 	if err != nil {
 		return false, err
 	}

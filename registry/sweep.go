@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -33,51 +34,50 @@ func (g *Registry) Sweep(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// sweepStrays removes sealed blobs that no row names and that an earlier process sealed. No later row can
-// come to name them.
+// sweepStrays removes what earlier processes left that no row names, and says how many blobs there were. No
+// later row can come to name them.
 func (g *Registry) sweepStrays(ctx context.Context) (n int, err error) {
-	for info, err := range g.blobs.Sealed(ctx) {
+	for left, err := range g.blobs.Leftovers(ctx, g.locations(ctx)) {
+		if err == nil {
+			err = g.blobs.Remove(ctx, left.At)
+		}
 		if err != nil {
 			return n, err
 		}
-		if info.Fresh {
-			continue
+		if !left.Unused {
+			n++
 		}
-		named, err := g.named(ctx, info)
-		if err != nil {
-			return n, err
-		}
-		if named {
-			continue
-		}
-		if err := g.blobs.Remove(ctx, info.At); err != nil {
-			return n, err
-		}
-		n++
 	}
 	return n, nil
 }
 
-// named says whether the row of a sealed blob's digest names it, or the trash does.
-func (g *Registry) named(ctx context.Context, info storage.SealedInfo) (named bool, err error) {
-	d, ok := unlabel(info.Label)
-	if !ok {
-		return true, nil // not one of ours: leave it to whoever put it there
-	}
-	err = g.store.View(ctx, func(tx storage.Reader) error {
-		row, err := readBlobRow(tx, d)
-		if named = err == nil && row.at == info.At; named {
+// locations yields where the blobs are that a row names, or the trash. A blob that goes into the trash
+// meanwhile is met at least once.
+func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, error] {
+	return func(yield func(storage.Location, error) bool) {
+		one := func(at storage.Location, err error) error {
+			if !yield(at, err) {
+				return errEnough
+			}
 			return nil
 		}
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return err
+		err := storage.EachRow(ctx, g.store, blobTable, func(_ storage.Reader, item storage.Item) error {
+			row, err := decodeBlobRow(item.Value)
+			return one(row.at, err)
+		})
+		if err == nil {
+			err = storage.EachRow(ctx, g.store, trashTable, func(_ storage.Reader, item storage.Item) error {
+				return one(storage.Location(item.Key), nil)
+			})
 		}
-		trashed, err := getOrNil(tx, trashTable, []byte(info.At))
-		named = trashed != nil
-		return err
-	})
-	return named, err
+		if err != nil && !errors.Is(err, errEnough) {
+			yield("", err)
+		}
+	}
 }
+
+// errEnough: whoever is told wants no more.
+var errEnough = errors.New("enough")
 
 // sweepUploads removes uploads that were not touched since Config.UploadKeep before now.
 func (g *Registry) sweepUploads(ctx context.Context, now time.Time) (n int, err error) {

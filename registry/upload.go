@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,26 +20,24 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// An upload's id is 16 random bytes and a MAC over them, the repository and the account: nobody else
-// can resume it, and nothing has to be stored to know that.
+// To its client an upload's id is that of its file, with a MAC over it, the repository and the account: nobody
+// else can resume it, and nothing has to be stored to know that.
 
-const uploadIDLength = 64 // in hexadecimal
+const uploadMACLength = 32 // in hexadecimal
 
-func (g *Registry) newUploadID(c *call) string {
-	nonce := make([]byte, 16)
-	rand.Read(nonce) // which never fails
-	return hex.EncodeToString(append(nonce, g.uploadMAC(c, nonce)...))
-}
+// clientUploadID is what the client of a call gets to know of an upload.
+func (g *Registry) clientUploadID(c *call, id string) string { return id + "-" + g.uploadMAC(c, id) }
 
-func (g *Registry) uploadMAC(c *call, nonce []byte) []byte {
+func (g *Registry) uploadMAC(c *call, id string) string {
 	mac := hmac.New(sha256.New, g.secret)
-	fmt.Fprintf(mac, "upload\x00%x\x00%s\x00%s\x00%s", nonce, c.repo, c.who.Actor.Kind, c.who.Actor.Account)
-	return mac.Sum(nil)[:16]
+	fmt.Fprintf(mac, "upload\x00%s\x00%s\x00%s\x00%s", id, c.repo, c.who.Actor.Kind, c.who.Actor.Account)
+	return hex.EncodeToString(mac.Sum(nil)[:uploadMACLength/2])
 }
 
-func (g *Registry) validUploadID(c *call, id string) bool {
-	raw, err := hex.DecodeString(id)
-	return err == nil && len(id) == uploadIDLength && hmac.Equal(raw[16:], g.uploadMAC(c, raw[:16]))
+// uploadID returns the id of the file of a client's upload.
+func (g *Registry) uploadID(c *call, client string) (id string, ok bool) {
+	id, mac, _ := strings.Cut(client, "-")
+	return id, hmac.Equal([]byte(mac), []byte(g.uploadMAC(c, id)))
 }
 
 // sessions keeps the running hash of each upload between the requests that fill it. After a restart
@@ -82,26 +80,29 @@ func (g *Registry) createUpload(ctx context.Context, c *call) (*upload, error) {
 	if err := g.room(); err != nil {
 		return nil, err
 	}
-	id := g.newUploadID(c)
-	file, err := g.blobs.Create(ctx, id)
+	file, err := g.blobs.Create(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{started: time.Now(), hash: sha256.New()}
-	g.sessions.put(id, s)
-	c.open = &upload{g: g, c: c, id: id, file: file, session: s}
+	g.sessions.put(file.ID(), s)
+	c.open = &upload{g: g, c: c, client: g.clientUploadID(c, file.ID()), file: file, session: s}
 	return c.open, nil
 }
 
-// resumeUpload opens an upload to go on with it. The id was checked to be the caller's.
-func (g *Registry) resumeUpload(ctx context.Context, c *call, id string) (*upload, error) {
+// resumeUpload opens an upload to go on with it.
+func (g *Registry) resumeUpload(ctx context.Context, c *call, client string) (*upload, error) {
 	if err := g.room(); err != nil {
 		return nil, err
 	}
-	return g.openUpload(ctx, c, id)
+	return g.openUpload(ctx, c, client)
 }
 
-func (g *Registry) openUpload(ctx context.Context, c *call, id string) (*upload, error) {
+func (g *Registry) openUpload(ctx context.Context, c *call, client string) (*upload, error) {
+	id, ok := g.uploadID(c, client)
+	if !ok {
+		return nil, errUploadUnknown()
+	}
 	file, err := g.blobs.Resume(ctx, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -112,7 +113,7 @@ func (g *Registry) openUpload(ctx context.Context, c *call, id string) (*upload,
 	case err != nil:
 		return nil, err
 	}
-	u := &upload{g: g, c: c, id: id, file: file, session: g.sessions.get(id)}
+	u := &upload{g: g, c: c, client: client, file: file, session: g.sessions.get(id)}
 	if u.session == nil {
 		u.session = &session{started: time.Now()}
 		g.sessions.put(id, u.session)
@@ -126,9 +127,6 @@ func (g *Registry) openUpload(ctx context.Context, c *call, id string) (*upload,
 
 // cancelUpload drops an upload. distribution's App would do it only for who knows how far it has come.
 func (g *Registry) cancelUpload(w http.ResponseWriter, c *call) error {
-	if !g.validUploadID(c, c.upload) {
-		return errUploadUnknown()
-	}
 	u, err := g.openUpload(c.r.Context(), c, c.upload)
 	if err != nil {
 		return err
@@ -141,7 +139,11 @@ func (g *Registry) cancelUpload(w http.ResponseWriter, c *call) error {
 }
 
 // statUpload tells how far an upload has come, while another request may be writing to it.
-func (g *Registry) statUpload(ctx context.Context, id string) (*uploadStatus, error) {
+func (g *Registry) statUpload(ctx context.Context, c *call, client string) (*uploadStatus, error) {
+	id, ok := g.uploadID(c, client)
+	if !ok {
+		return nil, errUploadUnknown()
+	}
 	info, err := g.blobs.Stat(ctx, id)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errUploadUnknown()
@@ -149,7 +151,7 @@ func (g *Registry) statUpload(ctx context.Context, id string) (*uploadStatus, er
 	if err != nil {
 		return nil, err
 	}
-	return &uploadStatus{id: id, size: info.Size, at: info.Modified}, nil
+	return &uploadStatus{id: client, size: info.Size, at: info.Modified}, nil
 }
 
 // uploadStatus is a distribution.BlobWriter that only tells where an upload stands.
@@ -169,13 +171,13 @@ func (u *uploadStatus) Close() error         { return nil }
 type upload struct {
 	g       *Registry
 	c       *call
-	id      string
+	client  string // its id, as the client has it
 	file    storage.Upload
 	session *session
 }
 
 // ID implements distribution.BlobWriter.
-func (u *upload) ID() string { return u.id }
+func (u *upload) ID() string { return u.client }
 
 // Size implements distribution.BlobWriter.
 func (u *upload) Size() int64 { return u.file.Size() }
@@ -188,7 +190,7 @@ func (u *upload) Close() error { return u.file.Close() }
 
 // Cancel implements distribution.BlobWriter.
 func (u *upload) Cancel(context.Context) error {
-	u.g.sessions.drop(u.id)
+	u.g.sessions.drop(u.file.ID())
 	return u.c.failed(u.file.Cancel())
 }
 
@@ -273,7 +275,7 @@ func (u *upload) commit(ctx context.Context, want digest.Digest) error {
 	if got != want {
 		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got)
 	}
-	defer u.g.sessions.drop(u.id)
+	defer u.g.sessions.drop(u.file.ID())
 	return u.g.storeBlob(ctx, u.c, want, u.file)
 }
 

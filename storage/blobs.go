@@ -15,10 +15,10 @@ type Location string
 // a later process; sealing makes them durable and gives them a Location. It is safe for concurrent use.
 //
 // If the process stops between Seal and the Update that records the Location, the sealed bytes belong to
-// nobody. Sealed shows them, and Fresh tells them from those of a push that is still under way.
+// nobody. Leftovers shows them to a later process.
 type Blobs interface {
-	// Create starts an upload. The id must be new, and made of lower-case letters and digits.
-	Create(ctx context.Context, id string) (Upload, error)
+	// Create starts an upload.
+	Create(ctx context.Context) (Upload, error)
 
 	// Resume opens an upload to append to it. Errors: ErrNotFound; ErrBusy when it is already open.
 	Resume(ctx context.Context, id string) (Upload, error)
@@ -26,7 +26,8 @@ type Blobs interface {
 	// Stat tells how far an upload has come, also while somebody writes to it. Error: ErrNotFound.
 	Stat(ctx context.Context, id string) (UploadInfo, error)
 
-	// Uploads yields all uploads, those that are open included, in no order.
+	// Uploads yields the uploads of this process, those that are open included, and the earlier ones that
+	// were resumed or that Leftovers came by, in no order.
 	Uploads(ctx context.Context) iter.Seq2[UploadInfo, error]
 
 	// Open opens a sealed blob for reading. Error: ErrNotFound.
@@ -38,8 +39,10 @@ type Blobs interface {
 	// Remove deletes a sealed blob. Removing what is not there is no error.
 	Remove(ctx context.Context, at Location) error
 
-	// Sealed yields all sealed blobs, in no order.
-	Sealed(ctx context.Context) iter.Seq2[SealedInfo, error]
+	// Leftovers yields, in no order, what earlier processes left that is no upload and no blob that named
+	// names. It goes through all that they made. Each Location that somebody may still Open must be among
+	// the named, from before the call to its end; those of this process need not.
+	Leftovers(ctx context.Context, named iter.Seq2[Location, error]) iter.Seq2[Leftover, error]
 
 	// Free returns how many bytes can still be written, and the size of the whole disk.
 	Free() (free, size uint64, err error)
@@ -52,12 +55,11 @@ type UploadInfo struct {
 	Modified time.Time // when it last grew
 }
 
-// A SealedInfo describes a sealed blob.
-type SealedInfo struct {
-	At    Location
-	Label string // as it was given to Seal
-	Size  int64
-	Fresh bool // sealed by this process, so perhaps about to be recorded
+// A Leftover belongs to nobody.
+type Leftover struct {
+	At     Location // for Remove
+	Size   int64
+	Unused bool // prepared for an upload that never came, as any process leaves some
 }
 
 // An Upload receives the bytes of one blob. It is not safe for concurrent use. Exactly one of Seal,
@@ -66,6 +68,9 @@ type Upload interface {
 	// Write appends. After an error the upload holds what Size says.
 	io.Writer
 
+	// ID names the upload to Resume and Stat: at most 40 lower-case letters, digits and '.'.
+	ID() string
+
 	// ReadAt reads back what was written, to hash it again after a restart.
 	io.ReaderAt
 
@@ -73,7 +78,7 @@ type Upload interface {
 	Size() int64
 
 	// Seal makes the bytes durable under a new location. The label, at least three lower-case letters,
-	// digits and '-' (a digest, say), is for the people who look at the disk and for Sealed. On any
+	// digits and '-' (a digest, say), is what the location begins with, for whoever reads one. On any
 	// error (ErrFull is one) the bytes are not stored and the upload is gone.
 	Seal(ctx context.Context, label string) (Location, error)
 

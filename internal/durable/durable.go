@@ -18,9 +18,13 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 }
 
 // Write replaces the file path by one that write fills, whole or not at all. If we stop inside it, the old
-// file is still there, beside one that ends in ".new" and that the next Write overwrites.
+// file is still there, beside one that ends in ".new" and that the next Write replaces.
 func Write(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	// One that was left may have a mode that lets nobody write to it.
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

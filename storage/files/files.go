@@ -1,28 +1,26 @@
 // Package files is the embedded engine of storage.Blobs: one file a blob, in a directory of its own.
 //
-//	DIR/id                       which directory this is, so that another one is not taken for it
-//	DIR/uploads/ID               an upload, appended to; its length is its progress
-//	DIR/sealed/ab/LABEL.RUN-N    a sealed blob; "ab" are the last two characters of the label
+//	DIR/id                      which directory this is, so that another one is not taken for it
+//	DIR/files/RUN-S/N           a file, which keeps this name; its permissions say what it is:
+//	                            -w------- not used yet, rw------- an upload, r-------- a sealed blob
+//	DIR/sealed/ab/LABEL.RUN-N   a blob that an older version sealed
 //
-// RUN is drawn at random by each process and N counts, so a name is never used twice. No path is built
-// from input: ids and labels are checked character by character first.
+// RUN is drawn at random by each process, N counts its files and S its shelves of them, so a name is never used
+// twice. No path is built from input: ids and locations are parsed first, and their paths made anew.
 package files
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"iter"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -30,20 +28,22 @@ import (
 )
 
 const (
-	idFile     = "id"
-	uploadsDir = "uploads"
-	sealedDir  = "sealed"
+	idFile    = "id"
+	filesDir  = "files"
+	sealedDir = "sealed"
+	olderDir  = "uploads" // where older versions kept uploads
 )
 
 // Dir is a directory of blobs. It implements storage.Blobs.
 type Dir struct {
-	path string
-	id   string
-	run  string // in the name of every blob that this process seals
-	next atomic.Uint64
+	path  string
+	id    string
+	run   uint64
+	ahead ahead
 
-	mu   sync.Mutex
-	open map[string]bool // guarded by mu; ids of uploads that have a writer
+	mu      sync.Mutex
+	uploads map[place]bool // guarded by mu; the uploads that are known, and whether they have a writer
+	resumed named          // guarded by mu; those of earlier processes to which this one wrote
 }
 
 // Open opens the directory path. With an empty id it is made where it is not there, and given an id of
@@ -55,7 +55,7 @@ func Open(path, id string) (*Dir, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open blobs: %w", err)
 	case id == "" && found == "":
-		found, err = create(path, randomHex(16))
+		found, err = create(path, newID())
 	case id != "" && found == "":
 		err = fmt.Errorf("%w: %s is empty, and this registry's blobs were there; is a disk not mounted?", storage.ErrCorrupt, path)
 	case id != "" && found != id:
@@ -64,7 +64,24 @@ func Open(path, id string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	return &Dir{path: path, id: found, run: randomHex(8), open: make(map[string]bool)}, nil
+	d := &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place]bool), resumed: named{}}
+	if err := d.adopt(); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	return d, nil
+}
+
+// adopt prepares a directory that an older version made. The uploads that it left cannot be resumed: their
+// clients begin anew.
+func (d *Dir) adopt() error {
+	err := os.Mkdir(filepath.Join(d.path, filesDir), 0o700)
+	switch {
+	case err == nil:
+		err = durable.SyncDir(d.path)
+	case errors.Is(err, fs.ErrExist):
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(filepath.Join(d.path, olderDir)))
 }
 
 // ID returns the id that the directory was given when it was made.
@@ -78,13 +95,11 @@ func readID(path string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// create makes the directories, and the id last: if we stop before it is there, the next start does it
+// create makes the directory, and the id last: if we stop before it is there, the next start does it
 // all again.
 func create(path, id string) (string, error) {
-	for _, dir := range []string{path, filepath.Join(path, uploadsDir), filepath.Join(path, sealedDir)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
+	if err := os.MkdirAll(filepath.Join(path, filesDir), 0o700); err != nil {
+		return "", err
 	}
 	if err := durable.WriteFile(filepath.Join(path, idFile), []byte(id+"\n"), 0o600); err != nil {
 		return "", err
@@ -92,9 +107,9 @@ func create(path, id string) (string, error) {
 	return id, durable.SyncDir(filepath.Dir(path))
 }
 
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b) // which never fails
+func newID() string {
+	b := make([]byte, 16)
+	crand.Read(b) // which never fails
 	return hex.EncodeToString(b)
 }
 
@@ -137,75 +152,20 @@ type blob struct {
 func (b blob) Size() int64 { return b.size }
 
 // Remove implements storage.Blobs. The removal is not flushed: if it is lost with the power, the file is
-// a stray, which nobody names.
+// a leftover, which nobody names.
 func (d *Dir) Remove(_ context.Context, at storage.Location) error {
+	_, p, older, _ := cutLocation(at)
 	path, err := d.sealedPath(at)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !older:
+		return d.unlink(p)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
-}
-
-// Sealed implements storage.Blobs.
-func (d *Dir) Sealed(ctx context.Context) iter.Seq2[storage.SealedInfo, error] {
-	return func(yield func(storage.SealedInfo, error) bool) {
-		shelves, err := os.ReadDir(filepath.Join(d.path, sealedDir))
-		if err != nil {
-			yield(storage.SealedInfo{}, err)
-			return
-		}
-		for _, shelf := range shelves {
-			for info, err := range entries(ctx, filepath.Join(d.path, sealedDir, shelf.Name())) {
-				if err != nil {
-					yield(storage.SealedInfo{}, err)
-					return
-				}
-				if !yield(d.sealedInfo(info), nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (d *Dir) sealedInfo(info fs.FileInfo) storage.SealedInfo {
-	label, run, _ := strings.Cut(info.Name(), ".")
-	return storage.SealedInfo{
-		At:    storage.Location(info.Name()),
-		Label: label,
-		Size:  info.Size(),
-		Fresh: strings.HasPrefix(run, d.run+"-"),
-	}
-}
-
-// entries yields what is in a directory, a part at a time, so that memory does not follow its length.
-// What goes away meanwhile is passed over.
-func entries(ctx context.Context, dir string) iter.Seq2[fs.FileInfo, error] {
-	return func(yield func(fs.FileInfo, error) bool) {
-		f, err := os.Open(dir)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		for {
-			infos, err := f.Readdir(512)
-			for _, info := range infos {
-				if !yield(info, ctx.Err()) {
-					return
-				}
-			}
-			if len(infos) == 0 {
-				if !errors.Is(err, io.EOF) {
-					yield(nil, err)
-				}
-				return
-			}
-		}
-	}
 }
 
 // Free implements storage.Blobs.
@@ -215,36 +175,6 @@ func (d *Dir) Free() (free, size uint64, err error) {
 		return 0, 0, fmt.Errorf("ask for the free space of %s: %w", d.path, err)
 	}
 	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
-}
-
-// sealedPath returns the file of a location, which is a name that seal made.
-func (d *Dir) sealedPath(at storage.Location) (string, error) {
-	label, run, ok := strings.Cut(string(at), ".")
-	if !ok || !validName(label, 3) || !validName(run, 1) {
-		return "", fmt.Errorf("location %q: %w", at, storage.ErrNotFound)
-	}
-	return filepath.Join(d.shelf(label), string(at)), nil
-}
-
-func (d *Dir) shelf(label string) string {
-	return filepath.Join(d.path, sealedDir, label[len(label)-2:])
-}
-
-func (d *Dir) newLocation(label string) storage.Location {
-	return storage.Location(label + "." + d.run + "-" + strconv.FormatUint(d.next.Add(1), 36))
-}
-
-// validName says that a name is at least minimum and at most 200 lower-case letters, digits and '-'.
-func validName(name string, minimum int) bool {
-	if len(name) < minimum || len(name) > 200 {
-		return false
-	}
-	for _, c := range []byte(name) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 func notFound(err error) error {

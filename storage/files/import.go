@@ -1,9 +1,7 @@
 package files
 
 import (
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,8 +25,8 @@ func (d *Dir) Import(at storage.Location, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return storeError(durable.Write(path, 0o600, write))
+	return storeError(durable.Write(path, modeSealed, write))
 }

@@ -4,92 +4,114 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"syscall"
+	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/sys/unix"
 )
 
 // Create implements storage.Blobs.
-func (d *Dir) Create(_ context.Context, id string) (storage.Upload, error) {
-	return d.openUpload(id, os.O_CREATE|os.O_EXCL)
+func (d *Dir) Create(context.Context) (storage.Upload, error) {
+	p, f, err := d.take()
+	if err != nil {
+		return nil, storeError(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.uploads[p] = true
+	return &upload{dir: d, place: p, file: f}, nil
 }
 
 // Resume implements storage.Blobs.
-func (d *Dir) Resume(_ context.Context, id string) (storage.Upload, error) {
-	return d.openUpload(id, 0)
-}
-
-func (d *Dir) openUpload(id string, flag int) (storage.Upload, error) {
-	if !validName(id, 1) {
-		return nil, fmt.Errorf("upload %q: %w", id, storage.ErrNotFound)
+func (d *Dir) Resume(ctx context.Context, id string) (storage.Upload, error) {
+	p, ok := parsePlace(id, ".")
+	if !ok {
+		return nil, noUpload(id)
 	}
-	if !d.acquire(id) {
-		return nil, fmt.Errorf("upload %s: %w", id, storage.ErrBusy)
+	if err := d.acquire(p); err != nil {
+		return nil, err
 	}
-	f, err := os.OpenFile(d.uploadPath(id), os.O_RDWR|flag, 0o600)
-	if err != nil {
-		d.release(id)
-		return nil, storeError(notFound(err))
-	}
-	// The end of the file is how far the upload came. After a power loss that may be less than was
+	// The size of the file is how far the upload came. After a power loss that may be less than was
 	// acknowledged, and a client that asks is told so.
-	size, err := f.Seek(0, io.SeekEnd)
+	info, err := d.Stat(ctx, id)
 	if err != nil {
-		d.release(id)
-		return nil, errors.Join(err, f.Close())
+		d.forget(p)
+		return nil, err
 	}
-	return &upload{dir: d, id: id, file: f, size: size}, nil
+	f, err := os.OpenFile(d.file(p), os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		d.release(p)
+		return nil, storeError(err)
+	}
+	return &upload{dir: d, place: p, file: f, size: info.Size}, nil
 }
 
-func (d *Dir) acquire(id string) bool {
+// acquire makes the caller the only writer of an upload, which may be of an earlier process, or not be there.
+// Error: storage.ErrBusy.
+func (d *Dir) acquire(p place) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open[id] {
-		return false
+	if d.uploads[p] {
+		return fmt.Errorf("upload %s: %w", p, storage.ErrBusy)
 	}
-	d.open[id] = true
-	return true
+	d.uploads[p] = true
+	if p.run != d.run {
+		d.resumed.add(p)
+	}
+	return nil
 }
 
-func (d *Dir) release(id string) {
+// release leaves an upload to the next writer.
+func (d *Dir) release(p place) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.open, id)
+	d.uploads[p] = false
 }
 
-func (d *Dir) uploadPath(id string) string { return filepath.Join(d.path, uploadsDir, id) }
+// forget ends an upload.
+func (d *Dir) forget(p place) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.uploads, p)
+}
 
 // Stat implements storage.Blobs.
 func (d *Dir) Stat(_ context.Context, id string) (storage.UploadInfo, error) {
-	if !validName(id, 1) {
-		return storage.UploadInfo{}, fmt.Errorf("upload %q: %w", id, storage.ErrNotFound)
+	p, ok := parsePlace(id, ".")
+	if !ok {
+		return storage.UploadInfo{}, noUpload(id)
 	}
-	info, err := os.Stat(d.uploadPath(id))
-	if err != nil {
+	var info unix.Stat_t
+	if err := unix.Stat(d.file(p), &info); err != nil {
 		return storage.UploadInfo{}, notFound(err)
 	}
-	return uploadInfo(info), nil
+	if mode := fs.FileMode(info.Mode); isSealed(mode) || isUnused(mode) {
+		return storage.UploadInfo{}, noUpload(id)
+	}
+	// It was made some time before it came to be an upload, which changed its mode.
+	return storage.UploadInfo{ID: id, Size: info.Size, Modified: time.Unix(info.Ctim.Unix())}, nil
 }
 
-func uploadInfo(info fs.FileInfo) storage.UploadInfo {
-	return storage.UploadInfo{ID: info.Name(), Size: info.Size(), Modified: info.ModTime()}
-}
+func noUpload(id string) error { return fmt.Errorf("upload %.100q: %w", id, storage.ErrNotFound) }
 
 // Uploads implements storage.Blobs.
 func (d *Dir) Uploads(ctx context.Context) iter.Seq2[storage.UploadInfo, error] {
 	return func(yield func(storage.UploadInfo, error) bool) {
-		for info, err := range entries(ctx, filepath.Join(d.path, uploadsDir)) {
-			if err != nil {
-				yield(storage.UploadInfo{}, err)
-				return
+		d.mu.Lock()
+		known := slices.Collect(maps.Keys(d.uploads))
+		d.mu.Unlock()
+		for _, p := range known {
+			info, err := d.Stat(ctx, p.String())
+			if errors.Is(err, storage.ErrNotFound) {
+				continue // it has ended meanwhile
 			}
-			if !yield(uploadInfo(info), nil) {
+			if !yield(info, errors.Join(err, ctx.Err())) {
 				return
 			}
 		}
@@ -98,11 +120,14 @@ func (d *Dir) Uploads(ctx context.Context) iter.Seq2[storage.UploadInfo, error] 
 
 // upload is an open upload. One goroutine uses it at a time.
 type upload struct {
-	dir  *Dir
-	id   string
-	file *os.File // nil once it has ended
-	size int64
+	dir   *Dir
+	place place
+	file  *os.File // nil once it has ended
+	size  int64
 }
+
+// ID implements storage.Upload.
+func (u *upload) ID() string { return u.place.String() }
 
 // Write implements storage.Upload.
 func (u *upload) Write(p []byte) (int, error) {
@@ -117,40 +142,16 @@ func (u *upload) ReadAt(p []byte, at int64) (int, error) { return u.file.ReadAt(
 // Size implements storage.Upload.
 func (u *upload) Size() int64 { return u.size }
 
-// Seal implements storage.Upload.
+// Seal implements storage.Upload. The bytes and what says that they are sealed are flushed together; the name
+// was made durable before. If we stop within it, the file is an upload, or a blob that nothing names.
 func (u *upload) Seal(_ context.Context, label string) (storage.Location, error) {
-	if !validName(label, 3) {
-		return "", errors.Join(fmt.Errorf("label %q is not one", label), u.Cancel())
+	if !validLabel(label) {
+		return "", errors.Join(fmt.Errorf("label %.100q is not one", label), u.Cancel())
 	}
-	at := u.dir.newLocation(label)
-	path := filepath.Join(u.dir.shelf(label), string(at))
-	if err := u.move(path); err != nil {
-		return "", errors.Join(storeError(err), u.Cancel())
+	if err := errors.Join(u.file.Chmod(modeSealed), u.file.Sync(), u.end()); err != nil {
+		return "", errors.Join(storeError(err), u.dir.unlink(u.place))
 	}
-	// The name is given first, so that bytes and name are flushed at the same time: each is a wait for the
-	// disk. If we stop here, the file may be short or empty, and no record names it.
-	named := make(chan error, 1)
-	go func() { named <- durable.SyncDir(filepath.Dir(path)) }()
-	err := errors.Join(u.file.Sync(), <-named, u.Close())
-	if err != nil {
-		return "", errors.Join(storeError(err), os.Remove(path))
-	}
-	return at, nil
-}
-
-// move renames the upload to path, and makes the directory when path is the first name in it.
-func (u *upload) move(path string) error {
-	err := os.Rename(u.dir.uploadPath(u.id), path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err := durable.SyncDir(filepath.Join(u.dir.path, sealedDir)); err != nil {
-		return err
-	}
-	return os.Rename(u.dir.uploadPath(u.id), path)
+	return storage.Location(label + "." + u.place.String()), nil
 }
 
 // Cancel implements storage.Upload.
@@ -158,11 +159,15 @@ func (u *upload) Cancel() error {
 	if u.file == nil {
 		return nil
 	}
-	err := os.Remove(u.dir.uploadPath(u.id))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return errors.Join(err, u.Close())
+	return errors.Join(u.dir.unlink(u.place), u.end())
+}
+
+// end closes an upload that is none any longer.
+func (u *upload) end() error {
+	err := u.file.Close()
+	u.file = nil
+	u.dir.forget(u.place)
+	return err
 }
 
 // Close implements storage.Upload.
@@ -172,7 +177,7 @@ func (u *upload) Close() error {
 	}
 	err := u.file.Close()
 	u.file = nil
-	u.dir.release(u.id)
+	u.dir.release(u.place)
 	return err
 }
 

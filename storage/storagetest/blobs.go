@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ func Blobs(t *testing.T, open func(dir string) (storage.Blobs, error)) {
 	t.Run("Cancel", e.testCancel)
 	t.Run("Names", e.testNames)
 	t.Run("SameLabel", e.testSameLabel)
-	t.Run("Sealed", e.testSealed)
+	t.Run("Leftovers", e.testLeftovers)
 	t.Run("Remove", e.testRemove)
 	t.Run("OpenWhileRemoved", e.testOpenWhileRemoved)
 	t.Run("Free", e.testFree)
@@ -43,9 +44,9 @@ func (e blobsSuite) at(t *testing.T, dir string) storage.Blobs {
 	return b
 }
 
-func create(t *testing.T, b storage.Blobs, id, content string) storage.Upload {
+func create(t *testing.T, b storage.Blobs, content string) storage.Upload {
 	t.Helper()
-	u, err := b.Create(background, id)
+	u, err := b.Create(background)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func uploadIDs(t *testing.T, b storage.Blobs) string {
 func (e blobsSuite) testSeal(t *testing.T) {
 	dir := t.TempDir()
 	b := e.at(t, dir)
-	u := create(t, b, "a1", "hello, ")
+	u := create(t, b, "hello, ")
 	write(t, u, "world")
 	if u.Size() != 12 {
 		t.Errorf("size %d", u.Size())
@@ -130,20 +131,23 @@ func (e blobsSuite) testSeal(t *testing.T) {
 		t.Errorf("uploads left: %s", got)
 	}
 	wantBlob(t, e.at(t, dir), at, "hello, world")
-	wantBlob(t, b, seal(t, create(t, b, "a2", ""), "empty"), "")
+	wantBlob(t, b, seal(t, create(t, b, ""), "empty"), "")
 }
 
 func (e blobsSuite) testResume(t *testing.T) {
 	dir := t.TempDir()
-	u := create(t, e.at(t, dir), "a1", "hello, ")
+	u := create(t, e.at(t, dir), "hello, ")
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}
 	b := e.at(t, dir) // a later process
-	if got := uploadIDs(t, b); got != "a1:7" {
+	if left := leftovers(t, b); len(left) > 0 {
+		t.Errorf("leftovers: %v", left)
+	}
+	if got := uploadIDs(t, b); got != u.ID()+":7" {
 		t.Errorf("uploads: %s", got)
 	}
-	u, err := b.Resume(background, "a1")
+	u, err := b.Resume(background, u.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,24 +156,24 @@ func (e blobsSuite) testResume(t *testing.T) {
 	}
 	write(t, u, "world")
 	wantBlob(t, b, seal(t, u, "abc"), "hello, world")
-	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("resume what was sealed: %v", err)
 	}
 }
 
 func (e blobsSuite) testBusy(t *testing.T) {
 	b := e.at(t, t.TempDir())
-	u := create(t, b, "a1", "123")
-	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrBusy) {
+	u := create(t, b, "123")
+	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrBusy) {
 		t.Errorf("a second writer: %v", err)
 	}
-	if info, err := b.Stat(background, "a1"); err != nil || info.Size != 3 || info.ID != "a1" || info.Modified.IsZero() {
+	if info, err := b.Stat(background, u.ID()); err != nil || info.Size != 3 || info.ID != u.ID() || info.Modified.IsZero() {
 		t.Errorf("stat while it is open: %+v, %v", info, err)
 	}
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}
-	u, err := b.Resume(background, "a1")
+	u, err := b.Resume(background, u.ID())
 	if err != nil {
 		t.Fatalf("after the first writer left: %v", err)
 	}
@@ -180,31 +184,39 @@ func (e blobsSuite) testBusy(t *testing.T) {
 
 func (e blobsSuite) testCancel(t *testing.T) {
 	b := e.at(t, t.TempDir())
-	u := create(t, b, "a1", "123")
+	u := create(t, b, "123")
 	if err := errors.Join(u.Cancel(), u.Cancel(), u.Close()); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Stat(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := b.Stat(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("stat: %v", err)
 	}
-	if _, err := b.Resume(background, "a1"); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("resume: %v", err)
 	}
 }
 
 func (e blobsSuite) testNames(t *testing.T) {
 	b := e.at(t, t.TempDir())
-	for _, bad := range []string{"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300)} {
-		if _, err := b.Create(background, bad); err == nil {
-			t.Errorf("made an upload named %q", bad)
-		}
+	fine := create(t, b, "x")
+	at := seal(t, fine, "fine")
+	run, n, _ := strings.Cut(fine.ID(), ".")
+	for _, bad := range []string{
+		"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300),
+		run, run + ".", "." + n, "+" + run + "." + n, run + ".0" + n, run + "/." + n, run + "../" + n, strings.ToUpper(run) + ".Z",
+	} {
 		if _, err := b.Stat(background, bad); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("stat of upload %q: %v", bad, err)
 		}
-		for _, at := range []string{bad, "abc." + bad, bad + ".abc-1"} {
+		if _, err := b.Resume(background, bad); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("resume of upload %q: %v", bad, err)
+		}
+		for _, at := range []string{bad, "abc." + bad, bad + ".abc-1", bad + "." + run + "/" + n} {
 			wantNoBlob(t, b, storage.Location(at))
 		}
-		u := create(t, b, "fine", "x")
+	}
+	for _, bad := range []string{"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300)} {
+		u := create(t, b, "x")
 		if _, err := u.Seal(background, bad); err == nil {
 			t.Errorf("sealed under label %q", bad)
 		}
@@ -212,6 +224,7 @@ func (e blobsSuite) testNames(t *testing.T) {
 			t.Errorf("label %q left upload %s", bad, got)
 		}
 	}
+	wantBlob(t, b, at, "x")
 }
 
 // testSameLabel seals the same label from many goroutines, as parallel pushes of one blob do.
@@ -222,7 +235,7 @@ func (e blobsSuite) testSameLabel(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 32 {
 		group.Go(func() {
-			at := seal(t, create(t, b, fmt.Sprintf("u%d", i), fmt.Sprint(i)), "same")
+			at := seal(t, create(t, b, fmt.Sprint(i)), "same")
 			mu.Lock()
 			defer mu.Unlock()
 			if _, taken := seen[at]; taken {
@@ -237,54 +250,120 @@ func (e blobsSuite) testSameLabel(t *testing.T) {
 	}
 }
 
-func (e blobsSuite) testSealed(t *testing.T) {
-	dir := t.TempDir()
-	old := seal(t, create(t, e.at(t, dir), "a", "12"), "old-one")
-	b := e.at(t, dir)
-	fresh := seal(t, create(t, b, "b", "123"), "new-one")
-	create(t, b, "c", "an upload is not sealed")
-	want := map[storage.SealedInfo]bool{
-		{At: old, Label: "old-one", Size: 2}:                true,
-		{At: fresh, Label: "new-one", Size: 3, Fresh: true}: true,
-	}
-	for info, err := range b.Sealed(background) {
+// leftovers returns what is left of earlier processes, but for what they prepared and did not use.
+func leftovers(t *testing.T, b storage.Blobs, named ...storage.Location) (left []storage.Leftover) {
+	t.Helper()
+	for l, err := range b.Leftovers(background, all(named)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !want[info] {
-			t.Errorf("sealed: %+v", info)
+		if !l.Unused {
+			left = append(left, l)
 		}
-		delete(want, info)
 	}
-	for info := range want {
-		t.Errorf("not among the sealed: %+v", info)
+	return left
+}
+
+func all(named []storage.Location) iter.Seq2[storage.Location, error] {
+	return func(yield func(storage.Location, error) bool) {
+		for _, at := range named {
+			if !yield(at, nil) {
+				return
+			}
+		}
 	}
+}
+
+func (e blobsSuite) testLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	earlier := e.at(t, dir)
+	var named []storage.Location
+	for i := range 200 {
+		named = append(named, seal(t, create(t, earlier, fmt.Sprint(i)), "named"))
+	}
+	removed := seal(t, create(t, earlier, "removed"), "old-one")
+	left := seal(t, create(t, earlier, "left"), "old-one")
+	started := create(t, earlier, "")
+	half := create(t, earlier, "half")
+	if err := earlier.Remove(background, removed); err != nil {
+		t.Fatal(err)
+	}
+	if got := leftovers(t, earlier); len(got) > 0 {
+		t.Errorf("to the process itself they are %v", got)
+	}
+
+	b := e.at(t, dir)
+	fresh := seal(t, create(t, b, "fresh"), "new-one")
+	own := create(t, b, "123")
+	for round := range 2 {
+		got := leftovers(t, b, named...)
+		if len(got) != 1 || got[0].Size != 4 {
+			t.Errorf("leftovers: %v", got)
+			continue
+		}
+		wantBlob(t, b, got[0].At, "left")
+		want := []string{started.ID() + ":0", half.ID() + ":4", own.ID() + ":3"}
+		slices.Sort(want)
+		if ids := uploadIDs(t, b); ids != strings.Join(want, " ") {
+			t.Errorf("round %d: uploads %s, want %s", round, ids, want)
+		}
+	}
+	u, err := b.Resume(background, half.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, u, " and half")
+	resumed := seal(t, u, "whole") // and its row is about to be written
+	for l, err := range b.Leftovers(background, all(named)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Remove(background, l.At); err != nil {
+			t.Error(err)
+		}
+	}
+	wantNoBlob(t, b, left)
+	for l, err := range b.Leftovers(background, all(named)) {
+		t.Errorf("left after all was removed: %v, %v", l, err)
+	}
+	wantBlob(t, b, resumed, "half and half")
+	for i, at := range named {
+		wantBlob(t, b, at, fmt.Sprint(i))
+	}
+	wantBlob(t, b, fresh, "fresh")
+
 	ctx, cancel := context.WithCancel(background)
 	cancel()
-	for _, err := range b.Sealed(ctx) {
+	for _, err := range b.Leftovers(ctx, all(named)) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled, but: %v", err)
+		}
+	}
+	failed := errors.New("the rows cannot be read")
+	for l, err := range b.Leftovers(background, func(yield func(storage.Location, error) bool) { yield("", failed) }) {
+		if !errors.Is(err, failed) {
+			t.Errorf("%v is a leftover, and not %v, although not all rows were read", l, err)
 		}
 	}
 }
 
 func (e blobsSuite) testRemove(t *testing.T) {
 	b := e.at(t, t.TempDir())
-	at := seal(t, create(t, b, "a", "1"), "same")
+	at := seal(t, create(t, b, "1"), "same")
 	for range 2 {
 		if err := b.Remove(background, at); err != nil {
 			t.Errorf("remove: %v", err)
 		}
 	}
 	wantNoBlob(t, b, at)
-	if again := seal(t, create(t, b, "a", "2"), "same"); again == at {
+	if again := seal(t, create(t, b, "2"), "same"); again == at {
 		t.Errorf("location %q was used again", at)
 	}
 }
 
 func (e blobsSuite) testOpenWhileRemoved(t *testing.T) {
 	b := e.at(t, t.TempDir())
-	at := seal(t, create(t, b, "a", "still here"), "abc")
+	at := seal(t, create(t, b, "still here"), "abc")
 	f, err := b.Open(background, at)
 	if err != nil {
 		t.Fatal(err)
@@ -308,8 +387,8 @@ func (e blobsSuite) testFree(t *testing.T) {
 
 func (e blobsSuite) testFullDisk(t *testing.T) {
 	b := e.at(t, SmallDisk(t, 1<<20))
-	kept := seal(t, create(t, b, "kept", "kept"), "kept")
-	u := create(t, b, "large", "")
+	kept := seal(t, create(t, b, "kept"), "kept")
+	u := create(t, b, "")
 	n, err := io.Copy(struct{ io.Writer }{u}, bytes.NewReader(make([]byte, 4<<20)))
 	if !errors.Is(err, storage.ErrFull) {
 		t.Errorf("wrote %d bytes to a disk of 1 MiB: %v", n, err)
@@ -321,5 +400,5 @@ func (e blobsSuite) testFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 	wantBlob(t, b, kept, "kept")
-	wantBlob(t, b, seal(t, create(t, b, "after", "after"), "after"), "after")
+	wantBlob(t, b, seal(t, create(t, b, "after"), "after"), "after")
 }
