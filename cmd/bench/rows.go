@@ -242,6 +242,11 @@ func (b *bench) round(ctx context.Context, number int, servers ...*server) error
 			if s.name == "floor" && r.noFloor {
 				continue
 			}
+			if r.fixed {
+				if err := s.forgetLayers(); err != nil {
+					return err
+				}
+			}
 			got, err := measure(ctx, s, r, images, b.each)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", s.name, r.name, err)
