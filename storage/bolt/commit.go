@@ -44,29 +44,33 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 }
 
 // A commit costs the same for one closure as for many, and most of it is two waits for the disk. So where several
-// clients write, the writer lingers for who comes next (PostgreSQL has this as commit_delay and commit_siblings). Who
-// writes alone is never made to wait: nobody else came while a commit of theirs was under way.
+// clients write, the writer lingers for who comes next, for as long as the last commit took (PostgreSQL has this as
+// commit_delay and commit_siblings). Who writes alone is never made to wait: nobody else came while a commit of theirs
+// was under way.
 const (
-	linger  = time.Millisecond
-	crowded = 20 * time.Millisecond // how long there are several, after two were found in one commit
+	maxLinger = 2 * time.Millisecond
+	crowded   = 20 * time.Millisecond // how long there are several, after two were found in one commit
 )
 
 // writer is the one goroutine that writes. It takes whoever waits, and commits them together.
 func (s *Store) writer() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
-	var shared time.Time // when closures shared a commit the last time
+	var shared time.Time   // when closures shared a commit the last time
+	var took time.Duration // the last commit
 	for {
 		select {
 		case first := <-s.queue:
 			if time.Since(shared) < crowded {
-				time.Sleep(linger)
+				time.Sleep(min(took, maxLinger))
 			}
 			batch := s.gather(first)
 			if len(batch) > 1 {
 				shared = time.Now()
 			}
+			start := time.Now()
 			s.serve(batch)
+			took = time.Since(start)
 		case <-s.closing:
 			return
 		}
