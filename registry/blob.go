@@ -239,7 +239,7 @@ func (memory) Close() error { return nil }
 
 // remember reads a small blob, and closes it.
 func (g *Registry) remember(at storage.Location, f storage.Blob) (storage.Blob, error) {
-	content, err := io.ReadAll(f)
+	content, err := readWhole(f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
@@ -269,7 +269,14 @@ func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, 
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	return io.ReadAll(f)
+	return readWhole(f)
+}
+
+// readWhole reads a small blob at once: io.ReadAll, which does not know its size, asks the system a dozen times.
+func readWhole(f storage.Blob) ([]byte, error) {
+	content := make([]byte, f.Size())
+	_, err := io.ReadFull(f, content)
+	return content, err
 }
 
 // deleteBlob takes a blob out of a repository, unless a manifest there needs it.
