@@ -72,7 +72,7 @@ func Open(path, id string) (*Dir, error) {
 }
 
 // adopt prepares a directory that an older version made. The uploads that it left cannot be resumed: their
-// clients begin anew.
+// clients begin anew. Their directory stays, empty: who goes back to that version needs it.
 func (d *Dir) adopt() error {
 	err := os.Mkdir(filepath.Join(d.path, filesDir), 0o700)
 	switch {
@@ -81,7 +81,14 @@ func (d *Dir) adopt() error {
 	case errors.Is(err, fs.ErrExist):
 		err = nil
 	}
-	return errors.Join(err, os.RemoveAll(filepath.Join(d.path, olderDir)))
+	left, notRead := os.ReadDir(filepath.Join(d.path, olderDir))
+	if !errors.Is(notRead, fs.ErrNotExist) {
+		err = errors.Join(err, notRead)
+	}
+	for _, upload := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, olderDir, upload.Name())))
+	}
+	return err
 }
 
 // ID returns the id that the directory was given when it was made.

@@ -171,8 +171,8 @@ func TestOlderVersion(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "sealed/bc/README")); err != nil {
 		t.Errorf("a file of somebody's own: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "uploads")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("uploads of the older version: %v", err)
+	if left, err := os.ReadDir(filepath.Join(dir, "uploads")); err != nil || len(left) > 0 {
+		t.Errorf("where the older version kept uploads: %v, %v", left, err)
 	}
 }
 
