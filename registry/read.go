@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -38,9 +37,7 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 	if f.Size() > most {
 		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", d, f.Size(), most)
 	}
-	body = make([]byte, f.Size())
-	_, err = io.ReadFull(f, body)
-	return body, err
+	return readWhole(f)
 }
 
 // ReferrersOf lists up to n manifests of a repository whose subject is d.
