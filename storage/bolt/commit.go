@@ -68,9 +68,7 @@ func (s *Store) writer() {
 			if len(batch) > 1 {
 				shared = time.Now()
 			}
-			start := time.Now()
-			s.serve(batch)
-			took = time.Since(start)
+			took = s.serve(batch)
 		case <-s.closing:
 			return
 		}
@@ -90,16 +88,18 @@ func (s *Store) gather(first *request) []*request {
 	return batch
 }
 
-// serve runs a batch in one bbolt transaction and answers each request.
-func (s *Store) serve(batch []*request) {
+// serve runs a batch in one bbolt transaction and answers each request. It returns how long the transaction took.
+func (s *Store) serve(batch []*request) (took time.Duration) {
 	start := time.Now()
 	ran, err := s.commit(batch)
+	took = time.Since(start)
 	if len(ran) > 0 && s.onCommit != nil {
-		s.onCommit(len(ran), time.Since(start), err)
+		s.onCommit(len(ran), took, err)
 	}
 	for _, r := range ran {
 		r.done <- err
 	}
+	return took
 }
 
 // commit runs the closures and makes what they changed durable. It returns those that wait for its
