@@ -2,13 +2,9 @@ package storagetest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -42,23 +38,6 @@ func (e blobsSuite) at(t *testing.T, dir string) storage.Blobs {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func create(t *testing.T, b storage.Blobs, content string) storage.Upload {
-	t.Helper()
-	u, err := b.Create(background)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, u, content)
-	return u
-}
-
-func write(t *testing.T, u storage.Upload, content string) {
-	t.Helper()
-	if n, err := io.WriteString(u, content); n != len(content) || err != nil {
-		t.Fatalf("wrote %d of %d bytes: %v", n, len(content), err)
-	}
 }
 
 func seal(t *testing.T, u storage.Upload, label string) storage.Location {
@@ -97,19 +76,6 @@ func wantNoBlob(t *testing.T, b storage.Blobs, at storage.Location) {
 	}
 }
 
-func uploadIDs(t *testing.T, b storage.Blobs) string {
-	t.Helper()
-	var ids []string
-	for info, err := range b.Uploads(background) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, fmt.Sprintf("%s:%d", info.ID, info.Size))
-	}
-	slices.Sort(ids)
-	return strings.Join(ids, " ")
-}
-
 func (e blobsSuite) testSeal(t *testing.T) {
 	dir := t.TempDir()
 	b := e.at(t, dir)
@@ -134,99 +100,6 @@ func (e blobsSuite) testSeal(t *testing.T) {
 	wantBlob(t, b, seal(t, create(t, b, ""), "empty"), "")
 }
 
-func (e blobsSuite) testResume(t *testing.T) {
-	dir := t.TempDir()
-	u := create(t, e.at(t, dir), "hello, ")
-	if err := u.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b := e.at(t, dir) // a later process
-	if left := leftovers(t, b); len(left) > 0 {
-		t.Errorf("leftovers: %v", left)
-	}
-	if got := uploadIDs(t, b); got != u.ID()+":7" {
-		t.Errorf("uploads: %s", got)
-	}
-	u, err := b.Resume(background, u.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u.Size() != 7 {
-		t.Errorf("resumed at %d", u.Size())
-	}
-	write(t, u, "world")
-	wantBlob(t, b, seal(t, u, "abc"), "hello, world")
-	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("resume what was sealed: %v", err)
-	}
-}
-
-func (e blobsSuite) testBusy(t *testing.T) {
-	b := e.at(t, t.TempDir())
-	u := create(t, b, "123")
-	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrBusy) {
-		t.Errorf("a second writer: %v", err)
-	}
-	if info, err := b.Stat(background, u.ID()); err != nil || info.Size != 3 || info.ID != u.ID() || info.Modified.IsZero() {
-		t.Errorf("stat while it is open: %+v, %v", info, err)
-	}
-	if err := u.Close(); err != nil {
-		t.Fatal(err)
-	}
-	u, err := b.Resume(background, u.ID())
-	if err != nil {
-		t.Fatalf("after the first writer left: %v", err)
-	}
-	if err := u.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func (e blobsSuite) testCancel(t *testing.T) {
-	b := e.at(t, t.TempDir())
-	u := create(t, b, "123")
-	if err := errors.Join(u.Cancel(), u.Cancel(), u.Close()); err != nil {
-		t.Error(err)
-	}
-	if _, err := b.Stat(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("stat: %v", err)
-	}
-	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("resume: %v", err)
-	}
-}
-
-func (e blobsSuite) testNames(t *testing.T) {
-	b := e.at(t, t.TempDir())
-	fine := create(t, b, "x")
-	at := seal(t, fine, "fine")
-	run, n, _ := strings.Cut(fine.ID(), ".")
-	for _, bad := range []string{
-		"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300),
-		run, run + ".", "." + n, "+" + run + "." + n, run + ".0" + n, run + "/." + n, run + "../" + n, strings.ToUpper(run) + ".Z",
-	} {
-		if _, err := b.Stat(background, bad); !errors.Is(err, storage.ErrNotFound) {
-			t.Errorf("stat of upload %q: %v", bad, err)
-		}
-		if _, err := b.Resume(background, bad); !errors.Is(err, storage.ErrNotFound) {
-			t.Errorf("resume of upload %q: %v", bad, err)
-		}
-		for _, at := range []string{bad, "abc." + bad, bad + ".abc-1", bad + "." + run + "/" + n} {
-			wantNoBlob(t, b, storage.Location(at))
-		}
-	}
-	for _, bad := range []string{"", ".", "..", "../x", "a/b", "a\x00", "A", "a b", "ä", strings.Repeat("a", 300)} {
-		u := create(t, b, "x")
-		if _, err := u.Seal(background, bad); err == nil {
-			t.Errorf("sealed under label %q", bad)
-		}
-		if got := uploadIDs(t, b); got != "" {
-			t.Errorf("label %q left upload %s", bad, got)
-		}
-	}
-	wantBlob(t, b, at, "x")
-}
-
 // testSameLabel seals the same label from many goroutines, as parallel pushes of one blob do.
 func (e blobsSuite) testSameLabel(t *testing.T) {
 	b := e.at(t, t.TempDir())
@@ -247,103 +120,6 @@ func (e blobsSuite) testSameLabel(t *testing.T) {
 	group.Wait()
 	for at, i := range seen {
 		wantBlob(t, b, at, fmt.Sprint(i))
-	}
-}
-
-// leftovers returns what is left of earlier processes, but for what they prepared and did not use.
-func leftovers(t *testing.T, b storage.Blobs, named ...storage.Location) (left []storage.Leftover) {
-	t.Helper()
-	for l, err := range b.Leftovers(background, all(named)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !l.Unused {
-			left = append(left, l)
-		}
-	}
-	return left
-}
-
-func all(named []storage.Location) iter.Seq2[storage.Location, error] {
-	return func(yield func(storage.Location, error) bool) {
-		for _, at := range named {
-			if !yield(at, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (e blobsSuite) testLeftovers(t *testing.T) {
-	dir := t.TempDir()
-	earlier := e.at(t, dir)
-	var named []storage.Location
-	for i := range 200 {
-		named = append(named, seal(t, create(t, earlier, fmt.Sprint(i)), "named"))
-	}
-	removed := seal(t, create(t, earlier, "removed"), "old-one")
-	left := seal(t, create(t, earlier, "left"), "old-one")
-	started := create(t, earlier, "")
-	half := create(t, earlier, "half")
-	if err := earlier.Remove(background, removed); err != nil {
-		t.Fatal(err)
-	}
-	if got := leftovers(t, earlier); len(got) > 0 {
-		t.Errorf("to the process itself they are %v", got)
-	}
-
-	b := e.at(t, dir)
-	fresh := seal(t, create(t, b, "fresh"), "new-one")
-	own := create(t, b, "123")
-	for round := range 2 {
-		got := leftovers(t, b, named...)
-		if len(got) != 1 || got[0].Size != 4 {
-			t.Errorf("leftovers: %v", got)
-			continue
-		}
-		wantBlob(t, b, got[0].At, "left")
-		want := []string{started.ID() + ":0", half.ID() + ":4", own.ID() + ":3"}
-		slices.Sort(want)
-		if ids := uploadIDs(t, b); ids != strings.Join(want, " ") {
-			t.Errorf("round %d: uploads %s, want %s", round, ids, want)
-		}
-	}
-	u, err := b.Resume(background, half.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, u, " and half")
-	resumed := seal(t, u, "whole") // and its row is about to be written
-	for l, err := range b.Leftovers(background, all(named)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := b.Remove(background, l.At); err != nil {
-			t.Error(err)
-		}
-	}
-	wantNoBlob(t, b, left)
-	for l, err := range b.Leftovers(background, all(named)) {
-		t.Errorf("left after all was removed: %v, %v", l, err)
-	}
-	wantBlob(t, b, resumed, "half and half")
-	for i, at := range named {
-		wantBlob(t, b, at, fmt.Sprint(i))
-	}
-	wantBlob(t, b, fresh, "fresh")
-
-	ctx, cancel := context.WithCancel(background)
-	cancel()
-	for _, err := range b.Leftovers(ctx, all(named)) {
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("cancelled, but: %v", err)
-		}
-	}
-	failed := errors.New("the rows cannot be read")
-	for l, err := range b.Leftovers(background, func(yield func(storage.Location, error) bool) { yield("", failed) }) {
-		if !errors.Is(err, failed) {
-			t.Errorf("%v is a leftover, and not %v, although not all rows were read", l, err)
-		}
 	}
 }
 
