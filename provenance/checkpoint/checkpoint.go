@@ -13,7 +13,6 @@ package checkpoint
 
 import (
 	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,12 +52,20 @@ func Parse(text string) (c Checkpoint, err error) {
 	if c.Size, err = strconv.ParseUint(lines[1], 10, 63); err != nil || strconv.FormatUint(c.Size, 10) != lines[1] {
 		return c, fmt.Errorf("%w: %.20q is no size", ErrInvalid, lines[1])
 	}
-	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != tlog.HashSize {
-		return c, fmt.Errorf("%w: %.50q is no root hash", ErrInvalid, lines[2])
+	if c.Root, err = ParseHash(lines[2]); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	c.Root = tlog.Hash(root)
 	return c, nil
+}
+
+// ParseHash reads a hash as [tlog.Hash.String] writes it. Base64 has bits that say nothing and passes over
+// line ends, and so does [tlog.ParseHash]; here a hash has one spelling.
+func ParseHash(s string) (tlog.Hash, error) {
+	h, err := tlog.ParseHash(s)
+	if err != nil || h.String() != s {
+		return tlog.Hash{}, fmt.Errorf("%.50q is no hash of %d bytes in base64", s, tlog.HashSize)
+	}
+	return h, nil
 }
 
 // Open reads a signed checkpoint and checks that the log of this verifier signed it. Signatures of others

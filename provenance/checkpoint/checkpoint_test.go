@@ -75,6 +75,7 @@ func TestRefuse(t *testing.T) {
 	for _, text := range []string{
 		"", "\n", origin, origin + "\n42\n", "\n42\n" + root + "\n", origin + "\n042\n" + root + "\n", origin + "\n-1\n" + root + "\n",
 		origin + "\n18446744073709551615\n" + root + "\n", origin + "\n42\n" + root[4:] + "\n", origin + "\n42\n" + root + "\nmore\n",
+		origin + "\n42\n\r" + root + "\n", origin + "\n42\n" + root[:42] + string(root[42]+1) + "=\n", // the same hash in base64 that is not strict
 	} {
 		if c, err := Parse(text); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is read as %+v, %v", text, c, err)

@@ -62,9 +62,9 @@ func ParseRequest(body string) (oldSize uint64, proof tlog.TreeProof, signed str
 		return 0, nil, "", fmt.Errorf("%w: %.20q is no size", ErrMalformed, size)
 	}
 	for _, line := range lines[1:] {
-		h, err := tlog.ParseHash(line)
+		h, err := checkpoint.ParseHash(line)
 		if err != nil {
-			return 0, nil, "", fmt.Errorf("%w: %.50q is no hash", ErrMalformed, line)
+			return 0, nil, "", fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		proof = append(proof, h)
 	}
