@@ -175,9 +175,9 @@ func (n *NewToken) check() error {
 	if n.Lasts == 0 {
 		n.Lasts = TokenLasts
 	}
-	printable := func(r rune) bool { return r < ' ' || r > '~' }
+	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
 	switch {
-	case n.Name == "" || len(n.Name) > 64 || strings.ContainsFunc(n.Name, printable):
+	case n.Name == "" || len(n.Name) > 64 || strings.ContainsFunc(n.Name, unprintable):
 		return ErrSessionName
 	case n.Lasts < 0 || n.Lasts > MaxTokenLasts:
 		return ErrSessionLasts
