@@ -67,7 +67,7 @@ load: build ## 200 clients at once for 10 minutes; then small pulls beside a pus
 	go run ./cmd/bench -hallmark bin/hallmark -fair 10000000000
 
 growth: build ## what things cost in a registry of 10 images, and of 200,000
-	go run ./cmd/bench -hallmark bin/hallmark -growth docs/growth.svg
+	go run ./cmd/bench -hallmark bin/hallmark -growth docs/growth.svg -rounds 3
 
 vuln: ## known vulnerabilities, where their database can be reached
 	$(LINT) govulncheck ./...

@@ -19,34 +19,74 @@ import (
 )
 
 // runGrowth fills a registry step by step, and measures at each what a push, a pull and a list of referrers
-// cost. It prints a table, and draws it into a file.
-func runGrowth(ctx context.Context, program, dir, picture string, each time.Duration) error {
+// cost: beside a new registry of 10 images, in turn, because machines are noisy. It prints a table, and draws
+// it into a file.
+func runGrowth(ctx context.Context, program, dir, picture string, rounds int, long time.Duration) error {
 	s, err := startHallmark(ctx, program, filepath.Join(dir, "hallmark"))
 	if err != nil {
 		return err
 	}
 	defer s.stop()
 	g := &growth{s: s}
-	sizes := []int{10, 100, 1000, 10_000, 50_000, 200_000}
-	costs := map[string][]result{}
-	for round, size := range sizes {
+	sizes := []int{smallest, 100, 1000, 10_000, 50_000, 200_000}
+	costs := map[string][]cost{}
+	for _, size := range sizes {
 		if err := g.fill(ctx, size); err != nil {
 			return err
 		}
-		for _, r := range g.rows() {
-			fresh, err := newImagesOf(fmt.Sprintf("growth/fresh-%d", round), 16<<10, 0, perRound)
-			if err != nil {
-				return err
-			}
-			got, err := measure(ctx, s, r, fresh, each)
-			if err != nil {
-				return fmt.Errorf("%s: %w", r.name, err)
-			}
-			costs[r.name] = append(costs[r.name], got)
+		fmt.Fprintf(os.Stderr, "measuring %d images beside %d\n", size, smallest)
+		beside, err := startHallmark(ctx, program, filepath.Join(dir, fmt.Sprintf("beside-%d", size)))
+		if err != nil {
+			return err
+		}
+		err = g.compare(ctx, &growth{s: beside}, rounds, long, costs)
+		beside.stop()
+		if err != nil {
+			return err
 		}
 	}
 	g.print(os.Stdout, sizes, costs)
 	return os.WriteFile(picture, []byte(draw(sizes, costs)), 0o644)
+}
+
+const smallest = 10 // images
+
+// cost is the server's CPU of an operation, in seconds, and as a multiple of that in the smallest registry.
+type cost struct{ cpu, ratio float64 }
+
+// compare measures each operation here and in a new registry, and adds what it costs.
+func (g *growth) compare(ctx context.Context, small *growth, rounds int, long time.Duration, costs map[string][]cost) error {
+	if err := small.fill(ctx, smallest); err != nil {
+		return err
+	}
+	of, beside := map[string][]result{}, map[string][]result{}
+	for round := range rounds {
+		fresh, err := newImagesOf(fmt.Sprintf("growth/fresh-%d-%d", g.size, round), 16<<10, 0, perRound)
+		if err != nil {
+			return err
+		}
+		if err := g.measure(ctx, fresh, long, of); err != nil {
+			return err
+		}
+		if err := small.measure(ctx, fresh, long, beside); err != nil {
+			return err
+		}
+	}
+	for name, results := range of {
+		costs[name] = append(costs[name], cost{cpu: median(each(results, cpu)), ratio: median(divide(results, beside[name], cpu))})
+	}
+	return nil
+}
+
+func (g *growth) measure(ctx context.Context, fresh []image, long time.Duration, into map[string][]result) error {
+	for _, r := range g.rows() {
+		got, err := measure(ctx, g.s, r, fresh, long)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		into[r.name] = append(into[r.name], got)
+	}
+	return nil
 }
 
 // growth is a registry that grows. Every image has its own manifest and tag; the blobs of a repository are
@@ -181,10 +221,10 @@ func (g *growth) rows() []row {
 
 var grown = []string{"push", "pull", "manifest GET by tag", "referrers"}
 
-func (g *growth) print(w io.Writer, sizes []int, costs map[string][]result) {
+func (g *growth) print(w io.Writer, sizes []int, costs map[string][]cost) {
 	fmt.Fprintf(w, "| server CPU an operation, µs |%s\n| --- |%s\n", joined(sizes, func(n int) string { return fmt.Sprintf(" %d images |", n) }), strings.Repeat(" --: |", len(sizes)))
 	for _, name := range grown {
-		fmt.Fprintf(w, "| %s |%s\n", name, joined(costs[name], func(r result) string { return fmt.Sprintf(" %.0f |", cpu(r)*1e6) }))
+		fmt.Fprintf(w, "| %s |%s\n", name, joined(costs[name], func(c cost) string { return fmt.Sprintf(" %.0f (%.2f ×) |", c.cpu*1e6, c.ratio) }))
 	}
 	fmt.Fprintf(w, "\nRssAnon at most %s MB\n", number(float64(g.s.peak)/1e6))
 }
@@ -198,7 +238,7 @@ func joined[T any](values []T, text func(T) string) (all string) {
 
 // draw makes a picture: the cost of each operation, as a multiple of that in the smallest registry, over
 // the number of images on a logarithmic scale.
-func draw(sizes []int, costs map[string][]result) string {
+func draw(sizes []int, costs map[string][]cost) string {
 	const width, height, left, bottom = 660, 300, 50, 40
 	x := func(size int) float64 {
 		span := math.Log(float64(sizes[len(sizes)-1]) / float64(sizes[0]))
@@ -207,7 +247,7 @@ func draw(sizes []int, costs map[string][]result) string {
 	y := func(ratio float64) float64 { return height - bottom - ratio/3*(height-bottom-20) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&b, `<title>Server CPU an operation, as a multiple of that with %d images</title><rect width="%d" height="%d" fill="white"/>`+"\n", sizes[0], width, height)
+	fmt.Fprintf(&b, `<title>Server CPU an operation, as a multiple of that in a registry of %d images beside it</title><rect width="%d" height="%d" fill="white"/>`+"\n", sizes[0], width, height)
 	for ratio := range 4 {
 		fmt.Fprintf(&b, `<path d="M%d %.0fH%.0f" stroke="#ddd"/><text x="%d" y="%.0f" text-anchor="end">%d ×</text>`+"\n",
 			left, y(float64(ratio)), x(sizes[len(sizes)-1]), left-6, y(float64(ratio))+4, ratio)
@@ -218,10 +258,9 @@ func draw(sizes []int, costs map[string][]result) string {
 	fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="middle">images in the registry</text>`+"\n", (x(sizes[0])+x(sizes[len(sizes)-1]))/2, height-4)
 	for i, name := range grown {
 		color := []string{"#0b6e4f", "#1d4ed8", "#b45309", "#9d174d"}[i]
-		line := costs[name]
 		var path []string
-		for j, r := range line {
-			path = append(path, fmt.Sprintf("%.1f %.1f", x(sizes[j]), y(cpu(r)/cpu(line[0]))))
+		for j, c := range costs[name] {
+			path = append(path, fmt.Sprintf("%.1f %.1f", x(sizes[j]), y(c.ratio)))
 		}
 		fmt.Fprintf(&b, `<path d="M%s" fill="none" stroke="%s" stroke-width="2"/><path d="M%d %dh20" stroke="%s" stroke-width="2"/><text x="%d" y="%d">%s</text>`+"\n",
 			strings.Join(path, "L"), color, width-165, 30+20*i, color, width-140, 34+20*i, name)

@@ -58,7 +58,7 @@ func main() {
 		case *protocols:
 			return runProtocols(ctx, *hallmark, dir, *each)
 		case *picture != "":
-			return runGrowth(ctx, *hallmark, dir, *picture, *each)
+			return runGrowth(ctx, *hallmark, dir, *picture, *rounds, *each)
 		}
 		return run(ctx, *hallmark, *upstream, dir, *only, *rounds, *each)
 	})
