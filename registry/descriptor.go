@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ import (
 const (
 	maxDepth       = 32   // of nested objects and lists
 	maxDescriptors = 4096 // configs, layers and children
+	maxMediaType   = 255  // characters of one; RFC 6838, section 4.2
 )
 
 // manifest is a parsed manifest of any kind that the registry takes.
@@ -108,14 +110,32 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 	return m, m.check(doc.SchemaVersion)
 }
 
+// mediaTypeName is a media type without parameters. Its length is bounded: it goes into headers and records.
+var mediaTypeName = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$`)
+
+// parseMediaType returns a media type in lower case, or "": case means nothing in it (RFC 6838, section 4.2).
+func parseMediaType(s string) string {
+	if s = strings.ToLower(s); mediaTypeName.MatchString(s) {
+		return s
+	}
+	return ""
+}
+
 // mediaTypeOf returns what a manifest is. The header and the document have to agree, where both say it.
 func mediaTypeOf(header, document string) (string, error) {
 	if header != "" {
-		parsed, _, err := mime.ParseMediaType(header)
-		if err != nil {
+		kind, _, err := mime.ParseMediaType(header)
+		if kind = parseMediaType(kind); err != nil || kind == "" {
 			return "", errManifestInvalid("Content-Type %.60q is no media type", header)
 		}
-		header = parsed
+		header = kind
+	}
+	if document != "" {
+		kind := parseMediaType(document)
+		if kind == "" {
+			return "", errManifestInvalid("the manifest's mediaType %.60q is no media type", document)
+		}
+		document = kind
 	}
 	switch {
 	case header == "" && document == "":
@@ -132,6 +152,9 @@ func mediaTypeOf(header, document string) (string, error) {
 func (m *manifest) check(version int) error {
 	if err := m.checkKind(version); err != nil {
 		return err
+	}
+	if m.artifactType != "" && parseMediaType(m.artifactType) == "" {
+		return errManifestInvalid("artifactType %.60q is no media type", m.artifactType)
 	}
 	all := slices.Concat(m.content(), m.children)
 	for _, d := range []*ocispec.Descriptor{m.config, m.subject} {
@@ -186,6 +209,8 @@ func checkDescriptor(d ocispec.Descriptor) error {
 	switch {
 	case !ok:
 		return errManifestInvalid("%.90q in it is no digest", d.Digest)
+	case len(d.MediaType) > maxMediaType:
+		return errManifestInvalid("the mediaType of %s in it has more than %d characters", d.Digest, maxMediaType)
 	case d.Size < 0:
 		return errManifestInvalid("the size of %s in it is negative", d.Digest)
 	case d.Data != nil && (int64(len(d.Data)) != d.Size || digestOf(d.Data, parsed) != parsed):

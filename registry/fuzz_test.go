@@ -83,6 +83,8 @@ func FuzzManifest(f *testing.F) {
 	f.Add("", []byte(artifactManifest(descriptorOf("{}"), digest.FromString("x"), "a/b", "note")))
 	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:`+strings.Repeat("0", 64)+`","size":1,"platform":{"os":"linux","architecture":"arm"}}]}`))
 	f.Add("a/b", []byte(`{"blobs":[],"Blobs":[]}`))
+	f.Add("", []byte(`{"blobs":[],"mediaType":"A/B"}`))
+	f.Add("", []byte(`{"blobs":[],"mediaType":"a"}`))
 	f.Add("a/b", []byte(`{"config":{"digest":"sha512:`+strings.Repeat("0", 128)+`","data":"e30="}}`))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
 		m, err := parseManifest(contentType, body)
@@ -104,6 +106,9 @@ func FuzzManifest(f *testing.F) {
 		again, err := parseManifest(m.mediaType, body)
 		if err != nil || again.mediaType != m.mediaType {
 			t.Errorf("read again as what it is: %v", err)
+		}
+		if len(m.mediaType) > maxMediaType || len(m.referrerType()) > maxMediaType {
+			t.Errorf("%q of type %q", m.mediaType, m.referrerType())
 		}
 	})
 }
