@@ -13,9 +13,8 @@ run: ## run the registry from source
 build: ## bin/hallmark, static
 	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/hallmark ./cmd/hallmark
 
-check: lint ## format, lint, vet, race tests, script tests, a moment of fuzzing
-	go vet ./...
-	go test -race -timeout 20m ./...
+check: lint ## format, lint and vet, race tests, script tests, a moment of fuzzing
+	go test -race -timeout 20m -parallel 4 ./... # tests wait for servers and disks more than for cores
 	$(MAKE) fuzz
 
 lint:

@@ -255,6 +255,7 @@ func buildPlain(t *testing.T) string {
 // TestKilledAtFirstStart kills a server while it makes its data directory, at any moment. The next start
 // must come up with an administrator who can sign in.
 func TestKilledAtFirstStart(t *testing.T) {
+	t.Parallel()
 	plain := buildPlain(t)
 	for i := range 20 {
 		dir := filepath.Join(t.TempDir(), "data")

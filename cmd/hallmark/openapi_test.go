@@ -48,6 +48,7 @@ func quote(s string) string { return string(mustMarshal(s)) }
 // TestOpenAPI holds the description against real answers of a real server: every operation and every
 // status that it names is asked for, and every answer has the shape that it says.
 func TestOpenAPI(t *testing.T) {
+	t.Parallel()
 	cosigner := newCosigner(t)
 	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", cosigner.config)
 	one := s.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})

@@ -233,6 +233,7 @@ func TestStalledReader(t *testing.T) {
 
 // TestHeaderLimits sends headers that are too slow and too large.
 func TestHeaderLimits(t *testing.T) {
+	t.Parallel()
 	s := insecure(t)
 	slow := s.dial()
 	fmt.Fprintf(slow, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
