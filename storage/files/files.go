@@ -126,7 +126,7 @@ func (d *Dir) Open(_ context.Context, at storage.Location) (storage.Blob, error)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := openRegular(path, unix.O_RDONLY)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -148,6 +148,20 @@ func (d *Dir) Length(_ context.Context, at storage.Location) (int64, error) {
 		return 0, notFound(err)
 	}
 	return info.Size(), nil
+}
+
+// openRegular opens a regular file that is there. os.OpenFile first asks the system in five calls more whether the file
+// can be waited for, which no regular file can: half of what it costs to read a small blob.
+func openRegular(path string, flags int) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return os.NewFile(uintptr(fd), path), nil
+		}
+		if !errors.Is(err, unix.EINTR) { // as file systems over a network answer
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
 }
 
 // blob is an open sealed file.

@@ -44,7 +44,7 @@ func (d *Dir) Resume(ctx context.Context, id string) (storage.Upload, error) {
 		d.forget(p)
 		return nil, err
 	}
-	f, err := os.OpenFile(d.file(p), os.O_RDWR|os.O_APPEND, 0)
+	f, err := openRegular(d.file(p), unix.O_RDWR|unix.O_APPEND)
 	if err != nil {
 		d.release(p)
 		return nil, storeError(err)
