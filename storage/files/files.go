@@ -150,8 +150,8 @@ func (d *Dir) Length(_ context.Context, at storage.Location) (int64, error) {
 	return info.Size(), nil
 }
 
-// openRegular opens a regular file that is there. os.OpenFile first asks the system in five calls more whether the file
-// can be waited for, which no regular file can: half of what it costs to read a small blob.
+// openRegular opens a regular file that is there. os.OpenFile first asks the system in four calls more whether the file
+// can be waited for, which no regular file can: nearly half of what it costs to read a small blob.
 func openRegular(path string, flags int) (*os.File, error) {
 	for {
 		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
