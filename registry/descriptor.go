@@ -111,12 +111,13 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 }
 
 // mediaTypeName is a media type without parameters. Its length is bounded: it goes into headers and records.
-var mediaTypeName = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$`)
+var mediaTypeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 
-// parseMediaType returns a media type in lower case, or "": case means nothing in it (RFC 6838, section 4.2).
+// parseMediaType returns a media type in lower case, or "": case means nothing in it (RFC 6838, section 4.2). It
+// is looked at before, because there are letters outside ASCII that become some of it.
 func parseMediaType(s string) string {
-	if s = strings.ToLower(s); mediaTypeName.MatchString(s) {
-		return s
+	if mediaTypeName.MatchString(s) {
+		return strings.ToLower(s)
 	}
 	return ""
 }

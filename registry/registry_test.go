@@ -633,6 +633,7 @@ func TestBadManifests(t *testing.T) {
 		"type of its config":   {edit(`"size":2`, `"mediaType":"a/`+strings.Repeat("b", 1<<20)+`","size":2`), 400, "MANIFEST_INVALID"},
 		"artifact of no type":  {edit(`"layers"`, `"artifactType":"a type","layers"`), 400, "MANIFEST_INVALID"},
 		"image in capitals":    {`{"schemaVersion":2,"mediaType":"application/vnd.OCI.image.manifest.v1+json","manifests":[]}`, 400, "MANIFEST_INVALID"},
+		"type with a kelvin":   {`{"mediaType":"a/\u212aind","layers":[]}`, 400, "MANIFEST_INVALID"},
 		"image with blobs":     {edit(`"layers"`, `"blobs":[],"layers"`), 400, "MANIFEST_INVALID"},
 		"other data":           {edit(`"size":2`, `"data":"e10K","size":2`), 400, "MANIFEST_INVALID"},
 		"subject no digest":    {edit(`"layers"`, `"subject":{"digest":"x"},"layers"`), 400, "MANIFEST_INVALID"},
