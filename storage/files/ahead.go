@@ -59,7 +59,7 @@ func (d *Dir) makeShelf() error {
 	}
 	made := make([]*os.File, perShelf)
 	for i := range made {
-		f, err := os.OpenFile(d.file(place{d.run, first.n + uint64(i)}), os.O_RDWR|os.O_CREATE|os.O_EXCL, modeUnused)
+		f, err := openRegular(d.file(place{d.run, first.n + uint64(i)}), os.O_RDWR|os.O_CREATE|os.O_EXCL, modeUnused)
 		if err != nil {
 			return errors.Join(err, d.dropShelf(first, made))
 		}

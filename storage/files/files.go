@@ -126,7 +126,7 @@ func (d *Dir) Open(_ context.Context, at storage.Location) (storage.Blob, error)
 	if err != nil {
 		return nil, err
 	}
-	f, err := openRegular(path, unix.O_RDONLY)
+	f, err := openRegular(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -150,11 +150,11 @@ func (d *Dir) Length(_ context.Context, at storage.Location) (int64, error) {
 	return info.Size(), nil
 }
 
-// openRegular opens a regular file that is there. os.OpenFile first asks the system in four calls more whether the file
-// can be waited for, which no regular file can: nearly half of what it costs to read a small blob.
-func openRegular(path string, flags int) (*os.File, error) {
+// openRegular opens or makes a regular file, as os.OpenFile does, which first asks the system in four calls more
+// whether the file can be waited for. No regular file can, and it is nearly half of what it costs to read a small blob.
+func openRegular(path string, flags int, mode uint32) (*os.File, error) {
 	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, mode)
 		if err == nil {
 			return os.NewFile(uintptr(fd), path), nil
 		}

@@ -44,7 +44,7 @@ func (d *Dir) Resume(ctx context.Context, id string) (storage.Upload, error) {
 		d.forget(p)
 		return nil, err
 	}
-	f, err := openRegular(d.file(p), unix.O_RDWR|unix.O_APPEND)
+	f, err := openRegular(d.file(p), os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		d.release(p)
 		return nil, storeError(err)
