@@ -26,7 +26,7 @@ test: ## the tests alone, without the race detector
 
 FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z]*).*|\1 \2|' | while read -r package target; do \
+	@set -e; grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | while read -r package target; do \
 		echo "fuzz $$package $$target"; \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package </dev/null >/tmp/hallmark-fuzz.$$$$ 2>&1 \
 			|| { cat /tmp/hallmark-fuzz.$$$$; exit 1; }; \
