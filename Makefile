@@ -5,7 +5,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath
 VERSION ?=
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/seed-260924e6/hallmark/internal/version.release=$(VERSION))
 
-.PHONY: run build check lint test fuzz e2e bench load growth image tools clean vuln
+.PHONY: run build check lint test fuzz soak e2e bench load growth image tools clean vuln
 
 run: ## run the registry from source
 	go run ./cmd/hallmark serve
@@ -32,6 +32,9 @@ fuzz: ## each fuzz target for FUZZTIME
 			|| { cat /tmp/hallmark-fuzz.$$$$; exit 1; }; \
 		rm -f /tmp/hallmark-fuzz.$$$$; \
 	done
+
+soak: ## the tests that are too long for each change: crashes, faults and load, by the half hour; wants strace
+	go test -tags soak -count 1 -timeout 90m -run '^TestSoak' -v ./...
 
 image: ## the container image hallmark:latest, from scratch
 	mkdir -p bin/image/usr/local/bin bin/image/data
