@@ -200,23 +200,6 @@ func (w *contextWriter) Write(p []byte) (int, error) {
 	return w.w.Write(p)
 }
 
-// Check reads the whole file and reports each inconsistency of its pages to bad. It holds a snapshot
-// while it runs, so the file cannot reuse pages until it ends.
-func (s *Store) Check(ctx context.Context, bad func(error)) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	tx, err := s.db.Begin(false)
-	if err != nil {
-		return closedError(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // ending a read transaction cannot fail
-	for problem := range tx.Check() {
-		bad(fmt.Errorf("%w: %w", storage.ErrCorrupt, problem))
-	}
-	return ctx.Err()
-}
-
 // Close implements storage.Store.
 func (s *Store) Close() (err error) {
 	s.close.Do(func() {

@@ -144,25 +144,35 @@ func (s *Store) copyTo(path string) error {
 	return durable.Write(path, 0o600, func(w io.Writer) error { return s.Snapshot(context.Background(), w, nil) })
 }
 
-// checkLayout reads the store's layout, or writes it into a store that was just made.
+// checkLayout reads the store's layout, or writes it into a store that was just made. A store that has one is only
+// read: a commit, also one that changes no row, would write over pages of a store that may be damaged.
 func checkLayout(db *bbolt.DB, newest uint32) error {
 	if err := checkLength(db); err != nil {
 		return err
 	}
-	return db.Update(func(tx *bbolt.Tx) error {
+	made := true
+	err := db.View(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket([]byte(metaTable))
-		if meta == nil {
-			return writeLayout(tx, newest)
+		if made = meta != nil; !made {
+			return nil
 		}
-		found := meta.Get([]byte(versionKey))
-		if len(found) != 4 || binary.BigEndian.Uint32(found) == 0 {
-			return fmt.Errorf("%w: it has no version", storage.ErrCorrupt)
-		}
-		if v := binary.BigEndian.Uint32(found); v > newest {
-			return fmt.Errorf("%w: its layout is %d, and this program knows up to %d; %s", storage.ErrNewer, v, newest, older(db.Path(), newest))
-		}
-		return nil
+		return knownLayout(db, meta.Get([]byte(versionKey)), newest)
 	})
+	if err != nil || made {
+		return err
+	}
+	return db.Update(func(tx *bbolt.Tx) error { return writeLayout(tx, newest) })
+}
+
+// knownLayout wants a layout that this program knows.
+func knownLayout(db *bbolt.DB, found []byte, newest uint32) error {
+	if len(found) != 4 || binary.BigEndian.Uint32(found) == 0 {
+		return fmt.Errorf("%w: it has no version", storage.ErrCorrupt)
+	}
+	if v := binary.BigEndian.Uint32(found); v > newest {
+		return fmt.Errorf("%w: its layout is %d, and this program knows up to %d; %s", storage.ErrNewer, v, newest, older(db.Path(), newest))
+	}
+	return nil
 }
 
 // older says what can be done by who has a program that is older than the store.
