@@ -51,7 +51,7 @@ type tagEntry struct {
 	Digest    digest.Digest    `json:"digest"`
 	MediaType string           `json:"mediaType,omitempty"`
 	Size      int64            `json:"size,omitempty"`      // of the manifest, in bytes
-	ImageSize int64            `json:"imageSize,omitempty"` // of the config and the layers, in bytes
+	ImageSize int64            `json:"imageSize,omitempty"` // of the config and the layers that are here, in bytes
 	Actor     provenance.Actor `json:"actor"`
 	Time      provenance.Time  `json:"time"`
 	Record    uint64           `json:"record"`

@@ -137,6 +137,9 @@ func (b *Book) record(e Event, index uint64) *Record {
 	if n := len(r.Observed.Children); n > MaxChildren {
 		r.Observed.Children, r.Observed.ChildrenLeftOut = r.Observed.Children[:MaxChildren], n-MaxChildren
 	}
+	if n := len(r.Observed.WrongSizes); n > MaxWrongSizes {
+		r.Observed.WrongSizes, r.Observed.WrongSizesLeftOut = r.Observed.WrongSizes[:MaxWrongSizes], n-MaxWrongSizes
+	}
 	return r
 }
 

@@ -25,6 +25,8 @@ const (
 	MaxAttested = 32       // attested facts
 	MaxChildren = 64       // children of an index
 	MaxTags     = 100      // tags that one event moves; more are more events
+
+	MaxWrongSizes = 8 // descriptors whose sizes are wrong
 )
 
 // An Action says what happened.
@@ -146,16 +148,29 @@ type TagMove struct {
 	Previous digest.Digest `json:"previous,omitempty"` // what it meant before
 }
 
-// An Observation is what the registry saw itself.
+// An Observation is what the registry saw itself: the manifest, whose types, children and subject are as it
+// names them, and of sizes only those that the registry knows of its own.
 type Observation struct {
-	MediaType       string        `json:"mediaType,omitempty"`
-	ArtifactType    string        `json:"artifactType,omitempty"`
-	Size            int64         `json:"size,omitempty"`      // of the manifest, in bytes
-	ImageSize       int64         `json:"imageSize,omitempty"` // of the config and the layers, in bytes
+	MediaType    string `json:"mediaType,omitempty"`
+	ArtifactType string `json:"artifactType,omitempty"`
+	Size         int64  `json:"size,omitempty"` // of the manifest, in bytes
+	// ImageSize is how many bytes the config, the layers and the blobs have that are in the repository, each
+	// digest once. Layers that are fetched from elsewhere do not count, and neither do the children of an index.
+	ImageSize       int64         `json:"imageSize,omitempty"`
 	Children        []Child       `json:"children,omitempty"`
 	ChildrenLeftOut int           `json:"childrenLeftOut,omitempty"` // children beyond MaxChildren
 	Subject         digest.Digest `json:"subject,omitempty"`
-	RequestID       string        `json:"requestId,omitempty"`
+	// WrongSizes are what the manifest says of sizes of what is in the repository, and is not so.
+	WrongSizes        []WrongSize `json:"wrongSizes,omitempty"`
+	WrongSizesLeftOut int         `json:"wrongSizesLeftOut,omitempty"` // those beyond MaxWrongSizes
+	RequestID         string      `json:"requestId,omitempty"`
+}
+
+// A WrongSize is the size in bytes that a manifest says of something, and the size that it has.
+type WrongSize struct {
+	Digest digest.Digest `json:"digest"`
+	Says   int64         `json:"says"`
+	Has    int64         `json:"has"`
 }
 
 // A Child is a manifest that an index lists.

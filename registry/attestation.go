@@ -89,7 +89,7 @@ func (p *push) attestationChild(tx storage.Reader, child ocispec.Descriptor, row
 	if child.Annotations[referenceType] != "attestation-manifest" || !ok || !p.lists(subject) || len(row.content) == 0 {
 		return nil
 	}
-	m, err := parseManifest(row.mediaType, row.content)
+	m, err := parseStored(row.mediaType, row.content)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 	if int64(len(row.content)) != row.size || digestOf(row.content, d) != d {
 		return damaged("%s: its bytes are not those of its digest", name)
 	}
-	m, err := parseManifest(row.mediaType, row.content)
+	m, err := parseStored(row.mediaType, row.content)
 	if err != nil {
 		return damaged("%s: %w", name, err)
 	}
@@ -161,6 +161,9 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 		}
 	}
 	for _, b := range m.blobs() {
+		if isForeign(b.MediaType) {
+			continue // it need not be here
+		}
 		err := want(tx, needsTable, repoKey(repo, digestKey(d), digestKey(b.Digest)), "%s needs %s, and no row says so", name, b.Digest)
 		if err != nil {
 			return err

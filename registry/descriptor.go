@@ -10,18 +10,21 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/distribution/distribution/v3/manifest/manifestlist"
 	"github.com/distribution/distribution/v3/manifest/schema2"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // The bounds of a manifest beside its size.
 const (
 	maxDepth       = 32   // of nested objects and lists
 	maxDescriptors = 4096 // configs, layers and children
-	maxMediaType   = 255  // characters of one; RFC 6838, section 4.2
+	maxMediaType   = 255  // bytes of one; RFC 6838, section 4.2
 )
 
 // manifest is a parsed manifest of any kind that the registry takes.
@@ -36,36 +39,19 @@ type manifest struct {
 	annotations  map[string]string
 }
 
-// blobs are the descriptors of what has to be in the repository before the manifest: the config, and the
-// layers that are distributed.
+// blobs are the descriptors of the config and of all that is content: they have to be in the repository before the
+// manifest, but for the layers that are not distributed.
 func (m *manifest) blobs() []ocispec.Descriptor {
-	var needed []ocispec.Descriptor
-	if m.config != nil {
-		needed = append(needed, *m.config)
+	if m.config == nil {
+		return m.content()
 	}
-	for _, l := range m.content() {
-		if !isForeign(l.MediaType) {
-			needed = append(needed, l)
-		}
-	}
-	return needed
+	return append([]ocispec.Descriptor{*m.config}, m.content()...)
 }
 
 // isForeign says that a layer of this type is fetched from elsewhere and need not be here.
 func isForeign(mediaType string) bool {
 	return mediaType == schema2.MediaTypeForeignLayer ||
 		strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.nondistributable.")
-}
-
-// imageSize is the size of what the manifest itself refers to, in bytes.
-func (m *manifest) imageSize() (size int64) {
-	if m.config != nil {
-		size = m.config.Size
-	}
-	for _, l := range m.content() {
-		size += l.Size
-	}
-	return size
 }
 
 func (m *manifest) content() []ocispec.Descriptor { return slices.Concat(m.layers, m.others) }
@@ -85,6 +71,29 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 	if err := checkJSON(body); err != nil {
 		return nil, errManifestInvalid("the manifest is no JSON that everybody reads alike: %v", err)
 	}
+	m, version, err := decodeManifest(body)
+	if err != nil {
+		return nil, err
+	}
+	if m.mediaType, err = mediaTypeOf(contentType, m.mediaType); err != nil {
+		return nil, err
+	}
+	return m, m.check(version)
+}
+
+// parseStored reads a manifest that is in the store, under the media type that it has there. What is wanted of one
+// that arrives is not asked of it again: that may be more today than it was then.
+func parseStored(mediaType string, body []byte) (*manifest, error) {
+	m, _, err := decodeManifest(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
+	}
+	m.mediaType = mediaType
+	return m, nil
+}
+
+// decodeManifest reads the fields of a manifest, and checks nothing.
+func decodeManifest(body []byte) (m *manifest, schemaVersion int, err error) {
 	var doc struct {
 		SchemaVersion int                  `json:"schemaVersion"`
 		MediaType     string               `json:"mediaType"`
@@ -97,17 +106,12 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 		Annotations   map[string]string    `json:"annotations"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, errManifestInvalid("the manifest does not have the shape of one: %v", err)
+		return nil, 0, errManifestInvalid("the manifest does not have the shape of one: %v", err)
 	}
-	m := &manifest{
-		artifactType: doc.ArtifactType, config: doc.Config, layers: doc.Layers, others: doc.Blobs, children: doc.Manifests,
-		subject: doc.Subject, annotations: doc.Annotations,
-	}
-	var err error
-	if m.mediaType, err = mediaTypeOf(contentType, doc.MediaType); err != nil {
-		return nil, err
-	}
-	return m, m.check(doc.SchemaVersion)
+	return &manifest{
+		mediaType: doc.MediaType, artifactType: doc.ArtifactType, config: doc.Config, layers: doc.Layers, others: doc.Blobs,
+		children: doc.Manifests, subject: doc.Subject, annotations: doc.Annotations,
+	}, doc.SchemaVersion, nil
 }
 
 // mediaTypeName is a media type without parameters. Its length is bounded: it goes into headers and records.
@@ -154,8 +158,8 @@ func (m *manifest) check(version int) error {
 	if err := m.checkKind(version); err != nil {
 		return err
 	}
-	if m.artifactType != "" && parseMediaType(m.artifactType) == "" {
-		return errManifestInvalid("artifactType %.60q is no media type", m.artifactType)
+	if !isTypeText(m.artifactType) {
+		return errManifestInvalid("artifactType %.60q %s", m.artifactType, noTypeText)
 	}
 	all := slices.Concat(m.content(), m.children)
 	for _, d := range []*ocispec.Descriptor{m.config, m.subject} {
@@ -193,31 +197,57 @@ func (m *manifest) checkKind(version int) error {
 	return nil
 }
 
+// emptyKinds are the kinds of artifact manifests from before OCI 1.1. What they have beside a type may be annotations alone.
+var emptyKinds = map[string]bool{
+	"application/vnd.oci.artifact.manifest.v1+json":       true,
+	"application/vnd.cncf.oras.artifact.manifest.v1+json": true,
+}
+
 // checkOther takes a manifest of a kind that is not known, as long as it refers to things in the way that
 // manifests do: then what it needs can be kept with it. Docker's of 2014 name layers in another way.
 func (m *manifest) checkOther(version int) error {
 	if version != 0 && version != 2 {
-		return errManifestInvalid("schemaVersion is %d, and this registry takes 2; push with a client of this decade", version)
+		return errManifestInvalid("schemaVersion is %d, and this registry takes 2: convert an image of docker's schema 1, as with skopeo copy --format v2s2", version)
 	}
-	if m.config == nil && m.subject == nil && m.layers == nil && m.others == nil && m.children == nil {
+	if m.config == nil && m.subject == nil && m.layers == nil && m.others == nil && m.children == nil && !emptyKinds[m.mediaType] {
 		return errManifestInvalid("%.60q is a kind that this registry does not know, and has no config, layers, blobs, manifests or subject", m.mediaType)
 	}
 	return nil
 }
 
+// checkDescriptor refuses what two readers could take for different things, and what could do something to
+// whoever looks at it. A wrong size is neither: images have them that nobody can change any more, and what has the
+// digest is the content. What the sizes are, the record says.
 func checkDescriptor(d ocispec.Descriptor) error {
 	parsed, ok := parseDigest(d.Digest.String())
 	switch {
 	case !ok:
 		return errManifestInvalid("%.90q in it is no digest", d.Digest)
-	case len(d.MediaType) > maxMediaType:
-		return errManifestInvalid("the mediaType of %s in it has more than %d characters", d.Digest, maxMediaType)
+	case !isTypeText(d.MediaType):
+		return errManifestInvalid("the mediaType %.30q of %s in it %s", d.MediaType, d.Digest, noTypeText)
+	case !isTypeText(d.ArtifactType):
+		return errManifestInvalid("the artifactType %.30q of %s in it %s", d.ArtifactType, d.Digest, noTypeText)
 	case d.Size < 0:
 		return errManifestInvalid("the size of %s in it is negative", d.Digest)
-	case d.Data != nil && (int64(len(d.Data)) != d.Size || digestOf(d.Data, parsed) != parsed):
+	case d.Data != nil && digestOf(d.Data, parsed) != parsed:
 		return errManifestInvalid("the data of %s in it is not what has that digest", d.Digest)
+	case d.Platform != nil && !isPrintable(d.Platform.OS+d.Platform.Architecture+d.Platform.Variant):
+		return errManifestInvalid("the platform of %s in it has characters that cannot be printed", d.Digest)
 	}
 	return nil
+}
+
+const noTypeText = "has characters that cannot be printed, or more than 255 bytes"
+
+// isTypeText says whether a text can stand for the type of an artifact, a config, a layer or a child. These are what
+// people call things, in whatever form: there are sigstore's with parameters, and oras's without a slash. The
+// manifest's own media type is a header of answers, and has to be one: see parseMediaType.
+func isTypeText(s string) bool { return len(s) <= maxMediaType && isPrintable(s) }
+
+// isPrintable says whether a text is UTF-8 without control characters, line ends, and characters that are not seen
+// and change how others are, as those that turn the direction of writing.
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // platform is how people name a platform: os/architecture[/variant].

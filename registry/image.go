@@ -44,7 +44,7 @@ func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) 
 	if err := g.loadContent(ctx, f); err != nil {
 		return nil, err
 	}
-	m, err := parseManifest(f.mediaType, f.content)
+	m, err := parseStored(f.mediaType, f.content)
 	if err != nil {
 		return nil, err
 	}

@@ -137,7 +137,7 @@ func storedManifest(tx storage.Reader, p Place) (*manifest, error) {
 	if err != nil || len(row.content) == 0 {
 		return nil, err
 	}
-	return parseManifest(row.mediaType, row.content)
+	return parseStored(row.mediaType, row.content)
 }
 
 // BasesByLayers returns the images with the most layers that an image begins with, but not with all of

@@ -22,6 +22,7 @@ type push struct {
 	claims   []provenance.Claim
 	needs    []digest.Digest // blobs that must stay while the manifest does
 	absent   digest.Digest   // a blob that is not in the repository; set by inspect when it refuses
+	sizes    sizes           // of what it names and is here
 
 	attestations []attestation        // to be read for claims
 	findings     []provenance.Finding // of the signatures in it
@@ -86,7 +87,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var config blobRow
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
-		p.needs, p.claims, p.attestations, p.absent = nil, nil, nil, ""
+		p.needs, p.claims, p.attestations, p.absent, p.sizes = nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 		if err := p.findAttestations(tx, p.manifest, p.subject()); err != nil {
 			return err
 		}
-		return p.needListedBlobs(tx)
+		return errors.Join(p.needListedBlobs(tx), p.lookAtSubject(tx))
 	})
 	if err != nil {
 		return err
@@ -118,7 +119,8 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 	return g.readAttestations(ctx, p)
 }
 
-// needBlobs wants the config and the layers to be in the repository, in the sizes that the manifest says.
+// needBlobs wants the config and the layers to be in the repository, in whatever sizes the manifest says. A foreign
+// layer need not be here; one that is must stay.
 func (p *push) needBlobs(tx storage.Reader) error {
 	blobs := p.manifest.blobs()
 	links, err := tx.GetMany(linkTable, p.linkKeys(digestsOf(blobs)))
@@ -126,6 +128,9 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		return err
 	}
 	for i, b := range blobs {
+		if links[i] == nil && isForeign(b.MediaType) {
+			continue
+		}
 		if links[i] == nil {
 			p.absent = b.Digest
 			return errManifestBlobUnknown(b.Digest)
@@ -134,9 +139,7 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		if err != nil {
 			return fmt.Errorf("blob %s: %w", b.Digest, err)
 		}
-		if row.size != b.Size {
-			return errManifestInvalid("it says that %s has %d bytes, and it has %d", b.Digest, b.Size, row.size)
-		}
+		p.sizes.content(b, row.size)
 		p.needs = append(p.needs, b.Digest)
 	}
 	return nil
@@ -150,35 +153,40 @@ func (p *push) needListedBlobs(tx storage.Reader) error {
 	if err != nil {
 		return err
 	}
+	rows, err := tx.GetMany(manifestTable, p.linkKeys(children))
+	if err != nil {
+		return err
+	}
 	for i, d := range children {
 		if links[i] != nil {
 			p.needs = append(p.needs, d)
 		}
-		if len(p.claims) >= provenance.MaxClaims {
+		if rows[i] == nil {
 			continue
 		}
-		if err := p.claimsOfChild(tx, p.manifest.children[i]); err != nil {
+		if err := p.lookAtChild(tx, p.manifest.children[i], rows[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claimsOfChild repeats in an index's record what the record of its child says that children of this index
-// are: a question about a source is to find the index, which is what has a tag. Of what BuildKit built, the
-// child that says so is not the image, but an attestation beside it.
-func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor) error {
-	value, err := tx.Get(manifestTable, repoKey(p.repo, digestKey(child.Digest)))
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+func (p *push) lookAtChild(tx storage.Reader, child ocispec.Descriptor, value []byte) error {
 	row, err := decodeManifestRow(value)
 	if err != nil {
 		return err
 	}
+	p.sizes.named(child, row.size)
+	if len(p.claims) >= provenance.MaxClaims {
+		return nil
+	}
+	return p.claimsOfChild(tx, child, row)
+}
+
+// claimsOfChild repeats in an index's record what the record of its child says that children of this index
+// are: a question about a source is to find the index, which is what has a tag. Of what BuildKit built, the
+// child that says so is not the image, but an attestation beside it.
+func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor, row manifestRow) error {
 	record, err := provenance.ReadRecord(tx, row.record)
 	if err != nil {
 		return err
@@ -235,7 +243,7 @@ func (p *push) pushEvent() provenance.Event {
 	e := p.event(provenance.Push)
 	e.Digest, e.Claimed = p.digest, p.claims
 	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
-	e.Observed.Size, e.Observed.ImageSize = int64(len(p.body)), p.manifest.imageSize()
+	e.Observed.Size, e.Observed.ImageSize, e.Observed.WrongSizes = int64(len(p.body)), p.sizes.total, p.sizes.wrong
 	e.Observed.Children = childrenOf(p.manifest.children)
 	if p.manifest.subject != nil {
 		e.Observed.Subject = p.manifest.subject.Digest
