@@ -228,15 +228,35 @@ func TestForgets(t *testing.T) {
 	}
 }
 
+// takeTurns takes every turn to hash a password, and returns what gives them back.
+func takeTurns(a *Access) (giveBack func()) {
+	taken := make([]*turn, atOnce)
+	for i := range taken {
+		taken[i] = &turn{address: fmt.Sprint("taken ", i), ready: make(chan error, 1)}
+		a.logins.queue.enter(taken[i])
+		<-taken[i].ready
+	}
+	return func() {
+		for _, t := range taken {
+			a.logins.queue.done(t)
+		}
+	}
+}
+
+// waitFor waits until so many logins wait for their turn.
+func waitFor(a *Access, n int) {
+	for a.Logins().Waiting != n {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestRemembered logs in where a password can no longer be hashed, because every turn is taken.
 func TestRemembered(t *testing.T) {
 	a, _ := testAccess(t)
 	if _, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1")); err != nil {
 		t.Fatal(err)
 	}
-	for range atOnce {
-		a.logins.turn <- struct{}{}
-	}
+	takeTurns(a)
 	if _, err := a.Identify(request("alice", "correct horse", "192.0.2.9:1")); err != nil {
 		t.Errorf("a remembered login: %v", err)
 	}
@@ -250,19 +270,14 @@ func TestRemembered(t *testing.T) {
 // TestTooManyWaiting fills the queue of logins to check.
 func TestTooManyWaiting(t *testing.T) {
 	a, _ := testAccess(t)
-	for range atOnce {
-		a.logins.turn <- struct{}{}
-	}
+	takeTurns(a)
 	ctx, cancel := context.WithCancel(background)
 	var group sync.WaitGroup
-	refused := make(chan error, 2*maxWaiting)
-	for i := range maxWaiting + 10 {
+	refused := make(chan error, 2*maxLine)
+	for i := range maxLine + 10 {
 		group.Go(func() {
-			_, err := a.Identify(request("alice", "wrong", fmt.Sprintf("192.0.2.%d:1", i)).WithContext(ctx))
+			_, err := a.Identify(request(fmt.Sprint("name", i), "wrong", "192.0.2.1:1").WithContext(ctx))
 			refused <- err
-			if errors.Is(err, ErrBusy) {
-				return
-			}
 		})
 	}
 	for range 10 {
@@ -272,10 +287,16 @@ func TestTooManyWaiting(t *testing.T) {
 	}
 	cancel()
 	group.Wait()
-	for range maxWaiting {
+	for range maxLine {
 		if err := <-refused; !errors.Is(err, context.Canceled) {
 			t.Errorf("in the queue: %v", err)
 		}
+	}
+	if n := a.Logins(); n.Waiting != 0 || n.Shed != 10 || n.Hashed != 0 {
+		t.Errorf("counted %+v", n)
+	}
+	if n := len(a.logins.queue.lines); n > atOnce {
+		t.Errorf("%d lines are left", n)
 	}
 }
 
@@ -301,15 +322,20 @@ func TestSlowDown(t *testing.T) {
 		t.Errorf("what is remembered as right: %v", err)
 	}
 	*clock = clock.Add(time.Second)
-	if err := from("192.0.2.1", "wrong"); !errors.Is(err, ErrBadLogin) {
-		t.Errorf("after the wait: %v", err)
+	for range 3 {
+		if err := from("192.0.2.1", "wrong"); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("what was wrong before, after the wait: %v", err)
+		}
 	}
-	if err := from("192.0.2.1", "wrong"); !errors.As(err, &slow) || slow.Wait != 2*time.Second {
+	if err := from("192.0.2.1", "wrong too"); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("another one, after the wait: %v", err)
+	}
+	if err := from("192.0.2.1", "wrong again"); !errors.As(err, &slow) || slow.Wait != 2*time.Second {
 		t.Errorf("after one more: %v", err)
 	}
-	for range 100 {
+	for i := range 100 {
 		*clock = clock.Add(longestWait)
-		if err := from("192.0.2.1", "wrong"); !errors.Is(err, ErrBadLogin) {
+		if err := from("192.0.2.1", fmt.Sprint("wrong ", i)); !errors.Is(err, ErrBadLogin) {
 			t.Fatalf("after the longest wait: %v", err)
 		}
 	}

@@ -17,47 +17,57 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-const (
-	maxVerified = 10_000 // logins remembered as right
-	maxFailures = 10_000 // pairs of user and address whose wrong logins are counted
-	maxWaiting  = 100    // logins that wait for their turn to be checked
-	atOnce      = 2      // passwords hashed at the same time: it keeps the processor for everyone else
-	freeTries   = 5      // wrong logins before the next one has to wait
-	longestWait = time.Minute
-)
+const maxVerified = 10_000 // logins remembered as right, and as wrong
 
 // logins checks passwords once and remembers those that were right.
 //
 // A password is hashed with bcrypt the first time. From then on a keyed hash of it and of the account's
-// row is enough, which is why a changed password is forgotten by itself: the row is another.
+// row is enough, which is why a changed password is forgotten by itself: the row is another. That a password
+// was wrong is remembered in the same way.
 type logins struct {
 	key      [32]byte                                   // of this process alone
 	verified *lru.Cache[[32]byte, *provenance.Identity] // by keyed hashes of logins that were right
-	turn     chan struct{}                              // holds one token for each password being hashed
-	waiting  atomic.Int32                               // logins waiting for turn
-	nobody   string                                     // a hash to compare with for users that do not exist; that it has a password matters not
-	mu       sync.Mutex                                 // guards failures
-	failures *lru.Cache[attempt, *failureRun]           // wrong logins lately
+	wrong    *lru.Cache[[32]byte, struct{}]             // and of those that were not
+	queue    *queue
+	failures *failures
+	decoy    decoy
+	nobody   string // a hash to compare with for users that do not exist; that it has a password matters not
+
+	mu      sync.Mutex           // guards flights
+	flights map[[32]byte]*flight // logins being checked
+
+	hashed, refused, slowed, full atomic.Uint64 // see LoginCounts
+}
+
+// LoginCounts are how many logins with passwords there were since the start.
+type LoginCounts struct {
+	Hashed  uint64 // passwords that took a hash
+	Refused uint64 // wrong ones
+	Slowed  uint64 // that had to wait after several wrong ones, and were not looked at
+	Shed    uint64 // that were not looked at because too many waited
+	Waiting int    // now
+}
+
+// Logins counts logins.
+func (a *Access) Logins() LoginCounts {
+	l := a.logins
+	return LoginCounts{l.hashed.Load(), l.refused.Load(), l.slowed.Load(), l.full.Load(), l.queue.length()}
+}
+
+// flight is one check that others with the same password wait for, as the parallel requests of one client do.
+type flight struct {
+	done chan struct{}
+	err  error // set before done is closed
 }
 
 // wrongLogins is why a login has to wait.
 const wrongLogins = "too many wrong logins for this user from this address"
 
-// attempt is whose login fails, from where: one address cannot lock out another.
-type attempt struct{ name, address string }
-
-type failureRun struct {
-	count int
-	last  time.Time
-}
-
 func newLogins(cost int) *logins {
-	verified, err := lru.New[[32]byte, *provenance.Identity](maxVerified)
-	failures, err2 := lru.New[attempt, *failureRun](maxFailures)
-	if err := errors.Join(err, err2); err != nil {
-		panic(err) // only for sizes, which are constants here
+	l := &logins{
+		verified: mustLRU[[32]byte, *provenance.Identity](maxVerified), wrong: mustLRU[[32]byte, struct{}](maxVerified),
+		queue: newQueue(), failures: newFailures(), flights: map[[32]byte]*flight{},
 	}
-	l := &logins{verified: verified, failures: failures, turn: make(chan struct{}, atOnce)}
 	l.nobody = fmt.Sprintf("$2a$%02d$94HRlI3f8qSv5OTXuVBS0utUuz.VybRjhG/hputoIDVr6gcec0h4a", cost)
 	rand.Read(l.key[:]) // which never fails
 	return l
@@ -70,7 +80,10 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 	if err != nil {
 		return provenance.Identity{}, err
 	}
-	l := login{attempt: attempt{name, address}, password: password, hash: a.logins.nobody, fingerprint: a.logins.fingerprint(row, password)}
+	l := login{
+		attempt: attempt{name, network(address)}, password: password, hash: a.logins.nobody,
+		fingerprint: a.logins.fingerprint(name, row, password),
+	}
 	if who, ok := a.logins.verified.Get(l.fingerprint); ok {
 		return *who, nil
 	}
@@ -87,9 +100,6 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 	if err := a.logins.check(ctx, l, a.now); err != nil {
 		return provenance.Identity{}, err
 	}
-	if l.who == nil {
-		return provenance.Identity{}, ErrBadLogin
-	}
 	return *l.who, nil
 }
 
@@ -102,7 +112,10 @@ type login struct {
 	fingerprint [32]byte
 }
 
-// check compares a password with its hash, unless too many were wrong lately.
+func (l login) exists() bool { return l.who != nil }
+
+// check compares a password with its hash, unless too many were wrong lately. Errors: ErrBadLogin, ErrBusy,
+// SlowDownError, and that of ctx.
 func (l *logins) check(ctx context.Context, try login, now func() time.Time) error {
 	if len(try.password) > MaxPassword {
 		return ErrBadLogin
@@ -110,82 +123,110 @@ func (l *logins) check(ctx context.Context, try login, now func() time.Time) err
 	if len(try.name) > 64 {
 		try.name = "" // no user has such a name: keep one count for all
 	}
-	if wait := l.wait(try.attempt, now()); wait > 0 {
-		return &SlowDownError{wrongLogins, wait}
+	err := l.together(ctx, try, now)
+	var slow *SlowDownError
+	switch {
+	case errors.Is(err, ErrBadLogin):
+		l.refused.Add(1)
+	case errors.Is(err, ErrBusy):
+		l.full.Add(1)
+	case errors.As(err, &slow):
+		l.slowed.Add(1)
 	}
-	if err := l.compare(ctx, try); err != nil {
-		if errors.Is(err, ErrBadLogin) {
-			l.failed(try.attempt, now()) // the wait begins with the answer, however long the check took
-		}
-		return err
-	}
-	l.succeeded(try.attempt)
-	return nil
+	return err
 }
 
-// compare hashes the password when its turn comes.
-func (l *logins) compare(ctx context.Context, try login) error {
-	defer l.waiting.Add(-1)
-	if l.waiting.Add(1) > maxWaiting {
-		return ErrBusy
+// together checks a login, or waits for the check of one with the same password.
+func (l *logins) together(ctx context.Context, try login, now func() time.Time) error {
+	for {
+		l.mu.Lock()
+		f, ok := l.flights[try.fingerprint]
+		if !ok {
+			f = &flight{done: make(chan struct{})}
+			l.flights[try.fingerprint] = f
+		}
+		l.mu.Unlock()
+		if !ok {
+			f.err = l.judge(ctx, try, now)
+			l.mu.Lock()
+			delete(l.flights, try.fingerprint)
+			l.mu.Unlock()
+			close(f.done)
+			return f.err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if f.err == nil || errors.Is(f.err, ErrBadLogin) {
+			return f.err
+		} // else it was the other's client that left, or the other's address that has to wait
 	}
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if l.verified.Contains(try.fingerprint) { // while this one waited, as the parallel requests of one client do
+}
+
+// judge checks a login, and counts it.
+func (l *logins) judge(ctx context.Context, try login, now func() time.Time) error {
+	if l.verified.Contains(try.fingerprint) { // since this one looked
 		return nil
 	}
-	if bcrypt.CompareHashAndPassword([]byte(try.hash), []byte(try.password)) != nil {
+	if l.wrong.Contains(try.fingerprint) {
+		if wait := l.failures.again(try.attempt, try.exists(), now()); wait > 0 {
+			return &SlowDownError{wrongLogins, wait}
+		}
 		return ErrBadLogin
 	}
-	if try.who != nil {
+	before, wait := l.failures.begin(try.attempt, try.exists(), now())
+	if wait > 0 {
+		return &SlowDownError{wrongLogins, wait}
+	}
+	err := l.compare(ctx, try, before)
+	switch {
+	case err == nil:
 		l.verified.Add(try.fingerprint, try.who)
+		l.failures.right(try.attempt)
+	case errors.Is(err, ErrBadLogin):
+		l.wrong.Add(try.fingerprint, struct{}{})
+		l.failures.wrong(try.attempt, try.exists(), now())
+	default:
+		l.failures.undo(try.attempt, try.exists())
+	}
+	return err
+}
+
+// compare hashes the password when its turn comes, or seems to. Errors: ErrBadLogin, ErrBusy, and that of ctx.
+func (l *logins) compare(ctx context.Context, try login, before tally) error {
+	suspect := before.address >= manyFailures
+	if !try.exists() && (suspect || l.queue.length() >= atOnce) && l.decoy.isFresh() {
+		if err := l.decoy.wait(ctx); err != nil {
+			return err
+		}
+		return ErrBadLogin
+	}
+	began, right := time.Now(), false
+	t := &turn{address: try.address, suspect: suspect, failures: before.user}
+	err := l.queue.do(ctx, t, func() {
+		l.hashed.Add(1)
+		right = bcrypt.CompareHashAndPassword([]byte(try.hash), []byte(try.password)) == nil
+	})
+	if err != nil {
+		return err
+	}
+	l.decoy.note(time.Since(began))
+	if !right || !try.exists() {
+		return ErrBadLogin
 	}
 	return nil
 }
 
-// fingerprint is a keyed hash of an account's row and a password, of no use to another process.
-func (l *logins) fingerprint(row []byte, password string) (f [32]byte) {
+// fingerprint is a keyed hash of a name, its account's row and a password, of no use to another process.
+func (l *logins) fingerprint(name string, row []byte, password string) (f [32]byte) {
 	mac := hmac.New(sha256.New, l.key[:])
 	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(row))))
 	mac.Write(row)
+	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(name))))
+	mac.Write([]byte(name))
 	mac.Write([]byte(password))
 	mac.Sum(f[:0])
 	return f
-}
-
-// wait is how long the next try has to wait: nothing for the first few, then twice as long each time.
-func (l *logins) wait(who attempt, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	run, ok := l.failures.Get(who)
-	if !ok || run.count < freeTries {
-		return 0
-	}
-	penalty := longestWait
-	if over := run.count - freeTries; over < 6 {
-		penalty = time.Second << over
-	}
-	return penalty - max(0, now.Sub(run.last))
-}
-
-func (l *logins) failed(who attempt, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	run, ok := l.failures.Get(who)
-	if !ok || now.Sub(run.last) > 10*longestWait {
-		run = &failureRun{}
-		l.failures.Add(who, run)
-	}
-	run.count++
-	run.last = now
-}
-
-func (l *logins) succeeded(who attempt) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failures.Remove(who)
 }

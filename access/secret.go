@@ -15,7 +15,8 @@ import (
 //	hmrk_[a-z2-7]{33}
 //
 // It has 130 random bits. So SHA-256 is enough to keep it: nobody can try them all, and what slows down
-// guessing, as bcrypt does, would only slow down every login.
+// guessing, as bcrypt and a wait after wrong ones do, would only slow down every login, and keep out a machine
+// that got its new secret while another still shows the former one.
 const (
 	secretPrefix = "hmrk_"
 	secretRandom = 26

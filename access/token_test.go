@@ -557,21 +557,32 @@ func TestJobAtOnce(t *testing.T) {
 	}
 }
 
-// TestJobsSlowDown wants refused ID tokens to slow down their address, and no other.
-func TestJobsSlowDown(t *testing.T) {
+// TestRefusedSecrets wants secrets that nobody can guess to be taken whatever was refused from that address before,
+// and under that name.
+func TestRefusedSecrets(t *testing.T) {
 	a, p, clock := jobs(t)
+	_, old, err := a.AddRobot(background, Operator, "builder", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := a.RotateRobot(background, Operator, "builder", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	bad := p.Token(p.GitHub("https://other.example", *clock, nil))
-	for range freeTries {
+	for range 5 * manyFailures {
 		if _, err := a.Identify(request("oidc", bad, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), "audience") {
 			t.Fatal(err)
 		}
+		if _, err := a.Identify(request("builder", old, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+			t.Fatal(err)
+		}
 	}
-	var slow *SlowDownError
-	if _, err := a.Identify(request("oidc", bad, "192.0.2.1:1")); !errors.As(err, &slow) {
-		t.Errorf("again: %v", err)
+	if _, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.1:1")); err != nil {
+		t.Errorf("a good ID token: %v", err)
 	}
-	if _, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.2:1")); err != nil {
-		t.Errorf("from another address: %v", err)
+	if _, err := a.Identify(request("builder", secret, "192.0.2.1:1")); err != nil {
+		t.Errorf("the robot's new secret: %v", err)
 	}
 }
 

@@ -274,6 +274,7 @@ func (s *server) addMetrics() {
 		free, _, _ := s.data.blobs.Free() // 0 where it cannot be told
 		return float64(free)
 	})
+	s.addLoginMetrics()
 	if s.keeper != nil {
 		s.metrics.Gauge("hallmark_certificate_expires_seconds", "When the server's certificate ends, in seconds since 1970.", func() float64 {
 			return float64(s.keeper.Certificate().NotAfter.Unix())
