@@ -57,7 +57,9 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 		if err != nil {
 			return err
 		}
-		p.attestations = append(p.attestations, attestation{l.Digest, row, subject})
+		if row.size <= provenance.MaxAttestation { // whatever its descriptor says
+			p.attestations = append(p.attestations, attestation{l.Digest, row, subject})
+		}
 	}
 	return nil
 }
@@ -105,11 +107,12 @@ func (g *Registry) readAttestations(ctx context.Context, p *push) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return asNeeded(a.digest, err)
 		}
-		claims := provenance.ClaimsOfAttestation(f, a.digest, a.subject)
-		if err := f.Close(); err != nil {
-			return err
+		read := newCompared(a.digest, f)
+		claims := provenance.ClaimsOfAttestation(read, a.digest, a.subject)
+		if err := errors.Join(read.end(ctx), f.Close()); err != nil { // what it says must not be signed
+			return asNeeded(a.digest, g.lost(ctx, a.digest, a.row, err))
 		}
 		for _, c := range claims {
 			if p.manifest.children == nil || p.lists(c.About) && c.IsOrigin() {

@@ -69,6 +69,9 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 	if err != nil || from == "" {
 		return nil, "", err
 	}
+	if is, err := g.isThere(ctx, d); err != nil || !is {
+		return nil, "", err
+	}
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		desc = nil
 		may, err := g.gate.MayIn(tx, access.Owner(c.who), access.Pull, from)
@@ -82,6 +85,9 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 		if err != nil {
 			return err
 		}
+		if row.damaged {
+			return storage.ErrNotFound
+		}
 		if from != c.repo {
 			g.putLink(tx, c.repo, d, from)
 		}
@@ -92,6 +98,19 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 		return nil, "", nil
 	}
 	return desc, from, err
+}
+
+// isThere says whether a blob is here, with its file. Where that is lost, the client is to send the blob, and
+// it is whole again.
+func (g *Registry) isThere(ctx context.Context, d digest.Digest) (bool, error) {
+	row, err := g.blobRow(ctx, d)
+	if err == nil && row.at != "" {
+		err = g.there(ctx, d, row)
+	}
+	if errors.Is(err, ErrUnknown) || errors.Is(err, errMoved) {
+		return false, nil
+	}
+	return err == nil && row.at != "", err
 }
 
 // mountFrom returns the repository that a blob is to be mounted from, or "" where there is none.

@@ -3,8 +3,8 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 
@@ -17,8 +17,11 @@ import (
 //
 // The bytes are durable before a row names them. If we stop between the two, they are a stray, which
 // sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
+//
+// Where there is a blob already whose file is lost or has other bytes, these bytes take its place, and what is
+// left of the file goes into the trash with the same transaction: whoever has it open reads on.
 func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up storage.Upload) error {
-	linked, lost, err := g.linkPresent(ctx, c, d)
+	linked, lost, err := g.linkPresent(ctx, c, d, up)
 	if err != nil || linked {
 		return errors.Join(err, up.Cancel())
 	}
@@ -31,7 +34,10 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err = readBlobRow(tx, d)
 		switch {
-		case errors.Is(err, storage.ErrNotFound), err == nil && row.at == lost:
+		case errors.Is(err, storage.ErrNotFound), err == nil && (row.at == lost || row.damaged):
+			if err == nil {
+				dropFile(tx, d, row)
+			}
 			row = blobRow{size: size, at: at}
 			tx.Put(blobTable, digestKey(d), row.encode())
 		case err != nil:
@@ -45,13 +51,25 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 		return err // the row may name the bytes
 	case err != nil || row.at != at: // a parallel push of the same bytes was first
 		err = errors.Join(err, g.blobs.Remove(context.WithoutCancel(ctx), at))
+	case lost != "":
+		g.log.Info("a blob that was lost or damaged is whole again: it was pushed", "digest", d, "repository", c.repo)
+		g.wakeCollector()
 	}
 	return err
 }
 
+// dropFile gives up the file of a blob, and what is known of its damage. The row is about to be removed, or to
+// name another file.
+func dropFile(tx storage.Tx, d digest.Digest, row blobRow) {
+	tx.Put(trashTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
+	if row.damaged {
+		tx.Delete(damagedTable, digestKey(d))
+	}
+}
+
 // linkPresent links a blob that is here already, in this or another repository, and says whether it is.
-// If its file is lost, it says where that was.
-func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest) (linked bool, lost storage.Location, err error) {
+// If its file is lost, or has other bytes than have come now, it says where that is.
+func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up storage.Upload) (linked bool, lost storage.Location, err error) {
 	var seen blobRow
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		seen, err = readBlobRow(tx, d)
@@ -63,12 +81,15 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest) (l
 	if err != nil {
 		return false, "", err
 	}
-	if !g.present(ctx, seen) {
+	if !g.holds(ctx, seen, up) {
 		return false, seen.at, nil
 	}
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
-		if linked = err == nil && row == seen; linked {
+		if linked = err == nil && row.at == seen.at; linked {
+			if row.damaged { // it was marked just now, and its bytes were right just now
+				unmark(tx, d, row)
+			}
 			g.putLink(tx, c.repo, d, "")
 		}
 		if errors.Is(err, storage.ErrNotFound) {
@@ -77,12 +98,6 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest) (l
 		return err
 	})
 	return linked, "", err
-}
-
-// present says whether the bytes of a blob are there.
-func (g *Registry) present(ctx context.Context, row blobRow) bool {
-	size, err := g.blobs.Length(ctx, row.at)
-	return err == nil && size == row.size
 }
 
 func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
@@ -166,6 +181,9 @@ var errMoved = errors.New("the blob was collected meanwhile")
 
 // openBlob is an opener to read with.
 func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
+	if row.damaged {
+		return nil, errLost(d)
+	}
 	if content, ok := g.small.Get(row.at); ok {
 		return memory{bytes.NewReader(content)}, nil
 	}
@@ -177,24 +195,17 @@ func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (
 		return nil, g.lost(ctx, d, row, errors.Join(wrongSize(f.Size(), row), f.Close()))
 	}
 	if row.size <= maxSmall {
-		return g.remember(row.at, f)
+		return g.remember(ctx, d, row, f)
 	}
 	return f, nil
 }
 
 // measureBlob is an opener for who asks for no bytes: it opens no file.
 func (g *Registry) measureBlob(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
-	if g.small.Contains(row.at) {
-		return measured{size: row.size}, nil
+	if err := g.there(ctx, d, row); err != nil {
+		return nil, err
 	}
-	size, err := g.blobs.Length(ctx, row.at)
-	if err == nil && size != row.size {
-		err = wrongSize(size, row)
-	}
-	if err != nil {
-		return nil, g.lost(ctx, d, row, err)
-	}
-	return measured{size: size}, nil
+	return measured{size: row.size}, nil
 }
 
 // measured is a blob whose bytes nobody asks for.
@@ -205,25 +216,6 @@ type measured struct {
 
 func (m measured) Size() int64  { return m.size }
 func (m measured) Close() error { return nil }
-
-func wrongSize(size int64, row blobRow) error {
-	return fmt.Errorf("%w: its file has %d bytes and should have %d", storage.ErrCorrupt, size, row.size)
-}
-
-// lost says why a blob could not be opened. A lost one is told as an unknown blob, also to HEAD: then the next
-// push of these bytes sends them, and the loss is mended. Error: errMoved.
-func (g *Registry) lost(ctx context.Context, d digest.Digest, row blobRow, err error) error {
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		if now, err := g.blobRow(ctx, d); err != nil || now != row {
-			return errors.Join(errMoved, err)
-		}
-	case !errors.Is(err, storage.ErrCorrupt):
-		return err
-	}
-	g.log.Error("a blob is lost: restore it from a backup, or push it again", "digest", d, "err", err)
-	return newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "the registry has lost %s; push it again, and it is whole", d)
-}
 
 // Small blobs are configs, which every pull and every push reads. They are kept in memory by location, which
 // never comes to mean other bytes.
@@ -237,13 +229,16 @@ type memory struct{ *bytes.Reader }
 
 func (memory) Close() error { return nil }
 
-// remember reads a small blob, and closes it.
-func (g *Registry) remember(at storage.Location, f storage.Blob) (storage.Blob, error) {
+// remember reads a small blob, compares it with its digest, and closes it.
+func (g *Registry) remember(ctx context.Context, d digest.Digest, row blobRow, f storage.Blob) (storage.Blob, error) {
 	content, err := readWhole(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
+	if err == nil {
+		err = compare(d, content)
 	}
-	g.small.Add(at, content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, g.lost(ctx, d, row, err)
+	}
+	g.small.Add(row.at, content)
 	return memory{bytes.NewReader(content)}, nil
 }
 
@@ -259,7 +254,15 @@ func (g *Registry) blobRow(ctx context.Context, d digest.Digest) (row blobRow, e
 	return row, err
 }
 
-// readSmall returns a whole blob of at most limit bytes.
+// unmark says that the file of a blob is right again.
+func unmark(tx storage.Tx, d digest.Digest, row blobRow) {
+	row.damaged = false
+	tx.Put(blobTable, digestKey(d), row.encode())
+	tx.Delete(damagedTable, digestKey(d))
+}
+
+// readSmall returns a whole blob of at most limit bytes, which are those of its digest. Errors: errMoved; a failure
+// that says the blob is lost.
 func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, limit int64) ([]byte, error) {
 	if row.size > limit {
 		return nil, nil
@@ -269,7 +272,14 @@ func (g *Registry) readSmall(ctx context.Context, d digest.Digest, row blobRow, 
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	return readWhole(f)
+	content, err := readWhole(f)
+	if _, known := f.(memory); err == nil && !known {
+		err = compare(d, content)
+	}
+	if err != nil {
+		return nil, g.lost(ctx, d, row, err)
+	}
+	return content, nil
 }
 
 // readWhole reads a small blob at once: io.ReadAll, which does not know its size, asks the system a dozen times.

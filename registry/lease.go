@@ -136,6 +136,6 @@ func unlink(tx storage.Tx, repo string, d digest.Digest) error {
 		return err
 	}
 	tx.Delete(blobTable, key)
-	tx.Put(trashTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
+	dropFile(tx, d, row)
 	return nil
 }

@@ -136,16 +136,32 @@ func readTag(tx storage.Reader, repo, tag string) (tagRow, error) {
 	return decodeTagRow(value)
 }
 
-// loadContent reads a manifest that is too large for the store from its file.
+// loadContent reads a manifest that is too large for the store from its file, and compares every manifest with its
+// digest: a damaged one is told as an unknown one, also to HEAD, so that a push of it sends it.
 func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
-	if len(f.content) > 0 {
+	if len(f.content) == 0 {
+		f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
+		switch {
+		case errors.Is(err, errMoved): // it was deleted, and its lease is over
+			return errManifestUnknown(f.digest.String())
+		case errors.Is(err, ErrUnknown), err == nil && len(f.content) == 0: // it is longer than its row says
+			return errManifestLost(f.digest)
+		}
+		return err
+	}
+	if f.rendered {
 		return nil
 	}
-	f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
-	if errors.Is(err, errMoved) { // it was deleted, and its lease is over
-		return errManifestUnknown(f.digest.String())
+	if err := compare(f.digest, f.content); err != nil {
+		g.log.Error("a manifest in the store is damaged: push it again", "digest", f.digest, "err", err)
+		return errManifestLost(f.digest)
 	}
-	return err
+	return nil
+}
+
+// errManifestLost is the answer to who wants a manifest that is lost or damaged.
+func errManifestLost(d digest.Digest) error {
+	return newFailure(http.StatusNotFound, "MANIFEST_UNKNOWN", "the registry's copy of the manifest %s is lost or damaged; push it again, and it is whole", d)
 }
 
 // putManifest takes a manifest in. It, its references, its tag and the record of it all are committed in

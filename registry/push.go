@@ -21,7 +21,8 @@ type push struct {
 	manifest *manifest
 	claims   []provenance.Claim
 	needs    []digest.Digest // blobs that must stay while the manifest does
-	absent   digest.Digest   // a blob that is not in the repository; set by inspect when it refuses
+	relied   []relied        // those of them whose files must be there
+	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
 	sizes    sizes           // of what it names and is here
 
 	attestations []attestation        // to be read for claims
@@ -87,7 +88,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var config blobRow
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
-		p.needs, p.claims, p.attestations, p.absent, p.sizes = nil, nil, nil, "", sizes{}
+		p.needs, p.relied, p.claims, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -101,6 +102,9 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 		}
 		return errors.Join(p.needListedBlobs(tx), p.lookAtSubject(tx))
 	})
+	if err == nil {
+		p.absent, err = g.rely(ctx, p.relied)
+	}
 	if err != nil {
 		return err
 	}
@@ -108,11 +112,8 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 	if p.manifest.config != nil {
 		// A config that is larger than is read claims nothing; any other is read whole.
 		content, err = g.readSmall(ctx, p.manifest.config.Digest, config, provenance.MaxConfig)
-		if errors.Is(err, errMoved) {
-			return errManifestBlobUnknown(p.manifest.config.Digest)
-		}
 		if err != nil {
-			return err
+			return asNeeded(p.manifest.config.Digest, err)
 		}
 	}
 	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, content), p.claims...)
@@ -141,6 +142,9 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		}
 		p.sizes.content(b, row.size)
 		p.needs = append(p.needs, b.Digest)
+		if !isForeign(b.MediaType) { // where one is lost, its URLs are left, and whoever pushes need not have it
+			p.relied = append(p.relied, relied{b.Digest, row})
+		}
 	}
 	return nil
 }
@@ -159,7 +163,11 @@ func (p *push) needListedBlobs(tx storage.Reader) error {
 	}
 	for i, d := range children {
 		if links[i] != nil {
-			p.needs = append(p.needs, d)
+			row, err := readBlobRow(tx, d)
+			if err != nil {
+				return fmt.Errorf("blob %s: %w", d, err)
+			}
+			p.needs, p.relied = append(p.needs, d), append(p.relied, relied{d, row})
 		}
 		if rows[i] == nil {
 			continue
@@ -300,9 +308,12 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 func (p *push) putManifestRows(tx storage.Tx, record uint64) (again bool, err error) {
 	key := digestKey(p.digest)
 	row := repoKey(p.repo, key)
-	_, err = tx.Get(manifestTable, row)
+	there, err := tx.Get(manifestTable, row)
+	if err == nil {
+		return true, p.healManifest(tx, there)
+	}
 	if !errors.Is(err, storage.ErrNotFound) {
-		return err == nil, err
+		return false, err
 	}
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {

@@ -37,7 +37,14 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 	if f.Size() > most {
 		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", d, f.Size(), most)
 	}
-	return readWhole(f)
+	if body, err = readWhole(f); err == nil {
+		err = compare(d, body)
+	}
+	if errors.Is(err, storage.ErrCorrupt) {
+		g.log.Error("a blob is damaged: push it again, or restore its file from a backup", "digest", d, "err", err)
+		return nil, errLost(d)
+	}
+	return body, err
 }
 
 // ReferrersOf lists up to n manifests of a repository whose subject is d.

@@ -797,7 +797,7 @@ func TestCheckFinds(t *testing.T) {
 		"link gone":   func(tx storage.Tx, _ image) { tx.Delete(linkTable, repoKey("app", digestKey(layer))) },
 		"linked gone": func(tx storage.Tx, _ image) { tx.Delete(linkedTable, append(digestKey(layer), "app"...)) },
 		"blob gone":   func(tx storage.Tx, _ image) { tx.Delete(blobTable, digestKey(layer)) },
-		"blob's size": func(tx storage.Tx, _ image) { tx.Put(blobTable, digestKey(layer), blobRow{1, "x"}.encode()) },
+		"blob's size": func(tx storage.Tx, _ image) { tx.Put(blobTable, digestKey(layer), blobRow{size: 1, at: "x"}.encode()) },
 		"repository lost": func(tx storage.Tx, one image) { // as a lost write would leave it: consistent, but not with the records
 			tx.Delete(repositoryTable, []byte("app"))
 			tx.Delete(manifestTable, manifestKeyOf(one.digest))

@@ -48,6 +48,9 @@ const (
 	leaseTable = storage.Table("registry/lease")
 	// location → size. Sealed files that no row names any more, and that are to be removed.
 	trashTable = storage.Table("registry/trash")
+	// DIGEST and, of a manifest that is kept in the store, its REPO without the zero byte → damageRow. What is
+	// not what its digest says: scrub_mark.go. A blob's own row says so too.
+	damagedTable = storage.Table("registry/damaged")
 	// REPO DIGEST → index of a record. The last that changed what is known of an image, after it came: evidence.go.
 	evidenceTable = storage.Table("registry/evidence")
 	// REPO DIGEST → index of a record, then bytes. What was thought of an image while that was the last record.
@@ -172,15 +175,23 @@ func decodeTagRow(value []byte) (t tagRow, err error) {
 type blobRow struct {
 	size int64
 	at   storage.Location
+	// damaged: its file was found to be lost, or not what its digest says. It is not served, and whoever pushes
+	// it again gives it another file. Rows without it end after the location, as older versions write and read them.
+	damaged bool
 }
 
 func (b blobRow) encode() []byte {
-	return appendString(binary.AppendUvarint(nil, uint64(b.size)), string(b.at))
+	row := appendString(binary.AppendUvarint(nil, uint64(b.size)), string(b.at))
+	if b.damaged {
+		row = append(row, 1)
+	}
+	return row
 }
 
 func decodeBlobRow(value []byte) (blobRow, error) {
 	f := fields{rest: value}
 	b := blobRow{size: int64(f.number()), at: storage.Location(f.string())}
+	b.damaged = len(f.rest) > 0 && f.rest[0] == 1
 	return b, f.err("blob")
 }
 
