@@ -172,30 +172,48 @@ func loadAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, caFile), err)
 	}
-	key, err := readKey(filepath.Join(dir, caKeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is lost, and without it the certificate authority beside it can sign nothing more; "+
-			"put it back from a backup, or make a new one with `hallmark cert renew --ca`", filepath.Join(dir, caKeyFile))
-	}
+	key, err := authorityKey(dir, cert)
 	if err != nil {
 		return nil, err
-	}
-	if !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, fmt.Errorf("%s is not the key of the certificate beside it", filepath.Join(dir, caKeyFile))
 	}
 	return &authority{cert, key}, nil
 }
 
-// save writes the key first: a certificate without its key would look like a loss.
+// authorityKey reads the key of an authority. If we stopped while it replaced another one, its key may not have
+// its name yet, or the next one's may be left that never came into force.
+func authorityKey(dir string, cert *x509.Certificate) (*ecdsa.PrivateKey, error) {
+	path, next := filepath.Join(dir, caKeyFile), filepath.Join(dir, caNextKeyFile)
+	if key, err := readKey(next); err == nil && key.PublicKey.Equal(cert.PublicKey) {
+		return key, durable.Rename(next, path)
+	}
+	key, err := readKey(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s is lost, and without it the certificate authority beside it can sign nothing more; "+
+			"put it back from a backup, or make a new one with `hallmark cert renew --ca`", path)
+	case err != nil:
+		return nil, err
+	case !key.PublicKey.Equal(cert.PublicKey):
+		return nil, fmt.Errorf("%s is not the key of the certificate beside it", path)
+	}
+	return key, durable.Remove(next)
+}
+
+// save replaces the authority by this one. It is in force once its certificate has its name: if we stop before,
+// the former one is as it was; if we stop behind that, the next start finds the key under its other name.
 func (a *authority) save(dir string) error {
 	keyPEM, err := encodeKey(a.key)
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(filepath.Join(dir, caKeyFile), keyPEM, 0o600); err != nil {
+	next := filepath.Join(dir, caNextKeyFile)
+	if err := durable.WriteFile(next, keyPEM, 0o600); err != nil {
 		return err
 	}
-	return durable.WriteFile(filepath.Join(dir, caFile), encodeCert(a.cert.Raw), 0o644)
+	if err := durable.WriteFile(filepath.Join(dir, caFile), encodeCert(a.cert.Raw), 0o644); err != nil {
+		return err
+	}
+	return durable.Rename(next, filepath.Join(dir, caKeyFile))
 }
 
 func encodeCert(der []byte) []byte {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -154,6 +155,43 @@ func TestInterruptedSign(t *testing.T) {
 	k := open(t, Config{Dir: dir, Hosts: []string{"registry.example"}})
 	if err := verifies(k, "registry.example"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestInterruptedRenewCA stops a new authority at each moment of taking the place of the old one: it is the one or the
+// other, with its key.
+func TestInterruptedRenewCA(t *testing.T) {
+	config := Config{Dir: t.TempDir(), Hosts: []string{"registry.example"}}
+	old, now := open(t, config).CA(), open(t, Config{Dir: t.TempDir(), Hosts: config.Hosts})
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(now.c.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(config.Dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(caNextKeyFile, read(caKeyFile))
+	if k := open(t, config); !k.CA().Equal(old) {
+		t.Error("stopped before its certificate was there, the new authority is in force")
+	}
+	if _, err := os.Stat(filepath.Join(config.Dir, caNextKeyFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a key that never came into force is left: %v", err)
+	}
+	write(caNextKeyFile, read(caKeyFile))
+	write(caFile, read(caFile))
+	for range 2 {
+		k := open(t, config)
+		if !k.CA().Equal(now.CA()) {
+			t.Error("stopped behind its certificate, the new authority is not in force")
+		}
+		if err := verifies(k, "registry.example"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 const (
 	caFile        = "ca.pem"
 	caKeyFile     = "ca.key"
+	caNextKeyFile = "ca-next.key" // of an authority that replaces another, until ca.pem is its certificate
 	serverFile    = "server.pem"
 	serverKeyFile = "server.key"
 )
@@ -71,7 +72,7 @@ func Open(c Config) (*Keeper, error) {
 	if k.names, err = ParseNames(c.Hosts...); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := durable.Settle(c.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := k.openAuthority(); err != nil {

@@ -138,18 +138,21 @@ func (s *services) takeSnapshot(ctx context.Context) (*snapshot, error) {
 	}
 }
 
-func (s *services) copyStore(ctx context.Context) (snap *snapshot, err error) {
-	snap = &snapshot{}
-	defer func() {
-		if err != nil {
-			snap.close()
-		}
-	}()
-	if snap.list, err = nameless(s.data.path); err != nil {
+func (s *services) copyStore(ctx context.Context) (*snapshot, error) {
+	snap := &snapshot{}
+	if err := s.fill(ctx, snap); err != nil {
+		snap.close()
 		return nil, err
 	}
+	return snap, nil
+}
+
+func (s *services) fill(ctx context.Context, snap *snapshot) (err error) {
+	if snap.list, err = nameless(s.data.path); err != nil {
+		return err
+	}
 	if snap.store, err = nameless(s.data.path); err != nil {
-		return nil, err
+		return err
 	}
 	list := bufio.NewWriter(snap.list)
 	said := about{Registry: s.url, Program: version.String()}
@@ -163,10 +166,10 @@ func (s *services) copyStore(ctx context.Context) (snap *snapshot, err error) {
 		})
 	})
 	if err = errors.Join(err, list.Flush()); err != nil {
-		return nil, err
+		return err
 	}
 	snap.about, err = json.Marshal(said)
-	return snap, err
+	return err
 }
 
 // nameless makes a file in a directory that is gone when it is closed, or when we stop.

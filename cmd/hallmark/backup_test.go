@@ -10,8 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
 // backupList is what `hallmark backup --list --json` says.
@@ -155,5 +159,32 @@ func TestBackupServerEnds(t *testing.T) {
 	}
 	if _, err := cl.open(t.Context(), "GET", snapshotPath, nil); !errors.As(err, new(exitError)) {
 		t.Errorf("after that: %v", err)
+	}
+}
+
+// TestBackupFull makes backups of a registry whose disk has no room for a snapshot, with and without its server.
+func TestBackupFull(t *testing.T) {
+	t.Parallel()
+	disk := storagetest.SmallDisk(t, 16<<20)
+	if err := os.Symlink(filepath.Join(t.TempDir(), "log"), filepath.Join(disk, "data.log")); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, filepath.Join(disk, "data"))
+	s.push("team/app", "1", "layer", nil)
+	full := filepath.Join(disk, "full")
+	if err := os.WriteFile(full, make([]byte, 16<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk was to be full now: %v", err)
+	}
+	for _, running := range []bool{true, false} {
+		if !running {
+			s.kill()
+		}
+		out, err := exec.Command("hallmark", "backup", filepath.Join(t.TempDir(), "saved"), "--data", s.dir).CombinedOutput()
+		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != exitAsk || !strings.Contains(string(out), "no space left") {
+			t.Errorf("with its server %v: %v\n%s", running, err, out)
+		}
+	}
+	if said := s.log(); strings.Contains(said, "panic") {
+		t.Errorf("the server said\n%s", said)
 	}
 }

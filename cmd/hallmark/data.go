@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -60,9 +61,9 @@ func (e *env) openData(ctx context.Context, path string, create bool, onCommit f
 			return nil, fmt.Errorf("data directory %s: %w", path, errNoData)
 		}
 		d.isNew = true
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return nil, ownerHint(path, err)
-		}
+	}
+	if err := durable.Settle(path, 0o700); err != nil {
+		return nil, ownerHint(path, err)
 	}
 	d.store, err = e.openStore(d.file(storeFile), onCommit)
 	if errors.Is(err, storage.ErrInUse) {

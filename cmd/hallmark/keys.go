@@ -68,6 +68,9 @@ func newKeyring(book *provenance.Book, dir string, c KeysConfig, log *slog.Logge
 func (k *keyring) open(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.settleNames(); err != nil {
+		return err
+	}
 	if _, err := k.book.InForce(ctx); errors.Is(err, log.ErrNoLog) {
 		// If we stop between these files and the book's first log, the next start finds them and goes on.
 		if err := k.makeMissing(); err != nil {
@@ -85,6 +88,19 @@ func (k *keyring) open(ctx context.Context) error {
 		return k.complain(ctx)
 	}
 	return errors.Join(err, k.settle(ctx))
+}
+
+// settleNames makes the names of the registry's own key files durable: who made them may have been killed before.
+func (k *keyring) settleNames() error {
+	for _, f := range []keyFile{k.receipt, k.sum} {
+		if !f.own {
+			continue
+		}
+		if err := durable.Settle(filepath.Dir(f.path), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // complain says which key is missing, and what to do about it.
@@ -125,10 +141,10 @@ func (k *keyring) make(f keyFile, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil { // open was not called by a restore
 		return err
 	}
-	return errors.Join(durable.WriteFile(path, content, 0o600), durable.SyncDir(filepath.Dir(filepath.Dir(path))))
+	return durable.WriteFile(path, content, 0o600)
 }
 
 // read returns the keys in all files that are there, the current ones first.
@@ -185,12 +201,13 @@ func settleKey[K any](f keyFile, parse func([]byte) (K, error), inForce func(K) 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	case err == nil && inForce(next):
-		err = os.Rename(f.next, f.path)
+	case err != nil: // it may be the one in force
+		return err
+	case inForce(next):
+		return durable.Rename(f.next, f.path)
 	default:
-		err = os.Remove(f.next) // it never came into force
+		return durable.Remove(f.next) // it never came into force
 	}
-	return errors.Join(err, durable.SyncDir(filepath.Dir(f.path)))
 }
 
 // Rotate implements api.KeyKeeper. The new keys are durable before the store says that they are in force;

@@ -149,7 +149,7 @@ func (e *env) statePath(given, name string) (string, error) {
 		return "", usagef("there is no home directory to keep %s in: name a file with --state", name)
 	}
 	dir = filepath.Join(dir, "hallmark")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return "", usagef("%w", err)
 	}
 	return filepath.Join(dir, name), nil

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -123,34 +124,44 @@ func (r *restoreRun) run(ctx context.Context) (err error) {
 	if err := r.beginLog(ctx); err != nil {
 		return err
 	}
-	if err := os.Rename(r.file(newStoreFile), r.file(storeFile)); err != nil {
+	// Every name below, also those that a restore made which was killed before it flushed them, before the one
+	// that makes a registry of it. If we stop behind that one, the mark that is left says nothing any more.
+	if err := durable.SyncTree(r.dir); err != nil {
 		return err
 	}
-	return errors.Join(durable.SyncDir(r.dir), os.Remove(r.file(restoringFile)))
+	if err := durable.Rename(r.file(newStoreFile), r.file(storeFile)); err != nil {
+		return err
+	}
+	return durable.Remove(r.file(restoringFile))
 }
 
 // claim makes the directory ours: it was empty, or a restore of the same backup broke off in it.
 func (r *restoreRun) claim() (*os.File, error) {
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	if err := durable.Settle(r.dir, 0o700); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		return nil, err
 	}
+	// Also behind a mark that a power loss has brought back.
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == storeFile }) {
+		return nil, usagef("%s is not empty, there is a registry in it: a backup is restored into a new or empty directory (--data)", r.dir)
+	}
 	if begun, err := os.ReadFile(r.file(restoringFile)); errors.Is(err, fs.ErrNotExist) && len(entries) > 0 {
 		return nil, usagef("%s is not empty: a backup is restored into a new or empty directory (--data)", r.dir)
 	} else if err == nil && len(begun) > 0 && string(begun) != r.snapshot.Sum() {
 		return nil, usagef("another backup was being restored into %s: empty it first", r.dir)
 	}
-	mark, err := os.OpenFile(r.file(restoringFile), os.O_RDWR|os.O_CREATE, 0o600)
+	mark, err := durable.OpenFile(r.file(restoringFile), 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(mark.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(askf("another restore into %s is under way", r.dir), mark.Close())
 	}
-	if _, err := mark.WriteAt([]byte(r.snapshot.Sum()), 0); err != nil {
+	_, err = mark.WriteAt([]byte(r.snapshot.Sum()), 0)
+	if err = errors.Join(err, mark.Sync()); err != nil {
 		return nil, errors.Join(err, mark.Close())
 	}
 	return mark, nil
@@ -163,7 +174,7 @@ func (r *restoreRun) copyFiles() error {
 			path = newStoreFile
 		}
 		full := r.file(filepath.FromSlash(path))
-		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+		if err := durable.MkdirAll(filepath.Dir(full), 0o700); err != nil {
 			return err
 		}
 		mode := fs.FileMode(0o600)

@@ -69,6 +69,10 @@ func Create(path string) (*Archive, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrInUse), lock.Close())
 	}
+	// The one who made it may have been killed before its names were durable.
+	if err := durable.Settle(filepath.Join(path, snapshotsDir), 0o700); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	return &Archive{path, lock}, nil
 }
 
@@ -87,16 +91,13 @@ func makeArchive(path string) error {
 			return fmt.Errorf("%s: %w (%s): name a directory that is new or empty", path, ErrForeign, name)
 		}
 	}
-	for _, dir := range []string{path, filepath.Join(path, blobsDir), filepath.Join(path, snapshotsDir)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for _, dir := range []string{blobsDir, snapshotsDir} {
+		if err := durable.MkdirAll(filepath.Join(path, dir), 0o700); err != nil {
 			return err
 		}
 	}
 	mark := "Backups of a Hallmark registry, with its private keys. `hallmark restore` reads them.\n"
-	if err := durable.WriteFile(filepath.Join(path, markFile), []byte(mark), 0o600); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
+	return durable.WriteFile(filepath.Join(path, markFile), []byte(mark), 0o600)
 }
 
 // Open opens an archive to read it. Error: ErrNone.

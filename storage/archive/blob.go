@@ -68,7 +68,7 @@ func (a *Archive) Has(b Blob) (bool, error) {
 // on the disk: if we stop before, what there is of it is overwritten by the next one.
 func (a *Archive) Put(b Blob, content io.Reader) error {
 	path := a.blobPath(b.Label())
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	return durable.Write(path, 0o600, func(w io.Writer) error { return b.copy(w, content) })

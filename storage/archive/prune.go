@@ -12,7 +12,7 @@ import (
 // Keep removes all snapshots but the newest n, and then the blobs that none of those left needs. It returns
 // how many snapshots went.
 //
-// A snapshot that goes loses its name first. If we stop at any moment, what is left of it is removed by the
+// A snapshot that goes loses its name first, for good, before a blob goes. If we stop at any moment, what is left of it is removed by the
 // next Begin, and blobs that nothing needs by the next Keep.
 func (a *Archive) Keep(n int) (removed int, err error) {
 	names, err := a.Names()
@@ -20,14 +20,10 @@ func (a *Archive) Keep(n int) (removed int, err error) {
 		return 0, err
 	}
 	for _, name := range names[:len(names)-n] {
-		if err := os.Rename(a.snapshotPath(name), a.snapshotPath(name)+partSuffix); err != nil {
+		if err := durable.Rename(a.snapshotPath(name), a.snapshotPath(name)+partSuffix); err != nil {
 			return removed, err
 		}
 		removed++
-	}
-	// The names are gone for good before a blob is.
-	if err := durable.SyncDir(filepath.Join(a.path, snapshotsDir)); err != nil {
-		return removed, err
 	}
 	for _, name := range names[:len(names)-n] {
 		if err := os.RemoveAll(a.snapshotPath(name) + partSuffix); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +62,7 @@ func (a *Archive) Begin(made time.Time) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, os.MkdirAll(filepath.Join(d.path(), filesDir), 0o700)
+	return d, durable.MkdirAll(filepath.Join(d.path(), filesDir), 0o700)
 }
 
 // path is where the snapshot is while it is made.
@@ -82,7 +81,7 @@ func (d *Draft) AddList(content io.Reader) error { return d.add(listFile, conten
 
 func (d *Draft) add(path string, content io.Reader) error {
 	full := filepath.Join(d.path(), filepath.FromSlash(path))
-	if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(full), 0o700); err != nil {
 		return err
 	}
 	h := sha256.New()
@@ -124,10 +123,7 @@ func (d *Draft) Finish() (sum string, err error) {
 	if err := d.syncNames(); err != nil {
 		return "", err
 	}
-	if err := os.Rename(d.path(), d.a.snapshotPath(d.Name)); err != nil {
-		return "", err
-	}
-	return sumOf(text), durable.SyncDir(filepath.Join(d.a.path, snapshotsDir))
+	return sumOf(text), durable.Rename(d.path(), d.a.snapshotPath(d.Name))
 }
 
 func sumOf(text []byte) string {
@@ -135,23 +131,10 @@ func sumOf(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// syncNames makes the names of all directories durable; those of files are.
+// syncNames makes every name durable, also those of blobs that an earlier backup copied and that was killed
+// before it flushed them.
 func (d *Draft) syncNames() error {
-	for _, root := range []string{filepath.Join(d.a.path, blobsDir), d.path()} {
-		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case !e.IsDir():
-				return nil
-			}
-			return durable.SyncDir(path)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(durable.SyncTree(filepath.Join(d.a.path, blobsDir)), durable.SyncTree(d.path()))
 }
 
 // A Snapshot is a finished one.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
@@ -221,6 +220,9 @@ func create(path string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if err := durable.Remove(path + ".new"); err != nil { // half of one, that bbolt would refuse
+		return err
+	}
 	db, err := bbolt.Open(path+".new", 0o600, nil)
 	if err != nil {
 		return err
@@ -228,8 +230,5 @@ func create(path string) error {
 	if err := db.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
+	return durable.Rename(path+".new", path)
 }

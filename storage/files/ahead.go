@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
@@ -54,7 +53,7 @@ func (d *Dir) take() (p place, f *os.File, err error) {
 func (d *Dir) makeShelf() error {
 	first := place{d.run, d.ahead.next}
 	d.ahead.next += perShelf // also when it fails: no name is tried twice
-	if err := os.Mkdir(d.shelf(first), 0o700); err != nil {
+	if err := durable.MkdirAll(d.shelf(first), 0o700); err != nil {
 		return err
 	}
 	made := make([]*os.File, perShelf)
@@ -65,7 +64,7 @@ func (d *Dir) makeShelf() error {
 		}
 		made[perShelf-1-i] = f
 	}
-	if err := errors.Join(durable.SyncDir(d.shelf(first)), durable.SyncDir(filepath.Join(d.path, filesDir))); err != nil {
+	if err := durable.SyncDir(d.shelf(first)); err != nil {
 		return errors.Join(err, d.dropShelf(first, made))
 	}
 	d.ahead.files = made

@@ -71,16 +71,11 @@ func Open(path, id string) (*Dir, error) {
 	return d, nil
 }
 
-// adopt prepares a directory that an older version made. The uploads that it left cannot be resumed: their
+// adopt prepares a directory that an earlier process made, which may have been killed before its names were
+// durable, or that an older version made. The uploads that it left cannot be resumed: their
 // clients begin anew. Their directory stays, empty: who goes back to that version needs it.
 func (d *Dir) adopt() error {
-	err := os.Mkdir(filepath.Join(d.path, filesDir), 0o700)
-	switch {
-	case err == nil:
-		err = durable.SyncDir(d.path)
-	case errors.Is(err, fs.ErrExist):
-		err = nil
-	}
+	err := durable.Settle(filepath.Join(d.path, filesDir), 0o700)
 	left, notRead := os.ReadDir(filepath.Join(d.path, olderDir))
 	if !errors.Is(notRead, fs.ErrNotExist) {
 		err = errors.Join(err, notRead)
@@ -105,13 +100,10 @@ func readID(path string) (string, error) {
 // create makes the directory, and the id last: if we stop before it is there, the next start does it
 // all again.
 func create(path, id string) (string, error) {
-	if err := os.MkdirAll(filepath.Join(path, filesDir), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Join(path, filesDir), 0o700); err != nil {
 		return "", err
 	}
-	if err := durable.WriteFile(filepath.Join(path, idFile), []byte(id+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	return id, durable.SyncDir(filepath.Dir(path))
+	return id, durable.WriteFile(filepath.Join(path, idFile), []byte(id+"\n"), 0o600)
 }
 
 func newID() string {

@@ -2,7 +2,6 @@ package files
 
 import (
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
@@ -25,7 +24,7 @@ func (d *Dir) Import(at storage.Location, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	return storeError(durable.Write(path, modeSealed, write))
