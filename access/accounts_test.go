@@ -217,7 +217,7 @@ func TestRename(t *testing.T) {
 	if a.May(next, Pull, "team/app") {
 		t.Error("the next alice has the rights of the former")
 	}
-	grants, err := a.Grants(background, Operator, GrantQuery{Repository: "team/app", Subject: "user:carol"})
+	grants, err := a.Grants(background, Operator, GrantQuery{Repository: "team/app", Subjects: []string{"user:carol"}})
 	if err != nil || len(grants) != 1 || grants[0].String() != "user:carol team/** push" {
 		t.Errorf("%v, %v", grants, err)
 	}

@@ -95,8 +95,8 @@ func (g GrantEntry) String() string {
 
 // A GrantQuery says which grants are wanted. The zero value of a field asks for nothing.
 type GrantQuery struct {
-	Repository string // those that count in it
-	Subject    string // those given to it, as GrantEntry shows it
+	Repository string   // those that count in it
+	Subjects   []string // those given to one of them, as GrantEntry shows it
 }
 
 // Grants returns the grants that somebody may know of, in order: those under patterns that they
@@ -113,8 +113,8 @@ func (a *Access) Grants(ctx context.Context, who provenance.Identity, q GrantQue
 	if err != nil {
 		return nil, err
 	}
-	if q.Subject != "" {
-		entries = slices.DeleteFunc(entries, func(e GrantEntry) bool { return e.Subject.String() != q.Subject })
+	if len(q.Subjects) > 0 {
+		entries = slices.DeleteFunc(entries, func(e GrantEntry) bool { return !slices.Contains(q.Subjects, e.Subject.String()) })
 	}
 	slices.SortFunc(entries, compareText)
 	return entries, nil

@@ -19,8 +19,8 @@ func (p grantPage) nextPage() string { return p.Next }
 // grants answers GET /api/v1/access/grants.
 func (a *API) grants(c *call) (any, error) {
 	q := c.query()
-	want := access.GrantQuery{Repository: q.text("repo"), Subject: q.text("subject")}
-	after, limit := q.text("after"), q.limit()
+	want := access.GrantQuery{Repository: q.text("repo"), Subjects: q.either("subject")}
+	after, limit := q.words("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
 	}

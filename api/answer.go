@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	queries "github.com/seed-260924e6/hallmark/internal/query"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -93,7 +94,6 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, value any)
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(buf.Bytes()) // a client that left does not matter any more
@@ -102,14 +102,16 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, value any)
 // query reads a query string. Each parameter is asked for by its name; then end refuses all others,
 // because a mistyped filter would silently find everything.
 type query struct {
-	values url.Values
+	values url.Values // where a plus is a plus
+	form   url.Values // where it is a space
 	asked  []string
 	err    error // the first that was wrong
 }
 
 func (c *call) query() *query {
-	values, err := url.ParseQuery(c.URL.RawQuery)
+	values, err := queries.Parse(c.URL.RawQuery)
 	q := &query{values: values}
+	q.form, _ = queries.ParseForm(c.URL.RawQuery) // it fails where the other does
 	if err != nil {
 		q.fail("the query string is malformed")
 	}
@@ -122,10 +124,24 @@ func (q *query) fail(format string, args ...any) {
 	}
 }
 
-// text returns a parameter, or "".
-func (q *query) text(name string) string {
+// text returns a parameter that never holds a space, or "".
+func (q *query) text(name string) string { return q.one(q.values, name) }
+
+// words returns a parameter that may hold spaces, as forms write them, or "".
+func (q *query) words(name string) string { return q.one(q.form, name) }
+
+// either returns what a parameter that may hold spaces and pluses can mean: nothing where it is absent.
+func (q *query) either(name string) []string {
+	plain := q.text(name)
+	if plain == "" {
+		return nil
+	}
+	return []string{plain, q.form.Get(name)}
+}
+
+func (q *query) one(values url.Values, name string) string {
 	q.asked = append(q.asked, name)
-	switch v := q.values[name]; len(v) {
+	switch v := values[name]; len(v) {
 	case 0:
 		return ""
 	case 1:
@@ -145,12 +161,13 @@ func (q *query) needed(name string) string {
 	return s
 }
 
-// parsed reads a parameter that may not be absent into value.
+// parsed reads a parameter that may not be absent, and may hold spaces, into value.
 func (q *query) parsed(name string, value encoding.TextUnmarshaler) {
-	if s := q.needed(name); s != "" {
-		if err := value.UnmarshalText([]byte(s)); err != nil {
-			q.fail("%s: %s", name, err)
-		}
+	s := q.words(name)
+	if s == "" {
+		q.fail("%s is missing", name)
+	} else if err := value.UnmarshalText([]byte(s)); err != nil {
+		q.fail("%s: %s", name, err)
 	}
 }
 

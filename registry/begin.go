@@ -21,19 +21,23 @@ const minChunk = 1 << 20
 // beginUpload answers POST /v2/<name>/blobs/uploads/.
 func (g *Registry) beginUpload(w http.ResponseWriter, c *call) error {
 	if c.query.Has("digest") && !c.query.Has("mount") {
-		return g.postBlob(w, c)
+		d, ok := parseDigest(c.query.Get("digest"))
+		if !ok {
+			return errDigest(c.query.Get("digest"))
+		}
+		if c.r.ContentLength != 0 || d == d.Algorithm().FromBytes(nil) {
+			return g.postBlob(w, c, d)
+		}
+		// Without a body it can only mean that the bytes come later (see the specification's fallback to
+		// POST and PUT): a client that knows the digest beforehand may say so.
 	}
 	w.Header().Set("Oci-Chunk-Min-Length", strconv.Itoa(minChunk))
 	return g.toApp(w, c)
 }
 
 // postBlob takes a blob from one POST (OCI distribution specification, "Single POST").
-func (g *Registry) postBlob(w http.ResponseWriter, c *call) error {
+func (g *Registry) postBlob(w http.ResponseWriter, c *call, d digest.Digest) error {
 	ctx := c.r.Context()
-	d, ok := parseDigest(c.query.Get("digest"))
-	if !ok {
-		return errDigest(c.query.Get("digest"))
-	}
 	u, err := g.createUpload(ctx, c)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 func (g *Registry) ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) (found []ocispec.Descriptor, err error) {
 	var list []byte
 	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
-		list, _, err = readReferrers(tx, repo, d, "", page{n: n})
+		list, _, err = readReferrers(tx, repo, d, nil, page{n: n})
 		return err
 	})
 	if err != nil {

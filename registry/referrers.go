@@ -9,13 +9,17 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/query"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // Referrers are ours because distribution v3.1 has no route for them and does not look at `subject`
 // (OCI distribution specification 1.1, "Listing Referrers").
 //
-// What a client of an older registry kept in an index under a tag is read too: fallback.go.
+// Clients of older registries keep the list themselves, in an index under a tag that is made from the subject's
+// digest ("Referrers Tag Schema"). It is not read: a manifest that has a subject is listed because it says so, in
+// whatever way it came, and one that has none is no referrer. What is under such a tag may be something else:
+// `cosign copy` tags each manifest of an index so.
 
 // The bounds of a page. Descriptors carry annotations, so their number alone bounds nothing.
 const (
@@ -77,27 +81,24 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	want := c.query.Get("artifactType")
+	want := query.Readings(c.r.URL.RawQuery, "artifactType")
 	var list []byte
 	var next digest.Digest
 	err = g.store.View(c.r.Context(), func(tx storage.Reader) (err error) {
 		list, next, err = readReferrers(tx, c.repo, c.digest, want, p)
 		return err
 	})
-	if err == nil && next == "" {
-		list, err = g.addFallback(c.r.Context(), c.repo, c.digest, want, list)
-	}
 	if err != nil {
 		return err
 	}
 	if next != "" {
-		query := url.Values{"n": {strconv.Itoa(p.n)}, "last": {next.String()}}
-		if want != "" {
-			query.Set("artifactType", want)
+		values := url.Values{"n": {strconv.Itoa(p.n)}, "last": {next.String()}}
+		if len(want) > 0 {
+			values.Set("artifactType", want[len(want)-1]) // which can mean the same again
 		}
-		setNext(w.Header(), c, query)
+		setNext(w.Header(), c, values)
 	}
-	if want != "" {
+	if len(want) > 0 {
 		w.Header().Set("Oci-Filters-Applied", "artifactType")
 	}
 	writeBody(w, ocispec.MediaTypeImageIndex, slices.Concat(
@@ -106,8 +107,9 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 }
 
 // readReferrers reads the descriptors of one page, with commas between them, and behind which digest the
-// next page begins. A page is short or even empty where most of what it looked at is of another type.
-func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want string, p page) (list []byte, next digest.Digest, err error) {
+// next page begins: of those whose artifactType is one of want, or of all where none is. A page is short or even
+// empty where most of what it looked at is of another type.
+func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want []string, p page) (list []byte, next digest.Digest, err error) {
 	all := repoKey(repo, digestKey(subject))
 	from := all
 	if last, ok := parseDigest(p.last); ok {
@@ -130,7 +132,7 @@ func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want s
 		if previous, _, err = cutDigest(item.Key[len(all):]); err != nil {
 			return nil, "", err
 		}
-		if want != "" && row.artifactType != want {
+		if len(want) > 0 && !slices.Contains(want, row.artifactType) {
 			continue
 		}
 		if listed++; listed > 1 {

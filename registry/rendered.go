@@ -24,6 +24,8 @@ import (
 // arrives anew has a new one. It is no manifest of the repository: it keeps none alive, and has no record.
 
 const (
+	// ownAnnotations begin the names of annotations that only the registry itself may give.
+	ownAnnotations = "vnd.hallmark."
 	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
 	provenanceType = "application/vnd.hallmark.provenance.v1"
 	envelopeType   = "application/vnd.dsse.envelope.v1+json"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/query"
 )
 
 // request is a parsed request: what is asked of which part of which repository.
@@ -78,7 +79,7 @@ func parse(method string, u *url.URL) (request, error) {
 	if err != nil {
 		return q, err
 	}
-	q.query = u.Query()
+	q.query, _ = query.Parse(u.RawQuery) // what is malformed asks for nothing
 	var ok bool
 	if q.handle, ok = handlers[q.kind][method]; !ok {
 		return q, errMethod(q.kind)
