@@ -162,6 +162,8 @@ func (w *appWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *appWriter) WriteHeader(status int) {
+	h := w.Header()
+	h.Set(apiVersion, h.Get(apiVersion)) // the App adds its own to what is there
 	switch {
 	case w.passed || w.refused != 0:
 	case status >= 400:

@@ -110,7 +110,7 @@ func (g *Registry) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client is gone
 	}
 	h := w.Header()
-	for _, stale := range []string{"Content-Length", "Content-Range", "Location", "Range", "Etag", "Docker-Upload-Uuid", "Docker-Content-Digest"} {
+	for _, stale := range []string{"Content-Length", "Content-Range", "Location", "Range", "Etag", "Docker-Upload-Uuid", "Docker-Content-Digest", "Cache-Control", "Oci-Chunk-Min-Length"} {
 		h.Del(stale)
 	}
 	for name, values := range f.header {

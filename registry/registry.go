@@ -146,9 +146,12 @@ type call struct {
 	failure error
 }
 
+// apiVersion is the header by which docker knows a registry.
+const apiVersion = "Docker-Distribution-Api-Version"
+
 // ServeHTTP serves /v2/.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
+	w.Header().Set(apiVersion, "registry/2.0")
 	if err := g.serve(w, r); err != nil {
 		g.fail(w, r, err)
 	}

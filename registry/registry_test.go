@@ -309,7 +309,7 @@ func TestPushAndPull(t *testing.T) {
 	if got := s.want(s.do("GET", blob, nil, header("Range", "bytes=6-")), 206, ""); got.body != "one" {
 		t.Errorf("a range: %q", got.body)
 	}
-	s.want(s.do("GET", blob, nil, header("Range", "bytes=100-")), 416, "")
+	s.want(s.do("GET", blob, nil, header("Range", "bytes=100-")), 416, "RANGE_INVALID")
 	s.want(s.do("GET", blob, nil, header("If-None-Match", `"`+m.Layers[0].Digest.String()+`"`)), 304, "")
 	if got := s.want(s.do("HEAD", blob, nil), 200, ""); got.header.Get("Content-Length") != "9" {
 		t.Errorf("HEAD of a layer: %v", got.header)
