@@ -62,7 +62,6 @@ func (v raw) write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", v.contentType)
 	h.Set("Cache-Control", v.cache)
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", fmt.Sprint(len(v.data)))
 	_, _ = w.Write(v.data) // a client that left does not matter any more
 }

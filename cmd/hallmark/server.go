@@ -91,7 +91,7 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	errs := make(chan error, 3)
 	start := func(l net.Listener, h http.Handler, overTLS bool) {
 		srv := &http.Server{
-			Handler:           proxies.Believe(obs.Watch(s.stalls(h), s.log, s.metrics)),
+			Handler:           inert(proxies.Believe(obs.Watch(s.stalls(h), s.log, s.metrics))),
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
@@ -129,6 +129,18 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	}
 	start(main, httpsOnly(s.router()), true)
 	return servers, errs, nil
+}
+
+// inert keeps a browser from making anything of an answer but what it is said to be, and from running it: a
+// manifest is served under the media type that its client gave it, be it text/html, and names and messages of
+// clients are in most other answers. It is around all of them, so that none can be forgotten.
+func inert(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // httpsOnly tells browsers to use HTTPS for this name from now on (RFC 6797). They keep that by name, for
