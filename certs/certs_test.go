@@ -259,6 +259,30 @@ func TestOwnFiles(t *testing.T) {
 	}
 }
 
+// TestReplacedUnderTheSameTime wants a certificate to be read that replaces another one of its size, under its time.
+func TestReplacedUnderTheSameTime(t *testing.T) {
+	certFile, keyFile, _ := ownFiles(t, "one.example")
+	otherCert, otherKey, _ := ownFiles(t, "two.example")
+	then := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, file := range []string{certFile, keyFile, otherCert, otherKey} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		padded := append(data, strings.Repeat("\n", 4096-len(data))...)
+		if err := errors.Join(os.WriteFile(file, padded, 0o600), os.Chtimes(file, then, then)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := open(t, Config{CertFile: certFile, KeyFile: keyFile})
+	if err := errors.Join(os.Rename(otherKey, keyFile), os.Rename(otherCert, certFile), k.Refresh()); err != nil {
+		t.Fatal(err)
+	}
+	if name := k.Certificate().Subject.CommonName; name != "two.example" {
+		t.Errorf("it still shows the certificate of %s", name)
+	}
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	data, err := os.ReadFile(from)

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -48,14 +49,8 @@ type Keeper struct {
 	shown atomic.Pointer[tls.Certificate]
 
 	mu     sync.Mutex
-	ca     *authority // guarded by mu; nil with files of one's own
-	loaded [2]stamp   // guarded by mu; the files of the certificate shown
-}
-
-// stamp tells whether a file has changed.
-type stamp struct {
-	modified time.Time
-	size     int64
+	ca     *authority           // guarded by mu; nil with files of one's own
+	loaded [2][sha256.Size]byte // guarded by mu; hashes of the files of the certificate shown
 }
 
 // Open loads the certificate, and makes what is missing. Error: ErrName for a host that the CA, made
@@ -184,34 +179,29 @@ func (k *Keeper) files() (cert, key string) {
 	return filepath.Join(k.c.Dir, serverFile), filepath.Join(k.c.Dir, serverKeyFile)
 }
 
-// load shows the certificate in the files, when they have changed.
+// load shows the certificate in the files, when they have changed. They are small, so that is told by what is in
+// them: a copy may keep the size and the time of what it replaces.
 func (k *Keeper) load() error {
 	certFile, keyFile := k.files()
-	now, err := stamps(certFile, keyFile)
+	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
 		return err
 	}
+	keyPEM, err := os.ReadFile(keyFile)
+	if err != nil {
+		return err
+	}
+	now := [2][sha256.Size]byte{sha256.Sum256(certPEM), sha256.Sum256(keyPEM)}
 	if now == k.loaded {
 		return nil
 	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", certFile, err)
 	}
 	k.shown.Store(&pair)
 	k.loaded = now
 	return nil
-}
-
-func stamps(paths ...string) (s [2]stamp, err error) {
-	for i, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			return s, err
-		}
-		s[i] = stamp{info.ModTime(), info.Size()}
-	}
-	return s, nil
 }
 
 // Watch refreshes the certificate every few seconds until ctx ends: files of one's own may change at any

@@ -89,11 +89,19 @@ func TestPolicy(t *testing.T) {
 	for _, c := range rightsClients(t, archive)[:1] {
 		mustRun(t, c.push(s.host+"/prod/hello:1.0"))
 	}
+	s.addUser("bob", bobPassword) // who may only pull: whoever may push is warned
+	mustRun(t, s.hallmark("grant", "user:bob", "**", "pull"))
+	s.login("bob", bobPassword)
+	for _, c := range policyClients(t, archive) {
+		t.Run(c.name+" pulls", func(t *testing.T) {
+			s.refused(t, c.pull(s.host+"/prod/hello:1.0"), "rule prod-grade: grade F; worst is ", c.pullSays)
+		})
+	}
 	s.login("alice", alicePassword)
 	mustRun(t, exec.Command(tool(t, "crane"), "push", archive, s.host+"/warned/hello:1.0"))
 	for _, c := range policyClients(t, archive) {
 		t.Run(c.name, func(t *testing.T) {
-			s.refused(t, c.pull(s.host+"/prod/hello:1.0"), "rule prod-grade: grade F; worst is ", c.pullSays)
+			mustRun(t, c.pull(s.host+"/prod/hello:1.0"))
 			s.refused(t, c.push(s.host+"/prod/"+c.name+":1.0"), "rule ci-only: pushed by user:alice; #platform can change it", c.pushSays)
 			s.refused(t, c.push(s.host+"/release/"+c.name+":1.0"), "Push by digest, sign, then tag; release@example.org can change it", c.pushSays)
 			s.refused(t, c.push(s.host+"/team/"+c.name+":1.0"), "rule our-source: ", c.pushSays)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -19,7 +20,8 @@ type Judge interface {
 	// Push decides about a manifest that is not stored yet. What it returns without an error goes to the
 	// client as warnings. An error of Refuse is the answer to the client.
 	Push(ctx context.Context, a Arrival) (warnings []string, err error)
-	// Pull decides about a manifest that somebody reads. It has to be quick: Mark says when to think again.
+	// Pull decides about a manifest that somebody reads, whoever it is. It has to be quick: Mark says when to think
+	// again. What it refuses is a warning to whoever may push.
 	Pull(ctx context.Context, repo string, d digest.Digest) (warnings []string, err error)
 }
 
@@ -61,6 +63,22 @@ func (g *Registry) askJudge(ctx context.Context, p *push) error {
 	}
 	p.warnings, err = g.judge.Push(ctx, Arrival{Event: e, Body: p.body})
 	return err
+}
+
+// askAtPull asks about a manifest that is read. What is refused to others is handed out with a warning to whoever may
+// push to the repository: it is they who put things right, and signing, attaching, tagging and deleting all begin
+// with reading the manifest. It goes by what the owner of a token may do, since clients ask for tokens to pull with
+// before they sign; a token that its owner made for pulls alone stays one.
+func (g *Registry) askAtPull(c *call, d digest.Digest) (warnings []string, err error) {
+	if g.judge == nil {
+		return nil, nil
+	}
+	warnings, err = g.judge.Pull(c.r.Context(), c.repo, d)
+	var f *failure
+	if errors.As(err, &f) && f.refused && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
+		return []string{f.message}, nil
+	}
+	return warnings, err
 }
 
 // maxWarnings keeps the headers of an answer within the 4096 bytes that the specification wants.

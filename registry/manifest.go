@@ -35,13 +35,11 @@ func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	h := w.Header()
-	if g.judge != nil {
-		warnings, err := g.judge.Pull(c.r.Context(), c.repo, f.digest)
-		if err != nil {
-			return err
-		}
-		addWarnings(h, warnings)
+	warnings, err := g.askAtPull(c, f.digest)
+	if err != nil {
+		return err
 	}
+	addWarnings(h, warnings)
 	if err := g.loadContent(c.r.Context(), f); err != nil {
 		return err
 	}

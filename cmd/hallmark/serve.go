@@ -80,7 +80,7 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	if err != nil {
 		return err
 	}
-	s.useRules(rules)
+	s.judge.Use(rules)
 	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
 	srv.reload = func() { srv.reloadConfig(flags, e.getenv, level) }
 	return srv.run(ctx, listener, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.url) })
@@ -199,7 +199,7 @@ func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, le
 	})
 	s.c.Log.Level, s.c.Policy, s.c.Trust = next.Log.Level, next.Policy, next.Trust
 	s.signatures.SetTrust(trust)
-	s.useRules(rules)
+	s.judge.Use(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)
 	s.log.Info("configuration, policy and certificate reloaded", "needRestart", restart)

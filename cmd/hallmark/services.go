@@ -86,19 +86,13 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	host := addressOf(s.url)
 	resolve := image.NewLocalResolver(s.registry, host, func(string) bool { return true })
 	j, err := policy.NewJudge(policy.Config{
-		Registry: s.registry, Book: s.book, Log: log,
+		Registry: s.registry, Book: s.book, Log: log, Version: version.String(),
 		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust()} },
 	})
 	if err == nil {
 		s.registry.SetJudge(j)
 	}
 	return j, err
-}
-
-// useRules puts rules in force. What was thought of images before holds as long as this program thinks it, with
-// the same signers to trust.
-func (s *services) useRules(rules *policy.Set) {
-	s.judge.Use(rules, version.String()+" "+s.signatures.Trust().Fingerprint())
 }
 
 // names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -13,6 +14,8 @@ type Description struct {
 	ArtifactType string
 	Annotations  map[string]string
 	Children     []provenance.Child
+	// Inspected are the children that an inspection reads. There may be more.
+	Inspected []digest.Digest
 	// Document says that it is no image, but something about one: a signature, an attestation, an SBOM, a
 	// report. It goes by the types of its layers alone: no client runs or unpacks these, whatever tag,
 	// artifact type or subject they come with.
@@ -32,6 +35,9 @@ func Describe(body []byte) (d Description, err error) {
 			child.Platform = platformName(c.Platform)
 		}
 		d.Children = append(d.Children, child)
+	}
+	for _, c := range m.inspected() {
+		d.Inspected = append(d.Inspected, c.Digest)
 	}
 	d.Document = len(m.Layers) > 0 && len(m.Manifests) == 0
 	for _, l := range m.Layers {

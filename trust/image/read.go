@@ -138,13 +138,9 @@ func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
 		s.platforms = []*platform{s.readPlatform(ctx, "", s.desc, s.manifest)}
 		return nil
 	}
-	for _, child := range s.manifest.Manifests {
-		if child.Annotations["vnd.docker.reference.type"] == "attestation-manifest" {
+	for _, child := range s.manifest.inspected() {
+		if isAttestations(child) {
 			d.attestations(ctx, child)
-			continue
-		}
-		if len(s.platforms) == maxPlatforms {
-			s.leftOut++
 			continue
 		}
 		m, err := s.readManifest(ctx, child.Digest)
@@ -155,7 +151,43 @@ func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
 		}
 		s.platforms = append(s.platforms, s.readPlatform(ctx, platformName(child.Platform), child, m))
 	}
+	all := s.manifest.platforms()
+	s.leftOut = all - len(s.platforms)
+	if len(s.manifest.Manifests)-all > maxDocuments {
+		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
+	}
 	return ctx.Err()
+}
+
+// inspected are the children that are read: so many platforms, and as many manifests of BuildKit's attestations as
+// documents are read in all.
+func (m *manifest) inspected() (list []ocispec.Descriptor) {
+	platforms, attestations := 0, 0
+	for _, child := range m.Manifests {
+		kind, most := &platforms, maxPlatforms
+		if isAttestations(child) {
+			kind, most = &attestations, maxDocuments
+		}
+		if *kind++; *kind <= most {
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
+// platforms is how many children are not attestations.
+func (m *manifest) platforms() (n int) {
+	for _, child := range m.Manifests {
+		if !isAttestations(child) {
+			n++
+		}
+	}
+	return n
+}
+
+// isAttestations says whether a child is one that BuildKit lists beside the images: it is about them.
+func isAttestations(child ocispec.Descriptor) bool {
+	return child.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
 }
 
 func (s *subject) readManifest(ctx context.Context, d digest.Digest) (m manifest, err error) {

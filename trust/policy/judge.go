@@ -20,6 +20,7 @@ import (
 type Judge struct {
 	c         Config
 	inForce   atomic.Pointer[inForce] // never nil
+	uses      atomic.Uint64           // how often rules were put in force
 	reporting chan struct{}           // holds one for each report that is being made
 	decided   *lru.Cache[place, *decision]
 	deciding  singleflight.Group
@@ -33,6 +34,9 @@ type Config struct {
 	// Inspect is how images are inspected now. The judge adds the repository, its name in the subject, and what
 	// a push would record.
 	Inspect func() image.Config
+	// Version names what makes reports, beside the image and what Inspect returns: under another one, they are made
+	// anew.
+	Version string
 	Log     *slog.Logger
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -41,7 +45,7 @@ type Config struct {
 // inForce is what is asked. Everything that was decided by another one is forgotten.
 type inForce struct {
 	*Set
-	stamp string
+	n uint64 // no other has it
 }
 
 // maxReports bounds the reports that are made at once: each may read many MB.
@@ -54,13 +58,13 @@ func NewJudge(c Config) (*Judge, error) {
 		c.Now = time.Now
 	}
 	j := &Judge{c: c, reporting: make(chan struct{}, maxReports), decided: decided, now: c.Now}
-	j.Use(nil, "")
+	j.Use(nil)
 	return j, err
 }
 
-// Use puts other rules in force, for all that is asked from now on. The stamp names what reports depend on
-// beside the image, as the version of this program and whom it trusts: under another, others are made.
-func (j *Judge) Use(s *Set, stamp string) { j.inForce.Store(&inForce{s, stamp}) }
+// Use puts other rules in force, for all that is asked from now on, and forgets what was decided. It is also called
+// when Inspect trusts others than before.
+func (j *Judge) Use(s *Set) { j.inForce.Store(&inForce{s, j.uses.Add(1)}) }
 
 // Rules returns the rules in force, or nil.
 func (j *Judge) Rules() *Set { return j.inForce.Load().Set }

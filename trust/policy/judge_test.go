@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
@@ -24,6 +25,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/trust/image"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -34,9 +36,12 @@ type world struct {
 	*Judge
 	t       testing.TB
 	http    *httptest.Server
+	gate    *access.Access
 	book    *provenance.Book
 	clock   atomic.Pointer[time.Time]
 	subject string // of reports
+	resolve image.Resolver
+	trust   *signature.Trust
 }
 
 func newWorld(t testing.TB, rules string) *world {
@@ -53,14 +58,15 @@ func newWorld(t testing.TB, rules string) *world {
 	must(t, w.book.Begin(t.Context(), keys))
 	gate, err := access.New(t.Context(), store, access.Config{URL: "https://registry.example", Book: w.book, BcryptCost: 4})
 	must(t, err)
-	_, err = gate.AddUser(t.Context(), access.Operator, "alice", "correct horse", true)
-	must(t, err)
+	w.gate = gate
+	w.allow("alice", access.Admin)
+	w.allow("pat", access.Pull)
 	log := slog.New(slog.DiscardHandler)
 	g, err := registry.New(t.Context(), store, blobs, w.book, gate, log, registry.Config{Reserve: 1})
 	must(t, err)
 	w.set(time.Now())
 	w.Judge, err = NewJudge(Config{
-		Registry: g, Book: w.book, Log: log, Inspect: func() image.Config { return image.Config{Subject: w.subject} },
+		Registry: g, Book: w.book, Log: log, Inspect: func() image.Config { return image.Config{Subject: w.subject, Resolve: w.resolve, Trust: w.trust} }, Version: "test",
 		Now: func() time.Time { return *w.clock.Load() },
 	})
 	must(t, err)
@@ -71,9 +77,20 @@ func newWorld(t testing.TB, rules string) *world {
 	return w
 }
 
+// allow adds a user with a right in every repository.
+func (w *world) allow(name string, right access.Right) {
+	w.t.Helper()
+	_, err := w.gate.AddUser(w.t.Context(), access.Operator, name, "correct horse", false)
+	must(w.t, err)
+	subject, err := access.ParseSubject("user:" + name)
+	must(w.t, err)
+	_, err = w.gate.Grant(w.t.Context(), access.Operator, access.Grant{Subject: subject, Pattern: access.Everything, Role: right})
+	must(w.t, err)
+}
+
 func (w *world) use(rules string) {
 	w.t.Helper()
-	w.Use(parse(w.t, rules), "test")
+	w.Use(parse(w.t, rules))
 }
 
 func (w *world) set(now time.Time) { w.clock.Store(&now) }
@@ -85,14 +102,21 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (w *world) repo(name string) *remote.Repository {
+// repo is a repository as alice reaches it, who may do everything.
+func (w *world) repo(name string) *remote.Repository { return w.repoAs(basic("alice"), name) }
+
+func basic(user string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":correct horse"))
+}
+
+// repoAs is a repository as it is reached with a login.
+func (w *world) repoAs(login, name string) *remote.Repository {
 	w.t.Helper()
 	host := strings.TrimPrefix(w.http.URL, "http://")
 	repo, err := remote.NewRepository(host + "/" + name)
 	must(w.t, err)
 	repo.PlainHTTP = true
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:correct horse"))
-	repo.Client = &auth.Client{Header: http.Header{"Authorization": {basic}}}
+	repo.Client = &auth.Client{Header: http.Header{"Authorization": {login}}}
 	return repo
 }
 
@@ -138,10 +162,15 @@ func (w *world) attach(repo *remote.Repository, to ocispec.Descriptor) ocispec.D
 
 const sbomRule = `rules: [{name: sbom, repositories: "team/*", at: [%s], effect: %s, require: 'report.check("sbom").result == "pass"', owner: alice}]`
 
-// pull asks for a manifest, and wants a refusal to name something, or none.
+// pull asks for a manifest as one who may pull alone, and wants a refusal to name something, or none.
 func (w *world) pull(repo *remote.Repository, ref, refusal string) {
 	w.t.Helper()
-	_, body, err := repo.FetchReference(context.Background(), ref)
+	w.pullAs(basic("pat"), repo, ref, refusal)
+}
+
+func (w *world) pullAs(login string, repo *remote.Repository, ref, refusal string) {
+	w.t.Helper()
+	_, body, err := w.repoAs(login, repo.Reference.Repository).FetchReference(context.Background(), ref)
 	if err == nil {
 		must(w.t, body.Close())
 	}
@@ -178,7 +207,7 @@ func TestPull(t *testing.T) {
 
 	w.use(fmt.Sprintf(sbomRule, "pull", "warn"))
 	w.pull(repo, "1.0", "")
-	w.Use(nil, "test")
+	w.Use(nil)
 	w.pull(repo, "1.0", "")
 
 	w.use(`rules: [{name: fresh, repositories: "**", at: pull, require: 'report.check("fresh").result == "pass"', owner: alice}]`)
@@ -216,9 +245,11 @@ func TestOlderTags(t *testing.T) {
 func TestPullIsRemembered(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "warn"))
 	repo := w.repo("team/app")
-	m, blobs := imageOf("one", nil)
+	m, blobs := imageOf("one", map[string]string{ocispec.AnnotationBaseImageName: "base.example/x:1"})
 	d, err := w.push(repo, "1.0", m, blobs...)
 	must(t, err)
+	made := 0
+	w.resolve = func(context.Context, string) (digest.Digest, error) { made++; return d.Digest, nil }
 	w.pull(repo, "1.0", "")
 	p := place{"team/app", d.Digest}
 	first, ok := w.decided.Get(p)
@@ -230,17 +261,20 @@ func TestPullIsRemembered(t *testing.T) {
 		t.Error("it was decided again")
 	}
 	w.decided.Purge()
-	w.subject = "made anew"
 	w.pull(repo, "1.0", "")
 	c, err := w.stored(t.Context(), p)
 	must(t, err)
 	kept, err := w.storedReport(t.Context(), c)
-	if err != nil || !strings.HasPrefix(kept.Subject, "registry.example/team/app@") {
-		t.Errorf("the report was not kept: %v, %v", kept, err)
+	if err != nil || made != 1 || !strings.HasPrefix(kept.Subject, "registry.example/team/app@") {
+		t.Errorf("the report was not kept, but made %d times: %v, %v", made, kept, err)
 	}
 	w.attach(repo, d)
-	if kept, err = w.storedReport(t.Context(), c); err != nil || !strings.HasPrefix(kept.Subject, "made anew") {
-		t.Errorf("the report of before was kept: %v, %v", kept, err)
+	if _, err = w.storedReport(t.Context(), c); err != nil || made != 2 {
+		t.Errorf("the report of before was kept: %d were made, %v", made, err)
+	}
+	w.subject = "another.example" // the registry goes by another name, and bases are looked up under it
+	if kept, err = w.storedReport(t.Context(), c); err != nil || made != 3 || !strings.HasPrefix(kept.Subject, "another.example/") {
+		t.Errorf("the report under the name of before was kept: %v, %v", kept, err)
 	}
 	if _, err := w.c.Registry.Check(t.Context(), true, func(err error) { t.Error(err) }); err != nil {
 		t.Error(err)
@@ -382,7 +416,9 @@ func TestWarning(t *testing.T) {
 	m, blobs := imageOf("one", nil)
 	_, err := w.push(repo, "1.0", m, blobs...)
 	must(t, err)
-	w.pull(repo, "1.0", "")
+	_, body, err := repo.FetchReference(context.Background(), "1.0")
+	must(t, err)
+	must(t, body.Close())
 	if len(said) != 2 || said[0] != "rule sbom: sbom: It has no SBOM; alice can change it" || said[1] != said[0] {
 		t.Errorf("%q", said)
 	}
@@ -397,7 +433,7 @@ func TestHead(t *testing.T) {
 	for _, method := range []string{http.MethodHead, http.MethodGet} {
 		r, err := http.NewRequest(method, w.http.URL+"/v2/team/app/manifests/1.0", nil)
 		must(t, err)
-		r.SetBasicAuth("alice", "correct horse")
+		r.SetBasicAuth("pat", "correct horse")
 		resp, err := http.DefaultClient.Do(r)
 		must(t, err)
 		var body struct {
@@ -423,7 +459,7 @@ func TestObject(t *testing.T) {
 	w.attach(repo, d)
 	c, err := w.stored(t.Context(), place{"team/app", d.Digest})
 	must(t, err)
-	made, err := w.inspect(t.Context(), c)
+	made, err := w.inspect(t.Context(), c, w.c.Inspect())
 	must(t, err)
 	parts := provenance.Parts(d.Digest, nil)
 	said, err := w.book.Testimony(t.Context(), "team/app", parts)

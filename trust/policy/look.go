@@ -53,14 +53,13 @@ func (r records) Find(ctx context.Context, q provenance.Query) (provenance.Page,
 }
 
 // inspect makes a report about the image, by its digest: so no tag's history is in it.
-func (j *Judge) inspect(ctx context.Context, c *question) (*image.Report, error) {
+func (j *Judge) inspect(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
 	select {
 	case j.reporting <- struct{}{}:
 		defer func() { <-j.reporting }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	config := j.c.Inspect()
 	config.Now = j.now
 	config.Subject += "/" + c.object.Repository
 	config.Repository, config.Records = c.object.Repository, c.records
@@ -69,7 +68,7 @@ func (j *Judge) inspect(ctx context.Context, c *question) (*image.Report, error)
 
 // report is the report about the image, as rules see it.
 func (j *Judge) report(ctx context.Context, c *question) (*Report, error) {
-	made, err := j.inspect(ctx, c)
+	made, err := j.inspect(ctx, c, j.c.Inspect())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +20,11 @@ import (
 
 // The bounds of what is thought of a pull.
 const (
-	decisions  = 16 << 10               // kept in memory
-	reportKept = 24 * time.Hour         // what follows from other images, as whether a base is current, may be this old
-	decideTime = 30 * time.Second       // of one decision, which may read an image and what is attached to it
-	maxParents = 8                      // indexes that a refused manifest may pass through
-	maxMarked  = provenance.MaxChildren // children whose evidence is watched
+	decisions  = 16 << 10         // kept in memory
+	reportKept = 24 * time.Hour   // what follows from other images, as whether a base is current, may be this old
+	decideTime = 30 * time.Second // of one decision, which may read an image and what is attached to it
+	maxParents = 8                // indexes that a refused manifest may pass through
+	maxTries   = 3                // of a decision about what changes meanwhile
 )
 
 // place is a manifest in a repository.
@@ -73,24 +75,32 @@ func (j *Judge) Pull(ctx context.Context, repo string, d digest.Digest) (warning
 	if known, ok := j.decided.Get(p); ok && known.holds(by, j.now()) {
 		return known.warnings, known.refusal
 	}
-	made, err := j.decideOnce(ctx, by, p)
+	made, err := j.decideTogether(ctx, by, p)
 	if err != nil {
 		return nil, err
 	}
 	return made.warnings, made.refusal
 }
 
-// decideOnce decides, once for all who wait for the same.
-func (j *Judge) decideOnce(ctx context.Context, by *inForce, p place) (*decision, error) {
-	v, err, _ := j.deciding.Do(p.repo+"@"+p.digest.String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideTime)
-		defer cancel()
-		return j.decide(ctx, by, p, maxParents)
-	})
-	if err != nil {
-		return nil, err
+// decideTogether decides, once for all who wait for the same. Who comes later has other rules, or knows of something
+// that was attached meanwhile, and must not be given what was thought before: so both are in the key; and what a
+// decision turns out to have looked at has to be as it was when it is over, or it is made again.
+func (j *Judge) decideTogether(ctx context.Context, by *inForce, p place) (made *decision, err error) {
+	for range maxTries {
+		key := fmt.Sprint(by.n, " ", j.mark(p.digest).was, " ", p.repo, "@", p.digest)
+		v, err, _ := j.deciding.Do(key, func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideTime)
+			defer cancel()
+			return j.decide(ctx, by, p, maxParents)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if made = v.(*decision); made.holds(by, j.now()) {
+			return made, nil
+		}
 	}
-	return v.(*decision), nil
+	return made, nil // it changes all the time: this was so at some moment of the last try
 }
 
 // decide asks the rules about a pull. What they refuse may pass through an index that lists it.
@@ -103,8 +113,8 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p place, parents int) (
 	if err != nil {
 		return nil, err
 	}
-	for _, child := range c.about.Children[:min(len(c.about.Children), maxMarked)] {
-		made.marks = append(made.marks, j.mark(child.Digest))
+	for _, d := range c.parts()[1:] {
+		made.marks = append(made.marks, j.mark(d))
 	}
 	err = j.ask(ctx, c, Pull, by.For(Pull, p.repo))
 	if err != nil && !registry.IsRefusal(err) {
@@ -170,6 +180,18 @@ func (j *Judge) stored(ctx context.Context, p place) (*question, error) {
 	}, nil
 }
 
+// parts are the digests of an image and of what it lists, as far as a report or the image's records look at
+// them: what is decided about the image depends on what is known of each. The image is the first.
+func (c *question) parts() []digest.Digest {
+	parts := provenance.Parts(c.digest, c.about.Children)
+	for _, d := range c.about.Inspected {
+		if !slices.Contains(parts, d) {
+			parts = append(parts, d)
+		}
+	}
+	return parts
+}
+
 // keptReport is a report as it is kept beside its image.
 type keptReport struct {
 	By     string          `json:"by"` // what made it: another version, or another configuration, makes another
@@ -177,10 +199,12 @@ type keptReport struct {
 	Report json.RawMessage `json:"report"`
 }
 
-// storedReport returns the report that is kept beside an image, or makes and keeps it.
+// storedReport returns the report that is kept beside an image, or makes and keeps it. What it is kept under is
+// taken from the configuration that it is made with: a moment later there may be another.
 func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) {
-	repo, parts := c.object.Repository, provenance.Parts(c.digest, c.about.Children)
-	stamp := j.inForce.Load().stamp
+	repo, parts := c.object.Repository, c.parts()
+	config := j.c.Inspect()
+	stamp := j.c.Version + " " + config.Subject + " " + config.Trust.Fingerprint()
 	version, text, err := j.c.Registry.Evidence(ctx, repo, parts)
 	if err != nil {
 		return nil, err
@@ -191,7 +215,7 @@ func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) 
 		c.until = kept.Until
 		return r, json.Unmarshal(kept.Report, r)
 	}
-	made, err := j.inspect(ctx, c)
+	made, err := j.inspect(ctx, c, config)
 	if err != nil {
 		return nil, err
 	}
