@@ -1,4 +1,4 @@
-# `make check` is what CI runs first: it needs Go, make, a C compiler (for the race detector), curl, jq and openssl.
+# `make check` is what CI runs first: it needs Go, make, a C compiler (for the race detector), curl, jq, openssl and strace.
 
 LINT := go tool -modfile=tools/lint/go.mod
 BUILD := CGO_ENABLED=0 go build -trimpath
