@@ -21,6 +21,9 @@ import (
 // collectStep is how many leases end in one transaction: all who push wait for it.
 const collectStep = 100
 
+// collectInterval is the longest time between two looks for leases that have ended, each of which keeps the time.
+const collectInterval = 5 * time.Minute
+
 // Collected counts what the collector gave back.
 type Collected struct {
 	Blobs int64
@@ -34,8 +37,7 @@ func (g *Registry) Collected() Collected {
 
 // Collect gives back, until ctx ends, the room of blobs whose leases have ended.
 func (g *Registry) Collect(ctx context.Context) {
-	interval := min(max(time.Duration(g.c.Lease)/4, 10*time.Millisecond), 5*time.Minute)
-	tick := time.NewTicker(interval)
+	tick := time.NewTicker(min(max(time.Duration(g.c.Lease)/4, 10*time.Millisecond), collectInterval))
 	defer tick.Stop()
 	for {
 		before := g.Collected()
@@ -48,10 +50,19 @@ func (g *Registry) Collect(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			g.keepTime(context.WithoutCancel(ctx))
 			return
 		case <-tick.C:
+			g.keepTime(ctx)
 		case <-g.wake:
 		}
+	}
+}
+
+// keepTime keeps what the clock shows, so that leases go on where they are.
+func (g *Registry) keepTime(ctx context.Context) {
+	if err := g.clock.save(ctx, g.store); err != nil && ctx.Err() == nil {
+		g.log.Error("the time that leases have lasted was not kept: they last longer", "err", err)
 	}
 }
 
@@ -64,7 +75,7 @@ func (g *Registry) wakeCollector() {
 }
 
 func (g *Registry) collect(ctx context.Context) error {
-	due := binary.BigEndian.AppendUint64(nil, g.now()-uint64(time.Duration(g.c.Lease).Microseconds()))
+	due := binary.BigEndian.AppendUint64(nil, g.clock.before(g.now(), time.Duration(g.c.Lease)))
 	more := false
 	err := g.store.View(ctx, func(tx storage.Reader) error {
 		for _, err := range tx.Scan(leaseTable, nil, due) {

@@ -19,13 +19,6 @@ import (
 // A row of leaseTable stands for the begin of each lease, in the order of time. Nobody removes one when the
 // blob comes to be needed, or its lease begins anew: the collector sees that when it comes to the row.
 
-// steadyClock returns a clock in microseconds since 1970, which goes on at its own pace when somebody sets
-// the machine's: no blob of a push under way may go because of that.
-func steadyClock() func() uint64 {
-	started := time.Now()
-	return func() uint64 { return uint64(started.Add(time.Since(started)).UnixMicro()) }
-}
-
 // putLink makes a blob readable in a repository, and begins its lease.
 func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
 	key := digestKey(d)

@@ -38,7 +38,7 @@ type Config struct {
 	// MaxManifest is the size above which a manifest is refused. Default: 4MiB, the least that OCI asks
 	// registries to take.
 	MaxManifest units.Size `yaml:"maxManifest"`
-	// UploadKeep is how long an upload may lie untouched before it is removed. Default: 24h.
+	// UploadKeep is how long an upload may lie untouched, while the registry runs, before it is removed. Default: 24h.
 	UploadKeep units.Duration `yaml:"uploadKeep"`
 	// Reserve is how much of the disk stays free: pushes are refused below it, so that reads and deletes
 	// can go on. Default: 1GiB, but at most a twentieth of the disk.
@@ -73,7 +73,8 @@ type Registry struct {
 	appraiser Appraiser // nil where nobody looks at signatures
 	secret    []byte    // signs upload ids; kept in the store, so that uploads outlive the process
 
-	now       func() uint64 // the clock of leases: see lease.go
+	clock     *clock        // of leases and uploads
+	now       func() uint64 // what it shows; tests set it forward
 	wake      chan struct{}
 	keep      sync.RWMutex // read-locked while the files of blobs must stay
 	collected struct{ blobs, bytes atomic.Int64 }
@@ -100,9 +101,13 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	if err != nil {
 		return nil, err
 	}
+	clock, err := openClock(ctx, store, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		now: steadyClock(), wake: make(chan struct{}, 1), marks: new(marks),
+		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks),
 	}
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err

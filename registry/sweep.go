@@ -21,7 +21,7 @@ func (g *Registry) Sweep(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if n, err := g.sweepUploads(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		if n, err := g.sweepUploads(ctx); err != nil && ctx.Err() == nil {
 			g.log.Error("removing abandoned uploads failed", "err", err)
 		} else if n > 0 {
 			g.log.Info("removed abandoned uploads", "uploads", n)
@@ -78,31 +78,6 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 
 // errEnough: whoever is told wants no more.
 var errEnough = errors.New("enough")
-
-// sweepUploads removes uploads that were not touched since Config.UploadKeep before now.
-func (g *Registry) sweepUploads(ctx context.Context, now time.Time) (n int, err error) {
-	for info, err := range g.blobs.Uploads(ctx) {
-		if err != nil {
-			return n, err
-		}
-		if now.Sub(info.Modified) < time.Duration(g.c.UploadKeep) {
-			continue
-		}
-		up, err := g.blobs.Resume(ctx, info.ID)
-		if errors.Is(err, storage.ErrBusy) || errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return n, err
-		}
-		if err := up.Cancel(); err != nil {
-			return n, err
-		}
-		g.sessions.drop(info.ID)
-		n++
-	}
-	return n, nil
-}
 
 // Uploads returns how many uploads have begun in this process and not ended.
 func (g *Registry) Uploads() int {

@@ -43,7 +43,7 @@ const (
 	renderedTable = storage.Table("registry/rendered")
 	// a hash of each layer (8), 0, REPO DIGEST → nothing. Images in the order of their layers: layers.go.
 	layersTable = storage.Table("registry/layers")
-	// begin of the lease (8, microseconds since 1970) REPO DIGEST(blob) → nothing. For each link whose
+	// begin of the lease (8, microseconds of the registry's clock) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")
 	// location → size. Sealed files that no row names any more, and that are to be removed.
@@ -55,6 +55,10 @@ const (
 	evidenceTable = storage.Table("registry/evidence")
 	// REPO DIGEST → index of a record, then bytes. What was thought of an image while that was the last record.
 	keptTable = storage.Table("registry/kept")
+	// "clock" → what the registry's clock shows (8), what it showed first (8): clock.go.
+	clockTable = storage.Table("registry/clock")
+	// id of an upload → idleRow. What the last sweep saw of it: idle.go.
+	idleTable = storage.Table("registry/idle")
 	// the name of something that is done once → 1: render_old.go.
 	doneTable = storage.Table("registry/done")
 	// "secret" → 32 random bytes.

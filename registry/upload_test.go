@@ -362,10 +362,11 @@ func TestSweep(t *testing.T) {
 	if n, err := s.sweepStrays(background); n != 1 || err != nil {
 		t.Errorf("the next process removed %d strays, %v", n, err)
 	}
-	if n, err := s.sweepUploads(background, time.Now()); n != 0 || err != nil {
+	if n, err := s.sweepUploads(background); n != 0 || err != nil {
 		t.Errorf("removed %d fresh uploads, %v", n, err)
 	}
-	if n, err := s.sweepUploads(background, time.Now().Add(time.Hour)); n != 2 || err != nil {
+	s.later(time.Hour)
+	if n, err := s.sweepUploads(background); n != 2 || err != nil {
 		t.Errorf("removed %d uploads after an hour, %v", n, err)
 	}
 	s.want(s.do("GET", old, nil), 404, "BLOB_UPLOAD_UNKNOWN")

@@ -166,8 +166,10 @@ func hostOf(publicURL string) string {
 func (s *services) forget(ctx context.Context, keep time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
+	started := time.Now()
 	for {
-		n, err := s.book.Forget(ctx, time.Now().Add(-keep))
+		// Somebody who sets the machine's clock while we run erases nothing by it.
+		n, err := s.book.Forget(ctx, started.Add(time.Since(started)-keep))
 		if err != nil && ctx.Err() == nil {
 			log.Error("erasing addresses from old records failed", "err", err)
 		} else if n > 0 {
