@@ -62,6 +62,9 @@ type Config struct {
 	Issuers []oidc.Issuer
 	// Names says whether a host is the registry's own name or address. Default: that of URL alone.
 	Names func(host string) bool
+	// Ports are those, besides that of URL, at which clients reach the registry. Default: any that a client names,
+	// as where a container's port is published at another.
+	Ports []string
 	// Limits bound the requests of each identity and address.
 	Limits Limits
 }
@@ -83,6 +86,7 @@ type Access struct {
 
 	service string // in challenges and tokens
 	names   func(host string) bool
+	ports   []string
 	key     []byte // of bearer tokens
 	issuers *oidc.Verifier
 	tokens  *lru.Cache[string, *pass]            // bearer tokens that were good lately
@@ -101,7 +105,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	}
 	a := &Access{
 		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits),
-		now: time.Now, names: c.Names,
+		now: time.Now, names: c.Names, ports: c.Ports,
 	}
 	if err := a.openTokens(ctx, c); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -283,12 +284,44 @@ func (a *Access) Challenge(r *http.Request, scope string, why error) string {
 
 // realm is the URL of /token for whoever made a request.
 func (a *Access) realm(r *http.Request) string {
+	scheme := "http://"
+	if peer.Secure(r) || strings.HasPrefix(a.issuer, "https:") {
+		scheme = "https://"
+	}
 	host := peer.Host(r)
-	if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.User != nil || !a.names(u.Hostname()) {
+	u, err := url.Parse(scheme + host)
+	if err != nil || u.Host != host || strings.HasSuffix(host, ":") || u.User != nil || !a.names(u.Hostname()) || !a.reached(r, u) {
 		return a.issuer + "/token"
 	}
-	if peer.Secure(r) || strings.HasPrefix(a.issuer, "https:") {
-		return "https://" + host + "/token"
+	return scheme + host + "/token"
+}
+
+// reached says whether clients reach the registry at the port of a host that a request names, which is one of
+// ours. A proxy may have taken the port away, or put its own there: many set Host to a bare name.
+func (a *Access) reached(r *http.Request, asked *url.URL) bool {
+	public, err := url.Parse(a.issuer)
+	if err != nil {
+		return false
 	}
-	return "http://" + host + "/token"
+	port := portOf(asked)
+	switch {
+	case port == portOf(public) || slices.Contains(a.ports, port):
+		return true
+	case peer.Forwarded(r): // by a proxy of the operator's, which may have a name of its own
+		return asked.Port() != "" || asked.Hostname() != public.Hostname()
+	default:
+		return a.ports == nil && port != "443" && port != "80"
+	}
+}
+
+// portOf is the port of a URL, also where it goes without saying.
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
 }

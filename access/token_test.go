@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -423,7 +424,13 @@ func TestCatalogScope(t *testing.T) {
 func TestChallenge(t *testing.T) {
 	a, _ := testAccess(t)
 	a.names = func(host string) bool { return host == "registry.example" || host == "inner.example" || host == "::1" }
+	a.ports = []string{"8443", "5443"}
 	for host, want := range map[string]string{
+		"registry.example:443":   "https://registry.example:443/token",
+		"registry.example:5443":  "https://registry.example:5443/token",
+		"registry.example:9000":  "https://registry.example/token",
+		"registry.example:":      "https://registry.example/token",
+		"inner.example":          "https://inner.example/token",
 		"registry.example":       "https://registry.example/token",
 		"inner.example:8443":     "https://inner.example:8443/token",
 		"[::1]:5443":             "https://[::1]:5443/token",
@@ -444,6 +451,51 @@ func TestChallenge(t *testing.T) {
 	r.Host = "registry.example"
 	if got := a.Challenge(r, "repository:a:pull", ErrScope); !strings.HasSuffix(got, `,scope="repository:a:pull",error="insufficient_scope"`) {
 		t.Error(got)
+	}
+}
+
+// TestRealmWithPort wants a realm that a client reaches: what a proxy makes of Host may have no port, or its own.
+func TestRealmWithPort(t *testing.T) {
+	proxies, err := peer.ParseProxies([]string{"192.0.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const known = "https://registry.example:8443/token"
+	for _, c := range []struct {
+		host, forwarded string
+		ports           []string // nil where nobody has said how the registry is reached
+		want            string
+	}{
+		{"registry.example:8443", "", []string{"5443"}, known},
+		{"registry.example:5443", "", []string{"5443"}, "https://registry.example:5443/token"},
+		{"inner.example:5443", "", []string{"5443"}, "https://inner.example:5443/token"},
+		{"registry.example", "", []string{"5443"}, known},
+		{"inner.example", "", []string{"5443"}, known},
+		{"registry.example:443", "", []string{"5443"}, known},
+		{"registry.example:80", "", nil, known},
+		{"registry.example", "", nil, known},
+		{"registry.example:9000", "", []string{"5443"}, known},
+		{"registry.example:9000", "", nil, "https://registry.example:9000/token"}, // a port that a container is published at
+		{"backend", "registry.example", []string{"5443"}, known},
+		{"backend", "registry.example:8443", []string{"5443"}, known},
+		{"backend", "inner.example", []string{"5443"}, "https://inner.example/token"}, // a name that the proxy has for itself
+		{"backend", "inner.example:9000", []string{"5443"}, "https://inner.example:9000/token"},
+		{"backend", "evil.example:8443", []string{"5443"}, known},
+	} {
+		a, _ := testAccess(t)
+		a.issuer, a.ports = "https://registry.example:8443", c.ports
+		a.names = func(host string) bool { return host == "registry.example" || host == "inner.example" }
+		r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+		r.Host = c.host
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", "192.0.2.7")
+			r.Header.Set("X-Forwarded-Host", c.forwarded)
+		}
+		proxies.Believe(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if got := a.realm(r); got != c.want {
+				t.Errorf("Host %q, forwarded %q, ports %q: %s, want %s", c.host, c.forwarded, c.ports, got, c.want)
+			}
+		})).ServeHTTP(nil, r)
 	}
 }
 

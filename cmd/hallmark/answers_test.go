@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -108,5 +112,42 @@ func wantInert(t *testing.T, what string, header http.Header) {
 		if got := header.Values(name); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %s is %q", what, name, got)
 		}
+	}
+}
+
+// TestRealmBehindBareHost has a proxy in front that sets Host to a name without a port, as nginx' $host is.
+func TestRealmBehindBareHost(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	for _, c := range []struct{ url, given string }{
+		{"https://localhost:" + port, ""},
+		{"https://registry.test:8443", "https://registry.test:8443"},
+	} {
+		args := []string{"--listen", "127.0.0.1:" + port}
+		if c.given != "" {
+			args = append(args, "--url", c.given)
+		}
+		s := startServer(t, filepath.Join(t.TempDir(), "data"), args...)
+		for host, want := range map[string]string{
+			"localhost": c.url, "127.0.0.1": c.url, "registry.test": c.url, "backend": c.url, "localhost:443": c.url, "": c.url,
+			"localhost:" + port: "https://localhost:" + port, "127.0.0.1:" + port: "https://127.0.0.1:" + port,
+		} {
+			conn, err := tls.Dial("tcp", address, s.client.Transport.(*http.Transport).TLSClientConfig.Clone())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "GET /v2/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			conn.Close()
+			if got := resp.Header.Get("Www-Authenticate"); !strings.HasPrefix(got, `Bearer realm="`+want+`/token"`) {
+				t.Errorf("--url %q, Host %q: %s, want %s", c.given, host, got, want)
+			}
+		}
+		s.kill()
 	}
 }

@@ -55,7 +55,11 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if err := s.keys.open(ctx); err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c), BcryptCost: passwordCost}); err != nil {
+	ports, err := d.ports(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: ports, BcryptCost: passwordCost}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
@@ -141,6 +145,16 @@ func (d *data) publicURL(ctx context.Context, c Config, address string) (string,
 		scheme = "http"
 	}
 	return scheme + "://localhost:" + portOf(address), nil
+}
+
+// ports are those, besides that of the public name, at which clients reach the registry. Where it was never given a
+// public name, any may be: somebody tries it out, perhaps in a container whose port is published at another.
+func (d *data) ports(ctx context.Context, address string) ([]string, error) {
+	given, err := d.setting(ctx, urlSetting)
+	if err != nil || given == "" {
+		return nil, err
+	}
+	return []string{portOf(address)}, nil
 }
 
 func portOf(address string) string {

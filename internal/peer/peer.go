@@ -223,6 +223,12 @@ func Host(r *http.Request) string {
 	return r.Host
 }
 
+// Forwarded says whether Host is what a trusted proxy says.
+func Forwarded(r *http.Request) bool {
+	s := of(r)
+	return s != nil && s.host != ""
+}
+
 // Secure says whether the client came over TLS.
 func Secure(r *http.Request) bool {
 	if s := of(r); s != nil && s.scheme != "" {
