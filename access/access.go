@@ -217,6 +217,11 @@ func hasNoLogin(r *http.Request) bool {
 	return header == "" || ok && name == "" && password == ""
 }
 
+// SaysStranger says that a stranger who makes a request has been asked for a login: they carry a token that was made
+// for nobody, or an empty login. Others may have one and wait to be asked for it, as most clients do; whoever shows
+// a stranger less than the rest asks first.
+func SaysStranger(r *http.Request) bool { return r.Header.Get("Authorization") != "" }
+
 // Fixed returns a sentence about the rule that keeps a tag as it is once it is set, as a transaction sees
 // it, or "".
 func (a *Access) Fixed(tx storage.Reader, repository, tag string) (string, error) {

@@ -60,6 +60,12 @@ func Owner(who provenance.Identity) provenance.Identity {
 	return who
 }
 
+// NeedsCatalog says that a token is not for the list of repositories, of which it would show a part.
+func NeedsCatalog(who provenance.Identity) bool {
+	s, ok := who.Ceiling.(*tokenScopes)
+	return ok && !s.catalog && !s.all
+}
+
 // Lister returns who as they list repositories: the owner of a token for the catalog sees the names of all
 // that they may pull from, though the token pulls nothing.
 func Lister(who provenance.Identity) provenance.Identity {

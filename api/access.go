@@ -24,6 +24,9 @@ func (a *API) grants(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
+	if err := c.narrows(); err != nil {
+		return nil, err
+	}
 	all, err := a.Access.Grants(c.Context(), c.who, want)
 	if err != nil {
 		return nil, err

@@ -228,6 +228,27 @@ func checkOrigin(r *http.Request) error {
 	return nil
 }
 
+// narrows is an error for strangers who were not asked for a login yet, where others may be shown more: it stands
+// before each list of what the caller may see. Who has no login says so by an empty one, or by a token for nobody.
+func (c *call) narrows() error {
+	if c.isStranger() && !access.SaysStranger(c.Request) {
+		return access.ErrNoLogin
+	}
+	return nil
+}
+
+// narrowsBeyond is narrows for a list that can be of one repository: there a stranger who may pull sees everything.
+func (a *API) narrowsBeyond(c *call, repo string) error {
+	switch {
+	case repo == "":
+		return c.narrows()
+	case c.isStranger():
+		return a.mustPull(c, repo)
+	default:
+		return nil
+	}
+}
+
 // mayPull says whether the caller may know of a repository.
 func (a *API) mayPull(c *call) func(repo string) bool {
 	return func(repo string) bool { return a.Access.May(c.who, access.Pull, repo) }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -24,7 +25,10 @@ func (a *API) repositories(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
-	found, next, err := a.Registry.Repositories(c.Context(), c.who, after, limit)
+	if err := c.narrows(); err != nil {
+		return nil, err
+	}
+	found, next, err := a.Registry.Repositories(c.Context(), access.Lister(c.who), after, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,9 @@ func (a *API) immutable(c *call) (any, error) {
 	if err := c.query().end(); err != nil {
 		return nil, err
 	}
+	if err := c.narrows(); err != nil {
+		return nil, err
+	}
 	return tagRules{Immutable: append([]access.FixedTags{}, a.Access.Fixes(c.who)...)}, nil
 }
 

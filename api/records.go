@@ -46,6 +46,9 @@ func (a *API) records(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
+	if err := a.narrowsBeyond(c, find.Repository); err != nil {
+		return nil, err
+	}
 	page, err := a.Book.Find(c.Context(), find)
 	if err != nil {
 		return nil, err

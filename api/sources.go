@@ -53,6 +53,9 @@ func (a *API) sources(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
+	if err := a.narrowsBeyond(c, find.Repository); err != nil {
+		return nil, err
+	}
 	page, err := a.Book.Images(c.Context(), find)
 	if errors.Is(err, provenance.ErrNoPage) {
 		return nil, errNoPage()
@@ -131,6 +134,9 @@ func (a *API) descendants(c *call) (any, error) {
 		q.fail("name the base either by its digest (base), or by its repository and tag or digest (repo, ref)")
 	}
 	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := c.narrows(); err != nil {
 		return nil, err
 	}
 	bases, err := a.bases(c, base, repo, ref)

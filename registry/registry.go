@@ -185,12 +185,17 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 // authorize checks the caller's rights in the repository of the request. Strangers are asked who they are
-// where they may not go on; and at the base, because it is there that clients look for how to sign in.
+// where they may not go on; at the base, because it is there that clients look for how to sign in; and before a list
+// that is shorter for them than for others, because a client that is never asked never signs in.
 func (g *Registry) authorize(c *call) error {
 	stranger := c.who.Actor.Kind == provenance.Anonymous
 	switch {
 	case stranger && c.kind == baseKind && !hasToken(c.r):
 		return access.ErrNoLogin
+	case stranger && c.kind == catalogKind && !access.SaysStranger(c.r):
+		return access.ErrNoLogin
+	case c.kind == catalogKind && access.NeedsCatalog(c.who):
+		return access.ErrScope
 	case c.repo == "":
 		return nil
 	case g.gate.May(c.who, c.right, c.repo) && c.needsFrom():

@@ -152,9 +152,7 @@ func (e *env) runLogout(ctx context.Context, at loginAt) error {
 func (c *client) signIn(ctx context.Context, found auth.Credential) (func(*http.Request), error) {
 	if found.RefreshToken == "" {
 		return func(r *http.Request) {
-			if found.Username != "" {
-				r.SetBasicAuth(found.Username, found.Password)
-			}
+			r.SetBasicAuth(found.Username, found.Password) // an empty login says that there is none, and asks for what strangers see
 		}, nil
 	}
 	got, err := c.askToken(ctx, url.Values{

@@ -18,7 +18,8 @@ type registryRoute struct {
 	as     []string // header
 	before func(*rightsTable)
 
-	stranger, user, machine, admin int // machines are robots, jobs and tokens
+	stranger, user, machine, admin int  // machines are robots, jobs and tokens
+	asked                          bool // 401 for strangers who do not say that they have no login
 }
 
 // everybody gives all callers the same status.
@@ -27,6 +28,13 @@ func everybody(status int) func(registryRoute) registryRoute {
 		r.stranger, r.user, r.machine, r.admin = status, status, status, status
 		return r
 	}
+}
+
+// declared is for everybody who says who they are, be it that they are nobody: strangers see a shorter list.
+func declared(r registryRoute) registryRoute {
+	r = everybody(200)(r)
+	r.asked = true
+	return r
 }
 
 // members is for everybody but strangers.
@@ -79,11 +87,13 @@ func registryRoutes(t *testing.T) []registryRoute {
 	open, ok, made, done := everybody(200), admins(200), admins(201), admins(204)
 	rows := []registryRoute{
 		row(members, "GET base", "/v2/"), row(members, "HEAD base", "/v2/"),
-		row(open, "GET catalog", "/v2/_catalog"), row(open, "HEAD catalog", "/v2/_catalog"),
-		row(open, "GET /api/v1/records", api+"/records"), row(open, "GET /api/v1/repositories", api+"/repositories"),
-		row(open, "GET /api/v1/sources", api+"/sources?revision=x"), row(open, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
-		row(open, "GET /api/v1/access/grants", api+"/access/grants"), row(open, "GET /api/v1/certificate", api+"/certificate"),
-		row(open, "GET /api/v1/access/immutable", rulesPath),
+		row(declared, "GET catalog", "/v2/_catalog"), row(declared, "HEAD catalog", "/v2/_catalog"),
+		row(declared, "GET /api/v1/records", api+"/records"), row(declared, "GET /api/v1/repositories", api+"/repositories"),
+		row(declared, "GET /api/v1/records", api+"/records?source=x"), row(open, "GET /api/v1/records", api+"/records?repo=open/app"),
+		row(declared, "GET /api/v1/sources", api+"/sources?revision=x"), row(declared, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
+		row(open, "GET /api/v1/sources", api+"/sources?revision=x&repo=open/app"),
+		row(declared, "GET /api/v1/access/grants", api+"/access/grants"), row(open, "GET /api/v1/certificate", api+"/certificate"),
+		row(declared, "GET /api/v1/access/immutable", rulesPath),
 		row(open, "GET /openapi.json", "/openapi.json"), row(open, "GET /ca.pem", "/ca.pem"),
 		row(open, "GET /healthz", "/healthz"), row(open, "GET /readyz", "/readyz"),
 		row(open, "GET /log/{path}", "/log/checkpoint"), row(open, "GET /log/{path}", "/log/tile/0/000.p/1"),
@@ -136,6 +146,8 @@ func registryRoutes(t *testing.T) []registryRoute {
 // want is the status that somebody gets.
 func (r registryRoute) want(who identity) int {
 	switch {
+	case r.asked && who.login == "none":
+		return 401
 	case who.isStranger():
 		return r.stranger
 	case who.name == "admin":

@@ -15,9 +15,10 @@ type tableRoute struct {
 	route   string // as the description, or registry.Routes, names it
 	what    string // is done with it, where there is more than one row
 	needs   access.Right
-	status  int // for who has the right
-	hidden  int // for who is signed in and may not pull; 404 where it is 0
-	lacking int // for who may pull, and not what is needed; 403 where it is 0
+	status  int  // for who has the right
+	hidden  int  // for who is signed in and may not pull; 404 where it is 0
+	lacking int  // for who may pull, and not what is needed; 403 where it is 0
+	asked   bool // strangers have to say that they have no login
 	request func(s *rightsTable, who identity, repo string) tableRequest
 }
 
@@ -97,7 +98,7 @@ var tableRoutes = []tableRoute{
 	{route: "GET /api/v1/history", needs: access.Pull, status: 200, request: at("/api/v1/history?repo=REPO&tag=1.0")},
 	{route: "GET /api/v1/image", needs: access.Pull, status: 200, request: at("/api/v1/image?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/report", needs: access.Pull, status: 200, request: at("/api/v1/report?repo=REPO&ref=1.0")},
-	{route: "GET /api/v1/descendants", needs: access.Pull, status: 200, request: at("/api/v1/descendants?repo=REPO&ref=1.0")},
+	{route: "GET /api/v1/descendants", needs: access.Pull, status: 200, asked: true, request: at("/api/v1/descendants?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/records/{index}", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX")},
 	{route: "GET /api/v1/records/{index}/receipt", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX/receipt")},
 	{route: "POST /api/v1/access/grants", needs: access.Admin, status: 200, hidden: 403, request: func(s *rightsTable, _ identity, repo string) tableRequest {
@@ -149,7 +150,7 @@ func (s *rightsTable) put(repo, tag string) {
 // expected is the status that somebody with a role gets.
 func (r tableRoute) expected(who identity, role access.Right) int {
 	switch {
-	case who.isStranger() && strings.HasPrefix(r.what, mount):
+	case who.isStranger() && strings.HasPrefix(r.what, mount), r.asked && who.login == "none":
 		return http.StatusUnauthorized
 	case role >= r.needs:
 		return r.status

@@ -93,6 +93,10 @@ func TestToken(t *testing.T) {
 		if got := header.Get("Www-Authenticate"); status != 401 || !strings.HasSuffix(got, `scope="repository:team/app:pull,push",error="insufficient_scope"`) {
 			t.Errorf("%s: push with a token for pull: %d %s", name, status, got)
 		}
+		status, header, _ = s.do("GET", "/v2/_catalog", "none", "", authorization...)
+		if got := header.Get("Www-Authenticate"); status != 401 || !strings.HasSuffix(got, `scope="registry:catalog:*",error="insufficient_scope"`) {
+			t.Errorf("%s: a list with a token for one repository: %d %s", name, status, got)
+		}
 		if status, _, _ := s.do("GET", "/api/v1/users", "none", "", authorization...); status != 403 {
 			t.Errorf("%s: administration with a token for pull: %d", name, status)
 		}
