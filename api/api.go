@@ -123,6 +123,8 @@ func (a *API) routes() []route {
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
 		{"POST /api/v1/keys", "keys", true, a.rotateKeys},
 		{"GET /api/v1/check", "check", true, a.check},
+		{"GET /api/v1/scrub", "scrub", true, a.scrubStatus},
+		{"POST /api/v1/scrub", "scrub", true, a.scrubNow},
 	}
 }
 

@@ -136,7 +136,7 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	h.Set("Etag", `"`+c.digest.String()+`"`)
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "private, max-age=31536000, immutable")
-	return serveContent(w, c.r, f)
+	return serveContent(w, c.r, watched{f, func(err error) { _ = g.lost(ctx, c.digest, blobRow{}, err) }})
 }
 
 // opener opens the file of a blob's row. Error: errMoved.

@@ -42,6 +42,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{keptTable, c.ofManifest, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
+		{damagedTable, c.mark, nil},
 	}
 	for _, s := range steps {
 		if err := c.table(ctx, s.table, s.row, s.count); err != nil {

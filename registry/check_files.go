@@ -67,6 +67,9 @@ func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error 
 }
 
 func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error {
+	if row.damaged {
+		return c.marked(ctx, d)
+	}
 	f, err := c.g.blobs.Open(ctx, row.at)
 	if errors.Is(err, storage.ErrNotFound) {
 		return damaged("blob %s: its file %s is lost", d, row.at)
@@ -93,6 +96,38 @@ func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error 
 		return damaged("blob %s: the bytes of its file are not those of its digest", d)
 	}
 	return nil
+}
+
+// marked reports a blob that has a mark. Whether its file is right again is the scrub's to say.
+func (c *checker) marked(ctx context.Context, d digest.Digest) error {
+	return c.g.store.View(ctx, func(tx storage.Reader) error {
+		value, err := tx.Get(damagedTable, digestKey(d))
+		if errors.Is(err, storage.ErrNotFound) {
+			return damaged("blob %s is marked as damaged, and no row says why", d)
+		}
+		if err != nil {
+			return err
+		}
+		found, err := readDamage(tx, storage.Item{Key: digestKey(d), Value: value})
+		if err != nil {
+			return err
+		}
+		return damaged("blob %s, in repository %s, is marked since %s: %s; push it again, or put its file back and run `hallmark scrub now`",
+			d, found.Repository, found.Found, found.What)
+	})
+}
+
+// mark wants the blob of a mark to have it.
+func (c *checker) mark(_ context.Context, tx storage.Reader, item storage.Item) error {
+	p, err := cutDamageKey(item.Key)
+	if err != nil || p.Repository != "" { // a manifest's own check reports it
+		return err
+	}
+	row, err := readBlobRow(tx, p.Digest)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && !row.damaged {
+		return damaged("blob %s is said to be damaged, and its row does not say so", p.Digest)
+	}
+	return err
 }
 
 // contextReader ends with its context.

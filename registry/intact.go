@@ -48,6 +48,7 @@ func (g *Registry) lost(ctx context.Context, d digest.Digest, row blobRow, err e
 	case !errors.Is(err, storage.ErrCorrupt):
 		return err
 	}
+	g.suspect("", d)
 	g.log.Error("a blob is lost or damaged: push it again, or restore its file from a backup", "digest", d, "file", row.at, "err", err)
 	return errLost(d)
 }
@@ -99,6 +100,21 @@ func (c *compared) end(ctx context.Context) error {
 
 // onlyReader hides from io.Copy how else something could be read.
 type onlyReader struct{ io.Reader }
+
+// watched is a blob on its way to a client. Where the disk fails to give it, the client sees that by its length, and
+// somebody has to look.
+type watched struct {
+	storage.Blob
+	failed func(error)
+}
+
+func (w watched) ReadAt(p []byte, at int64) (int, error) {
+	n, err := w.Blob.ReadAt(p, at)
+	if errors.Is(err, storage.ErrCorrupt) {
+		w.failed(err)
+	}
+	return n, err
+}
 
 // holds says whether the file of a blob has the bytes of an upload. What cannot be read has not: the upload,
 // whose bytes were hashed as they came, takes its place. To compare bytes costs less than to hash them.

@@ -21,6 +21,7 @@ import (
 // found is a manifest as a reader asked for it.
 type found struct {
 	manifestRow
+	repo   string
 	digest digest.Digest
 	record uint64 // by tag the record that set the tag, by digest the one that put the digest here
 	blob   blobRow
@@ -90,7 +91,7 @@ func (g *Registry) findManifest(ctx context.Context, repo, ref string, d digest.
 
 // readManifest copies what it returns: it is sent when the transaction is over.
 func readManifest(tx storage.Reader, repo, ref string, d digest.Digest) (*found, error) {
-	f := &found{digest: d}
+	f := &found{repo: repo, digest: d}
 	if d == "" {
 		tag, err := readTag(tx, repo, ref)
 		if err != nil {
@@ -151,7 +152,8 @@ func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
 		return nil
 	}
 	if err := compare(f.digest, f.content); err != nil {
-		g.log.Error("a manifest in the store is damaged: push it again", "digest", f.digest, "err", err)
+		g.suspect(f.repo, f.digest)
+		g.log.Error("a manifest in the store is damaged: push it again", "digest", f.digest, "repository", f.repo, "err", err)
 		return errManifestLost(f.digest)
 	}
 	return nil

@@ -41,8 +41,7 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 		err = compare(d, body)
 	}
 	if errors.Is(err, storage.ErrCorrupt) {
-		g.log.Error("a blob is damaged: push it again, or restore its file from a backup", "digest", d, "err", err)
-		return nil, errLost(d)
+		return nil, g.lost(ctx, d, blobRow{}, err)
 	}
 	return body, err
 }

@@ -84,6 +84,7 @@ type Registry struct {
 	app       http.Handler
 	judge     Judge // nil where there are no rules
 	marks     *marks
+	scrub     *scrub
 }
 
 // New returns the registry kept in a store and its blobs.
@@ -107,7 +108,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks),
+		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(),
 	}
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err

@@ -59,6 +59,8 @@ const (
 	clockTable = storage.Table("registry/clock")
 	// id of an upload → idleRow. What the last sweep saw of it: idle.go.
 	idleTable = storage.Table("registry/idle")
+	// "state" → JSON, a scrubState. How far the scrub has come.
+	scrubTable = storage.Table("registry/scrub")
 	// the name of something that is done once → 1: render_old.go.
 	doneTable = storage.Table("registry/done")
 	// "secret" → 32 random bytes.

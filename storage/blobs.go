@@ -30,7 +30,8 @@ type Blobs interface {
 	// were resumed or that Leftovers came by, in no order.
 	Uploads(ctx context.Context) iter.Seq2[UploadInfo, error]
 
-	// Open opens a sealed blob for reading. Error: ErrNotFound.
+	// Open opens a sealed blob for reading. Errors: ErrNotFound; here and while it is read, ErrCorrupt where
+	// the disk cannot give what it was given.
 	Open(ctx context.Context, at Location) (Blob, error)
 
 	// Length returns the size of a sealed blob in bytes, for less than Open. Error: ErrNotFound.

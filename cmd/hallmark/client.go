@@ -46,6 +46,8 @@ type client struct {
 	name  string // what this registry is remembered by: its URL, or its data directory
 	login func(*http.Request)
 	close func() error
+
+	background func(context.Context) // scrubs what this process has open; nil where a server runs
 }
 
 // connect finds the registry: a remote one when it is named, else the server that runs on the data
@@ -118,7 +120,7 @@ func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 	}
 	return &client{
 		http: &http.Client{Transport: inProcess{asOperator(s.operatorRoutes(s.api))}}, base: "http://localhost", name: absolute(dir),
-		login: func(*http.Request) {}, close: d.close,
+		login: func(*http.Request) {}, close: d.close, background: s.registry.Scrub,
 	}, nil
 }
 

@@ -58,6 +58,8 @@ type Config struct {
 	TLS TLSConfig `yaml:"tls"`
 	// Registry bounds what is taken in.
 	Registry registry.Config `yaml:"registry"`
+	// Scrub says how often every blob is read and compared with its digest, and how fast.
+	Scrub registry.ScrubConfig `yaml:"scrub"`
 	// Records says how long the parts of records that can be erased are kept.
 	Records RecordsConfig `yaml:"records"`
 	// Keys names signing keys of one's own; without it the registry makes them.
@@ -132,6 +134,7 @@ func defaultConfig() Config {
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
+		Scrub:       defaultScrub,
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         LogConfig{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
 		Shutdown:    units.Duration(30 * time.Second),
@@ -319,6 +322,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if _, err := c.Trust.read(); err != nil {
+		return err
+	}
+	if err := checkScrub(c.Scrub); err != nil {
 		return err
 	}
 	return c.checkInsecure()

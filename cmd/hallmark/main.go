@@ -64,7 +64,7 @@ func (e *env) root() *cobra.Command {
 		e.inspect(), e.policy(),
 		e.verify(), e.log(), e.witness(),
 		e.cert(), e.key(),
-		e.fsck(),
+		e.fsck(), e.scrub(),
 		e.backup(), e.restore(),
 		e.config(), e.health(), e.version(),
 	)

@@ -139,6 +139,8 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(ok, "GET /api/v1/policy", api+"/policy"),
 		with(row(ok, "POST /api/v1/policy/test", api+"/policy/test"), `{"images":[]}`, nil),
 		row(ok, "GET /api/v1/check", api+"/check"),
+		row(ok, "GET /api/v1/scrub", api+"/scrub"),
+		with(row(ok, "POST /api/v1/scrub", api+"/scrub"), `{}`, nil),
 	}
 	return rows
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/registry"
 )
 
 // The time limits of connections. Requests have none as a whole, because an upload may take hours: what
@@ -52,6 +53,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 	for _, work := range []func(context.Context){
 		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
 		s.registry.Collect,
+		s.registry.Scrub,
 		s.registry.RenderOld,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
@@ -274,6 +276,7 @@ func (s *server) addMetrics() {
 		return float64(s.registry.Collected().Blobs)
 	})
 	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
+	s.addScrubMetrics()
 	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
 		n, _ := s.data.store.Size() // 0 where it cannot be told
 		return float64(n)
@@ -292,6 +295,16 @@ func (s *server) addMetrics() {
 			return float64(s.keeper.Certificate().NotAfter.Unix())
 		})
 	}
+}
+
+func (s *server) addScrubMetrics() {
+	scrubbed := func() registry.Scrubbed { return s.registry.Scrubbed(context.Background()) }
+	s.metrics.Gauge("hallmark_blobs_damaged", "Blobs and manifests that are lost or damaged; 10000 stands for all beyond.", func() float64 { return float64(scrubbed().Damaged) })
+	s.metrics.Counter("hallmark_scrub_blobs_total", "Blobs that were read and compared with their digests in the background.", func() float64 { return float64(scrubbed().Blobs) })
+	s.metrics.Counter("hallmark_scrub_bytes_total", "Bytes of these, and of manifests.", func() float64 { return float64(scrubbed().Bytes) })
+	s.metrics.Gauge("hallmark_scrub_finished_seconds", "When everything had last been read, in seconds since 1970; 0 before the first time.", func() float64 {
+		return float64(scrubbed().Finished)
+	})
 }
 
 // stalls cuts clients that send or take nothing for too long in the middle of a request.

@@ -9,36 +9,47 @@ import (
 	"time"
 )
 
-// Size is a number of bytes, written as 64MiB, 1GiB, or plain bytes. The units are powers of 1024.
+// Size is a number of bytes, written as 64MiB or 1GiB in powers of 1024, as 50MB or 2GB in powers of 1000, or plain.
 type Size uint64
 
+// sizeUnits are those of 1024 and those of 1000, the largest first.
 var sizeUnits = []struct {
 	name  string
-	shift int
-}{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
+	bytes uint64
+}{
+	{"TiB", 1 << 40},
+	{"GiB", 1 << 30},
+	{"MiB", 1 << 20},
+	{"KiB", 1 << 10},
+	{"TB", 1e12},
+	{"GB", 1e9},
+	{"MB", 1e6},
+	{"kB", 1e3},
+	{"KB", 1e3},
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Size) UnmarshalText(text []byte) error {
-	number, shift := string(text), 0
+	number, unit := string(text), uint64(1)
 	for _, u := range sizeUnits {
 		if cut, ok := strings.CutSuffix(number, u.name); ok {
-			number, shift = strings.TrimSpace(cut), u.shift
+			number, unit = strings.TrimSpace(cut), u.bytes
 			break
 		}
 	}
-	n, err := strconv.ParseUint(number, 10, 63-shift)
-	if err != nil {
-		return fmt.Errorf("%q is not a size: write bytes, or KiB, MiB, GiB, TiB, as in 64MiB", text)
+	n, err := strconv.ParseUint(number, 10, 63)
+	if err != nil || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is not a size: write bytes, or KiB, MiB, GiB, TiB, as in 64MiB, or kB, MB, GB, TB, as in 50MB", text)
 	}
-	*s = Size(n << shift)
+	*s = Size(n * unit)
 	return nil
 }
 
 // String writes the size in the largest unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
-		if s != 0 && s%(1<<u.shift) == 0 {
-			return strconv.FormatUint(uint64(s>>u.shift), 10) + u.name
+		if s != 0 && uint64(s)%u.bytes == 0 {
+			return strconv.FormatUint(uint64(s)/u.bytes, 10) + u.name
 		}
 	}
 	return strconv.FormatUint(uint64(s), 10)

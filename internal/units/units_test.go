@@ -6,7 +6,7 @@ import (
 )
 
 func TestSize(t *testing.T) {
-	for in, want := range map[string]Size{"0": 0, "1": 1, "4096": 4096, "4KiB": 4096, "64 MiB": 64 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40} {
+	for in, want := range map[string]Size{"0": 0, "1": 1, "4096": 4096, "4KiB": 4096, "64 MiB": 64 << 20, "1GiB": 1 << 30, "2TiB": 2 << 40, "50MB": 50e6, "2 GB": 2e9, "3kB": 3000, "3KB": 3000} {
 		var s, again Size
 		if err := s.UnmarshalText([]byte(in)); err != nil || s != want {
 			t.Errorf("%q: %d, %v", in, s, err)
@@ -16,7 +16,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%q is written as %q", in, text)
 		}
 	}
-	for _, in := range []string{"", "x", "-1", "1MB", "1.5GiB", "9999999999TiB", "MiB"} {
+	for _, in := range []string{"", "x", "-1", "1mb", "1.5GiB", "10000000TB", "9999999999TiB", "MiB"} {
 		if err := new(Size).UnmarshalText([]byte(in)); err == nil {
 			t.Errorf("%q is a size", in)
 		}

@@ -120,11 +120,11 @@ func (d *Dir) Open(_ context.Context, at storage.Location) (storage.Blob, error)
 	}
 	f, err := openRegular(path, os.O_RDONLY, 0)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, d.notFound(err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(readError(err), f.Close())
 	}
 	return blob{f, info.Size()}, nil
 }
@@ -137,7 +137,7 @@ func (d *Dir) Length(_ context.Context, at storage.Location) (int64, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return 0, notFound(err)
+		return 0, d.notFound(err)
 	}
 	return info.Size(), nil
 }
@@ -163,6 +163,29 @@ type blob struct {
 }
 
 func (b blob) Size() int64 { return b.size }
+
+// Read implements io.Reader.
+func (b blob) Read(p []byte) (int, error) {
+	n, err := b.File.Read(p)
+	return n, readError(err)
+}
+
+// ReadAt implements io.ReaderAt.
+func (b blob) ReadAt(p []byte, at int64) (int, error) {
+	n, err := b.File.ReadAt(p, at)
+	return n, readError(err)
+}
+
+// readError gives what a disk says that cannot read what was written to it the contract's name. What passes, as
+// too many open files do, keeps its own.
+func readError(err error) error {
+	for _, bad := range []error{unix.EIO, unix.ENODATA, unix.EBADMSG, unix.EUCLEAN, unix.EILSEQ} {
+		if errors.Is(err, bad) {
+			return fmt.Errorf("%w: the disk cannot read it: %w", storage.ErrCorrupt, err)
+		}
+	}
+	return err
+}
 
 // Remove implements storage.Blobs. The removal is not flushed: if it is lost with the power, the file is
 // a leftover, which nobody names.
@@ -195,4 +218,16 @@ func notFound(err error) error {
 		return storage.ErrNotFound
 	}
 	return err
+}
+
+// notFound says that a blob is not there, unless the whole directory is not, as when its disk was taken away: then
+// nothing is known of any.
+func (d *Dir) notFound(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return readError(err)
+	}
+	if id, idErr := readID(d.path); idErr != nil || id != d.id {
+		return errors.Join(fmt.Errorf("%s is not the directory of blobs any more; is its disk still mounted?", d.path), idErr)
+	}
+	return storage.ErrNotFound
 }
