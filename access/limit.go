@@ -1,11 +1,11 @@
 package access
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"golang.org/x/time/rate"
@@ -34,22 +34,9 @@ func (l limiter) take(who provenance.Identity, address string, now time.Time) er
 		return nil
 	}
 	if who.Login == nil {
-		return l.addresses.take(network(address), now)
+		return l.addresses.take(peer.Network(address), now)
 	}
 	return l.identities.take(string(who.Actor.Kind)+" "+who.Actor.Handle+" "+who.Actor.Account, now)
-}
-
-// network is what counts as one address: whoever has an IPv6 address has 2^64 of them.
-func network(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if err != nil || addr.Is4() {
-		return address
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }
 
 // maxMetered bounds the identities, and the addresses, that are counted. Those that have been quiet for

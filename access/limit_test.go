@@ -57,17 +57,6 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestNetwork wants the addresses of one customer to be one.
-func TestNetwork(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::/64", "2001:db8::ffff:1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64", "@": "@",
-	} {
-		if got := network(in); got != want {
-			t.Errorf("%s is %s", in, got)
-		}
-	}
-}
-
 // TestSlowDownBehindProxy wants one client of a proxy not to slow down another.
 func TestSlowDownBehindProxy(t *testing.T) {
 	a, _ := testAccess(t)

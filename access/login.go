@@ -13,6 +13,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -81,7 +82,7 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 		return provenance.Identity{}, err
 	}
 	l := login{
-		attempt: attempt{name, network(address)}, password: password, hash: a.logins.nobody,
+		attempt: attempt{name, peer.Network(address)}, password: password, hash: a.logins.nobody,
 		fingerprint: a.logins.fingerprint(name, row, password),
 	}
 	if who, ok := a.logins.verified.Get(l.fingerprint); ok {

@@ -5,28 +5,24 @@ import (
 	"sync"
 )
 
-// bulkListener accepts connections that read bulk in large pieces. TLS asks for one record at a time, which
-// is 16 KiB: for a layer that is a system call each.
-type bulkListener struct{ net.Listener }
-
-// Accept implements net.Listener.
-func (l bulkListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &bulkConn{Conn: conn}, nil
-}
-
 // bulkBuffers are lent to a connection while more comes than is asked for: idle and slow ones have none.
 var bulkBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// bulkConn is a connection that reads ahead while bulk arrives. One goroutine reads at a time.
+// bulkConn is a connection that reads ahead while bulk arrives, in large pieces. TLS asks for one record at a time,
+// which is 16 KiB: for a layer that is a system call each. One goroutine reads at a time.
 type bulkConn struct {
 	net.Conn
 	bulk   bool // the last read got all that it asked for, so there is more
 	buffer *[256 << 10]byte
 	ahead  []byte // the unread part of buffer
+}
+
+// CloseWrite lets net/http end an answer before it closes: without TLS it asks the connection itself.
+func (c *bulkConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
 }
 
 // Read implements net.Conn.

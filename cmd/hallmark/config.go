@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
@@ -52,8 +51,8 @@ type Config struct {
 	// OIDC names the issuers whose CI jobs may sign in with their ID tokens: issuer, audience, kind (github,
 	// gitlab or generic), ca, claims, ids, allowEvents, session. Default: none.
 	OIDC []oidc.Issuer `yaml:"oidc"`
-	// Limits bound how many requests one may make.
-	Limits access.Limits `yaml:"limits"`
+	// Limits bound how many requests one may make, and how many connections.
+	Limits LimitsConfig `yaml:"limits"`
 	// TLS names a certificate of one's own; without it the registry makes one.
 	TLS TLSConfig `yaml:"tls"`
 	// Registry bounds what is taken in.
@@ -133,6 +132,7 @@ func defaultConfig() Config {
 		Data:        "hallmark-data",
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
+		Limits:      LimitsConfig{Connections: 10_000, AddressConnections: 1000},
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Scrub:       defaultScrub,
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
@@ -252,6 +252,14 @@ func loadEnv(c *Config, getenv func(string) string) error {
 			field.SetBool(yes)
 			return nil
 		}
+		if field.Kind() == reflect.Int {
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return usagef("%s is %q, and should be a number", name, value)
+			}
+			field.SetInt(int64(n))
+			return nil
+		}
 		err := field.Addr().Interface().(interface{ UnmarshalText([]byte) error }).UnmarshalText([]byte(value))
 		if err != nil {
 			return usagef("%s: %w", name, err)
@@ -303,6 +311,9 @@ func (c *Config) check() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return usagef("%s is %q, and should be host:port or :port", key, address)
 		}
+	}
+	if l := c.Limits; l.Connections < 1 || l.AddressConnections < 1 {
+		return usagef("limits.connections and limits.addressConnections are at least 1: without a connection nobody gets in")
 	}
 	if _, err := peer.ParseProxies(c.TrustedProxies); err != nil {
 		return usagef("trustedProxies: %w", err)

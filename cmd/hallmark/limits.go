@@ -19,3 +19,17 @@ func (s *server) addLoginMetrics() {
 		return float64(s.access.Logins().Waiting)
 	})
 }
+
+// addConnectionMetrics shows who is connected, and who is not let in.
+func (s *server) addConnectionMetrics(g *guard) {
+	s.metrics.Gauge("hallmark_connections_open", "Connections of clients.", func() float64 { return float64(g.open()) })
+	s.metrics.Counter("hallmark_connections_replaced_total", "Connections that were closed to make room for others.", func() float64 {
+		return float64(g.replaced.Load())
+	})
+	s.metrics.Counter("hallmark_connections_refused_total", "Connections that were not let in, because all others were at work.", func() float64 {
+		return float64(g.refused.Load())
+	})
+	s.metrics.Counter("hallmark_connections_stalled_total", "Requests that were cut because their client sent or took nothing for too long.", func() float64 {
+		return float64(s.stalled.Load())
+	})
+}

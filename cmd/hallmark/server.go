@@ -37,6 +37,7 @@ type server struct {
 	metrics  *obs.Metrics
 	reload   func()
 	draining atomic.Bool
+	stalled  atomic.Uint64 // bodies and answers that were cut
 }
 
 // run serves until ctx ends, then lets the requests under way come to an end.
@@ -92,19 +93,13 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	}
 	errs := make(chan error, 3)
 	start := func(l net.Listener, h http.Handler, overTLS bool) {
-		srv := &http.Server{
-			Handler:           inert(proxies.Believe(obs.Watch(s.stalls(h), s.log, s.metrics))),
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do to TLS
-		}
+		srv := s.newServer(inert(proxies.Believe(obs.Watch(known(s.stalls(h)), s.log, s.metrics))))
 		servers = append(servers, srv)
 		go func() {
 			var err error
 			if overTLS && s.keeper != nil {
 				srv.TLSConfig = s.keeper.TLS()
-				err = srv.ServeTLS(bulkListener{l}, "", "")
+				err = srv.ServeTLS(l, "", "")
 			} else {
 				err = srv.Serve(l)
 			}
@@ -126,10 +121,12 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 		if isLoopback(s.c.AdminListen) {
 			start(admin, s.adminRouter(), false)
 		} else {
-			start(admin, s.administratorsOnly(s.adminRouter()), true)
+			start(newGuard(s.c.Limits, proxies).listener(admin), s.administratorsOnly(s.adminRouter()), true)
 		}
 	}
-	start(main, httpsOnly(s.router()), true)
+	clients := newGuard(s.c.Limits, proxies)
+	s.addConnectionMetrics(clients)
+	start(clients.listener(main), httpsOnly(s.router()), true)
 	return servers, errs, nil
 }
 
@@ -143,6 +140,19 @@ func inert(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// newServer returns a server with the time limits of connections.
+func (s *server) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withConnection,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: idleTimeout / 2, PingTimeout: headerTimeout, WriteByteTimeout: time.Duration(s.c.Stall)},
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do to TLS
+	}
 }
 
 // httpsOnly tells browsers to use HTTPS for this name from now on (RFC 6797). They keep that by name, for
@@ -305,79 +315,6 @@ func (s *server) addScrubMetrics() {
 	s.metrics.Gauge("hallmark_scrub_finished_seconds", "When everything had last been read, in seconds since 1970; 0 before the first time.", func() float64 {
 		return float64(scrubbed().Finished)
 	})
-}
-
-// stalls cuts clients that send or take nothing for too long in the middle of a request.
-func (s *server) stalls(next http.Handler) http.Handler {
-	limit := time.Duration(s.c.Stall)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := &patience{rc: http.NewResponseController(w), limit: limit}
-		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
-		p.write()
-		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &impatientBody{r.Body, p}
-		}
-		next.ServeHTTP(&impatientWriter{w, p}, r)
-	})
-}
-
-// patience moves the deadlines of a connection. It moves them no more often than matters: a small request
-// costs less than three timers.
-type patience struct {
-	rc       *http.ResponseController
-	limit    time.Duration
-	canRead  time.Time // when the deadline for reading was set
-	canWrite time.Time // when that for writing was
-}
-
-func (p *patience) stale(set, now time.Time) bool { return now.Sub(set) > p.limit/100 }
-
-func (p *patience) read() {
-	if now := time.Now(); p.stale(p.canRead, now) {
-		p.canRead = now
-		_ = p.rc.SetReadDeadline(now.Add(p.limit)) // a writer without deadlines is one in a test
-	}
-}
-
-func (p *patience) write() {
-	if now := time.Now(); p.stale(p.canWrite, now) {
-		p.canWrite = now
-		_ = p.rc.SetWriteDeadline(now.Add(p.limit))
-	}
-}
-
-type impatientBody struct {
-	io.ReadCloser
-	*patience
-}
-
-func (b *impatientBody) Read(p []byte) (int, error) {
-	b.read()
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		// From here on the server reads only to see the client leave, which may take as long as it likes.
-		b.canRead = time.Time{}
-		_ = b.rc.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
-
-type impatientWriter struct {
-	http.ResponseWriter
-	*patience
-}
-
-// Unwrap serves http.ResponseController.
-func (w *impatientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *impatientWriter) WriteHeader(status int) {
-	w.write()
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *impatientWriter) Write(p []byte) (int, error) {
-	w.write()
-	return w.ResponseWriter.Write(p)
 }
 
 // removeStale removes the socket of a process that was killed. No process can still have it: we hold the

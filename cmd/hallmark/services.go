@@ -59,7 +59,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: ports, BcryptCost: passwordCost}); err != nil {
+	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: ports, BcryptCost: passwordCost}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {

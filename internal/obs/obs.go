@@ -63,6 +63,7 @@ type request struct {
 	id    string
 	route string // a name with few values, for metrics
 	user  string
+	known func() // called when the user is known, or nil
 }
 
 type requestKey struct{}
@@ -91,6 +92,16 @@ func SetRoute(ctx context.Context, route string) {
 func SetUser(ctx context.Context, user string) {
 	if r := of(ctx); r != nil {
 		r.user = user
+		if r.known != nil {
+			r.known()
+		}
+	}
+}
+
+// OnUser calls fn when it is known who makes a request.
+func OnUser(ctx context.Context, fn func()) {
+	if r := of(ctx); r != nil {
+		r.known = fn
 	}
 }
 

@@ -86,6 +86,12 @@ func (p Proxies) trust(addr netip.Addr) bool {
 	return false
 }
 
+// Trusts says whether an address, without a port, is a trusted proxy's.
+func (p Proxies) Trusts(address string) bool {
+	addr, ok := parseNode(address)
+	return ok && p.trust(addr)
+}
+
 // client is the rightmost address in a chain that is not a trusted proxy's, and its place; the place is
 // the chain's length where nothing before the connection is known.
 func (p Proxies) client(remote netip.Addr, chain []string) (netip.Addr, int) {
@@ -235,4 +241,20 @@ func Secure(r *http.Request) bool {
 		return strings.EqualFold(s.scheme, "https")
 	}
 	return r.TLS != nil
+}
+
+// Network is what counts as one address: whoever has an IPv6 address has 2^64 of them.
+func Network(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil || addr.Is4() {
+		return address
+	}
+	if addr.Is4In6() {
+		return addr.Unmap().String()
+	}
+	prefix, err := addr.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
 }

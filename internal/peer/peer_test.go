@@ -111,6 +111,17 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
+// TestNetwork wants the addresses of one customer to be one.
+func TestNetwork(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::/64", "2001:db8::ffff:1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64", "@": "@",
+	} {
+		if got := Network(in); got != want {
+			t.Errorf("%s is %s", in, got)
+		}
+	}
+}
+
 // FuzzAddress wants an address, and not a trusted proxy's word where the client wrote it.
 func FuzzAddress(f *testing.F) {
 	f.Add("for=192.0.2.1", "192.0.2.1")
