@@ -90,6 +90,10 @@ func (b *impatientBody) Read(p []byte) (int, error) {
 	if now := time.Now(); b.stale(b.canRead, now) {
 		b.canRead = now
 		b.deadline(b.by(now.Add(b.limit)))
+		// Nothing is written meanwhile, and there has to be time left to say that the body did not arrive: on HTTP/2 a
+		// deadline that is over cannot be moved.
+		b.canWrite = time.Time{}
+		_ = b.rc.SetWriteDeadline(now.Add(b.limit + refusedFor))
 	}
 	n, err := b.ReadCloser.Read(p)
 	if b.left > 0 {
