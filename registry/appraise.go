@@ -25,7 +25,7 @@ type Attachment struct {
 	Subject    digest.Digest // the image
 	Manifest   digest.Digest
 	Layers     []ocispec.Descriptor
-	// Blob returns a layer of at most most bytes. Error: ErrUnknown.
+	// Blob returns a layer of at most most bytes. Errors: ErrUnknown, TooLargeError.
 	Blob func(ctx context.Context, d digest.Digest, most int64) ([]byte, error)
 }
 

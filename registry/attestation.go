@@ -67,7 +67,7 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 // mayClaim says whether a layer may hold a statement that claims something: an SBOM, which can be large,
 // is not opened where its descriptor says that it is one.
 func mayClaim(layer ocispec.Descriptor) bool {
-	if !attestationTypes[layer.MediaType] || layer.Size > provenance.MaxAttestation {
+	if !attestationTypes[layer.MediaType] {
 		return false
 	}
 	for _, name := range predicateAnnotations {

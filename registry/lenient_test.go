@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -221,4 +223,29 @@ func TestFormsOfManifests(t *testing.T) {
 		t.Errorf("schema 1: %s", old.body)
 	}
 	s.wantClean()
+}
+
+// looker is an appraiser that reads what is attached.
+type looker func(ctx context.Context, a Attachment) error
+
+func (l looker) Appraise(ctx context.Context, a Attachment) ([]provenance.Finding, error) {
+	return nil, l(ctx, a)
+}
+
+// TestLayersLargerThanSaid wants what reads a layer to be bounded by the size that it has, and to tell that bound from
+// a fault of the registry.
+func TestLayersLargerThanSaid(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	subject := s.pushImage("app", "", "one")
+	config, layer := s.pushBlob("app", "{}"), s.pushBlob("app", strings.Repeat("x", 1000))
+	var got error
+	s.SetAppraiser(looker(func(ctx context.Context, a Attachment) error {
+		_, got = a.Blob(ctx, a.Layers[0].Digest, 999)
+		return nil
+	}))
+	layer.Size = 1
+	s.pushManifest("app", "", strings.Replace(imageManifest(config, layer), `"config"`, `"subject":`+marshal(descriptorOf(subject.body))+`,"config"`, 1))
+	if large := new(TooLargeError); !errors.As(got, &large) || large.Size != 1000 || large.Most != 999 {
+		t.Errorf("it was read: %v", got)
+	}
 }

@@ -27,7 +27,18 @@ func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.De
 	return ocispec.Descriptor{MediaType: f.mediaType, Digest: f.digest, Size: f.size}, f.content, err
 }
 
-// SmallBlob returns a blob of a repository, which may have at most most bytes. Error: ErrUnknown.
+// A TooLargeError is what SmallBlob does not read.
+type TooLargeError struct {
+	Digest     digest.Digest
+	Size, Most int64 // bytes: what it has, and what is read
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%s has %d bytes, and at most %d are read", e.Digest, e.Size, e.Most)
+}
+
+// SmallBlob returns a blob of a repository, which may have at most most bytes, whatever a manifest says that it has.
+// Errors: ErrUnknown, TooLargeError.
 func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) (body []byte, err error) {
 	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
 	if err != nil {
@@ -35,7 +46,7 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if f.Size() > most {
-		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", d, f.Size(), most)
+		return nil, &TooLargeError{d, f.Size(), most}
 	}
 	if body, err = readWhole(f); err == nil {
 		err = compare(d, body)

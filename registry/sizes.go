@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"math"
 
 	"github.com/opencontainers/go-digest"
@@ -44,6 +46,64 @@ func (s *sizes) named(d ocispec.Descriptor, size int64) {
 	}
 	s.noted[w] = true
 	s.wrong = append(s.wrong, w)
+}
+
+// Measure returns the size in bytes of what the repository holds of an image, and the sizes that its manifest has
+// wrong, as the record of a push would have them now. Error: ErrUnknown.
+func (g *Registry) Measure(ctx context.Context, repo string, d digest.Digest) (size int64, wrong []provenance.WrongSize, err error) {
+	desc, body, err := g.Manifest(ctx, repo, d.String())
+	if err != nil {
+		return 0, nil, err
+	}
+	m, err := parseStored(desc.MediaType, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	p := &push{call: &call{request: request{repo: repo}}, manifest: m}
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		p.sizes = sizes{}
+		return errors.Join(p.measureBlobs(tx), p.measureChildren(tx), p.lookAtSubject(tx))
+	})
+	return p.sizes.total, p.sizes.wrong, err
+}
+
+// measureBlobs notes the sizes of the config, the layers and the blobs that are here.
+func (p *push) measureBlobs(tx storage.Reader) error {
+	blobs := p.manifest.blobs()
+	links, err := tx.GetMany(linkTable, p.linkKeys(digestsOf(blobs)))
+	if err != nil {
+		return err
+	}
+	for i, b := range blobs {
+		if links[i] == nil {
+			continue
+		}
+		row, err := readBlobRow(tx, b.Digest)
+		if err != nil {
+			return err
+		}
+		p.sizes.content(b, row.size)
+	}
+	return nil
+}
+
+// measureChildren notes the sizes of the children that are here.
+func (p *push) measureChildren(tx storage.Reader) error {
+	rows, err := tx.GetMany(manifestTable, p.linkKeys(digestsOf(p.manifest.children)))
+	if err != nil {
+		return err
+	}
+	for i, value := range rows {
+		if value == nil {
+			continue
+		}
+		row, err := decodeManifestRow(value)
+		if err != nil {
+			return err
+		}
+		p.sizes.named(p.manifest.children[i], row.size)
+	}
+	return nil
 }
 
 // lookAtSubject notes the size of the subject, where that is here.

@@ -55,6 +55,7 @@ const (
 	ImagePlatforms       = "platforms"
 	ImageHealth          = "health-check"
 	ImageSize            = "size"
+	ImageSizes           = "sizes-true"
 )
 
 // The steps at which a check has some of its points.
@@ -115,6 +116,7 @@ var Rubric = []Rule{
 	{ID: ImagePlatforms, Question: Quality, Of: 3, Asks: "Is it there for more than one platform?"},
 	{ID: ImageHealth, Question: Quality, Of: 2, Asks: "Does it say how to tell that it is well?"},
 	{ID: ImageSize, Question: Quality, Of: 3, Asks: "Is it about as large as it was before?"},
+	{ID: ImageSizes, Question: Quality, Of: 0, Asks: "Are the sizes in its manifest those that its parts have?"},
 }
 
 // The thresholds of a host.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -260,7 +261,7 @@ func (s *sample) blobsToHash() (blobs []ocispec.Descriptor) {
 	}
 	layers := slices.DeleteFunc(slices.Clone(s.content.Layers), func(d ocispec.Descriptor) bool { return !fits(d) })
 	if len(layers) > 0 {
-		blobs = append(blobs, slices.MinFunc(layers, func(a, b ocispec.Descriptor) int { return int(a.Size - b.Size) }))
+		blobs = append(blobs, slices.MinFunc(layers, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Size, b.Size) }))
 	}
 	return blobs
 }

@@ -98,7 +98,7 @@ func (d *docReader) miss(what string, err error) {
 
 // attestations reads what BuildKit lists in the index: a manifest whose layers are in-toto statements.
 func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
-	m, err := d.s.readManifest(ctx, desc.Digest)
+	m, _, err := d.s.readManifest(ctx, desc.Digest)
 	if err != nil {
 		d.miss("BuildKit's attestations could not be read", err)
 		return
@@ -172,7 +172,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		d.s.documents = append(d.s.documents, doc)
 		return
 	}
-	if d.bytes -= doc.from.Size; d.bytes < 0 {
+	if d.bytes <= 0 {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
@@ -181,6 +181,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		d.miss("what is attached to it could not be read", err)
 		return
 	}
+	d.bytes -= int64(len(body)) // and not what its descriptor says
 	doc.open(body)
 	if verify {
 		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)

@@ -81,7 +81,7 @@ func Inspect(ctx context.Context, from Source, ref string, c Config) (*Report, e
 func (s *subject) checksOf(p *platform) []trust.Check {
 	return []trust.Check{
 		s.checkBuild(p), s.checkBase(p), s.checkSBOM(p), s.checkSecrets(p), s.checkUser(p),
-		s.checkVulnerabilities(p), s.checkLicences(p), s.checkHealth(p), s.checkSize(p),
+		s.checkVulnerabilities(p), s.checkLicences(p), s.checkHealth(p), s.checkSize(p), s.checkSizes(p),
 	}
 }
 

@@ -3,6 +3,7 @@ package image
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -204,10 +205,7 @@ func (s *subject) checkHealth(p *platform) trust.Check {
 
 // checkSize compares the size with the median of the images that the repository had before.
 func (s *subject) checkSize(p *platform) trust.Check {
-	size := p.manifest.Config.Size
-	for _, l := range p.manifest.Layers {
-		size += l.Size
-	}
+	size := p.size()
 	before := s.sizesBefore(p)
 	e := map[string]any{"size": size, "before": before}
 	if len(before) < 2 || p.manifest.Config.Digest == "" {
@@ -220,6 +218,36 @@ func (s *subject) checkSize(p *platform) trust.Check {
 			Advise("Look at what has come in: hallmark show, or a tool that shows layers.")
 	}
 	return trust.Passed(trust.ImageSize, fmt.Sprintf("It has %d bytes, and earlier ones had about %d.", size, median)).With(e)
+}
+
+// size is the size of what the registry holds of the image, or, where it does not say that, the sum of the sizes in
+// the manifest, each digest once.
+func (p *platform) size() (sum int64) {
+	if p.measured {
+		return p.has
+	}
+	seen := map[digest.Digest]bool{}
+	for _, d := range append([]ocispec.Descriptor{p.manifest.Config}, p.manifest.Layers...) {
+		if !seen[d.Digest] {
+			sum += max(0, min(d.Size, math.MaxInt64-sum))
+		}
+		seen[d.Digest] = true
+	}
+	return sum
+}
+
+// checkSizes looks at the sizes that a manifest states. Clients that check them refuse the image.
+func (s *subject) checkSizes(p *platform) trust.Check {
+	switch {
+	case len(p.wrong) > 0:
+		w := p.wrong[0]
+		return trust.Failed(trust.ImageSizes, fmt.Sprintf("Its manifest has %d wrong sizes: it says that %s has %d bytes, and it has %d.", len(p.wrong), w.Digest, w.Says, w.Has)).
+			With(map[string]any{"wrongSizes": p.wrong[:min(len(p.wrong), provenance.MaxWrongSizes)]}).
+			Advise("Build it again with another tool: some clients refuse to pull it.")
+	case !p.measured:
+		return trust.NotKnown(trust.ImageSizes, "The sizes of its layers were not looked at.")
+	}
+	return trust.Passed(trust.ImageSizes, "The sizes in its manifest are those that its parts have.")
 }
 
 // sizesBefore are the sizes of up to ten images that were tagged before, or of the same platform in them.

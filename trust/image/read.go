@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,10 @@ type platform struct {
 	manifest manifest
 	config   imageConfig
 	why      string // why the config could not be read, or empty
+
+	measured bool                   // the registry says what it holds of it: has and wrong
+	has      int64                  // bytes
+	wrong    []provenance.WrongSize // that are known; of another registry those of what was read
 }
 
 // imageConfig is a config as docker and OCI have it.
@@ -96,6 +101,9 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	}
 	d := docReader{s: s, left: maxDocuments, bytes: maxBytes}
 	if err := s.readPlatforms(ctx, &d); err != nil {
+		return nil, err
+	}
+	if err := s.measure(ctx); err != nil {
 		return nil, err
 	}
 	d.referrers(ctx, s.desc)
@@ -143,13 +151,15 @@ func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
 			d.attestations(ctx, child)
 			continue
 		}
-		m, err := s.readManifest(ctx, child.Digest)
+		m, size, err := s.readManifest(ctx, child.Digest)
 		if err != nil {
 			p := &platform{name: platformName(child.Platform), desc: child, why: plain(err)}
 			s.platforms = append(s.platforms, p)
 			continue
 		}
-		s.platforms = append(s.platforms, s.readPlatform(ctx, platformName(child.Platform), child, m))
+		p := s.readPlatform(ctx, platformName(child.Platform), child, m)
+		p.compare(child, size)
+		s.platforms = append(s.platforms, p)
 	}
 	all := s.manifest.platforms()
 	s.leftOut = all - len(s.platforms)
@@ -190,12 +200,50 @@ func isAttestations(child ocispec.Descriptor) bool {
 	return child.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
 }
 
-func (s *subject) readManifest(ctx context.Context, d digest.Digest) (m manifest, err error) {
+func (s *subject) readManifest(ctx context.Context, d digest.Digest) (m manifest, size int, err error) {
 	_, body, err := s.from.Manifest(ctx, d.String())
 	if err != nil {
-		return m, err
+		return m, 0, err
 	}
-	return m, json.Unmarshal(body, &m)
+	return m, len(body), json.Unmarshal(body, &m)
+}
+
+// compare notes that what was read has another size than its descriptor says.
+func (p *platform) compare(d ocispec.Descriptor, size int) {
+	if d.Size != int64(size) {
+		p.wrong = append(p.wrong, provenance.WrongSize{Digest: d.Digest, Says: d.Size, Has: int64(size)})
+	}
+}
+
+// A Measurer is a Source that knows the sizes of what it holds.
+type Measurer interface {
+	// Measure returns the size of what is here of an image, and the sizes that its manifest has wrong.
+	Measure(ctx context.Context, d digest.Digest) (size int64, wrong []provenance.WrongSize, err error)
+}
+
+// measure asks the source what it holds of each platform. What an index says of its own children was compared when
+// they were read.
+func (s *subject) measure(ctx context.Context) error {
+	from, ok := s.from.(Measurer)
+	if !ok {
+		return nil
+	}
+	for _, p := range s.platforms {
+		has, wrong, err := from.Measure(ctx, p.desc.Digest)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.measured, p.has = true, has
+		for _, w := range wrong {
+			if !slices.Contains(p.wrong, w) {
+				p.wrong = append(p.wrong, w)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descriptor, m manifest) *platform {
@@ -206,6 +254,7 @@ func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descr
 	}
 	data, err := s.from.Blob(ctx, m.Config)
 	if err == nil {
+		p.compare(m.Config, len(data))
 		err = json.Unmarshal(data, &p.config)
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -43,14 +44,12 @@ func (r *Remote) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, 
 
 // Blob implements Source.
 func (r *Remote) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
-	if d.Size > MaxBlob {
-		return nil, fmt.Errorf("it has %d bytes, and at most %d are read", d.Size, MaxBlob)
-	}
-	body, err := r.repo.Blobs().Fetch(ctx, d)
+	// By its digest: the size in the manifest may be wrong, and the client would refuse what comes.
+	found, body, err := r.repo.Blobs().FetchReference(ctx, d.Digest.String())
 	if err != nil {
 		return nil, absentOr(err)
 	}
-	return readBounded(body, d, MaxBlob)
+	return readBounded(body, found, MaxBlob)
 }
 
 // readBounded reads what has a digest, and no more than it should have.
@@ -140,6 +139,8 @@ type Content interface {
 	Manifest(ctx context.Context, repo, ref string) (ocispec.Descriptor, []byte, error)
 	// SmallBlob returns a blob of at most most bytes.
 	SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) ([]byte, error)
+	// Measure returns the size of what is here of an image, and the sizes that its manifest has wrong.
+	Measure(ctx context.Context, repo string, d digest.Digest) (int64, []provenance.WrongSize, error)
 	// ReferrersOf lists up to n manifests whose subject is d.
 	ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) ([]ocispec.Descriptor, error)
 }
@@ -162,6 +163,12 @@ func (l Local) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []
 func (l Local) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
 	body, err := l.From.SmallBlob(ctx, l.Repository, d.Digest, MaxBlob)
 	return bytes.Clone(body), l.absentOr(err)
+}
+
+// Measure implements Measurer.
+func (l Local) Measure(ctx context.Context, d digest.Digest) (int64, []provenance.WrongSize, error) {
+	size, wrong, err := l.From.Measure(ctx, l.Repository, d)
+	return size, wrong, l.absentOr(err)
 }
 
 // Referrers implements Source.

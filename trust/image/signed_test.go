@@ -158,7 +158,7 @@ func TestPlatformsSigned(t *testing.T) {
 	m := newTeam(t)
 	for signed, want := range map[int]trust.Result{1: trust.Fail, 2: trust.Pass} {
 		mem := made{}.build()
-		top, err := (&subject{from: mem}).readManifest(t.Context(), mem.manifests["1.0"].desc.Digest)
+		top, _, err := (&subject{from: mem}).readManifest(t.Context(), mem.manifests["1.0"].desc.Digest)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (r *Rule) Ask(ctx context.Context, o *Object) Verdict {
 
 func (o *Object) variables() map[string]any {
 	return map[string]any{
-		"repository": o.Repository, "report": o.Report, "image": o.Image,
+		"repository": o.Repository, "manifest": o.Manifest, "report": o.Report, "image": o.Image,
 		"who": &o.Who, "tag": o.Tag, "previous": o.Previous, "action": string(o.Action),
 	}
 }
@@ -81,6 +81,9 @@ func (r *Rule) missed(o *Object) (all []string) {
 			all = append(all, o.Report.saysGrade())
 		}
 	}
+	if r.reads.manifest && o.Manifest != nil {
+		all = append(all, o.Manifest.says())
+	}
 	if r.reads.who {
 		all = append(all, "pushed by "+o.Who.Kind+":"+o.Who.Handle)
 	}
@@ -88,6 +91,18 @@ func (r *Rule) missed(o *Object) (all []string) {
 		all = append(all, "tag "+o.Tag)
 	}
 	return all
+}
+
+// says is what a manifest is, and whether what it says of sizes is so.
+func (m *Manifest) says() string {
+	s := "it is " + m.MediaType
+	if m.ArtifactType != "" {
+		s += " of type " + m.ArtifactType
+	}
+	if !m.SizesTrue {
+		s += ", with wrong sizes"
+	}
+	return s
 }
 
 // says is what a check found.

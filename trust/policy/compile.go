@@ -124,6 +124,8 @@ func (r *Rule) noteName(name string) {
 		r.reads.report = true
 	case "image":
 		r.reads.image = true
+	case "manifest":
+		r.reads.manifest = true
 	case "who":
 		r.reads.who = true
 	case "tag", "previous":

@@ -31,13 +31,14 @@ var environments = sync.OnceValues(func() (envs struct{ push, pull *cel.Env }, e
 		cel.OptionalTypes(),
 		cel.ParserExpressionSizeLimit(maxExpression), cel.ParserRecursionLimit(50), cel.ExpressionNodeLimit(5000),
 		cel.RegexProgramSizeLimit(1000),
-		cel.Types(cel.NativeTypeFor[Report](jsonNames), cel.NativeTypeFor[Image](jsonNames), cel.NativeTypeFor[Who](jsonNames), cel.NativeTypeFor[Fact](jsonNames)),
+		cel.Types(cel.NativeTypeFor[Report](jsonNames), cel.NativeTypeFor[Manifest](jsonNames), cel.NativeTypeFor[Image](jsonNames), cel.NativeTypeFor[Who](jsonNames), cel.NativeTypeFor[Fact](jsonNames)),
 	)
 	if err != nil {
 		return envs, err
 	}
 	functions := []cel.EnvOption{
-		cel.Variable("repository", cel.StringType), cel.Variable("report", reportType), cel.Variable("image", cel.ObjectType("policy.Image")),
+		cel.Variable("repository", cel.StringType), cel.Variable("manifest", cel.ObjectType("policy.Manifest")),
+		cel.Variable("report", reportType), cel.Variable("image", cel.ObjectType("policy.Image")),
 		cel.Function("atLeast", cel.MemberOverload("grade_at_least", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType, cel.BinaryBinding(atLeast))),
 		cel.Function("under", cel.MemberOverload("source_under", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType, cel.BinaryBinding(under))),
 		reportFunction("check", cel.ObjectType("policy.Check"), base, func(r *Report, id string) any { return r.check(id) }),

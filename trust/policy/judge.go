@@ -124,13 +124,11 @@ func (c *question) setTag(m provenance.TagMove) {
 // ask asks rules, and returns the refusal of the first that denies.
 func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) error {
 	for _, r := range rules {
-		if r.NeedsReport() {
-			if c.about.Document {
-				continue
-			}
-			if err := j.look(ctx, c, r); err != nil {
-				return err
-			}
+		if r.NeedsReport() && c.about.Document {
+			continue
+		}
+		if err := j.look(ctx, c, r); err != nil {
+			return err
 		}
 		v := r.Ask(ctx, &c.object)
 		switch {
@@ -148,6 +146,11 @@ func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) er
 
 // look gives the question what a rule reads and it does not have yet.
 func (j *Judge) look(ctx context.Context, c *question, r *Rule) (err error) {
+	if r.reads.manifest && c.object.Manifest == nil {
+		if c.object.Manifest, err = c.manifest(ctx); err != nil {
+			return err
+		}
+	}
 	if r.reads.report && c.object.Report == nil {
 		report := j.report
 		if c.stored && !c.trial {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
@@ -24,6 +25,27 @@ func (f arriving) Manifest(ctx context.Context, ref string) (ocispec.Descriptor,
 		return ocispec.Descriptor{MediaType: e.Observed.MediaType, Digest: e.Digest, Size: int64(len(f.a.Body))}, f.a.Body, nil
 	}
 	return f.Local.Manifest(ctx, ref)
+}
+
+// Measure implements image.Measurer.
+func (f arriving) Measure(ctx context.Context, d digest.Digest) (int64, []provenance.WrongSize, error) {
+	if e := f.a.Event; d == e.Digest {
+		return e.Observed.ImageSize, e.Observed.WrongSizes, nil
+	}
+	return f.Local.Measure(ctx, d)
+}
+
+// manifest is the manifest as rules see it.
+func (c *question) manifest(ctx context.Context) (*Manifest, error) {
+	desc, body, err := c.from.Manifest(ctx, c.digest.String())
+	if err != nil {
+		return nil, err
+	}
+	size, wrong, err := c.from.(image.Measurer).Measure(ctx, c.digest)
+	if err != nil {
+		return nil, err
+	}
+	return &Manifest{desc.MediaType, c.about.ArtifactType, int64(len(body)), size, len(wrong) == 0}, nil
 }
 
 // records are those of a registry, and before them the one that a push would add.

@@ -188,7 +188,17 @@ type Who struct {
 	Claims   map[string]string `json:"claims"`
 }
 
-// Object is what a rule is asked about. Where a rule is asked at a pull, only Repository, Report and Image
+// Manifest is what the registry saw of a manifest itself. It is there for everything that has one, signatures and
+// other documents too.
+type Manifest struct {
+	MediaType    string `json:"mediaType"`
+	ArtifactType string `json:"artifactType"`
+	Size         int64  `json:"size"`      // of the manifest, in bytes
+	ImageSize    int64  `json:"imageSize"` // of what is in the repository of its config, layers and blobs
+	SizesTrue    bool   `json:"sizesTrue"` // the sizes that it states are those that its parts have
+}
+
+// Object is what a rule is asked about. Where a rule is asked at a pull, only Repository, Manifest, Report and Image
 // are there for it to read.
 type Object struct {
 	Repository string
@@ -196,6 +206,7 @@ type Object struct {
 	Tag        string // that is set, or empty
 	Previous   string // the digest that it meant before, or empty
 	Who        Who
+	Manifest   *Manifest
 	Report     *Report
 	Image      *Image
 }

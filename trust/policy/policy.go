@@ -108,11 +108,11 @@ func (r *Rule) NeedsReport() bool { return r.reads.report || r.reads.image }
 // reads are the parts of the object that a rule looks at. They decide what it has to be given, and what a
 // refusal names.
 type reads struct {
-	report, image, who, tag bool
-	grade                   bool
-	checks                  []string // ids of checks
-	facts                   []string // as source
-	signers                 []string
+	report, image, manifest, who, tag bool
+	grade                             bool
+	checks                            []string // ids of checks
+	facts                             []string // as source
+	signers                           []string
 }
 
 // attachable are the checks that what is pushed beside an image can change.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +19,11 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // TestPusherIsAnswered wants whoever may push to read what a rule refuses, and to be warned; and whoever may only
@@ -227,4 +231,68 @@ func TestChildrenBehindMany(t *testing.T) {
 	w.pull(repo, "1.0", "")
 	w.decided.Purge() // as a restart does
 	w.pull(repo, "1.0", "")
+}
+
+// TestWrongSizes wants an image with wrong sizes to be graded as any other, its report to say so, also where it is
+// inspected from outside, and rules about the manifest to be asked of documents too.
+func TestWrongSizes(t *testing.T) {
+	const rules = `rules:
+  - {name: sizes, repositories: "strict/*", at: [push, pull], require: manifest.sizesTrue, owner: alice}
+  - {name: types, repositories: "typed/*", at: push, require: 'manifest.artifactType.matches("^([^/]+/[^/]+)?$")', owner: alice}
+  - {name: reported, repositories: "reported/*", at: push, require: 'report.check("sizes-true").result == "pass"', owner: alice}`
+	w := newWorld(t, rules)
+	m, blobs := imageOf("one", nil)
+	for _, repo := range []string{"strict/app", "typed/app", "reported/app"} {
+		_, err := w.push(w.repo(repo), "", m, blobs...)
+		must(t, err)
+	}
+	m.Layers[0].Size = 9e18
+	m.Layers = append(m.Layers, m.Layers[0], m.Config)
+	m.Config.Size++
+	refused := func(repo, says string) {
+		t.Helper()
+		if _, err := w.push(w.repo(repo), "1.0", m, blobs...); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", repo, err, says)
+		}
+	}
+	refused("strict/app", "rule sizes: it is "+ocispec.MediaTypeImageManifest+", with wrong sizes; alice")
+	refused("reported/app", "rule reported: sizes-true: Its manifest has 2 wrong sizes")
+	m.ArtifactType = "sbom"
+	refused("typed/app", "of type sbom, with wrong sizes; alice can change it")
+	doc := []byte("{}")
+	signature := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "x;y", Config: ocispec.DescriptorEmptyJSON,
+		Layers: []ocispec.Descriptor{{MediaType: "application/vnd.in-toto+json", Digest: digest.FromBytes(doc), Size: 3}},
+	}
+	if _, err := w.push(w.repo("strict/app"), "sig", signature, doc); err == nil || !strings.Contains(err.Error(), "of type x;y, with wrong sizes") {
+		t.Errorf("a document: %v", err)
+	}
+	w.use("rules: []")
+	d, err := w.push(w.repo("strict/app"), "1.0", m, blobs...)
+	must(t, err)
+	w.use(rules)
+	w.pull(w.repo("strict/app"), "1.0", "rule sizes")
+	for name, from := range map[string]image.Source{"within": image.Local{From: w.c.Registry, Repository: "strict/app", Absent: registry.ErrUnknown}, "from outside": w.remote("strict/app")} {
+		r, err := image.Inspect(t.Context(), from, d.Digest.String(), image.Config{Subject: name})
+		must(t, err)
+		for _, c := range r.Checks {
+			if c.ID == trust.ImageSizes && (c.Result != trust.Fail || c.Of != 0) || c.ID == trust.ImageUser && c.Result != trust.Pass || strings.Contains(c.Says, "-") && c.ID == trust.ImageSize {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+	}
+	size, wrong, err := w.c.Registry.Measure(t.Context(), "strict/app", d.Digest)
+	if err != nil || len(wrong) != 2 || size != int64(len(blobs[0])+len(blobs[1])) {
+		t.Errorf("it measures %d bytes, %+v, %v", size, wrong, err)
+	}
+}
+
+// remote is a repository as a stranger's registry over TLS.
+func (w *world) remote(name string) image.Source {
+	w.t.Helper()
+	s := httptest.NewTLSServer(w.http.Config.Handler)
+	w.t.Cleanup(s.Close)
+	r, err := image.NewRemote(strings.TrimPrefix(s.URL, "https://")+"/"+name, &auth.Client{Client: s.Client(), Header: http.Header{"Authorization": {basic("alice")}}})
+	must(w.t, err)
+	return r
 }

@@ -85,11 +85,12 @@ func (t *Trust) lookAt(ctx context.Context, to registry.Attachment, now time.Tim
 		}
 		d := Document{Subject: to.Subject, Manifest: to.Manifest, Layer: layer}
 		most := min(MaxDocument, left)
-		if layer.Size > most {
-			findings = append(findings, foreign(d, "", tooLarge(layer.Size, most)))
+		d.Body, err = to.Blob(ctx, layer.Digest, most)
+		if large := new(registry.TooLargeError); errors.As(err, &large) {
+			findings = append(findings, foreign(d, "", tooLarge(large.Size, most)))
 			continue
 		}
-		if d.Body, err = to.Blob(ctx, layer.Digest, most); err != nil {
+		if err != nil {
 			return nil, errors.Join(err, ctx.Err())
 		}
 		left -= int64(len(d.Body))
