@@ -441,6 +441,18 @@ func TestTrust(t *testing.T) {
 			}
 		}
 	}
+	for _, client := range []string{"containerd", "kubernetes"} { // which ask the server what the host does not have
+		var printed bytes.Buffer
+		plan, err := Trust(client, Registry{Address: "registry.example:5443", CA: ca}, Place{Root: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.Print(&printed)
+		const file = "/etc/containerd/certs.d/registry.example:5443/ca.crt"
+		if want := "server = \"https://registry.example:5443\"\nca = \"" + file + "\"\n\n[host.\"https://registry.example:5443\"]\n  ca = \"" + file + "\"\n"; !strings.Contains(printed.String(), want) {
+			t.Errorf("%s: hosts.toml is not\n%s\nin\n%s", client, want, &printed)
+		}
+	}
 	for _, bad := range []string{"", "../../etc", "a/b", "host:port", "host:1:2", "a\nb", `a"b`} {
 		if _, err := Trust("docker", Registry{Address: bad, CA: ca}, Place{}); err == nil {
 			t.Errorf("address %q was taken", bad)

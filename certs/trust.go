@@ -103,7 +103,9 @@ func trustPodman(r Registry, at Place) Plan {
 func trustContainerd(r Registry, at Place) Plan {
 	dir := at.path("etc/containerd/certs.d", r.Address)
 	ca := filepath.Join(dir, "ca.crt")
-	hosts := fmt.Sprintf("server = \"https://%s\"\n\n[host.\"https://%s\"]\n  ca = %q\n", r.Address, r.Address, ca)
+	// What a host does not have, containerd asks of the server once more: with an authority of its own, or a missing
+	// image is told as a certificate that cannot be verified.
+	hosts := fmt.Sprintf("server = \"https://%s\"\nca = %q\n\n[host.\"https://%s\"]\n  ca = %q\n", r.Address, ca, r.Address, ca)
 	return Plan{
 		Files: []File{{Path: ca, Content: EncodePEM(r.CA)}, {Path: filepath.Join(dir, "hosts.toml"), Content: []byte(hosts)}},
 		Notes: []string{"containerd reads this directory where its config.toml has, under " +

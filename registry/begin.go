@@ -73,8 +73,19 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 	if err != nil || from == "" {
 		return nil, "", err
 	}
+	if desc, err = g.mountBlob(ctx, c, from, d); err == nil && desc == nil {
+		desc, err = g.mountRendered(ctx, c, from, d)
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, "", nil
+	}
+	return desc, from, err
+}
+
+// mountBlob links a blob of another repository. There may be nothing to link: then it returns no descriptor.
+func (g *Registry) mountBlob(ctx context.Context, c *call, from string, d digest.Digest) (desc *ocispec.Descriptor, err error) {
 	if is, err := g.isThere(ctx, d); err != nil || !is {
-		return nil, "", err
+		return nil, err
 	}
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		desc = nil
@@ -99,9 +110,19 @@ func (g *Registry) mount(ctx context.Context, c *call) (desc *ocispec.Descriptor
 		return nil
 	})
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, "", nil
+		return nil, nil
 	}
-	return desc, from, err
+	return desc, err
+}
+
+// mountRendered makes a blob of what is rendered in another repository, where it can be read like any other.
+func (g *Registry) mountRendered(ctx context.Context, c *call, from string, d digest.Digest) (*ocispec.Descriptor, error) {
+	c.from = from
+	size, err := g.keepRendered(ctx, c, from, d)
+	if err != nil || size == 0 {
+		return nil, err
+	}
+	return &ocispec.Descriptor{Digest: d, Size: size, MediaType: "application/octet-stream"}, nil
 }
 
 // isThere says whether a blob is here, with its file. Where that is lost, the client is to send the blob, and

@@ -36,7 +36,7 @@ type push struct {
 func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record, err error) {
 	err = g.inspect(ctx, p)
 	for err != nil && p.absent != "" {
-		if kept, keepErr := g.keepRendered(ctx, p.call, p.absent); keepErr != nil || !kept {
+		if kept, keepErr := g.keepRendered(ctx, p.call, p.repo, p.absent); keepErr != nil || kept == 0 {
 			return nil, errors.Join(keepErr, err)
 		}
 		err = g.inspect(ctx, p)

@@ -144,6 +144,7 @@ type call struct {
 	who provenance.Identity
 	r   *http.Request
 
+	from  string  // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
 	chunk *chunk  // the Content-Range of an upload's request, or nil
 	open  *upload // what this request writes to, or nil
 
@@ -228,6 +229,9 @@ func (g *Registry) update(ctx context.Context, c *call, fn func(storage.Tx) erro
 // reauthorize answers as authorize would now.
 func (g *Registry) reauthorize(tx storage.Reader, c *call) error {
 	may, err := g.gate.MayIn(tx, c.who, c.right, c.repo)
+	if may && c.from != "" {
+		return g.mayTake(tx, c)
+	}
 	if may || err != nil {
 		return err
 	}
@@ -235,6 +239,15 @@ func (g *Registry) reauthorize(tx storage.Reader, c *call) error {
 		return errors.Join(err, errNoRight(c))
 	}
 	return errNameUnknown(c.repo)
+}
+
+// mayTake is storage.ErrNotFound where a call may not pull, or not any more, from where it takes bytes.
+func (g *Registry) mayTake(tx storage.Reader, c *call) error {
+	may, err := g.gate.MayIn(tx, access.Owner(c.who), access.Pull, c.from)
+	if err == nil && !may {
+		err = storage.ErrNotFound
+	}
+	return err
 }
 
 func errNoRight(c *call) error { return errDenied("you may pull from %s, but not %s", c.repo, c.right) }

@@ -215,28 +215,31 @@ func renderedAsBlob(tx storage.Reader, repo string, d digest.Digest) (storage.Bl
 	return memory{bytes.NewReader(out.layer)}, nil
 }
 
-// keepRendered makes a blob of what is rendered here, for a manifest of a client's that needs it: to a HEAD
-// it was there, so the client did not send it. It says whether there was anything to keep.
-func (g *Registry) keepRendered(ctx context.Context, c *call, d digest.Digest) (kept bool, err error) {
+// keepRendered makes a blob of the call's repository of what is rendered in one that it may pull from: for a mount,
+// or for a manifest of a client's that needs it, because to a HEAD it was there, so the client did not send it. It
+// returns its size, or 0 where there is nothing to keep.
+func (g *Registry) keepRendered(ctx context.Context, c *call, from string, d digest.Digest) (size int64, err error) {
 	var content storage.Blob
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		content, err = renderedAsBlob(tx, c.repo, d)
+		if content, err = renderedAsBlob(tx, from, d); err == nil && c.from != "" {
+			err = g.mayTake(tx, c)
+		}
 		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil
+		return 0, nil
 	}
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	up, err := g.blobs.Create(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if _, err := io.Copy(up, content); err != nil {
-		return false, errors.Join(err, up.Cancel())
+		return 0, errors.Join(err, up.Cancel())
 	}
-	return true, g.storeBlob(ctx, c, d, up)
+	return content.Size(), g.storeBlob(ctx, c, d, up)
 }
 
 // errRendered is the answer to who would change what the registry renders.

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -202,6 +203,62 @@ func TestProvenanceCopied(t *testing.T) {
 	}
 	s.want(s.do("DELETE", "/v2/copy/manifests/"+d.Digest.String(), nil), 202, "")
 	s.wantClean()
+}
+
+// TestProvenanceMounted mounts what is rendered, as `regctl image copy --referrers` does within a registry.
+func TestProvenanceMounted(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("app", "1.0", "one")
+	d := s.provenanceOf("app", image.digest)
+	own := s.do("GET", "/v2/app/manifests/"+d.Digest.String(), nil).body
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(own), &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range append(m.Layers, m.Config) {
+		for _, to := range []string{"copy", "copy"} {
+			got := s.want(s.do("POST", "/v2/"+to+"/blobs/uploads/?from=app&mount="+b.Digest.String(), nil), 201, "")
+			if got.header.Get("Location") != "/v2/"+to+"/blobs/"+b.Digest.String() || got.header.Get("Docker-Content-Digest") != b.Digest.String() {
+				t.Errorf("%v", got.header)
+			}
+		}
+		if got := s.want(s.do("GET", "/v2/copy/blobs/"+b.Digest.String(), nil), 200, ""); digest.FromString(got.body) != b.Digest {
+			t.Errorf("%s is %q", b.Digest, got.body)
+		}
+	}
+	s.want(s.putManifest("copy", d.Digest.String(), own), 201, "")
+	s.want(s.do("DELETE", "/v2/app/manifests/"+image.digest.String(), nil), 202, "")
+	s.want(s.do("GET", "/v2/copy/blobs/"+m.Layers[0].Digest.String(), nil), 200, "")
+	again := s.do("POST", "/v2/third/blobs/uploads/?from=app&mount="+m.Layers[0].Digest.String(), nil)
+	s.want(again, 202, "") // it went with its image
+	s.want(s.do("DELETE", again.header.Get("Location"), nil), 204, "")
+	if uploads, _ := s.leftovers(); uploads != 0 {
+		t.Errorf("%d uploads are left", uploads)
+	}
+	s.wantClean()
+}
+
+// TestProvenanceMountedByOthers wants it to need the right to pull, until the mount commits.
+func TestProvenanceMountedByOthers(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	image := s.pushImage("other/app", "1.0", "one")
+	var m ocispec.Manifest
+	d := s.provenanceOf("other/app", image.digest)
+	if err := json.Unmarshal([]byte(s.do("GET", "/v2/other/app/manifests/"+d.Digest.String(), nil).body), &m); err != nil {
+		t.Fatal(err)
+	}
+	layer := m.Layers[0].Digest.String()
+	path := "/v2/team/app/blobs/uploads/?from=other/app&mount=" + layer
+	s.only("team/** push")
+	s.want(s.do("POST", path, nil, as("bob")), 202, "")
+	s.only("team/** push", "other/** pull")
+	s.store = &meanwhile{s.store, func() {
+		if err := s.gate.(*access.Access).Revoke(background, access.Operator, s.grantOf("other/** pull")); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	s.want(s.do("POST", path, nil, as("bob")), 202, "")
+	s.want(s.do("HEAD", "/v2/team/app/blobs/"+layer, nil), 404, "")
 }
 
 // TestRenderedIsThere pushes an artifact without the blobs that a HEAD found: what is rendered can be needed.
