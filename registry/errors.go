@@ -48,13 +48,14 @@ func errNoRoute() error {
 }
 
 func errMethod(k kind) error {
-	f := newFailure(http.StatusMethodNotAllowed, "UNSUPPORTED", "this cannot be done with a %s", k)
 	var allowed []string
 	for method := range handlers[k] {
 		allowed = append(allowed, method)
 	}
 	slices.Sort(allowed)
-	f.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	list := strings.Join(allowed, ", ")
+	f := newFailure(http.StatusMethodNotAllowed, "UNSUPPORTED", "this path takes %s", list)
+	f.header = http.Header{"Allow": {list}}
 	return f
 }
 

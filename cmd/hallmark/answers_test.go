@@ -151,3 +151,41 @@ func TestRealmBehindBareHost(t *testing.T) {
 		s.kill()
 	}
 }
+
+// TestMethods wants each path to say what it takes, and to take nothing else.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	admin := freeAddress(t)
+	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--admin-listen", admin)
+	s.push("team/app", "1.0", "a layer", nil)
+	for path, want := range map[string]string{
+		"/v2/": "GET, HEAD", "/v2/_catalog": "GET, HEAD", "/v2/team/app/tags/list": "GET, HEAD", "/v2/team/app/manifests/1.0": "DELETE, GET, HEAD, PUT",
+		"/v2/team/app/blobs/uploads/": "POST", "/token": "GET, POST", "/ca.pem": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD",
+		"/openapi.json": "GET, HEAD", "/log/checkpoint": "GET, HEAD", "/keys/receipts.json": "GET, HEAD", "/api/v1/records": "GET, HEAD",
+	} {
+		for _, method := range []string{"OPTIONS", "PATCH", "FOO"} {
+			status, header, body := s.do(method, path, "", "")
+			if status != 405 || header.Get("Allow") != want || body == "" {
+				t.Errorf("%s %s: %d, Allow %q, %s", method, path, status, header.Get("Allow"), body)
+			}
+		}
+		if status, _, _ := s.do("HEAD", path, "", ""); strings.Contains(want, "HEAD") && status != 200 {
+			t.Errorf("HEAD %s: %d", path, status)
+		}
+	}
+	for _, path := range []string{"/metrics", "/healthz"} {
+		resp, err := http.Post("http://"+admin+path, "text/plain", strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 405 {
+			t.Errorf("POST %s: %d", path, resp.StatusCode)
+		}
+	}
+	for _, n := range []string{"n=1000000", "n=99999999999999999999999"} { // more than a page has
+		if body := s.want(200, "GET", "/v2/team/app/tags/list?"+n); !strings.Contains(body, `"1.0"`) {
+			t.Errorf("%s: %s", n, body)
+		}
+	}
+}

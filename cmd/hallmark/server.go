@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
@@ -196,13 +197,25 @@ func (s *server) router() http.Handler {
 		case path == "/token":
 			s.api.ServeToken(w, r)
 		case path == "/ca.pem":
-			s.serveCA(w, r)
+			readOnly(s.serveCA)(w, r)
 		case path == "/healthz", path == "/readyz":
-			s.serveHealth(w, r)
+			readOnly(s.serveHealth)(w, r)
 		default:
 			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; images are under /v2/, and /openapi.json lists the rest")
 		}
 	})
+}
+
+// readOnly is for paths that can be read and nothing else.
+func readOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			api.WriteProblem(w, http.StatusMethodNotAllowed, r.URL.Path+" takes GET, HEAD")
+			return
+		}
+		next(w, r)
+	}
 }
 
 // adminRouter serves what operators' tools ask for.
@@ -212,9 +225,9 @@ func (s *server) adminRouter() http.Handler {
 		switch r.URL.Path {
 		case "/metrics":
 			obs.SetRoute(r.Context(), "metrics")
-			metrics.ServeHTTP(w, r)
+			readOnly(metrics.ServeHTTP)(w, r)
 		case "/healthz", "/readyz":
-			s.serveHealth(w, r)
+			readOnly(s.serveHealth)(w, r)
 		default:
 			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; there are /metrics, /healthz and /readyz")
 		}
@@ -225,7 +238,7 @@ func (s *server) adminRouter() http.Handler {
 func (s *server) administratorsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := s.access.Identify(r)
-		if err != nil {
+		if err != nil || who.Actor.Kind == provenance.Anonymous { // whatever is granted to strangers
 			w.Header().Set("Www-Authenticate", `Basic realm="Hallmark", charset="UTF-8"`)
 			api.WriteProblem(w, http.StatusUnauthorized, "sign in as an administrator")
 			return
