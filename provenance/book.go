@@ -110,6 +110,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Repository:    e.Repository,
 		Tags:          e.Tags,
 		Digest:        e.Digest,
+		Of:            e.Of,
 		PackageID:     b.host + "/" + e.Repository,
 		Nonce:         make([]byte, 16),
 		Actor:         e.Who.Actor,

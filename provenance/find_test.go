@@ -255,6 +255,64 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestHistoryEndsWithDeletion deletes a manifest with more tags than its record names: they have ended with it,
+// before and after the records of their own, and where a tag was set again, without any.
+func TestHistoryEndsWithDeletion(t *testing.T) {
+	b, clock := testBook(t)
+	of := uint64(2)
+	for _, e := range []Event{
+		{Digest: dig("a"), Tags: []TagMove{{Name: "named"}, {Name: "late"}, {Name: "again"}}},
+		{Digest: dig("z"), Tags: []TagMove{{Name: "other"}}, Action: Delete},
+		{Digest: dig("a"), Tags: []TagMove{{Name: "named", Previous: dig("a")}}, Action: Delete},
+		{Digest: dig("b"), Tags: []TagMove{{Name: "again"}}},
+		{Digest: dig("a"), Tags: []TagMove{{Name: "late", Previous: dig("a")}}, Action: Untag, Of: &of},
+	} {
+		e.Repository = "app"
+		appendEvent(t, b, e)
+		*clock = clock.Add(time.Hour)
+	}
+	a := short(dig("a"))
+	for tag, want := range map[string]string{
+		"named": "2:" + a + "> 0:>" + a,
+		"late":  "4:" + a + "> 0:>" + a,
+		"again": "3:>" + short(dig("b")) + " 2:" + a + "> 0:>" + a,
+	} {
+		for _, limit := range []int{1, 2, 0} {
+			if got := history(t, b, tag, limit); got != want {
+				t.Errorf("%s in pages of %d: %s; want %s", tag, limit, got, want)
+			}
+		}
+		start := clock.Add(-5 * time.Hour)
+		for hours, want := range map[int]digest.Digest{0: dig("a"), 1: dig("a"), 2: ""} {
+			m, err := b.Meaning(background, "app", tag, start.Add(time.Duration(hours)*time.Hour))
+			if err != nil || m.To != want {
+				t.Errorf("after %d hours %s meant %q, %v; want %q", hours, tag, m.To, err, want)
+			}
+		}
+	}
+	if r, err := b.Get(background, 4); err != nil || r.Of == nil || *r.Of != of {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// history is that of a tag, read in pages.
+func history(t *testing.T, b *Book, tag string, limit int) string {
+	t.Helper()
+	var said []string
+	for after := (*uint64)(nil); ; {
+		moves, next, err := b.History(background, "app", tag, after, limit)
+		if err != nil || limit > 0 && len(moves) > limit {
+			t.Fatal(moves, err)
+		}
+		for _, m := range moves {
+			said = append(said, fmt.Sprintf("%d:%s>%s", m.Record.Index, short(m.From), short(m.To)))
+		}
+		if after = next; next == nil {
+			return strings.Join(said, " ")
+		}
+	}
+}
+
 func short(d digest.Digest) string {
 	if d == "" {
 		return ""

@@ -115,6 +115,9 @@ type Record struct {
 	Repository string        `json:"repository,omitempty"`
 	Tags       []TagMove     `json:"tags,omitempty"`
 	Digest     digest.Digest `json:"digest,omitempty"`
+	// Of is the index of the record of the deletion that this record goes on with: one of more tags than a
+	// record moves. The tags ended with the deletion.
+	Of *uint64 `json:"of,omitempty"`
 	// PURL and PackageID say the same as an in-toto release predicate would.
 	PURL      string `json:"purl,omitempty"`
 	PackageID string `json:"packageId,omitempty"`
@@ -264,6 +267,7 @@ type Event struct {
 	Repository string
 	Tags       []TagMove
 	Digest     digest.Digest
+	Of         *uint64 // of an Untag: the record of the deletion that it is a part of
 	Who        Identity
 	Observed   Observation
 	Claimed    []Claim
