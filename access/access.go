@@ -236,6 +236,9 @@ func (a *Access) Fixed(tx storage.Reader, repository, tag string) (string, error
 	return fmt.Sprintf("tags %s in %s stay as they are", f.Tags, f.Repositories), nil
 }
 
+// RulesVersion is the version of the rules as a transaction sees them.
+func (a *Access) RulesVersion(tx storage.Reader) (uint64, error) { return readVersion(tx) }
+
 // May says whether an identity has a right in a repository, now.
 func (a *Access) May(who provenance.Identity, right Right, repository string) bool {
 	return a.rules.Load().may(who, right, repository)

@@ -73,7 +73,7 @@ func (a *API) tags(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	found, more, err := a.Registry.Tags(c.Context(), repo, after, limit)
+	found, next, err := a.Registry.Tags(c.Context(), repo, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +88,8 @@ func (a *API) tags(c *call) (any, error) {
 			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record,
 		})
 	}
-	if more {
-		page.Next = c.nextURL(map[string]string{"after": found[len(found)-1].Name})
+	if next != "" {
+		page.Next = c.nextURL(map[string]string{"after": next})
 	}
 	return page, nil
 }

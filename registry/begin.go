@@ -103,11 +103,13 @@ func (g *Registry) mountBlob(ctx context.Context, c *call, from string, d digest
 		if row.damaged {
 			return storage.ErrNotFound
 		}
-		if from != c.repo {
+		if from == c.repo {
+			err = g.beginLease(tx, c.repo, digestKey(d))
+		} else {
 			g.putLink(tx, c.repo, d, from)
 		}
 		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
-		return nil
+		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil

@@ -306,7 +306,10 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 			return err
 		}
 		if manifest != "" {
-			return errDenied("the manifest %s needs this blob: delete it first", manifest)
+			return errNeeded(tx, c.repo, manifest, "blob")
+		}
+		if err := mustBeComplete(tx, c.repo); err != nil {
+			return err
 		}
 		return unlink(tx, c.repo, d)
 	})

@@ -31,6 +31,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{manifestTable, c.manifest, &c.Manifests},
 		{tagTable, c.tag, &c.Tags},
 		{taggedTable, c.tagged, nil},
+		{goingTable, c.going, nil},
 		{needsTable, c.needs, nil},
 		{neededTable, c.needed, nil},
 		{referrerTable, c.referrer, nil},
@@ -49,6 +50,9 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 			return c.Checked, err
 		}
 	}
+	if err := c.largeManifests(ctx); err != nil {
+		return c.Checked, err
+	}
 	if err := c.blobs(ctx); err != nil {
 		return c.Checked, err
 	}
@@ -63,6 +67,8 @@ type checker struct {
 	g    *Registry
 	bad  func(error)
 	deep bool
+
+	large []Place // manifests that are kept as files
 }
 
 // checkStep is how many rows are looked at in one View: a long one would make the store's file grow.
@@ -126,6 +132,7 @@ func (c *checker) manifest(_ context.Context, tx storage.Reader, item storage.It
 		return err
 	}
 	if len(row.content) == 0 { // a blob of the same digest holds it, and is checked as one
+		c.large = append(c.large, Place{repo, d})
 		return want(tx, needsTable, repoKey(repo, key, key), "%s has no content", name)
 	}
 	return c.content(tx, name, repo, d, row)
@@ -156,21 +163,7 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 			return err
 		}
 	}
-	if m.subject != nil {
-		if err := want(tx, subjectTable, repoKey(repo, digestKey(d)), "%s has a subject, and no row says so", name); err != nil {
-			return err
-		}
-	}
-	for _, b := range m.blobs() {
-		if isForeign(b.MediaType) {
-			continue // it need not be here
-		}
-		err := want(tx, needsTable, repoKey(repo, digestKey(d), digestKey(b.Digest)), "%s needs %s, and no row says so", name, b.Digest)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return wantDerived(tx, name, repo, digestKey(d), m)
 }
 
 func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) error {
@@ -180,7 +173,7 @@ func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) e
 		return err
 	}
 	name := repo + ":" + string(tag)
-	if err := want(tx, manifestTable, repoKey(repo, digestKey(row.digest)), "%s means %s, which is not there", name, row.digest); err != nil {
+	if err := wantManifest(tx, repo, digestKey(row.digest), "%s means %s, which is not there", name, row.digest); err != nil {
 		return err
 	}
 	if err := want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest); err != nil {
@@ -226,8 +219,11 @@ func (c *checker) needs(_ context.Context, tx storage.Reader, item storage.Item)
 	if err := want(tx, neededTable, repoKey(repo, digestKey(blob), digestKey(manifest)), "%s@%s needs %s, and the reverse row is missing", repo, manifest, blob); err != nil {
 		return err
 	}
-	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s@%s needs a blob, and is not there", repo, manifest); err != nil {
+	if err := wantManifest(tx, repo, digestKey(manifest), "%s@%s needs a blob, and is not there", repo, manifest); err != nil {
 		return err
+	}
+	if bytes.Equal(item.Value, optionalRow) {
+		return nil
 	}
 	return want(tx, linkTable, repoKey(repo, digestKey(blob)), "%s@%s needs %s, which is not in its repository", repo, manifest, blob)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -75,6 +76,9 @@ func (g *Registry) wakeCollector() {
 }
 
 func (g *Registry) collect(ctx context.Context) error {
+	if err := g.complete(ctx); err != nil {
+		return fmt.Errorf("what manifests of an older version refer to is not known yet: %w", err)
+	}
 	due := binary.BigEndian.AppendUint64(nil, g.clock.before(g.now(), time.Duration(g.c.Lease)))
 	more := false
 	err := g.store.View(ctx, func(tx storage.Reader) error {

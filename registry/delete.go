@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -33,6 +34,13 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		if err != nil {
 			return err
 		}
+		going, err := isGoing(tx, c.repo, digestKey(tag.digest))
+		if err != nil {
+			return err
+		}
+		if going {
+			return errManifestUnknown(c.ref) // it has ended with its manifest
+		}
 		if err := g.mayMove(tx, c.repo, c.ref); err != nil {
 			return err
 		}
@@ -53,101 +61,163 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 	return record, err
 }
 
-// deleteDigest removes a manifest. A record moves at most provenance.MaxTags tags, so a manifest with
-// more has records of the others' removal before that of its own.
-func (g *Registry) deleteDigest(ctx context.Context, c *call) (record *provenance.Record, err error) {
-	var about []digest.Digest
-	err = g.update(ctx, c, func(tx storage.Tx) error {
-		f, err := readManifest(tx, c.repo, c.ref, c.digest)
+// A deletion is one of a manifest, on its way.
+type deletion struct {
+	*call
+	checked checked // of what its tags were looked at before the transaction
+
+	record *provenance.Record
+	about  []digest.Digest // what less is known of by it
+	rest   bool            // rows are left, and the manifest is going: going.go
+}
+
+// maxLooks is how often the tags of a manifest are looked at anew, because somebody changed them meanwhile.
+const maxLooks = 5
+
+// deleteDigest removes a manifest. Its record moves at most provenance.MaxTags tags, and its transaction no
+// more rows than that; what is left goes in others, before the client is told.
+func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Record, error) {
+	d := &deletion{call: c}
+	err := g.beginDeletion(ctx, d)
+	for look := 0; errors.Is(err, errUnchecked) && look < maxLooks; look++ {
+		if d.checked, err = g.checkTags(ctx, c.repo, c.digest); err == nil {
+			err = g.beginDeletion(ctx, d)
+		}
+	}
+	if errors.Is(err, errUnchecked) {
+		err = errBusy("the tags of %s change faster than they can be looked at; try again", c.digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.changed(d.about)
+	if d.rest {
+		g.endByRequest(ctx, c)
+	}
+	return d.record, nil
+}
+
+// beginDeletion commits the record of a deletion, with which the manifest and all its tags have ended for
+// whoever asks. Error: errUnchecked.
+//
+// If we stop after it and rows are left, the next start removes them.
+func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
+	return g.update(ctx, d.call, func(tx storage.Tx) error {
+		f, err := readManifest(tx, d.repo, d.ref, d.digest)
 		if err != nil {
 			return err
 		}
 		if f.rendered {
-			return errRendered(c.digest)
+			return errRendered(d.digest)
 		}
-		moves, err := g.untagAll(tx, c.repo, c.digest)
+		if err := g.mayDelete(tx, d.repo, d.digest); err != nil {
+			return err
+		}
+		moves, more, err := g.untagSome(tx, d)
 		if err != nil {
 			return err
 		}
-		if about, err = aboutRemoved(tx, c.repo, c.digest, moves); err != nil {
+		if d.about, err = aboutRemoved(tx, d.repo, d.digest, moves); err != nil {
 			return err
 		}
-		if err := g.removeManifest(tx, c.repo, c.digest); err != nil {
+		moreRefs, err := g.removeManifest(tx, d.repo, d.digest)
+		if err != nil {
 			return err
 		}
-		for len(moves) > provenance.MaxTags {
-			e := c.event(provenance.Untag)
-			e.Digest, e.Tags = c.digest, moves[:provenance.MaxTags]
-			if _, err := g.book.Append(tx, e); err != nil {
-				return err
-			}
-			moves = moves[provenance.MaxTags:]
-		}
-		e := c.event(provenance.Delete)
-		e.Digest, e.Tags = c.digest, moves
+		e := d.event(provenance.Delete)
+		e.Digest, e.Tags = d.digest, moves
 		e.Observed.MediaType, e.Observed.Size = f.mediaType, f.size
-		if record, err = g.book.Append(tx, e); err != nil {
+		if d.record, err = g.book.Append(tx, e); err != nil {
 			return err
 		}
-		return touchAll(tx, c.repo, about[1:], record.Index)
+		if d.rest = more || moreRefs; d.rest {
+			putGoing(tx, d.repo, d.digest, d.record.Index)
+		}
+		return touchAll(tx, d.repo, d.about[1:], d.record.Index)
 	})
-	if err == nil {
-		g.changed(about)
-	}
-	return record, err
 }
 
-// untagAll removes every tag of a manifest, unless one of them is immutable.
-func (g *Registry) untagAll(tx storage.Tx, repo string, d digest.Digest) (moves []provenance.TagMove, err error) {
-	prefix := repoKey(repo, digestKey(d))
-	for item, err := range tx.Scan(taggedTable, prefix, storage.PrefixEnd(prefix)) {
-		if err != nil {
-			return nil, err
-		}
-		tag := string(item.Key[len(prefix):])
-		if err := g.mayMove(tx, repo, tag); err != nil {
-			return nil, err
-		}
-		moves = append(moves, provenance.TagMove{Name: tag, Previous: d})
-		tx.Delete(taggedTable, item.Key)
-		tx.Delete(tagTable, repoKey(repo, []byte(tag)))
+// mayDelete refuses to delete a manifest that another one of its repository names.
+func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) error {
+	if err := mustBeComplete(tx, repo); err != nil {
+		return err
 	}
-	return moves, nil
-}
-
-// removeManifest removes a manifest with its references, and the repository when it was the last one.
-func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) error {
 	key := digestKey(d)
-	prefix := repoKey(repo, key)
-	for item, err := range tx.Scan(needsTable, prefix, storage.PrefixEnd(prefix)) {
-		if err != nil {
-			return err
-		}
-		blob := item.Key[len(prefix):]
-		tx.Delete(needsTable, item.Key)
-		tx.Delete(neededTable, repoKey(repo, blob, key))
-		if err := g.release(tx, repo, blob, key); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(removeReferrer(tx, repo, key), removeRendered(tx, repo, key)); err != nil {
+	list, err := g.fallbackOf(tx, repo, key)
+	if err != nil {
 		return err
 	}
-	if err := removeLayers(tx, repo, d); err != nil {
+	other, err := listedBy(tx, repo, key, key, list)
+	if err != nil || other == "" {
 		return err
 	}
-	tx.Delete(manifestTable, prefix)
-	tx.Delete(evidenceTable, prefix)
-	tx.Delete(keptTable, prefix)
+	return errNeeded(tx, repo, other, "manifest")
+}
+
+// errNeeded refuses to delete what a manifest refers to. It names that, and one of its tags.
+func errNeeded(tx storage.Reader, repo string, by digest.Digest, what string) error {
+	if err := mustNotGo(tx, repo, digestKey(by)); err != nil {
+		return err
+	}
+	tags, err := someTags(tx, repo, by, 1)
+	if err != nil {
+		return err
+	}
+	name := by.String()
+	if len(tags) > 0 {
+		name += " (" + bounded(tags[0]) + ")"
+	}
+	return errDenied("the manifest %s needs this %s: delete it first", name, what)
+}
+
+// untagSome removes the first tags of a manifest that is deleted, as many as its record may move, and says
+// whether there are more. None of them all may be immutable.
+func (g *Registry) untagSome(tx storage.Tx, d *deletion) (moves []provenance.TagMove, more bool, err error) {
+	tags, err := someTags(tx, d.repo, d.digest, provenance.MaxTags+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(tags) > provenance.MaxTags; more {
+		tags = tags[:provenance.MaxTags]
+		if now, err := g.checkedNow(tx, d.repo, d.digest); err != nil || now != d.checked {
+			return nil, false, errors.Join(err, errUnchecked)
+		}
+	}
+	for _, tag := range tags {
+		if err := g.mayMove(tx, d.repo, tag); err != nil {
+			return nil, false, err
+		}
+		moves = append(moves, provenance.TagMove{Name: tag, Previous: d.digest})
+		tx.Delete(taggedTable, repoKey(d.repo, digestKey(d.digest), []byte(tag)))
+		tx.Delete(tagTable, repoKey(d.repo, []byte(tag)))
+	}
+	return moves, more, nil
+}
+
+// removeManifest removes a manifest with what follows from it, and the repository when it was the last one. It
+// says whether references are left.
+func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) (more bool, err error) {
+	key := digestKey(d)
+	if more, err = g.removeReferences(tx, repo, key, goingStep); err != nil {
+		return more, err
+	}
+	if err := errors.Join(g.removeReferrer(tx, repo, key), removeRendered(tx, repo, key), removeLayers(tx, repo, d)); err != nil {
+		return more, err
+	}
+	row := repoKey(repo, key)
+	for _, table := range []storage.Table{manifestTable, evidenceTable, keptTable} {
+		tx.Delete(table, row)
+	}
+	tx.Delete(damagedTable, append(bytes.Clone(key), repo...))
 	all := repoKey(repo)
 	for item, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
 		if err != nil {
-			return err
+			return more, err
 		}
-		if string(item.Key) != string(prefix) {
-			return nil // another manifest is left
+		if string(item.Key) != string(row) {
+			return more, nil // another manifest is left
 		}
 	}
 	tx.Delete(repositoryTable, []byte(repo))
-	return nil
+	return more, nil
 }

@@ -48,9 +48,11 @@ func (m *manifest) blobs() []ocispec.Descriptor {
 	return append([]ocispec.Descriptor{*m.config}, m.content()...)
 }
 
-// isForeign says that a layer of this type is fetched from elsewhere and need not be here.
+// isForeign says that a layer of this type is fetched from elsewhere and need not be here: OCI's of any
+// compression, and Docker's, which adds it to the name of the bare one.
 func isForeign(mediaType string) bool {
-	return mediaType == schema2.MediaTypeForeignLayer ||
+	mediaType = strings.ToLower(mediaType)
+	return strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.foreign.diff.tar") ||
 		strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.nondistributable.")
 }
 

@@ -55,9 +55,14 @@ func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) 
 }
 
 func tagsOf(tx storage.Reader, repo string, d digest.Digest) (tags []string, err error) {
+	return someTags(tx, repo, d, maxTags)
+}
+
+// someTags returns the first tags of a manifest, at most so many.
+func someTags(tx storage.Reader, repo string, d digest.Digest, most int) (tags []string, err error) {
 	prefix := repoKey(repo, digestKey(d))
 	for item, err := range tx.Scan(taggedTable, prefix, storage.PrefixEnd(prefix)) {
-		if err != nil || len(tags) == maxTags {
+		if err != nil || len(tags) == most {
 			return tags, err
 		}
 		tags = append(tags, string(item.Key[len(prefix):]))

@@ -191,16 +191,3 @@ func asNeeded(d digest.Digest, err error) error {
 	}
 	return nil
 }
-
-// healManifest gives the row of a manifest that is pushed again its bytes back, where they are others.
-func (p *push) healManifest(tx storage.Tx, value []byte) error {
-	row, err := decodeManifestRow(value)
-	if err != nil || len(p.body) > maxInline || bytes.Equal(row.content, p.body) {
-		return err
-	}
-	key := digestKey(p.digest)
-	row.content, row.size = p.body, int64(len(p.body))
-	tx.Put(manifestTable, repoKey(p.repo, key), row.encode())
-	tx.Delete(damagedTable, append(key, p.repo...))
-	return nil
-}

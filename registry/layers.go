@@ -66,10 +66,12 @@ func cutLayersKey(key []byte) (p Place, err error) {
 }
 
 // putLayers adds the row of an image. Manifests that are not kept in the store have none.
-func (p *push) putLayers(tx storage.Tx) {
-	if chain := p.manifest.chain(); chain != nil && len(p.body) <= maxInline {
-		tx.Put(layersTable, layersKey(chain, p.repo, p.digest), nil)
+func (p *push) putLayers(tx storage.Tx) error {
+	chain := p.manifest.chain()
+	if chain == nil || len(p.body) > maxInline {
+		return nil
 	}
+	return putMissing(tx, layersTable, layersKey(chain, p.repo, p.digest), nil)
 }
 
 // IndexLayers gives every image the row that it is found by through its layers, as a store needs that was

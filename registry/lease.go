@@ -13,8 +13,8 @@ import (
 )
 
 // A blob is in a repository by a link. A link that no manifest of its repository needs has a lease: it
-// begins when the blob is pushed or mounted, when a push finds it there, and when the last manifest that
-// needed it goes. When the lease ends the collector takes the link away, and with the last link the blob.
+// begins when the blob is pushed or mounted, when a push or a mount finds it there, and when the last manifest
+// that needed it goes. When the lease ends the collector takes the link away, and with the last link the blob.
 //
 // A row of leaseTable stands for the begin of each lease, in the order of time. Nobody removes one when the
 // blob comes to be needed, or its lease begins anew: the collector sees that when it comes to the row.
@@ -43,31 +43,6 @@ func cutLease(key []byte) (begin uint64, repo string, d digest.Digest, err error
 	repo, rest := cutRepo(key[8:])
 	d, _, err = cutDigest(rest)
 	return binary.BigEndian.Uint64(key), repo, d, err
-}
-
-// neededBy returns a manifest that needs a blob in a repository, other than one that is on its way out, or
-// "" where there is none.
-func neededBy(tx storage.Reader, repo string, blob, except []byte) (digest.Digest, error) {
-	prefix := repoKey(repo, blob)
-	for item, err := range tx.Scan(neededTable, prefix, storage.PrefixEnd(prefix)) {
-		if err != nil {
-			return "", err
-		}
-		if manifest := item.Key[len(prefix):]; !bytes.Equal(manifest, except) {
-			d, _, err := cutDigest(manifest)
-			return d, err
-		}
-	}
-	return "", nil
-}
-
-// release begins the lease of a blob when a manifest goes that needed it, and was the last.
-func (g *Registry) release(tx storage.Tx, repo string, blob, manifest []byte) error {
-	other, err := neededBy(tx, repo, blob, manifest)
-	if err != nil || other != "" {
-		return err
-	}
-	return g.beginLease(tx, repo, blob)
 }
 
 // beginLease begins the lease of a link anew. Error: storage.ErrNotFound.

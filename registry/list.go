@@ -59,16 +59,12 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	names := []string{}
-	more, err := g.eachTag(c.r.Context(), c.repo, p.last, p.n, func() { names = names[:0] }, func(name string, _ []byte) error {
+	next, err := g.eachTag(c.r.Context(), c.repo, p.last, p.n, func() { names = names[:0] }, func(name string, _ []byte) error {
 		names = append(names, name)
 		return nil
 	})
 	if err != nil {
 		return err
-	}
-	next := ""
-	if more && len(names) > 0 {
-		next = names[len(names)-1]
 	}
 	return writeList(w, c, p, next, struct {
 		Name string   `json:"name"`
@@ -158,23 +154,23 @@ type TagEntry struct {
 	Record uint64 // the record that set it
 }
 
-// Tags returns up to n tags of a repository in order, from the one behind last, and whether there are
-// more. Error: ErrUnknown.
-func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []TagEntry, more bool, err error) {
-	more, err = g.eachTag(ctx, repo, last, n, func() { tags = nil }, func(name string, value []byte) error {
+// Tags returns up to n tags of a repository in order, from the one behind last, and what last is for the next
+// page: empty when this is the last one. While a manifest with many tags is going, a page may be short or even
+// empty, and still not be the last. Error: ErrUnknown.
+func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []TagEntry, next string, err error) {
+	next, err = g.eachTag(ctx, repo, last, n, func() { tags = nil }, func(name string, value []byte) error {
 		row, err := decodeTagRow(value)
 		tags = append(tags, TagEntry{Name: name, Digest: row.digest, Record: row.record})
 		return err
 	})
-	return tags, more, err
+	return tags, next, err
 }
 
-// eachTag calls add for up to n tags of a repository in order, from the one behind last, and says whether
-// there are more. It calls reset before it begins, each time. Error: ErrUnknown.
-func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset func(), add func(name string, value []byte) error) (more bool, err error) {
+// eachTag calls add for up to n tags of a repository in order, from the one behind last, and returns what last
+// is for the next page, as Tags does. It calls reset before it begins, each time. Error: ErrUnknown.
+func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset func(), add func(name string, value []byte) error) (next string, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		reset()
-		more = false
 		_, err := tx.Get(repositoryTable, []byte(repo))
 		if errors.Is(err, storage.ErrNotFound) {
 			return errNameUnknown(repo)
@@ -182,21 +178,41 @@ func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset 
 		if err != nil {
 			return err
 		}
-		all := repoKey(repo)
-		listed := 0
-		for item, err := range tx.Scan(tagTable, repoKey(repo, []byte(last), []byte{0}), storage.PrefixEnd(all)) {
-			if err != nil {
-				return err
-			}
-			if more = listed >= n; more {
-				return nil
-			}
-			if err := add(string(item.Key[len(all):]), item.Value); err != nil {
-				return err
-			}
-			listed++
-		}
-		return nil
+		p := tagPage{tx: tx, n: n, add: add}
+		next, err = p.fill(repo, last)
+		return err
 	})
-	return more, err
+	return next, err
+}
+
+// tagPage is a page of tags while it is read.
+type tagPage struct {
+	tx    storage.Reader
+	n     int // how many more it may have
+	ended int // tags that were passed over
+	add   func(name string, value []byte) error
+}
+
+func (p *tagPage) fill(repo, last string) (next string, err error) {
+	going, err := goingIn(p.tx, repo)
+	if err != nil {
+		return "", err
+	}
+	all := repoKey(repo)
+	at := ""
+	for item, err := range p.tx.Scan(tagTable, repoKey(repo, []byte(last), []byte{0}), storage.PrefixEnd(all)) {
+		if err != nil || p.n <= 0 || p.ended == maxLook {
+			return at, err
+		}
+		at = string(item.Key[len(all):])
+		if len(going) > 0 && going[tagMeans(item.Value)] {
+			p.ended++
+			continue
+		}
+		if err := p.add(at, item.Value); err != nil {
+			return "", err
+		}
+		p.n--
+	}
+	return "", nil
 }

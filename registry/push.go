@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type push struct {
 	tags     []string
 	manifest *manifest
 	claims   []provenance.Claim
-	needs    []digest.Digest // blobs that must stay while the manifest does
+	needs    []digest.Digest // blobs that were there when inspect looked, and have to be when it is committed
 	relied   []relied        // those of them whose files must be there
 	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
 	sizes    sizes           // of what it names and is here
@@ -29,6 +30,7 @@ type push struct {
 	findings     []provenance.Finding // of the signatures in it
 	warnings     []string             // of the judge
 	about        []digest.Digest      // of which more or less is known by it; set in the transaction
+	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -282,7 +284,10 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable.
+//
+// A tag of a manifest that is going has ended: it had no meaning any more.
 func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagMove, err error) {
+	p.ended = nil
 	for _, name := range p.tags {
 		move := provenance.TagMove{Name: name}
 		value, err := tx.Get(tagTable, repoKey(p.repo, []byte(name)))
@@ -294,6 +299,16 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
 		}
+		if move.Previous != "" {
+			going, err := isGoing(tx, p.repo, digestKey(move.Previous))
+			if err != nil {
+				return nil, err
+			}
+			if going {
+				p.ended = append(p.ended, move)
+				move.Previous = ""
+			}
+		}
 		if move.Previous != "" && move.Previous != p.digest {
 			if err := g.mayMove(tx, p.repo, name); err != nil {
 				return nil, err
@@ -304,33 +319,44 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 	return moves, nil
 }
 
-// putManifestRows adds the manifest, unless it is there again: then the record that put it there stays its own.
+// putManifestRows adds the manifest, and everything that follows from it, and says whether it was there. Then
+// the record that put it there stays its own, and the rest is as this push has it: rows that it lacks are
+// added, and it is served as the type that it came as last.
 func (p *push) putManifestRows(tx storage.Tx, record uint64) (again bool, err error) {
 	key := digestKey(p.digest)
-	row := repoKey(p.repo, key)
-	there, err := tx.Get(manifestTable, row)
-	if err == nil {
-		return true, p.healManifest(tx, there)
-	}
-	if !errors.Is(err, storage.ErrNotFound) {
-		return false, err
-	}
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {
 		m.content = p.body
 	}
-	tx.Put(manifestTable, row, m.encode())
-	tx.Put(repositoryTable, []byte(p.repo), nil)
-	for _, d := range p.needs {
-		blob := digestKey(d)
-		tx.Put(needsTable, repoKey(p.repo, key, blob), nil)
-		tx.Put(neededTable, repoKey(p.repo, blob, key), nil)
+	before, err := getOrNil(tx, manifestTable, repoKey(p.repo, key))
+	if err != nil {
+		return false, err
 	}
-	p.putLayers(tx)
-	return false, p.putReferrer(tx)
+	if again = before != nil; again {
+		row, err := decodeManifestRow(before)
+		if err != nil {
+			return again, err
+		}
+		m.record = row.record
+	} else if err := mustNotGo(tx, p.repo, key); err != nil {
+		return false, err
+	}
+	if row := m.encode(); !bytes.Equal(row, before) {
+		tx.Put(manifestTable, repoKey(p.repo, key), row)
+		tx.Delete(damagedTable, append(bytes.Clone(key), p.repo...)) // it has its bytes back
+	}
+	return again, errors.Join(
+		putMissing(tx, repositoryTable, []byte(p.repo), nil),
+		putReferences(tx, p.repo, key, p.references()),
+		p.putLayers(tx),
+		p.putReferrer(tx),
+	)
 }
 
 func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {
+	for _, m := range p.ended {
+		tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
+	}
 	for _, m := range moves {
 		tx.Put(tagTable, repoKey(p.repo, []byte(m.Name)), tagRow{record: record, digest: p.digest}.encode())
 		if m.Previous == p.digest {

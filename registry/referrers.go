@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -58,20 +59,21 @@ func (p *push) putReferrer(tx storage.Tx) error {
 		return err
 	}
 	subject, manifest := digestKey(p.manifest.subject.Digest), digestKey(p.digest)
-	tx.Put(referrerTable, repoKey(p.repo, subject, manifest), referrerRow{d.ArtifactType, text}.encode())
-	tx.Put(subjectTable, repoKey(p.repo, manifest), subject)
-	return nil
+	return errors.Join(
+		putMissing(tx, referrerTable, repoKey(p.repo, subject, manifest), referrerRow{d.ArtifactType, text}.encode()),
+		putMissing(tx, subjectTable, repoKey(p.repo, manifest), subject),
+	)
 }
 
-// removeReferrer takes a manifest that goes away out of the list of its subject.
-func removeReferrer(tx storage.Tx, repo string, manifest []byte) error {
+// removeReferrer takes a manifest that goes away out of the list of its subject, which it may have kept.
+func (g *Registry) removeReferrer(tx storage.Tx, repo string, manifest []byte) error {
 	subject, err := getOrNil(tx, subjectTable, repoKey(repo, manifest))
 	if err != nil || subject == nil {
 		return err
 	}
 	tx.Delete(referrerTable, repoKey(repo, subject, manifest))
 	tx.Delete(subjectTable, repoKey(repo, manifest))
-	return nil
+	return g.release(tx, repo, subject, manifest)
 }
 
 // referrers lists the manifests whose subject is a digest. A digest without any, or that nobody knows, has

@@ -60,6 +60,8 @@ type Gate interface {
 	Prefixes(who provenance.Identity) []string
 	// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, or "".
 	Fixed(tx storage.Reader, repository, tag string) (string, error)
+	// RulesVersion is another one after each change of what Fixed goes by.
+	RulesVersion(tx storage.Reader) (uint64, error)
 }
 
 // Registry serves /v2/. It is safe for concurrent use.
@@ -81,6 +83,7 @@ type Registry struct {
 	small     *lru.Cache[storage.Location, []byte]
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
 	sessions  sessions
+	ending    ending
 	app       http.Handler
 	judge     Judge // nil where there are no rules
 	marks     *marks

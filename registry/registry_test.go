@@ -483,12 +483,10 @@ func TestDelete(t *testing.T) {
 // TestDeleteManyTags removes a manifest with more tags than a record may move.
 func TestDeleteManyTags(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	one := s.pushImage("app", "t0", "one")
-	for i := 1; i < 2*provenance.MaxTags+50; i++ {
-		s.pushManifest("app", fmt.Sprintf("t%d", i), one.body)
-	}
+	one := s.pushImage("app", "", "one")
+	tags := s.tagMany("app", one, 2*provenance.MaxTags+50)
 	s.want(s.do("DELETE", "/v2/app/manifests/"+one.digest.String(), nil), 202, "")
-	for _, tag := range []string{"t0", "t100", "t249"} {
+	for _, tag := range []string{tags[0], tags[100], tags[249]} {
 		s.want(s.do("GET", "/v2/app/manifests/"+tag, nil), 404, "MANIFEST_UNKNOWN")
 		moves, _, err := s.book.History(background, "app", tag, nil, 1)
 		if err != nil || len(moves) != 1 || moves[0].To != "" {

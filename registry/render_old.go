@@ -82,8 +82,8 @@ func renderTagged(tx storage.Tx, tagged []byte) (isNew bool, err error) {
 			return false, err
 		}
 	}
-	value, err := tx.Get(manifestTable, image)
-	if err != nil {
+	value, err := getOrNil(tx, manifestTable, image)
+	if err != nil || value == nil { // it is going
 		return false, err
 	}
 	row, err := decodeManifestRow(value)

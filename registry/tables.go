@@ -29,9 +29,10 @@ const (
 	linkTable = storage.Table("registry/link")
 	// DIGEST REPO without the zero byte → nothing. The repositories that link a blob.
 	linkedTable = storage.Table("registry/linked")
-	// REPO DIGEST(manifest) DIGEST(blob) → nothing. The blobs that a manifest needs.
+	// REPO DIGEST(manifest) DIGEST(blob or manifest) → nothing, or 1 for what may be absent. What a manifest
+	// refers to, whether it is there or not; but for its subject: references.go.
 	needsTable = storage.Table("registry/needs")
-	// REPO DIGEST(blob) DIGEST(manifest) → nothing. The manifests that need a blob.
+	// REPO DIGEST(blob or manifest) DIGEST(manifest) → nothing. The manifests that refer to it.
 	neededTable = storage.Table("registry/needed")
 	// REPO DIGEST(subject) DIGEST(manifest) → referrerRow.
 	referrerTable = storage.Table("registry/referrer")
@@ -61,6 +62,11 @@ const (
 	idleTable = storage.Table("registry/idle")
 	// "state" → JSON, a scrubState. How far the scrub has come.
 	scrubTable = storage.Table("registry/scrub")
+	// REPO DIGEST → index of the record of its deletion. A deleted manifest that has tags or references left
+	// whose rows have to go: going.go.
+	goingTable = storage.Table("registry/going")
+	// REPO DIGEST → nothing. A manifest of an older version whose references have no rows yet: complete.go.
+	incompleteTable = storage.Table("registry/incomplete")
 	// the name of something that is done once → 1: render_old.go.
 	doneTable = storage.Table("registry/done")
 	// "secret" → 32 random bytes.

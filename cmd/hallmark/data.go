@@ -88,6 +88,9 @@ var layoutSteps = []bolt.Step{
 	{Does: "pack the records", Run: func(store storage.Store) error { return provenance.Pack(context.Background(), store) }},
 	{Does: "note that all records can be found", Run: func(store storage.Store) error { return provenance.MarkIndexed(context.Background(), store) }},
 	{Does: "keep new blobs in files that are named ahead; those that are there stay where they are", Run: func(storage.Store) error { return nil }},
+	{Does: "note everything that images refer to, so that it stays as long as they do", Run: func(store storage.Store) error {
+		return registry.CompleteReferences(context.Background(), store)
+	}},
 }
 
 func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {

@@ -56,6 +56,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
 		s.registry.Collect,
 		s.registry.Scrub,
+		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
 		s.registry.RenderOld,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },

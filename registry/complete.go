@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Manifests of an older version have rows only for what they could not do without, and for blobs that were
+// there when the manifest came first. CompleteReferences gives them the others, once, before the registry
+// serves. Those that are kept as a file are noted, and read when the registry runs: until then nothing is
+// collected, and nothing deleted in their repositories.
+
+// CompleteReferences gives every manifest in the store the rows of all that it refers to. If we stop within it,
+// it is run again, from its beginning.
+func CompleteReferences(ctx context.Context, store storage.Store) error {
+	for from, next := []byte(nil), []byte(nil); ; from = next {
+		err := store.Update(ctx, func(tx storage.Tx) error {
+			n := 0
+			next = nil
+			for item, err := range tx.Scan(manifestTable, from, nil) {
+				if err != nil {
+					return err
+				}
+				if n++; n > completeStep {
+					next = bytes.Clone(item.Key)
+					return nil
+				}
+				if err := completeRow(tx, item); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || next == nil {
+			return err
+		}
+	}
+}
+
+// completeStep is how many manifests one transaction completes.
+const completeStep = 200
+
+func completeRow(tx storage.Tx, item storage.Item) error {
+	row, err := decodeManifestRow(item.Value)
+	if err != nil {
+		return err
+	}
+	if len(row.content) == 0 {
+		tx.Put(incompleteTable, item.Key, nil)
+		return nil
+	}
+	repo, key := cutRepo(item.Key)
+	return putReferences(tx, repo, key, storedReferences(row.content))
+}
+
+// storedReferences reads what a manifest refers to that was taken under the rules of its day, whatever today's are.
+func storedReferences(content []byte) (all []mention) {
+	m, _, err := decodeManifest(content)
+	if err != nil {
+		return nil // its bytes are not those of its digest, which fsck tells
+	}
+	for _, r := range m.references() {
+		if _, ok := parseDigest(r.digest.String()); ok {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// mustBeComplete asks for patience while manifests of a repository lack rows.
+func mustBeComplete(tx storage.Reader, repo string) error {
+	prefix := repoKey(repo)
+	for _, err := range tx.Scan(incompleteTable, prefix, storage.PrefixEnd(prefix)) {
+		if err != nil {
+			return err
+		}
+		return errBusy("the registry has a newer version since a moment, and is still reading what is in %s; try again", repo)
+	}
+	return nil
+}
+
+// complete reads the manifests that are kept as files and lack rows.
+func (g *Registry) complete(ctx context.Context) error {
+	var left []Place
+	err := storage.EachRow(ctx, g.store, incompleteTable, func(_ storage.Reader, item storage.Item) error {
+		repo, key := cutRepo(item.Key)
+		d, _, err := cutDigest(key)
+		left = append(left, Place{repo, d})
+		return err
+	})
+	for _, p := range left {
+		if err == nil {
+			err = g.completeOne(ctx, p)
+		}
+	}
+	return err
+}
+
+// completeOne reads one manifest. What a lost one referred to nobody can tell: when it is pushed again, it has
+// its rows.
+func (g *Registry) completeOne(ctx context.Context, p Place) error {
+	var all []mention
+	_, body, err := g.Manifest(ctx, p.Repository, p.Digest.String())
+	switch {
+	case err == nil:
+		all = storedReferences(body)
+	case errors.Is(err, ErrUnknown):
+		g.log.Error("what a lost manifest refers to is not known: push it again", "repository", p.Repository, "digest", p.Digest, "err", err)
+	default:
+		return err
+	}
+	key := digestKey(p.Digest)
+	for len(all) > 0 && err == nil {
+		some := all[:min(len(all), goingStep)]
+		all = all[len(some):]
+		err = g.completeSome(ctx, p, some)
+	}
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		tx.Delete(incompleteTable, repoKey(p.Repository, key))
+		return nil
+	})
+}
+
+// completeSome adds some rows, unless the manifest is gone by now.
+func (g *Registry) completeSome(ctx context.Context, p Place, some []mention) error {
+	key := digestKey(p.Digest)
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		there, err := getOrNil(tx, manifestTable, repoKey(p.Repository, key))
+		if err != nil || there == nil {
+			return err
+		}
+		return putReferences(tx, p.Repository, key, some)
+	})
+}
