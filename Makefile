@@ -15,7 +15,7 @@ build: ## bin/hallmark, static
 
 check: lint ## format, lint and vet, race tests, script tests, a moment of fuzzing
 	go test -race -timeout 20m -parallel 4 ./... # tests wait for servers and disks more than for cores
-	$(MAKE) fuzz
+	$(MAKE) fuzz FUZZTIME=1s
 
 lint:
 	$(LINT) golangci-lint config verify

@@ -41,7 +41,8 @@ type Config struct {
 	// UploadKeep is how long an upload may lie untouched, while the registry runs, before it is removed. Default: 24h.
 	UploadKeep units.Duration `yaml:"uploadKeep"`
 	// Reserve is how much of the disk stays free: pushes are refused below it, so that reads and deletes
-	// can go on. Default: 1GiB, but at most a twentieth of the disk.
+	// can go on. Default: 1GiB, but at most a twentieth of the disk. It is never less than 16MiB, or a
+	// twentieth of a small disk, because giving back room takes some.
 	Reserve units.Size `yaml:"reserve"`
 	// Lease is how long a blob stays that no manifest needs, so that a push has time to come to its
 	// manifest, and a deleted image can be pushed again without its layers. Default: 24h.

@@ -268,6 +268,10 @@ func (u *upload) commit(ctx context.Context, want digest.Digest) error {
 	if _, ok := parseDigest(want.String()); !ok {
 		return errDigest(want.String())
 	}
+	// Its bytes are there now, and those of all that come at the same time.
+	if err := u.g.room(); err != nil {
+		return errors.Join(err, u.Cancel(ctx))
+	}
 	got, err := u.digest(want.Algorithm())
 	if err != nil {
 		return err
@@ -293,14 +297,18 @@ func (u *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 	return digest.NewDigest(algorithm, h), nil
 }
 
+// leastReserve is kept in reserve whatever the configuration says, but of a small disk no more than a twentieth. Without
+// it a disk that is full stays full: to give back room takes a transaction, and that takes room.
+const leastReserve = 16 << 20
+
 // room returns nil, or storage.ErrFull when less than the reserve is free.
 func (g *Registry) room() error {
 	free, size, err := g.blobs.Free()
 	if err != nil {
 		return err
 	}
-	reserve := uint64(g.c.Reserve)
-	if reserve == 0 {
+	reserve := max(uint64(g.c.Reserve), min(leastReserve, size/20))
+	if g.c.Reserve == 0 {
 		reserve = min(1<<30, size/20)
 	}
 	if free < reserve {

@@ -524,3 +524,37 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("the slow reader got %d bytes of %d, %v", len(got), len(large), err)
 	}
 }
+
+// TestBrim fills a small disk as far as the registry lets clients, where its operator keeps nothing in reserve. A delete
+// has room, and so has the collector, and then there are pushes again.
+func TestBrim(t *testing.T) {
+	s := startServer(t, storagetest.SmallDisk(t, 24<<20), Config{Reserve: 1, Lease: units.Duration(time.Hour)})
+	var pushed []string
+	refused := 0
+	for i := 0; refused < 30 && i < 5000; i++ {
+		layer := strings.Repeat(fmt.Sprintf("%08d", i), []int{1 << 20, 20_000, 300}[min(i/30, 1+i%2)]/8)
+		path := "/v2/app/blobs/uploads/?digest=" + digest.FromString(layer).String()
+		got := s.do("POST", path, strings.NewReader(layer))
+		if got.status == 201 {
+			got = s.putManifest("app", fmt.Sprint(i), imageManifest(descriptorOf(layer)))
+		}
+		if got.status != 201 {
+			s.want(got, 507, "UNAVAILABLE")
+			refused++
+			continue
+		}
+		pushed = append(pushed, got.header.Get("Docker-Content-Digest"))
+	}
+	if refused < 30 {
+		t.Fatal("the disk does not become full")
+	}
+	for _, d := range pushed[:8] {
+		s.want(s.do("DELETE", "/v2/app/manifests/"+d, nil), 202, "")
+	}
+	s.later(2 * time.Hour)
+	if err := s.collect(background); err != nil {
+		t.Errorf("nothing is given back: %v", err)
+	}
+	s.pushImage("app", "2.0", "two")
+	s.wantClean()
+}

@@ -24,9 +24,6 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// kills is how often TestKilled kills the server.
-const kills = 60
-
 // acknowledged is a push that a client was told had happened.
 type acknowledged struct{ repo, tag, layer, digest string }
 
@@ -45,7 +42,7 @@ type victim struct {
 
 func newVictim(t *testing.T, env ...string) *victim {
 	t.Helper()
-	v := &victim{t: t, program: buildPlain(t), dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
+	v := &victim{t: t, program: program(t), dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
 	v.start()
 	t.Cleanup(func() { v.kill() })
 	client, err := httpClient(v.dir)
@@ -144,7 +141,10 @@ func (v *victim) push(ctx context.Context, a acknowledged) (ok bool) {
 // TestKilled pushes images from several clients while the server is killed again and again, at any
 // moment. What was acknowledged must be there afterwards, whole, with its record; what was not may be
 // there, but then with its record too; and nothing else is left behind.
-func TestKilled(t *testing.T) {
+func TestKilled(t *testing.T) { killed(t, 8) }
+
+func killed(t *testing.T, kills int) {
+	t.Helper()
 	v := newVictim(t)
 	done := v.suffer(kills, func(ctx context.Context, w, i int) {
 		v.push(ctx, acknowledged{repo: fmt.Sprintf("team/app%d", i%3), tag: fmt.Sprintf("w%d-%d", w, i), layer: layerOf(w, i)})
@@ -162,9 +162,12 @@ func TestKilled(t *testing.T) {
 
 // TestKilledWhileCollecting has the same, while images of the same few layers are also deleted, and what
 // nothing needs is collected almost at once. At the end everything is deleted, and no blob may be left.
-func TestKilledWhileCollecting(t *testing.T) {
+func TestKilledWhileCollecting(t *testing.T) { killedWhileCollecting(t, 6) }
+
+func killedWhileCollecting(t *testing.T, kills int) {
+	t.Helper()
 	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=300ms")
-	done := v.suffer(kills/2, func(ctx context.Context, w, i int) {
+	done := v.suffer(kills, func(ctx context.Context, w, i int) {
 		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: fmt.Sprintf("layer %d", i%5)}
 		if v.push(ctx, a) && i%3 != 0 {
 			v.remove(ctx, a)
@@ -241,13 +244,12 @@ func (v *victim) removeAll() {
 	}
 }
 
-// buildPlain builds hallmark without the race detector, which makes hashing a password, and so each
-// start, take seconds.
-func buildPlain(t *testing.T) string {
+// program is hallmark: this binary.
+func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "hallmark")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	path, err := exec.LookPath("hallmark")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -256,8 +258,8 @@ func buildPlain(t *testing.T) string {
 // must come up with an administrator who can sign in.
 func TestKilledAtFirstStart(t *testing.T) {
 	t.Parallel()
-	plain := buildPlain(t)
-	for i := range 20 {
+	plain := program(t)
+	for i := range 8 {
 		dir := filepath.Join(t.TempDir(), "data")
 		serve := func() *exec.Cmd {
 			cmd := exec.Command(plain, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", "none")
@@ -269,12 +271,12 @@ func TestKilledAtFirstStart(t *testing.T) {
 		if err := first.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(15*i) * time.Millisecond) // the moment of the kill
+		time.Sleep(time.Duration(40*i) * time.Millisecond) // the moment of the kill
 		_ = first.Process.Kill()                           // it cannot have ended by itself
 		_ = first.Wait()                                   // it says that it was killed
 		second, url, err := launch(serve())
 		if err != nil {
-			t.Fatalf("killed after %d ms, it does not start again: %v", 15*i, err)
+			t.Fatalf("killed after %d ms, it does not start again: %v", 40*i, err)
 		}
 		client, err := httpClient(dir)
 		if err != nil {
