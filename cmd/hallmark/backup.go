@@ -52,6 +52,8 @@ type made struct {
 	Bytes   int64           `json:"bytes"`             // of all its blobs and files
 	Copied  *copied         `json:"copied,omitempty"`  // what was not there before
 	Removed int             `json:"removed,omitempty"` // older backups
+	// Damaged are blobs that the registry had lost when the backup was made, and that are not in it.
+	Damaged []string `json:"damaged,omitempty"`
 	// Manifest is the SHA-256 of its manifest, which names every byte: keep it elsewhere, and you can tell
 	// whether somebody changed the backup.
 	Manifest string `json:"manifest"`
@@ -90,7 +92,10 @@ func (e *env) makeBackup(ctx context.Context, t *target, dir string, keep int, a
 			return askf("the backup %s is made; removing older ones failed: %w", shown.Name, err)
 		}
 	}
-	return e.showBackup(shown, asJSON)
+	if err := e.showBackup(shown, asJSON); err != nil || len(shown.Damaged) == 0 {
+		return err
+	}
+	return nof("the backup is made, without %d blobs that the registry has lost or that are damaged: push them again, and make another", len(shown.Damaged))
 }
 
 func (e *env) showBackup(m made, asJSON bool) error {
@@ -102,6 +107,9 @@ func (e *env) showBackup(m made, asJSON bool) error {
 		fmt.Fprintf(e.stdout, "removed %d older ones\n", m.Removed)
 	}
 	fmt.Fprintf(e.stdout, "manifest sha256:%s\n", m.Manifest)
+	for _, d := range m.Damaged {
+		fmt.Fprintf(e.stdout, "not in it: %s\n", d)
+	}
 	return nil
 }
 
@@ -187,21 +195,35 @@ func (b *backupRun) copyBlobs(ctx context.Context) error {
 		return err
 	}
 	return inParallel(ctx, copiers, wanted, func(blob archive.Blob) error {
-		resp, err := b.client.open(ctx, "GET", blobPath+url.PathEscape(string(blob.At)), nil)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		if err := b.archive.Put(blob, resp.Body); err != nil {
-			return err
-		}
-		b.progress.done(blob.Size)
+		err := b.copyBlob(ctx, blob)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.copied.Blobs++
-		b.copied.Bytes += blob.Size
+		switch {
+		case errors.Is(err, archive.ErrDamaged):
+			b.draft.LeaveOut(blob)
+		case err != nil:
+			return err
+		default:
+			b.copied.Blobs++
+			b.copied.Bytes += blob.Size
+		}
+		b.progress.done(blob.Size)
 		return nil
 	})
+}
+
+// copyBlob copies a blob. Error: archive.ErrDamaged, where the registry has not what the blob's digest says. One blob
+// that is lost must not keep all others from being saved.
+func (b *backupRun) copyBlob(ctx context.Context, blob archive.Blob) error {
+	resp, err := b.client.open(ctx, "GET", blobPath+url.PathEscape(string(blob.At)), nil)
+	if refused := (exitError{}); errors.As(err, &refused) && refused.code == exitNo {
+		return fmt.Errorf("%w: %w", archive.ErrDamaged, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	return b.archive.Put(blob, resp.Body)
 }
 
 // inParallel calls fn for each of many, some at a time, and returns the first error, after which none begins.
@@ -231,11 +253,19 @@ func inParallel[T any](ctx context.Context, workers int, all []T, fn func(T) err
 }
 
 func madeOf(s *archive.Snapshot) made {
-	m := made{Name: s.Name, Made: s.Made, About: s.About, Blobs: s.Blobs.Count, Bytes: s.Blobs.Bytes, Manifest: s.Sum()}
+	m := made{Damaged: digestsOf(s.Damaged), Name: s.Name, Made: s.Made, About: s.About, Blobs: s.Blobs.Count, Bytes: s.Blobs.Bytes, Manifest: s.Sum()}
 	for _, f := range s.Files {
 		m.Bytes += f.Size
 	}
 	return m
+}
+
+// digestsOf turns the labels of an archive into digests.
+func digestsOf(labels []string) (digests []string) {
+	for _, l := range labels {
+		digests = append(digests, strings.Replace(l, "-", ":", 1))
+	}
+	return digests
 }
 
 func (e *env) listBackups(dir string, asJSON bool) error {

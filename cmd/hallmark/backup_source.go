@@ -88,8 +88,8 @@ func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 func (s *services) serveSealed(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
 	f, err := s.data.blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
-	if errors.Is(err, storage.ErrNotFound) {
-		api.WriteProblem(w, http.StatusNotFound, "the file "+r.PathValue("at")+" is lost; `hallmark fsck` says more")
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		api.WriteProblem(w, http.StatusNotFound, "the file "+r.PathValue("at")+" is lost or damaged; `hallmark fsck` says more")
 		return
 	}
 	if err != nil {

@@ -266,6 +266,9 @@ func (r *restoreRun) show(asJSON bool) error {
 		fmt.Fprintf(r.stdout, "the log %s is closed at %d leaves, and never signed again; %s goes on with new keys, and its first record, %d, names it\n",
 			b.Continues.Origin, b.Continues.Size, b.Log.Origin, b.Index)
 	}
+	for _, d := range m.Damaged {
+		fmt.Fprintf(r.stdout, "%s was lost or damaged when the backup was made, and is not in it: push it again\n", d)
+	}
 	fmt.Fprintf(r.stdout, "what was pushed after it was made is not in it. Next:\n  hallmark fsck --deep --data %s\n  hallmark serve --data %s\n", r.dir, r.dir)
 	return nil
 }

@@ -27,6 +27,8 @@ type Manifest struct {
 		Count int   `json:"count"`
 		Bytes int64 `json:"bytes"`
 	} `json:"blobs"`
+	// Damaged are the labels of blobs that the list names and the snapshot lacks: the registry itself had lost them.
+	Damaged []string `json:"damaged,omitempty"`
 }
 
 // A File is a file of a snapshot.
@@ -108,9 +110,19 @@ func (d *Draft) Missing(fn func(Blob) error) error {
 	})
 }
 
+// LeaveOut notes that a blob which Missing named cannot be had any more: the snapshot is made without it.
+func (d *Draft) LeaveOut(b Blob) {
+	if !slices.Contains(d.Damaged, b.Label()) {
+		d.Damaged = append(d.Damaged, b.Label())
+		d.Blobs.Count--
+		d.Blobs.Bytes -= b.Size
+	}
+}
+
 // Finish makes the snapshot one: the manifest is written, every name is on the disk, and then the directory
 // gets its own. It returns the SHA-256 of the manifest, which names everything.
 func (d *Draft) Finish() (sum string, err error) {
+	slices.Sort(d.Damaged)
 	slices.SortFunc(d.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	text, err := json.MarshalIndent(d.Manifest, "", "  ")
 	if err != nil {
@@ -191,7 +203,7 @@ func (s *Snapshot) CopyFiles(to func(path string, content io.Reader) error) erro
 	return nil
 }
 
-// EachBlob calls fn for each blob that the snapshot needs.
+// EachBlob calls fn for each blob that the snapshot needs and has.
 func (s *Snapshot) EachBlob(fn func(Blob) error) error {
 	i := slices.IndexFunc(s.Files, func(f File) bool { return f.Path == listFile })
 	if i < 0 {
@@ -204,7 +216,12 @@ func (s *Snapshot) EachBlob(fn func(Blob) error) error {
 	if err != nil {
 		return err
 	}
-	return eachBlob(filepath.Join(s.a.snapshotPath(s.Name), listFile), fn)
+	return eachBlob(filepath.Join(s.a.snapshotPath(s.Name), listFile), func(b Blob) error {
+		if slices.Contains(s.Damaged, b.Label()) {
+			return nil
+		}
+		return fn(b)
+	})
 }
 
 // CopyBlob writes the content of a blob, and compares it with its digest. Error: ErrDamaged.
