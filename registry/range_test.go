@@ -43,12 +43,12 @@ func TestRanges(t *testing.T) {
 		{"bits=0-5", 200, tenBytes, ""},
 		{"bytes", 200, tenBytes, ""},
 		{"", 200, tenBytes, ""},
-		{"bytes=5-2", 200, tenBytes, ""},
-		{"bytes=one-two", 200, tenBytes, ""},
-		{"bytes=0x1-0x2", 200, tenBytes, ""},
-		{"bytes=+1-2", 200, tenBytes, ""},
-		{"bytes=1", 200, tenBytes, ""},
-		{"bytes=", 200, tenBytes, ""},
+		{"bytes=5-2", 416, "RANGE_INVALID", "bytes */10"},
+		{"bytes=one-two", 416, "RANGE_INVALID", "bytes */10"},
+		{"bytes=0x1-0x2", 416, "RANGE_INVALID", "bytes */10"},
+		{"bytes=+1-2", 416, "RANGE_INVALID", "bytes */10"},
+		{"bytes=1", 416, "RANGE_INVALID", "bytes */10"},
+		{"bytes=", 416, "RANGE_INVALID", "bytes */10"},
 		{"bytes=" + strings.Repeat("0-0,", 100), 200, tenBytes, ""},
 		{"bytes=0-,0-", 200, tenBytes, ""}, // more than there is
 	} {
