@@ -30,8 +30,8 @@ func serveContent(w http.ResponseWriter, r *http.Request, f storage.Blob) error 
 	}
 }
 
-// copier is a ResponseWriter that is filled through our large buffers. It holds refusals of net/http back, which
-// are answered in OCI's shape.
+// copier is a ResponseWriter that is filled through our own buffers. It holds refusals of net/http back, which are
+// answered in OCI's shape.
 type copier struct {
 	http.ResponseWriter
 	refused int // the status of one
@@ -56,10 +56,3 @@ func (c *copier) Write(p []byte) (int, error) {
 
 // Unwrap serves http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
-
-// ReadFrom implements io.ReaderFrom, which io.Copy looks for.
-func (c *copier) ReadFrom(r io.Reader) (int64, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	return io.CopyBuffer(struct{ io.Writer }{c.ResponseWriter}, struct{ io.Reader }{r}, *buf)
-}

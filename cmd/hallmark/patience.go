@@ -25,7 +25,7 @@ func (s *server) stalls(next http.Handler) http.Handler {
 		p := &patience{rc: http.NewResponseController(w), limit: limit, stalled: &s.stalled}
 		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
 		p.write()
-		out := &impatientWriter{ResponseWriter: w, patience: p}
+		out := &impatientWriter{ResponseWriter: w, patience: p, conn: connectionOf(r)}
 		if r.Body == nil || r.ContentLength == 0 {
 			next.ServeHTTP(out, r)
 			return
@@ -158,6 +158,7 @@ type impatientWriter struct {
 	http.ResponseWriter
 	*patience
 	unread *impatientBody // what has to be settled before the answer, or nil
+	conn   *guarded       // of HTTP/1, or nil
 	begun  bool
 }
 
