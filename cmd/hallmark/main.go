@@ -20,7 +20,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "hallmark:", err)
+		complain(os.Stderr, err)
 	}
 	os.Exit(exitCode(err))
 }

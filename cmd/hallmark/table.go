@@ -58,6 +58,15 @@ func clean(s string) string {
 	}, s)
 }
 
+// complain prints an error: it may have several lines, and quote what a server answered.
+func complain(w io.Writer, err error) {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	fmt.Fprintln(w, "hallmark:", strings.Join(lines, "\n"))
+}
+
 // short is a digest as people compare it.
 func short(d digest.Digest) string {
 	if len(d) < 19 {

@@ -81,7 +81,7 @@ func (e *env) runWitness(ctx context.Context, f witnessFlags, registries []strin
 			return err
 		}
 		if err != nil {
-			fmt.Fprintln(e.stderr, "hallmark:", err)
+			complain(e.stderr, err)
 		}
 		select {
 		case <-ctx.Done():
