@@ -26,7 +26,7 @@ func limitRange(r *http.Request, size int64) {
 	if len(asked) > 1 || r.Method != http.MethodGet {
 		return
 	}
-	if unit, list, _ := strings.Cut(asked[0], "="); strings.EqualFold(unit, "bytes") {
+	if unit, list, ok := strings.Cut(asked[0], "="); ok && strings.EqualFold(unit, "bytes") {
 		parts, err := parseRanges(list, size)
 		if err != nil {
 			parts = []string{nothingOf(size)} // refused, as the conformance suite wants it
