@@ -13,6 +13,17 @@ import (
 // are granted from now on. It does nothing once there is a document. If we stop before, the next start
 // finds the same.
 func (a *Access) adopt(ctx context.Context) error {
+	var version uint64
+	err := a.store.View(ctx, func(tx storage.Reader) (err error) {
+		version, err = readVersion(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if version > 0 {
+		return a.reload(ctx) // nobody else has this Access yet
+	}
 	return a.change(ctx, func(tx storage.Tx) error {
 		version, err := readVersion(tx)
 		if err != nil || version > 0 {

@@ -39,16 +39,7 @@ var tokenKeyName = []byte("bearer")
 func openKey(ctx context.Context, store storage.Store) (key []byte, err error) {
 	drawn := make([]byte, 32)
 	rand.Read(drawn) // which never fails
-	err = store.Update(ctx, func(tx storage.Tx) error {
-		found, err := tx.Get(tokenKeyTable, tokenKeyName)
-		if errors.Is(err, storage.ErrNotFound) {
-			tx.Put(tokenKeyTable, tokenKeyName, drawn)
-			found, err = drawn, nil
-		}
-		key = append([]byte(nil), found...)
-		return err
-	})
-	return key, err
+	return storage.GetOrPut(ctx, store, tokenKeyTable, tokenKeyName, drawn)
 }
 
 // token is the body of a bearer token.

@@ -130,16 +130,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 func openSecret(ctx context.Context, store storage.Store) (secret []byte, err error) {
 	drawn := make([]byte, 32)
 	rand.Read(drawn) // which never fails
-	err = store.Update(ctx, func(tx storage.Tx) error {
-		found, err := tx.Get(secretTable, secretKey)
-		if errors.Is(err, storage.ErrNotFound) {
-			tx.Put(secretTable, secretKey, drawn)
-			found, err = drawn, nil
-		}
-		secret = append([]byte(nil), found...)
-		return err
-	})
-	return secret, err
+	return storage.GetOrPut(ctx, store, secretTable, secretKey, drawn)
 }
 
 // call is one request on its way through the registry.

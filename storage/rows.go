@@ -3,7 +3,30 @@ package storage
 import (
 	"bytes"
 	"context"
+	"errors"
 )
+
+// GetOrPut returns the value of a row that is made once: first becomes its value where there is none. Where there is
+// one, nothing is written.
+func GetOrPut(ctx context.Context, store Store, table Table, key, first []byte) (value []byte, err error) {
+	read := func(tx Reader) error {
+		found, err := tx.Get(table, key)
+		value = bytes.Clone(found)
+		return err
+	}
+	if err := store.View(ctx, read); !errors.Is(err, ErrNotFound) {
+		return value, err
+	}
+	err = store.Update(ctx, func(tx Tx) error {
+		if err := read(tx); !errors.Is(err, ErrNotFound) {
+			return err // another was first
+		}
+		value = bytes.Clone(first)
+		tx.Put(table, key, first)
+		return nil
+	})
+	return value, err
+}
 
 // stepRows is how many rows EachRow looks at in one View: a long one would make a store's file grow.
 const stepRows = 1000

@@ -30,6 +30,10 @@ var (
 	ErrUnknownOutcome = errors.New("the disk failed during a commit, whose outcome is unknown until the store is opened again")
 	// ErrInUse: another process has the store open.
 	ErrInUse = errors.New("in use by another process")
+	// ErrReadOnly: the store was opened for reading only. Nothing happened.
+	ErrReadOnly = errors.New("opened for reading only")
+	// ErrOlder: an earlier version of this program wrote the store, and it was opened for reading only.
+	ErrOlder = errors.New("written by an older version")
 	// ErrNewer: a later version of this program wrote the store.
 	ErrNewer = errors.New("written by a newer version")
 	// ErrCorrupt: what is on the disk cannot be what was written.
@@ -57,7 +61,7 @@ type Store interface {
 
 	// Update runs fn alone, and makes everything it changed durable at once, or nothing of it. An error
 	// of fn undoes fn and is returned as it is. The context counts until the commit starts; from then
-	// on its outcome is awaited. Errors: ErrClosed, ErrFull, ErrUnknownOutcome, ErrKeySize.
+	// on its outcome is awaited. Errors: ErrClosed, ErrFull, ErrUnknownOutcome, ErrKeySize, ErrReadOnly.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Close waits for what is running and releases the disk. Calling it twice is harmless.

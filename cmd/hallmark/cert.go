@@ -104,7 +104,7 @@ func (e *env) certRenew() *cobra.Command {
 
 // renewOffline makes a certificate where no server runs.
 func (e *env) renewOffline(ctx context.Context, cfg Config, newCA bool) error {
-	d, err := e.openData(ctx, cfg.Data, false, nil)
+	d, err := e.openData(ctx, cfg.Data, toChange, nil)
 	if err != nil {
 		return exitError{exitAsk, err}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -97,78 +95,6 @@ func connectSocket(dir string) *client {
 		close: func() error { transport.CloseIdleConnections(); return nil },
 	}
 }
-
-// connectFiles opens the data directory in this process, and asks the API without a network.
-func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
-	d, err := e.openData(ctx, dir, false, nil)
-	if errors.Is(err, errNoData) {
-		return nil, askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
-	}
-	if err != nil {
-		return nil, exitError{exitAsk, err}
-	}
-	cfg, err := loadConfig("", e.getenv)
-	if err != nil {
-		return nil, errors.Join(err, d.close())
-	}
-	s, err := open(ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, errors.Join(err, d.close())
-	}
-	if stored, err := certs.Stored(d.file(certsDir)); err == nil {
-		s.api.Certificates = stored
-	}
-	return &client{
-		http: &http.Client{Transport: inProcess{asOperator(s.operatorRoutes(s.api))}}, base: "http://localhost", name: absolute(dir),
-		login: func(*http.Request) {}, close: d.close, background: s.registry.Scrub,
-	}, nil
-}
-
-// inProcess is a transport that calls a handler, and passes its answer on as it is written.
-type inProcess struct{ handler http.Handler }
-
-// RoundTrip implements http.RoundTripper.
-func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	read, write := io.Pipe()
-	w := &pipeWriter{header: http.Header{}, pipe: write, begun: make(chan int, 1)}
-	if r.Body == nil {
-		r = r.Clone(r.Context())
-		r.Body = http.NoBody
-	}
-	go func() {
-		t.handler.ServeHTTP(w, r)
-		w.WriteHeader(http.StatusOK)
-		_ = write.Close() // which never fails
-	}()
-	status := <-w.begun
-	return &http.Response{
-		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.header.Clone(), Body: read, ContentLength: -1, Request: r,
-	}, nil
-}
-
-type pipeWriter struct {
-	header http.Header
-	pipe   *io.PipeWriter
-	begun  chan int // receives the status, once
-	wrote  bool
-}
-
-func (w *pipeWriter) Header() http.Header { return w.header }
-
-func (w *pipeWriter) WriteHeader(status int) {
-	if !w.wrote {
-		w.wrote = true
-		w.begun <- status
-	}
-}
-
-func (w *pipeWriter) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.pipe.Write(p)
-}
-
-func (w *pipeWriter) Flush() {}
 
 // connectRemote prepares to ask over the network, signed in.
 func (e *env) connectRemote(ctx context.Context, t *target, server string) (*client, error) {

@@ -87,6 +87,9 @@ func trustHint(base string, err error) error {
 	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
 		return askf("%w. Give its CA with --ca, or trust it: hallmark cert trust docker --server %s --fingerprint SHA256", err, base)
 	}
+	if known := new(exitError); errors.As(err, known) { // it says itself what to do
+		return *known
+	}
 	return exitError{exitAsk, err}
 }
 

@@ -43,21 +43,31 @@ type data struct {
 	store *bolt.Store
 	blobs *files.Dir
 	isNew bool
+	how   opening
 }
+
+// opening is what a data directory is opened for.
+type opening int
+
+const (
+	toRead   opening = iota // nothing in it changes
+	toChange                // an older one is brought up to date, which is said on standard error
+	toServe                 // and it is made where there is none
+)
 
 // errNoData says that a directory holds no registry.
 var errNoData = errors.New("there is no registry in it")
 
-// openData opens a data directory, and with create makes it where there is none. A directory of an older
-// version is brought up to date, which is said on standard error.
-func (e *env) openData(ctx context.Context, path string, create bool, onCommit func(int, time.Duration, error)) (*data, error) {
+// openData opens a data directory. Errors: errNoData, storage.ErrInUse, and, of one that is only read, storage.ErrOlder
+// and storage.ErrReadOnly: it is of an older version, or its first start did not come to its end.
+func (e *env) openData(ctx context.Context, path string, how opening, onCommit func(int, time.Duration, error)) (*data, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &data{path: path}
+	d := &data{path: path, how: how}
 	if _, err := os.Stat(d.file(storeFile)); errors.Is(err, fs.ErrNotExist) {
-		if !create {
+		if how != toServe {
 			return nil, fmt.Errorf("data directory %s: %w", path, errNoData)
 		}
 		d.isNew = true
@@ -65,7 +75,7 @@ func (e *env) openData(ctx context.Context, path string, create bool, onCommit f
 	if err := durable.Settle(path, 0o700); err != nil {
 		return nil, ownerHint(path, err)
 	}
-	d.store, err = e.openStore(d.file(storeFile), onCommit)
+	d.store, err = e.openStore(d.file(storeFile), how, onCommit)
 	if errors.Is(err, storage.ErrInUse) {
 		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)
 	}
@@ -93,9 +103,10 @@ var layoutSteps = []bolt.Step{
 	}},
 }
 
-func (e *env) openStore(path string, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {
+func (e *env) openStore(path string, how opening, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {
 	return bolt.Open(path, bolt.Config{
 		OnCommit: onCommit,
+		ReadOnly: how == toRead,
 		Steps:    layoutSteps,
 		Say:      func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) },
 	})
@@ -107,6 +118,9 @@ func (d *data) openBlobs(ctx context.Context) (*files.Dir, error) {
 	id, err := d.setting(ctx, blobsSetting)
 	if err != nil {
 		return nil, err
+	}
+	if d.how == toRead {
+		return files.OpenReadOnly(d.file(blobsDir), id)
 	}
 	blobs, err := files.Open(d.file(blobsDir), id)
 	if err != nil || id != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // KeysConfig names the files of signing keys of one's own. Without it the registry makes its keys, in the
@@ -101,6 +102,15 @@ func (k *keyring) settleNames() error {
 		}
 	}
 	return nil
+}
+
+// look wants that there are keys, for a book that is only read: what they signed is stored with it.
+func (k *keyring) look(ctx context.Context) error {
+	_, err := k.book.InForce(ctx)
+	if errors.Is(err, log.ErrNoLog) {
+		return fmt.Errorf("%w, and it has no keys yet", storage.ErrReadOnly)
+	}
+	return err
 }
 
 // complain says which key is missing, and what to do about it.

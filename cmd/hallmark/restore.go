@@ -190,8 +190,8 @@ func (r *restoreRun) copyFiles() error {
 
 // fillStore copies the blobs to where the store says that they are.
 func (r *restoreRun) fillStore(ctx context.Context) (err error) {
-	d := &data{path: r.dir}
-	if d.store, err = r.openStore(r.file(newStoreFile), nil); err != nil {
+	d := &data{path: r.dir, how: toChange}
+	if d.store, err = r.openStore(r.file(newStoreFile), toChange, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -223,8 +223,8 @@ func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 // beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of
 // the old one than is in the backup, so going on with it would be a second history.
 func (r *restoreRun) beginLog(ctx context.Context) (err error) {
-	d := &data{path: r.dir}
-	if d.store, err = r.openStore(r.file(newStoreFile), nil); err != nil {
+	d := &data{path: r.dir, how: toChange}
+	if d.store, err = r.openStore(r.file(newStoreFile), toChange, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()

@@ -52,7 +52,7 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 		return usagef("%w", err)
 	}
 	metrics := obs.NewMetrics()
-	d, err := e.openData(ctx, cfg.Data, true, metrics.Commit)
+	d, err := e.openData(ctx, cfg.Data, toServe, metrics.Commit)
 	if err != nil {
 		return exitError{exitAsk, err}
 	}

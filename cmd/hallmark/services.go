@@ -52,7 +52,12 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 		return nil, err
 	}
 	s.keys = newKeyring(s.book, d.file(keysDir), c.Keys, log)
-	if err := s.keys.open(ctx); err != nil {
+	if d.how == toRead {
+		err = s.keys.look(ctx)
+	} else {
+		err = s.keys.open(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	ports, err := d.ports(ctx, address)
@@ -138,6 +143,8 @@ func (d *data) publicURL(ctx context.Context, c Config, address string) (string,
 	}
 	given := strings.TrimSuffix(c.URL, "/")
 	switch {
+	case given != "" && d.how == toRead:
+		return given, nil
 	case given != "" && given != kept:
 		return given, d.set(ctx, urlSetting, given)
 	case kept != "":

@@ -34,6 +34,9 @@ type Config struct {
 	// and so on. A store with a layout beyond the last is refused. Default: there is layout 1 alone.
 	Steps []Step
 
+	// ReadOnly opens a store that is there, and changes not a byte of it: Updates are refused, and a store of another
+	// layout is. Others may have it open for reading at the same time. Default: for reading and writing.
+	ReadOnly bool
 	// Say is told, in sentences for people, of a change of the store's layout. Default: nobody is told.
 	Say func(sentence string)
 
@@ -54,6 +57,7 @@ func (c Config) say(format string, args ...any) {
 // Store is an open bbolt file. It implements storage.Store.
 type Store struct {
 	db       *bbolt.DB
+	readOnly bool
 	onCommit func(int, time.Duration, error)
 
 	queue   chan *request // closures that wait for the writer; unbuffered, so each sender still owns its own
@@ -66,7 +70,7 @@ type Store struct {
 }
 
 // Open opens the store in the file path, and makes it when it is not there. Errors: storage.ErrInUse,
-// storage.ErrNewer, storage.ErrCorrupt, and those of the file system.
+// storage.ErrNewer, storage.ErrCorrupt, those of the file system, and storage.ErrOlder where it is only read.
 func Open(path string, c Config) (*Store, error) {
 	db, err := openFile(path, c)
 	if err != nil {
@@ -76,7 +80,7 @@ func Open(path string, c Config) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
 	s := &Store{
-		db: db, onCommit: c.OnCommit,
+		db: db, readOnly: c.ReadOnly, onCommit: c.OnCommit,
 		queue: make(chan *request), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.writer()
@@ -89,8 +93,10 @@ func Open(path string, c Config) (*Store, error) {
 // openFile opens the bbolt file. A damaged one makes bbolt fault or panic, also here: guarded turns that
 // into ErrCorrupt, and the file stays locked by this process, which has no further use for it.
 func openFile(path string, c Config) (db *bbolt.DB, err error) {
-	if err := create(path); err != nil {
-		return nil, err
+	if !c.ReadOnly {
+		if err := create(path); err != nil {
+			return nil, err
+		}
 	}
 	err = guarded(func() error {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
@@ -98,6 +104,7 @@ func openFile(path string, c Config) (db *bbolt.DB, err error) {
 			FreelistType:    bbolt.FreelistMapType,
 			InitialMmapSize: mapBytes(c.MapBytes),
 			NoStatistics:    true,
+			ReadOnly:        c.ReadOnly,
 		})
 		return openError(err)
 	})

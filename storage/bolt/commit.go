@@ -27,6 +27,9 @@ type request struct {
 
 // Update implements storage.Store.
 func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.readOnly {
+		return storage.ErrReadOnly
+	}
 	r := &request{ctx: ctx, fn: fn, done: make(chan error, 1)}
 	select {
 	case s.queue <- r:

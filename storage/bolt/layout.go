@@ -60,6 +60,9 @@ func (s *Store) migrate(c Config) error {
 	if err != nil || p.done == c.layout() {
 		return err
 	}
+	if c.ReadOnly {
+		return fmt.Errorf("%w: its layout is %d, and this one reads %d", storage.ErrOlder, p.done, c.layout())
+	}
 	path := s.db.Path()
 	if p.from == 0 {
 		aside := Aside(path, p.layout)
@@ -159,6 +162,9 @@ func checkLayout(db *bbolt.DB, newest uint32) error {
 	})
 	if err != nil || made {
 		return err
+	}
+	if db.IsReadOnly() {
+		return fmt.Errorf("%w: it is empty", storage.ErrReadOnly)
 	}
 	return db.Update(func(tx *bbolt.Tx) error { return writeLayout(tx, newest) })
 }

@@ -71,6 +71,21 @@ func Open(path, id string) (*Dir, error) {
 	return d, nil
 }
 
+// OpenReadOnly opens the directory path, which has this id, and changes nothing in it: no upload may be begun. Error:
+// storage.ErrCorrupt.
+func OpenReadOnly(path, id string) (*Dir, error) {
+	found, err := readID(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("open blobs: %w", err)
+	case id == "":
+		return nil, fmt.Errorf("open blobs: %w: the store does not know its blobs yet", storage.ErrReadOnly)
+	case id != found:
+		return nil, fmt.Errorf("open blobs: %w: %s does not hold this registry's blobs; is a disk not mounted?", storage.ErrCorrupt, path)
+	}
+	return &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place]bool), resumed: named{}}, nil
+}
+
 // adopt prepares a directory that an earlier process made, which may have been killed before its names were
 // durable, or that an older version made. The uploads that it left cannot be resumed: their
 // clients begin anew. Their directory stays, empty: who goes back to that version needs it.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// connectFiles opens the data directory in this process, and asks the API without a network.
+func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
+	f := &fileTransport{ctx: ctx, env: e, dir: dir}
+	if err := f.open(toRead); err != nil && !needsChange(err) {
+		return nil, err
+	}
+	return &client{
+		http: &http.Client{Transport: f}, base: "http://localhost", name: absolute(dir),
+		login: func(*http.Request) {}, close: f.close, background: f.scrub,
+	}, nil
+}
+
+// fileTransport answers requests from a data directory that no server runs on. Until the first request that changes
+// something it only reads: whoever asks, checks or backs up a registry leaves every byte as it was, and needs no right
+// to write.
+type fileTransport struct {
+	ctx context.Context // of the verb
+	env *env
+	dir string
+
+	mu       sync.Mutex // guards what follows
+	data     *data
+	services *services
+	handler  http.Handler
+}
+
+// scrub does what the server would in the background: it marks what is damaged, so it opens the directory to change it.
+func (f *fileTransport) scrub(ctx context.Context) {
+	if _, err := f.handlerFor(toChange); err != nil {
+		return // the request that asks for it gets the same
+	}
+	f.mu.Lock()
+	s := f.services
+	f.mu.Unlock()
+	s.registry.Scrub(ctx)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f *fileTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	how := toChange
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		how = toRead
+	}
+	handler, err := f.handlerFor(how)
+	if err != nil {
+		return nil, err
+	}
+	return inProcess{handler}.RoundTrip(r)
+}
+
+func (f *fileTransport) handlerFor(how opening) (http.Handler, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.data != nil && f.data.how >= how {
+		return f.handler, nil
+	}
+	if err := f.closeData(); err != nil {
+		return nil, err
+	}
+	err := f.open(how)
+	if needsChange(err) {
+		err = askf("data directory %s: %w; reading changes nothing, so start `hallmark serve` on it once", f.dir, err)
+	}
+	return f.handler, err
+}
+
+// needsChange says that a directory cannot be read as it is.
+func needsChange(err error) bool {
+	return errors.Is(err, storage.ErrOlder) || errors.Is(err, storage.ErrReadOnly)
+}
+
+// open opens the directory. The caller holds mu, or is alone.
+func (f *fileTransport) open(how opening) error {
+	d, err := f.env.openData(f.ctx, f.dir, how, nil)
+	switch {
+	case errors.Is(err, errNoData):
+		return askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
+	case err != nil:
+		return exitError{exitAsk, err}
+	}
+	cfg, err := loadConfig("", f.env.getenv)
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	s, err := open(f.ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	if stored, err := certs.Stored(d.file(certsDir)); err == nil {
+		s.api.Certificates = stored
+	}
+	f.data, f.services, f.handler = d, s, asOperator(s.operatorRoutes(s.api))
+	return nil
+}
+
+func (f *fileTransport) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closeData()
+}
+
+func (f *fileTransport) closeData() error {
+	if f.data == nil {
+		return nil
+	}
+	err := f.data.close()
+	f.data, f.services, f.handler = nil, nil, nil
+	return err
+}
+
+// inProcess is a transport that calls a handler, and passes its answer on as it is written.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	read, write := io.Pipe()
+	w := &pipeWriter{header: http.Header{}, pipe: write, begun: make(chan int, 1)}
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	go func() {
+		t.handler.ServeHTTP(w, r)
+		w.WriteHeader(http.StatusOK)
+		_ = write.Close() // which never fails
+	}()
+	status := <-w.begun
+	return &http.Response{
+		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header.Clone(), Body: read, ContentLength: -1, Request: r,
+	}, nil
+}
+
+type pipeWriter struct {
+	header http.Header
+	pipe   *io.PipeWriter
+	begun  chan int // receives the status, once
+	wrote  bool
+}
+
+func (w *pipeWriter) Header() http.Header { return w.header }
+
+func (w *pipeWriter) WriteHeader(status int) {
+	if !w.wrote {
+		w.wrote = true
+		w.begun <- status
+	}
+}
+
+func (w *pipeWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.pipe.Write(p)
+}
+
+func (w *pipeWriter) Flush() {}
