@@ -15,6 +15,7 @@ import (
 	"time"
 
 	queries "github.com/seed-260924e6/hallmark/internal/query"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -259,13 +260,8 @@ func (c *call) bodyUpTo(most int64, value any) error {
 	if err != nil {
 		return problemf(http.StatusBadRequest, "the body did not arrive whole")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(value); err != nil {
+	if err := strictjson.UnmarshalKnown(data, value); err != nil {
 		return problemf(http.StatusBadRequest, "the body is not what is wanted here: %v", err)
-	}
-	if dec.More() {
-		return problemf(http.StatusBadRequest, "something follows the JSON object in the body")
 	}
 	return nil
 }

@@ -1,13 +1,13 @@
 package provenance
 
 import (
-	"encoding/json"
 	"sort"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
 // The facts that records are searched by.
@@ -34,7 +34,8 @@ var factOf = map[string]string{
 }
 
 // ClaimsOf reads what an image claims about itself: the annotations of its manifest, and the labels and
-// the time of creation in its config, which may be nil. A config that is not JSON claims nothing.
+// the time of creation in its config, which may be nil. A config that not everybody
+// reads alike claims nothing.
 func ClaimsOf(about digest.Digest, annotations map[string]string, config []byte) []Claim {
 	claims := claimsIn(about, "annotation", annotations)
 	var image struct {
@@ -43,7 +44,7 @@ func ClaimsOf(about digest.Digest, annotations map[string]string, config []byte)
 			Labels map[string]string `json:"Labels"`
 		} `json:"config"`
 	}
-	if len(config) == 0 || len(config) > MaxConfig || json.Unmarshal(config, &image) != nil {
+	if len(config) == 0 || len(config) > MaxConfig || strictjson.Unmarshal(config, &image) != nil {
 		return claims
 	}
 	claims = append(claims, claimsIn(about, "label", image.Config.Labels)...)

@@ -119,11 +119,15 @@ func ReadsPredicate(predicateType string) bool {
 // document, and subject the image that it was attached to, which counts where the statement itself names no
 // image; it may be empty. What cannot be parsed, or is of another kind, claims nothing.
 func ClaimsOfAttestation(r io.Reader, from, subject digest.Digest) []Claim {
-	d, err := readDocument(io.LimitReader(r, MaxAttestation), attestationPlaces)
+	text, err := io.ReadAll(io.LimitReader(r, MaxAttestation+1))
+	if err != nil || len(text) > MaxAttestation {
+		return nil
+	}
+	d, err := readDocument(text, attestationPlaces)
 	if err != nil {
 		return nil
 	}
-	if payload := d.payload(); payload != nil {
+	if payload, sealed := d.payload(); sealed {
 		if d, err = readDocument(payload, attestationPlaces); err != nil {
 			return nil
 		}
@@ -143,14 +147,19 @@ func ClaimsOfAttestation(r io.Reader, from, subject digest.Digest) []Claim {
 	return claims
 }
 
-// payload is what the envelope holds, or nil where the document is none.
-func (d document) payload() io.Reader {
+// payload is what the envelope holds, or nothing where that is no base64. It is not sealed where the document is no
+// envelope.
+func (d document) payload() (text []byte, sealed bool) {
 	for _, at := range []string{"", "/dsseEnvelope"} {
 		if d[at+"/payloadType"] == inTotoType {
-			return base64.NewDecoder(base64.StdEncoding, strings.NewReader(standardAlphabet.Replace(d[at+"/payload"])))
+			text, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, strings.NewReader(standardAlphabet.Replace(d[at+"/payload"]))))
+			if err != nil {
+				text = nil
+			}
+			return text, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // standardAlphabet turns the URL-safe alphabet of base64 into the standard one: DSSE allows either.

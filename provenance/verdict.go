@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/opencontainers/go-digest"
@@ -84,13 +83,13 @@ type Attestation struct {
 // A SignedStatement is an in-toto statement. Its reader says that the signature over it was verified.
 type SignedStatement struct{ document }
 
-// ParseSignedStatement reads the payload of an envelope whose signature was verified. One in which a key on
-// the way to a fact is there twice is refused.
+// ParseSignedStatement reads the payload of an envelope whose signature was verified. One that not
+// everybody reads alike is refused.
 func ParseSignedStatement(payload []byte) (*SignedStatement, error) {
 	if len(payload) > MaxAttestation {
 		return nil, errors.New("the statement is larger than is read")
 	}
-	d, err := readDocument(bytes.NewReader(payload), attestationPlaces)
+	d, err := readDocument(payload, attestationPlaces)
 	if err != nil {
 		return nil, err
 	}

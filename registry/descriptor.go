@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"regexp"
 	"slices"
@@ -17,6 +14,7 @@ import (
 	"github.com/distribution/distribution/v3/manifest/schema2"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -70,7 +68,7 @@ func (m *manifest) referrerType() string {
 // parseManifest reads a manifest that was sent as a media type, and checks all that can be checked
 // without the repository.
 func parseManifest(contentType string, body []byte) (*manifest, error) {
-	if err := checkJSON(body); err != nil {
+	if err := strictjson.Walk(body, maxDepth, strictjson.Fields(&manifestJSON{})); err != nil {
 		return nil, errManifestInvalid("the manifest is no JSON that everybody reads alike: %v", err)
 	}
 	m, version, err := decodeManifest(body)
@@ -94,19 +92,22 @@ func parseStored(mediaType string, body []byte) (*manifest, error) {
 	return m, nil
 }
 
+// manifestJSON has the keys of manifests of all kinds.
+type manifestJSON struct {
+	SchemaVersion int                  `json:"schemaVersion"`
+	MediaType     string               `json:"mediaType"`
+	ArtifactType  string               `json:"artifactType"`
+	Config        *ocispec.Descriptor  `json:"config"`
+	Layers        []ocispec.Descriptor `json:"layers"`
+	Blobs         []ocispec.Descriptor `json:"blobs"` // of the artifact manifest that OCI 1.1 had before its end
+	Manifests     []ocispec.Descriptor `json:"manifests"`
+	Subject       *ocispec.Descriptor  `json:"subject"`
+	Annotations   map[string]string    `json:"annotations"`
+}
+
 // decodeManifest reads the fields of a manifest, and checks nothing.
 func decodeManifest(body []byte) (m *manifest, schemaVersion int, err error) {
-	var doc struct {
-		SchemaVersion int                  `json:"schemaVersion"`
-		MediaType     string               `json:"mediaType"`
-		ArtifactType  string               `json:"artifactType"`
-		Config        *ocispec.Descriptor  `json:"config"`
-		Layers        []ocispec.Descriptor `json:"layers"`
-		Blobs         []ocispec.Descriptor `json:"blobs"` // of the artifact manifest that OCI 1.1 had before its end
-		Manifests     []ocispec.Descriptor `json:"manifests"`
-		Subject       *ocispec.Descriptor  `json:"subject"`
-		Annotations   map[string]string    `json:"annotations"`
-	}
+	var doc manifestJSON
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, 0, errManifestInvalid("the manifest does not have the shape of one: %v", err)
 	}
@@ -262,79 +263,6 @@ func platform(p *ocispec.Platform) string {
 		s += "/" + p.Variant
 	}
 	return bounded(s)
-}
-
-// fieldNames are the keys that a manifest and its descriptors have.
-var fieldNames = []string{
-	"schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests", "subject", "annotations",
-	"digest", "size", "urls", "data", "platform", "os", "architecture", "variant", "os.version", "os.features", "features",
-}
-
-// checkJSON wants one JSON value in which no two readers can see different things: no key twice in an
-// object, none of the names above in another case (Go's own decoder takes it for the same), and no depth
-// that would exhaust a reader.
-func checkJSON(body []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	if err := checkValue(dec, "", 0); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the document")
-	}
-	return nil
-}
-
-// checkValue checks the next value, which stands under a key of its parent.
-func checkValue(dec *json.Decoder, under string, depth int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	open, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth == maxDepth {
-		return fmt.Errorf("it is nested more than %d deep", maxDepth)
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		child := under
-		if open == '{' {
-			if child, err = checkKey(dec, seen, under); err != nil {
-				return err
-			}
-		}
-		if err := checkValue(dec, child, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = dec.Token() // the closing one
-	return err
-}
-
-// checkKey checks the next key of an object that stands under parent, and returns it. The keys of
-// annotations are anybody's.
-func checkKey(dec *json.Decoder, seen map[string]bool, parent string) (string, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", err
-	}
-	key, _ := token.(string)
-	if seen[key] {
-		return "", fmt.Errorf("the key %.40q is there twice", key)
-	}
-	seen[key] = true
-	if parent == "annotations" {
-		return "", nil
-	}
-	for _, name := range fieldNames {
-		if key != name && strings.EqualFold(key, name) {
-			return "", fmt.Errorf("the key %.40q should be %q", key, name)
-		}
-	}
-	return key, nil
 }
 
 // digestOf hashes content with the algorithm of a digest, or with SHA-256 where there is none.

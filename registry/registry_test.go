@@ -646,6 +646,16 @@ func TestBadManifests(t *testing.T) {
 		"many descriptors":      {imageManifest(config, make([]ocispec.Descriptor, maxDescriptors+1)...), 400, "MANIFEST_INVALID"},
 		"annotations no map":    {edit(`"layers"`, `"annotations":[1],"layers"`), 400, "MANIFEST_INVALID"},
 		"no config":             {edit(`"config"`, `"nothing"`), 400, "MANIFEST_INVALID"},
+		"invalid UTF-8":         {edit(`"layers"`, "\"annotations\":{\"a\":\"\xff\xfe\"},\"layers\""), 400, "MANIFEST_INVALID"},
+		"lone surrogate":        {edit(`"layers"`, `"annotations":{"a":"\ud800"},"layers"`), 400, "MANIFEST_INVALID"},
+		"lone surrogate in key": {edit(`"layers"`, `"annotations":{"\udc00":"a"},"layers"`), 400, "MANIFEST_INVALID"},
+		"key twice, escaped":    {edit(`"layers"`, `"l\u0061yers":[],"layers"`), 400, "MANIFEST_INVALID"},
+		"annotation twice":      {edit(`"layers"`, `"annotations":{"a":"1","a":"2"},"layers"`), 400, "MANIFEST_INVALID"},
+		"subject with a long s": {edit(`"layers"`, `"ſubject":null,"layers"`), 400, "MANIFEST_INVALID"},
+		"byte order mark":       {"\xef\xbb\xbf" + good, 400, "MANIFEST_INVALID"},
+		"zero byte behind":      {good + "\x00", 400, "MANIFEST_INVALID"},
+		"size no whole number":  {edit(`"size":2`, `"size":2.5`), 400, "MANIFEST_INVALID"},
+		"schema huge":           {edit(`"schemaVersion":2`, `"schemaVersion":2e999`), 400, "MANIFEST_INVALID"},
 		"invalid UTF-8 in key":  {edit(`"layers"`, "\"\xff\xfe\":1,\"\xff\xff\":1,\"layers\""), 400, "MANIFEST_INVALID"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	upstream "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"golang.org/x/time/rate"
 )
@@ -224,8 +226,24 @@ func (c *careful) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAsking, err)
 	}
-	resp.Body = &boundedBody{resp.Body, maxAnswer}
+	if err := readStrictly(resp); err != nil {
+		return nil, err
+	}
 	return resp, nil
+}
+
+// readStrictly reads an issuer's answer, and wants it to be JSON that everybody reads alike where it is to be believed.
+func readStrictly(resp *http.Response) error {
+	body, err := io.ReadAll(&boundedBody{resp.Body, maxAnswer})
+	_ = resp.Body.Close() // it was read
+	if err == nil && resp.StatusCode == http.StatusOK {
+		err = strictjson.Check(body)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: its answer cannot be taken: %w", errAsking, err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 // boundedBody fails where io.LimitReader would make half an answer look whole.

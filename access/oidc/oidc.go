@@ -8,7 +8,6 @@ package oidc
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	upstream "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
 // The errors of Verify.
@@ -132,7 +132,7 @@ func (v *Verifier) issuerOf(raw string) (*issuer, error) {
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err == nil {
-		err = json.Unmarshal(payload, &claims)
+		err = strictjson.Unmarshal(payload, &claims)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: it cannot be read", ErrToken)

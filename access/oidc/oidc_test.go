@@ -279,7 +279,10 @@ func TestBadIssuer(t *testing.T) {
 		"another's": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"issuer":"https://evil.example"}`))
 		},
-		"cut":           func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"ambiguous": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte(`{"issuer":"https://` + r.Host + `","jwks_uri":"https://evil.example/keys","jwks_uri":"https://` + r.Host + `/keys"}`))
+		},
 		"keys over TCP": nil,
 	} {
 		w := newWorld(t, nil)

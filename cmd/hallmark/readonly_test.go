@@ -92,8 +92,16 @@ func TestReadingChangesNothing(t *testing.T) {
 	before := filesIn(t, dir)
 	aside := t.TempDir()
 	for _, verb := range [][]string{
-		{"fsck"}, {"fsck", "--deep"}, {"records"}, {"show", "team/app:1.0"}, {"history", "team/app:1.0"},
-		{"user", "list"}, {"grants"}, {"key", "list"}, {"log", "checkpoint"}, {"access", "export"},
+		{"fsck"},
+		{"fsck", "--deep"},
+		{"records"},
+		{"show", "team/app:1.0"},
+		{"history", "team/app:1.0"},
+		{"user", "list"},
+		{"grants"},
+		{"key", "list"},
+		{"log", "checkpoint"},
+		{"access", "export"},
 		{"backup", filepath.Join(aside, "backup")},
 	} {
 		if said, status := hallmarkOn(t, dir, verb...); status != 0 {

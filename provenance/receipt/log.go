@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -105,7 +106,7 @@ func TrustedRoot(logs []Log) ([]byte, error) {
 // sigstore's public ones, can hold no receipts.
 func ParseTrustedRoot(data []byte) (logs []Log, err error) {
 	var root trustedRoot
-	if err := json.Unmarshal(data, &root); err != nil {
+	if err := strictjson.Unmarshal(data, &root); err != nil {
 		return nil, err
 	}
 	if root.MediaType != trustedRootType {

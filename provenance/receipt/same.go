@@ -1,14 +1,11 @@
 package receipt
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // sameJSON compares what was given with what the receipt says, whatever the spaces and the order of names.
@@ -68,61 +65,4 @@ func differentMember(want, got map[string]any, path string) (where string, diffe
 		}
 	}
 	return "", false
-}
-
-// maxDepth is how deep values may be nested.
-const maxDepth = 32
-
-// uniqueNames wants one JSON value, in which no object has a name twice, be it in other letters: readers
-// differ in which of two they take.
-func uniqueNames(data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := uniqueValue(dec, 0); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows it")
-	}
-	return nil
-}
-
-func uniqueValue(dec *json.Decoder, depth int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	if depth > maxDepth {
-		return errors.New("it is nested too deep")
-	}
-	names := map[string]bool{}
-	for token == json.Delim('{') || token == json.Delim('[') {
-		if !dec.More() {
-			_, err := dec.Token()
-			return err
-		}
-		if token == json.Delim('{') {
-			if err := uniqueName(dec, names); err != nil {
-				return err
-			}
-		}
-		if err := uniqueValue(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func uniqueName(dec *json.Decoder, seen map[string]bool) error {
-	token, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	name, _ := token.(string) // the decoder takes no other names
-	name = strings.ToLower(name)
-	if seen[name] {
-		return fmt.Errorf("%q is there twice", name)
-	}
-	seen[name] = true
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -68,7 +69,7 @@ func ParseLogs(data []byte) ([]LogEntry, error) {
 		LogFile
 		MediaType string `json:"mediaType"`
 	}
-	if err := json.Unmarshal(data, &file); err != nil {
+	if err := strictjson.Unmarshal(data, &file); err != nil {
 		return nil, err
 	}
 	if file.MediaType == trustedRootType {
@@ -113,7 +114,7 @@ func ParseKeyFile(data []byte) ([]KeyEntry, error) {
 		return pemEntries(data)
 	}
 	var file KeyFile
-	if err := json.Unmarshal(data, &file); err != nil {
+	if err := strictjson.Unmarshal(data, &file); err != nil {
 		return nil, err
 	}
 	if len(file.Keys) == 0 {

@@ -2,12 +2,12 @@ package receipt
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -65,12 +65,9 @@ func parseBundle(data []byte) (*bundle, error) {
 	if len(data) > MaxBundle {
 		return nil, refusef("a receipt has no more than %d bytes, this file has %d", MaxBundle, len(data))
 	}
-	if err := uniqueNames(data); err != nil {
-		return nil, refusef("it is not JSON that all readers read alike: %w", err)
-	}
 	var b bundle
-	if err := json.Unmarshal(data, &b); err != nil {
-		return nil, refusef("it is no sigstore bundle: %w", err)
+	if err := strictjson.Unmarshal(data, &b); err != nil {
+		return nil, refusef("it is no sigstore bundle that all readers read alike: %w", err)
 	}
 	if b.MediaType != MediaType {
 		return nil, refusef("its mediaType is %q, a receipt has %q", b.MediaType, MediaType)
@@ -217,9 +214,6 @@ func exactNote(signed string) error {
 // checkStatement checks that the statement is about a record of this log, at this place, and that its key
 // may sign it.
 func (v *Verified) checkStatement(trust Trust) error {
-	if err := uniqueNames(v.Statement); err != nil {
-		return refusef("the statement is not JSON that all readers read alike: %w", err)
-	}
 	var s struct {
 		Type          string `json:"_type"`
 		PredicateType string `json:"predicateType"`
@@ -231,8 +225,8 @@ func (v *Verified) checkStatement(trust Trust) error {
 			} `json:"log"`
 		} `json:"predicate"`
 	}
-	if err := json.Unmarshal(v.Statement, &s); err != nil {
-		return refusef("the statement is none of a record: %w", err)
+	if err := strictjson.Unmarshal(v.Statement, &s); err != nil {
+		return refusef("the statement is none of a record that all readers read alike: %w", err)
 	}
 	p := s.Predicate
 	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil {

@@ -123,15 +123,15 @@ func TestUnfitStatements(t *testing.T) {
 	t.Parallel()
 	good := string(statement("log.example", 2))
 	for says, payload := range map[string]string{
-		"another leaf than 2":                        string(statement("log.example", 7)),
-		"in another log than log.example":            string(statement("other.example", 2)),
-		"none of a record: ":                         `[]`,
-		"none of a record of Hallmark":               strings.Replace(good, "record/v1", "record/v2", 1),
-		"does not say where in the log it is":        strings.Replace(good, `"log":`, `"block":`, 1),
-		"none of a record of Hallmark, version 1":    strings.Replace(good, `"index":`, `"number":`, 1),
-		`all readers read alike: "index" is there`:   strings.Replace(good, `"version":1`, `"Index":1`, 1),
-		"all readers read alike: something follows":  good + "{}",
-		"all readers read alike: it is nested too d": strings.Repeat("[", 40) + strings.Repeat("]", 40),
+		"another leaf than 2":                            string(statement("log.example", 7)),
+		"in another log than log.example":                string(statement("other.example", 2)),
+		"none of a record that all readers read alike: ": `[]`,
+		"none of a record of Hallmark":                   strings.Replace(good, "record/v1", "record/v2", 1),
+		"does not say where in the log it is":            strings.Replace(good, `"log":`, `"block":`, 1),
+		"none of a record of Hallmark, version 1":        strings.Replace(good, `"index":`, `"number":`, 1),
+		`read alike: the key "Index" should be "index"`:  strings.Replace(good, `"version":1`, `"Index":1`, 1),
+		"all readers read alike: something follows":      good + "{}",
+		"all readers read alike: it is nested more":      strings.Repeat("[", 80) + strings.Repeat("]", 80),
 	} {
 		l := newLog(t, "log.example").grow(2)
 		l.add([]byte(payload))
@@ -161,11 +161,11 @@ func TestUnfitFiles(t *testing.T) {
 	l := newLog(t, "log.example").grow(3)
 	good := string(l.receipt(1))
 	for says, file := range map[string]string{
-		"not JSON":                           "",
+		"ends too early":                     "",
 		"it is no sigstore bundle":           "[]",
 		"has no more than":                   good + strings.Repeat(" ", receipt.MaxBundle),
-		`"mediatype" is there twice`:         strings.Replace(good, "{", `{"mediaType":"x",`, 1),
-		"something follows it":               good + good,
+		`"mediaType" is there twice`:         strings.Replace(good, "{", `{"mediaType":"x",`, 1),
+		"something follows the document":     good + good,
 		`its mediaType is ""`:                "{}",
 		"it has 0 log entries":               `{"mediaType":"` + receipt.MediaType + `"}`,
 		"its checkpoint is no signed note":   strings.Replace(good, `\n\n`, `\n`, 1),

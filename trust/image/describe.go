@@ -22,7 +22,7 @@ type Description struct {
 	Document bool
 }
 
-// Describe reads a manifest.
+// Describe reads a manifest, which the registry took.
 func Describe(body []byte) (d Description, err error) {
 	var m manifest
 	if err := json.Unmarshal(body, &m); err != nil {

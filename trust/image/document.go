@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
@@ -141,7 +142,7 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 	}
 	var m manifest
 	if err == nil {
-		err = json.Unmarshal(body, &m)
+		err = strictjson.Unmarshal(body, &m)
 	}
 	if err != nil {
 		d.miss("what is attached to it could not be read", err)
@@ -205,12 +206,14 @@ type statement struct {
 // open unpacks a document: a sigstore bundle, a DSSE envelope, an in-toto statement, or the thing itself.
 func (d *document) open(body []byte) {
 	var outer struct {
-		DSSE        *struct{ Payload []byte } `json:"dsseEnvelope"`
-		MessageSig  json.RawMessage           `json:"messageSignature"`
-		PayloadType string                    `json:"payloadType"`
-		Payload     []byte                    `json:"payload"`
+		DSSE *struct {
+			Payload []byte `json:"payload"`
+		} `json:"dsseEnvelope"`
+		MessageSig  json.RawMessage `json:"messageSignature"`
+		PayloadType string          `json:"payloadType"`
+		Payload     []byte          `json:"payload"`
 	}
-	if json.Unmarshal(body, &outer) == nil {
+	if strictjson.Unmarshal(body, &outer) == nil {
 		switch {
 		case outer.DSSE != nil:
 			d.sealed, body = true, outer.DSSE.Payload
@@ -225,7 +228,7 @@ func (d *document) open(body []byte) {
 		return // a simple signature
 	}
 	var s statement
-	if json.Unmarshal(body, &s) != nil || !strings.HasPrefix(s.Type, "https://in-toto.io/Statement/") {
+	if strictjson.Unmarshal(body, &s) != nil || !strings.HasPrefix(s.Type, "https://in-toto.io/Statement/") {
 		return
 	}
 	d.kind, d.body, d.about = kindOf(s.PredicateType), s.Predicate, nil

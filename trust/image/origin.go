@@ -1,13 +1,13 @@
 package image
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -127,15 +127,19 @@ func (s *subject) absent(id, what, advice string) trust.Check {
 	return trust.Failed(id, "It has no "+what+".").Advise(advice)
 }
 
+type builder struct {
+	ID string `json:"id"`
+}
+
 // builderOf reads the id of the builder from SLSA provenance, version 1 or 0.2.
 func builderOf(predicate []byte) string {
 	var p struct {
-		Builder    struct{ ID string } `json:"builder"`
+		Builder    builder `json:"builder"`
 		RunDetails struct {
-			Builder struct{ ID string } `json:"builder"`
+			Builder builder `json:"builder"`
 		} `json:"runDetails"`
 	}
-	if json.Unmarshal(predicate, &p) != nil {
+	if strictjson.Unmarshal(predicate, &p) != nil {
 		return ""
 	}
 	if p.RunDetails.Builder.ID != "" {

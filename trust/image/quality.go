@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -143,7 +144,7 @@ func (d *document) time() time.Time {
 		} `json:"metadata"`
 		CreatedAt time.Time `json:"CreatedAt"` // trivy
 	}
-	if json.Unmarshal(d.body, &p) == nil {
+	if strictjson.Unmarshal(d.body, &p) == nil {
 		for _, t := range []time.Time{p.Metadata.ScanFinishedOn, p.CreatedAt} {
 			if !t.IsZero() {
 				return t.UTC()
@@ -171,10 +172,15 @@ func (s *subject) checkLicences(p *platform) trust.Check {
 // licencesIn counts the packages of an SBOM, SPDX or CycloneDX, that state a licence.
 func licencesIn(sbom []byte) (n int) {
 	var doc struct {
-		Packages   []struct{ LicenseDeclared, LicenseConcluded string } `json:"packages"`
-		Components []struct{ Licenses []json.RawMessage }               `json:"components"`
+		Packages []struct {
+			LicenseDeclared  string `json:"licenseDeclared"`
+			LicenseConcluded string `json:"licenseConcluded"`
+		} `json:"packages"`
+		Components []struct {
+			Licenses []json.RawMessage `json:"licenses"`
+		} `json:"components"`
 	}
-	if json.Unmarshal(sbom, &doc) != nil {
+	if strictjson.Unmarshal(sbom, &doc) != nil {
 		return 0
 	}
 	says := func(l string) bool { return l != "" && l != "NOASSERTION" && l != "NONE" }

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -96,7 +96,7 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	if s.desc, body, err = from.Manifest(ctx, ref); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(body, &s.manifest); err != nil {
+	if err := strictjson.Unmarshal(body, &s.manifest); err != nil {
 		return nil, fmt.Errorf("its manifest is not JSON: %w", err)
 	}
 	d := docReader{s: s, left: maxDocuments, bytes: maxBytes}
@@ -205,7 +205,7 @@ func (s *subject) readManifest(ctx context.Context, d digest.Digest) (m manifest
 	if err != nil {
 		return m, 0, err
 	}
-	return m, len(body), json.Unmarshal(body, &m)
+	return m, len(body), strictjson.Unmarshal(body, &m)
 }
 
 // compare notes that what was read has another size than its descriptor says.
@@ -255,7 +255,7 @@ func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descr
 	data, err := s.from.Blob(ctx, m.Config)
 	if err == nil {
 		p.compare(m.Config, len(data))
-		err = json.Unmarshal(data, &p.config)
+		err = strictjson.Unmarshal(data, &p.config)
 	}
 	if err != nil {
 		p.why = "its config could not be read: " + plain(err)

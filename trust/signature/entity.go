@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
@@ -60,7 +60,7 @@ func olderMaterial(annotations map[string]string) (*protobundle.VerificationMate
 		var t struct {
 			SignedRFC3161Timestamp []byte
 		}
-		if err := json.Unmarshal([]byte(text), &t); err != nil {
+		if err := strictjson.Unmarshal([]byte(text), &t); err != nil {
 			return nil, fmt.Errorf("its annotation %s: %w", timestampAnnotation, err)
 		}
 		m.TimestampVerificationData = &protobundle.TimestampVerificationData{
@@ -81,7 +81,7 @@ func olderEntry(text string) (*protorekor.TransparencyLogEntry, error) {
 			LogID          string `json:"logID"`
 		}
 	}
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
+	if err := strictjson.Unmarshal([]byte(text), &r); err != nil {
 		return nil, err
 	}
 	body, err := base64.StdEncoding.DecodeString(r.Payload.Body)
@@ -92,7 +92,7 @@ func olderEntry(text string) (*protorekor.TransparencyLogEntry, error) {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 	}
-	if err := json.Unmarshal(body, &is); err != nil {
+	if err := strictjson.Unmarshal(body, &is); err != nil {
 		return nil, err
 	}
 	id, err := hex.DecodeString(r.Payload.LogID)

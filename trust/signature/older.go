@@ -2,12 +2,12 @@ package signature
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -75,7 +75,7 @@ func openEnvelope(body []byte) (*signed, error) {
 			Sig   []byte `json:"sig"`
 		} `json:"signatures"`
 	}
-	if err := json.Unmarshal(body, &e); err != nil {
+	if err := strictjson.Unmarshal(body, &e); err != nil {
 		return s, fmt.Errorf("it is no DSSE envelope: %w", err)
 	}
 	if e.PayloadType != inTotoType || len(e.Payload) == 0 {
@@ -104,7 +104,7 @@ type simplePayload struct {
 // simpleIsAbout is an error where a payload is about another image.
 func simpleIsAbout(payload []byte, want digest.Digest) error {
 	var p simplePayload
-	if err := json.Unmarshal(payload, &p); err != nil {
+	if err := strictjson.Unmarshal(payload, &p); err != nil {
 		return fmt.Errorf("its payload cannot be read: %w", err)
 	}
 	if kind := p.Critical.Type; kind != "cosign container image signature" && kind != "atomic container signature" {
