@@ -294,18 +294,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func (a *API) problemFor(r *http.Request, err error) *problem {
 	var p *problem
-	var slow *access.SlowDownError
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired):
-		p = problemf(http.StatusUnauthorized, "%s", err)
-		p.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
-		return p
-	case errors.As(err, &slow):
-		return problemf(http.StatusTooManyRequests, "%s", err).retryAfter(int(slow.Wait.Seconds()) + 1)
-	case errors.Is(err, access.ErrBusy):
-		return problemf(http.StatusTooManyRequests, "%s", err).retryAfter(1)
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return nil
 	}
@@ -313,34 +304,51 @@ func (a *API) problemFor(r *http.Request, err error) *problem {
 		return problemf(status, "%s", err)
 	}
 	id := obs.RequestID(r.Context())
-	a.Log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
-	return problemf(http.StatusInternalServerError, "the server failed; its log says more under request %s", id)
+	t := access.TroubleOf(err, id)
+	if t.Operator {
+		a.Log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	p = problemf(t.Status, "%s", t.Says)
+	if p.header = t.Header(); t.Challenge {
+		p.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
+	}
+	return p
 }
 
-// statusOf is the status of errors whose own words are the answer, or 0.
+// ownWords are the errors whose own words are the answer, in the order in which they count where an error is several.
+// What every room answers alike is not among them: access.TroubleOf.
+var ownWords = []struct {
+	status int
+	errs   []error
+}{
+	{http.StatusForbidden, []error{access.ErrNotAdmin, access.ErrNotOwn, provenance.ErrNotCosigned}},
+	{http.StatusBadRequest, []error{access.ErrService, access.ErrScopes}},
+	{http.StatusUnprocessableEntity, []error{
+		access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast, access.ErrClaims,
+		access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope, checkpoint.ErrInvalid,
+	}},
+	{http.StatusConflict, []error{
+		access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
+		ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
+	}},
+	{http.StatusNotFound, []error{
+		provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
+		access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
+	}},
+}
+
+// statusOf is the status of errors whose own words are the answer, or 0. An error of the store is not one, whatever was
+// looked for when it came.
 func statusOf(err error) int {
+	if access.IsTrouble(err) {
+		return 0
+	}
 	if entry := new(access.EntryError); errors.As(err, &entry) {
 		return http.StatusUnprocessableEntity // whatever is wrong with it, it is the body that is wrong
 	}
-	for status, errs := range map[int][]error{
-		http.StatusBadRequest: {access.ErrService, access.ErrScopes},
-		http.StatusForbidden:  {access.ErrNotAdmin, access.ErrNotOwn, provenance.ErrNotCosigned},
-		http.StatusNotFound: {
-			provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
-			access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
-		},
-		http.StatusServiceUnavailable: {provenance.ErrNoKey},
-		http.StatusConflict: {
-			access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
-			ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
-		},
-		http.StatusUnprocessableEntity: {
-			access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast, access.ErrClaims,
-			access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope, checkpoint.ErrInvalid,
-		},
-	} {
-		if slices.ContainsFunc(errs, func(known error) bool { return errors.Is(err, known) }) {
-			return status
+	for _, known := range ownWords {
+		if slices.ContainsFunc(known.errs, func(one error) bool { return errors.Is(err, one) }) {
+			return known.status
 		}
 	}
 	return 0

@@ -25,12 +25,17 @@ import (
 // newAPI returns an API over a registry with one record.
 func newAPI(t testing.TB) *API {
 	t.Helper()
-	ctx := context.Background()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	return newAPIOver(t, store)
+}
+
+func newAPIOver(t testing.TB, store storage.Store) *API {
+	t.Helper()
+	ctx := context.Background()
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	if err != nil {
 		t.Fatal(err)

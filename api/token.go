@@ -192,6 +192,8 @@ func (a *API) failToken(w http.ResponseWriter, r *http.Request, err error) {
 		code, oci = "access_denied", "DENIED"
 	case p.Status == http.StatusTooManyRequests:
 		code, oci = "slow_down", "TOOMANYREQUESTS"
+	case p.Status == http.StatusServiceUnavailable, p.Status == http.StatusInsufficientStorage:
+		code, oci = "temporarily_unavailable", "UNAVAILABLE"
 	case p.Status >= http.StatusInternalServerError:
 		code, oci = "server_error", "UNKNOWN"
 	}

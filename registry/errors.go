@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
-	"github.com/seed-260924e6/hallmark/provenance"
-	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // maxMessage bounds a message in bytes: clients print it in one line.
@@ -149,48 +146,34 @@ func cut(message string) string {
 // client without its details.
 func (g *Registry) answerFor(r *http.Request, err error) *failure {
 	var f *failure
-	var slow *access.SlowDownError
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, access.ErrNoLogin), errors.Is(err, access.ErrBadLogin), errors.Is(err, access.ErrExpired), errors.Is(err, access.ErrScope):
-		f = newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "%s", err)
-		f.header = http.Header{"Www-Authenticate": {g.gate.Challenge(r, scopeOf(r), err)}}
-		return f
-	case errors.As(err, &slow):
-		f = newFailure(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%s", err)
-		f.header = http.Header{"Retry-After": {strconv.Itoa(int(slow.Wait.Seconds()) + 1)}}
-		return f
-	case errors.Is(err, access.ErrBusy):
-		f = newFailure(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%s", err)
-		f.header = http.Header{"Retry-After": {"1"}}
-		return f
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return nil
-	case errors.Is(err, storage.ErrFull):
-		g.log.Error("the disk is full", "err", err)
-		return newFailure(http.StatusInsufficientStorage, "UNAVAILABLE", "%s", diskFull)
-	case errors.Is(err, provenance.ErrNoKey):
-		g.log.Error("a change was refused", "err", err)
-		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "%s", provenance.ErrNoKey)
 	}
-	return g.unexpected(r, err)
+	id := obs.RequestID(r.Context())
+	t := access.TroubleOf(err, id)
+	if t.Operator {
+		g.log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	f = newFailure(t.Status, codeOf(t.Status), "%s", t.Says)
+	if f.header = t.Header(); t.Challenge {
+		f.header = http.Header{"Www-Authenticate": {g.gate.Challenge(r, scopeOf(r), err)}}
+	}
+	return f
 }
 
-const diskFull = "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room"
-
-func (g *Registry) unexpected(r *http.Request, err error) *failure {
-	id := obs.RequestID(r.Context())
-	g.log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
-	switch {
-	case errors.Is(err, storage.ErrUnknownOutcome):
-		return newFailure(http.StatusInternalServerError, "UNKNOWN",
-			"the registry's disk failed; whether this was stored is not known yet. Ask its operator to look (request %s)", id)
-	case errors.Is(err, storage.ErrClosed):
-		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "the registry is shutting down; try again in a moment")
-	case errors.Is(err, storage.ErrCorrupt):
-		return newFailure(http.StatusInternalServerError, "UNKNOWN", "the registry's data is damaged; ask its operator to run `hallmark fsck` (request %s)", id)
+// codeOf is the code for what every room answers alike.
+func codeOf(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "UNAUTHORIZED"
+	case http.StatusTooManyRequests:
+		return "TOOMANYREQUESTS"
+	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
+		return "UNAVAILABLE"
 	default:
-		return newFailure(http.StatusInternalServerError, "UNKNOWN", "the registry failed; its log says more under request %s", id)
+		return "UNKNOWN"
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/version"
@@ -61,7 +62,8 @@ func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	snap, err := s.takeSnapshot(r.Context())
 	if err != nil {
-		api.WriteProblem(w, http.StatusInternalServerError, "the snapshot could not be taken: "+err.Error())
+		// The operator alone asks this, so the error itself is told.
+		api.WriteProblem(w, access.TroubleOf(err, "").Status, "the snapshot could not be taken: "+err.Error())
 		return
 	}
 	defer snap.close()
@@ -93,7 +95,7 @@ func (s *services) serveSealed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		api.WriteProblem(w, http.StatusInternalServerError, err.Error())
+		api.WriteProblem(w, access.TroubleOf(err, "").Status, err.Error())
 		return
 	}
 	defer f.Close() //nolint:errcheck // it was only read

@@ -72,8 +72,10 @@ func (e *env) openData(ctx context.Context, path string, how opening, onCommit f
 		}
 		d.isNew = true
 	}
-	if err := durable.Settle(path, 0o700); err != nil {
-		return nil, ownerHint(path, err)
+	if how != toRead {
+		if err := durable.Settle(path, 0o700); err != nil {
+			return nil, ownerHint(path, err)
+		}
 	}
 	d.store, err = e.openStore(d.file(storeFile), how, onCommit)
 	if errors.Is(err, storage.ErrInUse) {
