@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +27,18 @@ type problem struct {
 	Detail string `json:"detail"`
 
 	header http.Header
+	more   map[string]any // further members (RFC 9457, section 3.2)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p *problem) MarshalJSON() ([]byte, error) {
+	type plain problem
+	if len(p.more) == 0 {
+		return json.Marshal((*plain)(p))
+	}
+	members := map[string]any{"title": p.Title, "status": p.Status, "detail": p.Detail}
+	maps.Copy(members, p.more)
+	return json.Marshal(members)
 }
 
 func (p *problem) Error() string { return p.Detail }
@@ -49,6 +62,13 @@ func (p *problem) write(w http.ResponseWriter) {
 // WriteProblem answers with a problem: for routes beside the API that fail in the same way.
 func WriteProblem(w http.ResponseWriter, status int, detail string) {
 	problemf(status, "%s", detail).write(w)
+}
+
+// WriteProblemWith is WriteProblem with further members.
+func WriteProblemWith(w http.ResponseWriter, status int, detail string, more map[string]any) {
+	p := problemf(status, "%s", detail)
+	p.more = more
+	p.write(w)
 }
 
 // created is an answer of status 201.

@@ -301,6 +301,9 @@ func (u *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 // it a disk that is full stays full: to give back room takes a transaction, and that takes room.
 const leastReserve = 16 << 20
 
+// Room returns nil while there is room for pushes. Errors: storage.ErrFull, and those of the disk.
+func (g *Registry) Room() error { return g.room() }
+
 // room returns nil, or storage.ErrFull when less than the reserve is free.
 func (g *Registry) room() error {
 	free, size, err := g.blobs.Free()

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -12,8 +14,13 @@ import (
 
 // health is the verb `hallmark health`.
 func (e *env) health() *cobra.Command {
-	c := &cobra.Command{Use: "health", Short: "Exit with 0 when the server is ready", Args: cobra.NoArgs}
+	c := &cobra.Command{
+		Use: "health", Short: "Exit with 0 when the server can do its work, else say which part cannot", Args: cobra.NoArgs,
+		Long: "Ask the server whether it can do all of its work. Exit status 1 says that it cannot, and which part of it; 3 says that it does not answer.",
+	}
 	t := addTarget(c)
+	read := c.Flags().Bool("read", false, "ask only whether images can be pulled")
+	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
 		defer cancel()
@@ -22,15 +29,68 @@ func (e *env) health() *cobra.Command {
 			return err
 		}
 		defer cl.close() //nolint:errcheck // what was asked is answered
-		resp, err := cl.open(ctx, http.MethodGet, "/readyz", nil)
+		h, err := askHealth(ctx, cl, *read)
 		if err != nil {
 			return err
 		}
-		_ = resp.Body.Close() // its status says it all
-		fmt.Fprintln(e.stdout, "ready")
-		return nil
+		return e.showHealth(h, *asJSON)
 	}
 	return c
+}
+
+// healthAnswer is what the server says of itself.
+type healthAnswer struct {
+	Ready bool          `json:"ready"`
+	Parts []unreadyPart `json:"parts,omitempty"` // those that cannot do their work
+}
+
+func askHealth(ctx context.Context, cl *client, read bool) (h healthAnswer, err error) {
+	path := "/readyz"
+	if read {
+		path += "?read"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, cl.base+path, nil)
+	if err != nil {
+		return h, err
+	}
+	resp, err := cl.http.Do(r)
+	if err != nil {
+		return h, trustHint(cl.base, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	switch resp.StatusCode {
+	case http.StatusOK:
+		h.Ready = true
+		return h, nil
+	case http.StatusServiceUnavailable:
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		if err == nil && json.Unmarshal(body, &h) == nil && len(h.Parts) > 0 {
+			return h, nil
+		}
+		return h, askf("%s answers %s", cl.base, resp.Status) // a proxy in front of it, perhaps
+	default:
+		return h, refusal(cl.base, resp)
+	}
+}
+
+func (e *env) showHealth(h healthAnswer, asJSON bool) error {
+	switch {
+	case asJSON:
+		if err := writeJSON(e.stdout, h); err != nil {
+			return err
+		}
+	case h.Ready:
+		fmt.Fprintln(e.stdout, "ready")
+	}
+	for _, p := range h.Parts {
+		if !asJSON {
+			fmt.Fprintf(e.stdout, "%s: %s\n", clean(p.Part), clean(p.Says))
+		}
+	}
+	if !h.Ready {
+		return nof("not ready")
+	}
+	return nil
 }
 
 // version is the verb `hallmark version`.

@@ -269,24 +269,6 @@ func (s *server) serveCA(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(certs.EncodePEM(s.keeper.CA())) // a client that left does not matter any more
 }
 
-// serveHealth tells whether the process lives, and whether it can serve.
-func (s *server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	obs.SetRoute(r.Context(), "health")
-	if r.URL.Path == "/readyz" {
-		if err := s.data.store.Err(); err != nil {
-			s.log.Error("not ready", "err", err)
-			api.WriteProblem(w, http.StatusServiceUnavailable, "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well")
-			return
-		}
-		if s.draining.Load() {
-			api.WriteProblem(w, http.StatusServiceUnavailable, "the registry is shutting down")
-			return
-		}
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, "ok\n") // a client that left does not matter any more
-}
-
 func (s *server) addMetrics() {
 	s.metrics.Counter("hallmark_records_total", "Records of pushes, deletes and everything else.", func() float64 {
 		n, err := s.book.Len(context.Background())
@@ -301,6 +283,12 @@ func (s *server) addMetrics() {
 	})
 	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
 	s.addScrubMetrics()
+	s.metrics.Gauge("hallmark_ready", "1 while the registry can do all of its work, 0 while /readyz fails.", func() float64 {
+		if len(s.unready(context.Background())) > 0 {
+			return 0
+		}
+		return 1
+	})
 	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
 		n, _ := s.data.store.Size() // 0 where it cannot be told
 		return float64(n)

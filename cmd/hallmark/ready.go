@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A part of the registry that cannot do its work.
+type unreadyPart struct {
+	Part string `json:"part"`
+	Says string `json:"says"` // what is wrong, and what to do; strangers read it too
+	// reads says that pulls fail too, and not only what changes something.
+	reads bool
+}
+
+// serveHealth tells whether the process lives, and whether it can do its work. Whether it lives is asked of nothing
+// that can fail: a process that is killed for a full disk comes back to the same disk.
+//
+// GET /readyz fails while anything is refused that the registry is for; GET /readyz?read only while pulls are.
+func (s *server) serveHealth(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "health")
+	if r.URL.Path == "/readyz" {
+		parts := s.unready(r.Context())
+		if r.URL.RawQuery == "read" {
+			parts = onlyReads(parts)
+		}
+		if len(parts) > 0 {
+			writeUnready(w, parts)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n") // a client that left does not matter any more
+}
+
+func onlyReads(parts []unreadyPart) (left []unreadyPart) {
+	for _, p := range parts {
+		if p.reads {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+func writeUnready(w http.ResponseWriter, parts []unreadyPart) {
+	var says []string
+	for _, p := range parts {
+		says = append(says, p.Part+": "+p.Says)
+	}
+	api.WriteProblemWith(w, http.StatusServiceUnavailable, strings.Join(says, "; "), map[string]any{"parts": parts})
+}
+
+// unready returns the parts that cannot do their work, in the order in which somebody should look at them.
+func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
+	add := func(part, says string, reads bool) { parts = append(parts, unreadyPart{part, says, reads}) }
+	if s.draining.Load() {
+		add("server", "the registry is shutting down", true)
+	}
+	switch err := s.data.store.Err(); {
+	case errors.Is(err, storage.ErrClosed):
+		add("store", "the store is closed", true)
+	case err != nil:
+		add("store", "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well", false)
+	}
+	if why, err := s.book.Missing(ctx); err != nil && !errors.Is(err, storage.ErrClosed) {
+		add("log", "the log cannot be read: run `hallmark fsck`", true)
+	} else if why != "" {
+		add("keys", "a signing key is missing or wrong, so nothing can be pushed or deleted; the log of the registry's start says which", false)
+	}
+	switch err := s.registry.Room(); {
+	case errors.Is(err, storage.ErrFull):
+		add("disk", "less is free than registry.reserve, so nothing can be pushed. Make room, or delete images", false)
+	case err != nil:
+		add("blobs", "the disk of the blobs does not answer", true)
+	}
+	if s.keeper != nil && time.Now().After(s.keeper.Certificate().NotAfter) {
+		add("certificate", "the server's certificate has expired, so clients refuse it. Run `hallmark cert renew`, or replace tls.cert", true)
+	}
+	return parts
+}
