@@ -253,7 +253,7 @@ func survive(dir string) (v *survivor, err error) {
 	v.env = &env{getenv: func(name string) string {
 		return map[string]string{"HALLMARK_ADMIN_PASSWORD": adminPassword, "HALLMARK_REGISTRY_LEASE": "300ms"}[name]
 	}, stdout: &v.said, stderr: &v.said}
-	d, err := v.env.openData(ctx, dir, true, nil)
+	d, err := v.env.openData(ctx, dir, toServe, nil)
 	if err != nil {
 		cancel()
 		return nil, err
