@@ -19,7 +19,8 @@ type decoy struct {
 
 const (
 	staleDecoy = 5 * time.Second // after which one more name that does not exist is really hashed
-	maxDecoys  = 10_000          // logins that wait for nothing, each a goroutine and a connection or stream
+	firstDecoy = 250 * time.Millisecond
+	maxDecoys  = 10_000 // logins that wait for nothing, each a goroutine and a connection or stream
 )
 
 func (d *decoy) note(took time.Duration) {
@@ -35,8 +36,8 @@ func (d *decoy) note(took time.Duration) {
 func (d *decoy) isFresh() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.n == 0 || time.Since(d.noted) < staleDecoy {
-		return d.n > 0
+	if time.Since(d.noted) < staleDecoy {
+		return true
 	}
 	d.noted = time.Now()
 	return false
@@ -64,6 +65,9 @@ func (d *decoy) begin() (took time.Duration, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.waiting++
+	if d.n == 0 { // the first check of this process is not over
+		return firstDecoy, d.waiting <= maxDecoys
+	}
 	return d.took[rand.IntN(min(d.n, len(d.took)))], d.waiting <= maxDecoys
 }
 

@@ -189,7 +189,7 @@ func (l *logins) judge(ctx context.Context, try login, now func() time.Time) err
 	case errors.Is(err, ErrBadLogin):
 		l.wrong.Add(try.fingerprint, struct{}{})
 		l.failures.wrong(try.attempt, try.exists(), now())
-	default:
+	case !errors.Is(err, ErrBusy): // what was refused counts, else those who are would be back at once, and push out others
 		l.failures.undo(try.attempt, try.exists())
 	}
 	return err

@@ -24,7 +24,6 @@ type queue struct {
 	arrived uint64           // turns that ever came: the order of arrival
 	now     uint64           // the tag of the line that was last served
 	lines   map[string]*line // by address
-	shed    uint64           // turns that were refused because too many waited
 }
 
 // A line holds the turns of one address.
@@ -172,7 +171,6 @@ func (q *queue) refuse(l *line) {
 		return int(int64(a.arrived) - int64(b.arrived))
 	})
 	q.remove(l, worst)
-	q.shed++
 	worst.ready <- ErrBusy
 }
 
