@@ -60,8 +60,8 @@ type API struct {
 	Log          *slog.Logger
 
 	mux        *http.ServeMux
-	inspecting chan struct{} // holds one for each inspection under way
-	seal       cipher.AEAD   // of where pages end
+	inspecting *turns
+	seal       cipher.AEAD // of where pages end
 }
 
 // maxInspections bounds the inspections that are made at once.
@@ -131,7 +131,7 @@ func (a *API) routes() []route {
 // Init prepares the API to serve.
 func (a *API) Init() *API {
 	a.mux, a.seal = http.NewServeMux(), newSeal()
-	a.inspecting = make(chan struct{}, maxInspections)
+	a.inspecting = newTurns(maxInspections)
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/image"
 )
@@ -20,12 +21,14 @@ func (a *API) report(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	select { // an inspection may read many MB: few are made at once
-	case a.inspecting <- struct{}{}:
-		defer func() { <-a.inspecting }()
-	case <-c.Context().Done():
-		return nil, c.Context().Err()
+	// An inspection may read many MB: few are made at once.
+	switch err := a.inspecting.take(c.Context(), c.caller()); {
+	case errors.Is(err, errLine):
+		return nil, problemf(http.StatusTooManyRequests, "%s", err).retryAfter(1)
+	case err != nil:
+		return nil, err
 	}
+	defer a.inspecting.done()
 	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
 		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book,
@@ -37,6 +40,14 @@ func (a *API) report(c *call) (any, error) {
 		return nil, problemf(http.StatusNotFound, "%s", err)
 	}
 	return r, err
+}
+
+// caller is who takes turns with others: an account, or an address from where nobody signed in.
+func (c *call) caller() string {
+	if c.isStranger() || c.who.Actor.Account == "" {
+		return "address " + peer.Address(c.Request)
+	}
+	return "account " + c.who.Actor.Account
 }
 
 // host is the registry as it stands in image names.

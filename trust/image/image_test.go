@@ -434,7 +434,7 @@ func TestNoFalseAlarms(t *testing.T) {
 		"SECRET_KEY=changeme12345678", "JAVA_VERSION=jdk-21.0.3+9", "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "GITHUB_TOKEN=ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"DATABASE_URL=postgres://user:password@db.example/app", "PATH=/usr/local/sbin:/usr/local/bin", "SSH_KEY_PATH=/root/.ssh/id_ed25519_2026", "NPM_TOKEN=", "PASSWORD=password",
 	} {
-		if found := (&platform{config: configWith(v)}).secrets(); len(found) > 0 {
+		if found := secretsOf(&platform{config: configWith(v)}); len(found) > 0 {
 			t.Errorf("%s: %+v", v, found)
 		}
 	}
@@ -451,12 +451,12 @@ func TestRules(t *testing.T) {
 		"named-secret": "",
 	}
 	for _, r := range secretRules {
-		found := (&platform{config: configWith("X=" + samples[r.id])}).secrets()
+		found := secretsOf(&platform{config: configWith("X=" + samples[r.id])})
 		if len(found) != 1 || found[0].Rule != r.id || found[0].Place != "environment variable X" {
 			t.Errorf("%s: %+v", r.id, found)
 		}
 	}
-	if found := (&platform{config: configWith("DB_PASSWORD=s9Kf03mWq8Zp1")}).secrets(); len(found) != 1 || found[0].Sure {
+	if found := secretsOf(&platform{config: configWith("DB_PASSWORD=s9Kf03mWq8Zp1")}); len(found) != 1 || found[0].Sure {
 		t.Errorf("named-secret: %+v", found)
 	}
 }
@@ -477,6 +477,62 @@ func TestSourceOfLogin(t *testing.T) {
 		facts := authenticatedFacts(r)
 		if len(facts) != 1 || facts[0].Fact != provenance.FactSource || facts[0].Value != c.want {
 			t.Errorf("%s: %+v, want %s", c.issuer, facts, c.want)
+		}
+	}
+}
+
+func secretsOf(p *platform) []Secret {
+	left := allSecretTexts
+	found, _ := p.secrets(&left)
+	return found
+}
+
+// TestLongTexts has more text than is looked through. What was not looked at is no reason to say that nothing is there,
+// and platforms share what a report may cost.
+func TestLongTexts(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("abcdefgh_token=aB3dEf5hIj7kLm9n ", 40_000)
+	left := allSecretTexts
+	for n := range 8 {
+		p := &platform{config: configWith("A=b")}
+		p.config.History = append(p.config.History, struct {
+			CreatedBy string `json:"created_by"`
+			Comment   string `json:"comment"`
+		}{Comment: strings.Repeat("nothing at all ", 100_000)})
+		before := left
+		s := &subject{secretTexts: left}
+		if c := s.checkSecrets(p); c.Result != trust.Unknown {
+			t.Errorf("platform %d: %s: %s", n, c.Result, c.Says)
+		}
+		if left = s.secretTexts; left < 0 || before-left > maxSecretTexts {
+			t.Errorf("platform %d took %d bytes, and left %d", n, before-left, left)
+		}
+	}
+	p := &platform{config: configWith("TOKEN=" + githubToken)}
+	p.config.History = append(p.config.History, struct {
+		CreatedBy string `json:"created_by"`
+		Comment   string `json:"comment"`
+	}{CreatedBy: long})
+	left = allSecretTexts
+	if found, whole := p.secrets(&left); whole || len(found) == 0 {
+		t.Errorf("what stands before the long text: %v, whole %t", found, whole)
+	}
+}
+
+// BenchmarkSecrets has 16 platforms with history made to be slow: every pattern has its word in it.
+func BenchmarkSecrets(b *testing.B) {
+	words := "PRIVATE KEY AKIA ghp_ glpat- xox _live_ AIza npm_ pypi- dckr_ hf_ :// token=aB3dEf5hIj7kLm9n "
+	p := &platform{}
+	for range 25 {
+		p.config.History = append(p.config.History, struct {
+			CreatedBy string `json:"created_by"`
+			Comment   string `json:"comment"`
+		}{CreatedBy: strings.Repeat(words, 1500)})
+	}
+	for b.Loop() {
+		left := allSecretTexts
+		for range 16 {
+			p.secrets(&left)
 		}
 	}
 }

@@ -84,7 +84,10 @@ func (s *subject) checkSecrets(p *platform) trust.Check {
 	if p.why != "" {
 		return trust.NotKnown(trust.ImageSecrets, "Whether it holds secrets is not known: "+p.why+".")
 	}
-	found := p.secrets()
+	found, whole := p.secrets(&s.secretTexts)
+	if len(found) == 0 && !whole {
+		return trust.NotKnown(trust.ImageSecrets, "Whether it holds secrets is not known: its config and history are longer than is looked through, and no secret was found in the part that was.")
+	}
 	if len(found) == 0 {
 		return trust.Passed(trust.ImageSecrets, "No secret was found in its config, environment and history. Files in its layers were not read.")
 	}

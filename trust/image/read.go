@@ -26,7 +26,11 @@ type subject struct {
 	leftOut   int         // platforms beyond maxPlatforms
 	documents []*document // about the image or one of its platforms
 	missed    string      // why documents may be missing, or empty
-	bases     map[string]base
+
+	secretTexts int // bytes that may still be looked through for secrets
+	configs     int // bytes of configs that may still be read
+
+	bases map[string]base
 
 	about  []*provenance.Record // of this digest, newest first
 	pushes []*provenance.Record // into the repository, newest first
@@ -90,7 +94,7 @@ func (p *platform) label(name string) string {
 
 // read reads an image.
 func read(ctx context.Context, from Source, ref string, c Config) (*subject, error) {
-	s := &subject{Config: c, now: c.Now().UTC(), from: from, ref: ref}
+	s := &subject{Config: c, now: c.Now().UTC(), from: from, ref: ref, secretTexts: allSecretTexts, configs: maxConfigs}
 	var body []byte
 	var err error
 	if s.desc, body, err = from.Manifest(ctx, ref); err != nil {
@@ -252,7 +256,12 @@ func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descr
 		p.why = "it has no config"
 		return p
 	}
+	if s.configs <= 0 {
+		p.why = "the configs of its platforms together are larger than is read"
+		return p
+	}
 	data, err := s.from.Blob(ctx, m.Config)
+	s.configs -= len(data)
 	if err == nil {
 		p.compare(m.Config, len(data))
 		err = strictjson.Unmarshal(data, &p.config)

@@ -26,23 +26,24 @@ type secretRule struct {
 	id, what string
 	pattern  *regexp.Regexp
 	entropy  float64
-	doubtful bool // its form is not proof: it has to mix letters and digits, too
+	doubtful bool     // its form is not proof: it has to mix letters and digits, too
+	words    []string // of which one is in everything that the pattern finds
 }
 
 // secretRules are few, and chosen for forms that nothing else has.
 var secretRules = []secretRule{
-	{"private-key", "a private key", regexp.MustCompile(`-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----`), 0, false},
-	{"aws-access-key", "the id of an AWS access key", regexp.MustCompile(`\b((?:AKIA|ASIA)[A-Z2-7]{16})\b`), 3, false},
-	{"github-token", "a GitHub token", regexp.MustCompile(`\b((?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b`), 3.5, false},
-	{"gitlab-token", "a GitLab token", regexp.MustCompile(`\b((?:glpat|gldt|glrt|glcbt)-[A-Za-z0-9_-]{20,})`), 3.2, false},
-	{"slack-token", "a Slack token", regexp.MustCompile(`\b(xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{16,})`), 3, false},
-	{"stripe-key", "a Stripe key", regexp.MustCompile(`\b((?:sk|rk)_live_[A-Za-z0-9]{24,})\b`), 3.5, false},
-	{"google-api-key", "a Google API key", regexp.MustCompile(`\b(AIza[A-Za-z0-9_-]{35})\b`), 3.5, false},
-	{"npm-token", "an npm token", regexp.MustCompile(`\b(npm_[A-Za-z0-9]{36})\b`), 3.5, false},
-	{"pypi-token", "a PyPI token", regexp.MustCompile(`\b(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,})`), 3.5, false},
-	{"docker-token", "a Docker Hub token", regexp.MustCompile(`\b(dckr_[po]at_[A-Za-z0-9_-]{27,})`), 3.5, false},
-	{"huggingface-token", "a Hugging Face token", regexp.MustCompile(`\b(hf_[A-Za-z0-9]{34})\b`), 3.5, false},
-	{"url-password", "a password in a URL", regexp.MustCompile(`\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@"']{1,64}:([^\s/@"'$%{}<>*]{8,128})@[A-Za-z0-9]`), 2.5, true},
+	{"private-key", "a private key", regexp.MustCompile(`-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----`), 0, false, []string{"PRIVATE KEY"}},
+	{"aws-access-key", "the id of an AWS access key", regexp.MustCompile(`\b((?:AKIA|ASIA)[A-Z2-7]{16})\b`), 3, false, []string{"AKIA", "ASIA"}},
+	{"github-token", "a GitHub token", regexp.MustCompile(`\b((?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b`), 3.5, false, []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"}},
+	{"gitlab-token", "a GitLab token", regexp.MustCompile(`\b((?:glpat|gldt|glrt|glcbt)-[A-Za-z0-9_-]{20,})`), 3.2, false, []string{"glpat-", "gldt-", "glrt-", "glcbt-"}},
+	{"slack-token", "a Slack token", regexp.MustCompile(`\b(xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{16,})`), 3, false, []string{"xox"}},
+	{"stripe-key", "a Stripe key", regexp.MustCompile(`\b((?:sk|rk)_live_[A-Za-z0-9]{24,})\b`), 3.5, false, []string{"_live_"}},
+	{"google-api-key", "a Google API key", regexp.MustCompile(`\b(AIza[A-Za-z0-9_-]{35})\b`), 3.5, false, []string{"AIza"}},
+	{"npm-token", "an npm token", regexp.MustCompile(`\b(npm_[A-Za-z0-9]{36})\b`), 3.5, false, []string{"npm_"}},
+	{"pypi-token", "a PyPI token", regexp.MustCompile(`\b(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,})`), 3.5, false, []string{"pypi-"}},
+	{"docker-token", "a Docker Hub token", regexp.MustCompile(`\b(dckr_[po]at_[A-Za-z0-9_-]{27,})`), 3.5, false, []string{"dckr_"}},
+	{"huggingface-token", "a Hugging Face token", regexp.MustCompile(`\b(hf_[A-Za-z0-9]{34})\b`), 3.5, false, []string{"hf_"}},
+	{"url-password", "a password in a URL", regexp.MustCompile(`\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@"']{1,64}:([^\s/@"'$%{}<>*]{8,128})@[A-Za-z0-9]`), 2.5, true, []string{"://"}},
 }
 
 // secretName is how a variable is called that holds a secret.
@@ -54,36 +55,67 @@ var assignment = regexp.MustCompile(`\b([A-Za-z_][A-Za-z0-9_]{2,63})=("[^"]{8,}"
 // ordinary is what stands for a secret and is none: a path, a reference, a word to be replaced.
 var ordinary = regexp.MustCompile(`(?i)^(?:/|\./|file:|https?://[^@]*$|\$|%|\{|<|\*+$|x+$)|example|changeme|change_me|placeholder|dummy|redacted|your[_-]|/run/secrets|\$\{`)
 
-// secrets looks through what a platform's manifest and config say.
-func (p *platform) secrets() (found []Secret) {
+// What is looked through for secrets, in bytes of text. Patterns take about a second for 10 MB that somebody made for
+// them, and images that are meant well say less than a tenth of this.
+const (
+	maxSecretTexts  = 256 << 10 // of one platform
+	allSecretTexts  = 1 << 20   // of all platforms of a report
+	maxSecretsFound = 20        // of one platform
+)
+
+// secretSearch is a search through what a platform says.
+type secretSearch struct {
+	left  int // bytes that may still be looked through
+	cut   bool
+	found []Secret
+}
+
+// secrets looks through what a platform's manifest and config say, as far as left goes, which it lowers. It says
+// whether that was all of it.
+func (p *platform) secrets(left *int) (found []Secret, whole bool) {
+	begin := min(*left, maxSecretTexts)
+	s := &secretSearch{left: begin}
 	c := p.config.Config
 	for _, v := range c.Env {
 		name, value, _ := strings.Cut(v, "=")
-		found = append(found, secretsIn("environment variable "+name, name, value)...)
+		s.look("environment variable "+name, name, value)
 	}
 	for _, labels := range []map[string]string{c.Labels, p.manifest.Annotations} {
 		for _, name := range slices.Sorted(maps.Keys(labels)) {
-			found = append(found, secretsIn("label "+name, name, labels[name])...)
+			s.look("label "+name, name, labels[name])
 		}
 	}
-	found = append(found, secretsIn("command", "", strings.Join(append(c.Entrypoint, c.Cmd...), " "))...)
+	s.look("command", "", strings.Join(append(c.Entrypoint, c.Cmd...), " "))
 	for n, h := range p.config.History {
 		place := fmt.Sprintf("history, step %d", n+1)
-		found = append(found, secretsIn(place, "", h.CreatedBy)...)
-		found = append(found, secretsIn(place, "", h.Comment)...)
-		for _, m := range assignment.FindAllStringSubmatch(h.CreatedBy, 20) {
-			found = append(found, namedSecret(place+", variable "+m[1], m[1], strings.Trim(m[2], `"'`))...)
+		text := s.look(place, "", h.CreatedBy)
+		s.look(place, "", h.Comment)
+		for _, m := range assignment.FindAllStringSubmatch(text, 20) {
+			s.add(namedSecret(place+", variable "+m[1], m[1], strings.Trim(m[2], `"'`)))
 		}
 	}
-	return slices.Compact(found)
+	*left -= begin - s.left
+	return slices.Compact(s.found), !s.cut
 }
+
+// look looks at one text, which may be the value of something with a name, and returns what of it was looked at.
+func (s *secretSearch) look(place, name, text string) string {
+	if s.cut = s.cut || len(text) > s.left || len(s.found) >= maxSecretsFound; s.cut {
+		text = text[:min(len(text), s.left)]
+	}
+	s.left -= len(text)
+	s.add(secretsIn(place, name, text))
+	return text
+}
+
+func (s *secretSearch) add(found []Secret) { s.found = append(s.found, found...) }
 
 // secretsIn looks at one text, which may be the value of something with a name.
 func secretsIn(place, name, text string) (found []Secret) {
-	if len(text) > 64<<10 {
-		text = text[:64<<10]
-	}
 	for _, r := range secretRules {
+		if !r.mayBeIn(text) {
+			continue
+		}
 		m := r.pattern.FindStringSubmatch(text)
 		if m == nil {
 			continue
@@ -98,6 +130,12 @@ func secretsIn(place, name, text string) (found []Secret) {
 		return namedSecret(place, name, text)
 	}
 	return found
+}
+
+// mayBeIn says whether one of the words is in a text that all which the pattern finds has: a text of ordinary words is
+// not looked through again for each pattern.
+func (r *secretRule) mayBeIn(text string) bool {
+	return slices.ContainsFunc(r.words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 // namedSecret judges a value by its name and how random it is: neither alone would do.

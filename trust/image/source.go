@@ -19,6 +19,7 @@ const (
 	maxPlatforms = 16
 	maxDocuments = 48       // SBOMs, statements, signatures and reports, of the image and its platforms together
 	maxBytes     = 32 << 20 // of documents together
+	maxConfigs   = 4 << 20  // bytes of the configs of all platforms, after which no further one is read
 	maxRecords   = 200
 )
 
