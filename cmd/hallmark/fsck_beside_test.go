@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
@@ -50,6 +53,7 @@ func checkBeside(t *testing.T, atLeast time.Duration) {
 	for w := range 3 {
 		loop(func(i int) error { return b.change(w, i) })
 	}
+	loop(b.manyTags)
 	loop(b.rotate)
 	loop(b.rights)
 	loop(b.check)
@@ -100,13 +104,32 @@ func (b *beside) change(writer, i int) error {
 	return nil
 }
 
+// manyTags deletes an image with so many tags that they go in several transactions: a check meets some of them.
+func (b *beside) manyTags(i int) error {
+	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"n":"%d"}}`, ocispec.MediaTypeImageIndex, i)
+	at := "/v2/team/many/manifests/" + digest.FromString(body).String()
+	for from := 0; from < 500; from += 50 {
+		tags := url.Values{}
+		for n := range 50 {
+			tags.Add("tag", fmt.Sprintf("t%d", from+n))
+		}
+		if err := b.send("PUT", at+"?"+tags.Encode(), body, "Content-Type", ocispec.MediaTypeImageIndex); err != nil {
+			return err
+		}
+	}
+	return b.send("DELETE", at, "")
+}
+
 // send makes a request that may find nothing, as another may have been there before.
-func (b *beside) send(method, path, body string) error {
+func (b *beside) send(method, path, body string, header ...string) error {
 	r, err := http.NewRequestWithContext(b.ctx, method, b.url+path, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	r.SetBasicAuth("admin", adminPassword)
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
