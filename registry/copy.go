@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -62,7 +63,7 @@ func (c *copier) ReadFrom(r io.Reader) (n int64, err error) {
 		}
 		isSlow = isSlow || time.Since(began) > slow
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return n, err

@@ -28,11 +28,11 @@ type page struct {
 func (c *call) page() (page, error) {
 	p := page{n: maxList, last: c.query.Get("last")}
 	if s := c.query.Get("n"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) { // what is too large is larger than a page
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 {
 			return p, newFailure(http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "n is %.20q, and should be a number", s)
 		}
-		p.n = int(min(n, maxList)) //nolint:gosec // it is at most maxList
+		p.n = min(n, maxList)
 	}
 	return p, nil
 }

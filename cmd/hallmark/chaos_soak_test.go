@@ -42,7 +42,6 @@ type chaos struct {
 	pool []string // layers that they share
 
 	mu    sync.Mutex
-	moves int            // acknowledged; guarded by mu
 	codes map[string]int // guarded by mu
 }
 

@@ -139,7 +139,7 @@ func (v *victim) send(ctx context.Context, method, address, contentType, body st
 	if err != nil {
 		return 0, nil, ""
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	said, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return 0, nil, ""

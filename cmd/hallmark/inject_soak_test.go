@@ -23,8 +23,18 @@ func TestSoakFailingCalls(t *testing.T) {
 	program := program(t)
 	injected := 0
 	for _, c := range []struct{ call, err string }{
-		{"fdatasync", "EIO"}, {"fsync", "EIO"}, {"pwrite64", "EIO"}, {"pwrite64", "ENOSPC"}, {"write", "ENOSPC"}, {"openat", "EMFILE"},
-		{"fchmod", "EIO"}, {"mkdirat", "ENOSPC"}, {"unlinkat", "EIO"}, {"close", "EIO"}, {"pread64", "EIO"}, {"ftruncate", "EIO"},
+		{"fdatasync", "EIO"},
+		{"fsync", "EIO"},
+		{"pwrite64", "EIO"},
+		{"pwrite64", "ENOSPC"},
+		{"write", "ENOSPC"},
+		{"openat", "EMFILE"},
+		{"fchmod", "EIO"},
+		{"mkdirat", "ENOSPC"},
+		{"unlinkat", "EIO"},
+		{"close", "EIO"},
+		{"pread64", "EIO"},
+		{"ftruncate", "EIO"},
 	} {
 		for _, when := range []int{1, 2, 3, 5, 9} {
 			if failOnce(t, program, c.call, c.err, when) {

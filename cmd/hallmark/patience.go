@@ -119,9 +119,9 @@ func (b *impatientBody) ended(err error) {
 	if err == nil {
 		return
 	}
-	b.over, b.whole = true, err == io.EOF
+	b.over, b.whole = true, errors.Is(err, io.EOF)
 	b.count(err)
-	if err == io.EOF {
+	if b.whole {
 		// From here on the server reads only to see the client leave, which may take as long as it likes.
 		b.canRead = time.Time{}
 		b.deadline(time.Time{})

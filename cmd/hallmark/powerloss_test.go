@@ -264,7 +264,7 @@ func survive(dir string) (v *survivor, err error) {
 		group.Wait()
 		return d.close()
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	cfg, err := loadConfig("", v.env.getenv)
 	if err == nil {
 		v.services, err = open(ctx, d, cfg, "127.0.0.1:5443", log)

@@ -173,8 +173,9 @@ func splitArgs(s string) (args []string) {
 
 // unquote reads a string that strace wrote in hexadecimal: "\x61\x62".
 func unquote(s string) (b []byte, err error) {
-	inner, ok := strings.CutPrefix(s, `"`)
-	if inner, ok = strings.CutSuffix(inner, `"`); !ok || len(inner)%4 != 0 {
+	inner, opens := strings.CutPrefix(s, `"`)
+	inner, closes := strings.CutSuffix(inner, `"`)
+	if !opens || !closes || len(inner)%4 != 0 {
 		return nil, fmt.Errorf("not a whole string: %.40q", s)
 	}
 	b = make([]byte, 0, len(inner)/4)
