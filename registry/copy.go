@@ -82,7 +82,7 @@ func (c *copier) copy(r io.Reader, pool *sync.Pool) (int64, error) {
 	buf := pool.Get().(*[]byte)
 	defer pool.Put(buf)
 	read, err := io.ReadFull(r, *buf)
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
 	}
 	if read == 0 {
