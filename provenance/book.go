@@ -305,41 +305,6 @@ func decode(payload []byte) (*Record, error) {
 	return s.Predicate, nil
 }
 
-// Forget erases the unsigned part of all records made before a moment, and returns how many it erased.
-// It works in small transactions, so that nobody waits long for it.
-func (b *Book) Forget(ctx context.Context, before time.Time) (erased int, err error) {
-	for {
-		n, err := b.forgetSome(ctx, before, 1000)
-		erased += n
-		if err != nil || n == 0 {
-			return erased, err
-		}
-	}
-}
-
-func (b *Book) forgetSome(ctx context.Context, before time.Time, most int) (n int, err error) {
-	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		n = 0
-		all, err := withTail(tx)
-		if err != nil {
-			return err
-		}
-		end, err := firstAt(all, before)
-		if err != nil {
-			return err
-		}
-		for item, err := range tx.Scan(unsignedTable, nil, indexKey(end)) {
-			if err != nil || n == most {
-				return err
-			}
-			tx.Delete(unsignedTable, item.Key)
-			n++
-		}
-		return nil
-	})
-	return n, err
-}
-
 // firstAt returns the index of the first record whose running time is not before t. r reads the tail too (withTail).
 func firstAt(r storage.Reader, t time.Time) (uint64, error) {
 	for item, err := range r.Scan(timeTable, micros(t), nil) {

@@ -267,28 +267,6 @@ func TestParallelAppends(t *testing.T) {
 	wantClean(t, b)
 }
 
-func TestForget(t *testing.T) {
-	b, clock := testBook(t)
-	for range 5 {
-		appendEvent(t, b, Event{Repository: "a", Digest: dig("x"), Unsigned: Unsigned{ClientAddress: "192.0.2.7"}})
-		*clock = clock.Add(time.Hour)
-	}
-	erased, err := b.Forget(background, clock.Add(-3*time.Hour))
-	if erased != 2 || err != nil {
-		t.Errorf("erased %d, %v", erased, err)
-	}
-	for i := range uint64(5) {
-		r, err := b.Get(background, i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if (r.Unsigned == nil) != (i < 2) {
-			t.Errorf("record %d: unsigned %v", i, r.Unsigned)
-		}
-	}
-	wantClean(t, b)
-}
-
 // TestCheckFinds damages each table in turn.
 func TestCheckFinds(t *testing.T) {
 	swap := func(tx storage.Tx, table storage.Table) {

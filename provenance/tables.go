@@ -22,6 +22,8 @@ const (
 	keyTable = storage.Table("provenance/key")
 	// index (8) → JSON of Unsigned. Rows go away with time.
 	unsignedTable = storage.Table("provenance/unsigned")
+	// what a clock showed that counts while the registry runs (8) → how many records there were then (8): forget.go.
+	countTable = storage.Table("provenance/count")
 	// dimension (1), hash of the value (16), index (8) → nothing. What a record is found by.
 	indexTable = storage.Table("provenance/index")
 	// term (17), repository, 0, hash of a digest (16) → index (8) of the first record that says of this digest

@@ -66,6 +66,10 @@ func (c *clock) start(ctx context.Context, store storage.Store, machine time.Tim
 // now is what the clock shows.
 func (c *clock) now() uint64 { return c.base + uint64(time.Since(c.begun).Microseconds()) }
 
+// Clock is what the registry's clock shows, in microseconds. It counts while the registry runs, also over restarts;
+// nobody who sets the machine's clock sets it.
+func (g *Registry) Clock() uint64 { return g.now() }
+
 // save keeps what the clock shows.
 func (c *clock) save(ctx context.Context, store storage.Store) error {
 	return store.Update(ctx, func(tx storage.Tx) error {

@@ -103,7 +103,7 @@ func (m million) erase(ctx context.Context) error {
 				return err
 			}
 			fmt.Printf("| %d of %d | %.2f ms |\n", free, all, took[0])
-			if _, err := s.book.Forget(ctx, time.Now()); err != nil {
+			if _, err := s.book.Forget(ctx, func() uint64 { return 0 }, 0); err != nil {
 				return err
 			}
 		}

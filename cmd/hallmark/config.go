@@ -123,7 +123,8 @@ type LogConfig struct {
 
 // RecordsConfig is about records.
 type RecordsConfig struct {
-	// KeepAddresses is how long a record keeps the client's address and user agent. Default: 90d.
+	// KeepAddresses is how long a record keeps the client's address and user agent at least; they are erased within
+	// two hours after it. Only the time that the registry runs counts. Default: 90d.
 	KeepAddresses units.Duration `yaml:"keepAddresses"`
 }
 

@@ -190,10 +190,8 @@ func hostOf(publicURL string) string {
 func (s *services) forget(ctx context.Context, keep time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
-	started := time.Now()
 	for {
-		// Somebody who sets the machine's clock while we run erases nothing by it.
-		n, err := s.book.Forget(ctx, started.Add(time.Since(started)-keep))
+		n, err := s.forgetOld(ctx, keep)
 		if err != nil && ctx.Err() == nil {
 			log.Error("erasing addresses from old records failed", "err", err)
 		} else if n > 0 {
@@ -205,4 +203,9 @@ func (s *services) forget(ctx context.Context, keep time.Duration, log *slog.Log
 		case <-tick.C:
 		}
 	}
+}
+
+// forgetOld erases what is old enough by the clock that counts while the registry runs.
+func (s *services) forgetOld(ctx context.Context, keep time.Duration) (erased int, err error) {
+	return s.book.Forget(ctx, s.registry.Clock, keep)
 }
