@@ -24,6 +24,7 @@ import (
 func main() {
 	hallmark := flag.String("hallmark", "bin/hallmark", "the `program` to measure")
 	upstream := flag.String("upstream", "bin/tools/registry", "the `program` to compare with")
+	before := flag.String("before", "", "compare with an earlier Hallmark, this `program`, and not with upstream")
 	rounds := flag.Int("rounds", 5, "how many rounds")
 	each := flag.Duration("each", 1500*time.Millisecond, "how long a row takes, for each server")
 	only := flag.String("only", "", "run the rows whose name contains this `text`, and those that they need")
@@ -60,7 +61,11 @@ func main() {
 		case *picture != "":
 			return runGrowth(ctx, *hallmark, dir, *picture, *rounds, *each)
 		}
-		return run(ctx, *hallmark, *upstream, dir, *only, *rounds, *each)
+		other := func(dir string) (*server, error) { return startUpstream(ctx, *upstream, dir) }
+		if *before != "" {
+			other = func(dir string) (*server, error) { return startBefore(ctx, *before, dir) }
+		}
+		return run(ctx, *hallmark, other, dir, *only, *rounds, *each)
 	})
 	if err != nil {
 		fail(err)
@@ -91,13 +96,14 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, each time.Duration) error {
+// run measures a Hallmark, another server and the floor in turn.
+func run(ctx context.Context, hallmark string, other func(dir string) (*server, error), dir, only string, rounds int, each time.Duration) error {
 	ours, err := startHallmark(ctx, hallmark, filepath.Join(dir, "hallmark"))
 	if err != nil {
 		return err
 	}
 	defer ours.stop()
-	theirs, err := startUpstream(ctx, upstream, filepath.Join(dir, "upstream"))
+	theirs, err := other(filepath.Join(dir, "other"))
 	if err != nil {
 		return err
 	}
@@ -121,7 +127,7 @@ func run(ctx context.Context, hallmark, upstream, dir, only string, rounds int, 
 func (b *bench) print(w io.Writer, ours, theirs, least *server) error {
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintf(t, "| %s\t|\n", strings.Join(cells, "\t| ")) }
-	line("", "Hallmark", "upstream", "ratio", "from–to", "CPU", "upstream's", "ratio", "floor's", "ratio")
+	line("", "Hallmark", theirs.name, "ratio", "from–to", "CPU", theirs.name+"'s", "ratio", "floor's", "ratio")
 	line("---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 	for _, r := range b.rows {
 		a, z, f := b.results[r.name][ours.name], b.results[r.name][theirs.name], b.results[r.name][least.name]

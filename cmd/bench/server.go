@@ -56,6 +56,16 @@ func startHallmark(ctx context.Context, program, dir string, env ...string) (*se
 	return s, s.ready(filepath.Join(dir, "certs/ca.pem"))
 }
 
+// startBefore starts an earlier Hallmark, to be compared with the one of now.
+func startBefore(ctx context.Context, program, dir string) (*server, error) {
+	s, err := startHallmark(ctx, program, dir)
+	if err != nil {
+		return nil, err
+	}
+	s.name = "before"
+	return s, nil
+}
+
 const upstreamConfig = `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage:
