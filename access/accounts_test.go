@@ -233,11 +233,28 @@ func TestRename(t *testing.T) {
 func TestGrantsShown(t *testing.T) {
 	a, _ := testAccess(t)
 	root, bob := addUser(t, a, "root", true), addUser(t, a, "bob", false)
+	account, err := a.user(background, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := identityOf(account.User)
+	with := func(who provenance.Identity, c provenance.Ceiling) provenance.Identity {
+		who.Ceiling = c
+		return who
+	}
 	grant(t, a, "user:alice team/** push", "user:alice secret pull", "user:bob team/app admin", "everyone base pull", "user:alice team/app pull")
 	for name, c := range map[string]struct {
 		who  provenance.Identity
 		want int
-	}{"root": {root, 6}, "bob": {bob, 3}, "a stranger": {stranger, 0}} {
+	}{
+		"root": {root, 6}, "bob": {bob, 3}, "a stranger": {stranger, 0},
+		"a token of alice's for team/app": {with(alice, Scopes{UpTo(mustPattern(t, "team/app"), Pull)}), 2},
+		"one for a part of team":          {with(alice, Scopes{UpTo(mustPattern(t, "team/a*"), Pull)}), 2},
+		"one for nothing of hers":         {with(alice, Scopes{UpTo(mustPattern(t, "other/**"), Admin)}), 0},
+		"one for everything":              {with(alice, Scopes{UpTo(mustPattern(t, "**"), Pull)}), 4},
+		"one for a request to base":       {with(alice, &tokenScopes{repositories: []repositoryScope{{"base", []string{"pull"}}}}), 1},
+		"one got with a narrow one":       {with(alice, &tokenScopes{all: true, under: Scopes{UpTo(mustPattern(t, "secret"), Pull)}}), 1},
+	} {
 		grants, err := a.Grants(background, c.who, GrantQuery{})
 		if err != nil || len(grants) != c.want {
 			t.Errorf("%s sees %v, %v", name, grants, err)

@@ -100,12 +100,13 @@ type GrantQuery struct {
 }
 
 // Grants returns the grants that somebody may know of, in order: those under patterns that they
-// administrate, and those that count for themselves.
+// administrate, and those that count for themselves. With a token that is narrower than its owner, they are those that
+// have to do with what it is for: it tells nothing of where else its owner may go.
 func (a *Access) Grants(ctx context.Context, who provenance.Identity, q GrantQuery) ([]GrantEntry, error) {
 	r := a.rules.Load()
 	entries := []GrantEntry{}
 	for _, g := range r.document.Grants {
-		if (q.Repository == "" || g.Pattern.Matches(q.Repository)) && (r.administers(who, g.Pattern) || r.concerns(g.Subject, who)) {
+		if (q.Repository == "" || g.Pattern.Matches(q.Repository)) && (r.administers(who, g.Pattern) || r.concerns(g.Subject, who) && touches(who.Ceiling, g.Pattern)) {
 			entries = append(entries, GrantEntry{Grant: g})
 		}
 	}
@@ -118,6 +119,21 @@ func (a *Access) Grants(ctx context.Context, who provenance.Identity, q GrantQue
 	}
 	slices.SortFunc(entries, compareText)
 	return entries, nil
+}
+
+// touches says whether a pattern lies within what a ceiling is for, or around it.
+func touches(c provenance.Ceiling, p Pattern) bool {
+	switch c := c.(type) {
+	case nil:
+		return true
+	case Scopes:
+		return slices.ContainsFunc(c, func(s Scope) bool { return s.Pattern.Contains(p) || p.Contains(s.Pattern) })
+	case *tokenScopes:
+		named := func(r repositoryScope) bool { return p.Matches(r.name) }
+		return (c.all || slices.ContainsFunc(c.repositories, named)) && touches(c.under, p)
+	default:
+		return c.Allows(Pull.String(), p.String())
+	}
 }
 
 func compareText(a, b GrantEntry) int { return cmp.Compare(a.String(), b.String()) }

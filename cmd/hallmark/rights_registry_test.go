@@ -215,9 +215,11 @@ func (s *rightsTable) wantStatus(r registryRoute, who identity, want int) {
 		path = strings.Replace(path, "TOKEN", s.adminsToken(), 1)
 	}
 	method := strings.Fields(r.route)[0]
-	if status, _, body := s.do(method, path, who.login, r.body, r.as...); status != want {
+	status, answer, body := s.do(method, path, who.login, r.body, r.as...)
+	if status != want {
 		s.t.Errorf("%s, %s %s: %d, want %d\n%s", who.name, method, path, status, want, body)
 	}
+	s.wantNoLeak(who, r.route, path+r.body, answer, body)
 }
 
 // hint is that of a key for receipts.

@@ -175,6 +175,7 @@ func TestRights(t *testing.T) {
 				if status == http.StatusUnauthorized && answer.Get("Www-Authenticate") == "" {
 					t.Errorf("%s, %s, %s: no challenge", who.name, repo, route.route)
 				}
+				s.wantNoLeak(who, route.route+" "+route.what, r.path+r.body, answer, said)
 			}
 		}
 		s.wantLists(who)

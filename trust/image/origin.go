@@ -2,6 +2,8 @@ package image
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,18 +38,23 @@ func (s *subject) facts() (all []fact) {
 		}
 	}
 	for _, p := range s.platforms {
-		for name, is := range map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision} {
-			if v := p.label(name); v != "" {
-				all = append(all, fact{is, provenance.CutUserinfo(v), provenance.Claimed, name})
+		for _, o := range originNames {
+			if v := p.label(o.name); v != "" {
+				all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, o.name})
 			}
 		}
 	}
-	for name, is := range map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision} {
-		if v := s.manifest.Annotations[name]; v != "" {
-			all = append(all, fact{is, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + name})
+	for _, o := range originNames {
+		if v := s.manifest.Annotations[o.name]; v != "" {
+			all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + o.name})
 		}
 	}
 	return all
+}
+
+// originNames are the labels and annotations that name a source, in the order of a report.
+var originNames = []struct{ name, fact string }{
+	{ocispec.AnnotationSource, provenance.FactSource}, {ocispec.AnnotationRevision, provenance.FactRevision},
 }
 
 // authenticatedFacts are what the login behind a push proves: on which source the job ran.
@@ -59,7 +66,8 @@ func authenticatedFacts(r *provenance.Record) (all []fact) {
 	if name := r.Authenticated.Claims["repository"]; name != "" && facts[provenance.FactSource].Value == "" {
 		facts[provenance.FactSource] = provenance.Said{Value: name, From: "login claim repository"} // of whose host nothing is known
 	}
-	for is, said := range facts {
+	for _, is := range slices.Sorted(maps.Keys(facts)) { // the same report for the same image
+		said := facts[is]
 		all = append(all, fact{is, said.Value, provenance.Authenticated, fmt.Sprintf("%s of %s, record %d", said.From, r.Authenticated.Issuer, r.Index)})
 	}
 	return all
