@@ -110,7 +110,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	if err := a.openTokens(ctx, c); err != nil {
 		return nil, err
 	}
-	return a, a.adopt(ctx)
+	return a, a.reload(ctx) // nobody else has this Access yet
 }
 
 // maxPasses bounds the tokens that are remembered as good: of each kind, as many.

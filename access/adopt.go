@@ -3,50 +3,76 @@ package access
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// adopt takes over accounts from before there were grants: then everyone who signed in could do
-// everything, and a mark in the row made administrators. They keep admin on **; all others have what they
-// are granted from now on. It does nothing once there is a document. If we stop before, the next start
-// finds the same.
-func (a *Access) adopt(ctx context.Context) error {
-	var version uint64
-	err := a.store.View(ctx, func(tx storage.Reader) (err error) {
-		version, err = readVersion(tx)
-		return err
-	})
+// ErrAdopted says that no account is left to take over, or none may be.
+var ErrAdopted = errors.New("no account is from before there were grants")
+
+// Adopt takes over accounts from before there were grants: then everyone who signed in could do everything, and a mark
+// in the row made administrators. Where nobody was ever granted anything they get admin on **; all others have what
+// they are granted from now on. It returns how many accounts it took over, and what was granted.
+//
+// It is never done but by hand: a mark in a row is no evidence, and whoever can write the store can write one. Where
+// rights are on record nothing is granted, whatever the document says, or if it is gone. newest returns the newest record of a
+// right or an account; nil where there is none. Error: ErrAdopted.
+func (a *Access) Adopt(ctx context.Context, by provenance.Identity, newest func(context.Context) (*provenance.Record, error)) (accounts int, granted []Change, err error) {
+	r, err := newest(ctx)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if version > 0 {
-		return a.reload(ctx) // nobody else has this Access yet
-	}
-	return a.change(ctx, func(tx storage.Tx) error {
+	err = a.change(ctx, func(tx storage.Tx) error {
 		version, err := readVersion(tx)
-		if err != nil || version > 0 {
+		if err != nil {
 			return err
 		}
-		var grants []Grant
-		for item, err := range tx.Scan(userTable, nil, nil) {
-			if err != nil {
-				return err
-			}
-			var u struct {
-				Account string `json:"account"`
-				Admin   bool   `json:"admin"`
-			}
-			if err := json.Unmarshal(item.Value, &u); err != nil {
-				return fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
-			}
-			tx.Put(accountTable, []byte(u.Account), append([]byte("user:"), item.Key...))
-			if u.Admin {
-				grants = append(grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
-			}
+		if r != nil && version == 0 && r.Grant != nil && r.Grant.Version > 0 {
+			return fmt.Errorf("%w: record %d is about version %d of the access document, which is gone; restore a backup from before", ErrAdopted, r.Index, r.Grant.Version)
 		}
-		_, err = a.edit(tx, Operator, func(d *Document) error { d.Grants = grants; return nil })
+		var grants []Grant
+		if accounts, grants, err = adoptAccounts(tx); err != nil {
+			return err
+		}
+		if accounts == 0 {
+			return ErrAdopted
+		}
+		if version > 0 {
+			return nil
+		}
+		granted, err = a.edit(tx, by, func(d *Document) error { d.Grants = grants; return nil })
 		return err
 	})
+	return accounts, granted, err
+}
+
+// adoptAccounts gives each user an account that has none, and returns the grants of those who were administrators.
+func adoptAccounts(tx storage.Tx) (accounts int, grants []Grant, err error) {
+	for item, err := range tx.Scan(userTable, nil, nil) {
+		if err != nil {
+			return 0, nil, err
+		}
+		var u struct {
+			Account string `json:"account"`
+			Admin   bool   `json:"admin"`
+		}
+		if err := json.Unmarshal(item.Value, &u); err != nil {
+			return 0, nil, fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
+		}
+		if _, err := tx.Get(accountTable, []byte(u.Account)); !errors.Is(err, storage.ErrNotFound) {
+			if err != nil {
+				return 0, nil, err
+			}
+			continue // it is of this version
+		}
+		accounts++
+		tx.Put(accountTable, []byte(u.Account), append([]byte("user:"), item.Key...))
+		if u.Admin {
+			grants = append(grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
+		}
+	}
+	return accounts, grants, nil
 }

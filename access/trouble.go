@@ -42,6 +42,8 @@ var troubles = []trouble{
 		Says: "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room",
 	}},
 	{provenance.ErrNoKey, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNoKey.Error()}},
+	{provenance.ErrDisagree, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrDisagree.Error() + ". Its operator is told by its log and by /readyz what to do"}},
+	{provenance.ErrNotAdopted, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNotAdopted.Error()}},
 	{storage.ErrReadOnly, Trouble{
 		Status: http.StatusServiceUnavailable, Operator: true,
 		Says: "the registry was opened for reading only, and takes no changes",

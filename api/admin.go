@@ -216,7 +216,7 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 		return result, err
 	}
 	say(checkLine{Step: "accounts and rights"})
-	if result.Accounts, err = a.Access.Check(c.Context(), a.newestRights, bad); err != nil {
+	if result.Accounts, err = a.Access.Check(c.Context(), a.NewestRights, bad); err != nil {
 		return result, err
 	}
 	say(checkLine{Step: "images and files"})
@@ -226,8 +226,8 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 	return result, err
 }
 
-// newestRights is the newest record of who may do what, or nil.
-func (a *API) newestRights(ctx context.Context) (newest *provenance.Record, err error) {
+// NewestRights is the newest record of who may do what, or nil.
+func (a *API) NewestRights(ctx context.Context) (newest *provenance.Record, err error) {
 	for _, action := range []provenance.Action{provenance.Grant, provenance.Revoke} {
 		page, err := a.Book.Find(ctx, provenance.Query{Action: action, Descending: true, Limit: 1})
 		if err != nil {

@@ -332,7 +332,7 @@ var ownWords = []struct {
 		ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
 	}},
 	{http.StatusNotFound, []error{
-		provenance.ErrNoRecord, provenance.ErrUnproved, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
+		provenance.ErrNoRecord, provenance.ErrUnproved, provenance.ErrNotSealed, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
 		access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
 	}},
 }

@@ -29,7 +29,9 @@ type Book struct {
 	host  string // host[:port]
 	now   func() time.Time
 	keys  atomic.Pointer[Keys] // never nil; what it points to is never changed
-	grew  chan struct{}        // holds one when the tail has grown since KeepIndexed looked
+	// stopped says why nothing is signed, whatever the keys are; nil where nothing is wrong.
+	stopped atomic.Pointer[error]
+	grew    chan struct{} // holds one when the tail has grown since KeepIndexed looked
 }
 
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].
@@ -46,8 +48,16 @@ func NewBook(store storage.Store, publicURL string) (*Book, error) {
 
 // Append adds the record of an event in the caller's transaction, signed and as a leaf of the log, so that
 // all of it happens or nothing does. The event's bounds are enforced here: what is too much is cut, and
-// the cut is marked in the record. Error: ErrNoKey.
+// the cut is marked in the record. Errors: ErrNoKey, ErrNotAdopted, ErrDisagree.
 func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
+	if err := b.Stopped(); err != nil {
+		return nil, err
+	}
+	return b.append(tx, e)
+}
+
+// append is Append for what puts an end to why nothing was signed.
+func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
 	h, err := readHead(tx)
 	if err != nil {
 		return nil, err
@@ -122,12 +132,15 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Grant:         e.Grant,
 		Key:           e.Key,
 		Continues:     e.Continues,
+		Found:         e.Found,
 		Unsigned:      &e.Unsigned,
 	}
 	rand.Read(r.Nonce) // which never fails
 	switch {
 	case e.Key != nil:
 		r.PackageID = b.host + "#key" // the registry's own key, which no repository can be called
+	case e.Found != nil:
+		r.PackageID = b.host + "#log" // what was there when it began
 	case e.Grant != nil:
 		r.PackageID = b.host + "#access" // the access document
 	default:

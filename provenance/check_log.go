@@ -14,17 +14,28 @@ import (
 func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 	var ends []logEnd
 	err := b.store.View(ctx, func(tx storage.Reader) (err error) {
-		if ends, err = readEnds(tx); err != nil || len(ends) == 0 {
+		if ends, err = readEnds(tx); err != nil {
 			return err
+		}
+		if len(ends) == 0 {
+			return checkWithoutLog(tx, bad)
 		}
 		ranges, err := readKeyRanges(tx)
 		if err != nil {
 			return err
 		}
 		checkRanges(tx, ranges, bad)
+		if err := examine(tx); errors.Is(err, ErrDisagree) {
+			bad(err)
+		} else if err != nil {
+			return err
+		}
 		return checkSequence(tx, ends, ranges, bad)
 	})
-	if err != nil {
+	if err != nil || len(ends) == 0 {
+		return err
+	}
+	if err := b.checkFound(ctx, ends[0].First, bad); err != nil {
 		return err
 	}
 	for _, e := range ends {
@@ -33,6 +44,16 @@ func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 		}
 	}
 	return nil
+}
+
+// checkWithoutLog says what is wrong where there is no log: but in a new store, something is.
+func checkWithoutLog(tx storage.Reader, bad func(error)) error {
+	err := examine(tx)
+	if errors.Is(err, ErrDisagree) || errors.Is(err, ErrNotAdopted) {
+		bad(err)
+		return nil
+	}
+	return err
 }
 
 // logEnd is a log with where it ended when the check began.
@@ -75,7 +96,7 @@ func endOf(tx storage.Reader, l log.Log) (e logEnd, err error) {
 // checkSequence wants each log to begin where the one before it ended, the last one to go as far as the
 // records, and the key in force to be the one that the book has.
 func checkSequence(tx storage.Reader, ends []logEnd, ranges []KeyRange, bad func(error)) error {
-	next := uint64(0)
+	next := ends[0].First // checkFound looks at what is before it
 	for _, e := range ends {
 		if e.First != next {
 			bad(fmt.Errorf("%w: log %s begins with record %d, and the one before it ends before record %d", storage.ErrCorrupt, e.Origin, e.First, next))

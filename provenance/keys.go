@@ -135,10 +135,16 @@ func (b *Book) Succeed(ctx context.Context, who Identity, keys Keys, end Ending)
 	if len(keys.Receipts) == 0 || len(keys.Logs) == 0 {
 		return nil, ErrNoKey
 	}
+	if err := b.store.View(ctx, b.mayFollow); err != nil {
+		return nil, err // before another key is thought to be in force
+	}
 	old := b.keys.Load()
 	all := Keys{append(keys.Receipts[:1:1], old.Receipts...), append(keys.Logs[:1:1], old.Logs...)}
 	b.keys.Store(&all)
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		if err := b.mayFollow(tx); err != nil {
+			return err
+		}
 		continues, err := closeLog(tx, end, b.now())
 		if err != nil {
 			return err
@@ -153,13 +159,22 @@ func (b *Book) Succeed(ctx context.Context, who Identity, keys Keys, end Ending)
 		e := keyEvent(end.Action, who, keys.Receipts[0].Key(), h.key, end.Reason)
 		e.Continues = continues
 		e.Continues.Records = h.next
-		r, err = b.Append(tx, e)
+		r, err = b.append(tx, e)
 		return err
 	})
 	if err == nil {
 		b.keys.Store(&keys) // what was stolen signs no more
 	}
 	return r, err
+}
+
+// mayFollow wants nothing to be wrong with the log that is to be closed: the first record of the next one signs how
+// many records are before it.
+func (b *Book) mayFollow(tx storage.Reader) error {
+	if err := b.Stopped(); err != nil {
+		return err
+	}
+	return examine(tx)
 }
 
 // closeLog closes the newest log, and says how it ended.

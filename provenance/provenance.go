@@ -44,10 +44,11 @@ const (
 
 	KeyChange Action = "key"     // another key signs from the next record on, or from this one in a new log
 	Restore   Action = "restore" // a backup was restored, and a new log begun
+	Adopt     Action = "adopt"   // the first log began, and there were records already: they were found, not seen to happen
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore}
+var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -138,7 +139,9 @@ type Record struct {
 	// Continues names the log that this record's log follows. It is in the first record of a log, and in
 	// that of the first log not.
 	Continues *LogEnd `json:"continues,omitempty"`
-	// Log is absent in records from before there was a log; their leaf is their index.
+	Found     *Found  `json:"found,omitempty"` // of the action adopt
+	// Log is absent in records from before there was a log. An older version made them leaves all the same: there
+	// their leaf is their index.
 	Log *Place `json:"log,omitempty"`
 
 	// Unsigned is not part of the stored statement, and is erased after a while.
@@ -276,6 +279,7 @@ type Event struct {
 	Grant      *RightsChange
 	Key        *KeyStep
 	Continues  *LogEnd
+	Found      *Found
 	Unsigned   Unsigned
 }
 

@@ -14,6 +14,9 @@ import (
 // ErrUnproved says that the log cannot prove something at the size asked for.
 var ErrUnproved = errors.New("the log has no such checkpoint to prove it with")
 
+// ErrNotSealed says that a record has no receipt, and never will.
+var ErrNotSealed = errors.New("it is from before there was a log: it was found, and nobody is known to have seen it happen, so it has no receipt")
+
 // Sealed is what is stored of a record for its receipt.
 type Sealed struct {
 	Payload   []byte // the in-toto statement
@@ -24,14 +27,14 @@ type Sealed struct {
 // Body returns the leaf that the log has of the record.
 func (s Sealed) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Key) }
 
-// ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord. Its slices are
+// ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord or ErrNotSealed. Its slices are
 // valid as long as the transaction is.
 func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
 	if s.Payload, err = readStatement(tx, index); err != nil {
 		return s, err
 	}
 	if s.Signature, err = tx.Get(signatureTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
-		return s, fmt.Errorf("%w: record %d has no signature", storage.ErrCorrupt, index)
+		return s, unsigned(tx, index)
 	}
 	if err != nil {
 		return s, err
@@ -40,9 +43,22 @@ func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
 	return s, err
 }
 
+// unsigned is the error for a record that has no signature.
+func unsigned(tx storage.Reader, index uint64) error {
+	before, err := isBeforeLog(tx, index)
+	switch {
+	case err != nil:
+		return err
+	case before:
+		return fmt.Errorf("record %d: %w", index, ErrNotSealed)
+	default:
+		return fmt.Errorf("%w: record %d has no signature", storage.ErrCorrupt, index)
+	}
+}
+
 // Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
 // proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all.
-// Errors: ErrNoRecord, ErrUnproved.
+// Errors: ErrNoRecord, ErrNotSealed, ErrUnproved.
 func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
 		s, err := ReadSealed(tx, index)

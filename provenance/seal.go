@@ -75,13 +75,13 @@ func (b *Book) sealer(tx storage.Reader, h head) (s *sealer, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.head.Next() != h.next {
+		return nil, disagreef("the records go up to %d, and the log %s to %d", h.next, s.head.Origin, s.head.Next())
+	}
 	keys := b.keys.Load()
 	s.signer, s.key = keys.receipt(h.key), keys.log(s.head.Key)
 	if s.signer == nil || s.key == nil {
 		return nil, ErrNoKey
-	}
-	if s.head.Next() > h.next {
-		return nil, fmt.Errorf("%w: the log goes up to record %d, and there are %d", storage.ErrCorrupt, s.head.Next(), h.next)
 	}
 	return s, nil
 }
@@ -90,9 +90,6 @@ func (s *sealer) place() *Place { return &Place{Origin: s.head.Origin, Leaf: s.h
 
 // seal signs the statement of a record, and makes it the next leaf.
 func (s *sealer) seal(tx storage.Tx, index uint64, payload []byte) error {
-	if s.head.Next() != index {
-		return fmt.Errorf("%w: record %d follows %d in the log", ErrNoKey, index, s.head.Next())
-	}
 	signature, err := s.signer.Sign(payload)
 	if err != nil {
 		return err
@@ -101,23 +98,33 @@ func (s *sealer) seal(tx storage.Tx, index uint64, payload []byte) error {
 	return s.head.Append(tx, receipt.Body(payload, signature, s.signer.Key()), s.key)
 }
 
-// Begin gives the book its keys. In a book that has no log it begins the first one with them; records from
-// before there were receipts are signed and put into the log in their order. If we stop in the middle of
-// that, the next Begin goes on where it was.
+// Begin gives the book its keys. In a book that has no record and no log it begins the first one with them. It signs
+// nothing else, whatever it finds.
 //
-// Error: ErrNoKey when the keys in force are not among these; then the book can be read, and no more.
+// Errors: ErrNoKey when the keys in force are not among these, ErrNotAdopted, ErrDisagree. Then the book can be read,
+// and no more.
 func (b *Book) Begin(ctx context.Context, keys Keys) error {
 	b.keys.Store(&keys)
-	err := b.store.Update(ctx, func(tx storage.Tx) error {
-		if _, err := log.ReadHead(tx); !errors.Is(err, log.ErrNoLog) {
+	if err := b.look(ctx); err != nil {
+		return err
+	}
+	var begun bool
+	err := b.store.View(ctx, func(tx storage.Reader) error {
+		h, err := readHead(tx)
+		if err != nil {
 			return err
 		}
-		return b.beginLog(tx, keys, 0)
+		if _, err := log.ReadHead(tx); errors.Is(err, log.ErrNoLog) {
+			return nil
+		}
+		begun = true
+		_, err = b.sealer(tx, h)
+		return err
 	})
-	for more := true; err == nil && more; {
-		more, err = b.sealOld(ctx, 500)
+	if err != nil || begun {
+		return err
 	}
-	return err
+	return b.store.Update(ctx, func(tx storage.Tx) error { return b.beginLog(tx, keys, 0) })
 }
 
 // beginLog begins a log with the first of each keys, which are in force from the record first on.
@@ -160,33 +167,4 @@ func newOrigin(host string) string {
 	random := make([]byte, 8)
 	rand.Read(random) // which never fails
 	return hex.EncodeToString(random) + "." + strings.ReplaceAll(strings.Trim(host, "[]"), ":", "-")
-}
-
-// sealOld signs some of the records that the log has not yet, and says whether there may be more.
-func (b *Book) sealOld(ctx context.Context, most int) (more bool, err error) {
-	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		h, err := readHead(tx)
-		if err != nil {
-			return err
-		}
-		s, err := b.sealer(tx, h)
-		if err != nil {
-			return err
-		}
-		for range most {
-			index := s.head.Next()
-			if more = index < h.next; !more {
-				return nil
-			}
-			payload, err := readStatement(tx, index)
-			if err != nil {
-				return err
-			}
-			if err := s.seal(tx, index, payload); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return more, err
 }

@@ -277,50 +277,107 @@ func TestNoKey(t *testing.T) {
 	wantClean(t, b)
 }
 
-// TestSealOld signs the records of a book from before there were receipts, and stops in the middle.
-func TestSealOld(t *testing.T) {
+// TestAdopt opens a book from before there was a log: it is read as it is, takes nothing until it is adopted, and
+// what was found stays unsigned.
+func TestAdopt(t *testing.T) {
+	b, keys := oldBook(t, 1200)
+	for range 2 {
+		if err := b.Begin(background, keys); !errors.Is(err, ErrNotAdopted) {
+			t.Fatalf("begin: %v", err)
+		}
+		if r, err := b.Get(background, 700); err != nil || r.Actor.Handle != "alice" {
+			t.Errorf("record 700: %+v, %v", r, err)
+		}
+		if signed := signedIn(t, b.store); len(signed) > 0 {
+			t.Errorf("%d rows were signed", len(signed))
+		}
+	}
+	wantProblem(t, b, "before there was a log")
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		_, err := b.Append(tx, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")})
+		return err
+	})
+	if !errors.Is(err, ErrNotAdopted) {
+		t.Errorf("a record before the old ones are adopted: %v", err)
+	}
+	if _, err := b.Succeed(background, operator, newKeys(t), Ending{Action: KeyChange, Reason: "lost"}); !errors.Is(err, ErrNotAdopted) {
+		t.Errorf("new keys before the old records are adopted: %v", err)
+	}
+	r, err := b.Adopt(background, operator)
+	if err != nil || r.Action != Adopt || r.Index != 1200 || r.Log.Leaf != 0 || r.Found.Records != 1200 || r.Digest != r.Found.Statements {
+		t.Fatalf("adopted %+v, %v", r, err)
+	}
+	if _, err := b.Adopt(background, operator); !errors.Is(err, ErrAdopted) {
+		t.Errorf("adopted again: %v", err)
+	}
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	if err := b.Begin(background, keys); err != nil {
+		t.Error(err)
+	}
+	wantClean(t, b)
+	for _, index := range []uint64{0, 1199} {
+		if _, err := b.Receipt(background, index, nil); !errors.Is(err, ErrNotSealed) {
+			t.Errorf("receipt of record %d: %v", index, err)
+		}
+	}
+	wantReceipt(t, b, 1200, nil)
+	if _, c := wantReceipt(t, b, 1201, nil); c.Size != 2 {
+		t.Errorf("the log has %d leaves", c.Size)
+	}
+	change := func(tx storage.Tx) error { forgery{t, tx}.change(700, "alice", "mallory"); return nil }
+	if err := b.store.Update(background, change); err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, b, "when they were adopted")
+}
+
+// TestAdoptNoForgery puts a statement of a log among the old ones.
+func TestAdoptNoForgery(t *testing.T) {
+	b, keys := oldBook(t, 3)
+	change := func(tx storage.Tx) error {
+		forgery{t, tx}.change(1, `"nonce":`, `"log":{"origin":"a.example","leaf":1},"nonce":`)
+		return nil
+	}
+	if err := b.store.Update(background, change); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Begin(background, keys); !errors.Is(err, ErrNotAdopted) {
+		t.Error(err)
+	}
+	if _, err := b.Adopt(background, operator); !errors.Is(err, ErrDisagree) || !strings.Contains(err.Error(), "record 1 says that it is leaf 1") {
+		t.Errorf("adopted: %v", err)
+	}
+	if signed := signedIn(t, b.store); len(signed) > 0 {
+		t.Errorf("%d rows were signed", len(signed))
+	}
+}
+
+// wantProblem checks a book, and wants it to be told of what is wrong.
+func wantProblem(t *testing.T, b *Book, says string) {
+	t.Helper()
+	var said []string
+	if _, err := b.Check(background, func(err error) { said = append(said, err.Error()) }); err != nil || !strings.Contains(strings.Join(said, "\n"), says) {
+		t.Errorf("the check says %q, %v", said, err)
+	}
+}
+
+// oldBook has records as they were before there was a log.
+func oldBook(t *testing.T, n uint64) (*Book, Keys) {
+	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	b, err := NewBook(store, "https://registry.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	oldBook(t, b, 1200)
-	keys := newKeys(t)
-	b.keys.Store(&keys)
-	if err := store.Update(background, func(tx storage.Tx) error { return b.beginLog(tx, keys, 0) }); err != nil {
-		t.Fatal(err)
-	}
-	if more, err := b.sealOld(background, 500); !more || err != nil {
-		t.Fatalf("more %v, %v", more, err)
-	}
-	err = store.Update(background, func(tx storage.Tx) error {
-		_, err := b.Append(tx, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")})
-		return err
-	})
-	if !errors.Is(err, ErrNoKey) {
-		t.Errorf("a record before the old ones are signed: %v", err)
-	}
-	if err := b.Begin(background, keys); err != nil {
-		t.Fatal(err)
-	}
-	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
-	wantClean(t, b)
-	if r, _ := wantReceipt(t, b, 700, nil); r.Log != nil {
-		t.Error("the statement of an old record was encoded again")
-	}
-	if _, c := wantReceipt(t, b, 1200, nil); c.Size != 1201 {
-		t.Errorf("the log has %d leaves", c.Size)
-	}
-}
-
-// oldBook writes records as they were before there was a log.
-func oldBook(t *testing.T, b *Book, n uint64) {
-	t.Helper()
-	err := b.store.Update(background, func(tx storage.Tx) error {
+	err = b.store.Update(background, func(tx storage.Tx) error {
 		h := head{latest: At(b.now())}
 		for h.next < n {
 			if err := appendUnsealed(tx, b, &h, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")}); err != nil {
@@ -332,6 +389,7 @@ func oldBook(t *testing.T, b *Book, n uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b, newKeys(t)
 }
 
 // appendUnsealed adds a record without signature and leaf: quickly, and as it was before there was a log.

@@ -3,7 +3,9 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -13,8 +15,9 @@ const renderStep = 200
 // renderedMark says that RenderOld came to its end once. Whatever is tagged later gets its provenance then.
 var renderedMark = []byte("rendered")
 
-// RenderOld gives its provenance to each image that was tagged before records were signed: once, beside
-// everything else. If we stop within it, the next start begins again, and passes over what is done.
+// RenderOld gives its provenance to each image that was tagged before there were such artifacts: once, beside
+// everything else. It signs nothing: an image whose record is not signed gets none. Where the mark is taken away it
+// makes what is missing again, from the records. If we stop within it, the next start begins again, and passes over what is done.
 func (g *Registry) RenderOld(ctx context.Context) {
 	n, err := g.renderOld(ctx)
 	switch {
@@ -91,6 +94,9 @@ func renderTagged(tx storage.Tx, tagged []byte) (isNew bool, err error) {
 		return false, err
 	}
 	out, err := renderRecord(tx, row.record)
+	if errors.Is(err, provenance.ErrNotSealed) {
+		return false, nil // nothing was signed that could be shown
+	}
 	if err != nil {
 		return false, err
 	}

@@ -43,7 +43,7 @@ func (e *env) access() *cobra.Command {
 	export.RunE = func(c *cobra.Command, _ []string) error {
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error { return e.exportAccess(ctx, cl, *asJSON) })
 	}
-	c.AddCommand(apply, export)
+	c.AddCommand(apply, export, e.accessAdopt(t))
 	return c
 }
 

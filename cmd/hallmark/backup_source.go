@@ -51,6 +51,8 @@ func (s *services) operatorRoutes(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+snapshotPath, s.serveSnapshot)
 	mux.HandleFunc("GET "+blobPath+"{at}", s.serveSealed)
+	mux.HandleFunc("POST "+adoptLogPath, operatorDoes("adopt-log", s.adoptLog))
+	mux.HandleFunc("POST "+adoptAccessPath, operatorDoes("adopt-access", s.adoptAccess))
 	mux.Handle("/", next)
 	return mux
 }

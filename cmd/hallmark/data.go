@@ -93,7 +93,7 @@ func (e *env) openData(ctx context.Context, path string, how opening, onCommit f
 // layoutSteps take a store of an older version to what the rooms of this one keep. A step is never changed or
 // removed once it was released.
 var layoutSteps = []bolt.Step{
-	{Does: "index images by what is said of them and by their layers; the records are signed next", Run: func(store storage.Store) error {
+	{Does: "index images by what is said of them and by their layers", Run: func(store storage.Store) error {
 		ctx := context.Background()
 		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))
 	}},

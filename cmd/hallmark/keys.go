@@ -85,8 +85,12 @@ func (k *keyring) open(ctx context.Context) error {
 		return err
 	}
 	err = k.book.Begin(ctx, keys)
-	if errors.Is(err, provenance.ErrNoKey) {
+	switch {
+	case errors.Is(err, provenance.ErrNoKey):
 		return k.complain(ctx)
+	case errors.Is(err, provenance.ErrNotAdopted), errors.Is(err, provenance.ErrDisagree):
+		k.log.Error("nothing is signed, so nothing can be pushed or deleted", "why", err)
+		return nil
 	}
 	return errors.Join(err, k.settle(ctx))
 }
@@ -104,13 +108,29 @@ func (k *keyring) settleNames() error {
 	return nil
 }
 
-// look wants that there are keys, for a book that is only read: what they signed is stored with it.
+// look wants that there are keys, for a book that is only read: what they signed is stored with it. One with records
+// from before there was a log has none yet.
 func (k *keyring) look(ctx context.Context) error {
 	_, err := k.book.InForce(ctx)
-	if errors.Is(err, log.ErrNoLog) {
-		return fmt.Errorf("%w, and it has no keys yet", storage.ErrReadOnly)
+	if !errors.Is(err, log.ErrNoLog) {
+		return err
+	}
+	n, err := k.book.Len(ctx)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w, and it has no keys yet", storage.ErrReadOnly)
 	}
 	return err
+}
+
+// adopt begins the first log over records from before there was one.
+func (k *keyring) adopt(ctx context.Context, who provenance.Identity) (*provenance.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, err := k.book.Adopt(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	return r, k.settle(ctx)
 }
 
 // complain says which key is missing, and what to do about it.

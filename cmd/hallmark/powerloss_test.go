@@ -22,8 +22,10 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/powerloss"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
@@ -46,6 +48,7 @@ type recording struct {
 	disk       *powerloss.Disk
 	events     []powerloss.Event
 	facts      []*fact
+	older      bool // what is left may have to be adopted
 }
 
 func newRecording(t *testing.T, dir string) *recording {
@@ -116,7 +119,9 @@ func recordServer(t *testing.T, r *recording, args ...string) *recordedServer {
 	s := &recordedServer{testServer: &testServer{process: p, t: t, dir: r.dir, url: url}, rec: r, live: map[string]*fact{}}
 	s.trustCA()
 	s.rec.know("admin signs in", signsIn("admin", adminPassword))
-	s.sawLog()
+	if !r.older { // it begins its log by hand
+		s.sawLog()
+	}
 	return s
 }
 
@@ -392,6 +397,18 @@ func holds(v *survivor, facts []*fact, at float64) error {
 	return nil
 }
 
+// adopt takes over what an older version left, unless that was done.
+func (v *survivor) adopt() error {
+	if _, err := v.adoptLog(context.Background()); err != nil && !errors.Is(err, provenance.ErrAdopted) {
+		return err
+	}
+	_, err := v.adoptAccess(context.Background())
+	if errors.Is(err, access.ErrAdopted) {
+		return nil
+	}
+	return err
+}
+
 // isWhole opens a registry on what is left in a directory, and wants all facts to hold, also after it has gone on.
 func (r *recording) isWhole(dir string, at float64) (err error) {
 	v, err := survive(dir)
@@ -401,6 +418,11 @@ func (r *recording) isWhole(dir string, at float64) (err error) {
 	defer func() { err = errors.Join(err, v.stop()) }()
 	if err := holds(v, r.facts, at); err != nil {
 		return err
+	}
+	if r.older {
+		if err := v.adopt(); err != nil {
+			return err
+		}
 	}
 	if err := v.push(); err != nil {
 		return err
@@ -637,7 +659,11 @@ func replayLayout(t *testing.T, strict, others int) {
 		t.Fatal(err)
 	}
 	address := freeAddress(t)
+	r.older = true
 	s := recordServer(t, r, "--listen", address, "--url", "https://"+address)
+	s.command("", "log", "adopt")
+	s.sawLog()
+	s.command("", "access", "adopt")
 	for _, image := range []string{"team/app:2.0", "team/app:latest", "other/copy:2.0"} {
 		repo, tag, _ := strings.Cut(image, ":")
 		r.imageThere(s.testServer, repo, tag)

@@ -70,7 +70,9 @@ func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
 	case err != nil:
 		add("store", "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well", false)
 	}
-	if why, err := s.book.Missing(ctx); err != nil && !errors.Is(err, storage.ErrClosed) {
+	if err := s.book.Stopped(); err != nil {
+		add("log", err.Error(), false)
+	} else if why, err := s.book.Missing(ctx); err != nil && !errors.Is(err, storage.ErrClosed) {
 		add("log", "the log cannot be read: run `hallmark fsck`", true)
 	} else if why != "" {
 		add("keys", "a signing key is missing or wrong, so nothing can be pushed or deleted; the log of the registry's start says which", false)

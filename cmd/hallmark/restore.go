@@ -243,7 +243,7 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 	end := provenance.Ending{Action: provenance.Restore, Reason: "restored", Checkpoint: r.checkpoint}
 	r.begun, err = newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler)).replaceAll(ctx, access.Operator, end)
 	if errors.Is(err, log.ErrNoLog) {
-		return nil // a backup from before there was a log: the first start begins it
+		return nil // a backup from before there was a log: `hallmark log adopt` begins it
 	}
 	return err
 }

@@ -93,11 +93,16 @@ func (e *env) firstStart(ctx context.Context, s *services) error {
 	if err != nil || made != "" {
 		return err
 	}
+	// The user is made together with the first record. Where there are records the mark was taken away, or we stopped
+	// before it: whoever takes it away gets no administrator for it.
+	if n, err := s.book.Len(ctx); err != nil || n > 0 {
+		return errors.Join(err, s.data.set(ctx, adminSetting, "made"))
+	}
 	password, shown, err := e.adminPassword(s)
 	if err != nil {
 		return err
 	}
-	// If we stop after this and before the setting is kept, the next start finds the user, and goes on.
+	// If we stop after this and before the setting is kept, the next start finds its records, and goes on.
 	_, err = s.access.AddUser(ctx, access.Operator, "admin", password, true)
 	if errors.Is(err, access.ErrPassword) {
 		return usagef("HALLMARK_ADMIN_PASSWORD: %w", err)
