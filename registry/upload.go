@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -214,36 +215,58 @@ const roomEvery = 16 << 20
 // the hash.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
+// bodyBuffers returns buffers for a client of which so many bytes came quickly. Whoever is slow holds a small one.
+func bodyBuffers(quick int64) *sync.Pool {
+	switch {
+	case quick >= 1<<20:
+		return &buffers
+	case quick >= 2*mediumBuffer:
+		return &mediumBuffers
+	default:
+		return &smallBuffers
+	}
+}
+
 // ReadFrom implements distribution.BlobWriter. What arrived before an error is kept, so that a client
 // can go on behind it.
 func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
 	if ch := u.c.chunk; ch != nil {
 		r = io.LimitReader(r, ch.length)
 		defer func() { err = u.checkChunk(ch, n, err) }()
 	}
-	unlooked := int64(0)
+	quick, unlooked := int64(0), int64(0)
 	for {
-		got, readErr := io.ReadFull(r, *buf)
-		wrote, err := u.Write((*buf)[:got])
-		n += int64(wrote)
-		if err != nil {
+		began := time.Now()
+		got, err := u.take(r, bodyBuffers(quick))
+		n += got
+		switch {
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
 			return n, err
 		}
-		switch {
-		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF:
-			return n, nil
-		case readErr != nil:
-			return n, readErr
+		if quick += got; time.Since(began) > slow {
+			quick = 0
 		}
-		if unlooked += int64(got); unlooked >= roomEvery {
+		if unlooked += got; unlooked >= roomEvery {
 			unlooked = 0
 			if err := u.g.room(); err != nil {
 				return n, u.c.failed(errors.Join(err, u.Cancel(context.Background())))
 			}
 		}
 	}
+}
+
+// take takes a buffer's length. At the end of r it returns io.EOF.
+func (u *upload) take(r io.Reader, pool *sync.Pool) (int64, error) {
+	buf := pool.Get().(*[]byte)
+	defer pool.Put(buf)
+	read, readErr := io.ReadFull(r, *buf)
+	if readErr == io.ErrUnexpectedEOF {
+		readErr = io.EOF
+	}
+	n, err := u.Write((*buf)[:read])
+	return int64(n), cmp.Or(err, readErr)
 }
 
 // checkChunk wants a body as long as its Content-Range. That it is not longer was seen to by its reader

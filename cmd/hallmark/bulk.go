@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"io"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // bulkBuffers are lent to a connection while more comes than is asked for: idle and slow ones have none.
@@ -33,13 +36,11 @@ func (c *bulkConn) Read(p []byte) (n int, err error) {
 			c.bulk = n == len(p)
 			return n, err
 		}
-		c.buffer = bulkBuffers.Get().(*[256 << 10]byte)
-		n, err = c.Conn.Read(c.buffer[:])
-		if n > 0 {
-			err = nil // the next read meets it again
+		if err := c.readAhead(); err != nil {
+			c.bulk = false
+			return 0, err
 		}
-		c.ahead = c.buffer[:n]
-		c.bulk = n >= len(p)
+		c.bulk = len(c.ahead) >= len(p)
 	}
 	n = copy(p, c.ahead)
 	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
@@ -47,4 +48,38 @@ func (c *bulkConn) Read(p []byte) (n int, err error) {
 		c.buffer = nil
 	}
 	return n, err
+}
+
+// readAhead reads what has come, or waits for it. While it waits it holds no buffer: that more came just now does not
+// mean that more is to come.
+func (c *bulkConn) readAhead() error {
+	conn, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return c.fill(c.Conn.Read)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		failed = c.fill(func(p []byte) (int, error) { return syscall.Read(int(fd), p) })
+		return failed != syscall.EAGAIN && failed != syscall.EINTR
+	})
+	return cmp.Or(err, failed)
+}
+
+// fill lends the connection a buffer with what read puts into it, and takes it back where that is nothing.
+func (c *bulkConn) fill(read func([]byte) (int, error)) error {
+	buffer := bulkBuffers.Get().(*[256 << 10]byte)
+	n, err := read(buffer[:])
+	if n > 0 {
+		c.buffer, c.ahead = buffer, buffer[:n]
+		return nil // the next read meets an error again
+	}
+	bulkBuffers.Put(buffer)
+	if err == nil {
+		return io.EOF
+	}
+	return err
 }
