@@ -192,6 +192,7 @@ func (g *Registry) EndDeletions(ctx context.Context, interval time.Duration) {
 
 func (g *Registry) endDeletions(ctx context.Context) (ended int, err error) {
 	var left []Place
+	var refused []error
 	err = storage.EachRow(ctx, g.store, goingTable, func(_ storage.Reader, item storage.Item) error {
 		repo, key := cutRepo(item.Key)
 		d, _, err := cutDigest(key)
@@ -205,10 +206,14 @@ func (g *Registry) endDeletions(ctx context.Context) (ended int, err error) {
 			return ended, err
 		}
 		e := provenance.Event{Action: provenance.Untag, Repository: p.Repository, Who: systemEnds}
-		err = g.end(ctx, p, e)
-		ended++
+		switch err = g.end(ctx, p, e); {
+		case errors.Is(err, errNoDeletion):
+			refused, err = append(refused, err), nil // the others wait for no one
+		case err == nil:
+			ended++
+		}
 	}
-	return ended, err
+	return ended, errors.Join(append(refused, err)...)
 }
 
 // end removes the rows that are left of a manifest, some at a time. The event is that of their records.
@@ -241,6 +246,9 @@ func (g *Registry) endSome(tx storage.Tx, p Place, e provenance.Event) (more boo
 	if err := f.err("going"); err != nil {
 		return false, nil, err
 	}
+	if err := mustBeDeletion(tx, p, of); err != nil {
+		return false, nil, err
+	}
 	tags, err := someTags(tx, p.Repository, p.Digest, provenance.MaxTags)
 	if err != nil {
 		return false, nil, err
@@ -255,6 +263,36 @@ func (g *Registry) endSome(tx storage.Tx, p Place, e provenance.Event) (more boo
 	}
 	tx.Delete(goingTable, repoKey(p.Repository, key))
 	return false, nil, nil
+}
+
+// errNoDeletion: a row says that a manifest is going, and nobody is on record to have deleted it.
+var errNoDeletion = errors.New("nobody deleted it: the row was not written by this registry, so nothing is removed; run `hallmark fsck`")
+
+// mustBeDeletion wants a manifest that is on its way out to have been deleted by a record, as it was signed then. A row
+// that somebody put into the store has no tag removed, and nothing signed.
+func mustBeDeletion(tx storage.Reader, p Place, record uint64) error {
+	refuse := func() error {
+		return fmt.Errorf("%s@%s is said to be deleted by record %d: %w", p.Repository, p.Digest, record, errNoDeletion)
+	}
+	there, err := getOrNil(tx, manifestTable, repoKey(p.Repository, digestKey(p.Digest)))
+	if err != nil {
+		return err
+	}
+	sealed, err := provenance.ReadSealed(tx, record)
+	switch {
+	case errors.Is(err, provenance.ErrNotSealed), errors.Is(err, provenance.ErrNoRecord):
+		return refuse()
+	case err != nil:
+		return err
+	}
+	r, err := provenance.ReadRecord(tx, record)
+	if err != nil {
+		return err
+	}
+	if there != nil || !sealed.Key.Verify(sealed.Payload, sealed.Signature) || r.Action != provenance.Delete || r.Repository != p.Repository || r.Digest != p.Digest {
+		return refuse()
+	}
+	return nil
 }
 
 // endTags removes tags that have ended, and records it.

@@ -176,6 +176,32 @@ func (s *server) wantEnds(d digest.Digest, deleted uint64, tags []string, but st
 	}
 }
 
+// TestGoingUnseen puts rows into the store that say that an image is going, as somebody would who has no key: none of
+// its tags goes, and no record says so.
+func TestGoingUnseen(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	img := s.pushImage("team/app", "1.0", "one")
+	before := s.records()
+	for name, tamper := range map[string]func(storage.Tx){
+		"beside its manifest": func(tx storage.Tx) { putGoing(tx, "team/app", img.digest, before-1) },
+		"without a record":    func(tx storage.Tx) { putGoing(tx, "team/app", img.digest, before+7) },
+		"without its manifest": func(tx storage.Tx) {
+			putGoing(tx, "team/app", img.digest, before-1)
+			tx.Delete(manifestTable, repoKey("team/app", digestKey(img.digest)))
+		},
+	} {
+		if err := s.store.Update(background, func(tx storage.Tx) error { tamper(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.endDeletions(background); n != 0 || !errors.Is(err, errNoDeletion) {
+			t.Errorf("%s: %d ended, %v", name, n, err)
+		}
+		if after := s.records(); after != before {
+			t.Errorf("%s: %d records, %d before", name, after, before)
+		}
+	}
+}
+
 // TestGoingReferences does the same with a manifest that refers to more than goes in one transaction.
 func TestGoingReferences(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
