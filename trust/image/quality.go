@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func (s *subject) checkFresh() trust.Check {
 	}
 	pushed := map[digest.Digest]bool{}
 	for _, r := range s.pushes {
-		if len(r.Tags) > 0 && s.now.Sub(r.Time.Time) < trust.CadenceSpan {
+		if isImagePush(r) && s.now.Sub(r.Time.Time) < trust.CadenceSpan {
 			pushed[r.Digest] = true
 		}
 	}
@@ -259,13 +260,32 @@ func (s *subject) checkSizes(p *platform) trust.Check {
 	return trust.Passed(trust.ImageSizes, "The sizes in its manifest are those that its parts have.")
 }
 
-// sizesBefore are the sizes of up to ten images that were tagged before, or of the same platform in them.
+// attachedTag is what clients tag that belongs to a manifest: cosign its signatures, others their lists of referrers.
+var attachedTag = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64,128}(\..*)?$`)
+
+// isImagePush says whether a record is of an image that got a tag, and not of what is attached to one.
+func isImagePush(r *provenance.Record) bool {
+	return r.Observed.Subject == "" && slices.ContainsFunc(r.Tags, func(t provenance.TagMove) bool { return !attachedTag.MatchString(t.Name) })
+}
+
+// arrival is the first record of the image's push, or past all of them where none is known.
+func (s *subject) arrival() uint64 {
+	first := uint64(math.MaxUint64)
+	for _, r := range slices.Concat(s.pushes, s.about) {
+		if r.Action == provenance.Push && r.Digest == s.desc.Digest {
+			first = min(first, r.Index)
+		}
+	}
+	return first
+}
+
+// sizesBefore are the sizes of up to ten images that were tagged before it came, or of the same platform in them.
 func (s *subject) sizesBefore(p *platform) (sizes []int64) {
 	sizeOf := map[digest.Digest]int64{}
 	for _, r := range s.pushes {
 		sizeOf[r.Digest] = r.Observed.ImageSize
 	}
-	seen := map[digest.Digest]bool{p.desc.Digest: true, s.desc.Digest: true}
+	seen, arrived := map[digest.Digest]bool{p.desc.Digest: true, s.desc.Digest: true}, s.arrival()
 	for _, r := range s.pushes {
 		d := r.Digest
 		for _, c := range r.Observed.Children {
@@ -273,7 +293,7 @@ func (s *subject) sizesBefore(p *platform) (sizes []int64) {
 				d = c.Digest
 			}
 		}
-		if len(r.Tags) == 0 || seen[d] || sizeOf[d] == 0 || len(sizes) == 10 {
+		if r.Index > arrived || !isImagePush(r) || seen[d] || sizeOf[d] == 0 || len(sizes) == 10 {
 			continue
 		}
 		seen[d] = true
