@@ -111,7 +111,8 @@ func sizeFor(tree *log.Tree, leaf uint64, at *uint64) (uint64, error) {
 }
 
 // checkpoint returns the signed checkpoint of a size, with the cosignatures that it has. An old one is
-// signed again, which gives the same bytes; after the log's key is gone that cannot be done any more.
+// signed again, which gives the same bytes, where the newest one proves it; after the log's key is gone that cannot be
+// done any more.
 func (b *Book) checkpoint(tree *log.Tree, size uint64) (string, error) {
 	signed, err := tree.SignedCheckpoint(size)
 	if !errors.Is(err, log.ErrSize) {
@@ -121,9 +122,19 @@ func (b *Book) checkpoint(tree *log.Tree, size uint64) (string, error) {
 	if key == nil {
 		return "", fmt.Errorf("%w: the key of the log %s is not at hand, so only the checkpoint of %d leaves is left", ErrUnproved, tree.Origin, tree.Size)
 	}
+	if err := b.Stopped(); err != nil {
+		return "", err
+	}
 	c, err := tree.CheckpointAt(size)
 	if err != nil {
 		return "", err
+	}
+	follows, err := tree.Follows(c)
+	if err != nil {
+		return "", err
+	}
+	if !follows {
+		return "", disagreef("the newest checkpoint of the log %s does not continue what its hashes say of %d leaves", tree.Origin, size)
 	}
 	return c.Sign(key)
 }

@@ -213,3 +213,25 @@ func wantDisagreement(t *testing.T, store storage.Store, keys Keys, says string)
 		}
 	}
 }
+
+// TestOldCheckpoint changes a hash of the tree: no checkpoint of an older size is signed over it.
+func TestOldCheckpoint(t *testing.T) {
+	b, _ := testBook(t)
+	for range 7 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	}
+	five, six := uint64(5), uint64(6)
+	wantReceipt(t, b, 0, &five)
+	at := uint64(tlog.StoredHashIndex(0, 4)) // of leaf 4: with the root of the first four it is the root of five
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		tx.Put("log/hash", binary.BigEndian.AppendUint64(make([]byte, 4), at), bytes.Repeat([]byte("x"), 32))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := b.Receipt(background, 0, &five); !errors.Is(err, ErrDisagree) {
+		t.Errorf("a checkpoint over a hash that was changed: %s, %v", data, err)
+	}
+	wantReceipt(t, b, 0, &six) // of which that hash is no part
+}

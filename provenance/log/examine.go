@@ -128,3 +128,28 @@ func First(tx storage.Reader) (uint64, error) {
 	l, err := readLog(tx, 0)
 	return l.First, err
 }
+
+// Follows says whether the newest signed checkpoint is of a tree that begins with an older one, by the proof that others
+// would be given. Where a hash was changed it is not.
+func (t *Tree) Follows(old checkpoint.Checkpoint) (bool, error) {
+	signed, err := t.Checkpoint()
+	if err != nil {
+		return false, err
+	}
+	v, err := t.Verifier()
+	if err != nil {
+		return false, err
+	}
+	now, err := checkpoint.Open(signed, v)
+	if err != nil || old.Size > now.Size || now.Size > t.Size {
+		return false, nil //nolint:nilerr // it is not signed by the log
+	}
+	if old.Size == 0 {
+		return true, nil // every tree begins with the empty one
+	}
+	proof, err := t.Consistency(old.Size, now.Size)
+	if err != nil {
+		return false, err
+	}
+	return tlog.CheckTree(proof, int64(now.Size), now.Root, int64(old.Size), old.Root) == nil, nil
+}
