@@ -240,7 +240,7 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 		got, err := u.take(r, bodyBuffers(quick))
 		n += got
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return n, nil
 		case err != nil:
 			return n, err

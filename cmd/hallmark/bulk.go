@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -64,7 +65,7 @@ func (c *bulkConn) readAhead() error {
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
 		failed = c.fill(func(p []byte) (int, error) { return syscall.Read(int(fd), p) })
-		return failed != syscall.EAGAIN && failed != syscall.EINTR
+		return !errors.Is(failed, syscall.EAGAIN) && !errors.Is(failed, syscall.EINTR)
 	})
 	return cmp.Or(err, failed)
 }

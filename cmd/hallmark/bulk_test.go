@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -95,7 +96,8 @@ func TestReadAheadEnds(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	late, ok := err.(net.Error)
+	var late net.Error
+	ok := errors.As(err, &late)
 	return ok && late.Timeout()
 }
 
