@@ -183,9 +183,7 @@ func TestMethods(t *testing.T) {
 			t.Errorf("POST %s: %d", path, resp.StatusCode)
 		}
 	}
-	for _, n := range []string{"n=1000000", "n=99999999999999999999999"} { // more than a page has
-		if body := s.want(200, "GET", "/v2/team/app/tags/list?"+n); !strings.Contains(body, `"1.0"`) {
-			t.Errorf("%s: %s", n, body)
-		}
+	if body := s.want(200, "GET", "/v2/team/app/tags/list?n=1000000"); !strings.Contains(body, `"1.0"`) {
+		t.Errorf("more than a page has: %s", body)
 	}
 }

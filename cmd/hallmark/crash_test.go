@@ -166,7 +166,7 @@ func TestKilledWhileCollecting(t *testing.T) { killedWhileCollecting(t, 6) }
 
 func killedWhileCollecting(t *testing.T, kills int) {
 	t.Helper()
-	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=300ms")
+	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=1s")
 	done := v.suffer(kills, func(ctx context.Context, w, i int) {
 		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: fmt.Sprintf("layer %d", i%5)}
 		if v.push(ctx, a) && i%3 != 0 {

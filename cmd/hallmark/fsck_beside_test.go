@@ -22,7 +22,7 @@ import (
 // TestFsckBesidePushes checks a registry again and again while all that changes it goes on.
 func TestFsckBesidePushes(t *testing.T) {
 	t.Parallel()
-	checkBeside(t, 2*time.Second)
+	checkBeside(t, 2*time.Second, 10*time.Second)
 }
 
 // beside is a registry that is checked while others use it.
@@ -35,8 +35,8 @@ type beside struct {
 
 // checkBeside checks a registry beside pushes, deletes, tag moves, collections, key rotations and changes of rights,
 // for so long and until a few of all were done. No check may find anything, and the server stays.
-func checkBeside(t *testing.T, atLeast time.Duration) {
-	s := insecure(t, "--config", writeFile(t, "registry: {lease: 300ms}\n"))
+func checkBeside(t *testing.T, atLeast, lease time.Duration) {
+	s := insecure(t, "--config", writeFile(t, fmt.Sprintf("registry: {lease: %s}\n", lease)))
 	ctx, stop := context.WithCancel(t.Context())
 	b := &beside{testServer: s, ctx: ctx, client: signedIn(&http.Client{}, addressOf(s.url), "admin:"+adminPassword)}
 	var group sync.WaitGroup
