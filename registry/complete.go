@@ -16,6 +16,12 @@ import (
 // CompleteReferences gives every manifest in the store the rows of all that it refers to. If we stop within it,
 // it is run again, from its beginning.
 func CompleteReferences(ctx context.Context, store storage.Store) error {
+	return changeManifests(ctx, store, completeStep, completeRow)
+}
+
+// changeManifests calls fn for every manifest in the store, step of them in a transaction. It is for steps of the
+// layout: if we stop within it, the next start calls it again, from the beginning.
+func changeManifests(ctx context.Context, store storage.Store, step int, fn func(storage.Tx, storage.Item) error) error {
 	for from, next := []byte(nil), []byte(nil); ; from = next {
 		err := store.Update(ctx, func(tx storage.Tx) error {
 			n := 0
@@ -24,11 +30,11 @@ func CompleteReferences(ctx context.Context, store storage.Store) error {
 				if err != nil {
 					return err
 				}
-				if n++; n > completeStep {
+				if n++; n > step {
 					next = bytes.Clone(item.Key)
 					return nil
 				}
-				if err := completeRow(tx, item); err != nil {
+				if err := fn(tx, item); err != nil {
 					return err
 				}
 			}

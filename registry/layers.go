@@ -77,28 +77,7 @@ func (p *push) putLayers(tx storage.Tx) error {
 // IndexLayers gives every image the row that it is found by through its layers, as a store needs that was
 // written before there were such rows. If we stop within it, it is run again, from its beginning.
 func IndexLayers(ctx context.Context, store storage.Store) error {
-	for from, next := []byte(nil), []byte(nil); ; from = next {
-		err := store.Update(ctx, func(tx storage.Tx) error {
-			n := 0
-			next = nil
-			for item, err := range tx.Scan(manifestTable, from, nil) {
-				if err != nil {
-					return err
-				}
-				if n++; n > checkStep {
-					next = bytes.Clone(item.Key)
-					return nil
-				}
-				if err := indexLayers(tx, item); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil || next == nil {
-			return err
-		}
-	}
+	return changeManifests(ctx, store, checkStep, indexLayers)
 }
 
 func indexLayers(tx storage.Tx, item storage.Item) error {
