@@ -17,5 +17,5 @@ func TestSoakFsckBesidePushes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkBeside(t, long, 2*time.Second)
+	checkBeside(t, long, 10*time.Second)
 }
