@@ -75,18 +75,19 @@ func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record %d: %w", r.Index, err)
 	}
-	if err := s.seal(tx, r.Index, payload); err != nil {
+	ended, err := s.seal(tx, r.Index, payload)
+	if err != nil {
 		return nil, err
 	}
-	if err := h.put(tx, r, payload); err != nil {
+	if err := h.put(tx, r, payload, ended); err != nil {
 		return nil, err
 	}
 	return r, b.boundTail(tx, h.next)
 }
 
-// put writes a record. The head moves on.
-func (h *head) put(tx storage.Tx, r *Record, payload []byte) error {
-	if err := putStatement(tx, r.Index, payload); err != nil {
+// put writes a record, with the signature of the checkpoint that its leaf ends. The head moves on.
+func (h *head) put(tx storage.Tx, r *Record, payload, ended []byte) error {
+	if err := putStatement(tx, r.Index, payload, ended); err != nil {
 		return err
 	}
 	if r.Time.After(h.latest.Time) {

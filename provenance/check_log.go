@@ -161,7 +161,11 @@ func checkLeaf(tx storage.Reader, c *log.Checker, l log.Log, bad func(error)) er
 		bad(fmt.Errorf("%w: record %d says that it is leaf %d of the log %s, and it is leaf %d of %s",
 			storage.ErrCorrupt, index, p.Leaf, p.Origin, index-l.First, l.Origin))
 	}
-	return c.Leaf(tx, s.Body())
+	if err := c.Leaf(tx, s.Body()); err != nil {
+		return err
+	}
+	ended, err := readEnded(tx, index)
+	return errors.Join(err, c.Signed(ended))
 }
 
 // checkRanges wants a record for each change of the receipt key: the last one of the key that goes, or the

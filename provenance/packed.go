@@ -1,7 +1,9 @@
 package provenance
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -32,13 +34,37 @@ var unpacker = sync.OnceValues(func() (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 })
 
-func putStatement(tx storage.Tx, index uint64, payload []byte) error {
+// Before the statement stands the signature of the checkpoint that its leaf ends, in a skippable frame (RFC 8878,
+// section 3.1.2): whatever unpacks the row, also an older version, passes over it. Rows of older versions have none.
+const (
+	endedHead = "\x50\x2a\x4d\x18\x40\x00\x00\x00" // the frame's magic number, and how many bytes are in it
+	endedSize = ed25519.SignatureSize
+)
+
+// putStatement writes the row of a record. ended is the signature of the checkpoint that its leaf ends; nil is none.
+func putStatement(tx storage.Tx, index uint64, payload, ended []byte) error {
 	p, err := packer()
 	if err != nil {
 		return err
 	}
-	tx.Put(recordTable, indexKey(index), p.EncodeAll(payload, make([]byte, 0, len(payload)/2)))
+	row := make([]byte, 0, len(endedHead)+endedSize+len(payload)/2)
+	if len(ended) == endedSize {
+		row = append(append(row, endedHead...), ended...)
+	}
+	tx.Put(recordTable, indexKey(index), p.EncodeAll(payload, row))
 	return nil
+}
+
+// readEnded returns the signature of the checkpoint that a record's leaf ends, or nil where the row has none.
+func readEnded(tx storage.Reader, index uint64) ([]byte, error) {
+	row, err := tx.Get(recordTable, indexKey(index))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	if ended, ok := bytes.CutPrefix(row, []byte(endedHead)); ok && err == nil && len(ended) > endedSize {
+		return ended[:endedSize], nil
+	}
+	return nil, err
 }
 
 // readStatement returns the statement of a record as it was signed. Errors: ErrNoRecord, storage.ErrCorrupt.
@@ -79,5 +105,5 @@ func pack(tx storage.Tx, index uint64) error {
 	case err != nil || !isPlain(row):
 		return err
 	}
-	return putStatement(tx, index, row)
+	return putStatement(tx, index, row, nil)
 }

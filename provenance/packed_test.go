@@ -57,7 +57,7 @@ func TestPack(t *testing.T) {
 		view(t, b, func(tx storage.Reader) {
 			for i, row := range rowsOf(t, tx) {
 				s, err := readStatement(tx, uint64(i))
-				if err != nil || !bytes.Equal(s, signed[i]) || !bytes.Equal(row, packed[i]) || len(row) > len(plain[i])/2 {
+				if err != nil || !bytes.Equal(s, signed[i]) || !bytes.Equal(row, packed[i][len(endedHead)+endedSize:]) || len(row) > len(plain[i])/2 {
 					t.Fatalf("record %d has %d bytes in its row, and says %s, %v", i, len(row), s, err)
 				}
 			}
@@ -74,11 +74,13 @@ func TestUnpackBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, row := range map[string][]byte{
-		"empty":       {},
-		"no frame":    []byte("abc"),
-		"cut":         {0x28, 0xb5, 0x2f, 0xfd, 0x63},
-		"too large":   large.EncodeAll([]byte(strings.Repeat("x", MaxRecord+1)), nil),
-		"much larger": large.EncodeAll(make([]byte, 64<<20), nil),
+		"empty":        {},
+		"no frame":     []byte("abc"),
+		"no statement": append([]byte(endedHead), make([]byte, endedSize)...),
+		"half a frame": []byte(endedHead + "abc"),
+		"cut":          {0x28, 0xb5, 0x2f, 0xfd, 0x63},
+		"too large":    large.EncodeAll([]byte(strings.Repeat("x", MaxRecord+1)), nil),
+		"much larger":  large.EncodeAll(make([]byte, 64<<20), nil),
 	} {
 		err := b.store.Update(background, func(tx storage.Tx) error {
 			tx.Put(recordTable, indexKey(0), row)

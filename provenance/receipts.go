@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -69,13 +70,13 @@ func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []
 		if err != nil {
 			return fmt.Errorf("record %d: %w", index, err)
 		}
-		bundle, err = b.bundle(tree, s, index-tree.First, at)
+		bundle, err = b.bundle(tx, tree, s, index-tree.First, at)
 		return err
 	})
 	return bundle, err
 }
 
-func (b *Book) bundle(tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte, error) {
+func (b *Book) bundle(tx storage.Reader, tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte, error) {
 	size, err := sizeFor(tree, leaf, at)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (b *Book) bundle(tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte
 	if r.Proof, err = tree.Inclusion(leaf, size); err != nil {
 		return nil, err
 	}
-	if r.Checkpoint, err = b.checkpoint(tree, size); err != nil {
+	if r.Checkpoint, err = b.checkpoint(tx, tree, size); err != nil {
 		return nil, err
 	}
 	return r.Bundle()
@@ -110,17 +111,37 @@ func sizeFor(tree *log.Tree, leaf uint64, at *uint64) (uint64, error) {
 	return tree.Size, nil
 }
 
-// checkpoint returns the signed checkpoint of a size, with the cosignatures that it has. An old one is
-// signed again, which gives the same bytes, where the newest one proves it; after the log's key is gone that cannot be
-// done any more.
-func (b *Book) checkpoint(tree *log.Tree, size uint64) (string, error) {
+// checkpoint returns the signed checkpoint of a size, with the cosignatures that it has.
+func (b *Book) checkpoint(tx storage.Reader, tree *log.Tree, size uint64) (string, error) {
 	signed, err := tree.SignedCheckpoint(size)
 	if !errors.Is(err, log.ErrSize) {
 		return signed, err
 	}
+	if signed, err = signedBefore(tx, tree, size); !errors.Is(err, checkpoint.ErrInvalid) {
+		return signed, err
+	}
+	return b.signAgain(tree, size)
+}
+
+// signedBefore returns the checkpoint of a size by the signature that is kept with the record which was its last leaf.
+// Error: checkpoint.ErrInvalid, where none is kept, or none that fits.
+func signedBefore(tx storage.Reader, tree *log.Tree, size uint64) (string, error) {
+	if size == 0 {
+		return "", checkpoint.ErrInvalid
+	}
+	ended, err := readEnded(tx, tree.First+size-1)
+	if err != nil {
+		return "", err
+	}
+	return tree.SignedBefore(size, ended)
+}
+
+// signAgain signs the checkpoint of a size again, which gives the same bytes, where the newest one proves it. It is for
+// records of older versions, which kept no signature, and only as long as the log's key is at hand.
+func (b *Book) signAgain(tree *log.Tree, size uint64) (string, error) {
 	key := b.keys.Load().log(tree.Key)
 	if key == nil {
-		return "", fmt.Errorf("%w: the key of the log %s is not at hand, so only the checkpoint of %d leaves is left", ErrUnproved, tree.Origin, tree.Size)
+		return "", fmt.Errorf("%w: the key of the log %s is not at hand, and the checkpoint of %d leaves was not kept; that of %d was", ErrUnproved, tree.Origin, size, tree.Size)
 	}
 	if err := b.Stopped(); err != nil {
 		return "", err
@@ -206,7 +227,7 @@ func (b *Book) PutCosignature(ctx context.Context, origin string, size uint64, w
 		}
 		signed, err := tree.SignedCheckpoint(size)
 		if errors.Is(err, log.ErrSize) {
-			signed, err = b.checkpoint(tree, size)
+			signed, err = b.checkpoint(tx, tree, size)
 		}
 		if err != nil {
 			return err

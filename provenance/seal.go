@@ -88,11 +88,12 @@ func (b *Book) sealer(tx storage.Reader, h head) (s *sealer, err error) {
 
 func (s *sealer) place() *Place { return &Place{Origin: s.head.Origin, Leaf: s.head.Size()} }
 
-// seal signs the statement of a record, and makes it the next leaf.
-func (s *sealer) seal(tx storage.Tx, index uint64, payload []byte) error {
+// seal signs the statement of a record, and makes it the next leaf. It returns the signature of the checkpoint that the
+// leaf ends.
+func (s *sealer) seal(tx storage.Tx, index uint64, payload []byte) (ended []byte, err error) {
 	signature, err := s.signer.Sign(payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tx.Put(signatureTable, indexKey(index), signature)
 	return s.head.Append(tx, receipt.Body(payload, signature, s.signer.Key()), s.key)

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"path/filepath"
@@ -244,14 +245,54 @@ func TestSucceed(t *testing.T) {
 			t.Errorf("receipt %d is proved at %d", index, c.Size)
 		}
 	}
-	one := uint64(1)
-	if _, err := b.Receipt(background, 0, &one); !errors.Is(err, ErrUnproved) {
-		t.Errorf("an old checkpoint of a log whose key is gone: %v", err)
+	for size := uint64(1); size <= 3; size++ {
+		if _, c := wantReceipt(t, b, 0, &size); c.Size != size {
+			t.Errorf("record 0 is proved at %d, and not at %d", c.Size, size)
+		}
 	}
 	if signed, err := b.Checkpoint(background, c.Origin); err != nil || signed != old {
 		t.Errorf("the closed log: %q, %v", signed, err)
 	}
 	wantClean(t, b)
+}
+
+// TestEndedByOlder has a record of a version that kept no signature of its checkpoint, and one that was changed: the key
+// makes the checkpoint again; where it is gone there is none.
+func TestEndedByOlder(t *testing.T) {
+	b, _ := testBook(t)
+	for range 4 {
+		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	}
+	edit := func(index uint64, ended func([]byte) []byte) {
+		t.Helper()
+		err := b.store.Update(background, func(tx storage.Tx) error {
+			payload, err := readStatement(tx, index)
+			if err != nil {
+				return err
+			}
+			kept, err := readEnded(tx, index)
+			if err != nil || len(kept) != endedSize {
+				t.Errorf("record %d keeps %x, %v", index, kept, err)
+			}
+			return putStatement(tx, index, payload, ended(bytes.Clone(kept)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(0, func([]byte) []byte { return nil })
+	wantClean(t, b)
+	edit(1, func(kept []byte) []byte { kept[0] ^= 1; return kept })
+	wantProblem(t, b, "the signature kept with entry 1 is not of the checkpoint of 2 leaves")
+	for size := uint64(1); size <= 4; size++ {
+		wantReceipt(t, b, 0, &size)
+	}
+	_ = b.Begin(background, Keys{})
+	for size := uint64(1); size <= 4; size++ {
+		if _, err := b.Receipt(background, 0, &size); errors.Is(err, ErrUnproved) != (size <= 2) {
+			t.Errorf("at %d leaves: %v", size, err)
+		}
+	}
 }
 
 // TestNoKey wants no record without a receipt, and reads to go on.
@@ -399,7 +440,7 @@ func appendUnsealed(tx storage.Tx, b *Book, h *head, e Event) error {
 	if err != nil {
 		return err
 	}
-	return h.put(tx, r, payload)
+	return h.put(tx, r, payload, nil)
 }
 
 func TestOrigin(t *testing.T) {

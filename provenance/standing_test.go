@@ -60,7 +60,7 @@ func (f forgery) append(from uint64, old, forged string) {
 
 func (f forgery) edit(index uint64, text string) {
 	f.t.Helper()
-	if err := putStatement(f.tx, index, []byte(text)); err != nil {
+	if err := putStatement(f.tx, index, []byte(text), nil); err != nil {
 		f.t.Fatal(err)
 	}
 }

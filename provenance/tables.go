@@ -14,7 +14,8 @@ const (
 	// force (32, absent until there is one).
 	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
 	headTable = storage.Table("provenance/head")
-	// index (8) → the in-toto statement, as it was first encoded, packed: packed.go.
+	// index (8) → the signature of the checkpoint that the record's leaf ends, in a frame of its own (none in rows of older
+	// versions), and the in-toto statement, as it was first encoded, packed: packed.go.
 	recordTable = storage.Table("provenance/record")
 	// index (8) → signature of the receipt key over the statement, ASN.1.
 	signatureTable = storage.Table("provenance/signature")

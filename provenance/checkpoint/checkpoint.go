@@ -87,11 +87,30 @@ func Open(signed string, log note.Verifier) (Checkpoint, error) {
 
 // Sign returns the checkpoint as a note signed by its log. The same checkpoint always has the same bytes.
 func (c Checkpoint) Sign(key ed25519.PrivateKey) (string, error) {
-	s, err := newSigner(c.Origin, key)
+	return c.WithSignature(key.Public().(ed25519.PublicKey), c.Signature(key))
+}
+
+// Signature returns the bare signature that Sign puts under the note: 64 bytes, always the same ones.
+func (c Checkpoint) Signature(key ed25519.PrivateKey) []byte {
+	return ed25519.Sign(key, []byte(c.String()))
+}
+
+// SignedBefore returns the note that Sign made when the key was at hand, from the signature that was kept of it, or
+// ErrInvalid where the log's key did not sign this checkpoint so.
+func (c Checkpoint) SignedBefore(log ed25519.PublicKey, signature []byte) (string, error) {
+	if !ed25519.Verify(log, []byte(c.String()), signature) {
+		return "", fmt.Errorf("%w: the signature that is kept is not of %d leaves with this root", ErrInvalid, c.Size)
+	}
+	return c.WithSignature(log, signature)
+}
+
+// WithSignature returns the checkpoint as a note with a signature of its log, which it does not check.
+func (c Checkpoint) WithSignature(log ed25519.PublicKey, signature []byte) (string, error) {
+	v, err := NewVerifier(c.Origin, log)
 	if err != nil {
 		return "", err
 	}
-	signed, err := note.Sign(&note.Note{Text: c.String()}, s)
+	signed, err := note.Sign(&note.Note{Text: c.String()}, signer{v, signature})
 	return string(signed), err
 }
 
@@ -109,16 +128,11 @@ func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
 	return note.NewVerifier(vkey)
 }
 
-// signer is a note.Signer over a key that is in memory.
+// signer is a note.Signer that has signed already.
 type signer struct {
 	note.Verifier
-	key ed25519.PrivateKey
-}
-
-func newSigner(origin string, key ed25519.PrivateKey) (*signer, error) {
-	v, err := NewVerifier(origin, key.Public().(ed25519.PublicKey))
-	return &signer{v, key}, err
+	signature []byte
 }
 
 // Sign implements note.Signer.
-func (s *signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(s.key, text), nil }
+func (s signer) Sign([]byte) ([]byte, error) { return s.signature, nil }

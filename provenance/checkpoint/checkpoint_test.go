@@ -83,14 +83,34 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// TestSignedBefore gives a checkpoint again from its bare signature, and only that one.
+func TestSignedBefore(t *testing.T) {
+	c := Checkpoint{Origin: origin, Size: 42, Root: tlog.RecordHash([]byte("x"))}
+	public := key.Public().(ed25519.PublicKey)
+	signature := c.Signature(key)
+	if text, err := c.SignedBefore(public, signature); err != nil || text != signed(t, c) {
+		t.Errorf("%q, %v", text, err)
+	}
+	other := c
+	other.Size++
+	for what, err := range map[string]error{
+		"another size": second(other.SignedBefore(public, signature)),
+		"a bit":        second(c.SignedBefore(public, append([]byte{signature[0] ^ 1}, signature[1:]...))),
+		"none":         second(c.SignedBefore(public, nil)),
+		"another key":  second(c.SignedBefore(make([]byte, ed25519.PublicKeySize), signature)),
+	} {
+		if !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func second(_ string, err error) error { return err }
+
 // TestOtherOrigin has the log's key sign the checkpoint of another log.
 func TestOtherOrigin(t *testing.T) {
-	s, err := newSigner(origin, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	other := Checkpoint{Origin: "other.example", Size: 1}
-	text, err := note.Sign(&note.Note{Text: other.String()}, s)
+	text, err := note.Sign(&note.Note{Text: other.String()}, signer{verifier(t, origin), other.Signature(key)})
 	if err != nil {
 		t.Fatal(err)
 	}

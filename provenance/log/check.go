@@ -15,6 +15,8 @@ type Checker struct {
 	log  Log
 	edge edge
 	bad  func(error)
+	// unsigned says that the last signature did not fit: one complaint for all that follow from one changed hash.
+	unsigned bool
 }
 
 // NewChecker returns a checker of a log. bad is told of each thing that does not fit.
@@ -45,6 +47,24 @@ func (c *Checker) Leaf(tx storage.Reader, leaf []byte) error {
 		}
 	}
 	c.edge = next
+	return nil
+}
+
+// Signed checks the signature that is kept for the checkpoint that ends with the leaf before Next. A nil one is of an
+// older version, which kept none.
+func (c *Checker) Signed(signature []byte) error {
+	if signature == nil {
+		return nil
+	}
+	is, err := Head{Log: c.log, edge: c.edge}.Checkpoint()
+	if err != nil {
+		return err
+	}
+	_, err = is.SignedBefore(c.log.Key, signature)
+	if err != nil && !c.unsigned {
+		c.badf("the signature kept with entry %d is not of the checkpoint of %d leaves", c.Next()-1, is.Size)
+	}
+	c.unsigned = err != nil
 	return nil
 }
 

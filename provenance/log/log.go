@@ -85,11 +85,12 @@ func (h Head) Checkpoint() (checkpoint.Checkpoint, error) {
 }
 
 // Append adds a leaf to the log that ends in this head, and the checkpoint that covers it, in the caller's
-// transaction. The head moves on. Error: ErrKey.
-func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) error {
+// transaction. The head moves on. It returns the signature of that checkpoint, 64 bytes: whoever keeps it with the
+// entry can give the checkpoint again when the key is gone (Tree.SignedBefore). Error: ErrKey.
+func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) (signature []byte, err error) {
 	next, hashes, err := h.edge.add(leaf)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	index := tlog.StoredHashCount(h.edge.size)
 	for i, hash := range hashes {
@@ -99,22 +100,23 @@ func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) error 
 	return h.write(tx, key)
 }
 
-// write keeps the head with a checkpoint of it.
-func (h *Head) write(tx storage.Tx, key ed25519.PrivateKey) error {
+// write keeps the head with a checkpoint of it, whose signature it returns.
+func (h *Head) write(tx storage.Tx, key ed25519.PrivateKey) (signature []byte, err error) {
 	if !h.Key.Equal(key.Public()) {
-		return fmt.Errorf("log %s: %w", h.Origin, ErrKey)
+		return nil, fmt.Errorf("log %s: %w", h.Origin, ErrKey)
 	}
 	c, err := h.Checkpoint()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	signed, err := c.Sign(key)
+	signature = c.Signature(key)
+	signed, err := c.WithSignature(h.Key, signature)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tx.Put(headTable, headKey, h.edge.encode(h.Number))
 	tx.Put(checkpointTable, numberKey(h.Number), []byte(signed))
-	return nil
+	return signature, nil
 }
 
 // Begin begins a log, whose first leaf will be of the entry first. Where there is a log already it has to
@@ -135,7 +137,8 @@ func Begin(tx storage.Tx, origin string, key ed25519.PrivateKey, first uint64, n
 	if err := l.write(tx); err != nil {
 		return h, err
 	}
-	return h, h.write(tx, key)
+	_, err = h.write(tx, key)
+	return h, err
 }
 
 // Close ends the log: its head takes no leaves any more, and Begin may follow.

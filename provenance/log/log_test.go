@@ -109,7 +109,7 @@ func fill(t *testing.T, s storage.Store, n uint64) {
 	err := s.Update(t.Context(), func(tx storage.Tx) error {
 		h, err := log.ReadHead(tx)
 		for leaf := h.Size(); err == nil && leaf < n; leaf++ {
-			err = h.Append(tx, logtest.Leaf(leaf), logtest.Key)
+			_, err = h.Append(tx, logtest.Leaf(leaf), logtest.Key)
 		}
 		return err
 	})
@@ -249,7 +249,7 @@ func benchmarkAppend(b *testing.B, size uint64) {
 			h, err := log.ReadHead(tx)
 			for range n {
 				if err == nil {
-					err = h.Append(tx, logtest.Leaf(h.Size()), key)
+					_, err = h.Append(tx, logtest.Leaf(h.Size()), key)
 				}
 			}
 			return err

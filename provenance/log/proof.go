@@ -126,7 +126,7 @@ func (t *Tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // SignedCheckpoint returns the signed checkpoint of a size, with its cosignatures. Only the newest and the
-// cosigned ones are kept; others are ErrSize, and whoever has the key can make them again (CheckpointAt).
+// cosigned ones are kept here; others are ErrSize, and whoever has their signature or the key can make them again.
 func (t *Tree) SignedCheckpoint(size uint64) (string, error) {
 	var signed strings.Builder
 	from := sizeKey(t.Number, size)
@@ -144,6 +144,16 @@ func (t *Tree) SignedCheckpoint(size uint64) (string, error) {
 	default:
 		return "", fmt.Errorf("log %s: the checkpoint of %d leaves is not kept: %w", t.Origin, size, ErrSize)
 	}
+}
+
+// SignedBefore returns the checkpoint of a size with the signature that Append returned for it, as long as the hashes
+// that are kept still say the same. Errors: ErrSize, checkpoint.ErrInvalid.
+func (t *Tree) SignedBefore(size uint64, signature []byte) (string, error) {
+	c, err := t.CheckpointAt(size)
+	if err != nil {
+		return "", err
+	}
+	return c.SignedBefore(t.Key, signature)
 }
 
 // PutCosignature keeps a witness's signature line over the checkpoint of a size. signed is that checkpoint
