@@ -19,7 +19,7 @@ func (a *Access) byIDToken(ctx context.Context, raw, address string) (provenance
 	sum := sha256.Sum256([]byte(raw))
 	p, known := a.secrets.Get(sum)
 	if !known {
-		s, err := a.exchange(ctx, raw, sum)
+		s, err := a.exchange(ctx, raw, sum, address)
 		if err != nil {
 			return provenance.Identity{}, err
 		}
@@ -36,12 +36,12 @@ func (a *Access) byIDToken(ctx context.Context, raw, address string) (provenance
 
 // exchange finds the session of an ID token, or checks the token and begins one. Refused ones slow down nobody: a
 // signature cannot be guessed, and checking one costs no more than any request.
-func (a *Access) exchange(ctx context.Context, raw string, sum [sha256.Size]byte) (s *session, err error) {
+func (a *Access) exchange(ctx context.Context, raw string, sum [sha256.Size]byte, address string) (s *session, err error) {
 	s, err = a.sessionOfToken(ctx, sum)
 	if err != nil || s != nil {
 		return s, err
 	}
-	job, err := a.issuers.Verify(ctx, raw)
+	job, err := a.issuers.Verify(ctx, raw, address)
 	switch {
 	case errors.Is(err, oidc.ErrIssuer):
 		return nil, &SlowDownError{err.Error(), 10 * time.Second}

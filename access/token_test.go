@@ -2,6 +2,9 @@ package access
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
 	"github.com/seed-260924e6/hallmark/internal/peer"
@@ -561,6 +565,38 @@ func TestJob(t *testing.T) {
 			t.Errorf("when the session is over: %v", err)
 		}
 	}
+}
+
+// TestJobBesideStrangers has strangers at one address send tokens with made-up keys, and hang up, while the issuer makes a
+// new key: a job elsewhere signs in with it.
+func TestJobBesideStrangers(t *testing.T) {
+	a, p, clock := jobs(t)
+	mine, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: mine, KeyID: "stray"}}
+	stray := oidctest.Sign(t, key, nil, p.GitHub("https://registry.example", *clock, nil))
+	ctx, hangUp := context.WithCancel(background)
+	var strangers sync.WaitGroup
+	for i := range 200 {
+		ask := func() {
+			if _, err := a.Identify(request("oidc", stray, "192.0.2.9:1").WithContext(ctx)); err == nil {
+				t.Error("a token with a made-up key signs in")
+			}
+		}
+		if i < 10 {
+			ask()
+		} else {
+			strangers.Go(ask)
+		}
+	}
+	p.Rotate()
+	if _, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.1:1")); err != nil {
+		t.Errorf("a job with the new key: %v", err)
+	}
+	hangUp()
+	strangers.Wait()
 }
 
 // TestJobEnded wants an ID token not to be exchanged again when its session was ended.

@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,10 +15,8 @@ import (
 	"sync"
 	"time"
 
-	upstream "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/internal/units"
-	"golang.org/x/time/rate"
 )
 
 // Issuer is how one issuer of ID tokens is set up.
@@ -90,11 +87,14 @@ type issuer struct {
 	client  *http.Client
 	now     func() time.Time
 
-	mu      sync.Mutex // guards what follows, and lets one ask for all
-	keys    tokens     // nil until they were asked for
-	fetched time.Time  // when
-	failure error      // of the last try, for a moment
-	failed  time.Time  // when
+	budget *budget
+
+	mu       sync.Mutex    // guards what follows
+	keys     *keySet       // the last that it answered with; nil until then
+	begun    uint64        // how often it was asked
+	asking   bool          // it has not answered the last time yet
+	last     outcome       // of the last time that it did
+	answered chan struct{} // closed, and replaced, when it does
 }
 
 func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
@@ -132,53 +132,12 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 		k.needed = append(slices.Clone(k.needed), c.IDs[0])
 		k.allowed = slices.Concat(k.allowed, c.Claims, c.IDs)
 	}
-	i := &issuer{Issuer: c, kind: k, session: time.Duration(c.Session), now: now}
+	i := &issuer{Issuer: c, kind: k, session: time.Duration(c.Session), now: now, budget: newBudget(), answered: make(chan struct{})}
 	if i.session == 0 {
 		i.session = time.Hour
 	}
 	i.client, err = newClient(c.CA)
 	return i, err
-}
-
-const (
-	askTimeout = 10 * time.Second
-	maxAnswer  = 1 << 20          // bytes of an issuer's answer
-	keepKeys   = 1 * time.Hour    // before an issuer is asked again, so that a key that it withdrew ends
-	staleKeys  = 24 * time.Hour   // for which they are used when it does not answer
-	askAgain   = 10 * time.Second // after it did not answer
-)
-
-// verifier returns what verifies the issuer's tokens, and asks the issuer when nobody has for a while.
-func (i *issuer) verifier(ctx context.Context) (tokens, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	now := i.now()
-	age := now.Sub(i.fetched)
-	if i.keys != nil && age < keepKeys {
-		return i.keys, nil
-	}
-	if i.failure == nil || now.Sub(i.failed) >= askAgain {
-		i.discover(ctx, now)
-	}
-	if i.failure != nil && (i.keys == nil || age > staleKeys) {
-		return nil, i.failure
-	}
-	return i.keys, nil
-}
-
-// discover asks the issuer. The caller holds mu.
-func (i *issuer) discover(ctx context.Context, now time.Time) {
-	// Others wait for the answer, so it does not end with the request that came first.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-	defer cancel()
-	p, err := upstream.NewProvider(upstream.ClientContext(ctx, i.client), i.URL)
-	if err != nil {
-		i.failure, i.failed = err, now
-		return
-	}
-	// The library checks no time without its own margins, so we do: see inTime.
-	i.keys = p.Verifier(&upstream.Config{ClientID: i.Audience, SkipExpiryCheck: true})
-	i.fetched, i.failure = now, nil
 }
 
 // errAsking is why an issuer was not asked, or its answer not taken.
@@ -199,28 +158,21 @@ func newClient(ca string) (*http.Client, error) {
 		}
 	}
 	return &http.Client{
-		Timeout: askTimeout,
-		// One every five seconds in the long run: tokens with made-up keys cost the issuer no more.
-		Transport: &careful{transport, rate.NewLimiter(rate.Every(5*time.Second), 10)},
+		Timeout:   askTimeout,
+		Transport: &careful{transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return fmt.Errorf("%w: it wants to redirect", errAsking)
 		},
 	}, nil
 }
 
-// careful is a transport that asks over TLS only, not too often, and reads bounded answers.
-type careful struct {
-	next  http.RoundTripper
-	limit *rate.Limiter
-}
+// careful is a transport that asks over TLS only, and reads bounded answers.
+type careful struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (c *careful) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !strings.EqualFold(r.URL.Scheme, "https") {
 		return nil, fmt.Errorf("%w: %s is not https", errAsking, r.URL.Redacted())
-	}
-	if !c.limit.Allow() {
-		return nil, fmt.Errorf("%w: it was asked too often", errAsking)
 	}
 	resp, err := c.next.RoundTrip(r)
 	if err != nil {

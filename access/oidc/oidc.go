@@ -1,8 +1,8 @@
 // Package oidc checks the ID tokens of CI jobs: who issued them, for whom, and which job they are about.
 //
 // An issuer is asked for its keys when the first of its tokens comes, and again when a token has a key that
-// is not known, but never more often than a few times a minute, whatever strangers send. What passes is a
-// [Job] with those claims alone that may stand in a record for ever: nothing that says who a person is.
+// is not known: at most once a second, whatever strangers send, and one address has no more of that than its share.
+// What passes is a [Job] with those claims alone that may stand in a record for ever: nothing that says who a person is.
 package oidc
 
 import (
@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	upstream "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
@@ -81,19 +80,15 @@ func LooksLike(password string) bool {
 	return strings.HasPrefix(password, "eyJ") && strings.Count(password, ".") == 2
 }
 
-// Verify checks an ID token. Errors: ErrToken, ErrIssuer, and that of ctx.
-func (v *Verifier) Verify(ctx context.Context, raw string) (Job, error) {
+// Verify checks an ID token that came from an address. Errors: ErrToken, ErrIssuer, and that of ctx.
+func (v *Verifier) Verify(ctx context.Context, raw, address string) (Job, error) {
 	i, err := v.issuerOf(raw)
 	if err != nil {
 		return Job{}, err
 	}
-	keys, err := i.verifier(ctx)
+	token, err := i.verify(ctx, raw, address)
 	if err != nil {
-		return Job{}, fmt.Errorf("%w: %w", ErrIssuer, err)
-	}
-	token, err := keys.Verify(ctx, raw)
-	if err != nil {
-		return Job{}, reason(ctx, err)
+		return Job{}, err
 	}
 	var claims map[string]any
 	if err := token.Claims(&claims); err != nil {
@@ -103,18 +98,6 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Job, error) {
 		return Job{}, err
 	}
 	return i.job(claims)
-}
-
-// reason tells a token that is wrong from an issuer that does not answer.
-func reason(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, errAsking) || strings.Contains(err.Error(), "fetching keys"):
-		return fmt.Errorf("%w: %w", ErrIssuer, err)
-	default:
-		return fmt.Errorf("%w: %s", ErrToken, strings.TrimPrefix(err.Error(), "oidc: "))
-	}
 }
 
 // issuerOf finds the issuer that a token names, before anything of it is believed: only those that are
@@ -217,9 +200,4 @@ func text(claim any) (string, bool, error) {
 		return "", false, fmt.Errorf("longer than %d bytes", maxValue)
 	}
 	return s, s != "", nil
-}
-
-// tokens are what verifies the tokens of one issuer.
-type tokens interface {
-	Verify(ctx context.Context, raw string) (*upstream.IDToken, error)
 }
