@@ -104,6 +104,7 @@ func (g *Registry) sweepUploads(ctx context.Context) (n int, err error) {
 			n++
 		}
 	}
+	g.sessions.recount(now)
 	return n, g.keepIdle(ctx, before, now)
 }
 

@@ -83,7 +83,7 @@ type Registry struct {
 	collected struct{ blobs, bytes atomic.Int64 }
 	small     *lru.Cache[storage.Location, []byte]
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
-	sessions  sessions
+	sessions  *sessions
 	ending    ending
 	app       http.Handler
 	judge     Judge // nil where there are no rules
@@ -112,7 +112,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(),
+		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), sessions: newSessions(),
 	}
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err

@@ -78,10 +78,3 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 
 // errEnough: whoever is told wants no more.
 var errEnough = errors.New("enough")
-
-// Uploads returns how many uploads have begun in this process and not ended.
-func (g *Registry) Uploads() int {
-	g.sessions.mu.Lock()
-	defer g.sessions.mu.Unlock()
-	return len(g.sessions.open)
-}

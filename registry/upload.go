@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"strings"
@@ -41,51 +40,20 @@ func (g *Registry) uploadID(c *call, client string) (id string, ok bool) {
 	return id, hmac.Equal([]byte(mac), []byte(g.uploadMAC(c, id)))
 }
 
-// sessions keeps the running hash of each upload between the requests that fill it. After a restart
-// there is none, and the bytes are read once more when the upload is complete.
-type sessions struct {
-	mu   sync.Mutex
-	open map[string]*session // guarded by mu
-}
-
-// session is one upload's running hash. Whoever has the upload open for writing owns it.
-type session struct {
-	started time.Time
-	hash    hash.Hash // SHA-256 of the first n bytes
-	n       int64
-}
-
-func (s *sessions) put(id string, one *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[string]*session)
-	}
-	s.open[id] = one
-}
-
-func (s *sessions) get(id string) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open[id]
-}
-
-func (s *sessions) drop(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, id)
-}
-
 // createUpload begins an upload of the call's account to its repository.
 func (g *Registry) createUpload(ctx context.Context, c *call) (*upload, error) {
 	if err := g.room(); err != nil {
 		return nil, err
 	}
-	file, err := g.blobs.Create(ctx)
-	if err != nil {
+	s := &session{owner: ownerOf(c.who), started: time.Now(), hash: sha256.New()}
+	if err := g.sessions.admit(s.owner, g.c.UploadKeep); err != nil {
 		return nil, err
 	}
-	s := &session{started: time.Now(), hash: sha256.New()}
+	file, err := g.blobs.Create(ctx)
+	if err != nil {
+		g.sessions.leave(s.owner)
+		return nil, err
+	}
 	g.sessions.put(file.ID(), s)
 	c.open = &upload{g: g, c: c, client: g.clientUploadID(c, file.ID()), file: file, session: s}
 	return c.open, nil
@@ -114,11 +82,7 @@ func (g *Registry) openUpload(ctx context.Context, c *call, client string) (*upl
 	case err != nil:
 		return nil, err
 	}
-	u := &upload{g: g, c: c, client: client, file: file, session: g.sessions.get(id)}
-	if u.session == nil {
-		u.session = &session{started: time.Now()}
-		g.sessions.put(id, u.session)
-	}
+	u := &upload{g: g, c: c, client: client, file: file, session: g.sessions.resume(id, ownerOf(c.who))}
 	if c.chunk != nil && c.chunk.start != file.Size() {
 		return nil, errors.Join(g.errOutOfOrder(c), u.Close())
 	}

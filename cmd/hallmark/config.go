@@ -133,7 +133,7 @@ func defaultConfig() Config {
 		Data:        "hallmark-data",
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
-		Limits:      LimitsConfig{Connections: 10_000, AddressConnections: 1000},
+		Limits:      LimitsConfig{UploadLimits: registry.DefaultUploadLimits, Connections: 10_000, AddressConnections: 1000},
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Scrub:       defaultScrub,
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
@@ -315,6 +315,9 @@ func (c *Config) check() error {
 	}
 	if l := c.Limits; l.Connections < 1 || l.AddressConnections < 1 {
 		return usagef("limits.connections and limits.addressConnections are at least 1: without a connection nobody gets in")
+	}
+	if l := c.Limits; l.Uploads < 1 || l.AccountUploads < 1 {
+		return usagef("limits.uploads and limits.accountUploads are at least 1: without an upload nobody can push")
 	}
 	if _, err := peer.ParseProxies(c.TrustedProxies); err != nil {
 		return usagef("trustedProxies: %w", err)

@@ -11,11 +11,13 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/registry"
 )
 
 // LimitsConfig bounds what one may take from others.
 type LimitsConfig struct {
-	access.Limits `yaml:",inline"`
+	access.Limits         `yaml:",inline"`
+	registry.UploadLimits `yaml:",inline"`
 	// Connections is how many connections may be open at once. Default: 10000, and never more than three quarters
 	// of the files that the process may open.
 	Connections int `yaml:"connections"`

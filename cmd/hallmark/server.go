@@ -277,6 +277,9 @@ func (s *server) addMetrics() {
 		return float64(n)
 	})
 	s.metrics.Gauge("hallmark_uploads_in_flight", "Uploads begun and not ended.", func() float64 { return float64(s.registry.Uploads()) })
+	s.metrics.Counter("hallmark_uploads_refused_total", "Uploads that were not begun because there were too many.", func() float64 {
+		return float64(s.registry.UploadsRefused())
+	})
 	s.metrics.Counter("hallmark_collected_blobs_total", "Blobs that nothing needed and whose room was given back.", func() float64 {
 		return float64(s.registry.Collected().Blobs)
 	})
