@@ -41,7 +41,7 @@ func (b *Book) Adopt(ctx context.Context, who Identity) (r *Record, err error) {
 		return nil, err
 	}
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		if err := examine(tx); err == nil {
+		if err := examine(tx, b.recalled()); err == nil {
 			return ErrAdopted // by somebody else, meanwhile
 		} else if !errors.Is(err, ErrNotAdopted) {
 			return err

@@ -31,7 +31,9 @@ type Book struct {
 	keys  atomic.Pointer[Keys] // never nil; what it points to is never changed
 	// stopped says why nothing is signed, whatever the keys are; nil where nothing is wrong.
 	stopped atomic.Pointer[error]
-	grew    chan struct{} // holds one when the tail has grown since KeepIndexed looked
+	// seen is the newest signed checkpoint that was kept outside the store; nil and "" are none.
+	seen atomic.Pointer[string]
+	grew chan struct{} // holds one when the tail has grown since KeepIndexed looked
 }
 
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].

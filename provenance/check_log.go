@@ -13,19 +13,20 @@ import (
 // as they went when it began: signatures, hashes, checkpoints, and which key may have signed what.
 func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 	var ends []logEnd
+	seen := b.recalled() // before the View, which could be of a moment before a newer one
 	err := b.store.View(ctx, func(tx storage.Reader) (err error) {
 		if ends, err = readEnds(tx); err != nil {
 			return err
 		}
 		if len(ends) == 0 {
-			return checkWithoutLog(tx, bad)
+			return checkWithoutLog(tx, seen, bad)
 		}
 		ranges, err := readKeyRanges(tx)
 		if err != nil {
 			return err
 		}
 		checkRanges(tx, ranges, bad)
-		if err := examine(tx); errors.Is(err, ErrDisagree) {
+		if err := examine(tx, seen); errors.Is(err, ErrDisagree) {
 			bad(err)
 		} else if err != nil {
 			return err
@@ -47,8 +48,8 @@ func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 }
 
 // checkWithoutLog says what is wrong where there is no log: but in a new store, something is.
-func checkWithoutLog(tx storage.Reader, bad func(error)) error {
-	err := examine(tx)
+func checkWithoutLog(tx storage.Reader, seen string, bad func(error)) error {
+	err := examine(tx, seen)
 	if errors.Is(err, ErrDisagree) || errors.Is(err, ErrNotAdopted) {
 		bad(err)
 		return nil

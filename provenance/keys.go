@@ -126,23 +126,32 @@ type Ending struct {
 	// Checkpoint is the last signed checkpoint that is known of the log; "" is the newest one here. After a
 	// restored backup somebody may have a later one.
 	Checkpoint string
+	// kept is the signed checkpoint of what is here, where it is not the newest that is stored.
+	kept string
 }
 
 // Succeed closes the log with its last known checkpoint, and begins a new one with new keys of both kinds,
 // whose first record names the end of the old one. It needs no key of the old log. Keep the files of the
 // new keys before, as for Rotate.
 func (b *Book) Succeed(ctx context.Context, who Identity, keys Keys, end Ending) (r *Record, err error) {
+	return b.succeed(ctx, who, keys, func(tx storage.Reader) (Ending, error) { return end, b.mayFollow(tx) })
+}
+
+// succeed is Succeed with an ending that is found in the transaction, or the reason why there is none.
+func (b *Book) succeed(ctx context.Context, who Identity, keys Keys, ending func(storage.Reader) (Ending, error)) (r *Record, err error) {
 	if len(keys.Receipts) == 0 || len(keys.Logs) == 0 {
 		return nil, ErrNoKey
 	}
-	if err := b.store.View(ctx, b.mayFollow); err != nil {
+	err = b.store.View(ctx, func(tx storage.Reader) error { _, err := ending(tx); return err })
+	if err != nil {
 		return nil, err // before another key is thought to be in force
 	}
 	old := b.keys.Load()
 	all := Keys{append(keys.Receipts[:1:1], old.Receipts...), append(keys.Logs[:1:1], old.Logs...)}
 	b.keys.Store(&all)
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		if err := b.mayFollow(tx); err != nil {
+		end, err := ending(tx)
+		if err != nil {
 			return err
 		}
 		continues, err := closeLog(tx, end, b.now())
@@ -174,7 +183,7 @@ func (b *Book) mayFollow(tx storage.Reader) error {
 	if err := b.Stopped(); err != nil {
 		return err
 	}
-	return examine(tx)
+	return examine(tx, b.recalled())
 }
 
 // closeLog closes the newest log, and says how it ended.
@@ -190,6 +199,9 @@ func closeLog(tx storage.Tx, end Ending, now time.Time) (*LogEnd, error) {
 	c, err := checkpoint.Parse(signed)
 	if err != nil {
 		return nil, err
+	}
+	if end.kept != "" {
+		h.Keep(tx, end.kept)
 	}
 	e := log.End{Time: now, Reason: end.Reason, Checkpoint: signed}
 	return &LogEnd{Origin: c.Origin, Size: c.Size, RootHash: c.Root[:], Checkpoint: signed}, h.Close(tx, e)

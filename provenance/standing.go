@@ -22,7 +22,7 @@ var ErrNotAdopted = errors.New("this registry has records from before there was 
 
 // disagreef says which two things contradict each other.
 func disagreef(format string, args ...any) error {
-	return fmt.Errorf("%w: %s. `hallmark fsck` says more; restore a backup from before", ErrDisagree, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", ErrDisagree, fmt.Sprintf(format, args...))
 }
 
 // Stopped returns why nothing is signed although the keys may be at hand: ErrDisagree, ErrNotAdopted, or nil.
@@ -35,7 +35,8 @@ func (b *Book) Stopped() error {
 
 // look holds the ends against each other, and remembers what it found. It writes nothing.
 func (b *Book) look(ctx context.Context) error {
-	err := b.store.View(ctx, examine)
+	seen := b.recalled() // before the View, which could be of a moment before a newer one
+	err := b.store.View(ctx, func(tx storage.Reader) error { return examine(tx, seen) })
 	if errors.Is(err, ErrDisagree) || errors.Is(err, ErrNotAdopted) {
 		b.stopped.Store(&err)
 	} else {
@@ -44,15 +45,30 @@ func (b *Book) look(ctx context.Context) error {
 	return err
 }
 
-// examine holds the ends of the records and of the log against each other. It reads some hundred rows, however many
-// there are. A store with neither is a new one.
-func examine(tx storage.Reader) error {
+// examine holds the ends of the records and of the log against each other, and against the checkpoint that was seen
+// before, "" for none. It reads 200 rows at most, however many there are. A store with neither is a new one. Where they
+// contradict each other it says what to do.
+func examine(tx storage.Reader, seen string) error {
+	err := compare(tx, seen)
+	if !errors.Is(err, ErrDisagree) {
+		return err
+	}
+	if _, why := later(tx, seen, ""); why != nil {
+		return fmt.Errorf("%w. `hallmark fsck` says more; restore a backup from before", err)
+	}
+	return fmt.Errorf("%w. `hallmark fsck` says more. If an older copy of the store was put back, put the newer one back, or, where that is lost, "+
+		"run `hallmark log continue --restored`: it closes the log at the later checkpoint and begins another", err)
+}
+
+func compare(tx storage.Reader, seen string) error {
 	books, err := readHead(tx)
 	if err != nil {
 		return err
 	}
 	head, err := log.ReadHead(tx)
 	switch {
+	case errors.Is(err, log.ErrNoLog) && seen != "":
+		return disagreef("there is no log in the store, and keys/log.checkpoint is of one")
 	case errors.Is(err, log.ErrNoLog):
 		return examineWithoutLog(tx, books)
 	case err != nil:
@@ -68,6 +84,9 @@ func examine(tx storage.Reader) error {
 	why, err := head.Examine(tx)
 	if err == nil && why != "" {
 		err = disagreef("the log %s has %d leaves, %s", head.Origin, head.Size(), why)
+	}
+	if err == nil {
+		err = examineSeen(tx, seen)
 	}
 	if err != nil || head.Size() == 0 {
 		return err
@@ -140,7 +159,26 @@ func examineNewest(tx storage.Reader, head log.Head, index uint64) error {
 	if err == nil && !is {
 		err = disagreef("record %d is not what the log was given as its last leaf", index)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return examineEnded(tx, head, index)
+}
+
+// examineEnded wants the signature that is kept with the newest record to be of the checkpoint that it ends.
+func examineEnded(tx storage.Reader, head log.Head, index uint64) error {
+	ended, err := readEnded(tx, index)
+	if err != nil || ended == nil {
+		return err
+	}
+	c, err := head.Checkpoint()
+	if err != nil {
+		return err
+	}
+	if _, err := c.SignedBefore(head.Key, ended); err != nil {
+		return disagreef("the log %s has %d leaves, and the signature kept with record %d, the newest, is of another checkpoint", head.Origin, head.Size(), index)
+	}
+	return nil
 }
 
 // foundStatement returns a statement that is in no log. One that names its leaf was made in that leaf's transaction:

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/spf13/cobra"
 )
 
@@ -88,23 +89,26 @@ func (e *env) asOperator(ctx context.Context, t *target, fn func(context.Context
 	return e.ask(ctx, t, fn)
 }
 
-func (s *services) adoptLog(ctx context.Context) (any, error) {
+func (s *services) adoptLog(ctx context.Context, _ *http.Request) (any, error) {
 	return s.keys.adopt(ctx, access.Operator)
 }
 
-func (s *services) adoptAccess(ctx context.Context) (any, error) {
+func (s *services) adoptAccess(ctx context.Context, _ *http.Request) (any, error) {
 	accounts, changes, err := s.access.Adopt(ctx, access.Operator, s.api.NewestRights)
 	return adopted{accounts, changes}, err
 }
 
 // operatorDoes answers the operator, who is told of an error in its own words.
-func operatorDoes(route string, do func(context.Context) (any, error)) http.HandlerFunc {
+func operatorDoes(route string, do func(context.Context, *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		obs.SetRoute(r.Context(), route)
-		value, err := do(r.Context())
+		value, err := do(r.Context(), r)
 		switch {
-		case errors.Is(err, provenance.ErrAdopted), errors.Is(err, access.ErrAdopted):
+		case errors.Is(err, provenance.ErrAdopted), errors.Is(err, access.ErrAdopted), errors.Is(err, provenance.ErrNotBehind),
+			errors.Is(err, api.ErrNoNextKey):
 			api.WriteProblem(w, http.StatusConflict, err.Error())
+		case errors.Is(err, checkpoint.ErrInvalid):
+			api.WriteProblem(w, http.StatusBadRequest, err.Error())
 		case err != nil:
 			api.WriteProblem(w, access.TroubleOf(err, "").Status, err.Error())
 		default:

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -52,6 +53,7 @@ func (s *services) operatorRoutes(next http.Handler) http.Handler {
 	mux.HandleFunc("GET "+snapshotPath, s.serveSnapshot)
 	mux.HandleFunc("GET "+blobPath+"{at}", s.serveSealed)
 	mux.HandleFunc("POST "+adoptLogPath, operatorDoes("adopt-log", s.adoptLog))
+	mux.HandleFunc("POST "+continueLogPath, operatorDoes("continue-log", s.continueLog))
 	mux.HandleFunc("POST "+adoptAccessPath, operatorDoes("adopt-access", s.adoptAccess))
 	mux.Handle("/", next)
 	return mux
@@ -120,7 +122,8 @@ type keptFile struct {
 }
 
 // takeSnapshot prepares a snapshot. Keys and certificates that are changed at that moment may fit the store
-// before or after it, so it is taken again until they are the same on both sides.
+// before or after it, so it is taken again until they are the same on both sides. The newest checkpoint is that of
+// before: the log continues it, and it changes each minute, which a large store takes longer to copy than.
 func (s *services) takeSnapshot(ctx context.Context) (*snapshot, error) {
 	for {
 		before, err := readKept(s.data)
@@ -131,8 +134,9 @@ func (s *services) takeSnapshot(ctx context.Context) (*snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		snap.files, err = readKept(s.data)
-		if err == nil && reflect.DeepEqual(before, snap.files) {
+		after, err := readKept(s.data)
+		if err == nil && reflect.DeepEqual(withoutCheckpoint(before), withoutCheckpoint(after)) {
+			snap.files = before
 			return snap, nil
 		}
 		snap.close()
@@ -238,6 +242,10 @@ func readKept(d *data) (files []keptFile, err error) {
 		}
 	}
 	return files, nil
+}
+
+func withoutCheckpoint(files []keptFile) []keptFile {
+	return slices.DeleteFunc(slices.Clone(files), func(f keptFile) bool { return f.path == keysDir+"/"+checkpointFile })
 }
 
 func addFile(t *tar.Writer, name string, f *os.File) error {

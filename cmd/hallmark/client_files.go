@@ -117,6 +117,9 @@ func (f *fileTransport) closeData() error {
 	if f.data == nil {
 		return nil
 	}
+	if f.data.how != toRead {
+		f.services.keys.keepNow(context.WithoutCancel(f.ctx))
+	}
 	err := f.data.close()
 	f.data, f.services, f.handler = nil, nil, nil
 	return err

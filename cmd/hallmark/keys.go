@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/internal/durable"
@@ -40,14 +41,20 @@ type keyFile struct {
 	own        bool // made by the registry, in its data
 }
 
+// checkpointFile is where the newest signed checkpoint is kept, beside the keys: whoever can write the store alone, as
+// the administrator of a database can, does not reach it. A start wants the log to continue it.
+const checkpointFile = "log.checkpoint"
+
 // keyring keeps the key files of a book. It is safe for concurrent use.
 type keyring struct {
 	book    *provenance.Book
 	log     *slog.Logger
 	receipt keyFile // of records
 	sum     keyFile // of checkpoints
+	seen    string  // the file of the newest signed checkpoint
 
-	mu sync.Mutex // held while keys change
+	mu      sync.Mutex // held while keys change
+	written string     // what is known to be in the file seen; guarded by mu
 }
 
 func newKeyring(book *provenance.Book, dir string, c KeysConfig, log *slog.Logger) *keyring {
@@ -61,6 +68,7 @@ func newKeyring(book *provenance.Book, dir string, c KeysConfig, log *slog.Logge
 		book: book, log: log,
 		receipt: file("receipt key", "receipt", c.Receipt, c.NextReceipt),
 		sum:     file("log key", "log", c.Log, c.NextLog),
+		seen:    filepath.Join(dir, checkpointFile),
 	}
 }
 
@@ -72,12 +80,16 @@ func (k *keyring) open(ctx context.Context) error {
 	if err := k.settleNames(); err != nil {
 		return err
 	}
-	if _, err := k.book.InForce(ctx); errors.Is(err, log.ErrNoLog) {
+	seen, err := k.recall()
+	if err != nil {
+		return err
+	}
+	if _, err := k.book.InForce(ctx); errors.Is(err, log.ErrNoLog) && !seen {
 		// If we stop between these files and the book's first log, the next start finds them and goes on.
 		if err := k.makeMissing(); err != nil {
 			return err
 		}
-	} else if err != nil {
+	} else if err != nil && !errors.Is(err, log.ErrNoLog) {
 		return err
 	}
 	keys, err := k.read()
@@ -91,8 +103,60 @@ func (k *keyring) open(ctx context.Context) error {
 	case errors.Is(err, provenance.ErrNotAdopted), errors.Is(err, provenance.ErrDisagree):
 		k.log.Error("nothing is signed, so nothing can be pushed or deleted", "why", err)
 		return nil
+	case err != nil:
+		return err
 	}
-	return errors.Join(err, k.settle(ctx))
+	k.write(ctx)
+	return k.settle(ctx)
+}
+
+// recall tells the book which checkpoint was kept last, and says whether one was.
+func (k *keyring) recall() (seen bool, err error) {
+	text, err := os.ReadFile(k.seen)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	k.book.Recall(string(text))
+	return err == nil, nil
+}
+
+// keep writes the newest checkpoint at once, if the log has grown since it was last written, and so each time until ctx
+// ends.
+func (k *keyring) keep(ctx context.Context, every time.Duration) {
+	for tick := time.NewTicker(every); ; {
+		k.keepNow(ctx)
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (k *keyring) keepNow(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.write(ctx)
+}
+
+// write writes the newest checkpoint, if it is another than was last written. It may lag behind the log, and never the
+// log behind it: if we stop here, the next start finds an older one, which the log continues. So a failure is no more
+// than logged. The caller holds mu.
+func (k *keyring) write(ctx context.Context) {
+	signed, err := k.book.Newest(ctx)
+	if err == nil && signed != "" && signed != k.written {
+		if err = durable.MkdirAll(filepath.Dir(k.seen), 0o700); err == nil {
+			err = durable.WriteFile(k.seen, []byte(signed), 0o600)
+		}
+		if err == nil {
+			k.written = signed
+			k.book.Recall(signed)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		k.log.Error("the newest checkpoint of the log was not written beside the keys", "file", k.seen, "err", err)
+	}
 }
 
 // settleNames makes the names of the registry's own key files durable: who made them may have been killed before.
@@ -111,12 +175,16 @@ func (k *keyring) settleNames() error {
 // look wants that there are keys, for a book that is only read: what they signed is stored with it. One with records
 // from before there was a log has none yet.
 func (k *keyring) look(ctx context.Context) error {
-	_, err := k.book.InForce(ctx)
+	seen, err := k.recall()
+	if err != nil {
+		return err
+	}
+	_, err = k.book.InForce(ctx)
 	if !errors.Is(err, log.ErrNoLog) {
 		return err
 	}
 	n, err := k.book.Len(ctx)
-	if err == nil && n == 0 {
+	if err == nil && n == 0 && !seen {
 		err = fmt.Errorf("%w, and it has no keys yet", storage.ErrReadOnly)
 	}
 	return err
@@ -130,6 +198,7 @@ func (k *keyring) adopt(ctx context.Context, who provenance.Identity) (*provenan
 	if err != nil {
 		return nil, err
 	}
+	k.write(ctx)
 	return r, k.settle(ctx)
 }
 
@@ -255,11 +324,23 @@ func (k *keyring) Rotate(ctx context.Context, who provenance.Identity, reason st
 	if r, err = k.book.Rotate(ctx, who, next); err != nil {
 		return nil, err
 	}
+	k.write(ctx)
 	return r, k.settle(ctx)
 }
 
 // replaceAll closes the log, and begins another with new keys of both kinds.
 func (k *keyring) replaceAll(ctx context.Context, who provenance.Identity, end provenance.Ending) (*provenance.Record, error) {
+	return k.replace(ctx, func(keys provenance.Keys) (*provenance.Record, error) { return k.book.Succeed(ctx, who, keys, end) })
+}
+
+// continueRestored does the same where an older copy of the store was put back. known is a checkpoint of the log, or "".
+func (k *keyring) continueRestored(ctx context.Context, who provenance.Identity, known string) (*provenance.Record, error) {
+	return k.replace(ctx, func(keys provenance.Keys) (*provenance.Record, error) { return k.book.Continue(ctx, who, keys, known) })
+}
+
+// replace makes new keys of both kinds, durable before succeed puts them in force. Those that it did not are removed by the
+// next start.
+func (k *keyring) replace(ctx context.Context, succeed func(provenance.Keys) (*provenance.Record, error)) (*provenance.Record, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	next, err := nextKey(k, k.receipt, receipt.ParseSigner)
@@ -270,10 +351,11 @@ func (k *keyring) replaceAll(ctx context.Context, who provenance.Identity, end p
 	if err != nil {
 		return nil, err
 	}
-	r, err := k.book.Succeed(ctx, who, provenance.Keys{Receipts: []*receipt.Signer{next}, Logs: []ed25519.PrivateKey{key}}, end)
+	r, err := succeed(provenance.Keys{Receipts: []*receipt.Signer{next}, Logs: []ed25519.PrivateKey{key}})
 	if err != nil {
 		return nil, err
 	}
+	k.write(ctx)
 	return r, k.settle(ctx)
 }
 

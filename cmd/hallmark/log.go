@@ -28,7 +28,7 @@ func (e *env) log() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
-	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logAdopt(t))
+	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logAdopt(t), e.logContinue(t))
 	return c
 }
 

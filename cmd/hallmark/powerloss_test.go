@@ -399,10 +399,10 @@ func holds(v *survivor, facts []*fact, at float64) error {
 
 // adopt takes over what an older version left, unless that was done.
 func (v *survivor) adopt() error {
-	if _, err := v.adoptLog(context.Background()); err != nil && !errors.Is(err, provenance.ErrAdopted) {
+	if _, err := v.adoptLog(context.Background(), nil); err != nil && !errors.Is(err, provenance.ErrAdopted) {
 		return err
 	}
-	_, err := v.adoptAccess(context.Background())
+	_, err := v.adoptAccess(context.Background(), nil)
 	if errors.Is(err, access.ErrAdopted) {
 		return nil
 	}

@@ -241,7 +241,11 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 		return err
 	}
 	end := provenance.Ending{Action: provenance.Restore, Reason: "restored", Checkpoint: r.checkpoint}
-	r.begun, err = newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler)).replaceAll(ctx, access.Operator, end)
+	keys := newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler))
+	if _, err := keys.recall(); err != nil {
+		return err
+	}
+	r.begun, err = keys.replaceAll(ctx, access.Operator, end)
 	if errors.Is(err, log.ErrNoLog) {
 		return nil // a backup from before there was a log: `hallmark log adopt` begins it
 	}

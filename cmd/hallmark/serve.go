@@ -98,6 +98,9 @@ func (e *env) firstStart(ctx context.Context, s *services) error {
 	if n, err := s.book.Len(ctx); err != nil || n > 0 {
 		return errors.Join(err, s.data.set(ctx, adminSetting, "made"))
 	}
+	if s.book.Stopped() != nil {
+		return nil // nothing can be recorded; /readyz says why
+	}
 	password, shown, err := e.adminPassword(s)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type server struct {
 func (s *server) run(ctx context.Context, main net.Listener, ready func()) error {
 	s.addMetrics()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer s.keys.keepNow(context.WithoutCancel(ctx)) // when nothing appends any more
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
@@ -52,8 +53,8 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		return err
 	}
 	for _, work := range []func(context.Context){
-		func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) },
-		s.registry.Collect,
+		s.whenWhole(func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) }),
+		s.whenWhole(s.registry.Collect),
 		s.registry.Scrub,
 		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
 		s.registry.RenderOld,
@@ -68,6 +69,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 			s.book.KeepIndexed(ctx, func(err error) { s.log.Error("new records were not indexed; they are found all the same", "err", err) })
 		},
 		func(ctx context.Context) { s.askWitnesses(ctx, s.log) },
+		func(ctx context.Context) { s.keys.keep(ctx, time.Minute) },
 	} {
 		group.Go(func() { work(running) })
 	}
@@ -78,6 +80,21 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 	case err = <-failed:
 	}
 	return errors.Join(err, s.drain(servers))
+}
+
+// whenWhole does what removes files that no row names, but not before the records and the log fit together: beside an
+// older copy of the store it would remove the blobs that the newer one has, which may still be put back.
+func (s *server) whenWhole(work func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		for s.book.Stopped() != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second): // the operator may put an end to it: `hallmark log continue`
+			}
+		}
+		work(ctx)
+	}
 }
 
 func (s *server) watchCertificate(ctx context.Context) {

@@ -87,18 +87,17 @@ func (h Head) examineCosigned(tx storage.Reader) (string, error) {
 	return "", err
 }
 
-// Continues says whether a checkpoint that the log signed is one of this tree, at its size or a smaller one.
+// Continues says whether a text is a checkpoint that the log signed, and this tree continues it.
 func (t *Tree) Continues(signed string) (bool, error) {
 	v, err := t.Verifier()
 	if err != nil {
 		return false, err
 	}
 	then, err := checkpoint.Open(signed, v)
-	if err != nil || then.Size > t.Size {
+	if err != nil {
 		return false, nil //nolint:nilerr // whatever it is, it is not one of this log
 	}
-	is, err := t.CheckpointAt(then.Size)
-	return err == nil && is.Root == then.Root, err
+	return t.Follows(then)
 }
 
 // IsLast says whether the last leaf is this one.

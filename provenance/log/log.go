@@ -141,6 +141,12 @@ func Begin(tx storage.Tx, origin string, key ed25519.PrivateKey, first uint64, n
 	return h, err
 }
 
+// Keep puts a signed checkpoint of the head in place of a newer one, of leaves that are lost: a closed log has the size
+// that its newest checkpoint says.
+func (h *Head) Keep(tx storage.Tx, signed string) {
+	tx.Put(checkpointTable, numberKey(h.Number), []byte(signed))
+}
+
 // Close ends the log: its head takes no leaves any more, and Begin may follow.
 func (h *Head) Close(tx storage.Tx, end End) error {
 	end.Time = end.Time.UTC().Truncate(time.Second)
