@@ -17,6 +17,30 @@ func (f FixedTags) is(other FixedTags) bool {
 	return f.Repositories == other.Repositories && f.Tags == other.Tags
 }
 
+// Covers says whether a tag of a repository stays as it is by this rule.
+func (f FixedTags) Covers(repository, tag string) bool {
+	return f.Repositories.Matches(repository) && f.Tags.Matches(tag) &&
+		!slices.ContainsFunc(f.Except, func(e Glob) bool { return e.Matches(tag) })
+}
+
+// ParseFixed reads the rule in the record of one that was made or ended.
+func ParseFixed(c provenance.RightsChange) (f FixedTags, err error) {
+	if f.Repositories, err = ParsePattern(c.Pattern); err != nil {
+		return f, err
+	}
+	if f.Tags, err = ParseGlob(c.Tags); err != nil {
+		return f, err
+	}
+	for _, e := range c.Except {
+		g, err := ParseGlob(e)
+		if err != nil {
+			return f, err
+		}
+		f.Except = append(f.Except, g)
+	}
+	return f, nil
+}
+
 // Fix makes tags immutable, in the place of a rule for the same tags of the same repositories. It says whether
 // that changes anything. Errors: ErrNotAdmin, ErrTooMuch.
 func (a *Access) Fix(ctx context.Context, by provenance.Identity, f FixedTags) (isNew bool, err error) {

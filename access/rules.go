@@ -160,8 +160,7 @@ func (r *rules) prefixes(who provenance.Identity) (list []string) {
 // fixed returns the rule that keeps a tag as it is, or nil.
 func (r *rules) fixed(repository, tag string) *FixedTags {
 	for i, f := range r.document.Fixed {
-		if f.Repositories.Matches(repository) && f.Tags.Matches(tag) &&
-			!slices.ContainsFunc(f.Except, func(e Glob) bool { return e.Matches(tag) }) {
+		if f.Covers(repository, tag) {
 			return &r.document.Fixed[i]
 		}
 	}

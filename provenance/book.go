@@ -73,6 +73,9 @@ func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
 	}
 	r := b.record(e, h.next)
 	r.Log = s.place()
+	if r.Before, err = followRepository(tx, r); err != nil {
+		return nil, err
+	}
 	payload, err := encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("record %d: %w", r.Index, err)
@@ -123,6 +126,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Repository:    e.Repository,
 		Tags:          e.Tags,
 		Digest:        e.Digest,
+		Manifest:      e.Manifest,
 		Of:            e.Of,
 		PackageID:     b.host + "/" + e.Repository,
 		Nonce:         make([]byte, 16),
@@ -295,13 +299,9 @@ func Count(tx storage.Reader) (uint64, error) {
 
 // ReadRecord returns the record of an index in the caller's transaction, or ErrNoRecord.
 func ReadRecord(tx storage.Reader, index uint64) (*Record, error) {
-	payload, err := readStatement(tx, index)
+	r, err := ReadStated(tx, index)
 	if err != nil {
 		return nil, err
-	}
-	r, err := decode(payload)
-	if err != nil {
-		return nil, fmt.Errorf("record %d: %w: %w", index, storage.ErrCorrupt, err)
 	}
 	aside, err := tx.Get(unsignedTable, indexKey(index))
 	if errors.Is(err, storage.ErrNotFound) {
@@ -311,6 +311,19 @@ func ReadRecord(tx storage.Reader, index uint64) (*Record, error) {
 		return nil, err
 	}
 	return r, json.Unmarshal(aside, &r.Unsigned)
+}
+
+// ReadStated is ReadRecord without what is beside the statement. Errors: ErrNoRecord, storage.ErrCorrupt.
+func ReadStated(tx storage.Reader, index uint64) (*Record, error) {
+	payload, err := readStatement(tx, index)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(payload)
+	if err != nil {
+		return nil, fmt.Errorf("record %d: %w: %w", index, storage.ErrCorrupt, err)
+	}
+	return r, nil
 }
 
 func decode(payload []byte) (*Record, error) {

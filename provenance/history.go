@@ -23,11 +23,7 @@ func MoveOf(r *Record, tag string) (Move, bool) {
 		if t.Name != tag {
 			continue
 		}
-		m := Move{From: t.Previous, To: r.Digest, Record: r}
-		if r.Action == Untag || r.Action == Delete {
-			m.To = ""
-		}
-		return m, true
+		return Move{From: t.Previous, To: r.Meaning(t), Record: r}, true
 	}
 	return Move{}, false
 }

@@ -116,6 +116,10 @@ type Record struct {
 	Repository string        `json:"repository,omitempty"`
 	Tags       []TagMove     `json:"tags,omitempty"`
 	Digest     digest.Digest `json:"digest,omitempty"`
+	// Manifest is what happened to the manifest Digest in its repository; absent where nothing did.
+	Manifest ManifestChange `json:"manifest,omitempty"`
+	// Before is the index of the newest record of the same repository before this one; absent in its first.
+	Before *uint64 `json:"before,omitempty"`
 	// Of is the index of the record of the deletion that this record goes on with: one of more tags than a
 	// record moves. The tags ended with the deletion.
 	Of *uint64 `json:"of,omitempty"`
@@ -152,6 +156,28 @@ type Record struct {
 type TagMove struct {
 	Name     string        `json:"name"`
 	Previous digest.Digest `json:"previous,omitempty"` // what it meant before
+	// Now is what it means from here on; absent where it was removed. Pushes from before records stated their effects
+	// do not say it: [Record.Meaning].
+	Now   digest.Digest `json:"now,omitempty"`
+	Since *uint64       `json:"since,omitempty"` // the record that set what it meant before
+}
+
+// A ManifestChange is what an event did to a manifest in its repository.
+type ManifestChange string
+
+// The changes of manifests. A removed one takes all of its tags along, also those that its record has no room for.
+const (
+	ManifestAdded   ManifestChange = "added"
+	ManifestAgain   ManifestChange = "again" // it was there, and came again
+	ManifestRemoved ManifestChange = "removed"
+)
+
+// Meaning is what a tag means from this record on, whose move t is, or "" where it was removed.
+func (r *Record) Meaning(t TagMove) digest.Digest {
+	if t.Now == "" && (r.Action == Push || r.Action == Tag) {
+		return r.Digest // from before records stated their effects: these actions never remove a tag
+	}
+	return t.Now
 }
 
 // An Observation is what the registry saw itself: the manifest, whose types, children and subject are as it
@@ -270,6 +296,7 @@ type Event struct {
 	Repository string
 	Tags       []TagMove
 	Digest     digest.Digest
+	Manifest   ManifestChange
 	Of         *uint64 // of an Untag: the record of the deletion that it is a part of
 	Who        Identity
 	Observed   Observation

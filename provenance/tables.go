@@ -12,6 +12,7 @@ import (
 const (
 	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
 	// force (32, absent until there is one).
+	// "chained" → the first record that names the one before it in its repository (8): repository.go.
 	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
 	headTable = storage.Table("provenance/head")
 	// index (8) → the signature of the checkpoint that the record's leaf ends, in a frame of its own (none in rows of older
@@ -30,6 +31,8 @@ const (
 	// term (17), repository, 0, hash of a digest (16) → index (8) of the first record that says of this digest
 	// in this repository what the term means: images.go.
 	imageTable = storage.Table("provenance/image")
+	// repository → index (8) of its newest record: repository.go.
+	newestTable = storage.Table("provenance/newest")
 	// latest time up to and including the record (8), index (8) → nothing.
 	timeTable = storage.Table("provenance/time")
 )

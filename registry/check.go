@@ -59,7 +59,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 	if err := c.files(ctx); err != nil {
 		return c.Checked, err
 	}
-	return c.Checked, c.records(ctx)
+	return c.Checked, c.replay(ctx)
 }
 
 type checker struct {
@@ -128,26 +128,11 @@ func (c *checker) manifest(_ context.Context, tx storage.Reader, item storage.It
 	if err := want(tx, repositoryTable, []byte(repo), "%s is in a repository that is not listed", name); err != nil {
 		return err
 	}
-	if err := c.arrival(tx, name, repo, d, row.record); err != nil {
-		return err
-	}
 	if len(row.content) == 0 { // a blob of the same digest holds it, and is checked as one
 		c.large = append(c.large, Place{repo, d})
 		return want(tx, needsTable, repoKey(repo, key, key), "%s has no content", name)
 	}
 	return c.content(tx, name, repo, d, row)
-}
-
-// arrival wants the record that put a manifest where it is.
-func (c *checker) arrival(tx storage.Reader, name, repo string, d digest.Digest, index uint64) error {
-	r, err := provenance.ReadRecord(tx, index)
-	if errors.Is(err, provenance.ErrNoRecord) {
-		return damaged("%s came with record %d, which is not there", name, index)
-	}
-	if err == nil && (r.Action != provenance.Push || r.Repository != repo || r.Digest != d) {
-		return damaged("%s came with record %d, which is about %s@%s", name, index, r.Repository, r.Digest)
-	}
-	return err
 }
 
 func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest, row manifestRow) error {
@@ -176,20 +161,7 @@ func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) e
 	if err := wantManifest(tx, repo, digestKey(row.digest), "%s means %s, which is not there", name, row.digest); err != nil {
 		return err
 	}
-	if err := want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest); err != nil {
-		return err
-	}
-	r, err := provenance.ReadRecord(tx, row.record)
-	if errors.Is(err, provenance.ErrNoRecord) {
-		return damaged("%s was set by record %d, which is not there", name, row.record)
-	}
-	if err != nil {
-		return err
-	}
-	if move, ok := provenance.MoveOf(r, string(tag)); !ok || r.Repository != repo || move.To != row.digest {
-		return damaged("%s means %s, and record %d, which set it, says otherwise", name, row.digest, row.record)
-	}
-	return nil
+	return want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest)
 }
 
 func (c *checker) tagged(_ context.Context, tx storage.Reader, item storage.Item) error {
@@ -304,43 +276,4 @@ func (c *checker) linked(_ context.Context, tx storage.Reader, item storage.Item
 		return err
 	}
 	return want(tx, linkTable, repoKey(string(repo), digestKey(d)), "%s is said to be in repository %s, and is not", d, repo)
-}
-
-// records wants the image of every push that was not deleted later.
-func (c *checker) records(ctx context.Context) error {
-	q := provenance.Query{Action: provenance.Push}
-	for {
-		page, err := c.g.book.Find(ctx, q)
-		if errors.Is(err, provenance.ErrNoRecord) {
-			return nil // the check of the records says which one is missing, and what this asks cannot be asked
-		}
-		if err != nil {
-			return err
-		}
-		for _, r := range page.Records {
-			if err := c.report(c.record(ctx, r)); err != nil {
-				return err
-			}
-		}
-		if q.After = page.Next; q.After == nil {
-			return nil
-		}
-	}
-}
-
-func (c *checker) record(ctx context.Context, r *provenance.Record) error {
-	_, err := c.g.findManifest(ctx, r.Repository, r.Digest.String(), r.Digest)
-	if !errors.Is(err, ErrUnknown) {
-		return err
-	}
-	q := provenance.Query{Repository: r.Repository, Digest: r.Digest, Action: provenance.Delete, After: &r.Index, Limit: 1}
-	for {
-		page, err := c.g.book.Find(ctx, q)
-		if err != nil || len(page.Records) > 0 {
-			return err
-		}
-		if q.After = page.Next; q.After == nil {
-			return damaged("record %d says that %s@%s was pushed; it is not there, and no record says that it was deleted", r.Index, r.Repository, r.Digest)
-		}
-	}
 }

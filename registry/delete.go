@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
@@ -48,7 +49,7 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		tx.Delete(taggedTable, repoKey(c.repo, digestKey(tag.digest), []byte(c.ref)))
 		e := c.event(provenance.Untag)
 		e.Digest = tag.digest
-		e.Tags = []provenance.TagMove{{Name: c.ref, Previous: tag.digest}}
+		e.Tags = []provenance.TagMove{{Name: c.ref, Previous: tag.digest, Since: &tag.record}}
 		if record, err = g.book.Append(tx, e); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 			return err
 		}
 		e := d.event(provenance.Delete)
-		e.Digest, e.Tags = d.digest, moves
+		e.Digest, e.Tags, e.Manifest = d.digest, moves, provenance.ManifestRemoved
 		e.Observed.MediaType, e.Observed.Size = f.mediaType, f.size
 		if d.record, err = g.book.Append(tx, e); err != nil {
 			return err
@@ -187,11 +188,31 @@ func (g *Registry) untagSome(tx storage.Tx, d *deletion) (moves []provenance.Tag
 		if err := g.mayMove(tx, d.repo, tag); err != nil {
 			return nil, false, err
 		}
-		moves = append(moves, provenance.TagMove{Name: tag, Previous: d.digest})
-		tx.Delete(taggedTable, repoKey(d.repo, digestKey(d.digest), []byte(tag)))
-		tx.Delete(tagTable, repoKey(d.repo, []byte(tag)))
 	}
-	return moves, more, nil
+	moves, err = removeTags(tx, d.repo, d.digest, tags)
+	return moves, more, err
+}
+
+// removeTags removes tags of a manifest, and says so as its record does.
+func removeTags(tx storage.Tx, repo string, d digest.Digest, tags []string) (moves []provenance.TagMove, err error) {
+	keys := make([][]byte, len(tags))
+	for i, tag := range tags {
+		keys[i] = repoKey(repo, []byte(tag))
+	}
+	rows, err := tx.GetMany(tagTable, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, tag := range tags {
+		row, err := decodeTagRow(rows[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s:%s: %w", repo, tag, err)
+		}
+		moves = append(moves, provenance.TagMove{Name: tag, Previous: d, Since: &row.record})
+		tx.Delete(taggedTable, repoKey(repo, digestKey(d), []byte(tag)))
+		tx.Delete(tagTable, keys[i])
+	}
+	return moves, nil
 }
 
 // removeManifest removes a manifest with what follows from it, and the repository when it was the last one. It

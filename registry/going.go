@@ -297,10 +297,10 @@ func mustBeDeletion(tx storage.Reader, p Place, record uint64) error {
 
 // endTags removes tags that have ended, and records it.
 func (g *Registry) endTags(tx storage.Tx, p Place, tags []string, e provenance.Event) (about []digest.Digest, err error) {
+	if e.Tags, err = removeTags(tx, p.Repository, p.Digest, tags); err != nil {
+		return nil, err
+	}
 	for _, tag := range tags {
-		tx.Delete(taggedTable, repoKey(p.Repository, digestKey(p.Digest), []byte(tag)))
-		tx.Delete(tagTable, repoKey(p.Repository, []byte(tag)))
-		e.Tags = append(e.Tags, provenance.TagMove{Name: tag, Previous: p.Digest})
 		about = append(about, tagIsAbout(tag))
 	}
 	record, err := g.book.Append(tx, e)

@@ -268,12 +268,19 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if e.Tags, err = g.tagMoves(tx, p); err != nil {
 		return nil, err
 	}
+	before, err := p.present(tx)
+	if err != nil {
+		return nil, err
+	}
+	again := before != nil
+	if e.Manifest = provenance.ManifestAdded; again {
+		e.Manifest = provenance.ManifestAgain
+	}
 	record, err := g.book.Append(tx, e)
 	if err != nil {
 		return nil, err
 	}
-	again, err := p.putManifestRows(tx, record.Index)
-	if err != nil {
+	if err := p.putManifestRows(tx, before, record.Index); err != nil {
 		return nil, err
 	}
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
@@ -289,12 +296,12 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagMove, err error) {
 	p.ended = nil
 	for _, name := range p.tags {
-		move := provenance.TagMove{Name: name}
+		move := provenance.TagMove{Name: name, Now: p.digest}
 		value, err := tx.Get(tagTable, repoKey(p.repo, []byte(name)))
 		if err == nil {
 			var row tagRow
 			row, err = decodeTagRow(value)
-			move.Previous = row.digest
+			move.Previous, move.Since = row.digest, &row.record
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
@@ -306,7 +313,7 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 			}
 			if going {
 				p.ended = append(p.ended, move)
-				move.Previous = ""
+				move.Previous, move.Since = "", nil
 			}
 		}
 		if move.Previous != "" && move.Previous != p.digest {
@@ -319,33 +326,37 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 	return moves, nil
 }
 
-// putManifestRows adds the manifest, and everything that follows from it, and says whether it was there. Then
+// present returns the row of the manifest in its repository, or nil where it is not there and may come.
+func (p *push) present(tx storage.Reader) ([]byte, error) {
+	key := digestKey(p.digest)
+	row, err := getOrNil(tx, manifestTable, repoKey(p.repo, key))
+	if err != nil || row != nil {
+		return row, err
+	}
+	return nil, mustNotGo(tx, p.repo, key)
+}
+
+// putManifestRows adds the manifest, and everything that follows from it. Where it was there, as the row before says,
 // the record that put it there stays its own, and the rest is as this push has it: rows that it lacks are
 // added, and it is served as the type that it came as last.
-func (p *push) putManifestRows(tx storage.Tx, record uint64) (again bool, err error) {
+func (p *push) putManifestRows(tx storage.Tx, before []byte, record uint64) error {
 	key := digestKey(p.digest)
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {
 		m.content = p.body
 	}
-	before, err := getOrNil(tx, manifestTable, repoKey(p.repo, key))
-	if err != nil {
-		return false, err
-	}
-	if again = before != nil; again {
+	if before != nil {
 		row, err := decodeManifestRow(before)
 		if err != nil {
-			return again, err
+			return err
 		}
 		m.record = row.record
-	} else if err := mustNotGo(tx, p.repo, key); err != nil {
-		return false, err
 	}
 	if row := m.encode(); !bytes.Equal(row, before) {
 		tx.Put(manifestTable, repoKey(p.repo, key), row)
 		tx.Delete(damagedTable, append(bytes.Clone(key), p.repo...)) // it has its bytes back
 	}
-	return again, errors.Join(
+	return errors.Join(
 		putMissing(tx, repositoryTable, []byte(p.repo), nil),
 		putReferences(tx, p.repo, key, p.references()),
 		p.putLayers(tx),

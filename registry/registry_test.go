@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -326,8 +327,12 @@ func TestRecord(t *testing.T) {
 	if r.Action != provenance.Push || r.Repository != "team/app" || r.Digest != second.digest || r.Registry != "https://registry.example" {
 		t.Errorf("record %+v", r)
 	}
-	if len(r.Tags) != 1 || r.Tags[0] != (provenance.TagMove{Name: "1.0", Previous: first.digest}) {
+	move := provenance.TagMove{Name: "1.0", Previous: first.digest, Now: second.digest, Since: &s.record(first.record).Index}
+	if len(r.Tags) != 1 || !reflect.DeepEqual(r.Tags[0], move) {
 		t.Errorf("tags %+v", r.Tags)
+	}
+	if before := s.record(first.record); r.Manifest != provenance.ManifestAdded || *r.Before != before.Index || before.Before != nil {
+		t.Errorf("%s after record %v, whose own is %v", r.Manifest, r.Before, before.Before)
 	}
 	if r.Actor.Handle != "bob" || r.Actor.Account == "" || r.Authenticated.Identity != "bob" || r.Authenticated.Credential == "" {
 		t.Errorf("actor %+v, login %+v", r.Actor, r.Authenticated)
@@ -447,11 +452,12 @@ func TestTagsAndCatalog(t *testing.T) {
 func TestDelete(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	one := s.pushImage("team/app", "1.0", "one")
-	s.pushManifest("team/app", "latest", one.body)
+	again := s.record(s.pushManifest("team/app", "latest", one.body).record)
 	two := s.pushImage("team/app", "2.0", "two")
 	got := s.want(s.do("DELETE", "/v2/team/app/manifests/latest", nil, as("bob")), 202, "")
-	if r := s.record(got.header.Get("Hallmark-Record")); r.Action != provenance.Untag || r.Digest != one.digest ||
-		len(r.Tags) != 1 || r.Tags[0] != (provenance.TagMove{Name: "latest", Previous: one.digest}) || r.Actor.Handle != "bob" {
+	move := provenance.TagMove{Name: "latest", Previous: one.digest, Since: &again.Index}
+	if r := s.record(got.header.Get("Hallmark-Record")); r.Action != provenance.Untag || r.Digest != one.digest || again.Manifest != provenance.ManifestAgain ||
+		len(r.Tags) != 1 || !reflect.DeepEqual(r.Tags[0], move) || r.Actor.Handle != "bob" {
 		t.Errorf("record %+v", r)
 	}
 	s.want(s.do("GET", "/v2/team/app/manifests/latest", nil), 404, "MANIFEST_UNKNOWN")

@@ -103,6 +103,9 @@ var layoutSteps = []bolt.Step{
 	{Does: "note everything that images refer to, so that it stays as long as they do", Run: func(store storage.Store) error {
 		return registry.CompleteReferences(context.Background(), store)
 	}},
+	{Does: "note from where on each record names the one before it", Run: func(store storage.Store) error {
+		return provenance.MarkChained(context.Background(), store)
+	}},
 }
 
 func (e *env) openStore(path string, how opening, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {

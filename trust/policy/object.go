@@ -110,6 +110,8 @@ type Observed struct {
 type TagMove struct {
 	Name     string `json:"name"`
 	Previous string `json:"previous"`
+	Now      string `json:"now"`
+	Since    int64  `json:"since"` // the record that set Previous, where there is one
 }
 
 // Authenticated is who did some of it.

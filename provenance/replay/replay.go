@@ -1,0 +1,331 @@
+// Package replay says what follows from a registry's records: what each tag means, which manifests are where, who has an
+// account, and which access document is in force. It knows no store and no network: records go in, in their order, and a
+// state comes out. fsck compares that with the registry's tables, and an auditor with what the registry serves.
+//
+// docs/design/replay.md defines it, so that others can write it again; its test vectors are in testdata.
+package replay
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// Options say what is followed, beside what every record states.
+type Options struct {
+	// Only says which repositories are followed; nil: all. So what is kept in memory can be bounded.
+	Only func(repository string) bool
+	// Covers says whether a rule for tags, as its record has it, covers a tag; nil: rules are not held against moves.
+	Covers func(rule provenance.RightsChange, repository, tag string) bool
+	// About returns the digest that a tag's manifest is about by the tag's name alone, or ""; nil: none is.
+	About func(tag string) digest.Digest
+}
+
+// A State is what follows from the first records of a registry. It is not safe for concurrent use.
+type State struct {
+	Next         uint64 // how many records were applied; the index of the one that is next
+	Repositories map[string]*Repository
+	Access       Access
+	Accounts     map[string]Account // by account id
+	Rights       map[string]Right   // by what is given or withheld; the keys say nothing else
+
+	// States is the first record that states what it changes; those before it are read by their action. It is Next where
+	// there is none.
+	States uint64
+
+	options Options
+	states  bool // States was passed
+}
+
+// A Repository is what the records say of one.
+type Repository struct {
+	Newest    uint64 // its newest record
+	Manifests map[digest.Digest]*Manifest
+	// Unknown is a record whose action this version does not know, and which does not state what it changes: from it on
+	// nothing is known of the repository.
+	Unknown *uint64
+
+	seen bool           // there was a record
+	tags map[string]Tag // also those that ended with their manifest
+}
+
+// A Manifest is one that is in a repository.
+type Manifest struct {
+	Digest   digest.Digest
+	Added    uint64        // the record with which it arrived
+	Subject  digest.Digest // what it refers to, or ""
+	Tagged   uint64        // the first record since then that gave it a tag; 0 where none did, and Added is not 0
+	HadTag   bool
+	Evidence uint64 // the last record after its arrival that changed what is known of it; 0 where none did
+}
+
+// A Tag is what a tag means, and the record that set it.
+type Tag struct {
+	Digest digest.Digest
+	Since  uint64
+}
+
+// Access is the newest record of a right or an account, with the access document that it names.
+type Access struct {
+	Record  uint64
+	Version uint64
+	Digest  digest.Digest // "" where nobody was ever granted anything
+}
+
+// An Account is one that may sign in.
+type Account struct {
+	Subject    string // user:NAME or robot:NAME
+	Credential string // the id of its password or secret
+	Record     uint64 // the last that is about it
+}
+
+// A Right is something given, or withheld by a rule for tags.
+type Right struct {
+	provenance.RightsChange
+	Record uint64
+}
+
+// New returns the state of a registry without records.
+func New(o Options) *State {
+	return &State{
+		Repositories: make(map[string]*Repository), Accounts: make(map[string]Account), Rights: make(map[string]Right), options: o,
+	}
+}
+
+// Apply goes on with the next record. What it says of the past, and is not so, is reported to wrong, one sentence each;
+// from there on the record counts.
+func (s *State) Apply(r *provenance.Record, wrong func(error)) {
+	if r.Index != s.Next {
+		wrong(fmt.Errorf("record %d says that it is record %d", s.Next, r.Index))
+	}
+	index := s.Next
+	s.Next++
+	if s.states = s.states || r.Manifest != "" || r.Before != nil; !s.states {
+		s.States = s.Next
+	}
+	switch {
+	case r.Grant != nil:
+		s.right(index, r, wrong)
+	case r.Repository == "" || s.options.Only != nil && !s.options.Only(r.Repository):
+	default:
+		s.inRepository(&event{r, index, s.repository(r.Repository), s.states, wrong})
+	}
+}
+
+func (s *State) repository(name string) *Repository {
+	p := s.Repositories[name]
+	if p == nil {
+		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), tags: make(map[string]Tag)}
+		s.Repositories[name] = p
+	}
+	return p
+}
+
+// Tag returns what a tag means, if it means anything.
+//
+// A removed manifest takes all of its tags along. They are not looked for then: a tag that was set before its manifest
+// arrived has ended.
+func (p *Repository) Tag(name string) (Tag, bool) {
+	t, ok := p.tags[name]
+	if !ok || !p.lives(t) {
+		return Tag{}, false
+	}
+	return t, true
+}
+
+func (p *Repository) lives(t Tag) bool {
+	m := p.Manifests[t.Digest]
+	return m != nil && m.Added <= t.Since
+}
+
+// Ended returns what a tag meant that ended with its manifest, where no record has named it since.
+func (p *Repository) Ended(name string) (Tag, bool) {
+	t, ok := p.tags[name]
+	return t, ok && !p.lives(t)
+}
+
+// Tags returns the names of the tags that mean something, in order.
+func (p *Repository) Tags() (names []string) {
+	for name, t := range p.tags {
+		if p.lives(t) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// event is a record of a repository, on its way in.
+type event struct {
+	*provenance.Record
+	index  uint64
+	in     *Repository
+	states bool // a record at this place states what it changes
+	wrong  func(error)
+}
+
+func (e *event) wrongf(format string, args ...any) {
+	e.wrong(fmt.Errorf("record %d: "+format, append([]any{e.index}, args...)...))
+}
+
+func (s *State) inRepository(e *event) {
+	e.chain()
+	change := e.change()
+	if change == "" && len(e.Tags) == 0 && !slices.Contains(provenance.Actions, e.Action) {
+		e.in.Unknown = &e.index
+	}
+	if e.in.Unknown != nil {
+		return
+	}
+	gone := e.manifest(change)
+	for _, t := range e.Tags {
+		s.move(e, t)
+	}
+	if change == provenance.ManifestRemoved {
+		delete(e.in.Manifests, e.Digest)
+	}
+	s.evidence(e, change, gone)
+}
+
+// chain compares the record with the one that its repository had before.
+func (e *event) chain() {
+	switch {
+	case e.Before == nil && (!e.in.seen || !e.states):
+	case e.Before == nil:
+		e.wrongf("it says that it is the first of %s, and record %d was before it", e.Repository, e.in.Newest)
+	case !e.in.seen:
+		e.wrongf("it names record %d as the one before it in %s, which has none", *e.Before, e.Repository)
+	case *e.Before != e.in.Newest:
+		e.wrongf("it names record %d as the one before it in %s, and that is %d", *e.Before, e.Repository, e.in.Newest)
+	}
+	e.in.Newest, e.in.seen = e.index, true
+}
+
+// change is what happened to the manifest. Records from before they stated it are read by their action.
+func (e *event) change() provenance.ManifestChange {
+	_, there := e.in.Manifests[e.Digest]
+	if e.Manifest == "" && e.states && (e.Action == provenance.Push || e.Action == provenance.Delete) {
+		e.wrongf("it does not state what became of %s@%s", e.Repository, e.Digest)
+	}
+	switch {
+	case e.Manifest != "":
+		return e.Manifest
+	case e.Action == provenance.Push && there:
+		return provenance.ManifestAgain
+	case e.Action == provenance.Push:
+		return provenance.ManifestAdded
+	case e.Action == provenance.Delete:
+		return provenance.ManifestRemoved
+	}
+	return ""
+}
+
+// manifest applies what happened to the manifest, but for its end, and returns it where it ends.
+func (e *event) manifest(change provenance.ManifestChange) (gone *Manifest) {
+	m := e.in.Manifests[e.Digest]
+	switch {
+	case change == "":
+		return nil
+	case change == provenance.ManifestAdded && m != nil:
+		e.wrongf("it says that %s@%s was added, and that was there since record %d", e.Repository, e.Digest, m.Added)
+	case change != provenance.ManifestAdded && m == nil:
+		e.wrongf("it says of %s@%s: %s; and that was not there", e.Repository, e.Digest, change)
+	}
+	if change == provenance.ManifestRemoved {
+		return m
+	}
+	if m == nil {
+		e.in.Manifests[e.Digest] = &Manifest{Digest: e.Digest, Added: e.index, Subject: e.Observed.Subject}
+	}
+	return nil
+}
+
+// move applies what happened to a tag.
+func (s *State) move(e *event, t provenance.TagMove) {
+	was, lives := e.in.Tag(t.Name)
+	if e.Of != nil { // it ended with its manifest, of which this is a later part
+		if ended, ok := e.in.Ended(t.Name); ok {
+			was, lives = ended, true
+		}
+	}
+	now := e.Meaning(t)
+	e.compare(t, was, lives)
+	if lives && e.Of == nil && now != was.Digest {
+		s.against(e, t, was, now)
+	}
+	if now == "" {
+		delete(e.in.tags, t.Name)
+		return
+	}
+	m := e.in.Manifests[now]
+	if m == nil {
+		e.wrongf("%s:%s was set to %s, which was not there", e.Repository, t.Name, now)
+		delete(e.in.tags, t.Name)
+		return
+	}
+	if !m.HadTag {
+		m.HadTag, m.Tagged = true, e.index
+	}
+	e.in.tags[t.Name] = Tag{m.Digest, e.index}
+}
+
+// compare wants a move to begin where the tag was.
+func (e *event) compare(t provenance.TagMove, was Tag, lives bool) {
+	switch {
+	case !lives && t.Previous != "":
+		e.wrongf("it says that %s:%s meant %s, and it meant nothing", e.Repository, t.Name, t.Previous)
+	case lives && t.Previous != was.Digest:
+		e.wrongf("it says that %s:%s meant %s, and it meant %s since record %d", e.Repository, t.Name, orNothing(t.Previous), was.Digest, was.Since)
+	case lives && t.Since == nil && e.states:
+		e.wrongf("it does not state which record set %s:%s, and that was record %d", e.Repository, t.Name, was.Since)
+	case lives && t.Since != nil && *t.Since != was.Since:
+		e.wrongf("it says that %s:%s was set by record %d, and it was by record %d", e.Repository, t.Name, *t.Since, was.Since)
+	}
+}
+
+// orNothing is a digest as sentences have it.
+func orNothing(d digest.Digest) string {
+	if d == "" {
+		return "nothing"
+	}
+	return d.String()
+}
+
+// against reports a move that a rule forbade.
+func (s *State) against(e *event, t provenance.TagMove, was Tag, now digest.Digest) {
+	if s.options.Covers == nil {
+		return
+	}
+	for _, right := range s.Rights {
+		if right.Tags != "" && s.options.Covers(right.RightsChange, e.Repository, t.Name) {
+			e.wrongf("%s:%s went from %s to %s, against the rule that record %d made: tags %s in %s stay as they are",
+				e.Repository, t.Name, was.Digest, orNothing(now), right.Record, right.Tags, right.Pattern)
+		}
+	}
+}
+
+// evidence notes of what more or less is known by a record: what its manifest refers to, what its tags are about, and the
+// manifest itself when it comes again.
+func (s *State) evidence(e *event, change provenance.ManifestChange, gone *Manifest) {
+	about := make([]digest.Digest, 0, 4)
+	switch {
+	case gone != nil:
+		about = append(about, gone.Subject)
+	case change == provenance.ManifestAdded:
+		about = append(about, e.Observed.Subject)
+	case change == provenance.ManifestAgain:
+		about = append(about, e.Observed.Subject, e.Digest)
+	}
+	for _, t := range e.Tags {
+		if s.options.About != nil {
+			about = append(about, s.options.About(t.Name))
+		}
+	}
+	for _, d := range about {
+		if m := e.in.Manifests[d]; m != nil {
+			m.Evidence = e.index
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package replay
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// vector is a file of testdata: docs/design/replay.md.
+type vector struct {
+	About   string               `json:"about"`
+	Records []*provenance.Record `json:"records"`
+	State   stateView            `json:"state"`
+	Wrong   []string             `json:"wrong"`
+}
+
+type stateView struct {
+	Repositories map[string]repositoryView `json:"repositories"`
+	Access       *accessView               `json:"access,omitempty"`
+	Accounts     map[string]accountView    `json:"accounts,omitempty"`
+	Rights       []string                  `json:"rights,omitempty"`
+}
+
+type repositoryView struct {
+	Newest    uint64                         `json:"newest"`
+	Unknown   *uint64                        `json:"unknown,omitempty"`
+	Tags      map[string]tagView             `json:"tags,omitempty"`
+	Manifests map[digest.Digest]manifestView `json:"manifests,omitempty"`
+}
+
+type tagView struct {
+	Digest digest.Digest `json:"digest"`
+	Since  uint64        `json:"since"`
+}
+
+type manifestView struct {
+	Added    uint64        `json:"added"`
+	Tagged   *uint64       `json:"tagged,omitempty"`
+	Subject  digest.Digest `json:"subject,omitempty"`
+	Evidence uint64        `json:"evidence,omitempty"`
+}
+
+type accessView struct {
+	Record  uint64        `json:"record"`
+	Version uint64        `json:"version"`
+	Digest  digest.Digest `json:"digest"`
+}
+
+type accountView struct {
+	Subject    string `json:"subject"`
+	Credential string `json:"credential"`
+	Record     uint64 `json:"record"`
+}
+
+func viewOf(s *State) (v stateView) {
+	v.Repositories = make(map[string]repositoryView)
+	for name, p := range s.Repositories {
+		r := repositoryView{Newest: p.Newest, Unknown: p.Unknown}
+		if p.Unknown == nil {
+			r.Tags, r.Manifests = map[string]tagView{}, map[digest.Digest]manifestView{}
+			for _, tag := range p.Tags() {
+				t, _ := p.Tag(tag)
+				r.Tags[tag] = tagView(t)
+			}
+			for d, m := range p.Manifests {
+				r.Manifests[d] = manifestView{m.Added, tagged(m), m.Subject, m.Evidence}
+			}
+		}
+		v.Repositories[name] = r
+	}
+	if s.Access.Digest != "" {
+		v.Access = &accessView{s.Access.Record, s.Access.Version, s.Access.Digest}
+	}
+	for id, a := range s.Accounts {
+		if v.Accounts == nil {
+			v.Accounts = make(map[string]accountView)
+		}
+		v.Accounts[id] = accountView(a)
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Rights)) {
+		v.Rights = append(v.Rights, fmt.Sprintf("%d: %s", s.Rights[key].Record, describe(s.Rights[key].RightsChange)))
+	}
+	return v
+}
+
+func tagged(m *Manifest) *uint64 {
+	if !m.HadTag {
+		return nil
+	}
+	return &m.Tagged
+}
+
+// TestVectors replays what the definition gives for everybody to replay.
+func TestVectors(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d vectors, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v vector
+			if err := json.Unmarshal(text, &v); err != nil {
+				t.Fatal(err)
+			}
+			s := New(Options{Covers: func(rule provenance.RightsChange, repository, tag string) bool {
+				return rule.Pattern == repository && rule.Tags == tag
+			}})
+			var wrong []string
+			for _, r := range v.Records {
+				s.Apply(r, func(err error) { wrong = append(wrong, err.Error()) })
+			}
+			if got := viewOf(s); !reflect.DeepEqual(got, v.State) {
+				shown, _ := json.MarshalIndent(got, "", " ")
+				t.Errorf("the state is %s", shown)
+			}
+			if !slices.Equal(wrong, v.Wrong) {
+				t.Errorf("it says:\n%s\nand not:\n%s", strings.Join(wrong, "\n"), strings.Join(v.Wrong, "\n"))
+			}
+		})
+	}
+}
+
+// TestOnly follows some repositories, and all rights.
+func TestOnly(t *testing.T) {
+	s := New(Options{Only: func(repository string) bool { return repository == "b" }})
+	for i, repository := range []string{"a", "b", "a"} {
+		s.Apply(&provenance.Record{Index: uint64(i), Action: provenance.Push, Repository: repository, Digest: "sha256:aa"}, func(err error) { t.Error(err) })
+	}
+	if s.Next != 3 || len(s.Repositories) != 1 || s.Repositories["b"].Newest != 1 {
+		t.Errorf("%d records, %v", s.Next, s.Repositories)
+	}
+}

@@ -1,0 +1,87 @@
+package replay
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// right applies a record of a right or an account.
+func (s *State) right(index uint64, r *provenance.Record, wrong func(error)) {
+	s.document(index, r, wrong)
+	g := *r.Grant
+	if g.Change != "" {
+		s.account(index, g, wrong)
+		return
+	}
+	key := keyOf(g)
+	// A rule for tags withholds: it comes with a revoke, and goes with a grant.
+	if comes := (r.Action == provenance.Grant) == (g.Tags == ""); comes {
+		s.Rights[key] = Right{g, index}
+		return
+	}
+	if _, ok := s.Rights[key]; !ok {
+		wrong(fmt.Errorf("record %d ends a right that no record gave: %s", index, describe(g)))
+	}
+	delete(s.Rights, key)
+}
+
+// document wants the access document to change with its version, and its version to grow.
+func (s *State) document(index uint64, r *provenance.Record, wrong func(error)) {
+	now := Access{index, r.Grant.Version, r.Digest}
+	switch was := s.Access; {
+	case was.Digest == "":
+	case now.Version < was.Version:
+		wrong(fmt.Errorf("record %d is about version %d of the access document, and record %d was about version %d", index, now.Version, was.Record, was.Version))
+	case now.Version == was.Version && now.Digest != was.Digest:
+		wrong(fmt.Errorf("record %d says that version %d of the access document is %s, and record %d that it is %s", index, now.Version, now.Digest, was.Record, was.Digest))
+	}
+	s.Access = now
+}
+
+// account applies what happened to an account itself. One that is from before accounts were on record comes into view with
+// its first record.
+func (s *State) account(index uint64, g provenance.RightsChange, wrong func(error)) {
+	was, known := s.Accounts[g.Account]
+	switch g.Change {
+	case provenance.AccountRemoved:
+		delete(s.Accounts, g.Account)
+		return
+	case provenance.AccountAdded:
+		if known {
+			wrong(fmt.Errorf("record %d adds account %s, which record %d knew already as %s", index, g.Account, was.Record, was.Subject))
+		}
+	case provenance.AccountRenamed, provenance.AccountSecret:
+		if before := cmp.Or(g.Former, g.Subject); known && before != was.Subject {
+			wrong(fmt.Errorf("record %d says that account %s was %s, and record %d that it is %s", index, g.Account, before, was.Record, was.Subject))
+		}
+	}
+	now := Account{Subject: g.Subject, Credential: g.Credential, Record: index}
+	if now.Credential == "" {
+		now.Credential = was.Credential
+	}
+	s.Accounts[g.Account] = now
+}
+
+// keyOf tells rights apart. An account is named by its id where there is one: its name may change.
+func keyOf(g provenance.RightsChange) string {
+	who := g.Account
+	if who == "" {
+		who = g.Subject
+	}
+	return strings.Join(append([]string{who, g.Team, g.Pattern, g.Role, g.Tags}, g.Except...), "\x00")
+}
+
+func describe(g provenance.RightsChange) string {
+	switch {
+	case g.Tags != "":
+		return fmt.Sprintf("tags %s in %s stay as they are", g.Tags, g.Pattern)
+	case g.Team != "" && g.Subject == "":
+		return "team " + g.Team
+	case g.Team != "":
+		return g.Subject + " in team " + g.Team
+	}
+	return fmt.Sprintf("%s for %s on %s", g.Role, g.Subject, g.Pattern)
+}

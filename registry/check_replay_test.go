@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// TestServedFollowsFromRecords changes what is served by the keys of the store alone, with every other row as it would be,
+// and wants to be told what was changed, from what to what, and since which record: nothing else.
+func TestServedFollowsFromRecords(t *testing.T) {
+	const repo = "team/app"
+	s := startServer(t, t.TempDir(), Config{})
+	one := s.pushImage(repo, "latest", "one") // record 0
+	two := s.pushImage(repo, "latest", "two") // record 1
+	s.pushManifest(repo, "2.0", two.body)     // record 2
+	bare := s.pushImage(repo, "", "bare")     // record 3
+	s.artifact(repo, two.digest, "application/vnd.example.note", "a note") // record 4
+	s.want(s.do("DELETE", "/v2/"+repo+"/manifests/2.0", nil), 202, "") // record 5
+	s.wantClean()
+
+	ones, twos := digestKey(one.digest), digestKey(two.digest)
+	row := func(i image) []byte { return repoKey(repo, digestKey(i.digest)) }
+	tag := func(name string) []byte { return repoKey(repo, []byte(name)) }
+	cases := map[string]struct {
+		tamper func(tx storage.Tx)
+		says   []string
+	}{
+		"a tag is rolled back": {func(tx storage.Tx) {
+			tx.Put(tagTable, tag("latest"), tagRow{0, one.digest}.encode())
+			tx.Delete(taggedTable, repoKey(repo, twos, []byte("latest")))
+			tx.Put(taggedTable, repoKey(repo, ones, []byte("latest")), nil)
+		}, []string{"team/app:latest means ONE since record 0; by the records it means TWO since record 1"}},
+		"a tag is dropped": {func(tx storage.Tx) {
+			tx.Delete(tagTable, tag("latest"))
+			tx.Delete(taggedTable, repoKey(repo, twos, []byte("latest")))
+		}, []string{"team/app:latest is not there; by the records it means TWO since record 1"}},
+		"a removed tag comes back": {func(tx storage.Tx) {
+			tx.Put(tagTable, tag("2.0"), tagRow{2, two.digest}.encode())
+			tx.Put(taggedTable, repoKey(repo, twos, []byte("2.0")), nil)
+		}, []string{"team/app:2.0 means TWO since record 2; by the records it means nothing"}},
+		"a tag is said to be older": {func(tx storage.Tx) {
+			tx.Put(tagTable, tag("latest"), tagRow{0, two.digest}.encode())
+		}, []string{"team/app:latest means TWO since record 0; by the records it means TWO since record 1"}},
+		"a manifest goes": {func(tx storage.Tx) { tx.Delete(manifestTable, row(bare)) },
+			[]string{"team/app@BARE is not there; by the records it is, since record 3"}},
+		"a manifest arrived otherwise": {func(tx storage.Tx) {
+			value, err := tx.Get(manifestTable, row(one))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := decodeManifestRow(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.record = 3
+			tx.Put(manifestTable, row(one), m.encode())
+		}, []string{"team/app@ONE is there since record 3; by the records it came with record 0"}},
+		"a manifest is copied to where it never was": {func(tx storage.Tx) {
+			value, err := tx.Get(manifestTable, row(one))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx.Put(manifestTable, repoKey("other", ones), slices.Clone(value))
+			tx.Put(repositoryTable, []byte("other"), nil)
+		}, []string{"other@ONE is there since record 0; by the records it is not"}},
+		"an image loses its provenance": {func(tx storage.Tx) {
+			if err := removeRendered(tx, repo, twos); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"team/app@TWO has no provenance among its referrers; by the records it has had a tag since record 1"}},
+		"an image gets the provenance of another": {func(tx storage.Tx) {
+			if err := removeRendered(tx, repo, twos); err != nil {
+				t.Fatal(err)
+			}
+			out, err := renderRecord(tx, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := out.put(tx, repo, twos); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"team/app@TWO has record 0 as its provenance; it came with record 1, and had its first tag with record 1"}},
+		"an image without a tag gets provenance": {func(tx storage.Tx) {
+			out, err := renderRecord(tx, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := out.put(tx, repo, digestKey(bare.digest)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"team/app@BARE has record 3 as its provenance; by the records it never had a tag"}},
+		"what is known is said to be older": {func(tx storage.Tx) {
+			tx.Put(evidenceTable, row(two), binary.AppendUvarint(nil, 2))
+		}, []string{"what is known of team/app@TWO is said to have changed last with record 2; by the records it did with record 4"}},
+		"what is known is said to be the first": {func(tx storage.Tx) { tx.Delete(evidenceTable, row(two)) },
+			[]string{"what is known of team/app@TWO is not said to have changed; by the records it did with record 4"}},
+	}
+	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String())
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			said := s.checkTampered(c.tamper)
+			for i, want := range c.says {
+				c.says[i] = "damaged: " + names.Replace(want)
+			}
+			said = slices.DeleteFunc(said, func(line string) bool { return !strings.Contains(line, "by the records") && !strings.Contains(line, "it came with") })
+			if !slices.Equal(said, c.says) {
+				t.Errorf("fsck says\n%s\nand not\n%s", strings.Join(said, "\n"), strings.Join(c.says, "\n"))
+			}
+		})
+	}
+	s.wantClean()
+}
+
+// checkTampered changes the store, returns what a check says, and puts everything back.
+func (s *server) checkTampered(tamper func(storage.Tx)) (said []string) {
+	s.t.Helper()
+	var j journal
+	if err := s.store.Update(background, func(tx storage.Tx) error {
+		j = journal{Tx: tx}
+		tamper(&j)
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.Check(background, false, func(err error) { said = append(said, err.Error()) }); err != nil {
+		s.t.Error(err)
+	}
+	if err := s.store.Update(background, func(tx storage.Tx) error {
+		for _, undo := range slices.Backward(j.undo) {
+			undo(tx)
+		}
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	return said
+}
+
+// journal is a transaction that can be undone by another.
+type journal struct {
+	storage.Tx
+	undo []func(storage.Tx)
+}
+
+func (j *journal) remember(table storage.Table, key []byte) {
+	key = slices.Clone(key)
+	value, err := j.Get(table, key)
+	value = slices.Clone(value)
+	j.undo = append(j.undo, func(tx storage.Tx) {
+		if err != nil {
+			tx.Delete(table, key)
+			return
+		}
+		tx.Put(table, key, value)
+	})
+}
+
+func (j *journal) Put(table storage.Table, key, value []byte) {
+	j.remember(table, key)
+	j.Tx.Put(table, key, value)
+}
+
+func (j *journal) Delete(table storage.Table, key []byte) {
+	j.remember(table, key)
+	j.Tx.Delete(table, key)
+}
