@@ -433,6 +433,20 @@ func (r *recording) isWhole(dir string, at float64) (err error) {
 	return v.clean()
 }
 
+// goesOn opens a registry on what is left in a directory, and wants all facts to hold, and a push. That things do not fit
+// together would show as well, but only after the time that their check leaves them.
+func (r *recording) goesOn(dir string, at float64) (err error) {
+	v, err := survive(dir)
+	if err != nil {
+		return fmt.Errorf("it does not start: %w", err)
+	}
+	defer func() { err = errors.Join(err, v.stop()) }()
+	if err := holds(v, r.facts, at); err != nil {
+		return err
+	}
+	return v.push()
+}
+
 // replay lets the power fail at each of the moments.
 func (r *recording) replay(losses powerloss.Losses, isWhole func(dir string, at float64) error) (tried int, err error) {
 	root := r.t.TempDir()
@@ -691,11 +705,74 @@ func replayLayout(t *testing.T, strict, others int) {
 	t.Logf("layout: %d of the moments of %d events", tried, len(r.events))
 }
 
-// TestPowerLossElsewhere lets the power fail at a few moments of backups, a restore, and a change of the layout.
+// TestPowerLossElsewhere lets the power fail at a few moments of backups, a restore, a change of the layout, and the
+// healing of a blob.
 func TestPowerLossElsewhere(t *testing.T) {
 	t.Parallel()
 	replayRestore(t, replayBackups(t, 3, 2), 1, 1)
 	replayLayout(t, 1, 1)
+	replayHeal(t, 2, 2)
+}
+
+// replayHeal lets the power fail while a blob is pushed again whose file is damaged. Once that is acknowledged it is whole;
+// before, it is whole or not there, and never what the damaged file holds.
+func replayHeal(t *testing.T, strict, others int) {
+	t.Helper()
+	const layer = "a layer, of which the disk has lost a bit"
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	s.push("team/app", "1", layer, nil)
+	for _, path := range filesOf(t, s.dir, 0o400) {
+		if content, err := os.ReadFile(path); err != nil || string(content) == layer {
+			damage(t, path, strings.Replace(layer, "lost", "lOst", 1))
+		}
+	}
+	if said, status := hallmarkOn(t, s.dir, "scrub", "now"); status == 0 {
+		t.Fatalf("the damage is not seen: %s", said)
+	}
+	s.kill()
+
+	r := newRecording(t, s.dir)
+	var err error
+	if r.disk, err = powerloss.Load(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	blob := "/v2/team/app/blobs/" + digest.FromString(layer).String()
+	r.know("no wrong bytes", func(v *survivor) error {
+		if status, body := v.do("GET", blob, ""); status != 404 && (status != 200 || body != layer) {
+			return fmt.Errorf("status %d, %q", status, body)
+		}
+		return nil
+	}).from = 0
+	healing := recordServer(t, r)
+	healing.push("team/app", "1", layer)
+	healed := seconds()
+	healing.kill()
+	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), func(dir string, at float64) error {
+		if at < healed { // fsck says rightly that it is damaged
+			return r.goesOn(dir, at)
+		}
+		return r.isWhole(dir, at)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("healing: %d of the moments of %d events", tried, len(r.events))
+}
+
+// damage replaces the content of a blob's file, as a disk does: nothing else of it changes.
+func damage(t *testing.T, path, content string) {
+	t.Helper()
+	write := func() error {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte(content), 0)
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(os.Chmod(path, 0o600), write(), os.Chmod(path, 0o400)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // flushOf returns the event that ends the first flush of a file below a directory that anything was written to.
