@@ -7,7 +7,6 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
-	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
@@ -152,23 +151,8 @@ func (a *API) receiptKey(c *call) (any, error) {
 
 // logKeys answers GET /keys/logs.json.
 func (a *API) logKeys(c *call) (any, error) {
-	logs, err := a.Book.Logs(c.Context())
-	if err != nil {
-		return nil, err
-	}
-	file := receipt.LogFile{Logs: []receipt.LogEntry{}}
-	for _, l := range logs {
-		entry := receipt.LogEntry{Origin: l.Origin, VKey: receiptLog(l).VKey(), First: &l.First, From: &l.Begun}
-		if l.Closed != nil {
-			last, err := checkpoint.Parse(l.Closed.Checkpoint)
-			if err != nil {
-				return nil, err
-			}
-			entry.Closed = &receipt.Closing{Time: l.Closed.Time, Reason: l.Closed.Reason, Size: last.Size, Checkpoint: l.Closed.Checkpoint}
-		}
-		file.Logs = append(file.Logs, entry)
-	}
-	return file, nil
+	entries, err := a.Book.LogEntries(c.Context())
+	return receipt.LogFile{Logs: entries}, err
 }
 
 // receiptLog is a log as receipts know it.

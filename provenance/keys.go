@@ -85,6 +85,37 @@ func (b *Book) Logs(ctx context.Context) (logs []log.Log, err error) {
 	return logs, err
 }
 
+// LogEntries returns all logs as those know them who verify receipts, the newest last.
+func (b *Book) LogEntries(ctx context.Context) (entries []receipt.LogEntry, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		entries = []receipt.LogEntry{}
+		logs, err := log.Logs(tx)
+		for _, l := range logs {
+			e := receipt.LogEntry{Origin: l.Origin, VKey: receipt.Log{Origin: l.Origin, Key: l.Key}.VKey(), First: &l.First, From: &l.Begun}
+			if l.Closed != nil && err == nil {
+				e.Closed, err = closingOf(tx, l)
+			}
+			entries = append(entries, e)
+		}
+		return err
+	})
+	return entries, err
+}
+
+// closingOf says how a log was closed, and what is kept of it.
+func closingOf(tx storage.Reader, l log.Log) (*receipt.Closing, error) {
+	last, err := checkpoint.Parse(l.Closed.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	c := &receipt.Closing{Time: l.Closed.Time, Reason: l.Closed.Reason, Size: last.Size, Checkpoint: l.Closed.Checkpoint}
+	tree, err := log.Open(tx, l.Origin)
+	if err == nil && tree.Size < last.Size {
+		c.Kept, err = tree.Checkpoint()
+	}
+	return c, err
+}
+
 // Rotate puts another receipt key in force, from the record after its own on. The key that goes signs that
 // record. Keep the new key's file before: if we stop after the commit, it is the only one that can sign.
 func (b *Book) Rotate(ctx context.Context, who Identity, next *receipt.Signer) (r *Record, err error) {

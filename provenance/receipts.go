@@ -58,7 +58,8 @@ func unsigned(tx storage.Reader, index uint64) error {
 }
 
 // Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
-// proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all.
+// proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all. In a closed log it is
+// the last one of what is kept, because nothing else counts for those who demand no witness.
 // Errors: ErrNoRecord, ErrNotSealed, ErrUnproved.
 func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
@@ -104,6 +105,9 @@ func sizeFor(tree *log.Tree, leaf uint64, at *uint64) (uint64, error) {
 				ErrUnproved, leaf, tree.Origin, tree.Size, leaf+1, tree.Size)
 		}
 		return *at, nil
+	}
+	if tree.Closed != nil {
+		return tree.Size, nil
 	}
 	if size, ok, err := tree.Cosigned(tree.Size); err != nil || ok && size > leaf {
 		return size, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
@@ -62,7 +63,7 @@ func recordsOf(ctx context.Context, cl *client, repo string, d digest.Digest, cu
 // record checks the receipt of one record, and that it is about this image. current says that the record
 // is to have put the image, or its tag, there.
 func (v *verification) record(ctx context.Context, cl *client, index uint64, ref reference, current bool) error {
-	data, err := cl.fetch(ctx, fmt.Sprintf("/api/v1/records/%d/receipt", index), receipt.MaxBundle)
+	data, err := v.receipt(ctx, cl, index)
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,35 @@ func (v *verification) record(ctx context.Context, cl *client, index uint64, ref
 	}
 	r.Record, r.Error = index, err.Error()
 	return fmt.Errorf("record %d: %w", index, err)
+}
+
+// receipt fetches the receipt of a record. The registry proves one in a closed log by the log's last checkpoint; those who
+// demand witnesses, who may not have seen that one, ask for the one that they cosigned last.
+func (v *verification) receipt(ctx context.Context, cl *client, index uint64) ([]byte, error) {
+	path := fmt.Sprintf("/api/v1/records/%d/receipt", index)
+	data, err := cl.fetch(ctx, path, receipt.MaxBundle)
+	if err != nil || len(v.trust.Witnesses) == 0 {
+		return data, err
+	}
+	if _, err := receipt.Verify(data, v.trust); !errors.Is(err, receipt.ErrRefused) {
+		return data, nil //nolint:nilerr // whatever it is, the caller finds it as well
+	}
+	origin := receipt.OriginOf(data)
+	if !slices.ContainsFunc(v.trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin && l.Closed != nil }) {
+		return data, nil
+	}
+	signed, err := cl.fetch(ctx, "/log/"+origin+"/checkpoint.cosigned", checkpoint.MaxText)
+	if err != nil {
+		return data, nil //nolint:nilerr // there is none, and the receipt is refused for that
+	}
+	c, err := checkpoint.Parse(string(signed))
+	if err != nil {
+		return nil, askf("%s/log/%s/checkpoint.cosigned: %w", cl.base, origin, err)
+	}
+	if again, err := cl.fetch(ctx, fmt.Sprintf("%s?at=%d", path, c.Size), receipt.MaxBundle); err == nil {
+		return again, nil
+	}
+	return data, nil
 }
 
 // about says whether a record is what the registry said it was.

@@ -32,12 +32,16 @@ type LogEntry struct {
 	Closed *Closing   `json:"closed,omitempty"`
 }
 
-// A Closing is the end of a log: nothing in it counts that its last checkpoint does not cover.
+// A Closing is the end of a log. A receipt counts that is proved by its last checkpoint. What the log's key signed apart
+// from that says nothing any more: when a log is closed somebody else may have the key.
 type Closing struct {
 	Time       time.Time `json:"time"`
 	Reason     string    `json:"reason"`     // "restore" or "key"
 	Size       uint64    `json:"size"`       // leaves; not known from a trusted root
 	Checkpoint string    `json:"checkpoint"` // the last one, a signed note; not known from a trusted root
+	// Kept is the last checkpoint of the leaves that the registry still has, where that is an older one: after a restore it
+	// can prove nothing by the last one. Receipts that are proved by it count too.
+	Kept string `json:"kept,omitempty"`
 }
 
 // KeyFile is /keys/receipts.json: every receipt key that a registry has had.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -58,6 +59,19 @@ func Verify(data []byte, trust Trust) (*Verified, error) {
 		return nil, err
 	}
 	return v, v.checkStatement(trust)
+}
+
+// OriginOf returns the log that a receipt says to be in, or "" for what is no receipt. It checks nothing.
+func OriginOf(data []byte) string {
+	b, err := parseBundle(data)
+	if err != nil {
+		return ""
+	}
+	c, err := checkpoint.Parse(b.Material.Entries[0].Proof.Checkpoint.Envelope)
+	if err != nil {
+		return ""
+	}
+	return c.Origin
 }
 
 // parseBundle reads a bundle that has the parts of a receipt.
@@ -158,7 +172,7 @@ func (v *Verified) checkCheckpoint(signed string, trust Trust) (err error) {
 	for _, s := range n.UnverifiedSigs {
 		v.Unchecked = append(v.Unchecked, s.Name)
 	}
-	return v.checkClosing()
+	return v.checkClosing(len(trust.Witnesses) > 0)
 }
 
 // signedBy says whether a signature of this verifier was checked.
@@ -177,12 +191,18 @@ func (v *Verified) findLog(trust Trust) (note.Verifier, error) {
 	return nil, refusef("it is in the log %.80q, which is not a trusted one", v.Checkpoint.Origin)
 }
 
-// checkClosing refuses what a log's key signed behind the log's end: after that, a thief may have it.
-func (v *Verified) checkClosing() error {
-	if v.Log.Closed == nil || v.Log.Closed.Checkpoint == "" {
+// checkClosing refuses what the key of a closed log may have signed after the end: a thief may have it, and can sign
+// checkpoints of any size. What counts is the checkpoint that the log was closed with, and what demanded witnesses cosigned.
+func (v *Verified) checkClosing(cosigned bool) error {
+	end := v.Log.Closed
+	switch {
+	case end == nil, end.Checkpoint == "" && cosigned:
 		return nil
+	case end.Checkpoint == "":
+		return refusef("the log %s was closed on %s, and it is not known with which checkpoint: rely on a list of its logs, /keys/logs.json, or demand a witness",
+			v.Log.Origin, end.Time.Format(time.DateOnly))
 	}
-	last, err := checkpoint.Parse(v.Log.Closed.Checkpoint)
+	last, err := checkpoint.Parse(end.Checkpoint)
 	if err != nil {
 		return fmt.Errorf("the last checkpoint of the log %s: %w", v.Log.Origin, err)
 	}
@@ -193,7 +213,26 @@ func (v *Verified) checkClosing() error {
 	if v.Checkpoint.Size == last.Size && v.Checkpoint.Root != last.Root {
 		return refusef("the log %s was closed with another root hash", v.Log.Origin)
 	}
-	return nil
+	if v.Checkpoint.Size == last.Size || cosigned {
+		return nil
+	}
+	return v.checkKept(last.Size)
+}
+
+// checkKept wants the checkpoint to be that of what is kept of a closed log, where that is less than it had.
+func (v *Verified) checkKept(size uint64) error {
+	end := v.Log.Closed
+	if end.Kept != "" {
+		kept, err := checkpoint.Parse(end.Kept)
+		if err != nil {
+			return fmt.Errorf("the checkpoint of what is kept of the log %s: %w", v.Log.Origin, err)
+		}
+		if kept == v.Checkpoint {
+			return nil
+		}
+	}
+	return refusef("the log %s was closed at %d leaves (%s), and this checkpoint of %d may be signed after that: fetch the receipt again, "+
+		"which is then proved by the last one, or demand a witness that cosigned it", v.Log.Origin, size, end.Reason, v.Checkpoint.Size)
 }
 
 // exactNote refuses a signed note that could be spelled otherwise: base64 has bits that say nothing.

@@ -110,6 +110,49 @@ func TestOtherTrust(t *testing.T) {
 	}
 }
 
+// TestClosed has a thief of a closed log's keys sign a shorter history, and honest receipts from before the end.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	w := newWitness(t, "witness.example")
+	honest, thief := newLog(t, "log.example").grow(3), newLog(t, "log.example").grow(2)
+	thief.add([]byte(strings.Replace(string(statement("log.example", 2)), `"push"`, `"grant"`, 1)))
+	forged, early := thief.receipt(2), honest.receipt(2)
+	seen, atThree := honest.receipt(2, w), honest.checkpoint()
+	honest.grow(4)
+	closing := receipt.Closing{Reason: "stolen", Checkpoint: honest.checkpoint()}
+	const late = "was closed at 7 leaves (stolen), and this checkpoint of 3 may be signed after that"
+	const unknown = "it is not known with which checkpoint"
+	for name, c := range map[string]struct {
+		data    []byte
+		closed  *receipt.Closing
+		witness bool
+		says    string // "" is good
+	}{
+		"forged, by what was kept before":        {forged, nil, false, ""},
+		"forged":                                 {forged, &closing, false, late},
+		"forged, beside what is kept":            {forged, &receipt.Closing{Reason: "stolen", Checkpoint: closing.Checkpoint, Kept: atThree}, false, late},
+		"forged, by a trusted root":              {forged, &receipt.Closing{}, false, unknown},
+		"honest, by an earlier checkpoint":       {early, &closing, false, late},
+		"honest, cosigned":                       {seen, &closing, true, ""},
+		"honest, cosigned, and nobody demands":   {seen, &closing, false, late},
+		"honest, by the last checkpoint":         {honest.receipt(2), &closing, false, ""},
+		"honest, by that of what is kept":        {early, &receipt.Closing{Checkpoint: closing.Checkpoint, Kept: atThree}, false, ""},
+		"honest, by a trusted root":              {honest.receipt(2), &receipt.Closing{}, false, unknown},
+		"honest, by a trusted root and cosigned": {seen, &receipt.Closing{}, true, ""},
+		"the list says nothing that can be read": {early, &receipt.Closing{Checkpoint: closing.Checkpoint, Kept: "x"}, false, "what is kept of the log"},
+	} {
+		trust := honest.trust()
+		if c.witness {
+			trust.Witnesses = []note.Verifier{w.Verifier()}
+		}
+		trust.Logs[0].Closed = c.closed
+		_, err := receipt.Verify(c.data, trust)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // renamed is the key of a log under another name.
 func renamed(t *testing.T, l *testLog, origin string) string {
 	t.Helper()
