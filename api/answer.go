@@ -182,11 +182,10 @@ func (q *query) needed(name string) string {
 	return s
 }
 
-// parsed reads a parameter that may not be absent, and may hold spaces, into value.
+// parsed reads a parameter that may not be absent, and never holds a space, into value.
 func (q *query) parsed(name string, value encoding.TextUnmarshaler) {
-	s := q.words(name)
-	if s == "" {
-		q.fail("%s is missing", name)
+	if s := q.needed(name); s == "" {
+		return
 	} else if err := value.UnmarshalText([]byte(s)); err != nil {
 		q.fail("%s: %s", name, err)
 	}
@@ -258,11 +257,23 @@ func (q *query) end() error {
 
 // nextURL returns the call's own path and query with some parameters changed.
 func (c *call) nextURL(set map[string]string) string {
-	values := c.URL.Query()
-	for name, value := range set {
-		values.Set(name, value)
+	parts := c.without(slices.Collect(maps.Keys(set))...)
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		parts = append(parts, url.QueryEscape(name)+"="+url.QueryEscape(set[name]))
 	}
-	return c.URL.EscapedPath() + "?" + values.Encode()
+	return c.URL.EscapedPath() + "?" + strings.Join(parts, "&")
+}
+
+// without returns the parts of the query but some parameters', as the client wrote them: how it writes a plus, a space or a
+// semicolon is a part of what it asks for.
+func (c *call) without(names ...string) (parts []string) {
+	for part := range strings.SplitSeq(c.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(part, "=")
+		if plain, err := url.QueryUnescape(name); err == nil && part != "" && !slices.Contains(names, plain) {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // maxBody bounds the body of a request, in bytes.

@@ -2,6 +2,8 @@ package api
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -69,10 +71,9 @@ func (a *API) sources(c *call) (any, error) {
 
 // question is what a page belongs to: the call without where the page begins, and how long it is.
 func (c *call) question() string {
-	values := c.URL.Query()
-	values.Del("after")
-	values.Del("limit")
-	return c.URL.Path + "?" + values.Encode()
+	parts := c.without("after", "limit")
+	slices.Sort(parts)
+	return c.URL.Path + "?" + strings.Join(parts, "&")
 }
 
 func (a *API) nextImages(c *call, position []byte) string {
