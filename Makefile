@@ -26,12 +26,7 @@ test: ## the tests alone, without the race detector
 
 FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | while read -r package target; do \
-		echo "fuzz $$package $$target"; \
-		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package </dev/null >/tmp/hallmark-fuzz.$$$$ 2>&1 \
-			|| { cat /tmp/hallmark-fuzz.$$$$; exit 1; }; \
-		rm -f /tmp/hallmark-fuzz.$$$$; \
-	done
+	grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | xargs -I DIR tools/fuzz DIR $(FUZZTIME)
 
 soak: ## the tests that are too long for each change: crashes, faults and load, by the half hour; wants strace
 	go test -tags soak -count 1 -timeout 90m -run '^TestSoak' -v ./...
