@@ -125,12 +125,15 @@ func reversed(s string) string {
 	return strings.Join(f, " ")
 }
 
-// TestFindAgainstScan compares random queries with a plain look at every record.
-func TestFindAgainstScan(t *testing.T) {
+// TestFindAgainstScan compares random queries with a plain look at every record; TestSoakFindAgainstScan many more.
+func TestFindAgainstScan(t *testing.T) { findAgainstScan(t, 100, rand.NewPCG(1, 2)) }
+
+func findAgainstScan(t *testing.T, n int, seed rand.Source) {
+	t.Helper()
 	b, clock := testBook(t)
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := rand.New(seed)
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
-	for range 300 {
+	for range n {
 		who := alice
 		if rng.IntN(3) == 0 {
 			who = bob
@@ -143,9 +146,9 @@ func TestFindAgainstScan(t *testing.T) {
 		})
 		*clock = clock.Add(time.Duration(rng.IntN(100)-20) * time.Second) // now and then it goes back
 	}
-	indexSome(t, b, 95) // a tail of five stays
+	indexSome(t, b, tailOf(t, b)-5) // a tail of five stays
 	every := all(t, b, Query{})
-	for range 300 {
+	for range n {
 		q := Query{
 			Repository: pick("r1", "r2"), Tag: pick("", "t1", "t2"), Identity: pick("", "", "bob"),
 			Source: pick("", "", "h/a"), Action: Action(pick("", "push")), Digest: digest.Digest(pick("", "", string(dig("a")))),
@@ -168,34 +171,37 @@ func TestFindAgainstScan(t *testing.T) {
 	wantClean(t, b)
 }
 
-// TestFindLooksAtFew wants short pages, and an end, where two common terms hardly ever meet.
+// TestFindLooksAtFew wants short pages, and an end, where two common terms hardly ever meet. Only where they meet is
+// there a record: nobody may look at the others.
 func TestFindLooksAtFew(t *testing.T) {
 	b, _ := testBook(t)
 	const n = 2 * maxLook
-	for from := 0; from < n; from += 500 {
-		err := b.store.Update(background, func(tx storage.Tx) error {
-			h, err := readHead(tx)
-			if err != nil {
-				return err
-			}
-			for i := from; i < from+500; i++ {
-				who, repo := alice, "even"
-				if i%2 == 1 {
-					who, repo = bob, "odd"
-				}
-				if i == n-10 || i == 10 {
-					who = bob
-				}
-				if err := appendUnsealed(tx, b, &h, Event{Action: Push, Repository: repo, Digest: dig("x"), Who: who}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	even, odd := newTerm(byRepository, "even"), newTerm(byRepository, "odd")
+	byAlice, byBob := newTerm(byIdentity, "alice"), newTerm(byIdentity, "bob")
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		h, err := readHead(tx)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		indexSome(t, b, 500)
+		for i := range uint64(n) {
+			terms := []term{even, byAlice}
+			if i%2 == 1 {
+				terms = []term{odd, byBob}
+			}
+			if i == n-10 || i == 10 {
+				terms[1], h.next = byBob, i
+				err = errors.Join(err, appendUnsealed(tx, b, &h, Event{Action: Push, Repository: "even", Digest: dig("x"), Who: bob}))
+			}
+			for _, t := range terms {
+				tx.Put(indexTable, t.key(i), nil)
+			}
+		}
+		h.next = n
+		indexed{next: n, latest: h.latest}.write(tx)
+		return errors.Join(err, h.write(tx))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, descending := range []bool{false, true} {
 		q := Query{Repository: "even", Identity: "bob", Descending: descending}
