@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,7 @@ type inode struct {
 
 	flushed state
 	pending []*change // since then, in order
-	begun   *flush    // a flush that has begun and not ended
+	begun   *int      // how many of them a flush covers that has begun and not ended
 }
 
 // state is what a flush makes durable.
@@ -41,11 +42,6 @@ type state struct {
 	data  []byte
 	names map[string]*inode
 	mode  uint32
-}
-
-type flush struct {
-	state
-	changes int // how many of the pending ones it covers
 }
 
 // change is one part that the power may take: the closure applies it to a state. A rename between directories is
@@ -185,17 +181,21 @@ func (i *inode) chmod(mode uint32) {
 }
 
 func (i *inode) beginFlush() {
-	i.begun = &flush{state{append([]byte(nil), i.data...), maps.Clone(i.names), i.mode}, len(i.pending)}
+	n := len(i.pending)
+	i.begun = &n
 }
 
-// endFlush makes durable what was there when the flush began, and returns whether that was anything.
+// endFlush makes durable what there was when the flush began, and returns whether that was anything.
 func (i *inode) endFlush() bool {
-	f := i.begun
-	if i.begun = nil; f == nil {
+	n := i.begun
+	if i.begun = nil; n == nil {
 		return false
 	}
-	i.flushed, i.pending = f.state, append([]*change(nil), i.pending[f.changes:]...)
-	return f.changes > 0
+	for _, c := range i.pending[:*n] {
+		c.apply[i](&i.flushed)
+	}
+	i.pending = slices.Clone(i.pending[*n:])
+	return *n > 0
 }
 
 // Keep says which parts that were not flushed a power loss leaves.
