@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,12 @@ type victim struct {
 
 func newVictim(t *testing.T, env ...string) *victim {
 	t.Helper()
-	v := &victim{t: t, program: program(t), dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
+	return newVictimOf(t, plainProgram(t), env...)
+}
+
+func newVictimOf(t *testing.T, program string, env ...string) *victim {
+	t.Helper()
+	v := &victim{t: t, program: program, dir: filepath.Join(t.TempDir(), "data"), address: freeAddress(t), env: env}
 	v.start()
 	t.Cleanup(func() { v.kill() })
 	client, err := httpClient(v.dir)
@@ -254,15 +260,38 @@ func program(t *testing.T) string {
 	return path
 }
 
+// plain is hallmark without the race detector, for tests that kill it or record its calls: they look for what a crash
+// leaves. The detector makes a start ten times slower, and what it finds is lost with a process that is killed.
+var plain = sync.OnceValues(func() (string, error) {
+	path, err := exec.LookPath("hallmark")
+	if info, ok := debug.ReadBuildInfo(); err != nil || !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return path, err
+	}
+	path = filepath.Join(filepath.Dir(path), "plain", "hallmark") // goes with the other
+	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func plainProgram(t *testing.T) string {
+	t.Helper()
+	path, err := plain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // TestKilledAtFirstStart kills a server while it makes its data directory, at any moment. The next start
 // must come up with an administrator who can sign in.
 func TestKilledAtFirstStart(t *testing.T) {
 	t.Parallel()
-	plain := program(t)
+	program := plainProgram(t)
 	for i := range 8 {
 		dir := filepath.Join(t.TempDir(), "data")
 		serve := func() *exec.Cmd {
-			cmd := exec.Command(plain, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", "none")
+			cmd := exec.Command(program, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", "none")
 			cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_LOG_LEVEL=warn")
 			cmd.Stderr = os.Stderr
 			return cmd

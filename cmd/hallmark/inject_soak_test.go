@@ -20,7 +20,7 @@ import (
 // TestSoakFailingCalls lets one system call at a time fail under a server, at various moments of a few pushes, and
 // then starts another server on what there is: what was acknowledged is there, and everything fits.
 func TestSoakFailingCalls(t *testing.T) {
-	program := program(t)
+	program := plainProgram(t)
 	injected := 0
 	for _, c := range []struct{ call, err string }{
 		{"fdatasync", "EIO"},

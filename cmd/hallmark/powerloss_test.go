@@ -83,11 +83,7 @@ func (r *recording) end() {
 // program is the command `hallmark`, to be recorded.
 func (r *recording) program(args ...string) *exec.Cmd {
 	r.t.Helper()
-	hallmark, err := exec.LookPath("hallmark")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	cmd := exec.Command(hallmark, args...)
+	cmd := exec.Command(plainProgram(r.t), args...)
 	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_REGISTRY_LEASE=2s")
 	powerloss.Command(r.t, cmd, r.trace)
 	return cmd
@@ -210,7 +206,7 @@ func (s *recordedServer) remove(repo, digest string) {
 // command runs a command of the operator's.
 func (s *recordedServer) command(stdin string, args ...string) {
 	s.t.Helper()
-	cmd := exec.Command("hallmark", append(args, "--data", s.dir)...)
+	cmd := exec.Command(plainProgram(s.t), append(args, "--data", s.dir)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("%q: %v\n%s", args, err, out)
@@ -643,7 +639,7 @@ func replayRestore(t *testing.T, made *recording, strict, others int) {
 			return errors.New("the registry that was restored is lost")
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			said, err := exec.Command("hallmark", "restore", saved, "--data", data).CombinedOutput()
+			said, err := exec.Command(plainProgram(t), "restore", saved, "--data", data).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("restore again: %w\n%s", err, said)
 			}

@@ -30,6 +30,9 @@ import (
 // TestMain makes this binary hallmark itself, for the processes that tests start.
 func TestMain(m *testing.M) {
 	passwordCost = bcrypt.MinCost
+	// Where they are built with the race detector, a race ends them, which a test notices; and they do not wait for a
+	// second at their end, as they would else.
+	os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 	testscript.Main(m, map[string]func(){"hallmark": main})
 }
 
