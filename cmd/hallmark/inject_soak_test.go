@@ -96,23 +96,6 @@ func failOnce(t *testing.T, program, call, errno string, when int) (injected boo
 	return strings.Contains(string(said), "(INJECTED)")
 }
 
-// waitTraced waits until a process is traced.
-func waitTraced(t *testing.T, pid int) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(status), "TracerPid:\t0\n") {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("strace does not attach")
-		}
-	}
-}
-
 // TestSoakFullDisk fills a small disk to the brim from four clients, with next to no reserve. What was acknowledged is
 // there, deletes make room, and then there are pushes again.
 func TestSoakFullDisk(t *testing.T) {

@@ -77,11 +77,12 @@ func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
 	} else if why != "" {
 		add("keys", "a signing key is missing or wrong, so nothing can be pushed or deleted; the log of the registry's start says which", false)
 	}
-	switch err := s.registry.Room(); {
-	case errors.Is(err, storage.ErrFull):
+	room := s.registry.Room()
+	if errors.Is(room, storage.ErrFull) {
 		add("disk", "less is free than registry.reserve, so nothing can be pushed. Make room, or delete images", false)
-	case err != nil:
-		add("blobs", "the disk of the blobs does not answer", true)
+	}
+	if err := s.data.blobs.Here(); err != nil || room != nil && !errors.Is(room, storage.ErrFull) {
+		add("blobs", "the disk of the blobs does not answer, or is not mounted", true)
 	}
 	if s.keeper != nil && time.Now().After(s.keeper.Certificate().NotAfter) {
 		add("certificate", "the server's certificate has expired, so clients refuse it. Run `hallmark cert renew`, or replace tls.cert", true)

@@ -2,14 +2,28 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // wantParts wants /readyz to name these parts, and no others.
@@ -114,5 +128,136 @@ func TestNotReadyStore(t *testing.T) {
 	}
 	if parts := s.unready(context.Background()); len(parts) != 1 || parts[0].Part != "store" || !parts[0].reads {
 		t.Errorf("with a closed store: %+v", parts)
+	}
+}
+
+// TestNotReadyCertificate shows a certificate that has expired.
+func TestNotReadyCertificate(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf("tls: {cert: %s, key: %s}\n",
+		writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))),
+		writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))))
+	dir := filepath.Join(t.TempDir(), "data")
+	cmd := exec.Command("hallmark", "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", "none", "--config", writeFile(t, config))
+	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword)
+	p, url, err := launch(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.kill() })
+	skeptic := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // it has expired
+	s := &testServer{process: p, t: t, dir: dir, url: url, client: skeptic}
+	s.wantParts("/readyz", "certificate")
+	s.wantParts("/readyz?read", "certificate")
+	s.want(200, "GET", "/healthz")
+	wantHealth(t, dir, exitNo, "certificate: ")
+}
+
+// TestNotReadyBlobs takes the disk of the blobs away, as an unmount does: its directory is gone, or an empty one is in its
+// place. Nothing is written into that, and all is well when the disk is back.
+func TestNotReadyBlobs(t *testing.T) {
+	t.Parallel()
+	s := insecure(t)
+	repo := s.repository("team/app")
+	repo.PlainHTTP = true
+	if _, err := pushTo(t.Context(), repo, "1.0", "a layer", nil); err != nil {
+		t.Fatal(err)
+	}
+	blobs := filepath.Join(s.dir, blobsDir)
+	if err := os.Rename(blobs, blobs+".away"); err != nil {
+		t.Fatal(err)
+	}
+	s.wantParts("/readyz", "blobs")
+	s.wantParts("/readyz?read", "blobs")
+	if err := os.Mkdir(blobs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.wantParts("/readyz", "blobs")
+	wantHealth(t, s.dir, exitNo, "blobs: ")
+	s.want(200, "GET", "/healthz")
+	for range 200 { // more than there are files made ahead
+		s.do("POST", "/v2/team/app/blobs/uploads/", "", "")
+	}
+	if made, err := os.ReadDir(blobs); err != nil || len(made) > 0 {
+		t.Errorf("what was made where the disk is not: %v, %v", made, err)
+	}
+	if err := errors.Join(os.Remove(blobs), os.Rename(blobs+".away", blobs)); err != nil {
+		t.Fatal(err)
+	}
+	s.wantParts("/readyz")
+	if _, err := pushTo(t.Context(), repo, "2.0", "another layer", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNotReadyAfterFailedCommit lets the disk fail under a commit: pushes are refused from then on, pulls are not, and a
+// restart is what helps.
+func TestNotReadyAfterFailedCommit(t *testing.T) {
+	t.Parallel()
+	s := insecure(t)
+	put := func(n int) int {
+		body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"n":"%d"}}`, ocispec.MediaTypeImageIndex, n)
+		status, _, _ := s.do("PUT", fmt.Sprintf("/v2/team/app/manifests/v%d", n), "", body, "Content-Type", ocispec.MediaTypeImageIndex)
+		return status
+	}
+	if status := put(1); status != 201 {
+		t.Fatal(status)
+	}
+	strace := exec.Command("strace", "-f", "-p", fmt.Sprint(s.cmd.Process.Pid), "-o", os.DevNull,
+		"-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO")
+	if err := strace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitTraced(t, s.cmd.Process.Pid)
+	if status := put(2); status != 500 {
+		t.Errorf("a push whose commit fails: %d", status)
+	}
+	s.wantParts("/readyz", "store")
+	s.wantParts("/readyz?read")
+	wantHealth(t, s.dir, exitNo, "store: ")
+	s.want(200, "GET", "/v2/team/app/manifests/v1")
+	if status := put(3); status != 500 {
+		t.Errorf("a push after it: %d", status)
+	}
+	dir := s.dir
+	s.kill()
+	_ = strace.Wait() // it ends with what it traces
+	s = startServer(t, dir, "--insecure-http")
+	s.wantParts("/readyz")
+	if status := put(4); status != 201 {
+		t.Errorf("a push after a restart: %d", status)
+	}
+}
+
+// waitTraced waits until a process is traced.
+func waitTraced(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(status), "TracerPid:\t0\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("strace does not attach")
+		}
 	}
 }

@@ -51,6 +51,10 @@ func (d *Dir) take() (p place, f *os.File, err error) {
 // makeShelf makes a directory with all its files. If we stop within it, nobody has been given one of them; the
 // files are removed as leftovers.
 func (d *Dir) makeShelf() error {
+	// Where the disk was mounted one can make files too, and they are gone when it is mounted again.
+	if err := d.Here(); err != nil {
+		return err
+	}
 	first := place{d.run, d.ahead.next}
 	d.ahead.next += perShelf // also when it fails: no name is tried twice
 	if err := durable.MkdirAll(d.shelf(first), 0o700); err != nil {

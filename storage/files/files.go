@@ -241,8 +241,17 @@ func (d *Dir) notFound(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return readError(err)
 	}
-	if id, idErr := readID(d.path); idErr != nil || id != d.id {
-		return errors.Join(fmt.Errorf("%s is not the directory of blobs any more; is its disk still mounted?", d.path), idErr)
+	if err := d.Here(); err != nil {
+		return err
 	}
 	return storage.ErrNotFound
+}
+
+// Here returns nil while the directory at its path is the one that was opened, and not what is left where its disk was
+// mounted.
+func (d *Dir) Here() error {
+	if id, err := readID(d.path); err != nil || id != d.id {
+		return errors.Join(fmt.Errorf("%s is not the directory of blobs any more; is its disk still mounted?", d.path), err)
+	}
+	return nil
 }
