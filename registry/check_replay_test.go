@@ -14,12 +14,12 @@ import (
 func TestServedFollowsFromRecords(t *testing.T) {
 	const repo = "team/app"
 	s := startServer(t, t.TempDir(), Config{})
-	one := s.pushImage(repo, "latest", "one") // record 0
-	two := s.pushImage(repo, "latest", "two") // record 1
-	s.pushManifest(repo, "2.0", two.body)     // record 2
-	bare := s.pushImage(repo, "", "bare")     // record 3
+	one := s.pushImage(repo, "latest", "one")                              // record 0
+	two := s.pushImage(repo, "latest", "two")                              // record 1
+	s.pushManifest(repo, "2.0", two.body)                                  // record 2
+	bare := s.pushImage(repo, "", "bare")                                  // record 3
 	s.artifact(repo, two.digest, "application/vnd.example.note", "a note") // record 4
-	s.want(s.do("DELETE", "/v2/"+repo+"/manifests/2.0", nil), 202, "") // record 5
+	s.want(s.do("DELETE", "/v2/"+repo+"/manifests/2.0", nil), 202, "")     // record 5
 	s.wantClean()
 
 	ones, twos := digestKey(one.digest), digestKey(two.digest)
@@ -106,7 +106,9 @@ func TestServedFollowsFromRecords(t *testing.T) {
 			for i, want := range c.says {
 				c.says[i] = "damaged: " + names.Replace(want)
 			}
-			said = slices.DeleteFunc(said, func(line string) bool { return !strings.Contains(line, "by the records") && !strings.Contains(line, "it came with") })
+			said = slices.DeleteFunc(said, func(line string) bool {
+				return !strings.Contains(line, "by the records") && !strings.Contains(line, "it came with")
+			})
 			if !slices.Equal(said, c.says) {
 				t.Errorf("fsck says\n%s\nand not\n%s", strings.Join(said, "\n"), strings.Join(c.says, "\n"))
 			}

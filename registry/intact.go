@@ -147,7 +147,7 @@ func sameBytes(ctx context.Context, a, b io.ReaderAt, n int64) bool {
 }
 
 func readsFull(r io.ReaderAt, p []byte, at int64) bool {
-	n, _ := r.ReadAt(p, at)
+	n, _ := r.ReadAt(p, at) // whatever the reason, the content is not there whole
 	return n == len(p)
 }
 

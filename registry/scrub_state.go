@@ -18,6 +18,7 @@ type scrub struct {
 	suspects chan Place    // what others found damaged; without a repository a blob
 
 	blobs, bytes atomic.Int64 // that this process has read
+	damaged      atomic.Int64 // marks that were there when they were last counted
 
 	mu     sync.Mutex
 	config ScrubConfig // guarded by mu
@@ -269,7 +270,9 @@ func (g *Registry) Scrubbed(ctx context.Context) Scrubbed {
 		all.Finished = last.Finished.Unix()
 	}
 	s.mu.Unlock()
-	damage, _, _ := g.damage(ctx, maxCounted) // what cannot be read now is counted the next time
-	all.Damaged = len(damage)
+	if damage, _, err := g.damage(ctx, maxCounted); err == nil {
+		s.damaged.Store(int64(len(damage)))
+	}
+	all.Damaged = int(s.damaged.Load()) // what cannot be read now is not mended for that
 	return all
 }

@@ -175,8 +175,15 @@ func TestSuspect(t *testing.T) {
 	stop()
 	group.Wait()
 	s.wantDamaged(layer, one.digest)
+	if n := s.Scrubbed(background).Damaged; n != 2 {
+		t.Errorf("the metrics show %d", n)
+	}
 	if st := s.scrubStatus(); st.Last != nil || st.Running != nil {
 		t.Errorf("a pass was made: %+v", st)
+	}
+	s.stop() // and the store cannot be read
+	if n := s.Scrubbed(background).Damaged; n != 2 {
+		t.Errorf("the metrics show %d where the store cannot be read", n)
 	}
 }
 

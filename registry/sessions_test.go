@@ -37,7 +37,7 @@ func TestUploadsAreBounded(t *testing.T) {
 	s.want(s.do("DELETE", second, nil), 204, "")
 	second = s.begin("app")
 	s.want(s.do("PUT", withDigest(second, one), strings.NewReader("two")), 400, "DIGEST_INVALID")
-	second = s.begin("app") // the wrong one was removed
+	s.begin("app") // the wrong one was removed
 	s.want(s.do("POST", begin, nil), 429, "TOOMANYREQUESTS")
 
 	s = s.restart()

@@ -98,7 +98,7 @@ func (g *guard) admit(conn *bulkConn) *guarded {
 	}
 	if victim != nil {
 		g.replaced.Add(1)
-		_ = victim.Close()
+		_ = victim.Close() // it was of no use to anybody
 	}
 	return c
 }

@@ -93,7 +93,7 @@ func (b *impatientBody) Read(p []byte) (int, error) {
 		// Nothing is written meanwhile, and there has to be time left to say that the body did not arrive: on HTTP/2 a
 		// deadline that is over cannot be moved.
 		b.canWrite = time.Time{}
-		_ = b.rc.SetWriteDeadline(now.Add(b.limit + refusedFor))
+		_ = b.rc.SetWriteDeadline(now.Add(b.limit + refusedFor)) // as in deadline
 	}
 	n, err := b.ReadCloser.Read(p)
 	if b.left > 0 {
