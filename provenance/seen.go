@@ -122,8 +122,15 @@ func later(tx storage.Reader, seen, known string) (end Ending, err error) {
 	end.Action, end.Reason = Restore, "restored"
 	size := head.Size()
 	for _, signed := range append(all, known, seen) {
-		if c, err := checkpoint.Open(signed, v); err == nil && c.Size > size {
+		c, err := checkpoint.Open(signed, v)
+		switch {
+		case err != nil: // it is none, or not one of this log
+		case c.Size > size:
 			size, end.Checkpoint = c.Size, signed
+		case c.Size <= head.Size():
+			if err := wantFollows(tx, head, c); err != nil {
+				return end, err
+			}
 		}
 	}
 	if size == head.Size() {
@@ -132,7 +139,17 @@ func later(tx storage.Reader, seen, known string) (end Ending, err error) {
 	return end, nil
 }
 
-// checkpointsOf returns the newest checkpoint that is stored of a log, and the largest cosigned one.
+// wantFollows wants what is kept of a log to continue a checkpoint that it signed.
+func wantFollows(tx storage.Reader, head log.Head, c checkpoint.Checkpoint) error {
+	follows, err := head.Follows(tx, c)
+	if err == nil && !follows {
+		err = disagreef("the log %s has %d leaves, and does not continue what it signed at %d", head.Origin, head.Size(), c.Size)
+	}
+	return err
+}
+
+// checkpointsOf returns the newest checkpoint that is stored of a log, the largest that is cosigned, and the largest of
+// those that the head covers.
 func checkpointsOf(tx storage.Reader, head log.Head) (all []string, err error) {
 	tree, err := log.Open(tx, head.Origin)
 	if err != nil {
@@ -142,12 +159,22 @@ func checkpointsOf(tx storage.Reader, head log.Head) (all []string, err error) {
 	if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 		return nil, err
 	}
-	size, ok, err := tree.Cosigned(math.MaxInt64)
-	if err != nil || !ok {
-		return []string{newest}, err
+	all = []string{newest}
+	for _, atMost := range []uint64{math.MaxInt64, head.Size()} {
+		size, ok, err := tree.Cosigned(atMost)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		cosigned, err := tree.SignedCheckpoint(size)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cosigned)
 	}
-	cosigned, err := tree.SignedCheckpoint(size)
-	return []string{newest, cosigned}, err
+	return all, nil
 }
 
 // keptEnd returns the signed checkpoint of the head, where records and log go up to it together, and the newest record

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
-	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -183,12 +182,9 @@ func TestSeenRewritten(t *testing.T) {
 
 // resign makes the log anew over the statements that are stored, with the keys in force.
 func resign(tx storage.Tx, b *Book, n uint64) error {
-	s, err := b.sealer(tx, head{next: n, key: b.keys.Load().Receipts[0].Key().Hint()})
-	if err != nil {
-		return err
-	}
 	tx.Put("log/head", headKey, make([]byte, 12)) // log 0, of no leaves
-	if s.head, err = log.ReadHead(tx); err != nil {
+	s, err := b.sealer(tx, head{key: b.keys.Load().Receipts[0].Key().Hint()})
+	if err != nil {
 		return err
 	}
 	for index := range n {
@@ -273,6 +269,40 @@ func TestContinueCut(t *testing.T) {
 	}
 	if _, err := begin(t, b.store, *cut.keys.Load(), ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestContinueCutAndRewritten has the holder of the keys take records away and change those before them, without the
+// checkpoint that was cosigned there.
+func TestContinueCutAndRewritten(t *testing.T) {
+	b, keys := grown(t)
+	seen := newest(t, b)
+	c, err := checkpoint.Parse(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutCosignature(background, c.Origin, 3, "w+00000001", "— w AAAAAAAA\n"); err != nil {
+		t.Fatal(err)
+	}
+	err = b.store.Update(background, func(tx storage.Tx) error {
+		f := forgery{t, tx}
+		f.change(2, "alice", "mallory")
+		for index := uint64(3); index < 5; index++ {
+			tx.Delete(recordTable, indexKey(index))
+			tx.Delete(signatureTable, indexKey(index))
+		}
+		f.heads(3)
+		return resign(tx, b, 3)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := begin(t, b.store, keys, seen)
+	if !errors.Is(err, ErrDisagree) || strings.Contains(err.Error(), "--restored") {
+		t.Errorf("the start says %v", err)
+	}
+	if r, err := cut.Continue(background, operator, newKeys(t), ""); !errors.Is(err, ErrDisagree) {
+		t.Errorf("continued: %+v, %v", r, err)
 	}
 }
 

@@ -140,8 +140,24 @@ func (t *Tree) Follows(old checkpoint.Checkpoint) (bool, error) {
 		return false, err
 	}
 	now, err := checkpoint.Open(signed, v)
-	if err != nil || old.Size > now.Size || now.Size > t.Size {
+	if err != nil {
 		return false, nil //nolint:nilerr // it is not signed by the log
+	}
+	return t.follows(now, old)
+}
+
+// Follows says whether the head is of a tree that begins with an older one.
+func (h Head) Follows(tx storage.Reader, old checkpoint.Checkpoint) (bool, error) {
+	now, err := h.Checkpoint()
+	if err != nil {
+		return false, err
+	}
+	return (&Tree{h.Log, h.Size(), tx}).follows(now, old)
+}
+
+func (t *Tree) follows(now, old checkpoint.Checkpoint) (bool, error) {
+	if old.Size > now.Size || now.Size > t.Size {
+		return false, nil
 	}
 	if old.Size == 0 {
 		return true, nil // every tree begins with the empty one
