@@ -90,10 +90,10 @@ func (b *Book) LogEntries(ctx context.Context) (entries []receipt.LogEntry, err 
 	err = b.store.View(ctx, func(tx storage.Reader) error {
 		entries = []receipt.LogEntry{}
 		logs, err := log.Logs(tx)
-		for _, l := range logs {
+		for i, l := range logs {
 			e := receipt.LogEntry{Origin: l.Origin, VKey: receipt.Log{Origin: l.Origin, Key: l.Key}.VKey(), First: &l.First, From: &l.Begun}
-			if l.Closed != nil && err == nil {
-				e.Closed, err = closingOf(tx, l)
+			if l.Closed != nil && i+1 < len(logs) && err == nil {
+				e.Closed, err = closingOf(tx, l, logs[i+1].First-l.First)
 			}
 			entries = append(entries, e)
 		}
@@ -102,15 +102,15 @@ func (b *Book) LogEntries(ctx context.Context) (entries []receipt.LogEntry, err 
 	return entries, err
 }
 
-// closingOf says how a log was closed, and what is kept of it.
-func closingOf(tx storage.Reader, l log.Log) (*receipt.Closing, error) {
+// closingOf says how a log was closed, and what is kept of it: so many leaves, by the log that follows.
+func closingOf(tx storage.Reader, l log.Log, leaves uint64) (*receipt.Closing, error) {
 	last, err := checkpoint.Parse(l.Closed.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
 	c := &receipt.Closing{Time: l.Closed.Time, Reason: l.Closed.Reason, Size: last.Size, Checkpoint: l.Closed.Checkpoint}
 	tree, err := log.Open(tx, l.Origin)
-	if err == nil && tree.Size < last.Size {
+	if err == nil && tree.Size == leaves && tree.Size < last.Size { // else somebody changed the store: fsck says so
 		c.Kept, err = tree.Checkpoint()
 	}
 	return c, err

@@ -3,6 +3,7 @@ package provenance
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"iter"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -91,6 +95,8 @@ func TestSeen(t *testing.T) {
 	}
 	appendEvent(t, forked, Event{Repository: "a", Digest: dig("z")})
 	appendEvent(t, b, Event{Repository: "a", Digest: dig("w")})
+	cut := snapshotOf(t, b)
+	cutSigned(t, cut, 3)
 	empty := snapshotOf(t, b)
 	if err := empty.Update(background, func(tx storage.Tx) error {
 		f := forgery{t, tx}
@@ -109,6 +115,8 @@ func TestSeen(t *testing.T) {
 		"the newest":            {b.store, newest(t, b), "", ""},
 		"an older one":          {b.store, five, "", ""},
 		"an older store":        {older, six, "has 6 leaves, and it has 5 in the store, which is an older copy", "hallmark log continue --restored"},
+		"cut where it signed":   {cut, newest(t, b), "has 7 leaves, and it has 3 in the store", "hallmark log continue --restored"},
+		"cut, and none kept":    {cut, "", "", ""}, // which is why it is kept
 		"another history":       {b.store, newest(t, forked), "has 7 leaves, and does not continue keys/log.checkpoint, which says what it was at 7", "restore a backup"},
 		"another history, more": {older, newest(t, forked), "has 7 leaves, and it has 5 in the store", "hallmark log continue --restored"},
 		"of another registry":   {b.store, strangers, "and the store knows no such log", "restore a backup"},
@@ -144,6 +152,34 @@ func TestSeen(t *testing.T) {
 				t.Errorf("append: %v", err)
 			}
 		})
+	}
+}
+
+// cutSigned takes the newest records away, without keys, with all that tells of them. The signature that the log made then
+// is in the row of the record that is now the newest.
+func cutSigned(t *testing.T, store storage.Store, from uint64) {
+	t.Helper()
+	for _, cut := range []func(storage.Tx) error{
+		func(tx storage.Tx) error {
+			forgery{t, tx}.truncate(from)
+			for at := tlog.StoredHashCount(int64(from)); at < 100; at++ {
+				tx.Delete("log/hash", binary.BigEndian.AppendUint64(make([]byte, 4), uint64(at)))
+			}
+			return nil
+		},
+		func(tx storage.Tx) error {
+			head, err := log.ReadHead(tx)
+			if err != nil {
+				return err
+			}
+			signed, err := keptEnd(tx, head)
+			tx.Put("log/checkpoint", make([]byte, 4), []byte(signed))
+			return err
+		},
+	} {
+		if err := store.Update(background, cut); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
