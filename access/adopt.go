@@ -33,12 +33,17 @@ func (a *Access) Adopt(ctx context.Context, by provenance.Identity, newest func(
 		if r != nil && version == 0 && r.Grant != nil && r.Grant.Version > 0 {
 			return fmt.Errorf("%w: record %d is about version %d of the access document, which is gone; restore a backup from before", ErrAdopted, r.Index, r.Grant.Version)
 		}
-		var grants []Grant
-		if accounts, grants, err = adoptAccounts(tx); err != nil {
+		found, grants, err := adoptAccounts(tx)
+		if err != nil {
 			return err
 		}
-		if accounts == 0 {
+		if accounts = len(found); accounts == 0 {
 			return ErrAdopted
+		}
+		for _, c := range found {
+			if err := a.record(tx, by, c); err != nil {
+				return err
+			}
 		}
 		if version > 0 {
 			return nil
@@ -49,30 +54,32 @@ func (a *Access) Adopt(ctx context.Context, by provenance.Identity, newest func(
 	return accounts, granted, err
 }
 
-// adoptAccounts gives each user an account that has none, and returns the grants of those who were administrators.
-func adoptAccounts(tx storage.Tx) (accounts int, grants []Grant, err error) {
+// adoptAccounts lets each user sign in whose account is not known, and returns them, and the grants of those who were
+// administrators.
+func adoptAccounts(tx storage.Tx) (found []provenance.RightsChange, grants []Grant, err error) {
 	for item, err := range tx.Scan(userTable, nil, nil) {
 		if err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 		var u struct {
-			Account string `json:"account"`
-			Admin   bool   `json:"admin"`
+			Account    string `json:"account"`
+			Admin      bool   `json:"admin"`
+			Credential string `json:"credential"`
 		}
 		if err := json.Unmarshal(item.Value, &u); err != nil {
-			return 0, nil, fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
+			return nil, nil, fmt.Errorf("user %s: %w: %w", item.Key, storage.ErrCorrupt, err)
 		}
 		if _, err := tx.Get(accountTable, []byte(u.Account)); !errors.Is(err, storage.ErrNotFound) {
 			if err != nil {
-				return 0, nil, err
+				return nil, nil, err
 			}
 			continue // it is of this version
 		}
-		accounts++
+		found = append(found, provenance.RightsChange{Subject: "user:" + string(item.Key), Account: u.Account, Change: provenance.AccountAdopted, Credential: u.Credential})
 		tx.Put(accountTable, []byte(u.Account), append([]byte("user:"), item.Key...))
 		if u.Admin {
 			grants = append(grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
 		}
 	}
-	return accounts, grants, nil
+	return found, grants, nil
 }

@@ -107,6 +107,11 @@ func inForce(tx storage.Reader) (*Document, digest.Digest, error) {
 // edit changes the document in the caller's transaction, with a record of each right that is given or
 // taken. It returns what changed. Errors: those of Document.check, and ErrLastAdmin.
 func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Document) error) ([]Change, error) {
+	return a.editSaying(tx, by, change, nil)
+}
+
+// editSaying is edit, where the record of the first right that an account is given also says that the account was added.
+func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*Document) error, added *provenance.RightsChange) ([]Change, error) {
 	old, _, err := readDocument(tx)
 	if err != nil {
 		return nil, err
@@ -129,6 +134,9 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 	}
 	for i := range list {
 		list[i].Version = next.Version
+		if added != nil && list[i].Account == added.Account {
+			list[i].Change, list[i].Credential, added = added.Change, added.Credential, nil
+		}
 		e := provenance.Event{Action: list[i].Action, Digest: sum, Who: by, Grant: &list[i].RightsChange}
 		if _, err := a.book.Append(tx, e); err != nil {
 			return nil, err
@@ -148,7 +156,7 @@ func (a *Access) record(tx storage.Tx, by provenance.Identity, c provenance.Righ
 	}
 	c.Version = d.Version
 	e := provenance.Event{Action: provenance.Grant, Digest: sum, Who: by, Grant: &c}
-	if c.Change == provenance.AccountRemoved {
+	if c.Change == provenance.AccountRemoved || c.Change == provenance.TokenEnded {
 		e.Action = provenance.Revoke
 	}
 	_, err = a.book.Append(tx, e)

@@ -9,17 +9,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Check compares the document, the accounts and the sessions with each other, and the document with the newest
-// record of a right or an account, which newest returns; nil where there is none. It reports to bad what does not
-// fit, and returns how many accounts there are, and an error when it could not go on.
-func (a *Access) Check(ctx context.Context, newest func(context.Context) (*provenance.Record, error), bad func(error)) (accounts int, err error) {
-	if err := a.checkOnRecord(ctx, newest, bad); err != nil {
+// Check compares the document, the accounts and the sessions with each other, and all of them with the records. It
+// reports to bad what does not fit, a [NotOnRecordError] where that is no problem, and returns how many accounts there are, and
+// an error when it could not go on.
+func (a *Access) Check(ctx context.Context, bad func(error)) (accounts int, err error) {
+	if err := a.checkDocument(ctx, bad); err != nil {
+		return 0, err
+	}
+	if err := a.checkRecords(ctx, bad); err != nil {
 		return 0, err
 	}
 	for _, t := range []struct {
@@ -53,45 +54,14 @@ func corruptf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", storage.ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
-// checkOnRecord wants the document in force to be the one whose digest the newest record has: rights that nobody
-// is on record to have given are no rights. It looks again when the document was changed meanwhile.
-func (a *Access) checkOnRecord(ctx context.Context, newest func(context.Context) (*provenance.Record, error), bad func(error)) error {
-	for range 3 {
-		version, sum, err := a.checkDocument(ctx, func(error) {})
+// checkDocument reports to bad what in the document does not fit.
+func (a *Access) checkDocument(ctx context.Context, bad func(error)) error {
+	return a.store.View(ctx, func(tx storage.Reader) error {
+		d, _, err := inForce(tx)
 		if err != nil {
 			return err
 		}
-		r, err := newest(ctx)
-		if err != nil {
-			return err
-		}
-		again, _, err := a.checkDocument(ctx, bad)
-		switch {
-		case err != nil:
-			return err
-		case again != version: // those who change it are on record with it
-		case r == nil && version > 0:
-			bad(corruptf("the access document %s is in force, and no record says who granted anything", sum))
-			return nil
-		case r != nil && r.Digest != sum:
-			bad(corruptf("the access document %s is in force, and the newest record of who may do what (%d) is of %s", sum, r.Index, r.Digest))
-			return nil
-		default:
-			return nil
-		}
-	}
-	return nil
-}
-
-// checkDocument returns the version and the digest of the document, and reports to bad what in it does not fit.
-func (a *Access) checkDocument(ctx context.Context, bad func(error)) (version uint64, sum digest.Digest, err error) {
-	err = a.store.View(ctx, func(tx storage.Reader) error {
-		d, found, err := inForce(tx)
-		if err != nil {
-			return err
-		}
-		sum = found
-		if version, err = readVersion(tx); err != nil || version != d.Version {
+		if version, err := readVersion(tx); err != nil || version != d.Version {
 			bad(errors.Join(err, corruptf("the access document says that it is version %d, and its row %d", d.Version, version)))
 		}
 		as, tidy := d.clone(), d.clone() // in which nothing is null
@@ -107,7 +77,6 @@ func (a *Access) checkDocument(ctx context.Context, bad func(error)) (version ui
 		}
 		return nil
 	})
-	return version, sum, err
 }
 
 // accounts are all that the document names.

@@ -93,6 +93,9 @@ func (a *Access) logIn(ctx context.Context, name, password, address string) (pro
 		if err != nil {
 			return provenance.Identity{}, err
 		}
+		if !isItsOwn(u.Credential, u.Account, []byte(u.Hash)) {
+			return provenance.Identity{}, ErrBadLogin // nobody is on record to have set this password: set another
+		}
 		l.hash, l.who = u.Hash, &provenance.Identity{
 			Actor: provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account},
 			Login: &provenance.Login{Method: "basic", Issuer: a.issuer, Identity: u.Name, Credential: u.Credential},

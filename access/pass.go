@@ -271,6 +271,9 @@ func (a *Access) passOfSecret(ctx context.Context, sum [sha256.Size]byte) (p *pa
 			return err
 		}
 		s, err := readSession(tx, string(id))
+		if err == nil && !isItsOwn(s.ID, s.Owner.Account, sum[:]) {
+			err = ErrUnknownSession // nobody is on record to have made a token of this secret
+		}
 		if err != nil {
 			return orEnded(err)
 		}

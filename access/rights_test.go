@@ -242,7 +242,7 @@ func TestRecords(t *testing.T) {
 		by     string
 		change provenance.RightsChange
 	}{
-		{provenance.Grant, "operator", provenance.RightsChange{Subject: "user:root", Account: root.Actor.Account, Pattern: "**", Role: "admin", Version: 1}},
+		{provenance.Grant, "operator", provenance.RightsChange{Subject: "user:root", Account: root.Actor.Account, Pattern: "**", Role: "admin", Version: 1, Change: provenance.AccountAdded, Credential: page.Records[0].Grant.Credential}},
 		{provenance.Grant, "root", provenance.RightsChange{Subject: "user:root", Account: root.Actor.Account, Pattern: "team/**", Role: "push", Version: 2}},
 		{provenance.Revoke, "root", provenance.RightsChange{Subject: "user:root", Account: root.Actor.Account, Pattern: "team/**", Role: "push", Version: 3}},
 	} {

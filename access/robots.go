@@ -101,7 +101,7 @@ func (a *Access) renew(r *robot, expires time.Time) (string, error) {
 	}
 	secret := newSecret()
 	hash := secretHash(secret)
-	r.Hash, r.Credential, r.SecretSet = hash[:], newID(), provenance.At(a.now())
+	r.Hash, r.Credential, r.SecretSet = hash[:], credentialOf(r.Account, hash[:]), provenance.At(a.now())
 	return secret, nil
 }
 
@@ -151,7 +151,7 @@ func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (
 	err := a.store.View(ctx, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })
 	hash := secretHash(secret)
 	switch {
-	case errors.Is(err, ErrUnknownRobot), err == nil && subtle.ConstantTimeCompare(hash[:], r.Hash) != 1:
+	case errors.Is(err, ErrUnknownRobot), err == nil && (subtle.ConstantTimeCompare(hash[:], r.Hash) != 1 || !isItsOwn(r.Credential, r.Account, r.Hash)):
 		return provenance.Identity{}, ErrBadLogin
 	case err != nil:
 		return provenance.Identity{}, err

@@ -203,19 +203,31 @@ func (a *Access) AddToken(ctx context.Context, who provenance.Identity, want New
 	}
 	now := a.now()
 	s := session{Session: Session{
-		ID: newSessionID(TokenSession), Kind: TokenSession, Name: want.Name, Owner: who.Actor, Scopes: want.Scopes,
+		Kind: TokenSession, Name: want.Name, Owner: who.Actor, Scopes: want.Scopes,
 		Created: provenance.At(now), Expires: provenance.At(now.Add(time.Duration(want.Lasts))),
 	}}
-	secret, err := a.beginWithSecret(ctx, &s)
+	secret := s.drawSecret()
+	s.ID = string(TokenSession) + "-" + credentialOf(s.Owner.Account, s.Secret)
+	err := a.store.Update(ctx, func(tx storage.Tx) error {
+		if err := s.begin(tx); err != nil {
+			return err
+		}
+		return a.record(tx, who, s.change(provenance.TokenAdded))
+	})
 	return s.Session, secret, err
 }
 
-// beginWithSecret stores a session that is shown by a secret.
-func (a *Access) beginWithSecret(ctx context.Context, s *session) (string, error) {
-	secret := newSecret()
+// drawSecret gives a session the secret that it is shown by.
+func (s *session) drawSecret() (secret string) {
+	secret = newSecret()
 	sum := secretHash(secret)
 	s.Secret = sum[:]
-	return secret, a.store.Update(ctx, s.begin)
+	return secret
+}
+
+// change is what a record says of a token.
+func (s *session) change(what provenance.AccountChange) provenance.RightsChange {
+	return provenance.RightsChange{Subject: string(s.Owner.Kind) + ":" + s.Owner.Handle, Account: s.Owner.Account, Change: what, Credential: s.ID}
 }
 
 // Sessions returns up to limit sessions of an account, in the order of their ids, from the one behind
@@ -261,7 +273,11 @@ func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id str
 		if !own && !admin || s.Ended {
 			return ErrUnknownSession
 		}
-		if s.Kind != JobSession {
+		switch s.Kind {
+		case TokenSession:
+			s.remove(tx)
+			return a.record(tx, who, s.change(provenance.TokenEnded))
+		case LoginSession:
 			s.remove(tx)
 			return nil
 		}

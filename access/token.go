@@ -224,7 +224,8 @@ func (a *Access) beginLogin(ctx context.Context, who provenance.Identity, client
 		},
 		Credential: who.Login.Credential,
 	}
-	secret, err := a.beginWithSecret(ctx, &s)
+	secret := s.drawSecret()
+	err := a.store.Update(ctx, s.begin)
 	who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: who.Actor.Handle, Credential: s.ID}
 	return who, secret, err
 }

@@ -60,9 +60,9 @@ func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, pass
 	}
 	now := provenance.At(a.now())
 	u := user{
-		User:       User{Name: name, Account: newID(), Created: now, PasswordSet: now},
-		Credential: newID(), Hash: hash,
+		User: User{Name: name, Account: newID(), Created: now, PasswordSet: now}, Hash: hash,
 	}
+	u.Credential = credentialOf(u.Account, []byte(hash))
 	err = a.change(ctx, func(tx storage.Tx) error {
 		if err := nameIsFree(tx, name); err != nil {
 			return err
@@ -71,13 +71,14 @@ func (a *Access) AddUser(ctx context.Context, by provenance.Identity, name, pass
 		if err := u.write(tx); err != nil {
 			return err
 		}
-		if !admin { // else its grant is the record of it
-			return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountAdded, Credential: u.Credential})
+		added := provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountAdded, Credential: u.Credential}
+		if !admin {
+			return a.record(tx, by, added)
 		}
-		_, err := a.edit(tx, by, func(d *Document) error {
+		_, err := a.editSaying(tx, by, func(d *Document) error {
 			d.Grants = append(d.Grants, Grant{Subject{Kind: UserSubject, Name: u.Account}, Everything, Admin})
 			return nil
-		})
+		}, &added)
 		return err
 	})
 	u.Admin = admin
@@ -91,17 +92,17 @@ func (a *Access) SetPassword(ctx context.Context, by provenance.Identity, name, 
 	if err != nil {
 		return err
 	}
-	credential, now := newID(), provenance.At(a.now())
+	now := provenance.At(a.now())
 	return a.store.Update(ctx, func(tx storage.Tx) error {
 		u, err := readUser(tx, name)
 		if err != nil {
 			return err
 		}
-		u.Hash, u.Credential, u.PasswordSet = hash, credential, now
+		u.Hash, u.Credential, u.PasswordSet = hash, credentialOf(u.Account, []byte(hash)), now
 		if err := u.write(tx); err != nil {
 			return err
 		}
-		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountSecret, Credential: credential})
+		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountSecret, Credential: u.Credential})
 	})
 }
 

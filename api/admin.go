@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -161,6 +162,7 @@ func (a *API) renewCertificate(c *call) (any, error) {
 type checkLine struct {
 	Step    string   `json:"step,omitempty"`    // what is being checked now
 	Problem string   `json:"problem,omitempty"` // something that does not fit
+	Note    string   `json:"note,omitempty"`    // something that cannot be told, and is no problem
 	Done    *checked `json:"done,omitempty"`    // the last line
 	Failed  string   `json:"failed,omitempty"`  // the last line, when the check could not go on
 }
@@ -202,6 +204,11 @@ func (a *API) check(c *call) (any, error) {
 
 func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked, err error) {
 	bad := func(err error) {
+		var older *access.NotOnRecordError
+		if errors.As(err, &older) {
+			say(checkLine{Note: err.Error()})
+			return
+		}
 		result.Problems++
 		say(checkLine{Problem: err.Error()})
 	}
@@ -216,7 +223,7 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 		return result, err
 	}
 	say(checkLine{Step: "accounts and rights"})
-	if result.Accounts, err = a.Access.Check(c.Context(), a.NewestRights, bad); err != nil {
+	if result.Accounts, err = a.Access.Check(c.Context(), bad); err != nil {
 		return result, err
 	}
 	say(checkLine{Step: "images and files"})

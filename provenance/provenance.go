@@ -242,7 +242,7 @@ type RightsChange struct {
 	Except  []string `json:"except,omitempty"` // tags that may be moved all the same
 	Version uint64   `json:"version"`          // of the access document whose digest the record has
 
-	// Change is what happened to the account itself, where no right changed. Former is the name that it had
+	// Change is what happened to the account itself: where no right changed, or beside the right that it was made with. Former is the name that it had
 	// before, and Credential the id of the secret or password that it has now, as logins name it.
 	Change     AccountChange `json:"change,omitempty"`
 	Former     string        `json:"former,omitempty"`
@@ -252,12 +252,16 @@ type RightsChange struct {
 // An AccountChange is what happened to an account.
 type AccountChange string
 
-// The changes of accounts. All but Removed are of the action grant: they let somebody sign in.
+// The changes of accounts, and of the personal tokens of one. All but those that remove or end are of the action grant:
+// they let somebody sign in.
 const (
 	AccountAdded   AccountChange = "added"
 	AccountRenamed AccountChange = "renamed"
 	AccountSecret  AccountChange = "secret" // it has another password, or secret
 	AccountRemoved AccountChange = "removed"
+	AccountAdopted AccountChange = "adopted" // it is from before accounts were on record, and was found
+	TokenAdded     AccountChange = "token"   // Credential is its id
+	TokenEnded     AccountChange = "token-ended"
 )
 
 // A KeyStep says which key signs records from here on. Keys are named by the SHA-256 of their

@@ -59,14 +59,7 @@ func indexIn(value []byte) (uint64, error) {
 // findNewest looks for the newest record before r of a repository that has no row: it is new, or all of its records are
 // from before there were rows.
 func findNewest(tx storage.Tx, r *Record) (*uint64, error) {
-	value, err := tx.Get(headTable, chainedKey)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	first, err := indexIn(value)
+	first, err := ChainedFrom(tx)
 	if err != nil || first == 0 {
 		return nil, err
 	}
@@ -94,6 +87,36 @@ func Newest(tx storage.Reader, repository string) (uint64, error) {
 	value, err := tx.Get(newestTable, []byte(repository))
 	if errors.Is(err, storage.ErrNotFound) {
 		return 0, ErrNoRecord
+	}
+	if err != nil {
+		return 0, err
+	}
+	return indexIn(value)
+}
+
+// Follow applies the records from next on, at most so many, and returns the one that is next then, and whether there are more.
+// Errors: ErrNoRecord and storage.ErrCorrupt of a record that cannot be read.
+func Follow(tx storage.Reader, next uint64, most int, apply func(*Record)) (uint64, bool, error) {
+	end, err := Count(tx)
+	for n := 0; err == nil && next < end; n++ {
+		if n == most {
+			return next, true, nil
+		}
+		var r *Record
+		if r, err = ReadStated(tx, next); err == nil {
+			apply(r)
+			next++
+		}
+	}
+	return next, false, err
+}
+
+// ChainedFrom returns the first record that names the one before it in its repository. It is 0 where everything happened
+// since records state all that they change.
+func ChainedFrom(tx storage.Reader) (uint64, error) {
+	value, err := tx.Get(headTable, chainedKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, nil
 	}
 	if err != nil {
 		return 0, err

@@ -101,27 +101,16 @@ func covers(rule provenance.RightsChange, repository, tag string) bool {
 
 // follow replays records until the state is of the moment of a View, or so many were replayed.
 func (f *follower) follow(tx storage.Reader, most int) (more bool, err error) {
-	end, err := provenance.Count(tx)
-	for n := 0; err == nil && f.state.Next < end && !f.blind; n++ {
-		if n == most {
-			return true, nil
-		}
-		err = f.next(tx)
+	if f.blind {
+		return false, nil
 	}
-	return false, err
-}
-
-func (f *follower) next(tx storage.Reader) error {
-	r, err := provenance.ReadStated(tx, f.state.Next)
+	_, more, err = provenance.Follow(tx, f.state.Next, most, func(r *provenance.Record) { f.state.Apply(r, f.bad) })
 	if errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
 		f.blind = true
 		f.badf("record %d cannot be read, so what follows from the records is not known", f.state.Next)
-		return nil
+		return false, nil
 	}
-	if err == nil {
-		f.state.Apply(r, f.bad)
-	}
-	return err
+	return more, err
 }
 
 // known returns what the records say of a repository at the moment of a View: nil where that is not known, or is not

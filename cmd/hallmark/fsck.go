@@ -13,6 +13,7 @@ import (
 type checkLine struct {
 	Step    string   `json:"step,omitempty"`
 	Problem string   `json:"problem,omitempty"`
+	Note    string   `json:"note,omitempty"`
 	Done    *checked `json:"done,omitempty"`
 	Failed  string   `json:"failed,omitempty"`
 }
@@ -80,8 +81,8 @@ func (e *env) checkLine(line checkLine, asJSON bool) (end bool, err error) {
 	case line.Done == nil && asJSON:
 	case line.Step != "" && isTerminal(e.stderr):
 		fmt.Fprintf(e.stderr, "checking %s …\n", line.Step)
-	case line.Problem != "":
-		fmt.Fprintln(e.stdout, clean(line.Problem))
+	case line.Problem != "" || line.Note != "":
+		fmt.Fprintln(e.stdout, clean(line.Problem+line.Note))
 	case line.Done != nil:
 		d := line.Done
 		if !asJSON {

@@ -95,7 +95,7 @@ func topic(r *provenance.Record) string {
 		return g.Former + " is now " + g.Subject
 	case g.Change == provenance.AccountSecret:
 		return g.Subject + ": another password or secret"
-	case g.Change != "":
+	case g.Change != "" && g.Role == "":
 		return g.Subject + " " + string(g.Change)
 	case g.Team != "" && g.Subject != "":
 		return g.Subject + " in team:" + g.Team

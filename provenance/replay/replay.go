@@ -29,6 +29,7 @@ type State struct {
 	Repositories map[string]*Repository
 	Access       Access
 	Accounts     map[string]Account // by account id
+	Tokens       map[string]Token   // personal tokens, by id; also those that expired
 	Rights       map[string]Right   // by what is given or withheld; the keys say nothing else
 
 	// States is the first record that states what it changes; those before it are read by their action. It is Next where
@@ -81,6 +82,12 @@ type Account struct {
 	Record     uint64 // the last that is about it
 }
 
+// A Token is a personal token that somebody made and nobody ended.
+type Token struct {
+	Account string
+	Record  uint64
+}
+
 // A Right is something given, or withheld by a rule for tags.
 type Right struct {
 	provenance.RightsChange
@@ -90,7 +97,8 @@ type Right struct {
 // New returns the state of a registry without records.
 func New(o Options) *State {
 	return &State{
-		Repositories: make(map[string]*Repository), Accounts: make(map[string]Account), Rights: make(map[string]Right), options: o,
+		Repositories: make(map[string]*Repository), Accounts: make(map[string]Account), Tokens: make(map[string]Token),
+		Rights: make(map[string]Right), options: o,
 	}
 }
 

@@ -87,7 +87,7 @@ func viewOf(s *State) (v stateView) {
 		v.Accounts[id] = accountView(a)
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Rights)) {
-		v.Rights = append(v.Rights, fmt.Sprintf("%d: %s", s.Rights[key].Record, describe(s.Rights[key].RightsChange)))
+		v.Rights = append(v.Rights, fmt.Sprintf("%d: %s", s.Rights[key].Record, Describe(s.Rights[key].RightsChange)))
 	}
 	return v
 }

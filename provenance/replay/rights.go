@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -14,16 +15,18 @@ func (s *State) right(index uint64, r *provenance.Record, wrong func(error)) {
 	g := *r.Grant
 	if g.Change != "" {
 		s.account(index, g, wrong)
+	}
+	if g.Change != "" && g.Role == "" {
 		return
 	}
-	key := keyOf(g)
+	key := KeyOf(g)
 	// A rule for tags withholds: it comes with a revoke, and goes with a grant.
 	if comes := (r.Action == provenance.Grant) == (g.Tags == ""); comes {
 		s.Rights[key] = Right{g, index}
 		return
 	}
 	if _, ok := s.Rights[key]; !ok {
-		wrong(fmt.Errorf("record %d ends a right that no record gave: %s", index, describe(g)))
+		wrong(fmt.Errorf("record %d ends a right that no record gave: %s", index, Describe(g)))
 	}
 	delete(s.Rights, key)
 }
@@ -46,8 +49,18 @@ func (s *State) document(index uint64, r *provenance.Record, wrong func(error)) 
 func (s *State) account(index uint64, g provenance.RightsChange, wrong func(error)) {
 	was, known := s.Accounts[g.Account]
 	switch g.Change {
+	case provenance.TokenAdded:
+		s.Tokens[g.Credential] = Token{g.Account, index}
+		return
+	case provenance.TokenEnded:
+		if _, ok := s.Tokens[g.Credential]; !ok && IsOnRecord(g.Credential) {
+			wrong(fmt.Errorf("record %d ends the token %s, which no record made", index, g.Credential))
+		}
+		delete(s.Tokens, g.Credential)
+		return
 	case provenance.AccountRemoved:
 		delete(s.Accounts, g.Account)
+		maps.DeleteFunc(s.Tokens, func(_ string, t Token) bool { return t.Account == g.Account })
 		return
 	case provenance.AccountAdded:
 		if known {
@@ -65,8 +78,8 @@ func (s *State) account(index uint64, g provenance.RightsChange, wrong func(erro
 	s.Accounts[g.Account] = now
 }
 
-// keyOf tells rights apart. An account is named by its id where there is one: its name may change.
-func keyOf(g provenance.RightsChange) string {
+// KeyOf tells rights apart. An account is named by its id where there is one: its name may change.
+func KeyOf(g provenance.RightsChange) string {
 	who := g.Account
 	if who == "" {
 		who = g.Subject
@@ -74,7 +87,8 @@ func keyOf(g provenance.RightsChange) string {
 	return strings.Join(append([]string{who, g.Team, g.Pattern, g.Role, g.Tags}, g.Except...), "\x00")
 }
 
-func describe(g provenance.RightsChange) string {
+// Describe says what is given or withheld, without whether it is.
+func Describe(g provenance.RightsChange) string {
 	switch {
 	case g.Tags != "":
 		return fmt.Sprintf("tags %s in %s stay as they are", g.Tags, g.Pattern)
@@ -84,4 +98,10 @@ func describe(g provenance.RightsChange) string {
 		return g.Subject + " in team " + g.Team
 	}
 	return fmt.Sprintf("%s for %s on %s", g.Role, g.Subject, g.Pattern)
+}
+
+// IsOnRecord says that the id of a password, secret or token is from when each of them was on record: then it is a hash of
+// the account and of what is stored of the secret.
+func IsOnRecord(credential string) bool {
+	return strings.HasPrefix(credential, "s-") || strings.HasPrefix(credential, "token-s-")
 }

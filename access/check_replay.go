@@ -1,0 +1,204 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A NotOnRecordError is about a row that no record explains, in a store that is from before such rows were on record: it may
+// have been there always. It is no problem, and no proof of anything.
+type NotOnRecordError struct{ What string }
+
+func (e *NotOnRecordError) Error() string { return e.What + ": not on record" }
+
+// follower replays what the records say of rights and accounts, beside a check.
+type follower struct {
+	a     *Access
+	state *replay.State
+	bad   func(error)
+	older bool // the store is from before accounts were on record
+	blind bool // a record cannot be read, and nothing is known from it on
+}
+
+const followStep = 1000 // records in one View
+
+// checkRecords wants the access document, the accounts and the personal tokens to be those that the records give.
+func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
+	f := &follower{a: a, bad: bad, state: replay.New(replay.Options{Only: func(string) bool { return false }})}
+	for more := true; more; {
+		err := a.store.View(ctx, func(tx storage.Reader) (err error) {
+			more, err = f.follow(tx, followStep)
+			return err
+		})
+		if err != nil || f.blind {
+			return err
+		}
+	}
+	if err := a.store.View(ctx, f.document); err != nil || f.blind {
+		return err
+	}
+	for _, t := range []struct {
+		table storage.Table
+		row   func(tx storage.Reader, item storage.Item) error
+	}{{userTable, f.user}, {robotTable, f.robot}, {sessionTable, f.session}} {
+		err := storage.EachRow(ctx, a.store, t.table, func(tx storage.Reader, item storage.Item) error {
+			if _, err := f.follow(tx, -1); err != nil || f.blind {
+				return err
+			}
+			return t.row(tx, item)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return f.missing(ctx)
+}
+
+func (f *follower) badf(format string, args ...any) { f.bad(corruptf(format, args...)) }
+
+// follow replays records until the state is of the moment of a View, or so many were replayed.
+func (f *follower) follow(tx storage.Reader, most int) (more bool, err error) {
+	if f.blind {
+		return false, nil
+	}
+	from, err := provenance.ChainedFrom(tx)
+	if err != nil {
+		return false, err
+	}
+	f.older = from > 0
+	_, more, err = provenance.Follow(tx, f.state.Next, most, func(r *provenance.Record) {
+		f.state.Apply(r, func(err error) { f.badf("%v", err) })
+	})
+	if errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
+		f.blind = true
+		f.badf("record %d cannot be read, so who may do what is not known from the records", f.state.Next)
+		return false, nil
+	}
+	return more, err
+}
+
+// document wants the document in force to be the one whose digest the newest record has, and to give what the records do.
+func (f *follower) document(tx storage.Reader) error {
+	if _, err := f.follow(tx, -1); err != nil || f.blind {
+		return err
+	}
+	d, sum, err := inForce(tx)
+	if err != nil {
+		return err
+	}
+	switch last := f.state.Access; {
+	case last.Digest == "" && d.Version > 0:
+		f.badf("the access document %s is in force, and no record says who granted anything", sum)
+	case last.Digest != "" && last.Digest != sum:
+		f.badf("the access document %s is in force, and the newest record of who may do what (%d) is of %s", sum, last.Record, last.Digest)
+	}
+	given := make(map[string]bool)
+	all := d.facts()
+	for _, fact := range slices.Concat(all.given, all.withheld) {
+		key := replay.KeyOf(fact.RightsChange)
+		given[key] = true
+		if _, ok := f.state.Rights[key]; !ok {
+			f.badf("by the access document: %s; by the records not", replay.Describe(fact.RightsChange))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.state.Rights)) {
+		if r := f.state.Rights[key]; !given[key] {
+			f.badf("by record %d: %s; by the access document not", r.Record, replay.Describe(r.RightsChange))
+		}
+	}
+	return nil
+}
+
+func (f *follower) user(_ storage.Reader, item storage.Item) error {
+	u, err := decodeUser(string(item.Key), item.Value)
+	if err == nil {
+		f.account("user:"+string(item.Key), u.Account, u.Credential, []byte(u.Hash))
+	}
+	return nil // what cannot be read is reported with the row
+}
+
+func (f *follower) robot(_ storage.Reader, item storage.Item) error {
+	r, err := decodeRobot(string(item.Key), item.Value)
+	if err == nil && len(r.Hash) == sha256.Size {
+		f.account("robot:"+string(item.Key), r.Account, r.Credential, r.Hash)
+	}
+	return nil
+}
+
+// account compares the row of a user or a robot with what the records say of it.
+func (f *follower) account(subject, account, credential string, hash []byte) {
+	if !isItsOwn(credential, account, hash) {
+		f.badf("the password or secret of %s is not the one that it says, %s: it was changed past the registry, and nobody signs in with it", subject, credential)
+	}
+	is, ok := f.state.Accounts[account]
+	switch {
+	case !ok && f.older && !replay.IsOnRecord(credential):
+		f.bad(&NotOnRecordError{fmt.Sprintf("%s, account %s", subject, account)})
+	case !ok:
+		f.badf("%s has the account %s; by the records nobody has", subject, account)
+	case is.Subject != subject:
+		f.badf("%s has the account %s; by record %d that is %s", subject, account, is.Record, is.Subject)
+	case is.Credential != "" && is.Credential != credential:
+		f.badf("%s has the password or secret %s; by record %d it is %s", subject, credential, is.Record, is.Credential)
+	}
+}
+
+// session wants a personal token to be one that its owner is on record to have made. Logins are not on record: a push names
+// the session of one.
+func (f *follower) session(tx storage.Reader, item storage.Item) error {
+	s, err := decodeSession(string(item.Key), item.Value)
+	if err != nil || s.Kind != TokenSession {
+		return nil
+	}
+	if _, err := readAccount(tx, s.Owner.Account); errors.Is(err, ErrUnknownUser) {
+		return nil // nobody can use it any more
+	} else if err != nil {
+		return err
+	}
+	is, ok := f.state.Tokens[s.ID]
+	switch {
+	case !ok && f.older && !replay.IsOnRecord(s.ID):
+		f.bad(&NotOnRecordError{fmt.Sprintf("%s of %s:%s", s.ID, s.Owner.Kind, s.Owner.Handle)})
+	case !ok:
+		f.badf("%s:%s has the token %s; by the records nobody made it", s.Owner.Kind, s.Owner.Handle, s.ID)
+	case is.Account != s.Owner.Account || !isItsOwn(s.ID, s.Owner.Account, s.Secret):
+		f.badf("the token %s is not the one that account %s made, by record %d", s.ID, is.Account, is.Record)
+	}
+	return nil
+}
+
+// missing looks for accounts that the records give and the tables have not.
+func (f *follower) missing(ctx context.Context) error {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(f.state.Accounts)), followStep) {
+		err := f.a.store.View(ctx, func(tx storage.Reader) error {
+			if _, err := f.follow(tx, -1); err != nil || f.blind {
+				return err
+			}
+			for _, account := range some {
+				is, ok := f.state.Accounts[account]
+				if !ok {
+					continue // it was removed meanwhile
+				}
+				_, err := readAccount(tx, account)
+				if errors.Is(err, ErrUnknownUser) {
+					f.badf("%s is not there; by record %d it has the account %s", is.Subject, is.Record, account)
+				} else if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
