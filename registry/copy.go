@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A roomer is a ResponseWriter that knows how much its connection takes now.
+// A roomer is a ResponseWriter that knows how much its client takes.
 type roomer interface {
-	// WaitRoom waits until the connection takes something without waiting, and returns about how many bytes; 0 where
-	// it cannot know.
+	// WaitRoom waits until the connection takes something without waiting, where that can be waited for, and returns
+	// about how many bytes to write then; 0 where it cannot know.
 	WaitRoom() (int, error)
 }
 
@@ -30,38 +30,33 @@ func roomOf(w http.ResponseWriter) (int, error) {
 }
 
 const (
-	// Buffers that are lent to an answer, in bytes. Larger ones make nothing quicker: TLS sends 16 KiB at a time.
-	smallBuffer, mediumBuffer = 16 << 10, 32 << 10
-	// quickly is how much a client has to take at its speed before it gets large buffers where room cannot be known, in
-	// bytes: more than lies in the buffers of systems and of HTTP/2 on the way.
-	quickly = 8 << 20
-	// slow is how long a small buffer may take to be taken before its client is slow.
+	// Buffers that are lent to a body or an answer, in bytes. Larger ones make no answer quicker.
+	tinyBuffer, smallBuffer, mediumBuffer, largeBuffer = 4 << 10, 16 << 10, 32 << 10, 64 << 10
+	// slow is how long a small buffer may take to be filled before its client is slow.
 	slow = 100 * time.Millisecond
 )
 
 var (
+	tinyBuffers   = sync.Pool{New: func() any { b := make([]byte, tinyBuffer); return &b }}
 	smallBuffers  = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
 	mediumBuffers = sync.Pool{New: func() any { b := make([]byte, mediumBuffer); return &b }}
+	largeBuffers  = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
 )
 
-// ReadFrom implements io.ReaderFrom, which io.Copy looks for. It holds a buffer no longer than it has to: a client that
-// reads slowly must not have one for as long as it likes.
+// ReadFrom implements io.ReaderFrom, which io.Copy looks for. It holds a buffer no longer than it has to, and none that
+// is larger than what the client takes: one that reads slowly must not have it for as long as it likes.
 func (c *copier) ReadFrom(r io.Reader) (n int64, err error) {
-	for isSlow := false; err == nil; {
+	for err == nil {
 		var room int
 		if room, err = roomOf(c.ResponseWriter); err != nil {
 			return n, err
 		}
-		if room == 0 && n >= quickly && !isSlow {
-			room = mediumBuffer
-		}
-		began, pool := time.Now(), buffersFor(room)
+		pool := buffersFor(room)
 		for asked := n; err == nil && n-asked < int64(max(room, 1)); {
 			var written int64
 			written, err = c.copy(r, pool)
 			n += written
 		}
-		isSlow = isSlow || time.Since(began) > slow
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
@@ -69,12 +64,18 @@ func (c *copier) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// buffersFor returns the largest buffers that fit in a room.
+// buffersFor returns the largest buffers that fit in a room, and small ones where it is not known.
 func buffersFor(room int) *sync.Pool {
-	if room >= mediumBuffer {
+	switch {
+	case room >= largeBuffer:
+		return &largeBuffers
+	case room >= mediumBuffer:
 		return &mediumBuffers
+	case room >= smallBuffer, room == 0:
+		return &smallBuffers
+	default:
+		return &tinyBuffers
 	}
-	return &smallBuffers
 }
 
 // copy copies a buffer's length. At the end of r it returns io.EOF.

@@ -49,6 +49,8 @@ type guarded struct {
 	exempt  bool          // a trusted proxy's
 	serving atomic.Int32  // requests under way whose client is known
 	since   atomic.Uint64 // when it was last of use
+	taken   atomic.Int64  // bytes that its client took, since it was slow
+	quick   atomic.Bool   // it took many
 	closed  sync.Once
 }
 
@@ -91,6 +93,7 @@ func (g *guard) admit(conn *bulkConn) *guarded {
 	}
 	c := &guarded{bulkConn: conn, guard: g, address: peer.Network(host), exempt: g.proxies.Trusts(host)}
 	c.touch()
+	c.boundUnsent(unsent)
 	victim, ok := g.add(c)
 	if !ok {
 		g.refused.Add(1)
@@ -203,8 +206,8 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 // known keeps a connection from being replaced while it serves a client that is known.
 func known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, ok := r.Context().Value(connectionKey{}).(*guarded)
-		if !ok {
+		c := connectionOf(r.Context())
+		if c == nil {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"time"
 )
 
 // leastHeap is the size in bytes that the heap may reach before it is collected. What lives in it is so little that
@@ -12,7 +13,10 @@ import (
 // time of a small read. When more lives than half of it, Go's own pace is right (docs/design/performance.md).
 const leastHeap = 18 << 20
 
-var startPacing = sync.OnceFunc(paceCollector)
+var startPacing = sync.OnceFunc(func() {
+	paceCollector()
+	go giveBack()
+})
 
 // paceCollector sets the collector's pace now and after each collection, as long as the process lives.
 func paceCollector() {
@@ -29,6 +33,38 @@ func percentFor(live uint64) int {
 		return gos
 	}
 	return min(max(gos, int((leastHeap-live)*100/max(live, 1))), most)
+}
+
+// lookEvery is how often a quiet process is looked for.
+const lookEvery = 2 * time.Second
+
+// giveBack gives garbage back to the system when the process has become quiet, as long as it lives. Until more is
+// allocated the collector would let it lie: what a thousand connections needed to be opened, for as long as they wait.
+func giveBack() {
+	var q quiet
+	for range time.Tick(lookEvery) {
+		if q.now(runtimeBytes("/gc/heap/allocs:bytes"), runtimeBytes("/gc/heap/live:bytes")) {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// quiet tells when it is worth it to collect garbage though nobody needs the room.
+type quiet struct {
+	seen, given uint64 // what had been allocated when we looked, and when it was worth it
+}
+
+// now is asked again and again, with how many bytes have been allocated ever and how many are alive. It is worth it when
+// hardly any were since the last time, and enough since it was worth it.
+func (q *quiet) now(allocated, alive uint64) bool {
+	const hardly, enough = 1 << 20, 4 << 20
+	still := allocated-q.seen < hardly
+	q.seen = allocated
+	if !still || allocated-q.given < max(enough, alive/2) {
+		return false
+	}
+	q.given = allocated
+	return true
 }
 
 func runtimeBytes(name string) uint64 {

@@ -47,3 +47,31 @@ func TestPaceCollector(t *testing.T) {
 	runtime.KeepAlive(held)
 	wantGoal(leastHeap, leastHeap*3/2)
 }
+
+// TestQuiet allocates as servers do: memory is given back in the pauses that follow a lot of work, once.
+func TestQuiet(t *testing.T) {
+	var q quiet
+	for i, c := range []struct {
+		allocated, alive uint64 // MiB
+		want             bool
+	}{
+		{4, 4, false},    // the start
+		{5, 4, false},    // too little
+		{50, 4, false},   // work
+		{90, 4, false},   // more
+		{90, 4, true},    // a pause
+		{90, 4, false},   // it goes on
+		{93, 4, false},   // a little work
+		{93, 4, false},   // for which it is not worth it
+		{94, 4, false},   // the rest of 4 MiB
+		{94, 4, true},    // a pause
+		{130, 90, false}, // more work, but less than half of what is alive
+		{130, 90, false}, // for which it is not worth it
+		{139, 90, false}, // now it is
+		{139, 90, true},  // in the next pause
+	} {
+		if got := q.now(c.allocated<<20, c.alive<<20); got != c.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}

@@ -25,7 +25,7 @@ func (s *server) stalls(next http.Handler) http.Handler {
 		p := &patience{rc: http.NewResponseController(w), limit: limit, stalled: &s.stalled}
 		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
 		p.write()
-		out := &impatientWriter{ResponseWriter: w, patience: p, conn: connectionOf(r)}
+		out := &impatientWriter{ResponseWriter: w, patience: p, conn: connectionOf(r.Context()), shared: r.ProtoMajor != 1}
 		if r.Body == nil || r.ContentLength == 0 {
 			next.ServeHTTP(out, r)
 			return
@@ -158,7 +158,8 @@ type impatientWriter struct {
 	http.ResponseWriter
 	*patience
 	unread *impatientBody // what has to be settled before the answer, or nil
-	conn   *guarded       // of HTTP/1, or nil
+	conn   *guarded       // or nil
+	shared bool           // conn has other requests too: it is HTTP/2
 	begun  bool
 }
 
@@ -176,7 +177,11 @@ func (w *impatientWriter) WriteHeader(status int) {
 func (w *impatientWriter) Write(p []byte) (int, error) {
 	w.begin()
 	w.write()
+	began := time.Now()
 	n, err := w.ResponseWriter.Write(p)
+	if w.conn != nil {
+		w.conn.watch(n, time.Since(began))
+	}
 	w.count(err)
 	return n, err
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry/remote"
 )
 
@@ -228,6 +231,64 @@ func TestStalledReader(t *testing.T) {
 	}
 	if said := closes(t, conn); len(said) >= len(large) {
 		t.Errorf("all %d bytes were sent to somebody who did not read", len(said))
+	}
+}
+
+// TestStalledStream reads nothing of a large blob on HTTP/2: once its window is used up, and, with a window that never
+// ends, once its connection takes nothing more. Either way the request ends.
+func TestStalledStream(t *testing.T) {
+	for name, window := range map[string]uint32{"the stream takes nothing": 64 << 10, "the connection takes nothing": 1<<31 - 1} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "stall: 1s\n"))
+			large := strings.Repeat("x", 32<<20)
+			blob := "/v2/app/blobs/" + digest.FromString(large).String()
+			if status, _, said := s.do("POST", "/v2/app/blobs/uploads/?digest="+digest.FromString(large).String(), "", large, "Content-Type", "application/octet-stream"); status != 201 {
+				t.Fatal(status, said)
+			}
+			askAndReadNothing(t, s, blob, window)
+			var line string
+			for deadline := time.Now().Add(30 * time.Second); line == ""; time.Sleep(50 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the request goes on, though nobody reads")
+				}
+				if _, after, ok := strings.Cut(s.log(), "method=GET path="+blob); ok {
+					line, _, _ = strings.Cut(after, "\n")
+				}
+			}
+			if !strings.Contains(line, "status=200") {
+				t.Error(line)
+			}
+		})
+	}
+}
+
+// askAndReadNothing asks for a path on HTTP/2, with a window of so many bytes, and reads nothing of the connection after
+// its handshake.
+func askAndReadNothing(t *testing.T, s *testServer, path string, window uint32) {
+	t.Helper()
+	trusted := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+	trusted.NextProtos = []string{"h2"}
+	conn, err := tls.Dial("tcp", addressOf(s.url), trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	var head []byte // fields that are spelled out (RFC 7541, 6.2.2)
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", addressOf(s.url)}, {":path", path}, {"authorization", adminBasic}} {
+		head = append(append(head, 0, byte(len(f[0]))), f[0]...)
+		head = append(append(head, byte(len(f[1]))), f[1]...)
+	}
+	out := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	frame := func(kind, flags byte, stream uint32, payload []byte) { // RFC 9113, 4.1
+		out = append(out, 0, byte(len(payload)>>8), byte(len(payload)), kind, flags)
+		out = append(binary.BigEndian.AppendUint32(out, stream), payload...)
+	}
+	const settings, update, headers, initialWindow, endStream, endHeaders = 4, 8, 1, 4, 1, 4
+	frame(settings, 0, 0, binary.BigEndian.AppendUint32([]byte{0, initialWindow}, window))
+	frame(update, 0, 0, binary.BigEndian.AppendUint32(nil, 1<<31-1<<16)) // of the connection
+	frame(headers, endStream|endHeaders, 1, head)
+	if _, err := conn.Write(out); err != nil {
+		t.Fatal(err)
 	}
 }
 
