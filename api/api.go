@@ -329,7 +329,7 @@ var ownWords = []struct {
 	}},
 	{http.StatusConflict, []error{
 		access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
-		ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint,
+		ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint, provenance.ErrFuture,
 	}},
 	{http.StatusNotFound, []error{
 		provenance.ErrNoRecord, provenance.ErrUnproved, provenance.ErrNotSealed, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,

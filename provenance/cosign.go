@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"filippo.io/torchwood"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -16,7 +18,12 @@ import (
 var (
 	ErrNotCosigned     = errors.New("no witness of this registry has cosigned it")
 	ErrOtherCheckpoint = errors.New("it is not a checkpoint of this log")
+	ErrFuture          = errors.New("the witness's clock or this registry's is wrong")
 )
+
+// maxAhead is how far ahead of our clock a witness's may be. One that was once far ahead, and signed for a year that is to
+// come, would otherwise stay the newest until then.
+const maxAhead = time.Hour
 
 // A Cosigned says which cosignatures of a checkpoint are kept.
 type Cosigned struct {
@@ -27,8 +34,8 @@ type Cosigned struct {
 
 // Cosign keeps the cosignatures of these witnesses that stand under a checkpoint of one of the logs; those
 // of others are passed over. The log's own signature needs not be there: the checkpoint is compared with
-// the log. The first cosignature of a witness on a checkpoint stays, so that whoever sends what others have
-// sent costs no more than a look. Errors: checkpoint.ErrInvalid, ErrNotCosigned, ErrOtherCheckpoint,
+// the log. Of each witness on a checkpoint the one with the newest time stays, so that whoever sends what others have
+// sent costs no more than a look. Errors: checkpoint.ErrInvalid, ErrNotCosigned, ErrOtherCheckpoint, ErrFuture,
 // log.ErrNoLog, log.ErrSize.
 func (b *Book) Cosign(ctx context.Context, signed string, witnesses []note.Verifier) (*Cosigned, error) {
 	c, err := checkpoint.Parse(signed)
@@ -39,23 +46,71 @@ func (b *Book) Cosign(ctx context.Context, signed string, witnesses []note.Verif
 	if len(by) == 0 {
 		return nil, ErrNotCosigned
 	}
+	if err := dated(by, b.now()); err != nil {
+		return nil, err
+	}
 	kept, err := b.keptCheckpoint(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	have := signatures(kept, witnesses)
 	known := &Cosigned{Origin: c.Origin, Size: c.Size}
-	for witness, s := range by {
+	for _, s := range by {
 		known.Witnesses = append(known.Witnesses, s.Name)
-		if _, ok := have[witness]; ok {
-			continue
-		}
-		if err := b.PutCosignature(ctx, c.Origin, c.Size, witness, fmt.Sprintf("— %s %s\n", s.Name, s.Base64)); err != nil {
-			return nil, err
-		}
 	}
 	slices.Sort(known.Witnesses)
-	return known, nil
+	if len(newer(by, kept, witnesses)) == 0 {
+		return known, nil
+	}
+	return known, b.putCosignatures(ctx, c, by, witnesses)
+}
+
+// putCosignatures keeps those of the signatures that are newer than what is kept. What is kept is looked at again in the
+// transaction: a newer one may have come meanwhile.
+func (b *Book) putCosignatures(ctx context.Context, c checkpoint.Checkpoint, by map[string]note.Signature, witnesses []note.Verifier) error {
+	return b.store.Update(ctx, func(tx storage.Tx) error {
+		tree, err := log.Open(tx, c.Origin)
+		if err != nil {
+			return err
+		}
+		signed, err := b.checkpoint(tx, tree, c.Size)
+		if err != nil {
+			return err
+		}
+		for witness, s := range newer(by, signed, witnesses) {
+			tree.PutCosignature(tx, c.Size, signed, witness, fmt.Sprintf("— %s %s\n", s.Name, s.Base64))
+		}
+		return nil
+	})
+}
+
+// newer returns the signatures that say a later time than that witness's under a checkpoint which is kept, if any.
+func newer(by map[string]note.Signature, kept string, witnesses []note.Verifier) map[string]note.Signature {
+	have, all := signatures(kept, witnesses), map[string]note.Signature{}
+	for witness, s := range by {
+		if old, ok := have[witness]; !ok || timeOf(old) < timeOf(s) {
+			all[witness] = s
+		}
+	}
+	return all
+}
+
+// timeOf returns when a witness says that it cosigned, in seconds since 1970.
+func timeOf(s note.Signature) int64 {
+	at, err := torchwood.CosignatureTimestamp(s)
+	if err != nil {
+		return 0 // of a signature that was verified it has one
+	}
+	return at
+}
+
+// dated refuses cosignatures that are far ahead of the clock.
+func dated(by map[string]note.Signature, now time.Time) error {
+	for _, s := range by {
+		if at := time.Unix(timeOf(s), 0); at.Sub(now) > maxAhead {
+			return fmt.Errorf("%w: %s cosigned at %s, and here it is %s", ErrFuture, s.Name, at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 // signatures returns the signatures of these witnesses under a note, by NAME+HASH. One that is wrong takes

@@ -220,27 +220,6 @@ func (b *Book) Consistency(ctx context.Context, origin string, old, new uint64) 
 	return proof, err
 }
 
-// PutCosignature keeps a witness's signature line over the checkpoint of a size. Whoever calls has checked
-// the signature. witness tells the key that made it from all others, as NAME+HASH. Errors: log.ErrNoLog,
-// log.ErrSize.
-func (b *Book) PutCosignature(ctx context.Context, origin string, size uint64, witness, line string) error {
-	return b.store.Update(ctx, func(tx storage.Tx) error {
-		tree, err := log.Open(tx, origin)
-		if err != nil {
-			return err
-		}
-		signed, err := tree.SignedCheckpoint(size)
-		if errors.Is(err, log.ErrSize) {
-			signed, err = b.checkpoint(tx, tree, size)
-		}
-		if err != nil {
-			return err
-		}
-		tree.PutCosignature(tx, size, signed, witness, line)
-		return nil
-	})
-}
-
 func (b *Book) inLog(ctx context.Context, origin string, fn func(storage.Reader, *log.Tree) error) error {
 	return b.store.View(ctx, func(tx storage.Reader) error {
 		tree, err := log.Open(tx, origin)

@@ -317,7 +317,7 @@ func TestContinueCutAndRewritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.PutCosignature(background, c.Origin, 3, "w+00000001", "— w AAAAAAAA\n"); err != nil {
+	if err := putCosignature(b, c.Origin, 3, "w+00000001", "— w AAAAAAAA\n"); err != nil {
 		t.Fatal(err)
 	}
 	err = b.store.Update(background, func(tx storage.Tx) error {
@@ -391,7 +391,7 @@ func TestStartReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.PutCosignature(background, c.Origin, c.Size-c.Size/3, "w+00000001", "— w AAAAAAAA\n"); err != nil {
+		if err := putCosignature(b, c.Origin, c.Size-c.Size/3, "w+00000001", "— w AAAAAAAA\n"); err != nil {
 			t.Fatal(err)
 		}
 		appendEvent(t, b, Event{Repository: "a", Digest: dig("y")})

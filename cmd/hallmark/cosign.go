@@ -90,10 +90,12 @@ func verifiers(witnesses []witnessServer) (all []note.Verifier) {
 	return all
 }
 
-// How often a witness is asked: soon after the log has grown, and less and less often while it fails.
+// How often a witness is asked: soon after the log has grown, and less and less often while it fails. A log that does not
+// grow is cosigned again all the same: the witness's time tells those who check that nothing is kept from them.
 const (
 	askWitnessEvery = 5 * time.Second
 	askWitnessMost  = 5 * time.Minute
+	askWitnessAgain = 6 * time.Hour
 )
 
 // askWitnesses has each witness that has a URL cosign the newest checkpoint, until ctx ends. No push waits
@@ -103,7 +105,7 @@ func (s *services) askWitnesses(ctx context.Context, log *slog.Logger) {
 	defer group.Wait()
 	for _, w := range s.witnesses {
 		if w.url != "" {
-			a := &asker{book: s.book, witness: w, client: w.client()}
+			a := &asker{book: s.book, witness: w, client: w.client(), again: askWitnessAgain}
 			group.Go(func() { a.loop(ctx, askWitnessEvery, log.With("witness", w.Name())) })
 		}
 	}
@@ -114,10 +116,13 @@ type asker struct {
 	book    *provenance.Book
 	witness witnessServer
 	client  *http.Client
+	again   time.Duration // after which an unchanged checkpoint is cosigned again
 
-	// What it is known to have cosigned last. The loop alone uses it.
-	origin string
-	size   uint64
+	// What it is known to have cosigned last, and when it did so. The loop alone uses it. The time is compared by its
+	// monotonic reading: a clock that is set back would otherwise hold the next cosignature back as long.
+	origin   string
+	size     uint64
+	cosigned time.Time
 }
 
 func (a *asker) loop(ctx context.Context, every time.Duration, log *slog.Logger) {
@@ -138,8 +143,8 @@ func (a *asker) loop(ctx context.Context, every time.Duration, log *slog.Logger)
 	}
 }
 
-// ask has the newest checkpoint cosigned, if it is not yet. A witness that knows another size than we
-// thought says so, and is asked once more.
+// ask has the newest checkpoint cosigned, if it is not yet, or not since the time after which it is to be again. A
+// witness that knows another size than we thought says so, and is asked once more.
 func (a *asker) ask(ctx context.Context) error {
 	signed, err := a.book.Checkpoint(ctx, "")
 	if errors.Is(err, log.ErrNoLog) {
@@ -155,7 +160,7 @@ func (a *asker) ask(ctx context.Context) error {
 	if c.Origin != a.origin {
 		a.origin, a.size = c.Origin, 0
 	}
-	if c.Size == a.size {
+	if c.Size == 0 || c.Size == a.size && time.Since(a.cosigned) < a.again {
 		return nil
 	}
 	line, err := a.submit(ctx, c, signed)
@@ -166,10 +171,11 @@ func (a *asker) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.book.Cosign(ctx, signed+line, []note.Verifier{a.witness.Verifier}); err != nil {
+	// Not with the signatures that are there already: one of the same witness would hide this one.
+	if _, err := a.book.Cosign(ctx, c.String()+"\n"+line, []note.Verifier{a.witness.Verifier}); err != nil {
 		return err
 	}
-	a.size = c.Size
+	a.size, a.cosigned = c.Size, time.Now()
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -11,13 +12,16 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"filippo.io/torchwood"
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/provenance/witness"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // witnessed is a book and a witness of it that answers over HTTP.
@@ -60,7 +64,7 @@ func newWitnessed(t *testing.T) *witnessed {
 	t.Cleanup(server.Close)
 	configured, err := parseWitnesses([]string{w.witness.VKey() + " " + server.URL + "/"})
 	must(err)
-	w.asker = asker{book: w.book, witness: configured[0], client: server.Client()}
+	w.asker = asker{book: w.book, witness: configured[0], client: server.Client(), again: time.Hour}
 	return w
 }
 
@@ -71,13 +75,7 @@ func TestWitnessCA(t *testing.T) {
 	server := httptest.NewTLSServer(w.witness)
 	t.Cleanup(server.Close)
 	w.push(3)
-	logs, err := w.book.Logs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.witness.Add(receipt.Log{Origin: logs[0].Origin, Key: logs[0].Key}.VKey()); err != nil {
-		t.Fatal(err)
-	}
+	w.know()
 	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	line := w.witness.VKey() + " " + server.URL
 	for line, says := range map[string]string{
@@ -125,6 +123,59 @@ func (w *witnessed) want(requests int32, size string) {
 	}
 }
 
+// know tells the witness the log's key.
+func (w *witnessed) know() {
+	w.t.Helper()
+	logs, err := w.book.Logs(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.witness.Add(receipt.Log{Origin: logs[0].Origin, Key: logs[0].Key}.VKey()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestAskWitnessAgain has a log that does not grow cosigned again and again, and wants the newest time to be served.
+func TestAskWitnessAgain(t *testing.T) {
+	t.Parallel()
+	w := newWitnessed(t)
+	w.push(3)
+	w.know()
+	w.want(1, "3")
+	w.again = 0
+	w.want(1, "3")
+	w.again = time.Hour
+	w.want(0, "3")
+	served := func() int64 {
+		t.Helper()
+		signed, err := w.book.CosignedCheckpoint(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := note.Open([]byte(signed), note.VerifierList(w.asker.witness))
+		if err != nil || len(n.Sigs) != 1 {
+			t.Fatal(err, signed)
+		}
+		at, err := torchwood.CosignatureTimestamp(n.Sigs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	first := served()
+	w.again = 100 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.loop(ctx, time.Millisecond, slog.New(slog.DiscardHandler)); close(ended) }()
+	for deadline := time.Now().Add(time.Minute); served() == first && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	}
+	stop()
+	<-ended
+	if served() <= first {
+		t.Error("a log that does not grow is served with the time of its first cosignature")
+	}
+}
+
 // TestAskWitness follows a log as it grows, over restarts of the registry and a stranger to the witness.
 func TestAskWitness(t *testing.T) {
 	t.Parallel()
@@ -133,13 +184,7 @@ func TestAskWitness(t *testing.T) {
 	if err := w.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("a witness that does not know the log: %v", err)
 	}
-	logs, err := w.book.Logs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.witness.Add(receipt.Log{Origin: logs[0].Origin, Key: logs[0].Key}.VKey()); err != nil {
-		t.Fatal(err)
-	}
+	w.know()
 	w.want(1, "3")
 	w.want(0, "3")
 	w.push(300)
