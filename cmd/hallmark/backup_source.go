@@ -64,7 +64,7 @@ func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
 	release := s.registry.KeepFiles()
 	defer release()
-	snap, err := s.takeSnapshot(r.Context())
+	snap, err := takeSnapshot(s.data, func() (*snapshot, error) { return s.copyStore(r.Context()) })
 	if err != nil {
 		// The operator alone asks this, so the error itself is told.
 		api.WriteProblem(w, access.TroubleOf(err, "").Status, "the snapshot could not be taken: "+err.Error())
@@ -124,17 +124,17 @@ type keptFile struct {
 // takeSnapshot prepares a snapshot. Keys and certificates that are changed at that moment may fit the store
 // before or after it, so it is taken again until they are the same on both sides. The newest checkpoint is that of
 // before: the log continues it, and it changes each minute, which a large store takes longer to copy than.
-func (s *services) takeSnapshot(ctx context.Context) (*snapshot, error) {
+func takeSnapshot(d *data, copyStore func() (*snapshot, error)) (*snapshot, error) {
 	for {
-		before, err := readKept(s.data)
+		before, err := readKept(d)
 		if err != nil {
 			return nil, err
 		}
-		snap, err := s.copyStore(ctx)
+		snap, err := copyStore()
 		if err != nil {
 			return nil, err
 		}
-		after, err := readKept(s.data)
+		after, err := readKept(d)
 		if err == nil && reflect.DeepEqual(withoutCheckpoint(before), withoutCheckpoint(after)) {
 			snap.files = before
 			return snap, nil
