@@ -13,13 +13,14 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // wantNoLeak wants an answer to tell nothing of repositories that somebody may not pull from: no name, no digest, but
 // what they have sent themselves.
 func (s *rightsTable) wantNoLeak(who identity, what, sent string, header http.Header, body string) {
 	s.t.Helper()
-	answer := body + fmt.Sprint(header)
+	answer := body + payloadsIn(body) + fmt.Sprint(header)
 	for i, repo := range tableRepos {
 		if who.roles[i] >= access.Pull {
 			continue
@@ -30,6 +31,17 @@ func (s *rightsTable) wantNoLeak(who identity, what, sent string, header http.He
 			}
 		}
 	}
+}
+
+// payloadsIn are the statements in an answer, which are in base64 there.
+func payloadsIn(body string) (all string) {
+	var page provenance.StatementPage
+	if json.Unmarshal([]byte(body), &page) == nil {
+		for _, s := range page.Statements {
+			all += string(s.Payload)
+		}
+	}
+	return all
 }
 
 // questions are about REPO, an image of it by DIGEST, or what one would find by its facts. OWN is a repository of the

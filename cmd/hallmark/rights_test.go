@@ -212,6 +212,7 @@ func (s *rightsTable) wantLists(who identity) {
 	slices.Sort(want)
 	for path, pattern := range map[string]string{
 		"/v2/_catalog": `"%s"`, "/api/v1/repositories?limit=1000": `"name":"%s"`, "/api/v1/records?limit=1000": `"repository":"%s"`,
+		"/api/v1/records/statements?limit=1000":            `"repository":"%s"`,
 		"/api/v1/sources?limit=1000&source=" + tableSource: `"repository":"%s"`,
 		"/api/v1/descendants?limit=1000&base=" + tableBase: `"repository":"%s"`,
 	} {
@@ -219,6 +220,7 @@ func (s *rightsTable) wantLists(who identity) {
 		if status != 200 {
 			s.t.Errorf("%s, %s: %d", who.name, path, status)
 		}
+		body += payloadsIn(body)
 		var got []string
 		for _, repo := range tableRepos {
 			if strings.Contains(body, fmt.Sprintf(pattern, repo)) {

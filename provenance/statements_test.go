@@ -1,0 +1,93 @@
+package provenance
+
+import (
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// TestStatements reads all statements in pages, and makes the root of the log from them.
+func TestStatements(t *testing.T) {
+	b, _ := testBook(t)
+	key := keyAt(t, b, 0)
+	for i := range 7 {
+		appendEvent(t, b, Event{Repository: []string{"one", "two"}[i%2], Digest: dig("image")})
+	}
+	var hashes hashList
+	leaves := int64(0)
+	for from := uint64(0); ; {
+		page, err := b.Statements(background, from, 3, func(*Record) bool { return true })
+		if err != nil || page.From != from || len(page.Statements) != int(page.To-from) {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for i, s := range page.Statements {
+			if s.Index != from+uint64(i) || s.Key != key.Hint() {
+				t.Errorf("statement %d of the page from %d on is of record %d, by %s", i, from, s.Index, s.Key)
+			}
+			more, err := tlog.StoredHashes(leaves, receipt.Body(s.Payload, s.Signature, key), hashes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hashes = append(hashes, more...)
+			leaves++
+		}
+		if from = page.To; !page.More {
+			break
+		}
+	}
+	root, err := tlog.TreeHash(leaves, hashes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Parse(newest(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Size != uint64(leaves) || c.Root != root {
+		t.Errorf("the statements give the root %s of %d leaves, and the checkpoint is %+v", root, leaves, c)
+	}
+}
+
+// TestStatementsShown leaves out what is not shown, and says of what is lost only that it is.
+func TestStatementsShown(t *testing.T) {
+	b, _ := testBook(t)
+	for i := range 5 {
+		appendEvent(t, b, Event{Repository: []string{"one", "two"}[i%2], Digest: dig("image")})
+	}
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		tx.Delete(recordTable, indexKey(1))
+		tx.Put(recordTable, indexKey(2), []byte("{"))
+		tx.Delete(signatureTable, indexKey(4))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := b.Statements(background, 0, 1000, func(r *Record) bool { return r.Index == 4 })
+	if err != nil || page.To != 5 || page.More || len(page.Statements) != 3 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	for i, index := range []uint64{1, 2, 4} {
+		s := page.Statements[i]
+		if s.Index != index || s.Signature != nil || (s.Payload != nil) != (index == 4) {
+			t.Errorf("%+v", s)
+		}
+	}
+	page, err = b.Statements(background, 99, 1000, func(*Record) bool { return true })
+	if err != nil || page.To != 99 || page.More || len(page.Statements) != 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// hashList is a tlog.HashReader.
+type hashList []tlog.Hash
+
+func (l hashList) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
+	for _, i := range indexes {
+		hashes = append(hashes, l[i])
+	}
+	return hashes, nil
+}
