@@ -14,11 +14,10 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
-	"github.com/seed-260924e6/hallmark/provenance/witness"
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 )
 
 // log is the verb `hallmark log`.
@@ -98,29 +97,21 @@ func (e *env) logCheck(t *target) *cobra.Command {
 		Use: "check", Short: "Compare the log with what was seen of it before, and remember what is new", Args: cobra.NoArgs,
 		Long: "Compare the registry's log with the checkpoints that earlier checks saw, and remember the newest one.\n\n" +
 			"Run it again and again, from a machine that the registry's operator does not control. When history was\n" +
-			"rewritten or cut, it says so, exits with 1, and writes both signed checkpoints to a file: the proof.",
-		Example: "  hallmark log check --server https://registry.example",
+			"rewritten or cut, it says so, exits with 1, and writes both signed checkpoints to a file: the proof.\n\n" +
+			"With --witness or --policy it takes the checkpoint that it sees, and waits for cosignatures of one that is\n" +
+			"at least as large: so it is sure that others are shown the same history, now.",
+		Example: "  hallmark log check --server https://registry.example\n" +
+			"  hallmark log check --witness witness.example/w1+1f0c2a4b+BA…                              asked by the registry\n" +
+			"  hallmark log check --witness witness.example/w1+1f0c2a4b+BA… --max-lag -1 --max-age 48h   comes once a day",
 	}
-	state := c.Flags().String("state", "", "`file` of what was seen (default hallmark/log.json among the user's configuration)")
-	proof := c.Flags().String("proof", "", "write the proof to this `file` (default hallmark-proof-TIME.json here)")
-	witnesses := c.Flags().StringArray("witness", nil, "demand that the witness with this `key`, NAME+HASH+KEY, has cosigned the log; may be repeated")
-	entries := c.Flags().Bool("entries", false, "read every entry of the log as well, and compare it with the tree")
+	f := addCheckFlags(c)
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		path, err := e.statePath(*state, "log.json")
+		check, err := e.newLogCheck(c, f)
 		if err != nil {
 			return err
 		}
-		now := time.Now().UTC().Truncate(time.Second)
-		check := logCheck{state: path, proof: firstOf(*proof, now.Format("hallmark-proof-20060102T150405Z.json")), entries: *entries, now: now}
-		for _, vkey := range *witnesses {
-			w, err := witness.ParseKey(vkey)
-			if err != nil {
-				return usagef("--witness %w", err)
-			}
-			check.witnesses = append(check.witnesses, w)
-		}
-		return e.askWithin(c.Context(), time.Hour, t, func(ctx context.Context, cl *client) error {
+		return e.askWithin(c.Context(), time.Hour+check.demand.wait, t, func(ctx context.Context, cl *client) error {
 			report, err := check.run(ctx, cl)
 			if report == nil {
 				return err
@@ -159,8 +150,34 @@ func (e *env) statePath(given, name string) (string, error) {
 type logCheck struct {
 	state, proof string
 	entries      bool
-	witnesses    []note.Verifier
+	demand       demand
 	now          time.Time
+}
+
+// checkFlags are those of `hallmark log check`.
+type checkFlags struct {
+	state, proof string
+	entries      bool
+	demand       demandFlags
+}
+
+func addCheckFlags(c *cobra.Command) *checkFlags {
+	f := &checkFlags{}
+	c.Flags().StringVar(&f.state, "state", "", "`file` of what was seen (default hallmark/log.json among the user's configuration)")
+	c.Flags().StringVar(&f.proof, "proof", "", "write the proof to this `file` (default hallmark-proof-TIME.json here)")
+	c.Flags().BoolVar(&f.entries, "entries", false, "read every entry of the log as well, and compare it with the tree")
+	f.demand.add(c)
+	return f
+}
+
+func (e *env) newLogCheck(c *cobra.Command, f *checkFlags) (l logCheck, err error) {
+	l.now = time.Now().UTC().Truncate(time.Second)
+	l.proof, l.entries = firstOf(f.proof, l.now.Format("hallmark-proof-20060102T150405Z.json")), f.entries
+	if l.demand, err = f.demand.parse(c); err != nil {
+		return l, err
+	}
+	l.state, err = e.statePath(f.state, "log.json")
+	return l, err
 }
 
 // seenFile is what the state file holds.
@@ -168,7 +185,8 @@ type seenFile struct {
 	Registries map[string]*follow.State `json:"registries"` // by URL, or by data directory
 }
 
-// run checks one registry, and writes the state, or the proof that something is wrong.
+// run checks one registry, and writes the state, or the proof that something is wrong. What is wrong beside that is
+// said as well: a record that is lost does not wait for a witness to come.
 func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 	seen, err := readSeen(l.state)
 	if err != nil {
@@ -180,26 +198,47 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 		seen.Registries[cl.name] = state
 	}
 	report, err := follow.Check(ctx, cl.source, state, l.now)
-	if err == nil && !report.Verdict.Bad() {
-		err = l.more(ctx, cl, state, report)
+	if err != nil {
+		return nil, answered(err)
 	}
+	lost := lostRecords(report)
+	if !report.Verdict.Bad() {
+		err = answered(l.more(ctx, cl, state, report))
+	}
+	if report.Verdict.Bad() {
+		err = l.shout(cl.name, report)
+	} else {
+		// Also where a witness does not say the same: what the log signed binds it all the more.
+		err = errors.Join(err, writeSeen(l.state, seen))
+	}
+	if err = errors.Join(lost, err); err != nil && !report.Verdict.Bad() {
+		report.Failed = err.Error()
+	}
+	return report, err
+}
+
+// answered gives an error its status: an answer that contradicts itself or its signatures is one.
+func answered(err error) error {
 	switch {
-	case errors.Is(err, follow.ErrBroken):
-		return report, nof("%w", err)
-	case err != nil:
-		return nil, err
-	case report.Verdict.Bad():
-		return report, l.shout(cl.name, report)
+	case err == nil || errors.As(err, new(exitError)):
+		return err
+	case errors.Is(err, follow.ErrState):
+		return usagef("%w", err)
+	case errors.Is(err, follow.ErrBroken) || errors.Is(err, checkpoint.ErrInvalid):
+		return nof("%w", err)
+	default:
+		return askf("%w", err)
 	}
-	if err := writeSeen(l.state, seen); err != nil {
-		return report, err
-	}
+}
+
+// lostRecords says which records that were seen a registry lost openly, or nil.
+func lostRecords(report *follow.Report) error {
 	for _, c := range report.Closings {
 		if c.Lost != nil {
-			return report, nof("records that were seen are lost: %s", report.Says)
+			return nof("records that were seen are lost: %s", report.Says)
 		}
 	}
-	return report, nil
+	return nil
 }
 
 // more checks what is asked for beside consistency: that logs name those before them, entries, and witnesses.
@@ -212,14 +251,16 @@ func (l logCheck) more(ctx context.Context, cl *client, state *follow.State, rep
 	if err != nil {
 		return err
 	}
-	cp, err := remote.Open(newest.Sightings[len(newest.Sightings)-1].Checkpoint)
-	if err == nil && l.entries {
-		err = remote.Entries(ctx, cp, 0, cp.Size)
+	if l.entries {
+		cp, err := remote.Open(newest.Sightings[len(newest.Sightings)-1].Checkpoint)
+		if err == nil {
+			err = remote.Entries(ctx, cp, 0, cp.Size)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err == nil && len(l.witnesses) > 0 {
-		err = l.checkWitnesses(ctx, remote, cp, report)
-	}
-	return err
+	return l.demand.check(ctx, remote, state, report)
 }
 
 // shout writes the proof to a file, and returns the verdict as an error.

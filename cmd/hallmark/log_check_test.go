@@ -2,11 +2,18 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"filippo.io/torchwood"
+	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -74,4 +81,112 @@ func TestLogCheckAgainstWitness(t *testing.T) {
 	if err != nil || !bytes.Contains(text, []byte("witness.example")) {
 		t.Errorf("the proof has no cosignature: %v\n%s", err, text)
 	}
+}
+
+// cosignAt puts a cosignature into the store, with the time that is wanted, as a witness whose clock says so makes it.
+func cosignAt(t *testing.T, dir string, key ed25519.PrivateKey, at time.Time) {
+	t.Helper()
+	change(t, filepath.Join(dir, storeFile), func(tx storage.Tx) {
+		tree, err := log.Open(tx, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := tree.Checkpoint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _, _ := strings.Cut(signed, "\n\n")
+		v := witnessOf(t, key)
+		data := binary.BigEndian.AppendUint32(nil, v.KeyHash())
+		data = binary.BigEndian.AppendUint64(data, uint64(at.Unix()))
+		data = append(data, ed25519.Sign(key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", at.Unix(), text))...)
+		tree.PutCosignature(tx, tree.Size, signed, fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash()), "— "+v.Name()+" "+base64.StdEncoding.EncodeToString(data))
+	})
+}
+
+func witnessOf(t *testing.T, key ed25519.PrivateKey) *torchwood.CosignatureVerifier {
+	t.Helper()
+	signer, err := torchwood.NewCosignatureSigner("witness.example", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer.Verifier()
+}
+
+// TestLogCheckWitnessTime wants the witness's word to be fresh, from its own clock and about enough of what was seen here.
+func TestLogCheckWitnessTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, state := filepath.Join(dir, "data"), filepath.Join(dir, "seen.json")
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	s := startServer(t, data)
+	s.push("team/app", "1", "one", nil)
+	s.kill()
+	if err := os.Remove(filepath.Join(data, socketFile)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(says string, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		args = append([]string{"log", "check", "--data", data, "--state", state, "--witness", witnessOf(t, key).String(), "--wait", "0s"}, args...)
+		err := run(t.Context(), args, func(string) string { return "" }, nil, &out, &out)
+		said := out.String()
+		if err != nil {
+			said += err.Error()
+		}
+		if want := strings.HasPrefix(says, "is good: "); (exitCode(err) == 0) != want || !want && exitCode(err) != exitNo || !strings.Contains(said, strings.TrimPrefix(says, "is good: ")) {
+			t.Errorf("%q: %v\n%s; want %q", args[8:], err, said, says)
+		}
+	}
+	at := time.Now().Add(-30 * time.Hour)
+	cosignAt(t, data, key, at)
+	check("cosigned the log ")
+	check(" last at " + at.UTC().Format(time.RFC3339) + ", more than 1d ago: what is shown may be an old view")
+	check("is good: 2 of 2 leaves are cosigned by witness.example", "--max-age", "48h")
+	check("is good: cosigned at "+at.UTC().Format(time.RFC3339), "--max-age", "48h", "--max-lag", "-1")
+	cosignAt(t, data, key, time.Now().Add(24*time.Hour))
+	check("one of both clocks is wrong")
+	cosignAt(t, data, key, time.Now())
+	check("is good: 2 of 2 leaves")
+
+	// The log grew, and the witness does not come: what was seen just now may wait for it, and what was seen long ago may not.
+	s = startServer(t, data)
+	s.push("team/app", "2", "two", nil)
+	s.kill()
+	if err := os.Remove(filepath.Join(data, socketFile)); err != nil {
+		t.Fatal(err)
+	}
+	check("has cosigned 2 of 3 leaves of the log ")
+	check("is good: 2 of 3 leaves", "--max-lag", "1")
+	check("is good: 2 of 3 leaves", "--max-lag", "-1", "--max-age", "48h")
+	seen, err := readSeen(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, registry := range seen.Registries {
+		for i := range registry.Logs[0].Sightings {
+			registry.Logs[0].Sightings[i].Time = time.Now().Add(-72 * time.Hour)
+		}
+	}
+	if err := writeSeen(state, seen); err != nil {
+		t.Fatal(err)
+	}
+	check("has cosigned 2 leaves of the log ", "--max-lag", "-1", "--max-age", "48h")
+	check("and 3 were seen here more than 2d ago", "--max-lag", "-1", "--max-age", "48h")
+
+	// A signature that is to be the witness's, and is not, is an answer.
+	var rows []storage.Item
+	change(t, filepath.Join(data, storeFile), func(tx storage.Tx) {
+		for row, err := range tx.Scan("log/cosignature", nil, nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, storage.Item{Key: bytes.Clone(row.Key), Value: bytes.Clone(row.Value)})
+		}
+		last := rows[len(rows)-1]
+		last.Value[len(last.Value)-20] ^= 1
+		tx.Put("log/cosignature", last.Key, last.Value)
+	})
+	check("does not fit its own signed checkpoint", "--max-lag", "-1")
+	check("invalid signature for key witness.example+", "--max-lag", "-1")
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -86,40 +85,5 @@ func continues(r *provenance.Record, index uint64, before receipt.LogEntry) erro
 	case c.Records != index:
 		return refuse("says that %d records are before it", c.Records)
 	}
-	return nil
-}
-
-// checkWitnesses wants each witness that is demanded to have cosigned a checkpoint that the newest one continues.
-// What contradicts a cosigned checkpoint is a rewritten history, seen by others.
-func (l logCheck) checkWitnesses(ctx context.Context, remote *follow.Remote, now checkpoint.Checkpoint, report *follow.Report) error {
-	signed, cp, cosigned, err := remote.Cosigned(ctx, l.witnesses)
-	if err != nil {
-		if exitCode(err) == exitNo { // there is none
-			return nof("no witness has cosigned the log %s", remote.Origin)
-		}
-		return err
-	}
-	for _, w := range l.witnesses {
-		if !slices.Contains(cosigned, w.Name()) {
-			return nof("the witness %s has not cosigned the log %s, or not as the last of its witnesses", w.Name(), remote.Origin)
-		}
-	}
-	if cp.Size > now.Size {
-		return nof("witnesses have cosigned %d leaves of the log %s, and it shows %d here: run the check again, and if it stays so, records are kept from you", cp.Size, remote.Origin, now.Size)
-	}
-	root, err := remote.RootAt(ctx, now, cp.Size)
-	if err != nil {
-		return err
-	}
-	if root != cp.Root {
-		then := follow.Sighting{Time: l.now, Checkpoint: signed}
-		report.Verdict, report.Then, report.Other = follow.Rewritten, &then, &root
-		report.Says = fmt.Sprintf("the log %s shows you another history than the one whose %d leaves its witnesses cosigned", remote.Origin, cp.Size)
-		if report.Proof, err = remote.Consistency(ctx, now, cp.Size); err != nil {
-			return err
-		}
-		return nil
-	}
-	report.More = append(report.More, fmt.Sprintf("%d of %d leaves are cosigned by %s", cp.Size, now.Size, strings.Join(cosigned, ", ")))
 	return nil
 }

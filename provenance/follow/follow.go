@@ -38,8 +38,9 @@ func (v Verdict) Bad() bool { return v == Truncated || v == Rewritten || v == Re
 // A Report is what a check found.
 type Report struct {
 	Verdict Verdict `json:"verdict"`
-	Says    string  `json:"says"`   // the verdict, as a sentence
-	Origin  string  `json:"origin"` // of the log in question
+	Says    string  `json:"says"`           // the verdict, as a sentence
+	Origin  string  `json:"origin"`         // of the log in question
+	VKey    string  `json:"vkey,omitempty"` // its key, NAME+HASH+KEY
 	// Then and Now are the checkpoints that were compared, both signed by the log.
 	Then *Sighting `json:"then,omitempty"`
 	Now  *Sighting `json:"now,omitempty"`
@@ -51,6 +52,10 @@ type Report struct {
 	Proof tlog.TreeProof `json:"proof,omitempty"`
 	// More are sentences about what else was checked, or could not be.
 	More []string `json:"more,omitempty"`
+	// Cosigned is what the witnesses that were demanded have cosigned.
+	Cosigned []Cosignature `json:"cosigned,omitempty"`
+	// Failed says what else is wrong, where the verdict alone is not against the registry.
+	Failed string `json:"failed,omitempty"`
 	// Closings are logs that were closed since the last check.
 	Closings []Closing `json:"closings,omitempty"`
 }
@@ -66,7 +71,8 @@ type Closing struct {
 	Lost *receipt.Range `json:"lost,omitempty"`
 }
 
-var errState = errors.New("the file of what was seen is damaged: move it away to begin anew")
+// ErrState says that what was seen before cannot be read.
+var ErrState = errors.New("the file of what was seen is damaged: move it away to begin anew")
 
 // Check compares what a registry serves with what was seen, and unless the verdict is bad it remembers what
 // is new in state. An error says that nothing was learned, for want of an answer or ErrBroken.
@@ -89,7 +95,18 @@ func Check(ctx context.Context, src Source, state *State, now time.Time) (*Repor
 	if !c.report.Verdict.Bad() {
 		*state = c.next
 	}
+	c.report.VKey = c.vkey(state)
 	return &c.report, nil
+}
+
+// vkey returns the key of the log in question, as it was seen before or is served.
+func (c *check) vkey(seen *State) string {
+	for _, l := range seen.Logs {
+		if l.Origin == c.report.Origin {
+			return l.VKey
+		}
+	}
+	return ""
 }
 
 // parseSequence reads the logs of a registry, of which the last one alone goes on.
@@ -181,17 +198,17 @@ func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.
 	switch {
 	case differs != nil:
 		return c.rewritten(remote, cp, differs)
-	case seen.Closed && cp.Size != then.size():
+	case seen.Closed && cp.Size != then.Size():
 		c.report.Verdict = Replaced
-		c.report.Says = fmt.Sprintf("the log %s was closed at %d leaves, and the registry says now that it was at %d", seen.Origin, then.size(), cp.Size)
-	case cp.Size >= then.size():
-		c.report.Says = fmt.Sprintf("the log %s goes on from %d to %d leaves, and all that was seen is still there", seen.Origin, then.size(), cp.Size)
+		c.report.Says = fmt.Sprintf("the log %s was closed at %d leaves, and the registry says now that it was at %d", seen.Origin, then.Size(), cp.Size)
+	case cp.Size >= then.Size():
+		c.report.Says = fmt.Sprintf("the log %s goes on from %d to %d leaves, and all that was seen is still there", seen.Origin, then.Size(), cp.Size)
 	case !seen.Closed && c.after(seen.Origin) != nil:
 		// A declared loss: closed says which records.
 	default:
 		c.report.Verdict = Truncated
 		c.report.Says = fmt.Sprintf("the log %s has %d leaves, and had %d on %s: records %d to %d are gone, and the registry does not say so",
-			seen.Origin, cp.Size, then.size(), then.Time.Format(time.DateTime), seen.First+cp.Size, seen.First+then.size()-1)
+			seen.Origin, cp.Size, then.Size(), then.Time.Format(time.DateTime), seen.First+cp.Size, seen.First+then.Size()-1)
 	}
 	return nil
 }
@@ -201,7 +218,7 @@ func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.
 func (c *check) firstOther(remote *Remote, seen *Seen, cp checkpoint.Checkpoint) (*Sighting, error) {
 	var within []Sighting
 	for _, s := range seen.Sightings {
-		if s.size() <= cp.Size {
+		if s.Size() <= cp.Size {
 			within = append(within, s)
 		}
 	}
@@ -221,11 +238,11 @@ func (c *check) firstOther(remote *Remote, seen *Seen, cp checkpoint.Checkpoint)
 
 // same says whether the tree of a checkpoint continues a sighting.
 func (c *check) same(remote *Remote, s Sighting, cp checkpoint.Checkpoint) (bool, error) {
-	root, err := remote.RootAt(c.ctx, cp, s.size())
+	root, err := remote.RootAt(c.ctx, cp, s.Size())
 	if err != nil || root != s.root() {
 		return false, err
 	}
-	c.report.Same = s.size()
+	c.report.Same = s.Size()
 	return true, nil
 }
 
@@ -233,16 +250,16 @@ func (c *check) same(remote *Remote, s Sighting, cp checkpoint.Checkpoint) (bool
 func (c *check) rewritten(remote *Remote, cp checkpoint.Checkpoint, then *Sighting) (err error) {
 	r := &c.report
 	r.Verdict, r.Then = Rewritten, then
-	root, err := remote.RootAt(c.ctx, cp, then.size())
+	root, err := remote.RootAt(c.ctx, cp, then.Size())
 	if err != nil {
 		return err
 	}
 	r.Other = &root
-	if r.Proof, err = remote.Consistency(c.ctx, cp, then.size()); err != nil {
+	if r.Proof, err = remote.Consistency(c.ctx, cp, then.Size()); err != nil {
 		return err
 	}
 	r.Says = fmt.Sprintf("the log %s was rewritten: its first %d leaves are not those that it signed for on %s. The first %d are as they were; the change is behind them",
-		remote.Origin, then.size(), then.Time.Format(time.DateTime), r.Same)
+		remote.Origin, then.Size(), then.Time.Format(time.DateTime), r.Same)
 	return nil
 }
 
@@ -261,17 +278,17 @@ func (c *check) closed(remote *Remote, entry receipt.LogEntry, seen *Seen, kept 
 		return nil // it had ended before anything was seen
 	}
 	last := seen.last()
-	if last.size() == end.Size && last.root() != end.Root {
+	if last.Size() == end.Size && last.root() != end.Root {
 		now := Sighting{Time: c.now, Checkpoint: entry.Closed.Checkpoint}
 		c.report.Verdict, c.report.Then, c.report.Now, c.report.Other = Rewritten, &last, &now, &end.Root
 		c.report.Says = fmt.Sprintf("the log %s was closed with other leaves than the %d that it signed for on %s", entry.Origin, end.Size, last.Time.Format(time.DateTime))
 		return nil
 	}
 	closing := Closing{Origin: entry.Origin, Reason: entry.Closed.Reason, Size: end.Size, Kept: kept.Size, Next: following.Origin}
-	if last.size() > kept.Size {
-		to := seen.First + last.size()
+	if last.Size() > kept.Size {
+		to := seen.First + last.Size()
 		closing.Lost = &receipt.Range{From: seen.First + kept.Size, To: &to}
-		for len(next.Sightings) > 0 && next.last().size() > kept.Size {
+		for len(next.Sightings) > 0 && next.last().Size() > kept.Size {
 			next.Sightings = next.Sightings[:len(next.Sightings)-1]
 		}
 	}
@@ -306,11 +323,11 @@ func (c *check) replaced(seen *Seen, entry receipt.LogEntry) {
 	then := seen.last()
 	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
 	c.report.Says = fmt.Sprintf("where the log %s was, of %d leaves on %s, the registry names the log %s with another key or beginning",
-		seen.Origin, then.size(), then.Time.Format(time.DateTime), entry.Origin)
+		seen.Origin, then.Size(), then.Time.Format(time.DateTime), entry.Origin)
 }
 
 func (c *check) gone(seen *Seen) {
 	then := seen.last()
 	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
-	c.report.Says = fmt.Sprintf("the log %s, of %d leaves on %s, is gone: the registry names it no more", seen.Origin, then.size(), then.Time.Format(time.DateTime))
+	c.report.Says = fmt.Sprintf("the log %s, of %d leaves on %s, is gone: the registry names it no more", seen.Origin, then.Size(), then.Time.Format(time.DateTime))
 }

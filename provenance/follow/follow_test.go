@@ -442,7 +442,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 	r.want(state, Consistent, "from 100 to 200")
 	bad := &State{Logs: []Seen{{Origin: "one.example"}}}
-	if _, err := Check(context.Background(), r.get, bad, noon); !errors.Is(err, errState) {
+	if _, err := Check(context.Background(), r.get, bad, noon); !errors.Is(err, ErrState) {
 		t.Errorf("a damaged file: %v", err)
 	}
 	r.logs[0].First = nil

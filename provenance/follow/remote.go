@@ -22,6 +22,7 @@ var ErrBroken = errors.New("what the registry serves does not fit its own signed
 // A Remote is one log, as its registry serves it.
 type Remote struct {
 	Origin string
+	vkey   string
 	src    Source
 	log    note.Verifier
 	tiles  map[string][]byte // what was fetched and has proved right, by path
@@ -33,7 +34,7 @@ func NewRemote(src Source, vkey string) (*Remote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is not the key of a log, NAME+HASH+KEY: %w", vkey, err)
 	}
-	return &Remote{Origin: v.Name(), src: src, log: v, tiles: map[string][]byte{}}, nil
+	return &Remote{Origin: v.Name(), vkey: vkey, src: src, log: v, tiles: map[string][]byte{}}, nil
 }
 
 // Checkpoint fetches the log's newest checkpoint, and checks that the log signed it.
@@ -44,30 +45,6 @@ func (r *Remote) Checkpoint(ctx context.Context) (signed string, c checkpoint.Ch
 	}
 	c, err = r.Open(string(data))
 	return string(data), c, err
-}
-
-// Cosigned fetches the newest checkpoint that a witness cosigned, and returns the names of those of the witnesses
-// given that did.
-func (r *Remote) Cosigned(ctx context.Context, witnesses []note.Verifier) (signed string, c checkpoint.Checkpoint, by []string, err error) {
-	data, err := r.src(ctx, r.path("checkpoint.cosigned"))
-	if err != nil {
-		return "", c, nil, err
-	}
-	if c, err = r.Open(string(data)); err != nil {
-		return "", c, nil, err
-	}
-	n, err := note.Open(data, note.VerifierList(append([]note.Verifier{r.log}, witnesses...)...))
-	if err != nil {
-		return "", c, nil, fmt.Errorf("the cosigned checkpoint of the log %s: %w", r.Origin, err)
-	}
-	for _, s := range n.Sigs {
-		for _, w := range witnesses {
-			if s.Name == w.Name() && s.Hash == w.KeyHash() {
-				by = append(by, s.Name)
-			}
-		}
-	}
-	return string(data), c, by, nil
 }
 
 // Open reads a checkpoint of the log, and checks that the log signed it.

@@ -32,8 +32,8 @@ type Sighting struct {
 	Checkpoint string    `json:"checkpoint"`
 }
 
-// size and root of what was checked before it was remembered.
-func (s Sighting) size() uint64 { return s.parse().Size }
+// Size returns the number of leaves of a checkpoint that was checked before it was remembered.
+func (s Sighting) Size() uint64 { return s.parse().Size }
 
 func (s Sighting) root() tlog.Hash { return s.parse().Root }
 
@@ -47,7 +47,7 @@ const mostSightings = 64
 
 // add remembers a checkpoint. When there are too many, every other one of the older half goes.
 func (s *Seen) add(sighting Sighting) {
-	if n := len(s.Sightings); n > 0 && s.last().size() == sighting.size() {
+	if n := len(s.Sightings); n > 0 && s.last().Size() == sighting.Size() {
 		return
 	}
 	s.Sightings = append(s.Sightings, sighting)
@@ -63,17 +63,31 @@ func (s *Seen) add(sighting Sighting) {
 	s.Sightings = kept
 }
 
+// Saw remembers a checkpoint of the newest log that was checked elsewhere to continue what was seen, as one that came with
+// a cosignature.
+func (s *State) Saw(sighting Sighting) { s.Logs[len(s.Logs)-1].add(sighting) }
+
+// Before returns the most leaves that were seen of the newest log before a time.
+func (s *State) Before(t time.Time) (size uint64) {
+	for _, sighting := range s.Logs[len(s.Logs)-1].Sightings {
+		if sighting.Time.Before(t) {
+			size = max(size, sighting.Size())
+		}
+	}
+	return size
+}
+
 func (s *Seen) last() Sighting { return s.Sightings[len(s.Sightings)-1] }
 
 // check says whether a state is one that Check has written.
 func (s *State) check() error {
 	for _, l := range s.Logs {
 		if len(l.Sightings) == 0 {
-			return errState
+			return ErrState
 		}
 		for _, sighting := range l.Sightings {
 			if c, err := checkpoint.Parse(sighting.Checkpoint); err != nil || c.Origin != l.Origin {
-				return errState
+				return ErrState
 			}
 		}
 	}
