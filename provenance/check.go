@@ -31,7 +31,7 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 	for _, t := range []struct {
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
-	}{{indexTable, c.term}, {imageTable, c.image}} {
+	}{{indexTable, c.term}, {imageTable, c.image}, {timeTable, c.time}} {
 		if err == nil {
 			err = storage.EachRow(ctx, b.store, t.table, t.row)
 		}
@@ -42,15 +42,20 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 	if err == nil && c.found != c.expected {
 		bad(fmt.Errorf("%w: the index of the records has %d rows that no record explains", storage.ErrCorrupt, c.found-c.expected))
 	}
+	if err == nil && c.timesFound != c.timesExpected {
+		bad(fmt.Errorf("%w: the index of times has %d rows that no record explains", storage.ErrCorrupt, c.timesFound-c.timesExpected))
+	}
 	return end, err
 }
 
 type checker struct {
-	end             uint64
-	indexed         indexed // when the check began
-	bad             func(error)
-	expected, found int  // index rows
-	latest          Time // running maximum, while records go by in order
+	end                       uint64
+	indexed                   indexed // when the check began
+	bad                       func(error)
+	expected, found           int // index rows
+	timesExpected, timesFound int // rows of timeTable
+
+	latest Time // running maximum, while records go by in order
 }
 
 // records checks up to checkStep records and that they are found by all their terms.
@@ -83,6 +88,8 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 	}
 	if _, err := tx.Get(timeTable, timeKey(c.latest, r.Index)); errors.Is(err, storage.ErrNotFound) {
 		c.bad(fmt.Errorf("%w: record %d is not found by its time", storage.ErrCorrupt, r.Index))
+	} else {
+		c.timesExpected++
 	}
 	var keys [][]byte
 	for t := range termsOf(r) {
@@ -120,8 +127,11 @@ func (c *checker) images(tx storage.Reader, r *Record) error {
 
 // image wants the record of a row to say what the row is there for.
 func (c *checker) image(tx storage.Reader, item storage.Item) error {
-	if len(item.Value) != 8 || lastIndex(item.Value) >= c.end {
-		return nil // reported with its record, or newer than the check
+	if len(item.Value) != 8 {
+		return nil // reported with its record
+	}
+	if lastIndex(item.Value) >= c.end {
+		return c.mustBe(tx, lastIndex(item.Value), "images")
 	}
 	r, err := ReadRecord(tx, lastIndex(item.Value))
 	if errors.Is(err, ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
@@ -134,9 +144,29 @@ func (c *checker) image(tx storage.Reader, item storage.Item) error {
 }
 
 // term counts an index row.
-func (c *checker) term(_ storage.Reader, item storage.Item) error {
+func (c *checker) term(tx storage.Reader, item storage.Item) error {
 	if lastIndex(item.Key) < min(c.end, c.indexed.next) {
 		c.found++
 	}
-	return nil
+	return c.mustBe(tx, lastIndex(item.Key), "records")
+}
+
+// time counts a row of the index of times.
+func (c *checker) time(tx storage.Reader, item storage.Item) error {
+	if lastIndex(item.Key) < min(c.end, c.indexed.next) {
+		c.timesFound++
+	}
+	return c.mustBe(tx, lastIndex(item.Key), "times")
+}
+
+// mustBe wants a record that an index names, and that may be newer than the check, to be there.
+func (c *checker) mustBe(tx storage.Reader, record uint64, index string) error {
+	if record < c.end {
+		return nil
+	}
+	h, err := readHead(tx)
+	if err == nil && record >= h.next {
+		c.bad(fmt.Errorf("%w: the index of %s names record %d, and there are %d", storage.ErrCorrupt, index, record, h.next))
+	}
+	return err
 }

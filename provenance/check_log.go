@@ -31,7 +31,7 @@ func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 		} else if err != nil {
 			return err
 		}
-		return checkSequence(tx, ends, ranges, bad)
+		return errors.Join(checkSequence(tx, ends, ranges, bad), checkEndings(tx, ends, bad))
 	})
 	if err != nil || len(ends) == 0 {
 		return err
@@ -41,6 +41,9 @@ func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 	}
 	for _, e := range ends {
 		if err := b.checkLog(ctx, e, bad); err != nil {
+			return err
+		}
+		if err := b.checkCosigned(ctx, e.Origin, bad); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package provenance
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -163,5 +164,10 @@ func timeKey(t Time, index uint64) []byte {
 
 func micros(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())) }
 
-// lastIndex reads the index at the end of a key.
-func lastIndex(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
+// lastIndex reads the index at the end of a key. One that is too short, which nobody of ours wrote, names no record.
+func lastIndex(key []byte) uint64 {
+	if len(key) < 8 {
+		return math.MaxUint64
+	}
+	return binary.BigEndian.Uint64(key[len(key)-8:])
+}
