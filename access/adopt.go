@@ -18,14 +18,13 @@ var ErrAdopted = errors.New("no account is from before there were grants")
 // they are granted from now on. It returns how many accounts it took over, and what was granted.
 //
 // It is never done but by hand: a mark in a row is no evidence, and whoever can write the store can write one. Where
-// rights are on record nothing is granted, whatever the document says, or if it is gone. newest returns the newest record of a
-// right or an account; nil where there is none. Error: ErrAdopted.
-func (a *Access) Adopt(ctx context.Context, by provenance.Identity, newest func(context.Context) (*provenance.Record, error)) (accounts int, granted []Change, err error) {
-	r, err := newest(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
+// rights are on record nothing is granted, whatever the document says, or if it is gone. Error: ErrAdopted.
+func (a *Access) Adopt(ctx context.Context, by provenance.Identity) (accounts int, granted []Change, err error) {
 	err = a.change(ctx, func(tx storage.Tx) error {
+		r, err := provenance.NewestRights(tx)
+		if err != nil {
+			return err
+		}
 		version, err := readVersion(tx)
 		if err != nil {
 			return err

@@ -104,6 +104,15 @@ func inForce(tx storage.Reader) (*Document, digest.Digest, error) {
 	return d, sum, err
 }
 
+// onRecord is inForce, for who goes on from it. Error: provenance.ErrNotGranted.
+func onRecord(tx storage.Reader) (*Document, digest.Digest, error) {
+	d, sum, err := inForce(tx)
+	if err == nil {
+		err = provenance.RightsOnRecord(tx, d.Version, sum)
+	}
+	return d, sum, err
+}
+
 // edit changes the document in the caller's transaction, with a record of each right that is given or
 // taken. It returns what changed. Errors: those of Document.check, and ErrLastAdmin.
 func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Document) error) ([]Change, error) {
@@ -112,7 +121,7 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 
 // editSaying is edit, where the record of the first right that an account is given also says that the account was added.
 func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*Document) error, added *provenance.RightsChange) ([]Change, error) {
-	old, _, err := readDocument(tx)
+	old, _, err := onRecord(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +159,7 @@ func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*
 // record appends the record of what happened to an account, and not to the document: the digest is that of the
 // document that is in force.
 func (a *Access) record(tx storage.Tx, by provenance.Identity, c provenance.RightsChange) error {
-	d, sum, err := inForce(tx)
+	d, sum, err := onRecord(tx)
 	if err != nil {
 		return err
 	}

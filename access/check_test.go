@@ -1,10 +1,12 @@
 package access
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -120,5 +122,38 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%d accounts, found\n%s\nwant %q", accounts, all, c.says)
 			}
 		})
+	}
+}
+
+// TestUnseenRights writes a grant into the document past the registry: nobody signs it with the next change.
+func TestUnseenRights(t *testing.T) {
+	a, _ := testAccess(t)
+	grant(t, a, "everyone team/** pull")
+	forge := func(from, to string) {
+		t.Helper()
+		err := a.store.Update(background, func(tx storage.Tx) error {
+			text, err := tx.Get(documentTable, documentKey)
+			if err == nil {
+				tx.Put(documentTable, documentKey, []byte(strings.Replace(string(text), from, to, 1)))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	forge(`"role":"pull"`, `"role":"push"`)
+	for what, change := range map[string]func() error{
+		"a team":     func() error { return a.AddTeam(background, Operator, "core") },
+		"a grant":    func() error { _, err := a.Grant(background, Operator, testGrant(t, "everyone other pull")); return err },
+		"an account": func() error { _, err := a.AddUser(background, Operator, "carol", "a long password", false); return err },
+	} {
+		if err := change(); !errors.Is(err, provenance.ErrNotGranted) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	forge(`"role":"push"`, `"role":"pull"`)
+	if _, err := a.Grant(background, Operator, testGrant(t, "everyone other pull")); err != nil {
+		t.Errorf("put back: %v", err)
 	}
 }

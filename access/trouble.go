@@ -42,6 +42,7 @@ var troubles = []trouble{
 		Says: "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room",
 	}},
 	{provenance.ErrNoKey, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNoKey.Error()}},
+	{provenance.ErrNotGranted, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: "the access document is not the one that the records name: " + provenance.ErrNotGranted.Error()}},
 	{provenance.ErrDisagree, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrDisagree.Error() + ". Its operator is told by its log and by /readyz what to do"}},
 	{provenance.ErrNotAdopted, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNotAdopted.Error()}},
 	{storage.ErrReadOnly, Trouble{

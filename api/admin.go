@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -231,20 +230,4 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 	result.Repositories, result.Manifests, result.Tags = images.Repositories, images.Manifests, images.Tags
 	result.Blobs, result.BytesRead = images.Blobs, images.Bytes
 	return result, err
-}
-
-// NewestRights is the newest record of who may do what, or nil.
-func (a *API) NewestRights(ctx context.Context) (newest *provenance.Record, err error) {
-	for _, action := range []provenance.Action{provenance.Grant, provenance.Revoke} {
-		page, err := a.Book.Find(ctx, provenance.Query{Action: action, Descending: true, Limit: 1})
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.Records {
-			if newest == nil || r.Index > newest.Index {
-				newest = r
-			}
-		}
-	}
-	return newest, nil
 }

@@ -40,7 +40,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{renderedTable, c.rendered, nil},
 		{layersTable, c.layersRow, nil},
 		{evidenceTable, c.ofManifest, nil},
-		{keptTable, c.ofManifest, nil},
+		{keptTable, c.kept, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 		{damagedTable, c.mark, nil},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -102,7 +103,9 @@ func TestServedFollowsFromRecords(t *testing.T) {
 	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String())
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			said := s.checkTampered(c.tamper)
+			undo := s.tamper(c.tamper)
+			defer undo()
+			said := s.said()
 			for i, want := range c.says {
 				c.says[i] = "damaged: " + names.Replace(want)
 			}
@@ -117,27 +120,33 @@ func TestServedFollowsFromRecords(t *testing.T) {
 	s.wantClean()
 }
 
-// checkTampered changes the store, returns what a check says, and puts everything back.
-func (s *server) checkTampered(tamper func(storage.Tx)) (said []string) {
+// tamper changes the store, and returns what puts everything back.
+func (s *server) tamper(change func(storage.Tx)) (undo func()) {
 	s.t.Helper()
 	var j journal
-	if err := s.store.Update(background, func(tx storage.Tx) error {
-		j = journal{Tx: tx}
-		tamper(&j)
-		return nil
-	}); err != nil {
-		s.t.Fatal(err)
+	update := func(fn func(tx storage.Tx)) {
+		if err := s.store.Update(background, func(tx storage.Tx) error { fn(tx); return nil }); err != nil {
+			s.t.Fatal(err)
+		}
 	}
+	update(func(tx storage.Tx) {
+		j = journal{Tx: tx}
+		change(&j)
+	})
+	return func() {
+		update(func(tx storage.Tx) {
+			for _, undo := range slices.Backward(j.undo) {
+				undo(tx)
+			}
+		})
+	}
+}
+
+// said is what a check says.
+func (s *server) said() (said []string) {
+	s.t.Helper()
 	if _, err := s.Check(background, false, func(err error) { said = append(said, err.Error()) }); err != nil {
 		s.t.Error(err)
-	}
-	if err := s.store.Update(background, func(tx storage.Tx) error {
-		for _, undo := range slices.Backward(j.undo) {
-			undo(tx)
-		}
-		return nil
-	}); err != nil {
-		s.t.Fatal(err)
 	}
 	return said
 }
@@ -169,4 +178,59 @@ func (j *journal) Put(table storage.Table, key, value []byte) {
 func (j *journal) Delete(table storage.Table, key []byte) {
 	j.remember(table, key)
 	j.Tx.Delete(table, key)
+}
+
+// TestKept keeps something beside an image: nothing counts that this registry did not keep there, as it is, under its key.
+func TestKept(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	two, one := s.pushImage("app", "2", "two"), s.pushImage("app", "1", "one") // nothing is kept under record 0
+	parts := []digest.Digest{one.digest}
+	place, other := repoKey("app", digestKey(one.digest)), repoKey("app", digestKey(two.digest))
+	s.SealKept([]byte("a key"))
+	version, _, err := s.Evidence(background, "app", parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Keep(background, "app", parts, version, []byte(`{"grade":"F"}`)); err != nil {
+		t.Fatal(err)
+	}
+	row := func(tx storage.Tx) []byte {
+		value, err := tx.Get(keptTable, place)
+		if err != nil {
+			t.Error(err)
+		}
+		return slices.Clone(value)
+	}
+	for name, c := range map[string]struct {
+		tamper func(tx storage.Tx)
+		kept   string
+		fault  bool
+	}{
+		"as it was": {func(storage.Tx) {}, `{"grade":"F"}`, false},
+		"another opinion": {func(tx storage.Tx) {
+			tx.Put(keptTable, place, []byte(strings.Replace(string(row(tx)), "F", "A", 1)))
+		}, "", true},
+		"another version":       {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
+		"that of another image": {func(tx storage.Tx) { tx.Put(keptTable, place, s.sealKept(other, version, []byte("{}"))) }, "", true},
+		"one that is cut":       {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
+		"one without a MAC": {func(tx storage.Tx) {
+			tx.Put(keptTable, place, append(binary.AppendUvarint(nil, version), `{"grade":"A"}`...))
+		}, "", false},
+		"one under another key": {func(tx storage.Tx) {
+			thief := Registry{keptKey: []byte("another key")}
+			tx.Put(keptTable, place, thief.sealKept(place, version, []byte(`{"grade":"A"}`)))
+		}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			undo := s.tamper(c.tamper)
+			defer undo()
+			if _, kept, err := s.Evidence(background, "app", parts); err != nil || string(kept) != c.kept {
+				t.Errorf("%s is kept, %v", kept, err)
+			}
+			said := s.said()
+			if fault := len(said) == 1 && strings.Contains(said[0], "what is kept of app@"+one.digest.String()); fault != c.fault || len(said) > 1 {
+				t.Errorf("fsck says %q", said)
+			}
+		})
+	}
 }

@@ -129,13 +129,13 @@ func (g *Registry) Evidence(ctx context.Context, repo string, parts []digest.Dig
 		if version, err = evidenceVersion(tx, repo, parts); err != nil {
 			return err
 		}
-		row, err := getOrNil(tx, keptTable, repoKey(repo, digestKey(parts[0])))
+		place := repoKey(repo, digestKey(parts[0]))
+		row, err := getOrNil(tx, keptTable, place)
 		if err != nil || row == nil {
 			return err
 		}
-		f := fields{rest: row}
-		if of := f.number(); of == version && !f.bad {
-			kept = slices.Clone(f.rest)
+		if of, body, own, _ := g.openKept(place, row); own && of == version {
+			kept = slices.Clone(body)
 		}
 		return nil
 	})
@@ -154,7 +154,8 @@ func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest,
 	return g.store.Update(ctx, func(tx storage.Tx) error {
 		now, err := evidenceVersion(tx, repo, parts)
 		if err == nil && now == version {
-			tx.Put(keptTable, repoKey(repo, digestKey(parts[0])), append(binary.AppendUvarint(nil, version), body...))
+			place := repoKey(repo, digestKey(parts[0]))
+			tx.Put(keptTable, place, g.sealKept(place, version, body))
 		}
 		return err
 	})
@@ -181,6 +182,14 @@ func evidenceVersion(tx storage.Reader, repo string, parts []digest.Digest) (ver
 		}
 	}
 	return version, nil
+}
+
+// kept wants what is kept to be of a manifest that is there, and kept by this registry.
+func (c *checker) kept(ctx context.Context, tx storage.Reader, item storage.Item) error {
+	if err := c.ofManifest(ctx, tx, item); err != nil {
+		return err
+	}
+	return c.checkKept(item)
 }
 
 // ofManifest wants the manifest of a row to be there, whose key is the same.

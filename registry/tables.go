@@ -54,7 +54,8 @@ const (
 	damagedTable = storage.Table("registry/damaged")
 	// REPO DIGEST → index of a record. The last that changed what is known of an image, after it came: evidence.go.
 	evidenceTable = storage.Table("registry/evidence")
-	// REPO DIGEST → index of a record, then bytes. What was thought of an image while that was the last record.
+	// REPO DIGEST → index of a record, then bytes under a MAC: kept.go. What was thought of an image while that was the
+	// last record.
 	keptTable = storage.Table("registry/kept")
 	// "clock" → what the registry's clock shows (8), what it showed first (8): clock.go.
 	clockTable = storage.Table("registry/clock")

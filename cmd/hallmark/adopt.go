@@ -94,7 +94,7 @@ func (s *services) adoptLog(ctx context.Context, _ *http.Request) (any, error) {
 }
 
 func (s *services) adoptAccess(ctx context.Context, _ *http.Request) (any, error) {
-	accounts, changes, err := s.access.Adopt(ctx, access.Operator, s.api.NewestRights)
+	accounts, changes, err := s.access.Adopt(ctx, access.Operator)
 	return adopted{accounts, changes}, err
 }
 

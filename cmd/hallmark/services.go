@@ -70,6 +70,9 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
+	if err := d.sealKept(s.registry); err != nil {
+		return nil, err
+	}
 	s.registry.LimitUploads(c.Limits.UploadLimits)
 	if err := s.registry.UseScrub(ctx, c.Scrub); err != nil {
 		return nil, err

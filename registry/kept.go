@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// What was thought of an image decides about pulls, and follows from no record: it cannot be replayed. So it is kept under a
+// MAC, by a key that is not in the store. What somebody else wrote there, or took from another image or another time,
+// is no opinion.
+
+// What is kept begins with sealedKept, a name of the key (4 bytes) and the MAC. Older rows begin with what is kept, as JSON.
+const (
+	sealedKept = 1
+	keyName    = 4
+)
+
+// SealKept sets the key of what is kept from now on. Without it, what is kept counts in this process alone. Call it before
+// the first request.
+func (g *Registry) SealKept(key []byte) { g.keptKey = key }
+
+func drawKeptKey() []byte {
+	key := make([]byte, 32)
+	rand.Read(key) // which never fails
+	return key
+}
+
+// keptMAC is over the place, the version and what is kept under it.
+func (g *Registry) keptMAC(place []byte, version uint64, body []byte) []byte {
+	h := hmac.New(sha256.New, g.keptKey)
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(place))))
+	h.Write(place)
+	h.Write(binary.BigEndian.AppendUint64(nil, version))
+	h.Write(body)
+	return h.Sum(nil)
+}
+
+// sealKept returns the row of what is kept in a place.
+func (g *Registry) sealKept(place []byte, version uint64, body []byte) []byte {
+	return slices.Concat(binary.AppendUvarint(nil, version), g.keptHeader(), g.keptMAC(place, version, body), body)
+}
+
+// keptHeader is what a row of this key has before its MAC.
+func (g *Registry) keptHeader() []byte {
+	sum := sha256.Sum256(append([]byte("hallmark kept key"), g.keptKey...))
+	return append([]byte{sealedKept}, sum[:keyName]...)
+}
+
+// openKept returns what is kept in a row, under which version, and whether this registry kept it. other says that the row
+// is of an older version, or of another key, which may be lost: that is no opinion, and no fault.
+func (g *Registry) openKept(place, row []byte) (version uint64, body []byte, own, other bool) {
+	f := fields{rest: row}
+	version = f.number()
+	sealed, ok := bytes.CutPrefix(f.rest, g.keptHeader())
+	if f.bad || !ok {
+		return version, nil, false, !f.bad
+	}
+	if len(sealed) < sha256.Size {
+		return version, nil, false, false
+	}
+	mac, body := sealed[:sha256.Size], sealed[sha256.Size:]
+	return version, body, hmac.Equal(mac, g.keptMAC(place, version, body)), false
+}
+
+// checkKept wants what is kept of an image to have been kept by this registry.
+func (c *checker) checkKept(item storage.Item) error {
+	if _, _, own, other := c.g.openKept(item.Key, item.Value); !own && !other {
+		repo, key := cutRepo(item.Key)
+		d, _, err := cutDigest(key)
+		if err != nil {
+			return err
+		}
+		return damaged("what is kept of %s@%s was not kept there by this registry: it is not used", repo, d)
+	}
+	return nil
+}
