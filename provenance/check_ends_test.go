@@ -67,7 +67,7 @@ func TestCheckSaysWhat(t *testing.T) {
 				appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
 			}
 			cosign := func(size uint64) {
-				if err := b.PutCosignature(background, "", size, "witness.example+00000000", "— witness.example AAAAAAAAAAAA"); err != nil {
+				if err := putCosignature(b, "", size, "witness.example+00000000", "— witness.example AAAAAAAAAAAA"); err != nil {
 					t.Fatal(err)
 				}
 			}
