@@ -27,7 +27,7 @@ func (e *env) log() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
-	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logAdopt(t), e.logContinue(t))
+	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logProof(), e.logAdopt(t), e.logContinue(t))
 	return c
 }
 
@@ -266,7 +266,7 @@ func (l logCheck) more(ctx context.Context, cl *client, state *follow.State, rep
 // shout writes the proof to a file, and returns the verdict as an error.
 func (l logCheck) shout(name string, report *follow.Report) error {
 	var b strings.Builder
-	err := writeJSON(&b, map[string]any{"registry": name, "checked": l.now, "report": report})
+	err := writeJSON(&b, keptProof{Registry: name, Checked: l.now, Report: report})
 	if err == nil {
 		err = durable.WriteFile(l.proof, []byte(b.String()), 0o600)
 	}

@@ -81,6 +81,10 @@ func TestLogCheckAgainstWitness(t *testing.T) {
 	if err != nil || !bytes.Contains(text, []byte("witness.example")) {
 		t.Errorf("the proof has no cosignature: %v\n%s", err, text)
 	}
+	said, err = verb("log", "proof", proof, "--witness", vkey)
+	if err != nil || !strings.Contains(said, "two histories: the root hash of its first 3 leaves") || !strings.Contains(said, "witness.example cosigned that of 3 leaves at 2") {
+		t.Errorf("%v\n%s", err, said)
+	}
 }
 
 // cosignAt puts a cosignature into the store, with the time that is wanted, as a witness whose clock says so makes it.
