@@ -21,6 +21,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -236,8 +237,15 @@ func (a *Access) Fixed(tx storage.Reader, repository, tag string) (string, error
 	return fmt.Sprintf("tags %s in %s stay as they are", f.Tags, f.Repositories), nil
 }
 
-// RulesVersion is the version of the rules as a transaction sees them.
-func (a *Access) RulesVersion(tx storage.Reader) (uint64, error) { return readVersion(tx) }
+// FixedRules tells what Fixed goes by, as a transaction sees it, from any other such rules. Grants and teams do not count:
+// however fast they change, nobody who looks at many tags has to begin again.
+func (a *Access) FixedRules(tx storage.Reader) (digest.Digest, error) {
+	r, err := a.rulesIn(tx)
+	if err != nil {
+		return "", err
+	}
+	return r.fixedDigest, nil
+}
 
 // May says whether an identity has a right in a repository, now.
 func (a *Access) May(who provenance.Identity, right Right, repository string) bool {

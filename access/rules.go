@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ import (
 type rules struct {
 	document *Document
 	digest   digest.Digest
+
+	fixedDigest digest.Digest // of the rules for tags alone
 
 	accounts  map[string]ruleSet // of users and robots: their own, and those of their teams
 	ci        map[string][]ciRule
@@ -38,7 +41,8 @@ type ciRule struct {
 
 // compile makes rules of all grants but those to subjects that are not bound.
 func compile(d *Document, sum digest.Digest, bound func(Subject) error) *rules {
-	r := &rules{document: d, digest: sum, accounts: map[string]ruleSet{}, ci: map[string][]ciRule{}}
+	fixed, _ := json.Marshal(d.Fixed) // what was read as JSON can be written
+	r := &rules{document: d, digest: sum, fixedDigest: digest.FromBytes(fixed), accounts: map[string]ruleSet{}, ci: map[string][]ciRule{}}
 	for _, g := range d.Grants {
 		one := rule{g.Pattern, g.Role}
 		switch s := g.Subject; s.Kind {

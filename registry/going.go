@@ -81,8 +81,11 @@ func tagMeans(row []byte) string {
 }
 
 // checked is the state of things in which the tags of a manifest were looked at: the last record that is about
-// it, and the version of the rules. Whoever gives it a tag, or makes a rule, changes it.
-type checked struct{ tags, rules uint64 }
+// it, and the rules for tags. Whoever gives it a tag, or makes such a rule, changes it.
+type checked struct {
+	tags  uint64
+	rules digest.Digest
+}
 
 // errUnchecked: nobody has looked at the tags of a manifest as they are now.
 var errUnchecked = errors.New("the tags have changed")
@@ -91,7 +94,7 @@ func (g *Registry) checkedNow(tx storage.Reader, repo string, d digest.Digest) (
 	if c.tags, err = evidenceVersion(tx, repo, []digest.Digest{d}); err != nil {
 		return c, err
 	}
-	c.rules, err = g.gate.RulesVersion(tx)
+	c.rules, err = g.gate.FixedRules(tx)
 	return c, err
 }
 

@@ -314,6 +314,18 @@ func TestImmutableAmongMany(t *testing.T) {
 	if before, err = s.checkTags(background, "app", one.digest); err != nil {
 		t.Fatal(err)
 	}
+	if err := gate.AddTeam(background, access.Operator, "core"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.View(background, func(tx storage.Reader) error {
+		now, err := s.checkedNow(tx, "app", one.digest)
+		if now != before {
+			t.Errorf("a team makes who deletes look again: %v, and was %v", now, before)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
 	fix(tags[len(tags)-1])
 	if _, err := s.beginDelete("app", one.digest, before); !errors.Is(err, errUnchecked) {
 		t.Errorf("a rule came meanwhile: %v", err)

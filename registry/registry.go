@@ -25,6 +25,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
@@ -61,8 +62,8 @@ type Gate interface {
 	Prefixes(who provenance.Identity) []string
 	// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, or "".
 	Fixed(tx storage.Reader, repository, tag string) (string, error)
-	// RulesVersion is another one after each change of what Fixed goes by.
-	RulesVersion(tx storage.Reader) (uint64, error)
+	// FixedRules is another one after each change of what Fixed goes by.
+	FixedRules(tx storage.Reader) (digest.Digest, error)
 }
 
 // Registry serves /v2/. It is safe for concurrent use.
