@@ -140,6 +140,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Key:           e.Key,
 		Continues:     e.Continues,
 		Found:         e.Found,
+		Rules:         e.Rules,
 		Unsigned:      &e.Unsigned,
 	}
 	rand.Read(r.Nonce) // which never fails
@@ -148,6 +149,8 @@ func (b *Book) record(e Event, index uint64) *Record {
 		r.PackageID = b.host + "#key" // the registry's own key, which no repository can be called
 	case e.Found != nil:
 		r.PackageID = b.host + "#log" // what was there when it began
+	case e.Rules != nil:
+		r.PackageID = b.host + "#rules"
 	case e.Grant != nil:
 		r.PackageID = b.host + "#access" // the access document
 	default:

@@ -44,11 +44,12 @@ const (
 
 	KeyChange Action = "key"     // another key signs from the next record on, or from this one in a new log
 	Restore   Action = "restore" // a backup was restored, and a new log begun
+	Rules     Action = "rules"   // another policy, or another choice of whom to trust, came into force
 	Adopt     Action = "adopt"   // the first log began, and there were records already: they were found, not seen to happen
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Adopt}
+var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -144,6 +145,8 @@ type Record struct {
 	// that of the first log not.
 	Continues *LogEnd `json:"continues,omitempty"`
 	Found     *Found  `json:"found,omitempty"` // of the action adopt
+	// Rules is in records of the action rules: the record's digest is that of its JSON.
+	Rules *RuleFiles `json:"rules,omitempty"`
 	// Log is absent in records from before there was a log. An older version made them leaves all the same: there
 	// their leaf is their index.
 	Log *Place `json:"log,omitempty"`
@@ -311,6 +314,7 @@ type Event struct {
 	Key        *KeyStep
 	Continues  *LogEnd
 	Found      *Found
+	Rules      *RuleFiles
 	Unsigned   Unsigned
 }
 

@@ -31,12 +31,15 @@ func RightsOnRecord(tx storage.Reader, version uint64, document digest.Digest) e
 }
 
 // NewestRights returns the newest record of a right or an account, or nil, in the caller's transaction.
-func NewestRights(tx storage.Reader) (newest *Record, err error) {
+func NewestRights(tx storage.Reader) (*Record, error) { return newestOfAction(tx, Grant, Revoke) }
+
+// newestOfAction returns the newest record of any of these actions, or nil.
+func newestOfAction(tx storage.Reader, actions ...Action) (newest *Record, err error) {
 	all, err := withTail(tx)
 	if err != nil {
 		return nil, err
 	}
-	for _, action := range []Action{Grant, Revoke} {
+	for _, action := range actions {
 		q := Query{Action: action, Descending: true}
 		s, err := q.seeker(all)
 		if err != nil {

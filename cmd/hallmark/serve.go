@@ -13,10 +13,12 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
@@ -80,9 +82,12 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	if err != nil {
 		return err
 	}
+	if err := s.recordRules(ctx, rules, s.signatures.Trust()); err != nil {
+		return err
+	}
 	s.judge.Use(rules)
 	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
-	srv.reload = func() { srv.reloadConfig(flags, e.getenv, level) }
+	srv.reload = func() { srv.reloadConfig(ctx, flags, e.getenv, level) }
 	return srv.run(ctx, listener, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.url) })
 }
 
@@ -178,7 +183,7 @@ func addressOf(publicURL string) string {
 var reloadable = map[string]bool{"log.level": true, "policy.file": true, "trust.file": true}
 
 // reloadConfig reads the configuration and the certificate again: all of it, or nothing.
-func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
+func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
 	next, err := flags.load(getenv)
 	var rules *policy.Set
 	var trust *signature.Trust
@@ -190,6 +195,9 @@ func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, le
 	}
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
+	}
+	if err == nil {
+		err = s.recordRules(ctx, rules, trust)
 	}
 	if err != nil {
 		s.log.Error("nothing was reloaded", "err", err)
@@ -212,6 +220,22 @@ func (s *server) reloadConfig(flags *configFlags, getenv func(string) string, le
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)
 	s.log.Info("configuration, policy and certificate reloaded", "needRestart", restart)
+}
+
+// recordRules puts on record by which files the registry decides from now on. Where nothing can be recorded nothing is pushed
+// either, and /readyz says why.
+func (s *services) recordRules(ctx context.Context, rules *policy.Set, trust *signature.Trust) error {
+	if s.book.Stopped() != nil {
+		return nil
+	}
+	var now provenance.RuleFiles
+	if rules != nil {
+		now.Policy = rules.Digest
+	}
+	if trust != nil {
+		now.Trust = digest.NewDigestFromEncoded(digest.SHA256, trust.Fingerprint())
+	}
+	return s.book.RecordRules(ctx, access.Operator, now)
 }
 
 // hangups calls fn for each SIGHUP until ctx ends.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -89,6 +90,8 @@ func who(a provenance.Actor) string {
 func topic(r *provenance.Record) string {
 	g := r.Grant
 	switch {
+	case r.Rules != nil:
+		return "policy " + orNone(short(r.Rules.Policy)) + ", trust " + orNone(short(r.Rules.Trust))
 	case g == nil:
 		return r.Repository
 	case g.Change == provenance.AccountRenamed:
@@ -107,6 +110,8 @@ func topic(r *provenance.Record) string {
 		return g.Subject + " " + g.Pattern + " " + g.Role
 	}
 }
+
+func orNone(s string) string { return cmp.Or(s, "none") }
 
 // sourceOf sums up what a record's claims say of the source: one source and revision, the first, with a
 // mark when there are others.

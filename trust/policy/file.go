@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"go.yaml.in/yaml/v4"
 )
@@ -77,7 +78,7 @@ func Parse(name string, data []byte) (*Set, error) {
 	if len(f.Rules) > maxRules {
 		return nil, fmt.Errorf("%s: it has %d rules, and may have %d", name, len(f.Rules), maxRules)
 	}
-	set, seen := &Set{}, map[string]bool{}
+	set, seen := &Set{Digest: digest.FromBytes(data)}, map[string]bool{}
 	var wrong []error
 	for _, e := range f.Rules {
 		r, err := e.rule()

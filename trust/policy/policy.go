@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 )
 
@@ -65,7 +66,10 @@ type Rule struct {
 }
 
 // A Set is the rules of one file, in their order. A nil one has none.
-type Set struct{ Rules []*Rule }
+type Set struct {
+	Rules  []*Rule
+	Digest digest.Digest // of the file that they are from
+}
 
 // For returns the rules that are asked at a point in a repository.
 func (s *Set) For(p Point, repository string) (found []*Rule) {
