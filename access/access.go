@@ -70,9 +70,11 @@ type Config struct {
 	Limits Limits
 }
 
-// A Recorder appends the record of an event in the caller's transaction.
+// A Recorder appends the record of an event in the caller's transaction, and knows the newest of a right.
 type Recorder interface {
 	Append(tx storage.Tx, e provenance.Event) (*provenance.Record, error)
+	// RightsOnRecord wants the access document to be the one of the newest record. Error: provenance.ErrNotGranted.
+	RightsOnRecord(tx storage.Reader, version uint64, document digest.Digest) error
 }
 
 // Access keeps the accounts and what is granted to them in a store, and checks requests against them. It

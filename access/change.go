@@ -105,10 +105,10 @@ func inForce(tx storage.Reader) (*Document, digest.Digest, error) {
 }
 
 // onRecord is inForce, for who goes on from it. Error: provenance.ErrNotGranted.
-func onRecord(tx storage.Reader) (*Document, digest.Digest, error) {
+func (a *Access) onRecord(tx storage.Reader) (*Document, digest.Digest, error) {
 	d, sum, err := inForce(tx)
 	if err == nil {
-		err = provenance.RightsOnRecord(tx, d.Version, sum)
+		err = a.book.RightsOnRecord(tx, d.Version, sum)
 	}
 	return d, sum, err
 }
@@ -121,7 +121,7 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 
 // editSaying is edit, where the record of the first right that an account is given also says that the account was added.
 func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*Document) error, added *provenance.RightsChange) ([]Change, error) {
-	old, _, err := onRecord(tx)
+	old, _, err := a.onRecord(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*
 // record appends the record of what happened to an account, and not to the document: the digest is that of the
 // document that is in force.
 func (a *Access) record(tx storage.Tx, by provenance.Identity, c provenance.RightsChange) error {
-	d, sum, err := onRecord(tx)
+	d, sum, err := a.onRecord(tx)
 	if err != nil {
 		return err
 	}

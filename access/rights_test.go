@@ -289,6 +289,8 @@ var errFailing = errors.New("no room")
 
 type failingBook struct{ Recorder }
 
+func (failingBook) RightsOnRecord(storage.Reader, uint64, digest.Digest) error { return nil }
+
 func (failingBook) Append(storage.Tx, provenance.Event) (*provenance.Record, error) {
 	return nil, errFailing
 }

@@ -13,7 +13,7 @@ var ErrNotGranted = errors.New("it was changed past the registry, and nothing is
 
 // RightsOnRecord wants an access document to be the one of the newest record of a right or an account: the next such record
 // would sign what nobody is on record to have granted. Error: ErrNotGranted.
-func RightsOnRecord(tx storage.Reader, version uint64, document digest.Digest) error {
+func (b *Book) RightsOnRecord(tx storage.Reader, version uint64, document digest.Digest) error {
 	if !recording {
 		return nil
 	}
