@@ -22,10 +22,10 @@ type Statement struct {
 
 // A StatementPage is the statements of the records from From up to, and without, To, but for those that are not shown.
 type StatementPage struct {
-	From       uint64            `json:"from"`
-	To         uint64            `json:"to"`
+	From       uint64      `json:"from"`
+	To         uint64      `json:"to"`
 	Statements []Statement `json:"statements"`
-	More       bool              `json:"-"` // there are records from To on
+	More       bool        `json:"-"` // there are records from To on
 }
 
 // Statements returns the statements of up to limit records from one on, at most MaxPage, of those that shows lets pass.
