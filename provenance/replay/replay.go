@@ -122,6 +122,14 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 	}
 }
 
+// Skip passes over the next record: one that may not be seen, or that cannot be read.
+func (s *State) Skip() {
+	s.Next++
+	if !s.states {
+		s.States = s.Next
+	}
+}
+
 func (s *State) repository(name string) *Repository {
 	p := s.Repositories[name]
 	if p == nil {

@@ -115,21 +115,67 @@ func TestVectors(t *testing.T) {
 			if err := json.Unmarshal(text, &v); err != nil {
 				t.Fatal(err)
 			}
-			s := New(Options{Covers: func(rule provenance.RightsChange, repository, tag string) bool {
-				return rule.Pattern == repository && rule.Tags == tag
-			}})
-			var wrong []string
-			for _, r := range v.Records {
-				s.Apply(r, func(err error) { wrong = append(wrong, err.Error()) })
-			}
-			if got := viewOf(s); !reflect.DeepEqual(got, v.State) {
-				shown, _ := json.MarshalIndent(got, "", " ")
-				t.Errorf("the state is %s", shown)
-			}
-			if !slices.Equal(wrong, v.Wrong) {
-				t.Errorf("it says:\n%s\nand not:\n%s", strings.Join(wrong, "\n"), strings.Join(v.Wrong, "\n"))
-			}
+			v.check(t, func(s *State) *State { return s })
+			v.check(t, func(s *State) *State { return saveAndRead(t, s) }) // after each record
 		})
+	}
+}
+
+// check replays the records, and does something with the state before each.
+func (v vector) check(t *testing.T, between func(*State) *State) {
+	t.Helper()
+	options := Options{Covers: func(rule provenance.RightsChange, repository, tag string) bool {
+		return rule.Pattern == repository && rule.Tags == tag
+	}}
+	s := New(options)
+	var wrong []string
+	for _, r := range v.Records {
+		s = between(s)
+		s.Use(options)
+		s.Apply(r, func(err error) { wrong = append(wrong, err.Error()) })
+	}
+	if got := viewOf(s); !reflect.DeepEqual(got, v.State) {
+		shown, _ := json.MarshalIndent(got, "", " ")
+		t.Errorf("the state is %s", shown)
+	}
+	if !slices.Equal(wrong, v.Wrong) {
+		t.Errorf("it says:\n%s\nand not:\n%s", strings.Join(wrong, "\n"), strings.Join(v.Wrong, "\n"))
+	}
+}
+
+func saveAndRead(t *testing.T, s *State) *State {
+	t.Helper()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := new(State)
+	if err := json.Unmarshal(text, read); err != nil {
+		t.Fatal(err)
+	}
+	if s.Next != read.Next || s.States != read.States || s.states != read.states || !reflect.DeepEqual(s.Tokens, read.Tokens) {
+		t.Errorf("%s\nwas read as %+v", text, read)
+	}
+	return read
+}
+
+// TestSkip passes over what is not shown: the records of another repository do no harm, and one that is kept back shows.
+func TestSkip(t *testing.T) {
+	s := New(Options{})
+	before := uint64(1)
+	app := func(index uint64, before *uint64, change provenance.ManifestChange) *provenance.Record {
+		return &provenance.Record{Index: index, Action: provenance.Push, Repository: "app", Digest: "sha256:aa", Manifest: change, Before: before}
+	}
+	s.Skip()
+	s.Apply(app(1, nil, provenance.ManifestAdded), func(err error) { t.Error(err) })
+	s.Skip()
+	s.Apply(app(3, &before, provenance.ManifestAgain), func(err error) { t.Error(err) })
+	s.Skip()
+	var wrong []string
+	before = 4
+	s.Apply(app(5, &before, provenance.ManifestAgain), func(err error) { wrong = append(wrong, err.Error()) })
+	if want := []string{"record 5: it names record 4 as the one before it in app, and that is 3"}; !slices.Equal(wrong, want) || s.Next != 6 || s.States != 1 {
+		t.Errorf("%q, next %d, stated from %d on", wrong, s.Next, s.States)
 	}
 }
 

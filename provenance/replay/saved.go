@@ -1,0 +1,71 @@
+package replay
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// saved is a State as JSON. What follows from it, and the options, are not in it.
+type saved struct {
+	Next         uint64                 `json:"next"`
+	States       uint64                 `json:"states"`
+	PassedStates bool                   `json:"passedStates,omitempty"`
+	Repositories map[string]*Repository `json:"repositories"`
+	Access       Access                 `json:"access"`
+	Accounts     map[string]Account     `json:"accounts"`
+	Tokens       map[string]Token       `json:"tokens"`
+	Rights       []Right                `json:"rights"`
+}
+
+type savedRepository struct {
+	Newest    uint64         `json:"newest"`
+	Unknown   *uint64        `json:"unknown,omitempty"`
+	Manifests []*Manifest    `json:"manifests"`
+	Tags      map[string]Tag `json:"tags"`
+}
+
+// MarshalJSON implements json.Marshaler. What it returns is for UnmarshalJSON, so that a replay can be gone on with.
+func (s *State) MarshalJSON() ([]byte, error) {
+	return json.Marshal(saved{
+		s.Next, s.States, s.states, s.Repositories, s.Access, s.Accounts, s.Tokens, slices.Collect(maps.Values(s.Rights)),
+	})
+}
+
+// Use sets what is followed from here on: a State that was read from JSON has the zero Options.
+func (s *State) Use(o Options) { s.options = o }
+
+// UnmarshalJSON implements json.Unmarshaler. It keeps the options.
+func (s *State) UnmarshalJSON(data []byte) error {
+	fresh := New(s.options)
+	from := saved{Repositories: fresh.Repositories, Accounts: fresh.Accounts, Tokens: fresh.Tokens}
+	if err := json.Unmarshal(data, &from); err != nil {
+		return err
+	}
+	fresh.Next, fresh.States, fresh.states, fresh.Access = from.Next, from.States, from.PassedStates, from.Access
+	for _, r := range from.Rights {
+		fresh.Rights[KeyOf(r.RightsChange)] = r
+	}
+	*s = *fresh
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p *Repository) MarshalJSON() ([]byte, error) {
+	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.tags})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Repository) UnmarshalJSON(data []byte) error {
+	from := savedRepository{Tags: make(map[string]Tag)}
+	if err := json.Unmarshal(data, &from); err != nil {
+		return err
+	}
+	*p = Repository{Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), tags: from.Tags}
+	for _, m := range from.Manifests {
+		p.Manifests[m.Digest] = m
+	}
+	return nil
+}
