@@ -267,7 +267,7 @@ func TestApply(t *testing.T) {
 	bob := addUser(t, a, "bob", false)
 	addUser(t, a, "root", true)
 	grant(t, a, "user:bob old/** push")
-	f, err := a.Export(background)
+	f, _, err := a.Export(background)
 	if err != nil || len(f.Grants) != 2 || f.Version != 2 {
 		t.Fatalf("%+v, %v", f, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -34,14 +35,16 @@ func (e *EntryError) Error() string { return e.At + ": " + e.Err.Error() }
 // Unwrap serves errors.Is.
 func (e *EntryError) Unwrap() error { return e.Err }
 
-// Export returns the document as a File.
-func (a *Access) Export(ctx context.Context) (f File, err error) {
+// Export returns the document in force as a File, and its digest, which the record of its last change has: "" where nobody was
+// ever granted anything.
+func (a *Access) Export(ctx context.Context) (f File, sum digest.Digest, err error) {
 	err = a.store.View(ctx, func(tx storage.Reader) error {
 		r, err := a.rulesIn(tx)
 		if err != nil {
 			return err
 		}
 		d := r.document
+		sum = r.digest
 		f = File{Version: d.Version, Teams: map[string][]string{}, Grants: []Grant{}, Immutable: append([]FixedTags{}, d.Fixed...)}
 		for _, t := range d.Teams {
 			entry, err := nameTeam(tx, t)
@@ -63,7 +66,7 @@ func (a *Access) Export(ctx context.Context) (f File, err error) {
 		}
 		return nil
 	})
-	return f, err
+	return f, sum, err
 }
 
 // Apply makes the document what a File says, in one transaction with the records of all that changes, or

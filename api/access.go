@@ -237,7 +237,11 @@ func (a *API) document(c *call) (any, error) {
 	if err := c.query().end(); err != nil {
 		return nil, err
 	}
-	return a.Access.Export(c.Context())
+	file, sum, err := a.Access.Export(c.Context())
+	if err == nil && sum != "" {
+		c.w.Header().Set("ETag", `"`+sum.String()+`"`)
+	}
+	return file, err
 }
 
 // applied says what an access document changed, or would.
