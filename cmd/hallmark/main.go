@@ -63,7 +63,7 @@ func (e *env) root() *cobra.Command {
 		e.grant(), e.revoke(), e.grants(), e.tags(), e.access(),
 		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
 		e.inspect(), e.policy(),
-		e.verify(), e.log(), e.witness(),
+		e.verify(), e.log(), e.audit(), e.witness(),
 		e.cert(), e.key(),
 		e.fsck(), e.scrub(),
 		e.backup(), e.restore(),

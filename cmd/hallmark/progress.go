@@ -45,11 +45,25 @@ func (p *progress) done(size int64) {
 	}
 }
 
+// at says how many of how many are done.
+func (p *progress) at(come, all uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.come, p.all = int(come), int(all)
+	if time.Since(p.shown) > 200*time.Millisecond {
+		p.show()
+	}
+}
+
 // show writes over the line that it wrote before.
 func (p *progress) show() {
-	if p.w != nil {
-		p.shown = time.Now()
-		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d, %s of %s", p.what, p.come, p.all, inBytes(p.comeBytes), inBytes(p.allBytes))
+	if p.w == nil {
+		return
+	}
+	p.shown = time.Now()
+	fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d", p.what, p.come, p.all)
+	if p.allBytes > 0 {
+		fmt.Fprintf(p.w, ", %s of %s", inBytes(p.comeBytes), inBytes(p.allBytes))
 	}
 }
 

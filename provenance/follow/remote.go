@@ -139,15 +139,22 @@ func (r *Remote) Entries(ctx context.Context, c checkpoint.Checkpoint, from, to 
 	return nil
 }
 
+// Leaves returns the hashes of the leaves from one up to another: those that the root hash of the checkpoint is made of.
+// ErrBroken when the registry serves others.
+func (r *Remote) Leaves(ctx context.Context, c checkpoint.Checkpoint, from, to uint64) ([]tlog.Hash, error) {
+	indexes := make([]int64, to-from)
+	for i := range indexes {
+		indexes[i] = tlog.StoredHashIndex(0, int64(from)+int64(i))
+	}
+	hashes, err := r.hashes(ctx, c).ReadHashes(indexes)
+	return hashes, r.broken(err)
+}
+
 // bundle checks a bundle of entries against the leaves of the tree.
 func (r *Remote) bundle(ctx context.Context, c checkpoint.Checkpoint, first uint64, width int, bundle []byte) error {
-	indexes := make([]int64, width)
-	for i := range indexes {
-		indexes[i] = tlog.StoredHashIndex(0, int64(first)+int64(i))
-	}
-	want, err := r.hashes(ctx, c).ReadHashes(indexes)
+	want, err := r.Leaves(ctx, c, first, first+uint64(width))
 	if err != nil {
-		return r.broken(err)
+		return err
 	}
 	for i := range want {
 		entry, rest, err := cutEntry(bundle)

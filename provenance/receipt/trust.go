@@ -62,7 +62,8 @@ type Range struct {
 	To   *uint64 `json:"to,omitempty"`
 }
 
-func (r Range) has(index uint64) bool {
+// Has says whether a record is in the range.
+func (r Range) Has(index uint64) bool {
 	return index >= r.From && (r.To == nil || index < *r.To)
 }
 

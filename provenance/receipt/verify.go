@@ -292,7 +292,7 @@ func (v *Verified) checkRange(trust Trust) error {
 			continue
 		}
 		for _, r := range e.Ranges {
-			if r.has(v.Index) {
+			if r.Has(v.Index) {
 				return nil
 			}
 		}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/audit"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
+	"github.com/spf13/cobra"
+)
+
+// The bounds of an audit.
+const (
+	auditTime   = 24 * time.Hour
+	auditSample = 1000     // tags and manifests that are pulled
+	auditPage   = 64 << 20 // bytes of an answer
+)
+
+// auditFlags are what `hallmark audit` is told.
+type auditFlags struct {
+	state, proof string
+	all, anew    bool
+}
+
+// audit is the verb `hallmark audit`.
+func (e *env) audit() *cobra.Command {
+	c := &cobra.Command{
+		Use: "audit", Short: "Replay all records, and compare what is served with them", Args: cobra.NoArgs,
+		Long: "Read all records that you may see, and compare what the registry serves with what follows from them.\n\n" +
+			"Each record has to be signed, and to be its leaf of the log, whose history has to continue what earlier audits\n" +
+			"saw. The records are replayed, and what they give is compared with the tags of every repository, with the\n" +
+			"access document, and with what is pulled by 1,000 tags and 1,000 digests at random. Each difference is a sentence,\n" +
+			"and the exit status 1. Run it from a machine that the registry's operator does not control: an audit goes on\n" +
+			"where the last one ended.\n\n" +
+			"Whoever may see only some repositories audits those. That nothing newer is kept back only an audit of everything\n" +
+			"can tell: by somebody with admin on **.",
+		Example: "  hallmark audit --server https://registry.example",
+	}
+	t := addTarget(c)
+	var f auditFlags
+	c.Flags().StringVar(&f.state, "state", "", "`file` of what was read (default hallmark/audit among the user's configuration)")
+	c.Flags().StringVar(&f.proof, "proof", "", "write the proof of a rewritten log to this `file` (default hallmark-proof-TIME.json here)")
+	c.Flags().BoolVar(&f.all, "all", false, "pull every tag and every digest, not 1,000 of each")
+	c.Flags().BoolVar(&f.anew, "anew", false, "read all records again, also those of earlier audits")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(c.Context(), auditTime)
+		defer cancel()
+		cl, err := e.connectServer(ctx, t) // what is served needs a server
+		if err != nil {
+			return err
+		}
+		defer cl.close() //nolint:errcheck // what was asked is answered
+		report, err := e.auditOf(ctx, cl, f)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return errors.Join(writeJSON(e.stdout, report), e.auditVerdict(cl, f, report))
+		}
+		printAudit(e.stdout, report)
+		return e.auditVerdict(cl, f, report)
+	}
+	return c
+}
+
+// auditOf audits a registry, and remembers what was read.
+func (e *env) auditOf(ctx context.Context, cl *client, f auditFlags) (*audit.Report, error) {
+	path, err := e.statePath(f.state, "audit")
+	if err != nil {
+		return nil, err
+	}
+	file, err := audit.OpenFile(path)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	memory, err := file.Memory(cl.name)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if f.anew {
+		memory.State = nil
+	}
+	line := e.newProgress("records read")
+	defer line.end()
+	a := audit.Audit{
+		Fetch:    func(ctx context.Context, path string) ([]byte, error) { return cl.fetch(ctx, path, auditPage) },
+		Ask:      cl.answer,
+		Replay:   replay.Options{Covers: coversTag},
+		Sample:   auditSample,
+		Progress: line.at,
+		Keep:     func() error { return file.Keep(cl.name, memory) },
+		Now:      func() time.Time { return time.Now().UTC().Truncate(time.Second) },
+	}
+	if f.all {
+		a.Sample = -1
+	}
+	report, err := a.Run(ctx, memory)
+	if err != nil {
+		return nil, askf("%w", err) // whatever it was: the registry is not accused
+	}
+	return report, nil
+}
+
+// coversTag says whether a rule for tags, as its record has it, covers a tag.
+func coversTag(rule provenance.RightsChange, repository, tag string) bool {
+	fixed, err := access.ParseFixed(rule)
+	return err == nil && fixed.Covers(repository, tag)
+}
+
+// answer asks for a path, and returns the answer, whatever it is: an audit.Ask.
+func (c *client) answer(ctx context.Context, method, path string) (*audit.Answer, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.login(r)
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, trustHint(c.base, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, auditPage))
+	if err != nil {
+		return nil, askf("%s%s: %w", c.base, path, err)
+	}
+	return &audit.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// auditVerdict is the error that the verb ends with. A log that contradicts what it signed is proved by a file.
+func (e *env) auditVerdict(cl *client, f auditFlags, report *audit.Report) error {
+	switch n := len(report.Findings) + report.More; {
+	case n == 0:
+		return nil
+	case report.Log.Verdict.Bad():
+		now := time.Now().UTC()
+		l := logCheck{proof: firstOf(f.proof, now.Format("hallmark-proof-20060102T150405Z.json")), now: now}
+		return l.shout(cl.name, report.Log)
+	case n == 1:
+		return nof("1 thing is not as the records have it")
+	default:
+		return nof("%d things are not as the records have it", n)
+	}
+}
+
+// printAudit writes a report for people.
+func printAudit(w io.Writer, r *audit.Report) {
+	if r.Log.Verdict.Bad() {
+		printReport(w, r.Log)
+		return
+	}
+	for _, s := range r.Findings {
+		fmt.Fprintln(w, clean(s))
+	}
+	if r.More > 0 {
+		fmt.Fprintf(w, "and %d more\n", r.More)
+	}
+	fmt.Fprintf(w, "read %d records, and compared with what follows: %d repositories, %d tags, %d pulls\n", r.Records-r.Hidden, r.Repositories, r.Tags, r.Asked)
+	for _, s := range r.NotCompared {
+		fmt.Fprintf(w, "not compared: %s\n", clean(s))
+	}
+	if r.Found > 0 {
+		fmt.Fprintf(w, "%d records are from before there was a log: nobody is known to have seen them happen\n", r.Found)
+	}
+	if r.Hidden > 0 {
+		fmt.Fprintf(w, "%d more records are not shown to you. The histories that you see are complete up to their newest record, because each\n"+
+			"record names the one before it. That none is newer only an audit of everything can tell\n", r.Hidden)
+	}
+}

@@ -1,0 +1,163 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
+)
+
+// A meaning is what something means, and since which record: by the records, or as it is served.
+type meaning struct {
+	digest digest.Digest
+	since  uint64
+}
+
+// A view is what a question is answered with: by tag, digest or other name. What is not there is absent.
+type view map[string]meaning
+
+// A question is asked of the records and of the registry, which have to give the same answer.
+type question struct {
+	byRecords func(*replay.State) view
+	served    func(context.Context) (view, error)
+	// says is a sentence about a difference. A meaning is nil where the name means nothing. What two questions call alike
+	// is reported once.
+	says   func(name string, served, byRecords *meaning) string
+	called func(name string) string
+}
+
+// errKept says that the registry keeps an answer from the one who asks: rights, or a rule of its policy.
+var errKept = errors.New("the registry does not give it to you")
+
+// mostLooks is how often something is looked at again that changes meanwhile.
+const mostLooks = 10
+
+// compare asks everything, and looks again at what differs: once the newer records are replayed, only what they did not
+// change between can be called a difference.
+func (r *run) compare(ctx context.Context) error {
+	questions, err := r.questions(ctx)
+	if err != nil {
+		return err
+	}
+	var open []*question
+	kept := 0
+	for _, q := range questions {
+		got, err := q.served(ctx)
+		switch {
+		case errors.Is(err, errKept):
+			kept++
+		case err != nil:
+			return err
+		case !maps.Equal(got, q.byRecords(r.memory.State)):
+			open = append(open, q)
+		}
+	}
+	if kept > 0 {
+		r.notCompared("%d answers, which the registry does not give you", kept)
+	}
+	said := make(map[string]bool)
+	for looks := 0; len(open) > 0 && looks < mostLooks; looks++ {
+		if open, err = r.again(ctx, open, said); err != nil || r.done {
+			return err
+		}
+	}
+	if len(open) > 0 {
+		r.notCompared("%d answers changed whenever they were looked at", len(open))
+	}
+	return r.read(ctx)
+}
+
+func (r *run) notCompared(format string, args ...any) {
+	says := fmt.Sprintf(format, args...)
+	if !slices.Contains(r.report.NotCompared, says) {
+		r.report.NotCompared = append(r.report.NotCompared, says)
+	}
+}
+
+// again asks questions whose answers differed, between two readings of what is new. It returns those of which
+// something changed between.
+func (r *run) again(ctx context.Context, open []*question, said map[string]bool) (moving []*question, err error) {
+	if err := r.read(ctx); err != nil || r.done {
+		return nil, err
+	}
+	before, served := make([]view, len(open)), make([]view, len(open))
+	for i, q := range open {
+		before[i] = q.byRecords(r.memory.State)
+		if served[i], err = q.served(ctx); errors.Is(err, errKept) {
+			r.notCompared("%v", err) // since a moment ago
+			served[i] = before[i]
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	r.touched = make(map[string]bool)
+	if err := r.read(ctx); err != nil || r.done {
+		return nil, err
+	}
+	for i, q := range open {
+		if r.differences(q, before[i], served[i], q.byRecords(r.memory.State), said) {
+			moving = append(moving, q)
+		}
+	}
+	return moving, nil
+}
+
+// differences reports what was not changed while it was looked at, and is served otherwise. It says whether
+// something was changed. One sentence is enough for all that is wrong with a name.
+func (r *run) differences(q *question, before, served, after view, said map[string]bool) (moving bool) {
+	names := make(map[string]bool)
+	for _, v := range []view{before, served, after} {
+		for name := range v {
+			names[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		was, is, got := before.of(name), after.of(name), served.of(name)
+		switch {
+		case same(got, is):
+		case !same(was, is) || r.touched[q.called(name)]: // what is gone may have come and gone between
+			moving = true
+		default:
+			if !said[q.called(name)] {
+				said[q.called(name)] = true
+				r.findf("%s", q.says(name, got, is))
+			}
+		}
+	}
+	return moving
+}
+
+// touch notes what a record names, by what questions call it.
+func (r *run) touch(record *provenance.Record) {
+	if r.touched == nil {
+		return
+	}
+	for _, t := range record.Tags {
+		r.touched[tagName(record.Repository, t.Name)] = true
+	}
+	r.touched[manifestName(record.Repository, record.Digest.String())] = true
+	if record.Grant != nil {
+		r.touched[documentName] = true
+	}
+}
+
+// What questions call that which they are about.
+const documentName = "the access document"
+
+func tagName(repo, tag string) string      { return repo + ":" + tag }
+func manifestName(repo, ref string) string { return repo + "@" + ref }
+
+func (v view) of(name string) *meaning {
+	m, ok := v[name]
+	if !ok {
+		return nil
+	}
+	return &m
+}
+
+func same(a, b *meaning) bool { return a == b || a != nil && b != nil && *a == *b }

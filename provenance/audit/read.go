@@ -1,0 +1,247 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/follow"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A section is the records of one log.
+type section struct {
+	*follow.Remote
+	now    checkpoint.Checkpoint
+	first  uint64
+	before *receipt.LogEntry // the log that ended before it, or nil
+}
+
+func (s section) end() uint64 { return s.first + s.now.Size }
+
+// follow brings the logs to their newest checkpoints, which have to continue what was seen.
+func (r *run) follow(ctx context.Context) error {
+	found, err := follow.Check(ctx, r.Fetch, &r.memory.Log, r.Now())
+	if errors.Is(err, follow.ErrBroken) {
+		return r.broken(err)
+	}
+	if err != nil {
+		return err
+	}
+	if r.report.Log == nil || found.Verdict != follow.Consistent {
+		r.report.Log = found
+	}
+	switch {
+	case found.Verdict.Bad():
+		r.findf("%s", found.Says)
+		r.done = true
+		return nil
+	case found.Verdict == follow.Restored: // a log that was closed may have lost what was replayed of it
+		r.memory.State, r.memory.Hidden, r.report.Found = replay.New(r.Replay), 0, 0
+	}
+	for _, c := range found.Closings {
+		if c.Lost != nil {
+			r.findf("records that were seen are lost: %s", found.Says)
+		}
+	}
+	return r.sections(ctx)
+}
+
+// broken ends a run: what is served contradicts the log's own checkpoint.
+func (r *run) broken(err error) error {
+	r.findf("%v", err)
+	r.done = true
+	if r.report.Log == nil {
+		r.report.Log = &follow.Report{}
+	}
+	return nil
+}
+
+// sections says which records are in which log, by what was followed.
+func (r *run) sections(ctx context.Context) error {
+	data, err := r.Fetch(ctx, "/keys/logs.json")
+	if err != nil {
+		return err
+	}
+	entries, err := receipt.ParseLogs(data)
+	if err != nil {
+		return fmt.Errorf("/keys/logs.json: %w", err)
+	}
+	if r.keys, err = readKeys(ctx, r.Fetch); err != nil {
+		return err
+	}
+	old := r.logs
+	r.logs = nil
+	for i, seen := range r.memory.Log.Logs {
+		s := section{first: seen.First}
+		if i < len(old) {
+			s.Remote = old[i].Remote // with its tiles
+		} else if s.Remote, err = follow.NewRemote(r.Fetch, seen.VKey); err != nil {
+			return err
+		}
+		if s.now, err = s.Open(seen.Sightings[len(seen.Sightings)-1].Checkpoint); err != nil {
+			return err
+		}
+		if i > 0 && i <= len(entries) {
+			s.before = &entries[i-1]
+		}
+		if i > 0 && r.logs[i-1].end() != s.first {
+			return r.broken(fmt.Errorf("%w: the log %s begins with record %d, and the one before it ends before record %d",
+				follow.ErrBroken, seen.Origin, s.first, r.logs[i-1].end()))
+		}
+		r.logs = append(r.logs, s)
+	}
+	return nil
+}
+
+// end is how many records there are, by the newest checkpoint.
+func (r *run) end() uint64 { return r.logs[len(r.logs)-1].end() }
+
+// keepEach is how often what was read is kept while more is read.
+const keepEach = 30 * time.Second
+
+// read follows the logs, and reads all records that are new.
+func (r *run) read(ctx context.Context) error {
+	if err := r.follow(ctx); err != nil || r.done {
+		return err
+	}
+	for r.memory.State.Next < r.end() {
+		if err := r.page(ctx); err != nil || r.done {
+			return err
+		}
+		if r.Progress != nil {
+			r.Progress(r.memory.State.Next, r.end())
+		}
+		if len(r.report.Findings) > 0 || r.Now().Sub(r.kept) < keepEach {
+			continue
+		}
+		if err := r.Keep(); err != nil {
+			return err
+		}
+		r.kept = r.Now()
+	}
+	return nil
+}
+
+// page reads the next records, up to 1,000 of one log.
+func (r *run) page(ctx context.Context) error {
+	from := r.memory.State.Next
+	s := r.sectionOf(from)
+	to := min(from+provenance.MaxPage, s.end())
+	if from < s.first {
+		to = min(to, s.first)
+	}
+	data, err := r.Fetch(ctx, fmt.Sprintf("/api/v1/records/statements?from=%d&limit=%d", from, to-from))
+	if err != nil {
+		return err
+	}
+	var page provenance.StatementPage
+	if err := json.Unmarshal(data, &page); err != nil {
+		return fmt.Errorf("the statements from record %d on: %w", from, err)
+	}
+	if page.From != from || page.To <= from || page.To > to {
+		return fmt.Errorf("asked for the statements of the records %d to %d, the registry gives those of %d to %d", from, to-1, page.From, page.To-1)
+	}
+	return r.statements(ctx, s, page)
+}
+
+// sectionOf is the log that a record is in; the first also for those from before there was one.
+func (r *run) sectionOf(index uint64) section {
+	for _, s := range r.logs {
+		if index < s.end() {
+			return s
+		}
+	}
+	return r.logs[len(r.logs)-1]
+}
+
+// statements applies a page of statements, once each is found to be its leaf.
+func (r *run) statements(ctx context.Context, s section, page provenance.StatementPage) error {
+	var leaves []tlog.Hash
+	if page.From >= s.first {
+		var err error
+		leaves, err = s.Leaves(ctx, s.now, page.From-s.first, page.To-s.first)
+		if errors.Is(err, follow.ErrBroken) {
+			return r.broken(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	given := page.Statements
+	for index := page.From; index < page.To; index++ {
+		if len(given) == 0 || given[0].Index != index {
+			r.memory.Hidden++
+			r.memory.State.Skip()
+			continue
+		}
+		if leaves == nil {
+			r.report.Found++
+		} else {
+			r.leaf(s, given[0], leaves[index-page.From])
+		}
+		r.apply(s, given[0])
+		given = given[1:]
+	}
+	if len(given) > 0 {
+		return fmt.Errorf("the statements of the records %d to %d are not in order", page.From, page.To-1)
+	}
+	return nil
+}
+
+// leaf wants a statement to be what the log has as its leaf, signed with the key of its time.
+func (r *run) leaf(s section, given provenance.Statement, leaf tlog.Hash) {
+	key := r.keys[given.Key]
+	switch {
+	case given.Payload == nil: // apply says so
+	case given.Signature == nil:
+		r.findf("record %d has no signature, and the log %s has it as its leaf %d", given.Index, s.Origin, given.Index-s.first)
+	case key == nil:
+		r.findf("record %d is signed with the key %.12s…, which the registry does not know", given.Index, given.Key)
+	case tlog.RecordHash(receipt.Body(given.Payload, given.Signature, key.Key)) != leaf:
+		how := "it was signed again"
+		if !key.Verify(given.Payload, given.Signature) {
+			how = "it is not what its key signed, either"
+		}
+		r.findf("record %d is not the one that the log %s has as its leaf %d: it was changed, and %s", given.Index, s.Origin, given.Index-s.first, how)
+	case !key.Verify(given.Payload, given.Signature):
+		r.findf("record %d is in the log with a signature that is not of its key %.12s…", given.Index, given.Key)
+	case !key.has(given.Index):
+		r.findf("record %d is signed with the key %.12s…, which was not in force for it", given.Index, given.Key)
+	}
+}
+
+// apply replays a record, which has to say where it stands.
+func (r *run) apply(s section, given provenance.Statement) {
+	record, err := provenance.ParseStatement(given.Payload)
+	if given.Payload == nil || err != nil {
+		r.findf("record %d is lost or damaged: the registry has no statement of it that can be read, and what follows from the records is not known", given.Index)
+		r.memory.State.Skip()
+		r.blind = true
+		return
+	}
+	if p := record.Log; given.Index >= s.first && p != nil && (p.Origin != s.Origin || p.Leaf != given.Index-s.first) {
+		r.findf("record %d says that it is leaf %d of the log %s, and it is leaf %d of %s", given.Index, p.Leaf, p.Origin, given.Index-s.first, s.Origin)
+	}
+	if given.Index == s.first && s.before != nil && !names(record, s.before) {
+		r.findf("record %d begins the log %s, and does not name the end of the log %s before it", given.Index, s.Origin, s.before.Origin)
+	}
+	r.touch(record)
+	r.memory.State.Apply(record, func(err error) {
+		if !r.blind { // else it may follow from what is lost
+			r.findf("%v", err)
+		}
+	})
+}
+
+// names says whether a record names the end of a log.
+func names(record *provenance.Record, before *receipt.LogEntry) bool {
+	c := record.Continues
+	return c != nil && before.Closed != nil && c.Origin == before.Origin && c.Checkpoint == before.Closed.Checkpoint
+}

@@ -1,0 +1,323 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
+)
+
+// questions are all that is asked: the tags of each repository, as the API and as the registry list them; some tags and
+// manifests, as they are pulled; the access document.
+func (r *run) questions(ctx context.Context) (all []*question, err error) {
+	served, err := r.repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Collect(maps.Keys(r.memory.State.Repositories))
+	for _, repo := range slices.Compact(slices.Sorted(slices.Values(append(names, served...)))) {
+		if p := r.memory.State.Repositories[repo]; p != nil && p.Unknown != nil {
+			r.notCompared("%s, from record %d on: its action is of a newer version", repo, *p.Unknown)
+			continue
+		}
+		r.report.Repositories++
+		all = append(all, r.listed(repo), r.named(repo))
+	}
+	tags, manifests := r.sample()
+	r.report.Asked = len(tags) + len(manifests)
+	for _, p := range tags {
+		all = append(all, r.pulledTag(p))
+	}
+	for _, p := range manifests {
+		all = append(all, r.pulledManifest(p))
+	}
+	return append(all, r.document()), nil
+}
+
+// repositories lists the repositories that are served.
+func (r *run) repositories(ctx context.Context) (names []string, err error) {
+	for next := "/api/v1/repositories?limit=1000"; next != ""; {
+		data, err := r.Fetch(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		var page struct {
+			Repositories []struct{ Name string }
+			Next         string
+		}
+		if err := json.Unmarshal(data, &page); err != nil {
+			return nil, fmt.Errorf("the list of repositories: %w", err)
+		}
+		for _, entry := range page.Repositories {
+			names = append(names, entry.Name)
+		}
+		next = page.Next
+	}
+	return names, nil
+}
+
+// tagsOf are the tags of a repository by the records.
+func tagsOf(s *replay.State, repo string) view {
+	tags := make(view)
+	if p := s.Repositories[repo]; p != nil {
+		for _, name := range p.Tags() {
+			t, _ := p.Tag(name)
+			tags[name] = meaning{t.Digest, t.Since}
+		}
+	}
+	return tags
+}
+
+// listed asks for the tags of a repository with what they mean.
+func (r *run) listed(repo string) *question {
+	r.report.Tags += len(tagsOf(r.memory.State, repo))
+	return &question{
+		byRecords: func(s *replay.State) view { return tagsOf(s, repo) },
+		served: func(ctx context.Context) (view, error) {
+			tags := make(view)
+			err := r.eachPage(ctx, "/api/v1/tags?limit=1000&repo="+url.QueryEscape(repo), func(data []byte) (string, error) {
+				var page struct {
+					Tags []struct {
+						Name   string
+						Digest digest.Digest
+						Record uint64
+					}
+					Next string
+				}
+				err := json.Unmarshal(data, &page)
+				for _, t := range page.Tags {
+					tags[t.Name] = meaning{t.Digest, t.Record}
+				}
+				return page.Next, err
+			})
+			return tags, err
+		},
+		says: func(name string, served, byRecords *meaning) string {
+			return saysTag(repo+":"+name, served, byRecords)
+		},
+		called: tagIn(repo),
+	}
+}
+
+func tagIn(repo string) func(string) string {
+	return func(name string) string { return repo + ":" + name }
+}
+
+// saysTag is the sentence for a tag that means something else.
+func saysTag(what string, served, byRecords *meaning) string {
+	means := func(m *meaning) string {
+		if m == nil {
+			return "nothing"
+		}
+		return fmt.Sprintf("%s since record %d", m.digest, m.since)
+	}
+	if served == nil {
+		return fmt.Sprintf("%s is not there; by the records it means %s", what, means(byRecords))
+	}
+	return fmt.Sprintf("%s means %s; by the records it means %s", what, means(served), means(byRecords))
+}
+
+// named asks for the names of the tags, as clients list them.
+func (r *run) named(repo string) *question {
+	return &question{
+		byRecords: func(s *replay.State) view {
+			tags := tagsOf(s, repo)
+			for name := range tags {
+				tags[name] = meaning{}
+			}
+			return tags
+		},
+		served: func(ctx context.Context) (view, error) {
+			tags := make(view)
+			err := r.eachPage(ctx, "/v2/"+repo+"/tags/list?n=1000", func(data []byte) (string, error) {
+				var page struct{ Tags []string }
+				if err := json.Unmarshal(data, &page); err != nil || len(page.Tags) == 0 {
+					return "", err
+				}
+				for _, name := range page.Tags {
+					tags[name] = meaning{}
+				}
+				return "/v2/" + repo + "/tags/list?n=1000&last=" + url.QueryEscape(page.Tags[len(page.Tags)-1]), nil
+			})
+			return tags, err
+		},
+		says: func(name string, served, _ *meaning) string {
+			if served == nil {
+				return fmt.Sprintf("%s:%s is not in /v2/%s/tags/list; by the records it is there", repo, name, repo)
+			}
+			return fmt.Sprintf("%s:%s is in /v2/%s/tags/list; by the records it is not there", repo, name, repo)
+		},
+		called: tagIn(repo),
+	}
+}
+
+// eachPage reads the pages of a list. One that is not there is empty.
+func (r *run) eachPage(ctx context.Context, next string, page func(data []byte) (next string, err error)) error {
+	for next != "" {
+		answer, err := r.Ask(ctx, http.MethodGet, next)
+		switch {
+		case err != nil:
+			return err
+		case answer.Status == http.StatusNotFound:
+			return nil
+		case answer.Status != http.StatusOK:
+			return answer.error(next)
+		}
+		path := next
+		if next, err = page(answer.Body); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// A pull is a manifest that is asked for, by a tag or by its digest.
+type pull struct{ repo, ref string }
+
+// sample returns the tags and the manifests that are asked for: so many of each at random, or all.
+func (r *run) sample() (tags, manifests []pull) {
+	for repo, p := range r.memory.State.Repositories {
+		if p.Unknown != nil {
+			continue
+		}
+		for _, name := range p.Tags() {
+			tags = append(tags, pull{repo, name})
+		}
+		for d := range p.Manifests {
+			manifests = append(manifests, pull{repo, d.String()})
+		}
+	}
+	return r.some(tags), r.some(manifests)
+}
+
+func (r *run) some(all []pull) []pull {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if r.Sample >= 0 && r.Sample < len(all) {
+		return all[:r.Sample]
+	}
+	return all
+}
+
+// pulled asks for a tag as clients do.
+func (r *run) pulledTag(p pull) *question {
+	return &question{
+		byRecords: func(s *replay.State) view {
+			if in := s.Repositories[p.repo]; in != nil {
+				if t, ok := in.Tag(p.ref); ok {
+					return view{p.ref: {t.Digest, t.Since}}
+				}
+			}
+			return view{}
+		},
+		served: func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
+		says: func(name string, served, byRecords *meaning) string {
+			return saysTag(p.repo+":"+name+", when it is pulled,", served, byRecords)
+		},
+		called: tagIn(p.repo),
+	}
+}
+
+// pulledManifest asks for a manifest by its digest.
+func (r *run) pulledManifest(p pull) *question {
+	return &question{
+		byRecords: func(s *replay.State) view {
+			if in := s.Repositories[p.repo]; in != nil {
+				if m := in.Manifests[digest.Digest(p.ref)]; m != nil {
+					return view{p.ref: {m.Digest, m.Added}}
+				}
+			}
+			return view{}
+		},
+		served: func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
+		says: func(name string, served, byRecords *meaning) string {
+			switch {
+			case served == nil:
+				return fmt.Sprintf("%s@%s is not there; by the records it is, since record %d", p.repo, name, byRecords.since)
+			case byRecords == nil:
+				return fmt.Sprintf("%s@%s is there since record %d; by the records it is not", p.repo, name, served.since)
+			}
+			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.digest, served.since, byRecords.since)
+		},
+		called: func(ref string) string { return manifestName(p.repo, ref) },
+	}
+}
+
+func (r *run) pull(ctx context.Context, p pull) (view, error) {
+	path := "/v2/" + p.repo + "/manifests/" + p.ref
+	answer, err := r.Ask(ctx, http.MethodHead, path)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header(answer.Header)
+	switch answer.Status {
+	case http.StatusOK:
+		since, err := strconv.ParseUint(header.Get("Hallmark-Record"), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the answer names no record", path)
+		}
+		return view{p.ref: {digest.Digest(header.Get("Docker-Content-Digest")), since}}, nil
+	case http.StatusNotFound, http.StatusInternalServerError: // damage is an answer too: what was there is gone
+		return view{}, nil
+	default:
+		return nil, answer.error(path)
+	}
+}
+
+// error is that of an answer which says nothing of what was asked for.
+func (a *Answer) error(path string) error {
+	if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
+		return fmt.Errorf("%s: %w", path, errKept)
+	}
+	return fmt.Errorf("%s: the registry answers %d", path, a.Status)
+}
+
+// document asks for the digest of the access document in force, which only administrators may see. Its version stands
+// where others have a record.
+func (r *run) document() *question {
+	const path = "/api/v1/access/document"
+	return &question{
+		byRecords: func(s *replay.State) view {
+			if s.Access.Digest == "" {
+				return view{}
+			}
+			return view{documentName: {s.Access.Digest, s.Access.Version}}
+		},
+		served: func(ctx context.Context) (view, error) {
+			answer, err := r.Ask(ctx, http.MethodGet, path)
+			if err != nil {
+				return nil, err
+			}
+			if answer.Status != http.StatusOK {
+				return nil, answer.error(path)
+			}
+			var file struct{ Version uint64 }
+			if err := json.Unmarshal(answer.Body, &file); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			sum := strings.Trim(http.Header(answer.Header).Get("ETag"), `"`)
+			if file.Version == 0 {
+				return view{}, nil
+			}
+			return view{documentName: {digest.Digest(sum), file.Version}}, nil
+		},
+		says: func(_ string, served, byRecords *meaning) string {
+			is := func(m *meaning) string {
+				if m == nil {
+					return "there is none"
+				}
+				return fmt.Sprintf("version %d is in force, %s", m.since, m.digest)
+			}
+			return fmt.Sprintf("of the access document %s; by the records %s", is(served), is(byRecords))
+		},
+		called: func(name string) string { return name },
+	}
+}
