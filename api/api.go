@@ -84,6 +84,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/records/statements", "statements", false, a.statements},
 		{"GET /api/v1/records/{index}", "record", false, a.record},
 		{"GET /api/v1/records/{index}/receipt", "receipt", false, a.receipt},
+		{"GET /api/v1/records/{index}/tlog-proof", "tlog-proof", false, a.tlogProof},
 		{"GET /api/v1/repositories", "repositories", false, a.repositories},
 		{"GET /api/v1/tags", "api-tags", false, a.tags},
 		{"GET /api/v1/history", "history", false, a.history},

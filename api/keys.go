@@ -41,7 +41,15 @@ func (a *API) rotateKeys(c *call) (any, error) {
 }
 
 // receipt answers GET /api/v1/records/{index}/receipt.
-func (a *API) receipt(c *call) (any, error) {
+func (a *API) receipt(c *call) (any, error) { return a.proved(c, receipt.MediaType, a.Book.Receipt) }
+
+// tlogProof answers GET /api/v1/records/{index}/tlog-proof.
+func (a *API) tlogProof(c *call) (any, error) {
+	return a.proved(c, receipt.ProofMediaType, a.Book.TlogProof)
+}
+
+// proved answers with the proof of a record, for those who may see the record.
+func (a *API) proved(c *call, mediaType string, prove func(ctx context.Context, index uint64, at *uint64) ([]byte, error)) (any, error) {
 	q := c.query()
 	at := q.index("at")
 	if err := q.end(); err != nil {
@@ -51,6 +59,6 @@ func (a *API) receipt(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := a.Book.Receipt(c.Context(), r.Index, at)
-	return raw{receipt.MediaType, cacheNever, bundle}, err
+	data, err := prove(c.Context(), r.Index, at)
+	return raw{mediaType, cacheNever, data}, err
 }

@@ -69,7 +69,7 @@ func TestTroubles(t *testing.T) {
 	}
 	for _, route := range []string{
 		"GET /v2/team/app/tags/list", "GET /v2/team/app/manifests/1.0", "GET /v2/_catalog", "PUT /v2/team/app/manifests/1.0", "DELETE /v2/team/app/manifests/1.0",
-		"GET /api/v1/records", "GET /api/v1/records/0", "GET /api/v1/records/0/receipt", "GET /api/v1/repositories", "GET /api/v1/tags?repo=team/app", "GET /api/v1/users",
+		"GET /api/v1/records", "GET /api/v1/records/0", "GET /api/v1/records/0/receipt", "GET /api/v1/records/0/tlog-proof", "GET /api/v1/repositories", "GET /api/v1/tags?repo=team/app", "GET /api/v1/users",
 		"GET /api/v1/image?repo=team/app&ref=1.0", "GET /api/v1/report?repo=team/app&ref=1.0", "POST /api/v1/users", "POST /api/v1/access/teams", "DELETE /api/v1/users/bob",
 		"GET /token?service=registry.example&scope=repository:team/app:pull", "GET /log/checkpoint", "GET /log/tile/0/000.p/1", "GET /keys/receipts.json", "GET /keys/log.vkey", "GET /trusted_root.json",
 	} {

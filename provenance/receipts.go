@@ -57,12 +57,9 @@ func unsigned(tx storage.Reader, index uint64) error {
 	}
 }
 
-// Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
-// proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all. In a closed log it is
-// the last one of what is kept, because nothing else counts for those who demand no witness.
-// Errors: ErrNoRecord, ErrNotSealed, ErrUnproved.
-func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
-	err = b.store.View(ctx, func(tx storage.Reader) error {
+// receipt gives use what the receipt of a record is made of, as Receipt has it.
+func (b *Book) receipt(ctx context.Context, index uint64, at *uint64, use func(*receipt.Receipt) error) error {
+	return b.store.View(ctx, func(tx storage.Reader) error {
 		s, err := ReadSealed(tx, index)
 		if err != nil {
 			return err
@@ -71,26 +68,48 @@ func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []
 		if err != nil {
 			return fmt.Errorf("record %d: %w", index, err)
 		}
-		bundle, err = b.bundle(tx, tree, s, index-tree.First, at)
+		r, err := b.prove(tx, tree, s, index-tree.First, at)
+		if err != nil {
+			return err
+		}
+		return use(r) // here: what it is made of is valid as long as the transaction
+	})
+}
+
+// Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
+// proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all. In a closed log it is
+// the last one of what is kept, because nothing else counts for those who demand no witness.
+// Errors: ErrNoRecord, ErrNotSealed, ErrUnproved.
+func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
+	err = b.receipt(ctx, index, at, func(r *receipt.Receipt) (err error) {
+		bundle, err = r.Bundle()
 		return err
 	})
 	return bundle, err
 }
 
-func (b *Book) bundle(tx storage.Reader, tree *log.Tree, s Sealed, leaf uint64, at *uint64) ([]byte, error) {
+// TlogProof returns the proof of a record's leaf without the record: a C2SP tlog-proof, by the same checkpoint as its
+// receipt, with the same errors.
+func (b *Book) TlogProof(ctx context.Context, index uint64, at *uint64) (proof []byte, err error) {
+	err = b.receipt(ctx, index, at, func(r *receipt.Receipt) error {
+		proof = r.TlogProof()
+		return nil
+	})
+	return proof, err
+}
+
+func (b *Book) prove(tx storage.Reader, tree *log.Tree, s Sealed, leaf uint64, at *uint64) (*receipt.Receipt, error) {
 	size, err := sizeFor(tree, leaf, at)
 	if err != nil {
 		return nil, err
 	}
-	r := receipt.Receipt{Payload: s.Payload, Signature: s.Signature, Key: s.Key, Leaf: leaf}
+	r := &receipt.Receipt{Payload: s.Payload, Signature: s.Signature, Key: s.Key, Leaf: leaf}
 	r.LogID = receipt.Log{Origin: tree.Origin, Key: tree.Key}.ID()
 	if r.Proof, err = tree.Inclusion(leaf, size); err != nil {
 		return nil, err
 	}
-	if r.Checkpoint, err = b.checkpoint(tx, tree, size); err != nil {
-		return nil, err
-	}
-	return r.Bundle()
+	r.Checkpoint, err = b.checkpoint(tx, tree, size)
+	return r, err
 }
 
 // sizeFor chooses the checkpoint that a receipt is proved with.

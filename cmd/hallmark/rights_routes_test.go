@@ -101,6 +101,7 @@ var tableRoutes = []tableRoute{
 	{route: "GET /api/v1/descendants", needs: access.Pull, status: 200, asked: true, request: at("/api/v1/descendants?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/records/{index}", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX")},
 	{route: "GET /api/v1/records/{index}/receipt", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX/receipt")},
+	{route: "GET /api/v1/records/{index}/tlog-proof", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX/tlog-proof")},
 	{route: "POST /api/v1/access/grants", needs: access.Admin, status: 200, hidden: 403, request: func(s *rightsTable, _ identity, repo string) tableRequest {
 		s.grant("user:reader " + repo + "/x pull")
 		return tableRequest{"/api/v1/access/grants", `{"subject":"user:reader","pattern":"` + repo + `/x","role":"pull"}`, jsonType}

@@ -8,11 +8,13 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/spf13/cobra"
 )
 
@@ -98,13 +100,18 @@ type shownImage struct {
 func (e *env) show() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show REF", Short: "Show everything known about one image, by class of evidence",
-		Args:    one("an image, as team/app:1.0 or team/app@sha256:…"),
-		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json",
+		Args: one("an image, as team/app:1.0 or team/app@sha256:…"),
+		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json\n" +
+			"  hallmark show 41 --tlog-proof > 41.tlog-proof     the proof that record 41 is in the log, or that of an image's",
 	}
 	t := addTarget(c)
 	derive := c.Flags().Bool("derive", false, "also find the base by the layers, in what you may see")
+	proof := c.Flags().Bool("tlog-proof", false, "print the C2SP tlog-proof of a record, given by its number, or of the record of an image")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if *proof {
+			return e.showProof(c.Context(), t, args[0])
+		}
 		ref, err := parseReference(args[0])
 		if err != nil {
 			return err
@@ -131,6 +138,34 @@ func (e *env) show() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// showProof prints the C2SP tlog-proof of a record, or of the one that put an image where it is.
+func (e *env) showProof(ctx context.Context, t *target, arg string) error {
+	index, err := strconv.ParseUint(arg, 10, 64)
+	isNumber := err == nil
+	var ref reference
+	if !isNumber {
+		if ref, err = parseReference(arg); err != nil {
+			return err
+		}
+		ref.aim(t)
+	}
+	return e.ask(ctx, t, func(ctx context.Context, cl *client) error {
+		if !isNumber {
+			var img shownImage
+			query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
+			if err := cl.get(ctx, "/api/v1/image", query, &img); err != nil {
+				return err
+			}
+			index = img.Record
+		}
+		data, err := cl.fetch(ctx, fmt.Sprintf("/api/v1/records/%d/tlog-proof", index), receipt.MaxBundle)
+		if err == nil {
+			_, err = e.stdout.Write(data)
+		}
+		return err
+	})
 }
 
 // print writes an image for people: what it is, then what is known of it, the strongest class first, then

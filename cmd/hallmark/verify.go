@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ type verifyFlags struct {
 func (e *env) verify() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify RECEIPT|REF", Short: "Check a receipt, or all receipts of an image",
-		Long: "Check a receipt file, or all receipts of an image, against the registry's log and receipt keys.\n\n" +
+		Long: "Check a receipt file, or all receipts of an image, against the registry's log and receipt keys; or a C2SP\n" +
+			"tlog-proof (`hallmark show --tlog-proof`), which has no record, against the log's key.\n\n" +
 			"With --trusted-root and --key nothing is believed that the registry says today: keep both files from\n" +
 			"a day when you trusted it. Without them its own keys are asked for, which shows that its answers fit\n" +
 			"together, and no more. A witness that is demanded excludes that others are shown another history.",
@@ -89,6 +91,9 @@ type verified struct {
 	Unchecked []string        `json:"unchecked,omitempty"` // names of signatures that nobody asked to check
 	Statement json.RawMessage `json:"statement,omitempty"`
 
+	// Entry is the SHA-256 of the log's entry, of a C2SP tlog-proof: which record it is of stands in a receipt alone.
+	Entry string `json:"entry,omitempty"`
+
 	record *provenance.Record
 }
 
@@ -101,7 +106,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	if err != nil {
 		return err
 	}
-	if isFile && f.root != "" && f.key != "" {
+	if isFile && f.root != "" && (f.key != "" || receipt.IsProof(data)) {
 		_, err := v.add(data)
 		return err
 	}
@@ -207,6 +212,9 @@ func (v *verification) fetchTrust(ctx context.Context, cl *client) error {
 func (v *verification) add(data []byte) (*verified, error) {
 	r := &verified{}
 	v.Receipts = append(v.Receipts, r)
+	if receipt.IsProof(data) {
+		return r, r.prove(data, v.trust)
+	}
 	found, err := receipt.Verify(data, v.trust)
 	if err == nil {
 		if r.record, err = provenance.ParseStatement(found.Statement); err != nil {
@@ -221,4 +229,20 @@ func (v *verification) add(data []byte) (*verified, error) {
 	r.RootHash, r.Key, r.Statement = found.Checkpoint.Root.String(), found.Key.Hint(), found.Statement
 	r.Cosigned, r.Unchecked = found.Cosigned, found.Unchecked
 	return r, nil
+}
+
+// prove checks a C2SP tlog-proof and notes what it proves, or why it is refused.
+func (r *verified) prove(data []byte, trust receipt.Trust) error {
+	found, err := receipt.VerifyProof(data, trust)
+	if err != nil {
+		r.Error = err.Error()
+		return err
+	}
+	if found.Log.First != nil {
+		r.Record = *found.Log.First + found.Leaf
+	}
+	r.Log, r.Leaf, r.Size = found.Checkpoint.Origin, found.Leaf, found.Checkpoint.Size
+	r.RootHash, r.Cosigned, r.Unchecked = found.Checkpoint.Root.String(), found.Cosigned, found.Unchecked
+	r.Entry = fmt.Sprintf("sha256:%x", sha256.Sum256(found.Entry))
+	return nil
 }

@@ -139,16 +139,35 @@ func (v *verification) print(w io.Writer) {
 	for _, r := range v.Receipts {
 		r.print(line)
 	}
-	if v.LogsFrom == v.KeysFrom {
+	switch v.KeysFrom {
+	case v.LogsFrom:
 		line("trusting", "the logs and keys of %s", v.LogsFrom)
-		return
+	case "": // a tlog-proof needs none
+		line("trusting", "the logs of %s", v.LogsFrom)
+	default:
+		line("trusting", "the logs of %s, the keys of %s", v.LogsFrom, v.KeysFrom)
 	}
-	line("trusting", "the logs of %s, the keys of %s", v.LogsFrom, v.KeysFrom)
 }
 
 func (r *verified) print(line func(name, format string, args ...any)) {
 	if r.Error != "" {
 		line("REFUSED", "a receipt of record %d: %s", r.Record, strings.TrimPrefix(r.Error, receipt.ErrRefused.Error()+": "))
+		return
+	}
+	r.printRecord(line)
+	for _, name := range r.Cosigned {
+		line("  cosigned", "by %s", name)
+	}
+	if len(r.Unchecked) > 0 {
+		line("  unchecked", "further signatures, by %s", strings.Join(r.Unchecked, ", "))
+	}
+}
+
+// printRecord says what a receipt proves of its record, or what a tlog-proof does without it.
+func (r *verified) printRecord(line func(name, format string, args ...any)) {
+	if r.Entry != "" {
+		line("verified", "an entry of the log, %s; what its record says stands in its receipt", r.Entry)
+		line("  in", "the log %s as leaf %d of %d", r.Log, r.Leaf, r.Size)
 		return
 	}
 	rec := r.record
@@ -166,10 +185,4 @@ func (r *verified) print(line func(name, format string, args ...any)) {
 		line("  claims", "to be built from %s", s)
 	}
 	line("  in", "the log %s as leaf %d of %d, signed with the key %.12s…", r.Log, r.Leaf, r.Size, r.Key)
-	for _, name := range r.Cosigned {
-		line("  cosigned", "by %s", name)
-	}
-	if len(r.Unchecked) > 0 {
-		line("  unchecked", "further signatures, by %s", strings.Join(r.Unchecked, ", "))
-	}
 }

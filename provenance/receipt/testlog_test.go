@@ -113,13 +113,18 @@ func (l *testLog) checkpoint(cosigners ...note.Signer) string {
 
 func (l *testLog) receipt(leaf int, cosigners ...note.Signer) []byte {
 	l.t.Helper()
+	data, err := l.made(leaf, cosigners...).Bundle()
+	fatal(l.t, err)
+	return data
+}
+
+// made is what the receipt of a leaf is made of.
+func (l *testLog) made(leaf int, cosigners ...note.Signer) *receipt.Receipt {
+	l.t.Helper()
 	p, err := tlog.ProveRecord(int64(len(l.leaves)), int64(leaf), l.reader())
 	fatal(l.t, err)
-	r := &receipt.Receipt{
+	return &receipt.Receipt{
 		Payload: l.leaves[leaf][0], Signature: l.leaves[leaf][1], Key: l.signer.Key(), LogID: l.log.ID(),
 		Leaf: uint64(leaf), Proof: p, Checkpoint: l.checkpoint(cosigners...),
 	}
-	data, err := r.Bundle()
-	fatal(l.t, err)
-	return data
 }
