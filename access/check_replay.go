@@ -15,7 +15,10 @@ import (
 
 // A NotOnRecordError is about a row that no record explains, in a store that is from before such rows were on record: it may
 // have been there always. It is no problem, and no proof of anything.
-type NotOnRecordError struct{ What string }
+type NotOnRecordError struct {
+	What string
+	line baselineLine
+}
 
 func (e *NotOnRecordError) Error() string { return e.What + ": not on record" }
 
@@ -24,25 +27,23 @@ type follower struct {
 	a     *Access
 	state *replay.State
 	bad   func(error)
-	older bool // the store is from before accounts were on record
-	blind bool // a record cannot be read, and nothing is known from it on
+	older bool                  // the store is from before accounts were on record
+	found map[baselineLine]bool // what the baseline lists; nil where there is none
+	blind bool                  // a record cannot be read, and nothing is known from it on
 }
 
 const followStep = 1000 // records in one View
 
 // checkRecords wants the access document, the accounts and the personal tokens to be those that the records give.
 func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
-	f := &follower{a: a, bad: bad, state: replay.New(replay.Options{Only: func(string) bool { return false }})}
-	for more := true; more; {
-		err := a.store.View(ctx, func(tx storage.Reader) (err error) {
-			more, err = f.follow(tx, followStep)
-			return err
-		})
-		if err != nil || f.blind {
-			return err
-		}
+	f, err := a.newFollower(ctx, bad)
+	if err != nil || f.blind {
+		return err
 	}
 	if err := a.store.View(ctx, f.document); err != nil || f.blind {
+		return err
+	}
+	if err := a.store.View(ctx, f.readBaseline); err != nil {
 		return err
 	}
 	for _, t := range []struct {
@@ -60,6 +61,21 @@ func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
 		}
 	}
 	return f.missing(ctx)
+}
+
+// newFollower replays all records that there are.
+func (a *Access) newFollower(ctx context.Context, bad func(error)) (*follower, error) {
+	f := &follower{a: a, bad: bad, state: replay.New(replay.Options{Only: func(string) bool { return false }})}
+	for more := true; more && !f.blind; {
+		err := a.store.View(ctx, func(tx storage.Reader) (err error) {
+			more, err = f.follow(tx, followStep)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 func (f *follower) badf(format string, args ...any) { f.bad(corruptf(format, args...)) }
@@ -141,7 +157,7 @@ func (f *follower) account(subject, account, credential string, hash []byte) {
 	is, ok := f.state.Accounts[account]
 	switch {
 	case !ok && f.older && !replay.IsOnRecord(credential):
-		f.bad(&NotOnRecordError{fmt.Sprintf("%s, account %s", subject, account)})
+		f.unexplained(fmt.Sprintf("%s, account %s", subject, account), baselineLine{accountKind, account, subject, credentialOf(account, hash)})
 	case !ok:
 		f.badf("%s has the account %s; by the records nobody has", subject, account)
 	case is.Subject != subject:
@@ -166,7 +182,8 @@ func (f *follower) session(tx storage.Reader, item storage.Item) error {
 	is, ok := f.state.Tokens[s.ID]
 	switch {
 	case !ok && f.older && !replay.IsOnRecord(s.ID):
-		f.bad(&NotOnRecordError{fmt.Sprintf("%s of %s:%s", s.ID, s.Owner.Kind, s.Owner.Handle)})
+		f.unexplained(fmt.Sprintf("%s of %s:%s", s.ID, s.Owner.Kind, s.Owner.Handle),
+			baselineLine{tokenKind, s.ID, s.Owner.Account, credentialOf(s.Owner.Account, s.Secret)})
 	case !ok:
 		f.badf("%s:%s has the token %s; by the records nobody made it", s.Owner.Kind, s.Owner.Handle, s.ID)
 	case is.Account != s.Owner.Account || !isItsOwn(s.ID, s.Owner.Account, s.Secret):

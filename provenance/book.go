@@ -140,6 +140,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Key:           e.Key,
 		Continues:     e.Continues,
 		Found:         e.Found,
+		Baseline:      e.Baseline,
 		Rules:         e.Rules,
 		Unsigned:      &e.Unsigned,
 	}
@@ -147,7 +148,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 	switch {
 	case e.Key != nil:
 		r.PackageID = b.host + "#key" // the registry's own key, which no repository can be called
-	case e.Found != nil:
+	case e.Found != nil, e.Baseline != nil:
 		r.PackageID = b.host + "#log" // what was there when it began
 	case e.Rules != nil:
 		r.PackageID = b.host + "#rules"

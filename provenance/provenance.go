@@ -42,14 +42,15 @@ const (
 	Revoke Action = "revoke" // a right was taken away
 	Attest Action = "attest" // a signature was looked at; Digest is the image's
 
-	KeyChange Action = "key"     // another key signs from the next record on, or from this one in a new log
-	Restore   Action = "restore" // a backup was restored, and a new log begun
-	Rules     Action = "rules"   // another policy, or another choice of whom to trust, came into force
-	Adopt     Action = "adopt"   // the first log began, and there were records already: they were found, not seen to happen
+	KeyChange Action = "key"      // another key signs from the next record on, or from this one in a new log
+	Restore   Action = "restore"  // a backup was restored, and a new log begun
+	Rules     Action = "rules"    // another policy, or another choice of whom to trust, came into force
+	Baseline  Action = "baseline" // rows from before their kind was on record were found, once
+	Adopt     Action = "adopt"    // the first log began, and there were records already: they were found, not seen to happen
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, Adopt}
+var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, Baseline, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -145,6 +146,9 @@ type Record struct {
 	// that of the first log not.
 	Continues *LogEnd `json:"continues,omitempty"`
 	Found     *Found  `json:"found,omitempty"` // of the action adopt
+	// Baseline is in the record of the action baseline, of which there is at most one: what was found, by kind. The record's
+	// digest is that of the list of it all, which the registry keeps.
+	Baseline []FoundKind `json:"baseline,omitempty"`
 	// Rules is in records of the action rules: the record's digest is that of its JSON.
 	Rules *RuleFiles `json:"rules,omitempty"`
 	// Log is absent in records from before there was a log. An older version made them leaves all the same: there
@@ -290,6 +294,14 @@ type Place struct {
 	Leaf   uint64 `json:"leaf"`
 }
 
+// FoundKind says how many rows of a kind were found that no record explains, with the digest of their list: a line each, in
+// order.
+type FoundKind struct {
+	Kind   string        `json:"kind"` // "account", "token"
+	Count  int           `json:"count"`
+	Digest digest.Digest `json:"digest"`
+}
+
 // Unsigned is what must be erasable: it names addresses.
 type Unsigned struct {
 	ClientAddress string `json:"clientAddress,omitempty"`
@@ -314,6 +326,7 @@ type Event struct {
 	Key        *KeyStep
 	Continues  *LogEnd
 	Found      *Found
+	Baseline   []FoundKind
 	Rules      *RuleFiles
 	Unsigned   Unsigned
 }

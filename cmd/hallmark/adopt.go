@@ -24,10 +24,11 @@ const (
 // logAdopt is the verb `hallmark log adopt`.
 func (e *env) logAdopt(t *target) *cobra.Command {
 	c := &cobra.Command{
-		Use: "adopt", Short: "Begin the log of a registry whose records are from before there was one", Args: cobra.NoArgs,
+		Use: "adopt", Short: "Put on record what is from before it was on record", Args: cobra.NoArgs,
 		Long: "Begin the log of a registry whose records are from before there was one. They are not signed: the first record of\n" +
 			"the log says how many were found, with a digest over them. Look at them first, with `hallmark records`: somebody\n" +
-			"who could write the store may have put them there. It runs on the machine of the registry, once.",
+			"who could write the store may have put them there. Where there is a log, put on record which accounts and tokens are\n" +
+			"there that `hallmark fsck` lists as not on record. It runs on the machine of the registry, once each.",
 	}
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -38,6 +39,12 @@ func (e *env) logAdopt(t *target) *cobra.Command {
 			}
 			if *asJSON {
 				return writeJSON(e.stdout, r)
+			}
+			if r.Found == nil {
+				for _, f := range r.Baseline {
+					fmt.Fprintf(e.stdout, "record %d: %d %ss from before they were on record were found, with the digest %s\n", r.Index, f.Count, f.Kind, f.Digest)
+				}
+				return nil
 			}
 			fmt.Fprintf(e.stdout, "record %d: %d records were found, with the digest %s\nthe log %s begins with it; accounts from before there were grants: `hallmark access adopt`\n",
 				r.Index, r.Found.Records, r.Found.Statements, r.Log.Origin)
@@ -90,7 +97,15 @@ func (e *env) asOperator(ctx context.Context, t *target, fn func(context.Context
 }
 
 func (s *services) adoptLog(ctx context.Context, _ *http.Request) (any, error) {
-	return s.keys.adopt(ctx, access.Operator)
+	r, err := s.keys.adopt(ctx, access.Operator)
+	if !errors.Is(err, provenance.ErrAdopted) {
+		return r, err
+	}
+	r, baseline := s.access.Baseline(ctx, access.Operator)
+	if errors.Is(baseline, access.ErrAdopted) {
+		return nil, err
+	}
+	return r, baseline
 }
 
 func (s *services) adoptAccess(ctx context.Context, _ *http.Request) (any, error) {

@@ -32,6 +32,9 @@ type State struct {
 	Tokens       map[string]Token   // personal tokens, by id; also those that expired
 	Rights       map[string]Right   // by what is given or withheld; the keys say nothing else
 
+	// Baseline is the record that says which rows were found that are from before their kind was on record; nil where there
+	// is none.
+	Baseline *Baseline
 	// States is the first record that states what it changes; those before it are read by their action. It is Next where
 	// there is none.
 	States uint64
@@ -82,6 +85,12 @@ type Account struct {
 	Record     uint64 // the last that is about it
 }
 
+// A Baseline is a record of what was found, with the digest of its list.
+type Baseline struct {
+	Record uint64
+	Digest digest.Digest
+}
+
 // A Token is a personal token that somebody made and nobody ended.
 type Token struct {
 	Account string
@@ -116,6 +125,10 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 	switch {
 	case r.Grant != nil:
 		s.right(index, r, wrong)
+	case r.Baseline != nil && s.Baseline != nil:
+		wrong(fmt.Errorf("record %d is a second baseline: record %d is the first", index, s.Baseline.Record))
+	case r.Baseline != nil:
+		s.Baseline = &Baseline{index, r.Digest}
 	case r.Repository == "" || s.options.Only != nil && !s.options.Only(r.Repository):
 	default:
 		s.inRepository(&event{r, index, s.repository(r.Repository), s.states, wrong})
