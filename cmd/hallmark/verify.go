@@ -74,6 +74,7 @@ type verification struct {
 	LogsFrom string        `json:"logsFrom"` // where the trusted logs and keys come from
 	KeysFrom string        `json:"keysFrom"`
 	Receipts []*verified   `json:"receipts"`
+	Chain    *tagChain     `json:"chain,omitempty"` // of an image that was named by a tag
 
 	trust receipt.Trust
 }

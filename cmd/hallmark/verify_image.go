@@ -43,6 +43,13 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 		}
 		errs = append(errs, err)
 	}
+	if first := v.Receipts[0]; ref.tag != "" && first.Error == "" {
+		err := v.chain(ctx, cl, ref, first.record)
+		if err != nil && !errors.Is(err, receipt.ErrRefused) {
+			return err
+		}
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -138,6 +145,9 @@ func (v *verification) print(w io.Writer) {
 	}
 	for _, r := range v.Receipts {
 		r.print(line)
+	}
+	if v.Chain != nil {
+		v.Chain.print(line)
 	}
 	switch v.KeysFrom {
 	case v.LogsFrom:
