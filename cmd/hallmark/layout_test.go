@@ -77,6 +77,12 @@ func TestLayout1(t *testing.T) {
 	if len(said) < 6 || !slices.Equal(said[:5], before) {
 		t.Errorf("the records are %q", said)
 	}
+	state := filepath.Join(t.TempDir(), "state")
+	for range 2 {
+		if said := s.hallmark("audit", "--all", "--state", state); !strings.Contains(said, "5 records are from before there was a log") {
+			t.Errorf("the audit says\n%s", said)
+		}
+	}
 	program, err := exec.LookPath("hallmark")
 	if err != nil {
 		t.Fatal(err)

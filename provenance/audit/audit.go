@@ -69,12 +69,12 @@ const maxFindings = 1000
 // Run audits the registry, and remembers in m what was learned. An error says that it could not go on: what was read until
 // then is remembered, and the next run goes on from there. A report with findings is an answer, not an error.
 func (a *Audit) Run(ctx context.Context, m *Memory) (*Report, error) {
-	resumed := m.State != nil && m.State.Next > 0
+	resumed, seen := m.State != nil && m.State.Next > 0, m.Log
 	report, err := a.run(ctx, m)
 	if err != nil || len(report.Findings) == 0 || !resumed || report.Log.Verdict.Bad() {
 		return report, err
 	}
-	m.State, m.Hidden = nil, 0
+	m.Log, m.State, m.Hidden = seen, nil, 0
 	return a.run(ctx, m)
 }
 

@@ -43,7 +43,7 @@ func (r *run) follow(ctx context.Context) error {
 		r.done = true
 		return nil
 	case found.Verdict == follow.Restored: // a log that was closed may have lost what was replayed of it
-		r.memory.State, r.memory.Hidden, r.report.Found = replay.New(r.Replay), 0, 0
+		r.memory.State, r.memory.Hidden = replay.New(r.Replay), 0
 	}
 	for _, c := range found.Closings {
 		if c.Lost != nil {
@@ -73,6 +73,7 @@ func (r *run) sections(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("/keys/logs.json: %w", err)
 	}
+	r.report.Found = r.memory.Log.Logs[0].First
 	if r.keys, err = readKeys(ctx, r.Fetch); err != nil {
 		return err
 	}
@@ -181,9 +182,7 @@ func (r *run) statements(ctx context.Context, s section, page provenance.Stateme
 			r.memory.State.Skip()
 			continue
 		}
-		if leaves == nil {
-			r.report.Found++
-		} else {
+		if leaves != nil {
 			r.leaf(s, given[0], leaves[index-page.From])
 		}
 		r.apply(s, given[0])
