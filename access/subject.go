@@ -167,6 +167,20 @@ func (a *Access) bound(s Subject) error {
 	return fmt.Errorf("%w; those of %s are %s", ErrClaims, s.Issuer, strings.Join(ids, ", "))
 }
 
+// Names says whether an identity is one that the subject names by itself. Who is in a team it does not know.
+func (s Subject) Names(who provenance.Identity) bool {
+	switch s.Kind {
+	case UserSubject, RobotSubject:
+		return string(s.Kind) == string(who.Actor.Kind) && s.Name == who.Actor.Handle
+	case CISubject:
+		return who.Actor.Kind == provenance.CI && s.isCI(who)
+	case EveryoneSubject:
+		return who.Login != nil
+	default:
+		return false
+	}
+}
+
 // isCI says whether an identity is one of the CI jobs that the subject stands for. The issuer and each
 // claim are compared one by one: joined into one string, what a job chooses itself, as the name of a
 // branch, could look like the rest.

@@ -32,7 +32,7 @@ func (a *API) statements(c *call) (any, error) {
 	if from == nil {
 		from = new(uint64)
 	}
-	page, err := a.Book.Statements(c.Context(), *from, limit, func(r *provenance.Record) bool { return a.mayKnow(c, r) })
+	page, err := a.Book.Statements(c.Context(), *from, limit, func(r *provenance.Record) provenance.Showing { return a.showing(c, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -41,4 +41,17 @@ func (a *API) statements(c *call) (any, error) {
 		answer.Next = c.nextURL(map[string]string{"from": strconv.FormatUint(page.To, 10)})
 	}
 	return answer, nil
+}
+
+// showing says whether the caller is shown what was signed of a record. What they did themselves they are, wherever it was, but for what
+// a token is not meant for.
+func (a *API) showing(c *call, r *provenance.Record) provenance.Showing {
+	switch own := c.who.Actor; {
+	case a.mayKnow(c, r):
+		return provenance.Shown
+	case own.Account != "" && own.Account == r.Actor.Account && own.Kind == r.Actor.Kind && c.who.Ceiling == nil:
+		return provenance.OwnAct
+	default:
+		return provenance.NotShown
+	}
 }

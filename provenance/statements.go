@@ -18,7 +18,19 @@ type Statement struct {
 	Payload   []byte `json:"payload,omitempty"`   // the in-toto statement
 	Signature []byte `json:"signature,omitempty"` // ASN.1, over the payload's PAE
 	Key       string `json:"key,omitempty"`       // the hint of the receipt key that made the signature
+	// Own says that it is shown only as an act of the one who asks, who may not see the other records of its repository.
+	Own bool `json:"own,omitempty"`
 }
+
+// Showing says whether somebody is shown a record.
+type Showing int
+
+// The reasons to show a record, and not to.
+const (
+	NotShown Showing = iota
+	OwnAct           // they did it themselves, where they may see nothing else
+	Shown
+)
 
 // A StatementPage is the statements of the records from From up to, and without, To, but for those that are not shown.
 type StatementPage struct {
@@ -28,9 +40,9 @@ type StatementPage struct {
 	More       bool        `json:"-"` // there are records from To on
 }
 
-// Statements returns the statements of up to limit records from one on, at most MaxPage, of those that shows lets pass.
+// Statements returns the statements of up to limit records from one on, at most MaxPage, of those that are shown.
 // What is stored damaged is in the page as a statement that lacks something: it is for those who look for damage.
-func (b *Book) Statements(ctx context.Context, from uint64, limit int, shows func(*Record) bool) (page StatementPage, err error) {
+func (b *Book) Statements(ctx context.Context, from uint64, limit int, shows func(*Record) Showing) (page StatementPage, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
 		page = StatementPage{From: from, To: from, Statements: []Statement{}}
 		end, err := Count(tx)
@@ -54,7 +66,7 @@ func (b *Book) Statements(ctx context.Context, from uint64, limit int, shows fun
 }
 
 // readShown reads a statement, and says whether it is shown. One that cannot be read is: of it nothing is told but that.
-func readShown(tx storage.Reader, index uint64, shows func(*Record) bool) (s Statement, shown bool, err error) {
+func readShown(tx storage.Reader, index uint64, shows func(*Record) Showing) (s Statement, shown bool, err error) {
 	s.Index = index
 	sealed, err := ReadSealed(tx, index)
 	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNotSealed) && !errors.Is(err, storage.ErrCorrupt) {
@@ -68,5 +80,7 @@ func readShown(tx storage.Reader, index uint64, shows func(*Record) bool) (s Sta
 	if err == nil {
 		s.Signature, s.Key = bytes.Clone(sealed.Signature), sealed.Key.Hint()
 	}
-	return s, shows(r), nil
+	how := shows(r)
+	s.Own = how == OwnAct
+	return s, how != NotShown, nil
 }

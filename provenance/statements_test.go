@@ -19,7 +19,7 @@ func TestStatements(t *testing.T) {
 	var hashes hashList
 	leaves := int64(0)
 	for from := uint64(0); ; {
-		page, err := b.Statements(background, from, 3, func(*Record) bool { return true })
+		page, err := b.Statements(background, from, 3, func(*Record) Showing { return Shown })
 		if err != nil || page.From != from || len(page.Statements) != int(page.To-from) {
 			t.Fatalf("%+v, %v", page, err)
 		}
@@ -66,17 +66,19 @@ func TestStatementsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := b.Statements(background, 0, 1000, func(r *Record) bool { return r.Index == 4 })
-	if err != nil || page.To != 5 || page.More || len(page.Statements) != 3 {
+	page, err := b.Statements(background, 0, 1000, func(r *Record) Showing {
+		return map[uint64]Showing{3: OwnAct, 4: Shown}[r.Index]
+	})
+	if err != nil || page.To != 5 || page.More || len(page.Statements) != 4 {
 		t.Fatalf("%+v, %v", page, err)
 	}
-	for i, index := range []uint64{1, 2, 4} {
+	for i, index := range []uint64{1, 2, 3, 4} {
 		s := page.Statements[i]
-		if s.Index != index || s.Signature != nil || (s.Payload != nil) != (index == 4) {
+		if s.Index != index || (s.Signature != nil) != (index == 3) || (s.Payload != nil) != (index >= 3) || s.Own != (index == 3) {
 			t.Errorf("%+v", s)
 		}
 	}
-	page, err = b.Statements(background, 99, 1000, func(*Record) bool { return true })
+	page, err = b.Statements(background, 99, 1000, func(*Record) Showing { return Shown })
 	if err != nil || page.To != 99 || page.More || len(page.Statements) != 0 {
 		t.Errorf("%+v, %v", page, err)
 	}

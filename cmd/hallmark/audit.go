@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -24,8 +25,33 @@ const (
 
 // auditFlags are what `hallmark audit` is told.
 type auditFlags struct {
-	state, proof string
-	all, anew    bool
+	state, proof     string
+	all, anew        bool
+	identity, expect string
+
+	expected *expectation // what expect says
+}
+
+// wants says whether a record is to be reported, and as names the report.
+func (f *auditFlags) wants(r *provenance.Record) bool {
+	return isBy(f.identity, r.Actor) || f.expected.forbids(r)
+}
+
+func (f *auditFlags) as() string { return fmt.Sprintf("identity %s, expect %s", f.identity, f.expect) }
+
+func (f *auditFlags) parse(cl *client) (err error) {
+	if f.expect != "" {
+		f.expect = absolute(f.expect)
+		if f.expected, err = readExpectation(f.expect); err != nil {
+			return err
+		}
+	}
+	if f.identity == "me" {
+		if f.identity = cl.user; f.identity == "" {
+			return usagef("--identity me: you did not sign in with a name; give a name or an account")
+		}
+	}
+	return nil
 }
 
 // audit is the verb `hallmark audit`.
@@ -48,6 +74,8 @@ func (e *env) audit() *cobra.Command {
 	c.Flags().StringVar(&f.proof, "proof", "", "write the proof of a rewritten log to this `file` (default hallmark-proof-TIME.json here)")
 	c.Flags().BoolVar(&f.all, "all", false, "pull every tag and every digest, not 1,000 of each")
 	c.Flags().BoolVar(&f.anew, "anew", false, "read all records again, also those of earlier audits")
+	c.Flags().StringVar(&f.identity, "identity", "", "list what was done by this `user`, robot:NAME or account since the last such audit, wherever it was; me: by you")
+	c.Flags().StringVar(&f.expect, "expect", "", "`file` that says who may push what: pushes by others since the last such audit are reported")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), auditTime)
@@ -57,21 +85,23 @@ func (e *env) audit() *cobra.Command {
 			return err
 		}
 		defer cl.close() //nolint:errcheck // what was asked is answered
-		report, err := e.auditOf(ctx, cl, f)
+		if err := f.parse(cl); err != nil {
+			return err
+		}
+		report, err := e.auditOf(ctx, cl, &f)
 		if err != nil {
 			return err
 		}
 		if *asJSON {
-			return errors.Join(writeJSON(e.stdout, report), e.auditVerdict(cl, f, report))
+			return errors.Join(writeJSON(e.stdout, report), e.auditVerdict(cl, &f, report))
 		}
-		printAudit(e.stdout, report)
-		return e.auditVerdict(cl, f, report)
+		return errors.Join(printAudit(e.stdout, &f, report), e.auditVerdict(cl, &f, report))
 	}
 	return c
 }
 
 // auditOf audits a registry, and remembers what was read.
-func (e *env) auditOf(ctx context.Context, cl *client, f auditFlags) (*audit.Report, error) {
+func (e *env) auditOf(ctx context.Context, cl *client, f *auditFlags) (*audit.Report, error) {
 	path, err := e.statePath(f.state, "audit")
 	if err != nil {
 		return nil, err
@@ -100,6 +130,9 @@ func (e *env) auditOf(ctx context.Context, cl *client, f auditFlags) (*audit.Rep
 	}
 	if f.all {
 		a.Sample = -1
+	}
+	if f.identity != "" || f.expect != "" {
+		a.Wanted, a.As = f.wants, f.as()
 	}
 	report, err := a.Run(ctx, memory)
 	if err != nil {
@@ -134,8 +167,11 @@ func (c *client) answer(ctx context.Context, method, path string) (*audit.Answer
 }
 
 // auditVerdict is the error that the verb ends with. A log that contradicts what it signed is proved by a file.
-func (e *env) auditVerdict(cl *client, f auditFlags, report *audit.Report) error {
+func (e *env) auditVerdict(cl *client, f *auditFlags, report *audit.Report) error {
+	unexpected := slices.ContainsFunc(report.Acts, f.expected.forbids)
 	switch n := len(report.Findings) + report.More; {
+	case n == 0 && unexpected:
+		return nof("somebody pushed who is not expected to")
 	case n == 0:
 		return nil
 	case report.Log.Verdict.Bad():
@@ -150,16 +186,21 @@ func (e *env) auditVerdict(cl *client, f auditFlags, report *audit.Report) error
 }
 
 // printAudit writes a report for people.
-func printAudit(w io.Writer, r *audit.Report) {
+func printAudit(w io.Writer, f *auditFlags, r *audit.Report) error {
 	if r.Log.Verdict.Bad() {
 		printReport(w, r.Log)
-		return
+		return nil
 	}
 	for _, s := range r.Findings {
 		fmt.Fprintln(w, clean(s))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", r.More)
+	}
+	for _, act := range r.Acts {
+		if f.expected.forbids(act) {
+			fmt.Fprintln(w, clean(saysUnexpected(act)))
+		}
 	}
 	fmt.Fprintf(w, "read %d records, and compared with what follows: %d repositories, %d tags, %d pulls\n", r.Records-r.Hidden, r.Repositories, r.Tags, r.Asked)
 	for _, s := range r.NotCompared {
@@ -172,4 +213,9 @@ func printAudit(w io.Writer, r *audit.Report) {
 		fmt.Fprintf(w, "%d more records are not shown to you. The histories that you see are complete up to their newest record, because each\n"+
 			"record names the one before it. That none is newer only an audit of everything can tell\n", r.Hidden)
 	}
+	if f.identity == "" {
+		return nil
+	}
+	fmt.Fprintln(w)
+	return printActs(w, slices.DeleteFunc(slices.Clone(r.Acts), func(act *provenance.Record) bool { return !isBy(f.identity, act.Actor) }))
 }

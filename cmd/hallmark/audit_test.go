@@ -37,7 +37,7 @@ func (s *testServer) audit(t *testing.T, login, state string, args ...string) (s
 // wantAudit wants an audit as the administrator to find nothing.
 func (s *testServer) wantAudit(t *testing.T, state string, args ...string) {
 	t.Helper()
-	if said, status := s.audit(t, "admin:"+adminPassword, state, args...); status != 0 {
+	if said, status := s.audit(t, "admin:"+adminPassword, state, args...); status != 0 || strings.Contains(said, "not shown to you") {
 		t.Errorf("an honest registry: %d\n%s", status, said)
 	}
 }
@@ -376,7 +376,7 @@ func TestAuditPart(t *testing.T) {
 			t.Errorf("status %d, and it should say %q\n%s", got, says, said)
 		}
 	}
-	part(0, "records are not shown to you")
+	part(0, "more records are not shown to you")
 	// What she was not shown before counts from now on, and what she is not shown any more does not.
 	s.push("team/web", "2", "four", nil)
 	s.do("POST", "/api/v1/access/grants", "", `{"subject":"user:alice","pattern":"team/web","role":"pull"}`, js...)
@@ -395,4 +395,58 @@ func TestAuditPart(t *testing.T) {
 	})
 	s = startServer(t, dir)
 	part(exitNo, "team/web:2 means sha256:")
+}
+
+// TestAuditActs lists what is done in somebody's name, once, also where they may see nothing; and who pushes and is not expected to.
+func TestAuditActs(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	js := []string{"Content-Type", "application/json"}
+	const alice = "alice:wonderland-1"
+	s.do("POST", "/api/v1/users", "", `{"name":"alice","password":"wonderland-1"}`, js...)
+	for _, repo := range []string{"team/app", "team/web"} {
+		s.do("POST", "/api/v1/access/grants", "", `{"subject":"user:alice","pattern":"`+repo+`","role":"push"}`, js...)
+		s.push(repo, "1", "one", nil)
+		manifest := s.want(200, "GET", "/v2/"+repo+"/manifests/1")
+		if status, _, body := s.do("PUT", "/v2/"+repo+"/manifests/hers", alice, manifest, manifestType...); status != 201 {
+			t.Fatal(status, body)
+		}
+	}
+	s.do("DELETE", "/api/v1/access/grants?subject=user:alice&role=push&pattern=team/web", "", "")
+	state := filepath.Join(t.TempDir(), "state")
+	look := func(login string, status, rows int, args ...string) string {
+		t.Helper()
+		said, got := s.audit(t, login, state, args...)
+		if _, table, _ := strings.Cut(said, "CREDENTIAL\n"); got != status || strings.Count(table, "s-") != rows {
+			t.Errorf("%v: status %d, and it should be %d with %d acts\n%s", args, got, status, rows, said)
+		}
+		return said
+	}
+	if said := look(alice, 0, 2, "--identity", "me"); !strings.Contains(said, "team/web") || !strings.Contains(said, "1 repositories, 2 tags") {
+		t.Errorf("%s", said)
+	}
+	look(alice, 0, 0, "--identity", "me")
+	manifest := s.want(200, "GET", "/v2/team/app/manifests/1")
+	s.do("PUT", "/v2/team/app/manifests/hers", alice, manifest, manifestType...)
+	look(alice, 0, 0) // an audit of another kind
+	look(alice, 0, 1, "--identity", "me")
+
+	state = filepath.Join(t.TempDir(), "state")
+	expect := func(by string) string {
+		return writeFile(t, "pushes:\n  - repositories: team/*\n    by: ["+by+"]\n")
+	}
+	const admin = "admin:" + adminPassword
+	look(admin, 0, 0, "--expect", expect("user:admin, user:alice"))
+	only := expect("user:admin")
+	if said := look(admin, exitNo, 0, "--expect", only); !strings.Contains(said, "user:alice pushed team/web:hers, and is not expected to\n") {
+		t.Errorf("%s", said)
+	}
+	look(admin, 0, 0, "--expect", only) // it was said
+	s.push("elsewhere", "1", "one", nil)
+	if said := look(admin, exitNo, 0, "--expect", only); !strings.Contains(said, "user:admin pushed elsewhere:1, and is not expected to\n") {
+		t.Errorf("%s", said)
+	}
+	for _, wrong := range []string{"team:core", "user:admin, x", "anonymous"} {
+		look(admin, exitUsage, 0, "--expect", expect(wrong))
+	}
 }

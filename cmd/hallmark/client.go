@@ -42,6 +42,7 @@ type client struct {
 	http  *http.Client
 	base  string
 	name  string // what this registry is remembered by: its URL, or its data directory
+	user  string // who signs in, where a name is known
 	login func(*http.Request)
 	close func() error
 
@@ -104,6 +105,7 @@ func (e *env) connectRemote(ctx context.Context, t *target, server string) (*cli
 	}
 	found, err := e.remoteLogin(ctx, t, host)
 	if err == nil {
+		cl.user = found.Username
 		cl.login, err = cl.signIn(ctx, found)
 	}
 	if err != nil {

@@ -13,8 +13,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 )
@@ -26,7 +28,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// An Audit is what one needs for an audit of a registry. All fields are set before Run; only Progress may be nil.
+// An Audit is what one needs for an audit of a registry. All fields are set before Run; only Progress and Wanted may be nil.
 type Audit struct {
 	Fetch follow.Source // fetches what has to be there
 	// Ask asks for a path with a method. Its error says that no answer came.
@@ -36,6 +38,9 @@ type Audit struct {
 	Sample int // how many tags, and how many manifests, are asked for under /v2/; negative: all
 	// Progress is told how many records have been read, of how many.
 	Progress func(read, all uint64)
+	// Wanted says which records are put into the report, of those that were made since the last report to As; nil: none.
+	Wanted func(*provenance.Record) bool
+	As     string
 	// Keep writes what is remembered to where it outlives the process. It is called now and then, and at the end.
 	Keep func() error
 	Now  func() time.Time
@@ -47,20 +52,23 @@ type Memory struct {
 	// State is what followed from the records that were read; nil where none were, or where something was found.
 	State  *replay.State `json:"state,omitempty"`
 	Hidden uint64        `json:"hidden,omitempty"` // how many of these were not shown
+	// Told is how many records there were at the last report of acts, by what it was called.
+	Told map[string]uint64 `json:"told,omitempty"`
 }
 
 // A Report is what an audit found.
 type Report struct {
-	Log          *follow.Report `json:"log,omitempty"`
-	Records      uint64         `json:"records"`          // how many there are
-	Hidden       uint64         `json:"hidden,omitempty"` // how many of them the registry does not show
-	Found        uint64         `json:"found,omitempty"`  // how many are from before there was a log
-	Repositories int            `json:"repositories"`
-	Tags         int            `json:"tags"`                  // compared by the lists
-	Asked        int            `json:"asked"`                 // tags and manifests that were asked for under /v2/
-	Findings     []string       `json:"findings"`              // what contradicts the records, or the records themselves; a sentence each
-	More         int            `json:"more"`                  // findings beyond maxFindings
-	NotCompared  []string       `json:"notCompared,omitempty"` // what was not compared, and why
+	Log          *follow.Report       `json:"log,omitempty"`
+	Records      uint64               `json:"records"`          // how many there are
+	Hidden       uint64               `json:"hidden,omitempty"` // how many of them the registry does not show
+	Found        uint64               `json:"found,omitempty"`  // how many are from before there was a log
+	Repositories int                  `json:"repositories"`
+	Tags         int                  `json:"tags"`                  // compared by the lists
+	Asked        int                  `json:"asked"`                 // tags and manifests that were asked for under /v2/
+	Findings     []string             `json:"findings"`              // what contradicts the records, or the records themselves; a sentence each
+	Acts         []*provenance.Record `json:"acts,omitempty"`        // what was wanted of the records that are new
+	More         int                  `json:"more"`                  // findings beyond maxFindings
+	NotCompared  []string             `json:"notCompared,omitempty"` // what was not compared, and why
 }
 
 // maxFindings bounds the findings of a report.
@@ -69,12 +77,15 @@ const maxFindings = 1000
 // Run audits the registry, and remembers in m what was learned. An error says that it could not go on: what was read until
 // then is remembered, and the next run goes on from there. A report with findings is an answer, not an error.
 func (a *Audit) Run(ctx context.Context, m *Memory) (*Report, error) {
-	resumed, seen := m.State != nil && m.State.Next > 0, m.Log
+	if a.Wanted != nil && m.State != nil && m.State.Next > m.Told[a.As] {
+		m.State, m.Hidden = nil, 0 // an audit that did not look for them has read past them
+	}
+	resumed, seen, told := m.State != nil && m.State.Next > 0, m.Log, m.Told
 	report, err := a.run(ctx, m)
 	if err != nil || len(report.Findings) == 0 || !resumed || report.Log.Verdict.Bad() {
 		return report, err
 	}
-	m.Log, m.State, m.Hidden = seen, nil, 0
+	m.Log, m.Told, m.State, m.Hidden = seen, told, nil, 0
 	return a.run(ctx, m)
 }
 
@@ -90,6 +101,13 @@ func (a *Audit) run(ctx context.Context, m *Memory) (*Report, error) {
 		err = r.compare(ctx)
 	}
 	r.report.Records, r.report.Hidden = m.State.Next, m.Hidden
+	if a.Wanted != nil && err == nil {
+		m.Told = maps.Clone(m.Told)
+		if m.Told == nil {
+			m.Told = make(map[string]uint64)
+		}
+		m.Told[a.As] = m.State.Next
+	}
 	if len(r.report.Findings) > 0 {
 		m.State, m.Hidden = nil, 0 // the next run begins anew, and finds the same
 	}

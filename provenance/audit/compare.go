@@ -29,6 +29,8 @@ type question struct {
 	// is reported once.
 	says   func(name string, served, byRecords *meaning) string
 	called func(name string) string
+
+	settled map[string]bool // names that were once seen to fit
 }
 
 // errKept says that the registry keeps an answer from the one who asks: rights, or a rule of its policy.
@@ -110,6 +112,9 @@ func (r *run) again(ctx context.Context, open []*question, said map[string]bool)
 // differences reports what was not changed while it was looked at, and is served otherwise. It says whether
 // something was changed. One sentence is enough for all that is wrong with a name.
 func (r *run) differences(q *question, before, served, after view, said map[string]bool) (moving bool) {
+	if q.settled == nil {
+		q.settled = make(map[string]bool)
+	}
 	names := make(map[string]bool)
 	for _, v := range []view{before, served, after} {
 		for name := range v {
@@ -119,7 +124,9 @@ func (r *run) differences(q *question, before, served, after view, said map[stri
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		was, is, got := before.of(name), after.of(name), served.of(name)
 		switch {
-		case same(got, is):
+		case q.settled[name]:
+		case same(got, is) || same(got, was):
+			q.settled[name] = true
 		case !same(was, is) || r.touched[q.called(name)]: // what is gone may have come and gone between
 			moving = true
 		default:

@@ -231,12 +231,25 @@ func (r *run) apply(s section, given provenance.Statement) {
 	if given.Index == s.first && s.before != nil && !names(record, s.before) {
 		r.findf("record %d begins the log %s, and does not name the end of the log %s before it", given.Index, s.Origin, s.before.Origin)
 	}
+	r.note(given.Index, record)
+	if given.Own { // of its repository nothing else is shown
+		r.memory.Hidden++
+		r.memory.State.Skip()
+		return
+	}
 	r.touch(record)
 	r.memory.State.Apply(record, func(err error) {
 		if !r.blind { // else it may follow from what is lost
 			r.findf("%v", err)
 		}
 	})
+}
+
+// note puts a record into the report that is wanted there, if it is new.
+func (r *run) note(index uint64, record *provenance.Record) {
+	if r.Wanted != nil && index >= r.memory.Told[r.As] && r.Wanted(record) {
+		r.report.Acts = append(r.report.Acts, record)
+	}
 }
 
 // names says whether a record names the end of a log.
