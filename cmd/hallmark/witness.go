@@ -31,6 +31,8 @@ func (e *env) witness() *cobra.Command {
 		Long: "Cosign the newest checkpoint of each registry, after checking that it continues the last one that was\n" +
 			"cosigned, and hand the cosignature back to it. Run it from time to time on a laptop or in a CI job that\n" +
 			"keeps the state file, or for ever with --every. With --listen it answers as a C2SP tlog-witness.\n\n" +
+			"A registry that closed its log, after a restore or a theft, is followed into the next one if the end has no\n" +
+			"fewer leaves than were cosigned. Else somebody has to ask its operator, and name the new log by --log.\n\n" +
 			"The state file holds the witness's key and what it has seen. Keep both together and secret: a witness\n" +
 			"that is put back to an older state may cosign a second history.",
 		Example: "  hallmark witness --name witness.example/w1                 make a witness, print its key\n" +
@@ -163,8 +165,16 @@ func (e *env) cosign(ctx context.Context, cl *client, w *witness.Witness) error 
 		return err
 	}
 	newest := logs[len(logs)-1]
+	if _, err := w.Log(newest.Origin); errors.Is(err, witness.ErrUnknownLog) { // one that a person named is known
+		if err := e.followed(ctx, cl, w, logs); err != nil {
+			return err
+		}
+	}
 	if err := w.Add(newest.VKey); err != nil {
 		return nof("%s: %w", cl.base, err)
+	}
+	if err := w.Met(newest.Origin, cl.base, origins(logs[:len(logs)-1])); err != nil {
+		return askf("%s: %w", cl.base, err)
 	}
 	remote, err := follow.NewRemote(cl.source, newest.VKey)
 	if err != nil {

@@ -73,6 +73,10 @@ type Log struct {
 	VKey string    `json:"vkey"`
 	Size uint64    `json:"size"` // of the last checkpoint cosigned; 0 before the first
 	Root tlog.Hash `json:"root"`
+	// Registry is the URL at which it was met, if it was. Should that one name another log in its place, somebody is asked.
+	Registry string `json:"registry,omitempty"`
+	// Next is the log that was followed from this one: how it ended was looked at, or a person said yes.
+	Next string `json:"next,omitempty"`
 }
 
 // Create makes a new witness in a file that is not there yet. Its name is one that others know it by, as
@@ -168,6 +172,31 @@ func (w *Witness) Add(vkey string) error {
 	return w.set(v.Name(), Log{VKey: vkey})
 }
 
+// Met remembers at which registry a log was met, and that it was followed from those before it: those given, and
+// all others of that registry. Error: ErrUnknownLog.
+func (w *Witness) Met(origin, registry string, before []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, ok := w.file.Logs[origin]
+	if !ok {
+		return fmt.Errorf("%.80q: %w", origin, ErrUnknownLog)
+	}
+	for name, other := range w.file.Logs {
+		if name == origin || other.Next != "" || other.Registry != registry && !slices.Contains(before, name) {
+			continue
+		}
+		other.Next = origin
+		if err := w.set(name, other); err != nil {
+			return err
+		}
+	}
+	if l.Registry == registry {
+		return nil
+	}
+	l.Registry = registry
+	return w.set(origin, l)
+}
+
 // Cosign cosigns a signed checkpoint that continues, as the proof shows, the last one that was cosigned,
 // whose size is oldSize. It returns the signature's line.
 func (w *Witness) Cosign(oldSize uint64, proof tlog.TreeProof, signed string) (line string, err error) {
@@ -191,7 +220,8 @@ func (w *Witness) Cosign(oldSize uint64, proof tlog.TreeProof, signed string) (l
 	if c.Size != l.Size {
 		// If we stop behind this line, then the file knows a checkpoint that nobody has our cosignature on,
 		// which does no harm. The other way round, the next start could cosign another one of this size.
-		if err := w.set(c.Origin, Log{VKey: l.VKey, Size: c.Size, Root: c.Root}); err != nil {
+		l.Size, l.Root = c.Size, c.Root
+		if err := w.set(c.Origin, l); err != nil {
 			return "", err
 		}
 	}

@@ -317,3 +317,33 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestMet remembers where logs were met, over a restart and a cosignature.
+func TestMet(t *testing.T) {
+	t.Parallel()
+	w, path := newWitness(t)
+	one, two, other := newLog(t, "one.example", 2, -1), newLog(t, "two.example", 1, -1), newLog(t, "other.example", 1, -1)
+	for _, l := range []*testLog{one, two, other} {
+		fatal(t, w.Add(l.vkey()))
+	}
+	fatal(t, w.Met("one.example", "https://registry.example", nil))
+	fatal(t, w.Met("other.example", "https://other.example", nil))
+	_, err := one.cosign(w, 0, 2)
+	fatal(t, err)
+	fatal(t, w.Met("two.example", "https://registry.example", []string{"not.known"}))
+	fatal(t, w.Close())
+	w, err = Open(path)
+	fatal(t, err)
+	defer w.Close()
+	for origin, want := range map[string]Log{
+		"one.example": {Registry: "https://registry.example", Next: "two.example", Size: 2}, "two.example": {Registry: "https://registry.example"},
+		"other.example": {Registry: "https://other.example"},
+	} {
+		if got, err := w.Log(origin); err != nil || got.Registry != want.Registry || got.Next != want.Next || got.Size != want.Size {
+			t.Errorf("%s is %+v, %v", origin, got, err)
+		}
+	}
+	if err := w.Met("nowhere.example", "https://registry.example", nil); !errors.Is(err, ErrUnknownLog) {
+		t.Error(err)
+	}
+}
