@@ -306,11 +306,14 @@ func TestAuditGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		pages = nil
+		var mu sync.Mutex // guards pages
 		report, err := s.auditor(file, m, func(path string) error {
-			if strings.Contains(path, "/statements") {
-				pages = append(pages, path)
+			mu.Lock()
+			defer mu.Unlock()
+			if !strings.Contains(path, "/statements") {
+				return nil
 			}
-			if len(pages) > most {
+			if pages = append(pages, path); len(pages) > most {
 				return gone
 			}
 			return nil

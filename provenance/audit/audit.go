@@ -30,7 +30,7 @@ type Answer struct {
 
 // An Audit is what one needs for an audit of a registry. All fields are set before Run; only Progress and Wanted may be nil.
 type Audit struct {
-	Fetch follow.Source // fetches what has to be there
+	Fetch follow.Source // fetches what has to be there; it is safe for concurrent use
 	// Ask asks for a path with a method. Its error says that no answer came.
 	Ask func(ctx context.Context, method, path string) (*Answer, error)
 	// Replay says how the records are replayed.
@@ -124,6 +124,7 @@ type run struct {
 	report *Report
 	logs   []section
 	keys   keys
+	ahead  *ahead    // the page behind the last one, or nil
 	kept   time.Time // when Keep was called last
 	done   bool      // what was found makes all else pointless
 	// touched is what the records name that were read since somebody began to look; nil where nobody did.

@@ -130,15 +130,17 @@ func (r *run) read(ctx context.Context) error {
 	return nil
 }
 
-// page reads the next records, up to 1,000 of one log.
+// page reads the next records, up to 1,000 of one log, while those behind them are on their way.
 func (r *run) page(ctx context.Context) error {
 	from := r.memory.State.Next
 	s := r.sectionOf(from)
-	to := min(from+provenance.MaxPage, s.end())
-	if from < s.first {
-		to = min(to, s.first)
+	var data []byte
+	var err error
+	if r.ahead != nil && r.ahead.from == from {
+		data, err = r.ahead.wait()
+	} else {
+		data, err = r.Fetch(ctx, r.pathFrom(from))
 	}
-	data, err := r.Fetch(ctx, fmt.Sprintf("/api/v1/records/statements?from=%d&limit=%d", from, to-from))
 	if err != nil {
 		return err
 	}
@@ -146,10 +148,45 @@ func (r *run) page(ctx context.Context) error {
 	if err := json.Unmarshal(data, &page); err != nil {
 		return fmt.Errorf("the statements from record %d on: %w", from, err)
 	}
-	if page.From != from || page.To <= from || page.To > to {
+	if to := r.pageEnd(from); page.From != from || page.To <= from || page.To > to {
 		return fmt.Errorf("asked for the statements of the records %d to %d, the registry gives those of %d to %d", from, to-1, page.From, page.To-1)
 	}
+	if r.ahead = nil; page.To < r.end() {
+		r.ahead = r.fetchAhead(ctx, page.To)
+	}
 	return r.statements(ctx, s, page)
+}
+
+// pageEnd is where the page that begins with a record ends at most: with its log.
+func (r *run) pageEnd(from uint64) uint64 {
+	s := r.sectionOf(from)
+	if from < s.first {
+		return min(from+provenance.MaxPage, s.first)
+	}
+	return min(from+provenance.MaxPage, s.end())
+}
+
+func (r *run) pathFrom(from uint64) string {
+	return fmt.Sprintf("/api/v1/records/statements?from=%d&limit=%d", from, r.pageEnd(from)-from)
+}
+
+// ahead is a page that is fetched while the one before it is looked at: the two take about as long.
+type ahead struct {
+	from uint64
+	wait func() ([]byte, error)
+}
+
+func (r *run) fetchAhead(ctx context.Context, from uint64) *ahead {
+	type answer struct {
+		data []byte
+		err  error
+	}
+	path, come := r.pathFrom(from), make(chan answer, 1) // so that nobody waits for one that is not wanted any more
+	go func() {
+		data, err := r.Fetch(ctx, path)
+		come <- answer{data, err}
+	}()
+	return &ahead{from, func() ([]byte, error) { a := <-come; return a.data, a.err }}
 }
 
 // sectionOf is the log that a record is in; the first also for those from before there was one.
