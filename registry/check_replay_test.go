@@ -46,8 +46,9 @@ func TestServedFollowsFromRecords(t *testing.T) {
 		"a tag is said to be older": {func(tx storage.Tx) {
 			tx.Put(tagTable, tag("latest"), tagRow{0, two.digest}.encode())
 		}, []string{"team/app:latest means TWO since record 0; by the records it means TWO since record 1"}},
-		"a manifest goes": {func(tx storage.Tx) { tx.Delete(manifestTable, row(bare)) },
-			[]string{"team/app@BARE is not there; by the records it is, since record 3"}},
+		"a manifest goes": {func(tx storage.Tx) {
+			tx.Delete(manifestTable, row(bare))
+		}, []string{"team/app@BARE is not there; by the records it is, since record 3"}},
 		"a manifest arrived otherwise": {func(tx storage.Tx) {
 			value, err := tx.Get(manifestTable, row(one))
 			if err != nil {
@@ -97,8 +98,9 @@ func TestServedFollowsFromRecords(t *testing.T) {
 		"what is known is said to be older": {func(tx storage.Tx) {
 			tx.Put(evidenceTable, row(two), binary.AppendUvarint(nil, 2))
 		}, []string{"what is known of team/app@TWO is said to have changed last with record 2; by the records it did with record 4"}},
-		"what is known is said to be the first": {func(tx storage.Tx) { tx.Delete(evidenceTable, row(two)) },
-			[]string{"what is known of team/app@TWO is not said to have changed; by the records it did with record 4"}},
+		"what is known is said to be the first": {func(tx storage.Tx) {
+			tx.Delete(evidenceTable, row(two))
+		}, []string{"what is known of team/app@TWO is not said to have changed; by the records it did with record 4"}},
 	}
 	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String())
 	for name, c := range cases {
