@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/audit"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -451,5 +453,67 @@ func TestAuditActs(t *testing.T) {
 	}
 	for _, wrong := range []string{"team:core", "user:admin, x", "anonymous"} {
 		look(admin, exitUsage, 0, "--expect", expect(wrong))
+	}
+}
+
+// TestAuditKeptBack has a registry pass a record over as one that may not be shown: within a history that shows; of the newest
+// the audit says that it cannot tell.
+func TestAuditKeptBack(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	for _, layer := range []string{"one", "two", "three"} {
+		s.push("team/app", "1", layer, nil) // records 1 to 3
+	}
+	for kept, says := range map[uint64]string{
+		2: "record 3: it names record 2 as the one before it in team/app, and that is 1",
+		3: "team/app:1 means ", // as long as the registry serves what it keeps back
+	} {
+		file, err := audit.OpenFile(filepath.Join(t.TempDir(), "state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(audit.Memory)
+		a := s.auditor(file, m, func(string) error { return nil })
+		honest := a.Fetch
+		a.Fetch = func(ctx context.Context, path string) ([]byte, error) {
+			data, err := honest(ctx, path)
+			var page provenance.StatementPage
+			if !strings.Contains(path, "/statements") || err != nil || json.Unmarshal(data, &page) != nil {
+				return data, err
+			}
+			page.Statements = slices.DeleteFunc(page.Statements, func(s provenance.Statement) bool { return s.Index == kept })
+			return json.Marshal(page)
+		}
+		report, err := a.Run(t.Context(), m)
+		if err != nil || report.Hidden != 1 || len(report.Findings) == 0 || !strings.HasPrefix(report.Findings[0], says) {
+			t.Errorf("record %d: %+v, %v", kept, report, err)
+		}
+	}
+}
+
+// TestAuditHistory has a registry leave the newest move out of a tag's history.
+func TestAuditHistory(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	for _, layer := range []string{"one", "two"} {
+		s.push("team/app", "1", layer, nil) // records 1 and 2
+	}
+	file, err := audit.OpenFile(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(audit.Memory)
+	a := s.auditor(file, m, func(string) error { return nil })
+	a.Sample = 10
+	honest := a.Ask
+	a.Ask = func(ctx context.Context, method, path string) (*audit.Answer, error) {
+		if strings.Contains(path, "/api/v1/history") {
+			path += "&after=2"
+		}
+		return honest(ctx, method, path)
+	}
+	report, err := a.Run(t.Context(), m)
+	if err != nil || len(report.Findings) != 1 || !strings.HasPrefix(report.Findings[0], "team/app:1, by its history, means sha256:") {
+		t.Errorf("%+v, %v", report, err)
 	}
 }

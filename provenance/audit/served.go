@@ -35,7 +35,7 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	tags, manifests := r.sample()
 	r.report.Asked = len(tags) + len(manifests)
 	for _, p := range tags {
-		all = append(all, r.pulledTag(p))
+		all = append(all, r.pulledTag(p), r.history(p))
 	}
 	for _, p := range manifests {
 		all = append(all, r.pulledManifest(p))
@@ -207,18 +207,53 @@ func (r *run) some(all []pull) []pull {
 	return all
 }
 
-// pulled asks for a tag as clients do.
+// tag is what it means by the records.
+func (p pull) tag(s *replay.State) view {
+	if in := s.Repositories[p.repo]; in != nil {
+		if t, ok := in.Tag(p.ref); ok {
+			return view{p.ref: {t.Digest, t.Since}}
+		}
+	}
+	return view{}
+}
+
+// history asks for the newest move of a tag in its history: those before it are named by the records themselves.
+func (r *run) history(p pull) *question {
+	path := "/api/v1/history?limit=1&" + url.Values{"repo": {p.repo}, "tag": {p.ref}}.Encode()
+	return &question{
+		byRecords: p.tag,
+		served: func(ctx context.Context) (view, error) {
+			newest := make(view)
+			err := r.eachPage(ctx, path, func(data []byte) (string, error) {
+				var page struct {
+					Moves []struct {
+						To     digest.Digest
+						Record struct{ Index uint64 }
+					}
+					Next string
+				}
+				if err := json.Unmarshal(data, &page); err != nil || len(page.Moves) == 0 {
+					return page.Next, err
+				}
+				if m := page.Moves[0]; m.To != "" {
+					newest[p.ref] = meaning{m.To, m.Record.Index}
+				}
+				return "", nil
+			})
+			return newest, err
+		},
+		says: func(name string, served, byRecords *meaning) string {
+			return saysTag(p.repo+":"+name+", by its history,", served, byRecords)
+		},
+		called: tagIn(p.repo),
+	}
+}
+
+// pulledTag asks for a tag as clients do.
 func (r *run) pulledTag(p pull) *question {
 	return &question{
-		byRecords: func(s *replay.State) view {
-			if in := s.Repositories[p.repo]; in != nil {
-				if t, ok := in.Tag(p.ref); ok {
-					return view{p.ref: {t.Digest, t.Since}}
-				}
-			}
-			return view{}
-		},
-		served: func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
+		byRecords: p.tag,
+		served:    func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
 		says: func(name string, served, byRecords *meaning) string {
 			return saysTag(p.repo+":"+name+", when it is pulled,", served, byRecords)
 		},
