@@ -165,7 +165,7 @@ func cutSigned(t *testing.T, store storage.Store, from uint64) {
 			for at := tlog.StoredHashCount(int64(from)); at < 100; at++ {
 				tx.Delete("log/hash", binary.BigEndian.AppendUint64(make([]byte, 4), uint64(at)))
 			}
-			return nil
+			return cutIndex(tx, from)
 		},
 		func(tx storage.Tx) error {
 			head, err := log.ReadHead(tx)
@@ -181,6 +181,21 @@ func cutSigned(t *testing.T, store storage.Store, from uint64) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// cutIndex takes away what finds the records from one on: a row that is left would tell of them.
+func cutIndex(tx storage.Tx, from uint64) error {
+	for _, table := range []storage.Table{indexTable, timeTable} {
+		for row, err := range tx.Scan(table, nil, nil) {
+			if err != nil {
+				return err
+			}
+			if lastIndex(row.Key) >= from {
+				tx.Delete(table, bytes.Clone(row.Key))
+			}
+		}
+	}
+	return nil
 }
 
 // TestSeenRewritten has the holder of the keys change a record and make the log anew over it: only what was kept
