@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -46,10 +47,13 @@ var (
 // ReadFrom implements io.ReaderFrom, which io.Copy looks for. It holds a buffer no longer than it has to, and none that
 // is larger than what the client takes: one that reads slowly must not have it for as long as it likes.
 func (c *copier) ReadFrom(r io.Reader) (n int64, err error) {
+	tiny := isTiny(c.Header())
 	for err == nil {
-		var room int
-		if room, err = roomOf(c.ResponseWriter); err != nil {
-			return n, err
+		room := tinyBuffer
+		if !tiny {
+			if room, err = roomOf(c.ResponseWriter); err != nil {
+				return n, err
+			}
 		}
 		pool := buffersFor(room)
 		for asked := n; err == nil && n-asked < int64(max(room, 1)); {
@@ -62,6 +66,13 @@ func (c *copier) ReadFrom(r io.Reader) (n int64, err error) {
 		err = nil
 	}
 	return n, err
+}
+
+// isTiny says that an answer is no longer than the buffer that net/http has for each: it waits for its client there, with
+// nothing of ours, so to ask for room would cost two calls to the system for nothing.
+func isTiny(h http.Header) bool {
+	n, err := strconv.Atoi(h.Get("Content-Length"))
+	return err == nil && n <= tinyBuffer
 }
 
 // buffersFor returns the largest buffers that fit in a room, and small ones where it is not known.
