@@ -3,6 +3,7 @@ package provenance
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -33,18 +34,28 @@ func (b *Book) RightsOnRecord(tx storage.Reader, version uint64, document digest
 // NewestRights returns the newest record of a right or an account, or nil, in the caller's transaction.
 func NewestRights(tx storage.Reader) (*Record, error) { return newestOfAction(tx, Grant, Revoke) }
 
-// newestOfAction returns the newest record of any of these actions, or nil.
+// newestOfAction returns the newest record of any of these actions, or nil. It looks at the tail from its end: what asks
+// has mostly just happened, and then one record is read.
 func newestOfAction(tx storage.Reader, actions ...Action) (newest *Record, err error) {
-	all, err := withTail(tx)
+	h, err := readHead(tx)
 	if err != nil {
 		return nil, err
 	}
-	for _, action := range actions {
-		q := Query{Action: action, Descending: true}
-		s, err := q.seeker(all)
+	x, err := readIndexed(tx)
+	if err != nil {
+		return nil, err
+	}
+	for next := h.next; next > x.next; next-- {
+		r, err := ReadStated(tx, next-1)
 		if err != nil {
 			return nil, err
 		}
+		if slices.Contains(actions, r.Action) {
+			return r, nil
+		}
+	}
+	for _, action := range actions {
+		s := seeker{tx: tx, terms: []term{newTerm(byAction, string(action))}, high: min(h.next, x.next), descending: true, looks: maxLook}
 		index, ok, err := s.next()
 		if err != nil {
 			return nil, err
