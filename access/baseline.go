@@ -75,7 +75,10 @@ func (a *Access) Baseline(ctx context.Context, by provenance.Identity) (r *prove
 		if err != nil {
 			return err
 		}
-		if f.blind || f.state.Baseline != nil || len(lines) == 0 {
+		if f.blind {
+			return corruptf("record %d cannot be read, so which accounts are on record is not known", f.state.Next)
+		}
+		if f.state.Baseline != nil || len(lines) == 0 {
 			return fmt.Errorf("every account and token is on record: %w", ErrAdopted)
 		}
 		text, err := json.Marshal(lines)

@@ -74,3 +74,19 @@ func TestBaseline(t *testing.T) {
 		t.Errorf("with another list: %q", found)
 	}
 }
+
+// TestBaselineBlind loses a record: what is on record cannot be told then, and is not said to be everything.
+func TestBaselineBlind(t *testing.T) {
+	a, _ := testAccess(t)
+	addUser(t, a, "root", true)
+	err := a.store.Update(background, func(tx storage.Tx) error {
+		tx.Delete("provenance/record", make([]byte, 8))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Baseline(background, Operator); !errors.Is(err, storage.ErrCorrupt) || errors.Is(err, ErrAdopted) {
+		t.Errorf("with a record lost: %v", err)
+	}
+}
