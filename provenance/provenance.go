@@ -179,6 +179,10 @@ const (
 	ManifestRemoved ManifestChange = "removed"
 )
 
+// StatesEffects says that a record is of a version whose records state what they change: Manifest, Before, and what tags
+// mean now and since when.
+func (r *Record) StatesEffects() bool { return r.Manifest != "" || r.Before != nil }
+
 // Meaning is what a tag means from this record on, whose move t is, or "" where it was removed.
 func (r *Record) Meaning(t TagMove) digest.Digest {
 	if t.Now == "" && (r.Action == Push || r.Action == Tag) {

@@ -103,11 +103,10 @@ func moveTo(r *provenance.Record, ref reference, want digest.Digest) (move prove
 
 // formerRecord returns the record that set what a tag meant before a move, or why none is named.
 func formerRecord(r *provenance.Record, move provenance.TagMove) (before uint64, ends string, err error) {
-	stated := r.Manifest != "" || r.Before != nil // records of older versions state nothing of the kind
 	switch {
 	case move.Since == nil && move.Previous == "":
 		return 0, "it meant nothing before", nil
-	case move.Since == nil && !stated:
+	case move.Since == nil && !r.StatesEffects():
 		return 0, fmt.Sprintf("record %d is of a version that did not name the record before", r.Index), nil
 	case move.Since == nil:
 		return 0, "", fmt.Errorf("%w: there is a gap: record %d says that it meant %s before, and not since which record", receipt.ErrRefused, r.Index, move.Previous)

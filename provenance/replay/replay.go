@@ -119,7 +119,7 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 	}
 	index := s.Next
 	s.Next++
-	if s.states = s.states || r.Manifest != "" || r.Before != nil; !s.states {
+	if s.states = s.states || r.StatesEffects(); !s.states {
 		s.States = s.Next
 	}
 	switch {

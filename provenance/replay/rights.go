@@ -100,8 +100,11 @@ func Describe(g provenance.RightsChange) string {
 	return fmt.Sprintf("%s for %s on %s", g.Role, g.Subject, g.Pattern)
 }
 
+// HashedPrefix begins the ids of passwords and secrets that are on record. That of a personal token has it behind "token-".
+const HashedPrefix = "s-"
+
 // IsOnRecord says that the id of a password, secret or token is from when each of them was on record: then it is a hash of
 // the account and of what is stored of the secret.
 func IsOnRecord(credential string) bool {
-	return strings.HasPrefix(credential, "s-") || strings.HasPrefix(credential, "token-s-")
+	return strings.HasPrefix(strings.TrimPrefix(credential, "token-"), HashedPrefix)
 }
