@@ -44,7 +44,7 @@ func (f *follower) unexplained(what string, line baselineLine) {
 
 // readBaseline reads the list of what was found, and wants it to be the one on record.
 func (f *follower) readBaseline(tx storage.Reader) error {
-	if f.state.Baseline == nil {
+	if f.State.Baseline == nil {
 		return nil
 	}
 	f.found = make(map[baselineLine]bool)
@@ -53,8 +53,8 @@ func (f *follower) readBaseline(tx storage.Reader) error {
 		return err
 	}
 	var lines []baselineLine
-	if digest.FromBytes(text) != f.state.Baseline.Digest || json.Unmarshal(text, &lines) != nil {
-		f.badf("the list of what was found is not the one of record %d", f.state.Baseline.Record)
+	if digest.FromBytes(text) != f.State.Baseline.Digest || json.Unmarshal(text, &lines) != nil {
+		f.badf("the list of what was found is not the one of record %d", f.State.Baseline.Record)
 		return nil
 	}
 	for _, line := range lines {
@@ -75,10 +75,10 @@ func (a *Access) Baseline(ctx context.Context, by provenance.Identity) (r *prove
 		if err != nil {
 			return err
 		}
-		if f.blind {
-			return corruptf("record %d cannot be read, so which accounts are on record is not known", f.state.Next)
+		if f.Blind {
+			return corruptf("record %d cannot be read, so which accounts are on record is not known", f.State.Next)
 		}
-		if f.state.Baseline != nil || len(lines) == 0 {
+		if f.State.Baseline != nil || len(lines) == 0 {
 			return fmt.Errorf("every account and token is on record: %w", ErrAdopted)
 		}
 		text, err := json.Marshal(lines)
@@ -105,7 +105,7 @@ func (a *Access) Baseline(ctx context.Context, by provenance.Identity) (r *prove
 
 // collect returns the lines of all rows that no record explains, in order.
 func (f *follower) collect(tx storage.Tx) (lines []baselineLine, err error) {
-	if _, err := f.follow(tx, -1); err != nil {
+	if err := f.Follow(tx); err != nil {
 		return nil, err
 	}
 	c := *f

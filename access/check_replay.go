@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/beside"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -22,25 +23,24 @@ type NotOnRecordError struct {
 
 func (e *NotOnRecordError) Error() string { return e.What + ": not on record" }
 
-// follower replays what the records say of rights and accounts, beside a check.
+// follower compares what the records say of rights and accounts with the tables.
 type follower struct {
+	*beside.Follower
 	a     *Access
-	state *replay.State
 	bad   func(error)
 	older bool                  // the store is from before accounts were on record
 	found map[baselineLine]bool // what the baseline lists; nil where there is none
-	blind bool                  // a record cannot be read, and nothing is known from it on
 }
 
-const followStep = 1000 // records in one View
+const missingStep = 1000 // accounts that are looked for in one View
 
 // checkRecords wants the access document, the accounts and the personal tokens to be those that the records give.
 func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
 	f, err := a.newFollower(ctx, bad)
-	if err != nil || f.blind {
+	if err != nil || f.Blind {
 		return err
 	}
-	if err := a.store.View(ctx, f.document); err != nil || f.blind {
+	if err := a.store.View(ctx, f.document); err != nil || f.Blind {
 		return err
 	}
 	if err := a.store.View(ctx, f.readBaseline); err != nil {
@@ -51,7 +51,7 @@ func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
 		row   func(tx storage.Reader, item storage.Item) error
 	}{{userTable, f.user}, {robotTable, f.robot}, {sessionTable, f.session}} {
 		err := storage.EachRow(ctx, a.store, t.table, func(tx storage.Reader, item storage.Item) error {
-			if _, err := f.follow(tx, -1); err != nil || f.blind {
+			if err := f.Follow(tx); err != nil || f.Blind {
 				return err
 			}
 			return t.row(tx, item)
@@ -65,52 +65,33 @@ func (a *Access) checkRecords(ctx context.Context, bad func(error)) error {
 
 // newFollower replays all records that there are.
 func (a *Access) newFollower(ctx context.Context, bad func(error)) (*follower, error) {
-	f := &follower{a: a, bad: bad, state: replay.New(replay.Options{Only: func(string) bool { return false }})}
-	for more := true; more && !f.blind; {
-		err := a.store.View(ctx, func(tx storage.Reader) (err error) {
-			more, err = f.follow(tx, followStep)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	f := &follower{a: a, bad: bad}
+	var from uint64
+	err := a.store.View(ctx, func(tx storage.Reader) (err error) {
+		from, err = provenance.ChainedFrom(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return f, nil
+	f.older = from > 0
+	o := replay.Options{Only: func(string) bool { return false }}
+	f.Follower, err = beside.New(ctx, a.store, o, "who may do what is not known from the records", func(err error) { f.badf("%v", err) })
+	return f, err
 }
 
 func (f *follower) badf(format string, args ...any) { f.bad(corruptf(format, args...)) }
 
-// follow replays records until the state is of the moment of a View, or so many were replayed.
-func (f *follower) follow(tx storage.Reader, most int) (more bool, err error) {
-	if f.blind {
-		return false, nil
-	}
-	from, err := provenance.ChainedFrom(tx)
-	if err != nil {
-		return false, err
-	}
-	f.older = from > 0
-	_, more, err = provenance.Follow(tx, f.state.Next, most, func(r *provenance.Record) {
-		f.state.Apply(r, func(err error) { f.badf("%v", err) })
-	})
-	if errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
-		f.blind = true
-		f.badf("record %d cannot be read, so who may do what is not known from the records", f.state.Next)
-		return false, nil
-	}
-	return more, err
-}
-
 // document wants the document in force to be the one whose digest the newest record has, and to give what the records do.
 func (f *follower) document(tx storage.Reader) error {
-	if _, err := f.follow(tx, -1); err != nil || f.blind {
+	if err := f.Follow(tx); err != nil || f.Blind {
 		return err
 	}
 	d, sum, err := inForce(tx)
 	if err != nil {
 		return err
 	}
-	switch last := f.state.Access; {
+	switch last := f.State.Access; {
 	case last.Digest == "" && d.Version > 0:
 		f.badf("the access document %s is in force, and no record says who granted anything", sum)
 	case last.Digest != "" && last.Digest != sum:
@@ -121,12 +102,12 @@ func (f *follower) document(tx storage.Reader) error {
 	for _, fact := range slices.Concat(all.given, all.withheld) {
 		key := replay.KeyOf(fact.RightsChange)
 		given[key] = true
-		if _, ok := f.state.Rights[key]; !ok {
+		if _, ok := f.State.Rights[key]; !ok {
 			f.badf("by the access document: %s; by the records not", replay.Describe(fact.RightsChange))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(f.state.Rights)) {
-		if r := f.state.Rights[key]; !given[key] {
+	for _, key := range slices.Sorted(maps.Keys(f.State.Rights)) {
+		if r := f.State.Rights[key]; !given[key] {
 			f.badf("by record %d: %s; by the access document not", r.Record, replay.Describe(r.RightsChange))
 		}
 	}
@@ -154,7 +135,7 @@ func (f *follower) account(subject, account, credential string, hash []byte) {
 	if !isItsOwn(credential, account, hash) {
 		f.badf("the password or secret of %s is not the one that it says, %s: it was changed past the registry, and nobody signs in with it", subject, credential)
 	}
-	is, ok := f.state.Accounts[account]
+	is, ok := f.State.Accounts[account]
 	switch {
 	case !ok && f.older && !replay.IsOnRecord(credential):
 		f.unexplained(fmt.Sprintf("%s, account %s", subject, account), baselineLine{accountKind, account, subject, credentialOf(account, hash)})
@@ -179,7 +160,7 @@ func (f *follower) session(tx storage.Reader, item storage.Item) error {
 	} else if err != nil {
 		return err
 	}
-	is, ok := f.state.Tokens[s.ID]
+	is, ok := f.State.Tokens[s.ID]
 	switch {
 	case !ok && f.older && !replay.IsOnRecord(s.ID):
 		f.unexplained(fmt.Sprintf("%s of %s:%s", s.ID, s.Owner.Kind, s.Owner.Handle),
@@ -194,13 +175,13 @@ func (f *follower) session(tx storage.Reader, item storage.Item) error {
 
 // missing looks for accounts that the records give and the tables have not.
 func (f *follower) missing(ctx context.Context) error {
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(f.state.Accounts)), followStep) {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(f.State.Accounts)), missingStep) {
 		err := f.a.store.View(ctx, func(tx storage.Reader) error {
-			if _, err := f.follow(tx, -1); err != nil || f.blind {
+			if err := f.Follow(tx); err != nil || f.Blind {
 				return err
 			}
 			for _, account := range some {
-				is, ok := f.state.Accounts[account]
+				is, ok := f.State.Accounts[account]
 				if !ok {
 					continue // it was removed meanwhile
 				}

@@ -94,23 +94,6 @@ func Newest(tx storage.Reader, repository string) (uint64, error) {
 	return indexIn(value)
 }
 
-// Follow applies the records from next on, at most so many, and returns the one that is next then, and whether there are more.
-// Errors: ErrNoRecord and storage.ErrCorrupt of a record that cannot be read.
-func Follow(tx storage.Reader, next uint64, most int, apply func(*Record)) (uint64, bool, error) {
-	end, err := Count(tx)
-	for n := 0; err == nil && next < end; n++ {
-		if n == most {
-			return next, true, nil
-		}
-		var r *Record
-		if r, err = ReadStated(tx, next); err == nil {
-			apply(r)
-			next++
-		}
-	}
-	return next, false, err
-}
-
 // ChainedFrom returns the first record that names the one before it in its repository. It is 0 where everything happened
 // since records state all that they change.
 func ChainedFrom(tx storage.Reader) (uint64, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/beside"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -51,28 +52,21 @@ func (c *checker) replay(ctx context.Context) error {
 	return err
 }
 
-// follower replays the records of some repositories beside a check.
+// follower compares what the records give for some repositories with the tables.
 type follower struct {
+	*beside.Follower
 	g    *Registry
 	mine func(repository string) bool
 	bad  func(error)
-
-	state *replay.State
-	blind bool // a record cannot be read, and nothing is known from it on
 }
 
 func (f *follower) badf(format string, args ...any) { f.bad(fmt.Errorf(format, args...)) }
 
-func (f *follower) check(ctx context.Context) error {
-	f.state = replay.New(replay.Options{Only: f.mine, Covers: covers, About: tagIsAbout})
-	for more := true; more; {
-		err := f.g.store.View(ctx, func(tx storage.Reader) (err error) {
-			more, err = f.follow(tx, checkStep)
-			return err
-		})
-		if err != nil || f.blind {
-			return err
-		}
+func (f *follower) check(ctx context.Context) (err error) {
+	o := replay.Options{Only: f.mine, Covers: covers, About: tagIsAbout}
+	f.Follower, err = beside.New(ctx, f.g.store, o, "what follows from the records is not known", f.bad)
+	if err != nil || f.Blind {
+		return err
 	}
 	for _, t := range []struct {
 		table storage.Table
@@ -99,30 +93,16 @@ func covers(rule provenance.RightsChange, repository, tag string) bool {
 	return err == nil && f.Covers(repository, tag)
 }
 
-// follow replays records until the state is of the moment of a View, or so many were replayed.
-func (f *follower) follow(tx storage.Reader, most int) (more bool, err error) {
-	if f.blind {
-		return false, nil
-	}
-	_, more, err = provenance.Follow(tx, f.state.Next, most, func(r *provenance.Record) { f.state.Apply(r, f.bad) })
-	if errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
-		f.blind = true
-		f.badf("record %d cannot be read, so what follows from the records is not known", f.state.Next)
-		return false, nil
-	}
-	return more, err
-}
-
 // known returns what the records say of a repository at the moment of a View: nil where that is not known, or is not
 // asked for.
 func (f *follower) known(tx storage.Reader, repo string) (*replay.Repository, error) {
 	if !f.mine(repo) {
 		return nil, nil
 	}
-	if _, err := f.follow(tx, -1); err != nil || f.blind {
+	if err := f.Follow(tx); err != nil || f.Blind {
 		return nil, err
 	}
-	in := f.state.Repositories[repo]
+	in := f.State.Repositories[repo]
 	if in == nil {
 		return &replay.Repository{}, nil
 	}
@@ -202,7 +182,7 @@ func (f *follower) evidenceRow(_ storage.Reader, in *replay.Repository, repo str
 	row := fields{rest: value}
 	last := row.number()
 	m := in.Manifests[d]
-	if row.bad || m == nil || last == m.Evidence || last < f.state.States && m.Evidence < f.state.States {
+	if row.bad || m == nil || last == m.Evidence || last < f.State.States && m.Evidence < f.State.States {
 		return nil // older versions noted more
 	}
 	f.badf("what is known of %s@%s is said to have changed last with record %d; by the records it did with record %d", repo, d, last, m.Evidence)
@@ -211,8 +191,8 @@ func (f *follower) evidenceRow(_ storage.Reader, in *replay.Repository, repo str
 
 // missing looks for what the records give and the tables have not.
 func (f *follower) missing(ctx context.Context) error {
-	for _, repo := range slices.Sorted(maps.Keys(f.state.Repositories)) {
-		in := f.state.Repositories[repo]
+	for _, repo := range slices.Sorted(maps.Keys(f.State.Repositories)) {
+		in := f.State.Repositories[repo]
 		err := inSteps(ctx, f, repo, []string{""}, f.newest)
 		if err == nil {
 			err = inSteps(ctx, f, repo, in.Tags(), f.missingTag)
@@ -251,7 +231,7 @@ func (f *follower) newest(tx storage.Reader, in *replay.Repository, repo, _ stri
 	case errors.Is(err, storage.ErrCorrupt):
 		f.bad(err)
 		return nil
-	case errors.Is(err, provenance.ErrNoRecord) && in.Newest < f.state.States:
+	case errors.Is(err, provenance.ErrNoRecord) && in.Newest < f.State.States:
 		return nil // it has none since there are such rows
 	case err != nil && !errors.Is(err, provenance.ErrNoRecord):
 		return err
@@ -302,7 +282,7 @@ func (f *follower) missingProvenance(tx storage.Reader, m *replay.Manifest, repo
 	if err != nil || row != nil {
 		return err
 	}
-	if m.Tagged < f.state.States { // an older version left it to RenderOld
+	if m.Tagged < f.State.States { // an older version left it to RenderOld
 		done, err := getOrNil(tx, doneTable, renderedMark)
 		if err != nil || done == nil {
 			return err
@@ -316,7 +296,7 @@ func (f *follower) missingProvenance(tx storage.Reader, m *replay.Manifest, repo
 }
 
 func (f *follower) missingEvidence(tx storage.Reader, m *replay.Manifest, repo string, key []byte) error {
-	if m.Evidence < f.state.States || m.Evidence == 0 {
+	if m.Evidence < f.State.States || m.Evidence == 0 {
 		return nil
 	}
 	row, err := getOrNil(tx, evidenceTable, key)
