@@ -19,11 +19,7 @@ import (
 // the layout and of the healing of a blob: strictly at each, and in hundreds of other ways.
 func TestSoakPowerLoss(t *testing.T) {
 	s := recordLife(t, 8)
-	tried, err := s.rec.replay(powerloss.Moments(s.rec.events, -1, 1000, uint64(time.Now().UnixNano())), s.rec.isWhole)
-	if err != nil {
-		t.Error(err)
-	}
-	t.Logf("life: %d of the moments of %d events", tried, len(s.rec.events))
+	s.rec.holds("life", -1, 1000, s.rec.isWhole)
 	replayRestore(t, replayBackups(t, -1, 500), -1, 60)
 	replayLayout(t, -1, 60)
 	replayHeal(t, -1, 60)

@@ -443,6 +443,16 @@ func (r *recording) goesOn(dir string, at float64) (err error) {
 	return v.push()
 }
 
+// holds lets the power fail at moments that powerloss.Moments chooses, and wants what is left to be whole.
+func (r *recording) holds(what string, strict, others int, isWhole func(dir string, at float64) error) {
+	r.t.Helper()
+	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), isWhole)
+	if err != nil {
+		r.t.Error(err)
+	}
+	r.t.Logf("%s: %d of the moments of %d events", what, tried, len(r.events))
+}
+
 // replay lets the power fail at each of the moments.
 func (r *recording) replay(losses powerloss.Losses, isWhole func(dir string, at float64) error) (tried int, err error) {
 	root := r.t.TempDir()
@@ -511,11 +521,7 @@ func waitCollected(t *testing.T, dir string, before int) {
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	s := recordLife(t, 2)
-	if tried, err := s.rec.replay(powerloss.Moments(s.rec.events, 4, 2, uint64(time.Now().UnixNano())), s.rec.isWhole); err != nil {
-		t.Error(err)
-	} else {
-		t.Logf("%d of the moments of %d events", tried, len(s.rec.events))
-	}
+	s.rec.holds("life", 4, 2, s.rec.isWhole)
 	wantCaught(t, s)
 }
 
@@ -600,7 +606,7 @@ func savedIsWhole(saved string, backups int) error {
 func replayBackups(t *testing.T, strict, others int) (r *recording) {
 	t.Helper()
 	r, done := recordBackups(t)
-	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), func(dir string, at float64) error {
+	r.holds("backups", strict, others, func(dir string, at float64) error {
 		backups := 0
 		for _, end := range done {
 			if end < at {
@@ -609,10 +615,6 @@ func replayBackups(t *testing.T, strict, others int) (r *recording) {
 		}
 		return savedIsWhole(filepath.Join(dir, "of", "all", "saved"), backups)
 	})
-	if err != nil {
-		t.Error(err)
-	}
-	t.Logf("backups: %d of the moments of %d events", tried, len(r.events))
 	return r
 }
 
@@ -632,7 +634,7 @@ func replayRestore(t *testing.T, made *recording, strict, others int) {
 		f.from = 0
 		r.facts = append(r.facts, f)
 	}
-	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), func(dir string, at float64) error {
+	r.holds("restore", strict, others, func(dir string, at float64) error {
 		data := filepath.Join(dir, place)
 		_, err := os.Stat(filepath.Join(data, storeFile))
 		if errors.Is(err, fs.ErrNotExist) && done < at {
@@ -646,10 +648,6 @@ func replayRestore(t *testing.T, made *recording, strict, others int) {
 		}
 		return r.isWhole(data, at)
 	})
-	if err != nil {
-		t.Error(err)
-	}
-	t.Logf("restore: %d of the moments of %d events", tried, len(r.events))
 }
 
 // replayLayout lets the power fail while a store of an older version is brought up to date. The store as it was is
@@ -685,7 +683,7 @@ func replayLayout(t *testing.T, strict, others int) {
 	}
 	s.push("team/new", "1", "layer")
 	s.kill()
-	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), func(dir string, at float64) error {
+	r.holds("layout", strict, others, func(dir string, at float64) error {
 		if err := r.isWhole(dir, at); err != nil {
 			return err
 		}
@@ -695,10 +693,6 @@ func replayLayout(t *testing.T, strict, others int) {
 		}
 		return old.Close()
 	})
-	if err != nil {
-		t.Error(err)
-	}
-	t.Logf("layout: %d of the moments of %d events", tried, len(r.events))
 }
 
 // TestPowerLossElsewhere lets the power fail at a few moments of backups, a restore, a change of the layout, and the
@@ -743,16 +737,12 @@ func replayHeal(t *testing.T, strict, others int) {
 	healing.push("team/app", "1", layer)
 	healed := seconds()
 	healing.kill()
-	tried, err := r.replay(powerloss.Moments(r.events, strict, others, uint64(time.Now().UnixNano())), func(dir string, at float64) error {
+	r.holds("healing", strict, others, func(dir string, at float64) error {
 		if at < healed { // fsck says rightly that it is damaged
 			return r.goesOn(dir, at)
 		}
 		return r.isWhole(dir, at)
 	})
-	if err != nil {
-		t.Error(err)
-	}
-	t.Logf("healing: %d of the moments of %d events", tried, len(r.events))
 }
 
 // damage replaces the content of a blob's file, as a disk does: nothing else of it changes.
