@@ -13,12 +13,10 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
-	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
@@ -82,9 +80,7 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	if err != nil {
 		return err
 	}
-	if err := s.recordRules(ctx, rules, s.signatures.Trust()); err != nil {
-		return err
-	}
+	s.recordRules(ctx, log, rules, s.signatures.Trust())
 	s.judge.Use(rules)
 	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
 	srv.reload = func() { srv.reloadConfig(ctx, flags, e.getenv, level) }
@@ -196,9 +192,6 @@ func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv fu
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
 	}
-	if err == nil {
-		err = s.recordRules(ctx, rules, trust)
-	}
 	if err != nil {
 		s.log.Error("nothing was reloaded", "err", err)
 		return
@@ -215,27 +208,12 @@ func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv fu
 		})
 	})
 	s.c.Log.Level, s.c.Policy, s.c.Trust = next.Log.Level, next.Policy, next.Trust
+	s.recordRules(ctx, s.log, rules, trust)
 	s.signatures.SetTrust(trust)
 	s.judge.Use(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)
 	s.log.Info("configuration, policy and certificate reloaded", "needRestart", restart)
-}
-
-// recordRules puts on record by which files the registry decides from now on. Where nothing can be recorded nothing is pushed
-// either, and /readyz says why.
-func (s *services) recordRules(ctx context.Context, rules *policy.Set, trust *signature.Trust) error {
-	if s.book.Stopped() != nil {
-		return nil
-	}
-	var now provenance.RuleFiles
-	if rules != nil {
-		now.Policy = rules.Digest
-	}
-	if trust != nil {
-		now.Trust = digest.NewDigestFromEncoded(digest.SHA256, trust.Fingerprint())
-	}
-	return s.book.RecordRules(ctx, access.Operator, now)
 }
 
 // hangups calls fn for each SIGHUP until ctx ends.

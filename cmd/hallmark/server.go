@@ -61,6 +61,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
 		s.watchCertificate,
+		s.keepRulesOnRecord,
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},

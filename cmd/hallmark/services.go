@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -38,6 +39,9 @@ type services struct {
 	keys       *keyring
 	judge      *policy.Judge // without rules, until a server begins
 	api        *api.API
+
+	// unrecorded are the files by which the registry decides, until they are on record: rules.go.
+	unrecorded atomic.Pointer[provenance.RuleFiles]
 }
 
 // open wires the rooms over a data directory, for a server that listens on address. Certificates are
