@@ -276,7 +276,7 @@ func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id str
 		switch s.Kind {
 		case TokenSession:
 			s.remove(tx)
-			return a.record(tx, who, s.change(provenance.TokenEnded))
+			return unlessUnrecorded(a.record(tx, who, s.change(provenance.TokenEnded)))
 		case LoginSession:
 			s.remove(tx)
 			return nil
@@ -284,6 +284,17 @@ func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id str
 		s.Ended = true
 		return s.write(tx)
 	})
+}
+
+// unlessUnrecorded passes over that nothing can be recorded now: a token that leaked is ended all the same. That no record
+// says so does no harm: a token that is on record may have expired.
+func unlessUnrecorded(err error) error {
+	for _, why := range []error{provenance.ErrNoKey, provenance.ErrDisagree, provenance.ErrNotAdopted, provenance.ErrNotGranted} {
+		if errors.Is(err, why) {
+			return nil
+		}
+	}
+	return err
 }
 
 // AccountOf returns the account that a user has now. Error: ErrUnknownUser.

@@ -807,3 +807,36 @@ func TestTokenOnFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// keylessBook is a book of which the signing key is missing.
+type keylessBook struct{ failingBook }
+
+func (keylessBook) Append(storage.Tx, provenance.Event) (*provenance.Record, error) {
+	return nil, fmt.Errorf("record 7: %w", provenance.ErrNoKey)
+}
+
+// TestEndedWithoutRecord ends a token while nothing can be recorded: whoever it leaked to is out all the same, and none is
+// made.
+func TestEndedWithoutRecord(t *testing.T) {
+	a, _ := testAccess(t)
+	bob := addUser(t, a, "bob", false)
+	s, _, err := a.AddToken(background, bob, NewToken{Name: "x", Scopes: Scopes{UpTo(Everything, Pull)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := a.book
+	a.book = keylessBook{}
+	if _, _, err := a.AddToken(background, bob, NewToken{Name: "y", Scopes: Scopes{UpTo(Everything, Pull)}}); !errors.Is(err, provenance.ErrNoKey) {
+		t.Errorf("made without a record: %v", err)
+	}
+	if err := a.EndSession(background, bob, s.ID); err != nil {
+		t.Errorf("ended: %v", err)
+	}
+	a.book = book
+	if list, err := a.Sessions(background, bob.Actor.Account, TokenSession, "", 10); err != nil || len(list) != 0 {
+		t.Errorf("left are %v, %v", list, err)
+	}
+	if found, _ := problems(t, a); len(found) != 0 {
+		t.Errorf("fsck says %q", found)
+	}
+}
