@@ -210,7 +210,7 @@ func TestBackupFull(t *testing.T) {
 		if !running {
 			s.kill()
 		}
-		out, err := exec.Command("hallmark", "backup", filepath.Join(t.TempDir(), "saved"), "--data", s.dir).CombinedOutput()
+		out, err := verb(t, "backup", filepath.Join(t.TempDir(), "saved"), "--data", s.dir).CombinedOutput()
 		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != exitAsk || !strings.Contains(string(out), "no space left") {
 			t.Errorf("with its server %v: %v\n%s", running, err, out)
 		}

@@ -257,7 +257,7 @@ func TestWitnessListens(t *testing.T) {
 			t.Errorf("%q gets %d, want %d", body, resp.StatusCode, want)
 		}
 	}
-	out, err := exec.Command(hallmark, "witness", "--state", state, "--listen", "0.0.0.0:0").CombinedOutput()
+	out, err := verb(t, "witness", "--state", state, "--listen", "0.0.0.0:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "another witness runs on it") {
 		t.Errorf("two have one file: %v %s", err, out)
 	}

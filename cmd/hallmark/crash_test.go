@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -281,6 +282,21 @@ func plainProgram(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// longest is how long a verb or an answer may take in a test: what takes longer hangs, and says where.
+const longest = 3 * time.Minute
+
+// verb is a verb of hallmark that is to be run. It is the plain program: what a verb does at the same time as itself is
+// little, and it is started hundreds of times. One that hangs says where it does, and ends.
+func verb(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, plainProgram(t), args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
 }
 
 // TestKilledAtFirstStart kills a server while it makes its data directory, at any moment. The next start

@@ -38,7 +38,7 @@ type beside struct {
 func checkBeside(t *testing.T, atLeast, lease time.Duration) {
 	s := insecure(t, "--config", writeFile(t, fmt.Sprintf("registry: {lease: %s}\n", lease)))
 	ctx, stop := context.WithCancel(t.Context())
-	b := &beside{testServer: s, ctx: ctx, client: signedIn(&http.Client{}, addressOf(s.url), "admin:"+adminPassword)}
+	b := &beside{testServer: s, ctx: ctx, client: signedIn(&http.Client{Timeout: longest}, addressOf(s.url), "admin:"+adminPassword)}
 	var group sync.WaitGroup
 	loop := func(fn func(i int) error) {
 		group.Go(func() {

@@ -83,9 +83,5 @@ func TestLayout1(t *testing.T) {
 			t.Errorf("the audit says\n%s", said)
 		}
 	}
-	program, err := exec.LookPath("hallmark")
-	if err != nil {
-		t.Fatal(err)
-	}
-	waitForClean(t, program, dir)
+	waitForClean(t, plainProgram(t), dir)
 }

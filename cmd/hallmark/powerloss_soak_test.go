@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,6 +127,7 @@ func TestSoakPowerLossAfterKill(t *testing.T) {
 	for range 6 {
 		r := newRecording(t, t.TempDir()) // which is there: the kill may come before anything
 		first := r.program("serve", "--data", r.dir, "--listen", "127.0.0.1:0", "--admin-listen", "none")
+		first.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := first.Start(); err != nil {
 			t.Fatal(err)
 		}

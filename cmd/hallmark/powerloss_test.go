@@ -132,8 +132,12 @@ func killTraced(p *process) {
 	if _, scanErr := fmt.Sscan(string(children), &child); err == nil && scanErr == nil {
 		_ = syscall.Kill(child, syscall.SIGKILL) // it may have ended
 	}
-	<-p.done
-	p.cmd = nil
+	select {
+	case <-p.done:
+		p.cmd = nil
+	case <-time.After(longest):
+		p.kill()
+	}
 }
 
 func (s *recordedServer) kill() {

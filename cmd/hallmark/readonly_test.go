@@ -61,13 +61,9 @@ func wantSame(t *testing.T, dir string, before map[string]string) {
 }
 
 // hallmarkOn runs a verb on a data directory, and returns what it says.
-func hallmarkOn(t *testing.T, dir string, verb ...string) (said string, status int) {
+func hallmarkOn(t *testing.T, dir string, args ...string) (said string, status int) {
 	t.Helper()
-	program, err := exec.LookPath("hallmark")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, append(verb, "--data", dir)...)
+	cmd := verb(t, append(args, "--data", dir)...)
 	cmd.Env = append(os.Environ(), "HALLMARK_URL=https://another.example")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {

@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
+	verbs := filepath.Dir(plainProgram(t))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -58,6 +59,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("PATH", verbs+string(os.PathListSeparator)+e.Getenv("PATH")) // servers are started from the test's own
 			e.Values[processKey{}] = &process{}
 			e.Defer(func() { e.Values[processKey{}].(*process).kill() })
 			return nil
@@ -94,9 +96,11 @@ type process struct {
 	done chan error
 }
 
+// kill ends a process that launch started, and what it started: a server that strace runs would outlive that, and who waits
+// for the end of what it says would wait for ever.
 func (p *process) kill() {
 	if p.cmd != nil {
-		_ = p.cmd.Process.Kill() // it may have ended
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may have ended
 		<-p.done
 		p.cmd = nil
 	}
@@ -104,6 +108,7 @@ func (p *process) kill() {
 
 // launch starts hallmark and waits for its ready line. It returns the URL in it.
 func launch(cmd *exec.Cmd) (*process, string, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err
@@ -129,7 +134,7 @@ func launch(cmd *exec.Cmd) (*process, string, error) {
 			return nil, "", errors.New("it ended before it was ready")
 		}
 		return p, url, nil
-	case <-time.After(30 * time.Second):
+	case <-time.After(longest):
 		p.kill()
 		return nil, "", errors.New("it was not ready in time")
 	}
@@ -206,7 +211,7 @@ func httpClient(dataDir string) (*http.Client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}, nil
+	return &http.Client{Timeout: longest, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}, nil
 }
 
 // repository opens REPO:TAG at a server with an OCI client of others' making.

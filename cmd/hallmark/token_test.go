@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,11 +18,7 @@ import (
 // hallmark runs a command on the server's data directory.
 func (s *testServer) hallmark(args ...string) string {
 	s.t.Helper()
-	program, err := exec.LookPath("hallmark")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	out, err := exec.Command(program, append(args, "--data", s.dir)...).CombinedOutput()
+	out, err := verb(s.t, append(args, "--data", s.dir)...).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("hallmark %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
