@@ -28,6 +28,7 @@ const (
 	NotYetValid  Reason = "not-yet"    // the key is valid from later on
 	OtherPlace   Reason = "repository" // the signer is not trusted for this repository
 	NotTrusted   Reason = "untrusted"  // the signer is no longer among those who are trusted
+	OtherKind    Reason = "kind"       // it holds, and the signer does not vouch for this kind
 )
 
 // A Verdict is what was found of one signature about one image, at the time of its record. It is never
@@ -38,6 +39,9 @@ type Verdict struct {
 	Detail string `json:"detail,omitempty"` // for people
 	// Form is how it was signed: "simple signing", "dsse" or "sigstore bundle".
 	Form string `json:"form,omitempty"`
+	// Kind is what was signed, where the signature was verified: image, provenance, … or a full predicate type. It is
+	// absent from records of older versions; KindOf says it in any case.
+	Kind StatementKind `json:"kind,omitempty"`
 	// Evidence is the document that was looked at, and what kind of statement it holds.
 	Evidence Evidence `json:"evidence"`
 	// Manifest is what carried it.

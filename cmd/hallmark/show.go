@@ -228,14 +228,17 @@ func (img *shownImage) printSigned(w io.Writer) {
 	}
 	for _, v := range img.Provenance.Verdicts {
 		text := fmt.Sprintf("%s by %s", v.Form, firstOf(v.Signer, "nobody who is trusted here"))
-		if v.Evidence.PredicateType != "" {
+		if v.Result == provenance.Good {
+			text += ", " + string(v.KindOf())
+		}
+		if v.Evidence.PredicateType != "" && string(v.KindOf()) != v.Evidence.PredicateType {
 			text += " over " + v.Evidence.PredicateType
 		}
 		line(w, "  "+string(v.Result), "%s, %s (record %d)", text, local(v.Time), v.Record)
 		if v.Result != provenance.Good {
 			line(w, "", "%s", v.Detail)
 		} else if v.Standing != nil && !v.Standing.Counts {
-			line(w, "  not any more", "%s", v.Standing.Detail)
+			line(w, "  does not count", "%s", v.Standing.Detail)
 		}
 	}
 	if len(img.Provenance.Attested) > 0 {

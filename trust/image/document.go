@@ -38,6 +38,7 @@ type document struct {
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
 	// signature counts here, and for what is not signed.
 	finding *provenance.Finding
+	worth   provenance.Standing // of the finding, now
 }
 
 // says whether a document is about a digest.
@@ -54,7 +55,7 @@ func (d *document) isAbout(want digest.Digest) bool {
 func (d *document) evidence() map[string]any {
 	e := map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
 	if d.finding != nil {
-		e["verdict"] = d.finding.Verdict
+		e["verdict"], e["standing"] = d.finding.Verdict, d.worth
 	}
 	return e
 }
@@ -186,7 +187,8 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 	doc.open(body)
 	if verify {
 		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)
-		doc.finding = &found
+		why, detail := d.s.Trust.Standing(&found.Verdict, d.s.Repository, d.s.now)
+		doc.finding, doc.worth = &found, provenance.Standing{Counts: why == "" && found.Verdict.Result == provenance.Good, Reason: why, Detail: detail}
 	}
 	if doc.kind != "" {
 		d.s.documents = append(d.s.documents, doc)

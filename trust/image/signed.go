@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,11 @@ func (d *document) result() provenance.Result {
 		return ""
 	}
 	return d.finding.Verdict.Result
+}
+
+// signs says whether a signature of a kind counts: it holds, and its signer vouches for what was signed.
+func (d *document) signs(kind provenance.StatementKind) bool {
+	return d.finding != nil && d.worth.Counts && d.finding.Verdict.Is(kind)
 }
 
 // attested are the facts in a document with a good signature.
@@ -43,7 +49,7 @@ func (s *subject) checkSignature() trust.Check {
 	var found []*document
 	good := map[digest.Digest]*document{}
 	for _, d := range s.documents {
-		if d.result() == provenance.Good {
+		if d.signs(provenance.ImageKind) {
 			good[d.on] = d
 		}
 		if d.kind == signatureKind || d.finding != nil {
@@ -94,11 +100,19 @@ func (s *subject) notSigned(found []*document, partly bool) trust.Check {
 		return trust.Doubted(trust.ImageSignature, "Some of its platforms are signed, and neither the others nor the whole.").
 			Advise("Sign the index, as with cosign sign --recursive.")
 	}
+	statements := map[string]bool{}
 	for _, d := range found {
+		if d.result() == provenance.Good {
+			statements[fmt.Sprintf("%s (%s)", d.finding.Verdict.KindOf(), d.finding.Verdict.Signer)] = true
+		}
 		if d.result() == provenance.Failed {
 			return trust.Doubted(trust.ImageSignature, fmt.Sprintf("Its signature does not count: %s.", d.finding.Verdict.Detail)).
 				Advise("Sign it again, with a key that is valid for this repository.")
 		}
+	}
+	if len(statements) > 0 {
+		return trust.Doubted(trust.ImageSignature, fmt.Sprintf("Nobody who is trusted has signed the image itself. What is signed is about it: %s.", strings.Join(slices.Sorted(maps.Keys(statements)), ", "))).
+			Advise("Sign it, as with cosign sign, by somebody who vouches for `image` in the trust file.")
 	}
 	return trust.Doubted(trust.ImageSignature, fmt.Sprintf("It has %d signatures, none of which is known to be by anybody who is trusted for this repository.", len(found))).
 		Advise("Sign it with a key that is trusted here, or name whose signature it is.")
@@ -183,7 +197,7 @@ func (s *subject) checkBuild(p *platform) trust.Check {
 	c := trust.Partly(trust.ImageBuild, trust.StepUnsigned, "It has provenance of its build, which no verified signature covers.").
 		Advise("Have the builder sign it: anybody who may push can write provenance.")
 	for _, d := range found {
-		if d.result() != provenance.Good || d.on != p.desc.Digest && d.on != s.desc.Digest {
+		if !d.signs(provenance.ProvenanceKind) || d.on != p.desc.Digest && d.on != s.desc.Digest {
 			continue
 		}
 		o := s.originOf(d, d.on)

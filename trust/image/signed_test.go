@@ -86,15 +86,20 @@ const vouches = "builders:\n  - id: https://ci.example/*\n    by: team-key\n"
 func TestSigned(t *testing.T) {
 	t.Parallel()
 	m, stranger := newTeam(t), newTeam(t)
-	sign := func(by team, statement func(digest.Digest) map[string]any) func(*memory, ocispec.Descriptor) {
+	sign := func(by team, statements ...func(digest.Digest) map[string]any) func(*memory, ocispec.Descriptor) {
 		return func(mem *memory, top ocispec.Descriptor) {
-			mem.attach(top, "application/vnd.dsse.envelope.v1+json", by.envelope(statement(top.Digest)))
+			for _, statement := range statements {
+				mem.attach(top, "application/vnd.dsse.envelope.v1+json", by.envelope(statement(top.Digest)))
+			}
 		}
 	}
-	elsewhere := func(digest.Digest) map[string]any { return slsa(digest.FromString("other")) }
-	plain := func(d digest.Digest) map[string]any {
-		return statementOf("https://sigstore.dev/cosign/sign/v1", d, map[string]any{})
+	of := func(predicateType string) func(digest.Digest) map[string]any {
+		return func(d digest.Digest) map[string]any { return statementOf(predicateType, d, map[string]any{}) }
 	}
+	elsewhere := func(digest.Digest) map[string]any { return slsa(digest.FromString("other")) }
+	plain := of("https://sigstore.dev/cosign/sign/v1")
+	verified := of("https://slsa.dev/verification_summary/v1")
+	const others, onlyOthers = "    vouches: [sbom, https://acme.example/v1]\n", "Nobody who is trusted has signed the image itself. What is signed is about it: "
 	for name, c := range map[string]struct {
 		trust                    *signature.Trust
 		attach                   func(*memory, ocispec.Descriptor)
@@ -103,15 +108,21 @@ func TestSigned(t *testing.T) {
 		says                     string
 	}{
 		"nothing attached":     {m.trust(vouches), nil, 0, 4, 3, trust.Fail, "It has no signature"},
-		"the builder says so":  {m.trust(vouches), sign(m, slsa), 12, 12, 10, trust.Pass, "It is signed by team-key"},
-		"the team wrote it":    {m.trust(""), sign(m, slsa), 12, 9, 7, trust.Pass, "It is signed by team-key"},
+		"the builder says so":  {m.trust(vouches), sign(m, slsa, plain), 12, 12, 10, trust.Pass, "It is signed by team-key"},
+		"provenance alone":     {m.trust(vouches), sign(m, slsa), 0, 12, 10, trust.Fail, onlyOthers + "provenance (team-key)."},
+		"a verification":       {m.trust(vouches), sign(m, verified), 0, 4, 3, trust.Fail, onlyOthers + "vsa (team-key)."},
+		"another version":      {m.trust(vouches), sign(m, of("https://sigstore.dev/cosign/sign/v2")), 0, 4, 3, trust.Fail, onlyOthers + "https://sigstore.dev/cosign/sign/v2 (team-key)."},
+		"no type":              {m.trust(vouches), sign(m, of("")), 0, 4, 3, trust.Fail, onlyOthers + "untyped (team-key)."},
+		"not for provenance":   {m.trust(others + vouches), sign(m, slsa), 0, 4, 3, trust.Fail, onlyOthers + "provenance (team-key)."},
+		"not for images":       {m.trust(others + vouches), sign(m, plain), 0, 4, 3, trust.Fail, onlyOthers + "image (team-key)."},
+		"the team wrote it":    {m.trust(""), sign(m, plain, slsa), 12, 9, 7, trust.Pass, "It is signed by team-key"},
 		"a signature alone":    {m.trust(vouches), sign(m, plain), 12, 4, 3, trust.Pass, "It is signed by team-key"},
 		"somebody else":        {m.trust(vouches), sign(stranger, slsa), 0, 4, 3, trust.Fail, "none of which is known to be by anybody who is trusted"},
 		"another image":        {m.trust(vouches), sign(m, elsewhere), 0, 4, 3, trust.Fail, "A signature of team-key does not hold: its statement does not name sha256:"},
 		"a key withdrawn":      {m.trust("    withdrawn: 2026-05-01\n" + vouches), sign(m, slsa), 0, 4, 3, trust.Fail, "the key team-key was withdrawn at 2026-05-01"},
 		"nobody is trusted":    {nil, sign(m, plain), 0, 4, 3, trust.Unknown, "no key or identity is configured"},
 		"not for this place":   {m.trust("  - name: other\n    key: |\n" + indent(stranger) + "    repositories: [prod/*]\n" + vouches), sign(stranger, slsa), 0, 4, 3, trust.Fail, "the key other is not trusted for the repository team/app"},
-		"a key that will stop": {m.trust("    notAfter: 2026-07-01\n" + vouches), sign(m, slsa), 12, 12, 10, trust.Pass, "It is signed by team-key"},
+		"a key that will stop": {m.trust("    notAfter: 2026-07-01\n" + vouches), sign(m, slsa, plain), 12, 12, 10, trust.Pass, "It is signed by team-key"},
 	} {
 		mem := made{platforms: 1}.build()
 		if c.attach != nil {
@@ -164,6 +175,7 @@ func TestPlatformsSigned(t *testing.T) {
 		}
 		for _, child := range top.Manifests[:signed] {
 			mem.attach(child, "application/vnd.dsse.envelope.v1+json", m.envelope(slsa(child.Digest)))
+			mem.attach(child, "application/vnd.dsse.envelope.v1+json", m.envelope(statementOf("https://sigstore.dev/cosign/sign/v1", child.Digest, map[string]any{})))
 		}
 		r, err := Inspect(t.Context(), mem, "1.0", Config{Repository: "team/app", Trust: m.trust(vouches), Now: func() time.Time { return clock }})
 		if err != nil {

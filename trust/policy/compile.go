@@ -136,16 +136,17 @@ func (r *Rule) noteName(name string) {
 // noteCall looks at the arguments of our own functions: a misspelt name would never be there.
 func (r *Rule) noteCall(call ast.CallExpr) error {
 	name := call.FunctionName()
-	if !slices.Contains([]string{"check", "facts", "signedBy", "atLeast"}, name) || len(call.Args()) != 1 {
+	if !slices.Contains([]string{"check", "facts", "signedBy", "atLeast"}, name) || len(call.Args()) == 0 {
 		return nil
 	}
-	arg, literal := "", call.Args()[0].Kind() == ast.LiteralKind
-	if literal {
-		arg, literal = call.Args()[0].AsLiteral().Value().(string)
-	}
-	switch {
-	case !literal:
+	args, literal := literals(call.Args())
+	if !literal {
 		return fmt.Errorf("%s(…) wants a text between quotes, so that it can be checked now", name)
+	}
+	arg := args[0]
+	switch {
+	case name == "signedBy" && len(args) > 1 && !provenance.StatementKind(args[1]).Valid():
+		return fmt.Errorf("%q is no kind of signed statement: write one of %s, or a full predicate type", args[1], provenance.Kinds)
 	case name == "check" && !isImageCheck(arg):
 		return fmt.Errorf("there is no check %q of an image; docs/trust.md lists them", arg)
 	case name == "facts" && arg != provenance.FactSource && arg != provenance.FactRevision:
@@ -159,9 +160,24 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 	case "facts":
 		r.reads.facts = append(r.reads.facts, arg)
 	case "signedBy":
-		r.reads.signers = append(r.reads.signers, arg)
+		r.reads.signers = append(r.reads.signers, strings.Join(args, " for "))
 	}
 	return nil
+}
+
+// literals are the texts that a function is called with, where all of them are texts between quotes.
+func literals(args []ast.Expr) (texts []string, ok bool) {
+	for _, a := range args {
+		if a.Kind() != ast.LiteralKind {
+			return nil, false
+		}
+		text, ok := a.AsLiteral().Value().(string)
+		if !ok {
+			return nil, false
+		}
+		texts = append(texts, text)
+	}
+	return texts, true
 }
 
 func isImageCheck(id string) bool {

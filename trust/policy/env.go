@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"sync"
 
@@ -43,7 +42,9 @@ var environments = sync.OnceValues(func() (envs struct{ push, pull *cel.Env }, e
 		cel.Function("under", cel.MemberOverload("source_under", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType, cel.BinaryBinding(under))),
 		reportFunction("check", cel.ObjectType("policy.Check"), base, func(r *Report, id string) any { return r.check(id) }),
 		reportFunction("facts", cel.ListType(cel.ObjectType("policy.Fact")), base, func(r *Report, fact string) any { return r.facts(fact) }),
-		reportFunction("signedBy", cel.BoolType, base, func(r *Report, name string) any { return r.signedBy(name) }),
+		cel.Function("signedBy",
+			cel.MemberOverload("report_signedBy", []*cel.Type{reportType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy)),
+			cel.MemberOverload("report_signedBy_kind", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy))),
 	}
 	if envs.pull, err = base.Extend(functions...); err != nil {
 		return envs, err
@@ -115,33 +116,6 @@ func (r *Report) facts(name string) any {
 	return found
 }
 
-// signedBy says that a signature of a signer, by its name in the configuration, is good: over the image, or over
-// each of its platforms.
-func (r *Report) signedBy(name string) bool {
-	signed := map[string]bool{}
-	for _, c := range r.Checks {
-		if c.ID == trust.ImageSignature && c.Result == string(trust.Pass) {
-			addGood(signed, c.Evidence, name)
-		}
-	}
-	unsigned := slices.ContainsFunc(r.Platforms, func(p Platform) bool { return !signed[p.Digest] })
-	return signed[r.Digest] || len(r.Platforms) > 0 && !unsigned
-}
-
-// addGood adds the digests over which a signer's signature is good now. What records say was good before is
-// elsewhere in the evidence.
-func addGood(signed map[string]bool, evidence any, signer string) {
-	fields, _ := evidence.(map[string]any)
-	documents, _ := fields["documents"].([]any)
-	for _, d := range documents {
-		document, _ := d.(map[string]any)
-		verdict, _ := document["verdict"].(map[string]any)
-		if on, ok := document["attachedTo"].(string); ok && verdict["result"] == "good" && verdict["signer"] == signer {
-			signed[on] = true
-		}
-	}
-}
-
 // sizes estimates costs for the largest of images.
 type sizes struct{}
 
@@ -176,7 +150,7 @@ func (sizes) CallCost(_, overload string, _ []ref.Val, _ ref.Val) *uint64 {
 
 // ownCosts are those of the functions declared here, which are bounded by the bounds of a report.
 var ownCosts = map[string]uint64{
-	"grade_at_least": 2, "source_under": 100, "report_check": 30, "report_facts": 200, "report_signedBy": 100,
+	"grade_at_least": 2, "source_under": 100, "report_check": 30, "report_facts": 200, "report_signedBy": 100, "report_signedBy_kind": 100,
 }
 
 // estimate is what an expression can cost at most.

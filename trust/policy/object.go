@@ -153,6 +153,7 @@ type Signature struct {
 	Reason    string    `json:"reason"`
 	Detail    string    `json:"detail"`
 	Form      string    `json:"form"`
+	Kind      string    `json:"kind"` // of what was signed
 	Evidence  Evidence  `json:"evidence"`
 	Manifest  string    `json:"manifest"`
 	Signer    string    `json:"signer"`

@@ -62,7 +62,9 @@ func good() *Object {
 
 // signedOn is the evidence of a good signature.
 func signedOn(digest, signer string) map[string]any {
-	return map[string]any{"documents": []any{map[string]any{"attachedTo": digest, "verdict": map[string]any{"result": "good", "signer": signer}}}}
+	verdict := map[string]any{"result": "good", "signer": signer, "kind": "image"}
+	document := map[string]any{"attachedTo": digest, "standing": map[string]any{"counts": true}, "verdict": verdict}
+	return map[string]any{"documents": []any{document}}
 }
 
 func parse(t testing.TB, text string) *Set {
@@ -189,6 +191,8 @@ func TestMistakes(t *testing.T) {
 		{"who at a pull", rule("at", "pull", "require", "who.kind == 'ci'"), "who is not there at a pull"},
 		{"a check", rule("require", `report.check("signatur").result == "pass"`), `1:13: there is no check "signatur"`},
 		{"a grade", rule("require", `report.grade.atLeast("E")`), `there is no grade "E"`},
+		{"a kind", rule("require", `report.signedBy("release", "sboms")`), `1:16: "sboms" is no kind of signed statement`},
+		{"a kind that is computed", rule("require", `report.signedBy("release", tag)`), "wants a text between quotes"},
 		{"a fact", rule("require", `report.facts("builder") == []`), `facts(…) are of "source" or "revision"`},
 		{"a name that is computed", rule("require", `report.check(tag).result == "pass"`), "wants a text between quotes"},
 	} {

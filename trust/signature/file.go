@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/yamlfile"
+	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // The bounds of the file of whom to trust.
@@ -38,6 +39,7 @@ type fileKey struct {
 	NotBefore    yamlfile.Word `yaml:"notBefore"`    // 2026-01-31 or 2026-01-31T12:00:00Z
 	NotAfter     yamlfile.Word `yaml:"notAfter"`
 	Withdrawn    yamlfile.Word `yaml:"withdrawn"` // since when nothing by this key counts
+	Vouches      yamlfile.List `yaml:"vouches"`   // kinds of signed statements; byDefault where there are none
 }
 
 type fileRoot struct {
@@ -51,6 +53,7 @@ type fileIdentity struct {
 	Issuer       yamlfile.Word `yaml:"issuer"`  // the OpenID Connect issuer in the certificate
 	Subject      yamlfile.Word `yaml:"subject"` // pattern of its subject alternative name
 	Repositories yamlfile.List `yaml:"repositories"`
+	Vouches      yamlfile.List `yaml:"vouches"`
 }
 
 type fileBuilder struct {
@@ -101,7 +104,7 @@ func TrustKeys(paths ...string) (*Trust, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		k.name, k.repositories = filepath.Base(path), repositories{access.Everything}
+		k.name, k.repositories, k.vouches = filepath.Base(path), repositories{access.Everything}, byDefault
 		t.keys = append(t.keys, k)
 	}
 	return t, nil
@@ -151,7 +154,7 @@ func (r *reader) key(f fileKey) {
 		r.failf(text, "the key %s: %s", name, err)
 		return
 	}
-	k.name, k.repositories = name, r.patterns(f.Name, f.Repositories)
+	k.name, k.repositories, k.vouches = name, r.patterns(f.Name, f.Repositories), r.vouches(f.Vouches)
 	k.notBefore, k.notAfter, k.withdrawn = r.time(f.NotBefore), r.time(f.NotAfter), r.time(f.Withdrawn)
 	if !k.notAfter.IsZero() && !k.notBefore.Before(k.notAfter) {
 		r.failf(f.NotAfter, "the key %s ends before it begins", name)
@@ -183,7 +186,8 @@ func (r *reader) root(f fileRoot) {
 			continue
 		}
 		r.t.identities = append(r.t.identities, &identity{
-			name: r.name("identity", i.Name), root: made, issuer: i.Issuer.Text, subject: subject, repositories: r.patterns(i.Name, i.Repositories),
+			name: r.name("identity", i.Name), root: made, issuer: i.Issuer.Text, subject: subject,
+			repositories: r.patterns(i.Name, i.Repositories), vouches: r.vouches(i.Vouches),
 		})
 	}
 }
@@ -230,6 +234,21 @@ func (r *reader) patterns(of yamlfile.Word, list yamlfile.List) (all repositorie
 	}
 	if len(all) == 0 {
 		r.failf(of, "%s needs `repositories`: patterns of those that it is trusted for, or \"**\" for all", of.Text)
+	}
+	return all
+}
+
+// vouches reads the kinds of statements that a signer vouches for.
+func (r *reader) vouches(list yamlfile.List) (all vouches) {
+	for _, w := range list {
+		k := provenance.StatementKind(w.Text)
+		if !k.Valid() {
+			r.failf(w, "%.60q is no kind of signed statement: `vouches` may name %s, or a full predicate type, as https://in-toto.io/attestation/scai/v0.3", w.Text, vouches(provenance.Kinds))
+		}
+		all = append(all, k)
+	}
+	if len(all) == 0 {
+		return byDefault
 	}
 	return all
 }

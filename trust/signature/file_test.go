@@ -37,6 +37,7 @@ func TestFileErrors(t *testing.T) {
 		"no repositories":  {key(""), "trust.yaml:2: a needs `repositories`"},
 		"bad repositories": {key("    repositories: [Team/*]\n"), "trust.yaml:4: pattern"},
 		"bad time":         {key(all + "    notAfter: soon\n"), `trust.yaml:5: "soon" should be a day`},
+		"no kind":          {key(all + "    vouches: [image, sboms]\n"), `trust.yaml:5: "sboms" is no kind of signed statement: ` + "`vouches` may name image, provenance, vsa, svr, release, sbom, vulnerabilities, vex, test, or a full predicate type"},
 		"ends first":       {key(all + "    notBefore: 2026-02-01\n    notAfter: 2026-01-01\n"), "trust.yaml:6: the key a ends before it begins"},
 		"same name":        {key(all + "  - name: a\n    file: a.pub\n" + all), "trust.yaml:5: the name a is taken in line 2"},
 		"same key":         {key(all + "  - name: b\n    file: a.pub\n" + all), "the key b is the same as a"},

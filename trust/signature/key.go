@@ -30,6 +30,7 @@ type key struct {
 	digest       digest.Digest // SHA-256 of its SubjectPublicKeyInfo
 	verifiers    []signature.Verifier
 	repositories repositories
+	vouches      vouches
 	notBefore    time.Time // zero where it is not bounded
 	notAfter     time.Time
 	withdrawn    time.Time
@@ -132,7 +133,7 @@ func (k *key) isCalled(hint string) bool {
 }
 
 func (k *key) signer() *signer {
-	return &signer{name: k.name, root: k.digest, standing: k.standing}
+	return &signer{name: k.name, root: k.digest, standing: k.standing, vouches: k.vouches}
 }
 
 // standing says why the key does not count in a repository at a moment, or "". Withdrawing and expiring

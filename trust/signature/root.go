@@ -31,6 +31,7 @@ type identity struct {
 	issuer       string
 	subject      access.Glob
 	repositories repositories
+	vouches      vouches
 }
 
 // parseRoot reads a trusted_root.json. What is in it says what a signature needs: an entry of one of its
@@ -130,10 +131,13 @@ func (t *Trust) identified(r *root, c certificate.Summary, repository string) *s
 	if found == nil {
 		return nil
 	}
-	return &signer{
-		name: found.name, root: r.digest, standing: found.standing,
-		certificate: &provenance.Certificate{Issuer: provenance.Bounded(c.Issuer), Subject: publicSubject(c)},
-	}
+	who := found.signer()
+	who.certificate = &provenance.Certificate{Issuer: provenance.Bounded(c.Issuer), Subject: publicSubject(c)}
+	return who
+}
+
+func (i *identity) signer() *signer {
+	return &signer{name: i.name, root: i.root.digest, standing: i.standing, vouches: i.vouches}
 }
 
 // publicSubject is the subject of a certificate where it is a URI, or "". Else it is a person's address, which

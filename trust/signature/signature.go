@@ -113,8 +113,10 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 		return fail(provenance.BadSignature, err.Error())
 	}
 	about, err := s.subject(d.Subject)
+	v.Kind = provenance.ImageKind
 	if about.statement != nil {
 		v.Evidence.PredicateType = about.statement.PredicateType()
+		v.Kind = provenance.KindOf(v.Evidence.PredicateType)
 	}
 	if err != nil {
 		return fail(provenance.OtherDigest, err.Error())
@@ -123,7 +125,7 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 		return fail(why, detail)
 	}
 	v.Result = provenance.Good
-	if about.statement != nil {
+	if about.statement != nil && who.vouches.forWhat(v) {
 		f.Attested = about.statement.Attested(d.Subject, v)
 	}
 	return f

@@ -229,6 +229,56 @@ func TestAttested(t *testing.T) {
 	}
 }
 
+// TestVouches wants a signature to count for what its signer vouches for, and to be shown all the same.
+func TestVouches(t *testing.T) {
+	t.Parallel()
+	m := newMaker(t)
+	of := func(predicateType string) Document {
+		return m.bundle([]byte(strings.Replace(string(statementOf(image)), "https://slsa.dev/provenance/v1", predicateType, 1)))
+	}
+	const spdx, own = "https://spdx.dev/Document/v2.3", "https://acme.example/review/v1"
+	for name, c := range map[string]struct {
+		vouches string
+		made    Document
+		kind    provenance.StatementKind
+		counts  bool
+	}{
+		"an image, simply":             {"", m.simple(simplePayloadOf(image)), provenance.ImageKind, true},
+		"an image, its manifest":       {"", m.message("the image"), provenance.ImageKind, true},
+		"an image, as a statement":     {"", of("https://sigstore.dev/cosign/sign/v1"), provenance.ImageKind, true},
+		"provenance":                   {"", m.bundle(statementOf(image)), provenance.ProvenanceKind, true},
+		"an SBOM":                      {"", of(spdx), provenance.SBOMKind, false},
+		"an SBOM, vouched for":         {"[image, sbom]", of(spdx), provenance.SBOMKind, true},
+		"an SBOM, by its type":         {spdx, of(spdx), provenance.SBOMKind, true},
+		"an SBOM of another version":   {"https://spdx.dev/Document/v2.2", of(spdx), provenance.SBOMKind, false},
+		"a type that looks like one":   {"sbom", of(spdx + ".1"), spdx + ".1", false},
+		"a type of one's own":          {own, of(own), own, true},
+		"no image":                     {"sbom", m.simple(simplePayloadOf(image)), provenance.ImageKind, false},
+		"a statement that has no type": {"[image, provenance]", of(""), provenance.UntypedKind, false},
+	} {
+		more := ""
+		if c.vouches != "" {
+			more = "    vouches: " + c.vouches + "\n"
+		}
+		trust := trusting(t, m, more)
+		f := trust.Look(inRepo, c.made, now)
+		if v := f.Verdict; v.Result != provenance.Good || v.Kind != c.kind {
+			t.Errorf("%s: %+v", name, v)
+		}
+		why, detail := trust.Standing(&f.Verdict, inRepo, now)
+		if c.counts != (why == "") || !c.counts && (why != provenance.OtherKind || !strings.Contains(detail, "release-key vouches for ")) {
+			t.Errorf("%s: it is worth %q, %s", name, why, detail)
+		}
+		f.Verdict.Kind = "" // as in older records
+		if was := f.Verdict.KindOf(); c.kind != provenance.UntypedKind && was != c.kind {
+			t.Errorf("%s: an older record is of the kind %s", name, was)
+		}
+	}
+	if f := trusting(t, m, "    vouches: image\n").Look(inRepo, m.bundle(statementOf(image)), now); f.Attested != nil {
+		t.Errorf("who does not vouch for provenance attests %v", f.Attested)
+	}
+}
+
 // TestChanged wants that nothing survives a change of what was signed.
 func TestChanged(t *testing.T) {
 	t.Parallel()

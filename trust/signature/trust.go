@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -38,6 +39,30 @@ func (r repositories) match(repository string) bool {
 	return slices.ContainsFunc(r, func(p access.Pattern) bool { return p.Matches(repository) })
 }
 
+// vouches are the kinds that a signer vouches for. What it signs of another kind counts for nothing.
+type vouches []provenance.StatementKind
+
+// byDefault is what a signer vouches for who is not said to vouch for something else.
+var byDefault = vouches{provenance.ImageKind, provenance.ProvenanceKind}
+
+func (w vouches) forWhat(v *provenance.Verdict) bool { return slices.ContainsFunc(w, v.Is) }
+
+// standing says that a signature is of a kind that its signer does not vouch for, or "".
+func (w vouches) standing(v *provenance.Verdict) (provenance.Reason, string) {
+	if w.forWhat(v) {
+		return "", ""
+	}
+	return provenance.OtherKind, fmt.Sprintf("%s vouches for %s, and not for what it has signed here: %s", v.Signer, w, v.KindOf())
+}
+
+func (w vouches) String() string {
+	var names []string
+	for _, k := range w {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 // A builder may be vouched for by some signers.
 type builder struct {
 	id access.Glob
@@ -50,6 +75,7 @@ type signer struct {
 	root        digest.Digest
 	certificate *provenance.Certificate
 	signedAt    *provenance.Time
+	vouches     vouches
 	// standing says why the signer does not count in a repository at a moment, or "".
 	standing func(repository string, at time.Time) (provenance.Reason, string)
 }
@@ -68,24 +94,38 @@ func (t *Trust) Vouches(signer, builderID string) bool {
 }
 
 // Standing says what a verdict of before is worth in a repository at a moment: a key may have been withdrawn
-// since, or an identity be trusted no more. It returns "" for a good verdict that stands.
+// since, or an identity be trusted no more; or the signer does not vouch for what was signed. It returns "" for a good
+// verdict that stands.
 func (t *Trust) Standing(v *provenance.Verdict, repository string, at time.Time) (provenance.Reason, string) {
 	if v.Result != provenance.Good {
 		return v.Reason, v.Detail
 	}
-	if t != nil {
-		for _, k := range t.keys {
-			if k.digest == v.TrustRoot {
-				return k.standing(repository, at)
-			}
-		}
-		for _, i := range t.identities {
-			if i.root.digest == v.TrustRoot && i.name == v.Signer {
-				return i.standing(repository, at)
-			}
+	who := t.signerOf(v)
+	if who == nil {
+		return provenance.NotTrusted, v.Signer + " is not among those who are trusted any more"
+	}
+	if why, detail := who.standing(repository, at); why != "" {
+		return why, detail
+	}
+	return who.vouches.standing(v)
+}
+
+// signerOf is the key or the identity that a verdict names, or nil where it is trusted no more.
+func (t *Trust) signerOf(v *provenance.Verdict) *signer {
+	if t == nil {
+		return nil
+	}
+	for _, k := range t.keys {
+		if k.digest == v.TrustRoot {
+			return k.signer()
 		}
 	}
-	return provenance.NotTrusted, v.Signer + " is not among those who are trusted any more"
+	for _, i := range t.identities {
+		if i.root.digest == v.TrustRoot && i.name == v.Signer {
+			return i.signer()
+		}
+	}
+	return nil
 }
 
 // Until is the moment from which a good verdict does not stand any more, or zero where none is set.

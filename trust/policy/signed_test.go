@@ -1,0 +1,46 @@
+package policy
+
+import (
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// TestSignedBy asks for kinds of statements, of a report in which the image is not signed.
+func TestSignedBy(t *testing.T) {
+	document := func(on, signer, kind, predicateType, result string, counts bool) any {
+		return map[string]any{"attachedTo": on, "standing": map[string]any{"counts": counts}, "verdict": map[string]any{
+			"result": result, "signer": signer, "kind": kind, "evidence": map[string]any{"predicateType": predicateType},
+		}}
+	}
+	const spdx, tests = "https://spdx.dev/Document/v2.3", "https://in-toto.io/attestation/test-result/v0.1"
+	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: map[string]any{"documents": []any{
+		document("sha256:1", "k", "sbom", spdx, "good", true),
+		document("sha256:1", "k", "vex", "https://openvex.dev/ns", "good", false),
+		document("sha256:1", "k", "release", "", "failed", true),
+		document("sha256:2", "k", "test", tests, "good", true),
+		document("sha256:1", "other", "image", "", "good", true),
+	}}}
+	for text, want := range map[string]bool{
+		`report.signedBy("k", "sbom")`:                           true,
+		`report.signedBy("k", "` + spdx + `")`:                   true,
+		`report.signedBy("k", "https://spdx.dev/Document/v2.2")`: false,
+		`report.signedBy("k", "vex")`:                            false, // it does not count
+		`report.signedBy("k", "release")`:                        false, // it does not hold
+		`report.signedBy("k", "test")`:                           false, // of one platform of two
+		`report.signedBy("k", "image")`:                          false,
+		`report.signedBy("k")`:                                   false,
+		`report.signedBy("other")`:                               false, // the check did not pass
+		`report.signedBy("other", "sbom")`:                       false,
+	} {
+		o := &Object{Report: &Report{Digest: "sha256:1", Checks: []Check{check}, Platforms: []Platform{{Digest: "sha256:2"}, {Digest: "sha256:3"}}}}
+		set := parse(t, `rules: [{name: r, repositories: "**", at: pull, owner: alice, require: '`+text+`'}]`)
+		if v := set.Rules[0].Ask(t.Context(), o); v.Holds != want || v.Err != nil {
+			t.Errorf("%s: %v, %v", text, v.Holds, v.Err)
+		}
+	}
+	check.Cap = "D" // another signature does not hold
+	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); r.signedBy("k", "sbom") {
+		t.Error("a statement counts beside one that was changed")
+	}
+}
