@@ -175,7 +175,7 @@ func findAgainstScan(t *testing.T, n int, seed rand.Source) {
 // there a record: nobody may look at the others.
 func TestFindLooksAtFew(t *testing.T) {
 	b, _ := testBook(t)
-	const n = 2 * maxLook
+	const n = maxLook + maxLook/10
 	even, odd := newTerm(byRepository, "even"), newTerm(byRepository, "odd")
 	byAlice, byBob := newTerm(byIdentity, "alice"), newTerm(byIdentity, "bob")
 	err := b.store.Update(background, func(tx storage.Tx) error {

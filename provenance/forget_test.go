@@ -103,8 +103,16 @@ func TestForgetClockFallsBack(t *testing.T) {
 // TestForgetOlderStore has records from before there were notes: they are kept from the first call on.
 func TestForgetOlderStore(t *testing.T) {
 	b, _ := testBook(t)
-	for range forgetStep + 1 {
-		addressed(t, b)
+	err := b.store.Update(background, func(tx storage.Tx) error {
+		for range forgetStep + 1 {
+			if _, err := b.Append(tx, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x"), Unsigned: Unsigned{ClientAddress: "192.0.2.7"}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	r := &running{uint64(time.Now().UnixMicro())}
 	wantForgotten(t, b, r, time.Hour, 0)

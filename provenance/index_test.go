@@ -86,7 +86,7 @@ func answers(t *testing.T, b *Book, moments []time.Time) (all string) {
 
 // TestTail wants the same answers whatever part of the records has its rows, with a clock that goes back too.
 func TestTail(t *testing.T) {
-	const records = 40
+	const records = 24
 	random := rand.New(rand.NewPCG(1, 2))
 	b, clock := testBook(t)
 	var moments []time.Time
