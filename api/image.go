@@ -122,9 +122,13 @@ func (a *API) image(c *call) (any, error) {
 
 // judge says what verdicts of before are worth now.
 func (a *API) judge(repo string, verdicts []provenance.Judged) {
+	looks := make([]signature.Look, len(verdicts))
 	for i := range verdicts {
-		why, detail := a.trust().Standing(&verdicts[i].Verdict, repo, time.Now())
-		verdicts[i].Standing = &provenance.Standing{Counts: verdicts[i].Result == provenance.Good && why == "", Reason: why, Detail: detail}
+		looks[i].Verdict = &verdicts[i].Verdict
+	}
+	a.trust().Weigh(looks, repo, time.Now())
+	for i := range verdicts {
+		verdicts[i].Standing = &looks[i].Standing
 	}
 }
 

@@ -34,7 +34,7 @@ var kindOf = map[string]StatementKind{
 	slsaV02:                            ProvenanceKind,
 	slsaV1:                             ProvenanceKind,
 
-	"https://slsa.dev/verification_summary/v1":    VSAKind,
+	VSAType: VSAKind,
 	"https://in-toto.io/attestation/svr/v0.1":     SVRKind,
 	"https://in-toto.io/attestation/release/v0.1": ReleaseKind,
 	"https://in-toto.io/attestation/release/v0.2": ReleaseKind,

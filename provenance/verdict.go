@@ -29,6 +29,14 @@ const (
 	OtherPlace   Reason = "repository" // the signer is not trusted for this repository
 	NotTrusted   Reason = "untrusted"  // the signer is no longer among those who are trusted
 	OtherKind    Reason = "kind"       // it holds, and the signer does not vouch for this kind
+
+	// Of a verification summary that holds.
+	OtherVerifier Reason = "verifier"  // its signer does not speak for this verifier
+	OtherResource Reason = "resource"  // it is about another resource
+	OtherPolicy   Reason = "policy"    // it was made by a policy that is not listed
+	NotOfNow      Reason = "age"       // it is too old, of the future, or does not say when it was made
+	NotPassed     Reason = "result"    // it does not say that the image passed
+	Overtaken     Reason = "overtaken" // a later one about the same decides
 )
 
 // A Verdict is what was found of one signature about one image, at the time of its record. It is never
@@ -42,6 +50,8 @@ type Verdict struct {
 	// Kind is what was signed, where the signature was verified: image, provenance, … or a full predicate type. It is
 	// absent from records of older versions; KindOf says it in any case.
 	Kind StatementKind `json:"kind,omitempty"`
+	// Summary is what a verification summary says.
+	Summary *Summary `json:"summary,omitempty"`
 	// Evidence is the document that was looked at, and what kind of statement it holds.
 	Evidence Evidence `json:"evidence"`
 	// Manifest is what carried it.

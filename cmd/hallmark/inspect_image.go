@@ -120,7 +120,7 @@ func (e *env) remoteLooker(ctx context.Context, t *target, ref reference, truste
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	c := image.Config{Subject: name, Repository: ref.repository, Trust: trusted, Resolve: image.NewResolver(func(host string) *auth.Client {
+	c := image.Config{Subject: name, Repository: ref.repository, Trust: trusted.Of(ref.host), Resolve: image.NewResolver(func(host string) *auth.Client {
 		if cl, err := e.registryClient(ctx, &target{ca: t.ca}, host); err == nil {
 			return cl
 		}

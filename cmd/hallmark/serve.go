@@ -209,7 +209,7 @@ func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv fu
 	})
 	s.c.Log.Level, s.c.Policy, s.c.Trust = next.Log.Level, next.Policy, next.Trust
 	s.recordRules(ctx, s.log, rules, trust)
-	s.signatures.SetTrust(trust)
+	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
 	s.judge.Use(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
 	level.Set(l)

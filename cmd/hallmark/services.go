@@ -86,7 +86,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 		return nil, err
 	}
 	s.signatures = signature.NewArrivals(s.book)
-	s.signatures.SetTrust(trusted)
+	s.signatures.SetTrust(trusted.Of(s.hosts(c)...))
 	s.registry.SetAppraiser(s.signatures)
 	if s.judge, err = s.newJudge(log); err != nil {
 		return nil, err
@@ -113,6 +113,11 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 		s.registry.SetJudge(j)
 	}
 	return j, err
+}
+
+// hosts are the names of the registry, as what is said about images may have them.
+func (s *services) hosts(c Config) []string {
+	return append([]string{addressOf(s.url), hostOf(s.url)}, c.Hosts...)
 }
 
 // names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the

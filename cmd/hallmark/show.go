@@ -235,6 +235,9 @@ func (img *shownImage) printSigned(w io.Writer) {
 			text += " over " + v.Evidence.PredicateType
 		}
 		line(w, "  "+string(v.Result), "%s, %s (record %d)", text, local(v.Time), v.Record)
+		if s := v.Summary; s != nil {
+			line(w, "", "%s, says %s: %s of %s", firstOf(s.Result, "nothing"), s.Verifier, firstOf(strings.Join(s.Levels, ", "), "no level"), s.Resource)
+		}
 		if v.Result != provenance.Good {
 			line(w, "", "%s", v.Detail)
 		} else if v.Standing != nil && !v.Standing.Counts {

@@ -187,8 +187,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 	doc.open(body)
 	if verify {
 		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)
-		why, detail := d.s.Trust.Standing(&found.Verdict, d.s.Repository, d.s.now)
-		doc.finding, doc.worth = &found, provenance.Standing{Counts: why == "" && found.Verdict.Result == provenance.Good, Reason: why, Detail: detail}
+		doc.finding = &found
 	}
 	if doc.kind != "" {
 		d.s.documents = append(d.s.documents, doc)

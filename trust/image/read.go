@@ -119,6 +119,7 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	if err := s.readRecords(ctx); err != nil {
 		return nil, err
 	}
+	s.weigh()
 	if s.Fixed != nil && !strings.Contains(s.ref, ":") {
 		if s.fixed, err = s.Fixed(ctx, s.ref); err != nil {
 			return nil, err

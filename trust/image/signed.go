@@ -5,10 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
 // The checks that signatures decide. Each signature was looked at when it was read, by who is trusted now.
@@ -19,6 +21,27 @@ func (d *document) result() provenance.Result {
 		return ""
 	}
 	return d.finding.Verdict.Result
+}
+
+// weigh finds out what the signatures are worth, beside each other and beside those that are on record: a verification
+// that failed decides also where its summary was taken away since.
+func (s *subject) weigh() {
+	var looks []signature.Look
+	var of []*document
+	for _, d := range s.documents {
+		if d.finding != nil {
+			looks, of = append(looks, signature.Look{About: d.on, Verdict: &d.finding.Verdict}), append(of, d)
+		}
+	}
+	for _, r := range s.about {
+		if r.Verdict != nil && r.Verdict.Summary != nil {
+			looks = append(looks, signature.Look{About: s.desc.Digest, Verdict: r.Verdict})
+		}
+	}
+	s.Trust.Weigh(looks, s.Repository, s.now)
+	for i, d := range of {
+		d.worth = looks[i].Standing
+	}
 }
 
 // signs says whether a signature of a kind counts: it holds, and its signer vouches for what was signed.
@@ -69,12 +92,34 @@ func (s *subject) checkSignature() trust.Check {
 		return trust.Failed(trust.ImageSignature, fmt.Sprintf("A signature of %s does not hold: %s.", v.Signer, v.Detail)).With(e).
 			Advise("Find out who attached it and what was changed; do not run the image before you know.")
 	case s.covers(isGood):
-		return s.signedBy(good).With(e)
+		return s.ending(s.signedBy(good)).With(e)
 	case !s.Trust.Expects(s.Repository):
 		return trust.NotKnown(trust.ImageSignature, fmt.Sprintf("It has %d signatures; no key or identity is configured to verify them with.", len(found))).
 			With(e).Advise("Configure whom you trust; a signature by anybody proves nothing.")
 	}
-	return s.notSigned(found, len(good) > 0).With(e)
+	return s.ending(s.notSigned(found, len(good) > 0)).With(e)
+}
+
+// ending adds the moments at which one of the signatures will not count any more, or will: what rules ask of them
+// changes then.
+func (s *subject) ending(c trust.Check) trust.Check {
+	for _, d := range s.documents {
+		if d.finding == nil {
+			continue
+		}
+		v, at := &d.finding.Verdict, time.Time{}
+		switch {
+		case d.worth.Counts:
+			at = s.Trust.Until(v)
+		case v.Summary != nil && v.Summary.Verified != nil && v.Summary.Verified.After(s.now):
+			at = v.Summary.Verified.Time
+		}
+		known := slices.ContainsFunc(c.Drops, func(k trust.Drop) bool { return k.At.Equal(at) })
+		if !at.IsZero() && !known {
+			c.Drops = append(c.Drops, trust.Drop{At: at, Points: c.Points})
+		}
+	}
+	return c
 }
 
 // signedBy is the check of an image that is signed, and until when that holds.

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
@@ -188,5 +189,38 @@ func TestPlatformsSigned(t *testing.T) {
 		if got := checks[trust.ImageSource].Points; (got == 12) != (want == trust.Pass) {
 			t.Errorf("%d signed: the source has %d points", signed, got)
 		}
+	}
+}
+
+// TestVerificationTakenAway wants a verification that failed to decide from the records, after its summary was deleted.
+func TestVerificationTakenAway(t *testing.T) {
+	t.Parallel()
+	m := newTeam(t)
+	trusted := m.trust("    vouches: [image, vsa]\n    verifiers:\n      - id: https://verifier.example\n").Of("registry.example")
+	mem := made{platforms: 1}.build()
+	top := mem.manifests["1.0"].desc
+	says := func(result string, at time.Time) map[string]any {
+		return statementOf(provenance.VSAType, top.Digest, map[string]any{
+			"verifier": map[string]any{"id": "https://verifier.example"}, "resourceUri": "registry.example/team/app", "verificationResult": result, "timeVerified": at.UTC().Format(time.RFC3339),
+		})
+	}
+	mem.attach(top, "application/vnd.dsse.envelope.v1+json", m.envelope(says("PASSED", clock.Add(-2*time.Hour))))
+	counts := func() bool {
+		r, err := Inspect(t.Context(), mem, "1.0", Config{Repository: "team/app", Records: mem, Trust: trusted, Now: func() time.Time { return clock }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := byID(r.Checks)[trust.ImageSignature].Evidence.(map[string]any)
+		return e["documents"].([]any)[0].(map[string]any)["standing"].(provenance.Standing).Counts
+	}
+	if !counts() {
+		t.Error("a verification that passed does not count")
+	}
+	failed := trusted.Look("team/app", signature.Document{
+		Subject: top.Digest, Layer: ocispec.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"}, Body: mustJSON(m.envelope(says("FAILED", clock.Add(-time.Hour)))),
+	}, clock)
+	mem.records = append(mem.records, &provenance.Record{Action: provenance.Attest, Repository: "team/app", Digest: top.Digest, Verdict: &failed.Verdict})
+	if counts() {
+		t.Error("it counts although a later one, which is on record, failed")
 	}
 }

@@ -71,6 +71,9 @@ func (r *Rule) missed(o *Object) (all []string) {
 		if len(r.reads.signers) > 0 {
 			all = append(all, "not signed by "+strings.Join(r.reads.signers, ", ")+" ("+o.Report.says(trust.ImageSignature)+")")
 		}
+		if len(r.reads.verified) > 0 {
+			all = append(all, "not verified by "+strings.Join(r.reads.verified, ", "))
+		}
 		for _, id := range r.reads.checks {
 			all = append(all, id+": "+o.Report.says(id))
 		}

@@ -42,6 +42,7 @@ var environments = sync.OnceValues(func() (envs struct{ push, pull *cel.Env }, e
 		cel.Function("under", cel.MemberOverload("source_under", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType, cel.BinaryBinding(under))),
 		reportFunction("check", cel.ObjectType("policy.Check"), base, func(r *Report, id string) any { return r.check(id) }),
 		reportFunction("facts", cel.ListType(cel.ObjectType("policy.Fact")), base, func(r *Report, fact string) any { return r.facts(fact) }),
+		cel.Function("verified", cel.MemberOverload("report_verified", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(verified))),
 		cel.Function("signedBy",
 			cel.MemberOverload("report_signedBy", []*cel.Type{reportType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy)),
 			cel.MemberOverload("report_signedBy_kind", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy))),
@@ -150,7 +151,7 @@ func (sizes) CallCost(_, overload string, _ []ref.Val, _ ref.Val) *uint64 {
 
 // ownCosts are those of the functions declared here, which are bounded by the bounds of a report.
 var ownCosts = map[string]uint64{
-	"grade_at_least": 2, "source_under": 100, "report_check": 30, "report_facts": 200, "report_signedBy": 100, "report_signedBy_kind": 100,
+	"grade_at_least": 2, "source_under": 100, "report_check": 30, "report_facts": 200, "report_signedBy": 100, "report_signedBy_kind": 100, "report_verified": 200,
 }
 
 // estimate is what an expression can cost at most.

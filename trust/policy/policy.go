@@ -116,7 +116,7 @@ type reads struct {
 	grade                             bool
 	checks                            []string // ids of checks
 	facts                             []string // as source
-	signers                           []string
+	signers, verified                 []string
 }
 
 // attachable are the checks that what is pushed beside an image can change.
@@ -124,5 +124,5 @@ var attachable = "signature build-provenance sbom vulnerabilities"
 
 // mendedBeside says that a refusal may go away when something is pushed beside the image.
 func (r reads) mendedBeside() bool {
-	return r.grade || len(r.signers) > 0 || slices.ContainsFunc(r.checks, func(id string) bool { return strings.Contains(attachable, id) })
+	return r.grade || len(r.signers)+len(r.verified) > 0 || slices.ContainsFunc(r.checks, func(id string) bool { return strings.Contains(attachable, id) })
 }

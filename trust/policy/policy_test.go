@@ -193,6 +193,8 @@ func TestMistakes(t *testing.T) {
 		{"a grade", rule("require", `report.grade.atLeast("E")`), `there is no grade "E"`},
 		{"a kind", rule("require", `report.signedBy("release", "sboms")`), `1:16: "sboms" is no kind of signed statement`},
 		{"a kind that is computed", rule("require", `report.signedBy("release", tag)`), "wants a text between quotes"},
+		{"a level of a source", rule("require", `report.verified("k", "SLSA_SOURCE_LEVEL_3")`), `"SLSA_SOURCE_LEVEL_3" is no level of an image`},
+		{"a level that there is not", rule("require", `report.verified("k", "SLSA_BUILD_LVL_3")`), `is no level of an image`},
 		{"a fact", rule("require", `report.facts("builder") == []`), `facts(…) are of "source" or "revision"`},
 		{"a name that is computed", rule("require", `report.check(tag).result == "pass"`), "wants a text between quotes"},
 	} {

@@ -204,7 +204,7 @@ type keptReport struct {
 func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) {
 	repo, parts := c.object.Repository, c.parts()
 	config := j.c.Inspect()
-	stamp := j.c.Version + " " + config.Subject + " " + config.Trust.Fingerprint()
+	stamp := j.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
 	version, text, err := j.c.Registry.Evidence(ctx, repo, parts)
 	if err != nil {
 		return nil, err

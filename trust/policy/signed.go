@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 
 	"cel.dev/cel-go/common/types"
@@ -37,6 +38,35 @@ func (r *Report) signedBy(name, kind string) bool {
 	}
 	return r.covers(signed)
 }
+
+// verified is report.verified("signer", "SLSA_BUILD_LEVEL_3").
+func verified(args ...ref.Val) ref.Val {
+	r, ok := args[0].Value().(*Report)
+	if !ok {
+		return types.NewErr("verified is of a report")
+	}
+	return types.Bool(r.verified(args[1].Value().(string), args[2].Value().(string)))
+}
+
+// verified says that a verification summary by a signer, which counts, has a level: of the image, or of each of its
+// platforms.
+func (r *Report) verified(name, level string) bool {
+	have := map[string]bool{}
+	for _, d := range r.signatures(string(provenance.VSAKind)) {
+		verdict, _ := d["verdict"].(map[string]any)
+		var said provenance.Summary
+		if recast(verdict["summary"], &said) != nil || !counts(d) || verdict["signer"] != name {
+			continue
+		}
+		if on, ok := d["attachedTo"].(string); ok && said.HasLevel(level) {
+			have[on] = true
+		}
+	}
+	return r.covers(have)
+}
+
+// buildLevel are the levels of SLSA that are an image's: those of the source track are of a source.
+var buildLevel = regexp.MustCompile(`^SLSA_BUILD_LEVEL_[0-4]$`)
 
 // covers says whether the digest of the image is among some, or the digests of all its platforms.
 func (r *Report) covers(these map[string]bool) bool {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/trust"
@@ -42,5 +43,38 @@ func TestSignedBy(t *testing.T) {
 	check.Cap = "D" // another signature does not hold
 	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); r.signedBy("k", "sbom") {
 		t.Error("a statement counts beside one that was changed")
+	}
+}
+
+// TestVerified asks for levels in verification summaries.
+func TestVerified(t *testing.T) {
+	document := func(on, signer string, counts bool, levels ...any) any {
+		return map[string]any{"attachedTo": on, "standing": map[string]any{"counts": counts}, "verdict": map[string]any{
+			"result": "good", "signer": signer, "kind": "vsa", "summary": map[string]any{"result": "PASSED", "levels": levels},
+		}}
+	}
+	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: map[string]any{"documents": []any{
+		document("sha256:1", "k", true, "SLSA_BUILD_LEVEL_2"),
+		document("sha256:1", "k", false, "SLSA_BUILD_LEVEL_3"),
+		document("sha256:1", "other", true, "SLSA_BUILD_LEVEL_4", "REVIEWED"),
+		map[string]any{"attachedTo": "sha256:1", "standing": map[string]any{"counts": true}, "verdict": map[string]any{"result": "good", "signer": "k", "kind": "image"}},
+	}}}
+	for text, want := range map[string]bool{
+		`report.verified("k", "SLSA_BUILD_LEVEL_1")`:      true,
+		`report.verified("k", "SLSA_BUILD_LEVEL_2")`:      true,
+		`report.verified("k", "SLSA_BUILD_LEVEL_3")`:      false,
+		`report.verified("k", "REVIEWED")`:                false,
+		`report.verified("other", "REVIEWED")`:            true,
+		`report.verified("nobody", "SLSA_BUILD_LEVEL_1")`: false,
+	} {
+		o := &Object{Report: &Report{Digest: "sha256:1", Checks: []Check{check}}}
+		set := parse(t, `rules: [{name: r, repositories: "**", at: pull, owner: alice, require: '`+text+`'}]`)
+		v := set.Rules[0].Ask(t.Context(), o)
+		if v.Holds != want || v.Err != nil {
+			t.Errorf("%s: %v, %v", text, v.Holds, v.Err)
+		}
+		if !want && !strings.Contains(v.Says(Pull), "not verified by ") {
+			t.Errorf("it says %s", v.Says(Pull))
+		}
 	}
 }

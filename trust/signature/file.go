@@ -12,7 +12,6 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/yamlfile"
-	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // The bounds of the file of whom to trust.
@@ -32,14 +31,15 @@ type file struct {
 }
 
 type fileKey struct {
-	Name         yamlfile.Word `yaml:"name"`
-	Key          yamlfile.Word `yaml:"key"`          // PEM
-	File         yamlfile.Word `yaml:"file"`         // instead of key: a PEM file, relative to this one
-	Repositories yamlfile.List `yaml:"repositories"` // patterns
-	NotBefore    yamlfile.Word `yaml:"notBefore"`    // 2026-01-31 or 2026-01-31T12:00:00Z
-	NotAfter     yamlfile.Word `yaml:"notAfter"`
-	Withdrawn    yamlfile.Word `yaml:"withdrawn"` // since when nothing by this key counts
-	Vouches      yamlfile.List `yaml:"vouches"`   // kinds of signed statements; byDefault where there are none
+	Name         yamlfile.Word  `yaml:"name"`
+	Key          yamlfile.Word  `yaml:"key"`          // PEM
+	File         yamlfile.Word  `yaml:"file"`         // instead of key: a PEM file, relative to this one
+	Repositories yamlfile.List  `yaml:"repositories"` // patterns
+	NotBefore    yamlfile.Word  `yaml:"notBefore"`    // 2026-01-31 or 2026-01-31T12:00:00Z
+	NotAfter     yamlfile.Word  `yaml:"notAfter"`
+	Withdrawn    yamlfile.Word  `yaml:"withdrawn"` // since when nothing by this key counts
+	Vouches      yamlfile.List  `yaml:"vouches"`   // kinds of signed statements; byDefault where there are none
+	Verifiers    []fileVerifier `yaml:"verifiers"` // whose verification summaries it signs
 }
 
 type fileRoot struct {
@@ -49,11 +49,12 @@ type fileRoot struct {
 }
 
 type fileIdentity struct {
-	Name         yamlfile.Word `yaml:"name"`
-	Issuer       yamlfile.Word `yaml:"issuer"`  // the OpenID Connect issuer in the certificate
-	Subject      yamlfile.Word `yaml:"subject"` // pattern of its subject alternative name
-	Repositories yamlfile.List `yaml:"repositories"`
-	Vouches      yamlfile.List `yaml:"vouches"`
+	Name         yamlfile.Word  `yaml:"name"`
+	Issuer       yamlfile.Word  `yaml:"issuer"`  // the OpenID Connect issuer in the certificate
+	Subject      yamlfile.Word  `yaml:"subject"` // pattern of its subject alternative name
+	Repositories yamlfile.List  `yaml:"repositories"`
+	Vouches      yamlfile.List  `yaml:"vouches"`
+	Verifiers    []fileVerifier `yaml:"verifiers"`
 }
 
 type fileBuilder struct {
@@ -155,6 +156,7 @@ func (r *reader) key(f fileKey) {
 		return
 	}
 	k.name, k.repositories, k.vouches = name, r.patterns(f.Name, f.Repositories), r.vouches(f.Vouches)
+	k.summaries = r.verifiers(f.Name, k.vouches, f.Verifiers)
 	k.notBefore, k.notAfter, k.withdrawn = r.time(f.NotBefore), r.time(f.NotAfter), r.time(f.Withdrawn)
 	if !k.notAfter.IsZero() && !k.notBefore.Before(k.notAfter) {
 		r.failf(f.NotAfter, "the key %s ends before it begins", name)
@@ -185,10 +187,12 @@ func (r *reader) root(f fileRoot) {
 			r.failf(i.Name, "the identity %s needs `issuer`, as https://token.actions.githubusercontent.com, and `subject`, a pattern of the certificate's subject, as https://github.com/acme/**", i.Name.Text)
 			continue
 		}
-		r.t.identities = append(r.t.identities, &identity{
+		who := &identity{
 			name: r.name("identity", i.Name), root: made, issuer: i.Issuer.Text, subject: subject,
 			repositories: r.patterns(i.Name, i.Repositories), vouches: r.vouches(i.Vouches),
-		})
+		}
+		who.summaries = r.verifiers(i.Name, who.vouches, i.Verifiers)
+		r.t.identities = append(r.t.identities, who)
 	}
 }
 
@@ -234,21 +238,6 @@ func (r *reader) patterns(of yamlfile.Word, list yamlfile.List) (all repositorie
 	}
 	if len(all) == 0 {
 		r.failf(of, "%s needs `repositories`: patterns of those that it is trusted for, or \"**\" for all", of.Text)
-	}
-	return all
-}
-
-// vouches reads the kinds of statements that a signer vouches for.
-func (r *reader) vouches(list yamlfile.List) (all vouches) {
-	for _, w := range list {
-		k := provenance.StatementKind(w.Text)
-		if !k.Valid() {
-			r.failf(w, "%.60q is no kind of signed statement: `vouches` may name %s, or a full predicate type, as https://in-toto.io/attestation/scai/v0.3", w.Text, vouches(provenance.Kinds))
-		}
-		all = append(all, k)
-	}
-	if len(all) == 0 {
-		return byDefault
 	}
 	return all
 }

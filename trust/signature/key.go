@@ -31,6 +31,7 @@ type key struct {
 	verifiers    []signature.Verifier
 	repositories repositories
 	vouches      vouches
+	summaries    verifiers
 	notBefore    time.Time // zero where it is not bounded
 	notAfter     time.Time
 	withdrawn    time.Time
@@ -133,7 +134,7 @@ func (k *key) isCalled(hint string) bool {
 }
 
 func (k *key) signer() *signer {
-	return &signer{name: k.name, root: k.digest, standing: k.standing, vouches: k.vouches}
+	return &signer{name: k.name, root: k.digest, standing: k.standing, vouches: k.vouches, verifiers: k.summaries}
 }
 
 // standing says why the key does not count in a repository at a moment, or "". Withdrawing and expiring

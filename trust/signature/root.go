@@ -32,6 +32,7 @@ type identity struct {
 	subject      access.Glob
 	repositories repositories
 	vouches      vouches
+	summaries    verifiers
 }
 
 // parseRoot reads a trusted_root.json. What is in it says what a signature needs: an entry of one of its
@@ -137,7 +138,7 @@ func (t *Trust) identified(r *root, c certificate.Summary, repository string) *s
 }
 
 func (i *identity) signer() *signer {
-	return &signer{name: i.name, root: i.root.digest, standing: i.standing, vouches: i.vouches}
+	return &signer{name: i.name, root: i.root.digest, standing: i.standing, vouches: i.vouches, verifiers: i.summaries}
 }
 
 // publicSubject is the subject of a certificate where it is a URI, or "". Else it is a person's address, which

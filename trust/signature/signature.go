@@ -116,7 +116,7 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 	v.Kind = provenance.ImageKind
 	if about.statement != nil {
 		v.Evidence.PredicateType = about.statement.PredicateType()
-		v.Kind = provenance.KindOf(v.Evidence.PredicateType)
+		v.Kind, v.Summary = provenance.KindOf(v.Evidence.PredicateType), provenance.SummaryOf(v.Evidence.PredicateType, s.payload)
 	}
 	if err != nil {
 		return fail(provenance.OtherDigest, err.Error())

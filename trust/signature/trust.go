@@ -19,6 +19,7 @@ type Trust struct {
 	roots      []*root
 	identities []*identity // of all roots
 	builders   []builder
+	hosts      []string // of the registry, for what is said about resources
 	// fingerprint is of every byte that was read.
 	fingerprint string
 }
@@ -30,6 +31,25 @@ func (t *Trust) Fingerprint() string {
 		return ""
 	}
 	return t.fingerprint
+}
+
+// Of returns who is trusted, for a registry of these hosts, each with its port or without one: a verification summary
+// may name the image by any of them.
+func (t *Trust) Of(hosts ...string) *Trust {
+	if t == nil {
+		return nil
+	}
+	of := *t
+	of.hosts = hosts
+	return &of
+}
+
+// Stamp tells apart what signatures are worth: by who is trusted, and for a registry of which names.
+func (t *Trust) Stamp() string {
+	if t == nil {
+		return ""
+	}
+	return strings.Join(append([]string{t.fingerprint}, t.hosts...), " ")
 }
 
 // repositories are those that a signer is trusted for.
@@ -76,6 +96,7 @@ type signer struct {
 	certificate *provenance.Certificate
 	signedAt    *provenance.Time
 	vouches     vouches
+	verifiers   verifiers
 	// standing says why the signer does not count in a repository at a moment, or "".
 	standing func(repository string, at time.Time) (provenance.Reason, string)
 }
@@ -107,7 +128,13 @@ func (t *Trust) Standing(v *provenance.Verdict, repository string, at time.Time)
 	if why, detail := who.standing(repository, at); why != "" {
 		return why, detail
 	}
-	return who.vouches.standing(v)
+	if why, detail := who.vouches.standing(v); why != "" || v.KindOf() != provenance.VSAKind {
+		return why, detail
+	}
+	if why, detail := t.entitled(who, v, repository); why != "" {
+		return why, detail
+	}
+	return who.verifiers.timely(v, at)
 }
 
 // signerOf is the key or the identity that a verdict names, or nil where it is trusted no more.
@@ -130,12 +157,16 @@ func (t *Trust) signerOf(v *provenance.Verdict) *signer {
 
 // Until is the moment from which a good verdict does not stand any more, or zero where none is set.
 func (t *Trust) Until(v *provenance.Verdict) time.Time {
+	var until time.Time
 	for _, k := range t.keys {
 		if k.digest == v.TrustRoot {
-			return earlier(k.notAfter, k.withdrawn)
+			until = earlier(k.notAfter, k.withdrawn)
 		}
 	}
-	return time.Time{}
+	if who := t.signerOf(v); who != nil && v.Summary != nil {
+		until = earlier(until, who.verifiers.of(v.Summary).until(v.Summary))
+	}
+	return until
 }
 
 // earlier is the first of two moments that are set.

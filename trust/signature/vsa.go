@@ -1,0 +1,218 @@
+package signature
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// A verification summary (VSA) says that somebody verified an image, and how that came out. What it is worth is asked in
+// the order in which SLSA has it: does its signer speak for that verifier, is it about this resource, by a policy that is
+// listed; is it of now; did it pass. Of those who get as far as the time, the latest about the same decides.
+
+// verifier is one for which a signer speaks.
+type verifier struct {
+	id        string
+	resources []access.Glob // none: the image's repository, under the registry's names
+	maxAge    units.Duration
+	policies  []policy // none: any
+}
+
+// policy is one by which a verifier may have decided; empty is any.
+type policy struct{ uri, digest string }
+
+type verifiers []verifier
+
+// of is the verifier that a summary names, or nil.
+func (all verifiers) of(s *provenance.Summary) *verifier {
+	i := slices.IndexFunc(all, func(v verifier) bool { return v.id == s.Verifier })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// entitled says why a summary does not speak about images of a repository, or "".
+func (t *Trust) entitled(who *signer, v *provenance.Verdict, repository string) (provenance.Reason, string) {
+	s := v.Summary
+	switch {
+	case s == nil: // a record from before they were read
+		return provenance.NotPassed, "what it says was not read when it came"
+	case s.Cut:
+		return provenance.NotPassed, "it is longer than is read"
+	}
+	by := who.verifiers.of(s)
+	switch {
+	case by == nil:
+		return provenance.OtherVerifier, fmt.Sprintf("%s does not speak for the verifier %.120q", v.Signer, s.Verifier)
+	case !by.isAbout(s.Resource, repository, t.hosts):
+		return provenance.OtherResource, fmt.Sprintf("it is about the resource %.120q", s.Resource)
+	case !by.decidesBy(s):
+		return provenance.OtherPolicy, fmt.Sprintf("it was made by the policy %.120q, which is not listed", s.Policy)
+	}
+	return "", ""
+}
+
+// timely says why a summary of a verifier that counts does not count now, or "".
+func (all verifiers) timely(v *provenance.Verdict, now time.Time) (provenance.Reason, string) {
+	s, by := v.Summary, all.of(v.Summary)
+	switch {
+	case s.Result != provenance.Passed:
+		return provenance.NotPassed, fmt.Sprintf("the verifier %s says %.20q", s.Verifier, s.Result)
+	case s.Verified == nil:
+		return provenance.NotOfNow, "it does not say when it was made"
+	case s.Verified.After(now):
+		return provenance.NotOfNow, fmt.Sprintf("it says that it was made at %s, which is to come", s.Verified)
+	case by.maxAge > 0 && now.Sub(s.Verified.Time) > time.Duration(by.maxAge):
+		return provenance.NotOfNow, fmt.Sprintf("it was made at %s, and counts for %s", s.Verified, by.maxAge)
+	}
+	return "", ""
+}
+
+// until is the moment from which a summary is too old, or zero.
+func (v *verifier) until(s *provenance.Summary) time.Time {
+	if v == nil || v.maxAge == 0 || s.Verified == nil {
+		return time.Time{}
+	}
+	return s.Verified.Add(time.Duration(v.maxAge))
+}
+
+func (v *verifier) isAbout(resource, repository string, hosts []string) bool {
+	if len(v.resources) > 0 {
+		return slices.ContainsFunc(v.resources, func(g access.Glob) bool { return g.Matches(resource) })
+	}
+	host, name := placeOf(resource)
+	return name == repository && slices.ContainsFunc(hosts, func(h string) bool {
+		return strings.EqualFold(h, host) || strings.EqualFold(h, withoutPort(host))
+	})
+}
+
+func (v *verifier) decidesBy(s *provenance.Summary) bool {
+	return len(v.policies) == 0 || slices.ContainsFunc(v.policies, func(p policy) bool {
+		return (p.uri == "" || p.uri == s.Policy) && (p.digest == "" || slices.Contains(s.PolicyDigests, p.digest))
+	})
+}
+
+// placeOf takes the URI of an image apart: REGISTRY/NAME, perhaps with a scheme, a tag and a digest, or a package URL of
+// the types oci and docker.
+func placeOf(resource string) (host, name string) {
+	rest := resource
+	if kind, purl, ok := strings.Cut(resource, "/"); ok && (kind == "pkg:oci" || kind == "pkg:docker") {
+		path, query, _ := strings.Cut(purl, "?")
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return "", ""
+		}
+		rest = values.Get("repository_url")
+		if kind == "pkg:docker" {
+			path, _, _ = strings.Cut(path, "@")
+			rest += "/" + path
+		}
+	}
+	if scheme, behind, ok := strings.Cut(rest, "://"); ok && slices.Contains([]string{"https", "http", "oci", "docker"}, scheme) {
+		rest = behind
+	}
+	rest, _, _ = strings.Cut(rest, "@")
+	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
+		rest = rest[:colon]
+	}
+	host, name, _ = strings.Cut(rest, "/")
+	return host, name
+}
+
+func withoutPort(host string) string {
+	name, _, _ := strings.Cut(host, ":")
+	return name
+}
+
+// A Look is a verdict about an image, and what it is worth.
+type Look struct {
+	About    digest.Digest
+	Verdict  *provenance.Verdict
+	Standing provenance.Standing
+}
+
+// Weigh says what verdicts are worth in a repository at a moment, beside each other: of verification summaries about the
+// same the latest decides.
+func (t *Trust) Weigh(looks []Look, repository string, at time.Time) {
+	for i := range looks {
+		why, detail := t.Standing(looks[i].Verdict, repository, at)
+		looks[i].Standing = provenance.Standing{Counts: looks[i].Verdict.Result == provenance.Good && why == "", Reason: why, Detail: detail}
+	}
+	latest := t.latest(looks, repository, at)
+	for i := range looks {
+		l := &looks[i]
+		if l.Verdict.Summary == nil || !l.Standing.Counts {
+			continue
+		}
+		if by := latest[questionOf(l)]; by.after(l.Verdict.Summary) {
+			l.Standing = provenance.Standing{Reason: provenance.Overtaken, Detail: fmt.Sprintf("the same verifier says %.20q later", by.Result)}
+		}
+	}
+}
+
+// question is what a summary answers. A policy is the same in its next version.
+type question struct {
+	about                      digest.Digest
+	verifier, resource, policy string
+}
+
+func questionOf(l *Look) question {
+	s := l.Verdict.Summary
+	host, name := placeOf(s.Resource)
+	return question{l.About, s.Verifier, host + "/" + name, s.Policy}
+}
+
+// answer is the summary that decides a question.
+type answer struct{ *provenance.Summary }
+
+// after says whether it decides over another one: it is later, or of the same time and did not pass.
+func (a answer) after(other *provenance.Summary) bool {
+	if a.Summary == other {
+		return false
+	}
+	if a.Verified == nil || other.Verified == nil {
+		return timeless(a.Summary) > timeless(other)
+	}
+	return a.Verified.After(other.Verified.Time) || a.Result != provenance.Passed && a.Verified.Equal(other.Verified.Time)
+}
+
+// timeless orders summaries that do not say when they were made among the others: what did not pass is behind all.
+func timeless(s *provenance.Summary) int {
+	switch {
+	case s.Verified != nil:
+		return 0
+	case s.Result != provenance.Passed:
+		return 1
+	}
+	return -1
+}
+
+// latest are the summaries that decide, of those whose signers and verifiers count.
+func (t *Trust) latest(looks []Look, repository string, at time.Time) map[question]answer {
+	latest := map[question]answer{}
+	for i := range looks {
+		l := &looks[i]
+		who := t.signerOf(l.Verdict)
+		if l.Verdict.Summary == nil || l.Verdict.Result != provenance.Good || who == nil {
+			continue
+		}
+		if why, _ := who.standing(repository, at); why != "" || !who.vouches.forWhat(l.Verdict) {
+			continue
+		}
+		if why, _ := t.entitled(who, l.Verdict, repository); why != "" {
+			continue
+		}
+		if known, ok := latest[questionOf(l)]; !ok || (answer{l.Verdict.Summary}).after(known.Summary) {
+			latest[questionOf(l)] = answer{l.Verdict.Summary}
+		}
+	}
+	return latest
+}
