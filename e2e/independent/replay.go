@@ -1,0 +1,180 @@
+package independent
+
+import (
+	"fmt"
+	"slices"
+)
+
+// record is what a replay reads of a record: docs/design/replay.md.
+type record struct {
+	Index      uint64
+	Action     string
+	Repository string
+	Digest     string
+	Manifest   string
+	Before     *uint64
+	Of         *uint64
+	Tags       []tagMove
+	Grant      *rightsChange
+	Key        *struct{ Hint, Previous, Reason string }
+	Continues  *struct {
+		Origin, Checkpoint string
+		Size, Records      uint64
+		RootHash           []byte
+	}
+	Log *struct {
+		Origin string
+		Leaf   uint64
+	}
+}
+
+type tagMove struct {
+	Name, Now, Previous string
+	Since               *uint64
+}
+
+// state is what follows from the first records.
+type state struct {
+	next         uint64
+	states       bool // records state their effects by now
+	repositories map[string]*repository
+	rights       map[string]right
+	accounts     map[string]string // subject by account id
+	access       *access
+	wrong        []string // what does not fit
+}
+
+// repository is what the records say of one.
+type repository struct {
+	newest    uint64
+	seen      bool
+	unknown   *uint64
+	manifests map[string]uint64 // the record that added each, by digest
+	removed   map[string]uint64 // the record that removed each last
+	tags      map[string]tag    // also those that ended with their manifest
+}
+
+type tag struct {
+	digest string
+	since  uint64
+}
+
+func newState() *state {
+	return &state{repositories: make(map[string]*repository), rights: make(map[string]right), accounts: make(map[string]string)}
+}
+
+func (s *state) wrongf(r *record, format string, args ...any) {
+	s.wrong = append(s.wrong, fmt.Sprintf("record %d: "+format, append([]any{r.Index}, args...)...))
+}
+
+// known are the actions of which each says what it does in a repository, or does nothing there.
+var known = []string{"push", "tag", "untag", "delete", "attest", "grant", "revoke", "key", "restore", "rules", "baseline", "adopt"}
+
+func (s *state) apply(r *record) {
+	if r.Index != s.next {
+		s.wrongf(r, "it is record %d", s.next)
+	}
+	r.Index = s.next
+	s.next++
+	s.states = s.states || r.Manifest != "" || r.Before != nil
+	if r.Grant != nil {
+		s.right(r)
+	}
+	if r.Grant != nil || r.Repository == "" {
+		return
+	}
+	p := s.repositories[r.Repository]
+	if p == nil {
+		p = &repository{manifests: make(map[string]uint64), removed: make(map[string]uint64), tags: make(map[string]tag)}
+		s.repositories[r.Repository] = p
+	}
+	s.chain(p, r)
+	if r.Manifest == "" && len(r.Tags) == 0 && !slices.Contains(known, r.Action) {
+		p.unknown = &r.Index
+	}
+	if p.unknown != nil {
+		return
+	}
+	s.arrives(p, r)
+	for _, t := range r.Tags {
+		s.move(p, r, t)
+	}
+	if r.Manifest == "removed" || r.Manifest == "" && r.Action == "delete" {
+		delete(p.manifests, r.Digest)
+		p.removed[r.Digest] = r.Index
+	}
+}
+
+// chain wants a record to name the one before it in its repository.
+func (s *state) chain(p *repository, r *record) {
+	switch {
+	case r.Before == nil && p.seen && s.states:
+		s.wrongf(r, "it says that it is the first of %s, and record %d was before it", r.Repository, p.newest)
+	case r.Before != nil && (!p.seen || *r.Before != p.newest):
+		s.wrongf(r, "it names record %d as the one before it in %s, and that is not so", *r.Before, r.Repository)
+	}
+	p.newest, p.seen = r.Index, true
+}
+
+// arrives adds the manifest, or wants it to be there.
+func (s *state) arrives(p *repository, r *record) {
+	_, there := p.manifests[r.Digest]
+	change := r.Manifest
+	if change == "" && (r.Action == "push" || r.Action == "delete") {
+		if s.states {
+			s.wrongf(r, "it does not state what became of the manifest")
+		}
+		switch {
+		case r.Action == "delete":
+			change = "removed"
+		case there:
+			change = "again"
+		default:
+			change = "added"
+		}
+	}
+	if change != "" && there != (change != "added") {
+		s.wrongf(r, "%s@%s is %s, and was there: %t", r.Repository, r.Digest, change, there)
+	}
+	if change == "added" && !there || change == "again" && !there {
+		p.manifests[r.Digest] = r.Index
+	}
+}
+
+// means returns what a tag means, if it means anything.
+func (p *repository) means(name string) (t tag, ok bool) {
+	t = p.tags[name]
+	added, there := p.manifests[t.digest]
+	return t, there && added <= t.since
+}
+
+// move applies what happened to a tag.
+func (s *state) move(p *repository, r *record, t tagMove) {
+	was, lives := p.means(t.Name)
+	if r.Of != nil { // it ended with its manifest
+		if old, ok := p.tags[t.Name]; ok && !lives {
+			was, lives = old, true
+		}
+	}
+	now := t.Now
+	if now == "" && !s.states && (r.Action == "push" || r.Action == "tag") {
+		now = r.Digest
+	}
+	switch {
+	case !lives && t.Previous != "", lives && t.Previous != was.digest:
+		s.wrongf(r, "it says that %s:%s meant %q", r.Repository, t.Name, t.Previous)
+	case lives && (t.Since == nil && s.states || t.Since != nil && *t.Since != was.since):
+		s.wrongf(r, "it says that %s:%s was set by another record than %d", r.Repository, t.Name, was.since)
+	}
+	if lives && r.Of == nil && now != was.digest {
+		s.forbidden(r, t.Name)
+	}
+	if now == "" {
+		delete(p.tags, t.Name)
+		return
+	}
+	if _, there := p.manifests[now]; !there {
+		s.wrongf(r, "%s:%s was set to %s, which was not there", r.Repository, t.Name, now)
+	}
+	p.tags[t.Name] = tag{now, r.Index}
+}

@@ -1,0 +1,96 @@
+package independent
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// rightsChange is what a record of a right or an account is about.
+type rightsChange struct {
+	Subject, Account, Team, Pattern, Role, Tags string
+
+	Except         []string
+	Version        uint64
+	Change, Former string
+}
+
+// access is the access document in force.
+type access struct {
+	version uint64
+	digest  string
+}
+
+// right is something given, or withheld by a rule for tags.
+type right struct {
+	rightsChange
+	record        uint64
+	pattern, tags *regexp.Regexp // of a rule
+	except        []*regexp.Regexp
+}
+
+func (s *state) right(r *record) {
+	g := r.Grant
+	if was := s.access; was != nil && (g.Version < was.version || g.Version == was.version && r.Digest != was.digest) {
+		s.wrongf(r, "version %d of the access document is %s, and version %d was %s", g.Version, r.Digest, was.version, was.digest)
+	}
+	s.access = &access{g.Version, r.Digest}
+	switch g.Change {
+	case "added", "renamed", "secret", "adopted":
+		s.account(r)
+	case "removed":
+		delete(s.accounts, g.Account)
+	}
+	if g.Change != "" && g.Role == "" {
+		return
+	}
+	key := fmt.Sprintf("%q %q %q %q %q %q", cmp.Or(g.Account, g.Subject), g.Team, g.Pattern, g.Role, g.Tags, g.Except)
+	if comes := (r.Action == "grant") == (g.Tags == ""); !comes {
+		if _, ok := s.rights[key]; !ok {
+			s.wrongf(r, "it ends a right that no record gave: %s", key)
+		}
+		delete(s.rights, key)
+		return
+	}
+	made := right{rightsChange: *g, record: r.Index, pattern: glob(g.Pattern), tags: glob(g.Tags)}
+	for _, e := range g.Except {
+		made.except = append(made.except, glob(e))
+	}
+	s.rights[key] = made
+}
+
+// account notes the name of an account.
+func (s *state) account(r *record) {
+	g := r.Grant
+	was, known := s.accounts[g.Account]
+	before := g.Subject
+	if g.Change == "renamed" {
+		before = g.Former
+	}
+	switch {
+	case known && g.Change == "added":
+		s.wrongf(r, "it adds the account %s, which is there as %s", g.Account, was)
+	case known && g.Change != "adopted" && before != was:
+		s.wrongf(r, "it says that account %s was %s, and it was %s", g.Account, before, was)
+	}
+	s.accounts[g.Account] = g.Subject
+}
+
+// glob is a pattern in which * stands for any characters but /, and ** for any.
+func glob(pattern string) *regexp.Regexp {
+	quoted := regexp.QuoteMeta(pattern)
+	return regexp.MustCompile("^" + strings.NewReplacer(`\*\*`, `.*`, `\*`, `[^/]*`).Replace(quoted) + "$")
+}
+
+// forbidden says of a move that a rule in force forbade it.
+func (s *state) forbidden(r *record, tag string) {
+	for _, of := range s.rights {
+		if of.Tags == "" || !of.pattern.MatchString(r.Repository) || !of.tags.MatchString(tag) ||
+			slices.ContainsFunc(of.except, func(e *regexp.Regexp) bool { return e.MatchString(tag) }) {
+			continue
+		}
+		s.wrongf(r, "%s:%s was moved against the rule that record %d made: tags %s in %s stay as they are", r.Repository, tag, of.record, of.Tags, of.Pattern)
+	}
+}
