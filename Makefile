@@ -19,7 +19,7 @@ MEMORY := $(shell tools/memory)
 check: export TMPDIR := $(or $(MEMORY),$(TMPDIR),/tmp)
 
 check: lint ## format, lint and vet, race tests, script tests, a moment of fuzzing
-	GORACE=atexit_sleep_ms=0 go test -race -vet=off -timeout 20m -parallel 4 ./... # lint has vetted
+	GORACE=atexit_sleep_ms=0 go test -race -vet=off -timeout 30m -parallel 4 ./... # lint has vetted
 	$(MAKE) fuzz FUZZTIME=1s
 
 lint:

@@ -50,7 +50,7 @@ func quote(s string) string { return string(mustMarshal(s)) }
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	cosigner := newCosigner(t)
-	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", cosigner.config)
+	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", cosigner.config)
 	one := s.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})
 	s.push("team/app", "1.0", "two", nil)
 	s.push("team/app", "2.0", "two", nil)

@@ -46,7 +46,7 @@ type rightsTable struct {
 func startTable(t *testing.T, config string) (*rightsTable, []identity) {
 	issuer := oidctest.Start(t)
 	s := &rightsTable{
-		testServer: startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, config+jobsOf(issuer))),
+		testServer: startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, config+jobsOf(issuer))),
 		digest:     map[string]string{}, layer: map[string]string{}, config: map[string]string{}, index: map[string]string{},
 	}
 	for _, repo := range tableRepos {

@@ -34,7 +34,19 @@ type testServer struct {
 
 func startServer(t *testing.T, dir string, args ...string) *testServer {
 	t.Helper()
-	s, err := tryServer(dir, args...)
+	return startServerOf(t, program(t), dir, args...)
+}
+
+// startPlain starts a server without the race detector, for tables of requests, one after another: a race shows where many
+// things happen at once, and not there.
+func startPlain(t *testing.T, dir string, args ...string) *testServer {
+	t.Helper()
+	return startServerOf(t, plainProgram(t), dir, args...)
+}
+
+func startServerOf(t *testing.T, program, dir string, args ...string) *testServer {
+	t.Helper()
+	s, err := tryServer(program, dir, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +56,9 @@ func startServer(t *testing.T, dir string, args ...string) *testServer {
 }
 
 // tryServer starts a server on a data directory, with `admin` and adminPassword.
-func tryServer(dir string, args ...string) (*testServer, error) {
-	hallmark, err := exec.LookPath("hallmark")
-	if err != nil {
-		return nil, err
-	}
+func tryServer(program, dir string, args ...string) (*testServer, error) {
 	args = append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", "none"}, args...)
-	cmd := exec.Command(hallmark, args...)
+	cmd := exec.Command(program, args...)
 	cmd.Dir = filepath.Dir(dir)
 	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword)
 	log, err := os.OpenFile(dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
