@@ -8,12 +8,14 @@ import (
 
 // A Report is a graded inspection. Grade is the lower of its Grades; it is empty where one of them is.
 type Report struct {
-	Version int                `json:"version"`
-	Subject string             `json:"subject"`
-	Time    time.Time          `json:"time"`
-	Grade   Grade              `json:"grade,omitempty"`
-	Grades  map[Question]Score `json:"grades"`
-	Checks  []Check            `json:"checks"`
+	Version int       `json:"version"`
+	Subject string    `json:"subject"`
+	Time    time.Time `json:"time"`
+	Grade   Grade     `json:"grade,omitempty"`
+	// Ungraded is why there is no grade whatever the checks say, or empty.
+	Ungraded string             `json:"ungraded,omitempty"`
+	Grades   map[Question]Score `json:"grades"`
+	Checks   []Check            `json:"checks"`
 }
 
 // A Score is the grade of one question and how it came about.
@@ -27,16 +29,35 @@ type Score struct {
 	Capped string `json:"capped,omitempty"`
 	// NextDrop is the day on which the grade gets worse if nothing changes but the time.
 	NextDrop string `json:"nextDrop,omitempty"`
+	// Part names the part of the subject whose score this is, where there are several.
+	Part string `json:"part,omitempty"`
+}
+
+// A Part is one of those that a subject has several of, as an image its platforms, with all checks of it.
+type Part struct {
+	Name   string
+	Checks []Check
+	// Ungraded is why there is no grade whatever the checks say, or empty.
+	Ungraded string
 }
 
 // NewReport grades checks. They are ordered the worst first: by what they cost, those that are unknown
 // behind those that are known.
 func NewReport(subject string, at time.Time, checks []Check) *Report {
+	return NewReportOf(subject, at, checks, []Part{{Checks: checks}})
+}
+
+// NewReportOf grades a subject of which everybody gets one part, and nobody the sum: each of its scores is that of the
+// part that comes out worst. checks are what is shown of the whole.
+func NewReportOf(subject string, at time.Time, checks []Check, parts []Part) *Report {
 	r := &Report{Version: Version, Subject: subject, Time: at.UTC(), Grades: map[Question]Score{}, Checks: worstFirst(checks)}
 	for _, c := range checks {
 		if _, ok := r.Grades[c.Question]; !ok {
-			r.Grades[c.Question] = scoreOf(checks, c.Question, at)
+			r.Grades[c.Question] = worstScore(parts, c.Question, at)
 		}
+	}
+	if n := slices.IndexFunc(parts, func(p Part) bool { return p.Ungraded != "" }); n >= 0 {
+		return r.ungraded(parts[n].Ungraded)
 	}
 	if len(r.Grades) == 0 {
 		return r
@@ -44,6 +65,16 @@ func NewReport(subject string, at time.Time, checks []Check) *Report {
 	r.Grade = "A"
 	for _, s := range r.Grades {
 		r.Grade = lower(r.Grade, s.Grade)
+	}
+	return r
+}
+
+// ungraded takes all grades from a report. What was found stays.
+func (r *Report) ungraded(why string) *Report {
+	r.Ungraded = why
+	for q, s := range r.Grades {
+		s.Grade, s.Capped, s.NextDrop = "", "", ""
+		r.Grades[q] = s
 	}
 	return r
 }
@@ -63,6 +94,31 @@ func worstFirst(checks []Check) []Check {
 	sorted := slices.Clone(checks)
 	slices.SortStableFunc(sorted, func(a, b Check) int { return rank(a) - rank(b) })
 	return sorted
+}
+
+// worstScore is the score of the part that comes out worst, and drops as soon as one of them drops below it.
+func worstScore(parts []Part, q Question, at time.Time) (worst Score) {
+	for n, p := range parts {
+		s := scoreOf(p.Checks, q, at)
+		s.Part = p.Name
+		if n == 0 || s.worse(worst) {
+			worst = s
+		}
+	}
+	for _, p := range parts {
+		if drop := nextDrop(p.Checks, q, at, worst.Grade); drop != "" && (worst.NextDrop == "" || drop < worst.NextDrop) {
+			worst.NextDrop = drop
+		}
+	}
+	return worst
+}
+
+// worse says whether a score is a lower one: no grade is, then a lower grade, then a lower share of the points.
+func (s Score) worse(than Score) bool {
+	if s.Grade != than.Grade {
+		return rank(s.Grade) > rank(than.Grade)
+	}
+	return s.Score*than.Of < than.Score*s.Of
 }
 
 // scoreOf adds up the checks of one question.

@@ -55,6 +55,29 @@ func TestGrades(t *testing.T) {
 	}
 }
 
+// TestKinds holds the best report that there can be of each kind against a golden file: what is asked, and for how many
+// points.
+func TestKinds(t *testing.T) {
+	for k, ids := range Applies {
+		t.Run(string(k), func(t *testing.T) {
+			var checks []Check
+			for _, r := range Rubric {
+				if slices.Contains(ids, r.ID) {
+					checks = append(checks, Passed(r.ID, r.Asks))
+				}
+			}
+			if len(checks) != len(ids) {
+				t.Fatalf("%d of the checks %v are in the rubric", len(checks), ids)
+			}
+			got, err := json.MarshalIndent(NewReport(k.String(), noon, checks), "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata", "grades", "kind-"+string(k)+".json"), append(got, '\n'))
+		})
+	}
+}
+
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {
@@ -125,6 +148,25 @@ func TestRubricIsDocumented(t *testing.T) {
 	}
 }
 
+// TestKindsAreDocumented wants a row for each kind in the users' page, with the checks that it is asked.
+func TestKindsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/trust.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []Kind{Image, Chart, Files, Wasm, Model, Cache, Document, Unnamed} {
+		asked := "no grade"
+		if k == Image {
+			asked = "all"
+		} else if k.Graded() {
+			asked = "`" + strings.Join(Applies[k], "`, `") + "`"
+		}
+		if row := "| `" + string(k) + "` | " + asked + " |"; !strings.Contains(string(text), "\n"+row) {
+			t.Errorf("there is no row that begins with %s", row)
+		}
+	}
+}
+
 // pointsText is how the documents write what a check is worth: "10", "10 (5)", "5, or at most D".
 func pointsText(r Rule) string {
 	text := jsonText(r.Of)
@@ -145,4 +187,47 @@ func pointsText(r Rule) string {
 func jsonText(v any) string {
 	b, _ := json.Marshal(v)
 	return string(b)
+}
+
+// TestWorstPart wants a subject of several parts to be graded as its worst part is: no better where another part hides a
+// failure, no worse where each fails in another way, and to drop as soon as one of them drops below that.
+func TestWorstPart(t *testing.T) {
+	worst := check("b", Quality, Fail, 4, 10)
+	for name, c := range map[string]struct {
+		checks []Check
+		parts  []Part
+		want   Score
+	}{
+		"an unknown check of the whole hides no failure of a part": {
+			[]Check{check("a", Quality, Pass, 10, 10), check("b", Quality, Unknown, 0, 10)},
+			[]Part{{Name: "one", Checks: []Check{check("a", Quality, Pass, 10, 10), check("b", Quality, Unknown, 0, 5)}}, {Name: "two", Checks: []Check{check("a", Quality, Pass, 10, 10), worst}}},
+			Score{Grade: "C", Score: 14, Of: 20, Coverage: 1, Part: "two"},
+		},
+		"failures of several parts are not added up": {
+			[]Check{check("a", Quality, Fail, 0, 4), check("b", Quality, Fail, 0, 4), check("c", Quality, Pass, 12, 12)},
+			[]Part{
+				{Name: "one", Checks: []Check{check("a", Quality, Fail, 0, 4), check("b", Quality, Pass, 4, 4), check("c", Quality, Pass, 12, 12)}},
+				{Name: "two", Checks: []Check{check("a", Quality, Pass, 4, 4), check("b", Quality, Fail, 1, 4), check("c", Quality, Pass, 12, 12)}},
+			},
+			Score{Grade: "B", Score: 16, Of: 20, Coverage: 1, Part: "one"},
+		},
+		"a part without a grade leaves none": {
+			[]Check{check("a", Quality, Pass, 1, 1)},
+			[]Part{{Name: "one", Checks: []Check{check("a", Quality, Fail, 0, 1)}}, {Name: "two", Checks: []Check{check("a", Quality, Unknown, 0, 1)}}},
+			Score{Part: "two"},
+		},
+		"the first drop below the worst": {
+			[]Check{check("a", Quality, Pass, 10, 10)},
+			[]Part{
+				{Name: "one", Checks: []Check{check("a", Quality, Pass, 8, 10).Dropping(Drop{At: noon.AddDate(0, 0, 9)})}},
+				{Name: "two", Checks: []Check{check("a", Quality, Pass, 10, 10).Dropping(Drop{At: noon.AddDate(0, 0, 1), Points: 8}, Drop{At: noon.AddDate(0, 0, 4), Points: 7})}},
+			},
+			Score{Grade: "B", Score: 8, Of: 10, Coverage: 1, Part: "one", NextDrop: "2026-06-05"},
+		},
+	} {
+		r := NewReportOf(name, noon, c.checks, c.parts)
+		if got := r.Grades[Quality]; got != c.want || r.Grade != c.want.Grade {
+			t.Errorf("%s: %s, %+v; want %+v", name, r.Grade, got, c.want)
+		}
+	}
 }

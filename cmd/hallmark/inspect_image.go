@@ -187,8 +187,9 @@ func (r remoteRecords) Find(ctx context.Context, q provenance.Query) (page prove
 func (e *env) inspectRepository() *cobra.Command {
 	c := &cobra.Command{
 		Use: "repository REPO", Short: "Grade the images behind the tags of a repository",
-		Args:    one("a repository, as team/app or registry.example/team/app"),
-		Long:    "Grade the images behind the tags of a repository. Its grade is that of its worst image.",
+		Args: one("a repository, as team/app or registry.example/team/app"),
+		Long: "Grade the images behind the tags of a repository. Its grade is that of its worst image; what has no grade by its kind, as\n" +
+			"a build cache, does not count. Tags of what is attached to an image, as cosign's sha256-….sig, are left out.",
 		Example: "  hallmark inspect repository team/app\n  hallmark inspect repository registry.example/team/app --min B",
 	}
 	t, out, whom := addTarget(c), addReportFlags(c), addTrustFlags(c)
@@ -248,7 +249,9 @@ func (e *env) tagsOf(ctx context.Context, t *target, ref reference, most int) (t
 		type tag struct{ Name string }
 		found, err := pages(ctx, cl, "/api/v1/tags", url.Values{"repo": {ref.repository}}, 0, func(p struct{ Tags []tag }) []tag { return p.Tags })
 		for _, t := range found {
-			tags = append(tags, t.Name)
+			if !image.AttachedTag(t.Name) {
+				tags = append(tags, t.Name)
+			}
 		}
 		return err
 	})
@@ -269,7 +272,7 @@ func (e *env) lookAtAll(ctx context.Context, t *target, ref reference, tags []st
 			return nil, err
 		}
 		r.Images = append(r.Images, taggedImage{tag, report})
-		if !seen[report.Digest] {
+		if report.Kind.Graded() && !seen[report.Digest] {
 			seen[report.Digest] = true
 			reports = append(reports, report.Report)
 		}

@@ -36,6 +36,9 @@ func (p reportPrinter) paint(colour, text string) string {
 
 func (p reportPrinter) print(r *trust.Report) {
 	fmt.Fprintf(p.w, "%s  %s\n", p.grade(r.Grade), clean(r.Subject))
+	if r.Ungraded != "" {
+		fmt.Fprintf(p.w, "  %s\n", clean(r.Ungraded))
+	}
 	for _, q := range slices.Sorted(maps.Keys(r.Grades)) {
 		p.score(q, r.Grades[q])
 	}
@@ -59,6 +62,9 @@ func (p reportPrinter) grade(g trust.Grade) string {
 
 func (p reportPrinter) score(q trust.Question, s trust.Score) {
 	fmt.Fprintf(p.w, "  %-12s %s: %d of %d points, %d %% known", q, p.grade(s.Grade), s.Score, s.Of, int(s.Coverage*100+0.5))
+	if s.Part != "" {
+		fmt.Fprintf(p.w, ", as %s", clean(s.Part))
+	}
 	if s.Capped != "" {
 		fmt.Fprintf(p.w, ", held down by %s", s.Capped)
 	}

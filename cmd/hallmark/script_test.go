@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 //	hup                  let it read its configuration again, and wait until it has, or has not
 //	halt [SIGNAL]        end it, by SIGTERM or another signal, and wait
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
+//	pushthing USER:PASSWORD REPO:TAG CONFIGTYPE CONFIG LAYERTYPE CONTENT   push something of other types
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
 //	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
 //	let VARIABLE FIELD   set a variable to a field of the JSON that the last command printed
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "asnobody": asNobodyCmd,
-			"attach": attachCmd,
+			"attach": attachCmd, "pushthing": pushThingCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
@@ -253,6 +254,17 @@ func pushCmd(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stdout(), err)
 		return
 	}
+	ts.Check(err)
+	ts.Setenv("DIGEST", d.String())
+}
+
+func pushThingCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, repo := context.Background(), scriptRepository(ts, args[0], args[1])
+	config, err := pushBlob(ctx, repo, args[2], []byte(args[3]))
+	ts.Check(err)
+	layer, err := pushBlob(ctx, repo, args[4], []byte(args[5]))
+	ts.Check(err)
+	d, err := pushManifest(ctx, repo, repo.Reference.Reference, ocispec.Manifest{Config: config, Layers: []ocispec.Descriptor{layer}})
 	ts.Check(err)
 	ts.Setenv("DIGEST", d.String())
 }

@@ -39,10 +39,7 @@ func Describe(body []byte) (d Description, err error) {
 	for _, c := range m.inspected() {
 		d.Inspected = append(d.Inspected, c.Digest)
 	}
-	d.Document = len(m.Layers) > 0 && len(m.Manifests) == 0
-	for _, l := range m.Layers {
-		d.Document = d.Document && isDocument(l)
-	}
+	d.Document = m.isDocument()
 	return d, nil
 }
 
@@ -61,7 +58,7 @@ func isDocument(layer ocispec.Descriptor) bool {
 	switch {
 	case documentTypes[t], strings.HasPrefix(t, "application/vnd.dev.sigstore.bundle"):
 		return true
-	case strings.HasPrefix(t, "application/vnd.oci.image.layer."), strings.HasPrefix(t, "application/vnd.docker.image.rootfs."):
+	case isImageLayer(layer):
 		return false
 	}
 	return kindOf(t) == sbomKind && strings.HasSuffix(t, "json") || kindOf(t) == vulnerabilityKind && strings.HasSuffix(t, "json")

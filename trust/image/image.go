@@ -8,6 +8,8 @@ package image
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -36,6 +38,7 @@ type Config struct {
 // A Report is a report about an image. For an image of several platforms it has one about each.
 type Report struct {
 	*trust.Report
+	Kind      trust.Kind    `json:"kind"` // what it is, on which depends what is asked
 	Digest    digest.Digest `json:"digest"`
 	Platforms []Platform    `json:"platforms,omitempty"`
 }
@@ -59,22 +62,36 @@ func Inspect(ctx context.Context, from Source, ref string, c Config) (*Report, e
 	if err != nil {
 		return nil, err
 	}
-	whole := []trust.Check{s.checkSource(), s.checkSignature(), s.checkFresh(), s.checkTag(), s.checkPlatforms()}
+	return s.report(), nil
+}
+
+// report judges what was read. Whoever takes the image gets one of its platforms, with what is so of the whole: so the
+// grade of the whole is that of the platform that comes out worst, and the checks that are shown of it are the worst of each.
+func (s *subject) report() *Report {
+	k := s.kind()
+	whole := apply(k, []trust.Check{s.checkSource(), s.checkSignature(), s.checkFresh(), s.checkTag(), s.checkPlatforms()})
 	perPlatform := make([][]trust.Check, len(s.platforms))
+	parts := make([]trust.Part, len(s.platforms))
 	for n, p := range s.platforms {
-		perPlatform[n] = s.checksOf(p)
+		perPlatform[n] = apply(p.kind, s.checksOf(p))
+		parts[n] = trust.Part{Checks: slices.Concat(whole, perPlatform[n]), Ungraded: ungraded(p.kind)}
+		if len(s.platforms) > 1 {
+			parts[n].Name = p.name
+		}
 	}
-	whole = append(whole, worstOf(s.platforms, perPlatform)...)
-	subject := c.Subject + "@" + s.desc.Digest.String()
-	r := &Report{Report: trust.NewReport(subject, s.now, whole), Digest: s.desc.Digest}
-	if len(s.platforms) < 2 {
-		return r, nil
-	}
+	subject := s.Subject + "@" + s.desc.Digest.String()
+	r := &Report{Kind: k, Digest: s.desc.Digest}
 	for n, p := range s.platforms {
-		one := trust.NewReport(subject, s.now, append(whole[:4:4], perPlatform[n]...))
-		r.Platforms = append(r.Platforms, Platform{p.name, p.desc.Digest, one.Grade, one.Grades, one.Checks})
+		if len(s.platforms) > 1 {
+			one := trust.NewReportOf(subject, s.now, parts[n].Checks, parts[n:n+1])
+			r.Platforms = append(r.Platforms, Platform{p.name, p.desc.Digest, one.Grade, one.Grades, one.Checks})
+		}
 	}
-	return r, nil
+	if s.leftOut > 0 {
+		parts = append(parts, trust.Part{Ungraded: fmt.Sprintf("It has %d platforms, of which %d were looked at, so it has no grade.", len(s.platforms)+s.leftOut, len(s.platforms))})
+	}
+	r.Report = trust.NewReportOf(subject, s.now, slices.Concat(whole, worstOf(s.platforms, perPlatform)), parts)
+	return r
 }
 
 // checksOf are the checks of one platform, in the same order for each.

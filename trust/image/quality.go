@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -89,6 +90,9 @@ func (s *subject) checkSecrets(p *platform) trust.Check {
 	if len(found) == 0 && !whole {
 		return trust.NotKnown(trust.ImageSecrets, "Whether it holds secrets is not known: its config and history are longer than is looked through, and no secret was found in the part that was.")
 	}
+	if len(found) == 0 && p.kind != trust.Image {
+		return trust.Passed(trust.ImageSecrets, "No secret was found in its config and annotations. What is in its layers was not read.")
+	}
 	if len(found) == 0 {
 		return trust.Passed(trust.ImageSecrets, "No secret was found in its config, environment and history. Files in its layers were not read.")
 	}
@@ -159,10 +163,7 @@ func (d *document) time() time.Time {
 }
 
 func (s *subject) checkLicences(p *platform) trust.Check {
-	if v := p.label(ocispec.AnnotationLicenses); v != "" {
-		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
-	}
-	if v := s.manifest.Annotations[ocispec.AnnotationLicenses]; v != "" {
+	if v := cmp.Or(p.label(ocispec.AnnotationLicenses), s.manifest.Annotations[ocispec.AnnotationLicenses], p.licences()); v != "" {
 		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
 	}
 	for _, d := range s.of(sbomKind, p) {
@@ -260,12 +261,15 @@ func (s *subject) checkSizes(p *platform) trust.Check {
 	return trust.Passed(trust.ImageSizes, "The sizes in its manifest are those that its parts have.")
 }
 
-// attachedTag is what clients tag that belongs to a manifest: cosign its signatures, others their lists of referrers.
+// AttachedTag says whether a tag is of what clients attach to a manifest: cosign its signatures, others their lists of
+// referrers.
+func AttachedTag(tag string) bool { return attachedTag.MatchString(tag) }
+
 var attachedTag = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64,128}(\..*)?$`)
 
 // isImagePush says whether a record is of an image that got a tag, and not of what is attached to one.
 func isImagePush(r *provenance.Record) bool {
-	return r.Observed.Subject == "" && slices.ContainsFunc(r.Tags, func(t provenance.TagMove) bool { return !attachedTag.MatchString(t.Name) })
+	return r.Observed.Subject == "" && slices.ContainsFunc(r.Tags, func(t provenance.TagMove) bool { return !AttachedTag(t.Name) })
 }
 
 // arrival is the first record of the image's push, or past all of them where none is known.

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust"
 )
 
 // subject is everything that was read of an image. The checks look at it and change nothing.
@@ -60,8 +61,10 @@ type platform struct {
 	name     string
 	desc     ocispec.Descriptor
 	manifest manifest
-	config   imageConfig
-	why      string // why the config could not be read, or empty
+	kind     trust.Kind
+	config   imageConfig // of a container image
+	text     string      // the config of anything else
+	why      string      // why the config could not be read, or empty
 
 	measured bool                   // the registry says what it holds of it: has and wrong
 	has      int64                  // bytes
@@ -147,7 +150,7 @@ func (s *subject) resolveBases(ctx context.Context) {
 // readPlatforms reads the images of an index, or the one image. What BuildKit lists beside them is about
 // them.
 func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
-	if len(s.manifest.Manifests) == 0 {
+	if len(s.manifest.Manifests) == 0 || s.manifest.kind() == trust.Cache { // as an index, a cache lists blobs
 		s.platforms = []*platform{s.readPlatform(ctx, "", s.desc, s.manifest)}
 		return nil
 	}
@@ -158,7 +161,7 @@ func (s *subject) readPlatforms(ctx context.Context, d *docReader) error {
 		}
 		m, size, err := s.readManifest(ctx, child.Digest)
 		if err != nil {
-			p := &platform{name: platformName(child.Platform), desc: child, why: plain(err)}
+			p := &platform{name: platformName(child.Platform), desc: child, kind: trust.Image, why: plain(err)}
 			s.platforms = append(s.platforms, p)
 			continue
 		}
@@ -252,9 +255,12 @@ func (s *subject) measure(ctx context.Context) error {
 }
 
 func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descriptor, m manifest) *platform {
-	p := &platform{name: name, desc: d, manifest: m}
-	if m.Config.Digest == "" {
+	p := &platform{name: name, desc: d, manifest: m, kind: m.kind()}
+	switch m.Config.Digest {
+	case "":
 		p.why = "it has no config"
+		return p
+	case ocispec.DescriptorEmptyJSON.Digest: // nothing is in it
 		return p
 	}
 	if s.configs <= 0 {
@@ -265,6 +271,10 @@ func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descr
 	s.configs -= len(data)
 	if err == nil {
 		p.compare(m.Config, len(data))
+		if p.kind != trust.Image {
+			p.text = string(data)
+			return p
+		}
 		err = strictjson.Unmarshal(data, &p.config)
 	}
 	if err != nil {

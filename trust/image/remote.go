@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -100,14 +101,15 @@ func absentOr(err error) error {
 	return err
 }
 
-// Tags returns the last tags of a repository, in order, and no more than most.
+// Tags returns the last tags of a repository, in order, and no more than most: those of images, and not of what is attached
+// to one.
 func Tags(ctx context.Context, name string, client *auth.Client, most int) (tags []string, err error) {
 	r, err := NewRemote(name, client)
 	if err != nil {
 		return nil, err
 	}
 	err = r.repo.Tags(ctx, "", func(page []string) error {
-		tags = lastOf(append(tags, page...), most)
+		tags = lastOf(append(tags, slices.DeleteFunc(page, AttachedTag)...), most)
 		return nil
 	})
 	return tags, err

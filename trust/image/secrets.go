@@ -85,6 +85,7 @@ func (p *platform) secrets(left *int) (found []Secret, whole bool) {
 			s.look("label "+name, name, labels[name])
 		}
 	}
+	s.look("config", "", p.text)
 	s.look("command", "", strings.Join(append(c.Entrypoint, c.Cmd...), " "))
 	for n, h := range p.config.History {
 		place := fmt.Sprintf("history, step %d", n+1)

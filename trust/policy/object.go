@@ -10,7 +10,9 @@ type Report struct {
 	Version   int              `json:"version"`
 	Subject   string           `json:"subject"`
 	Time      time.Time        `json:"time"`
-	Grade     string           `json:"grade"` // empty where there is none
+	Grade     string           `json:"grade"`    // empty where there is none
+	Ungraded  string           `json:"ungraded"` // why there is none whatever the checks say
+	Kind      string           `json:"kind"`     // image, chart, files, wasm, model, cache, document or unknown
 	Grades    map[string]Score `json:"grades"`
 	Checks    []Check          `json:"checks"`
 	Digest    string           `json:"digest"`
@@ -25,6 +27,7 @@ type Score struct {
 	Coverage float64 `json:"coverage"`
 	Capped   string  `json:"capped"`
 	NextDrop string  `json:"nextDrop"`
+	Part     string  `json:"part"` // the platform whose score it is, of several
 }
 
 // Check is one check of a report.
