@@ -23,7 +23,6 @@ func (e *env) access() *cobra.Command {
 		Use: "access", Short: "Keep teams, grants and immutable tags in a file",
 		Long: "Keep teams, grants and immutable tags in a file, for those who keep rights in git. The file says all there is: what\n" +
 			"it does not name is taken away. Users and robots have to be there already.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	dryRun := false

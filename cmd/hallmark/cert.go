@@ -19,7 +19,6 @@ import (
 func (e *env) cert() *cobra.Command {
 	c := &cobra.Command{
 		Use: "cert", Short: "Show and renew the certificate, and make clients trust it",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(e.certShow(), e.certRenew(), e.certTrust())
 	return c

@@ -383,7 +383,7 @@ func isLoopback(address string) bool {
 
 // config is the verb `hallmark config`.
 func (e *env) config() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Check or show the configuration", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{Use: "config", Short: "Check or show the configuration"}
 	check := &cobra.Command{Use: "check", Short: "Read the configuration and say what is wrong with it", Args: cobra.NoArgs}
 	flags := addConfigFlags(check)
 	check.RunE = func(*cobra.Command, []string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/version"
@@ -95,11 +96,19 @@ func (e *env) showHealth(h healthAnswer, asJSON bool) error {
 
 // version is the verb `hallmark version`.
 func (e *env) version() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return writeJSON(e.stdout, map[string]string{
+					"version": version.String(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+				})
+			}
 			_, err := fmt.Fprintln(e.stdout, "hallmark", version.String())
 			return err
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	return c
 }

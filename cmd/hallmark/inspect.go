@@ -17,7 +17,6 @@ func (e *env) inspect() *cobra.Command {
 		Use: "inspect", Short: "Grade a registry, a repository or an image: is it to be trusted?",
 		Long: "Look at a registry or an image as a careful person would, and grade what is found, with the evidence of each check.\n" +
 			"What cannot be learned is unknown: it lowers the coverage, not the grade, and under 60 % there is no grade.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(e.inspectHost(), e.inspectImage(), e.inspectRepository())
 	return c

@@ -16,7 +16,6 @@ func (e *env) key() *cobra.Command {
 		Use: "key", Short: "Show and change the keys that sign records",
 		Long: "Show and change the keys that sign records. On the machine of the registry this needs no password: whoever can\n" +
 			"open the data directory may do it, also while the server runs.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(e.keyRotate(t), e.keyList(t))

@@ -24,7 +24,6 @@ import (
 func (e *env) log() *cobra.Command {
 	c := &cobra.Command{
 		Use: "log", Short: "Follow a registry's log, and prove that nothing was rewritten", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logProof(), e.logAdopt(t), e.logContinue(t))

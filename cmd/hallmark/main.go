@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -53,8 +54,13 @@ func (e *env) root() *cobra.Command {
 			"which source, and how well each of these facts is known.\n\n" +
 			"Exit status: 0 good, 1 the answer is no, 2 wrong use, 3 could not ask.",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return wantsVerb(c, args)
+			}
+			return c.Help()
+		},
 	}
 	root.AddCommand(
 		e.serve(),
@@ -69,6 +75,11 @@ func (e *env) root() *cobra.Command {
 		e.backup(), e.restore(),
 		e.config(), e.health(), e.version(),
 	)
+	root.Version = version.String()
+	root.SetVersionTemplate("hallmark {{.Version}}\n")
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	strictGroups(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})

@@ -15,7 +15,6 @@ func (e *env) policy() *cobra.Command {
 	c := &cobra.Command{
 		Use: "policy", Short: "Rules about what may be pushed, tagged and pulled",
 		Long: "Rules about what may be pushed, tagged and pulled, in a file: docs/policy.md.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(e.policyCheck(), e.policyShow(), e.policyTest())
 	return c

@@ -19,7 +19,6 @@ func (e *env) robot() *cobra.Command {
 		Use: "robot", Short: "Make accounts for machines, with secrets that expire",
 		Long: "Make accounts for machines, with secrets that expire. A robot signs in with its name and its secret, as users do\n" +
 			"with theirs: docker login HOST -u NAME --password-stdin. It may do nothing until `hallmark grant robot:NAME …`.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(

@@ -18,7 +18,6 @@ func (e *env) tags() *cobra.Command {
 		Use: "tags", Short: "Say which tags are never moved",
 		Long: "Say which tags, once they are set, are neither moved nor removed, by anybody. PATTERN is of repositories, as in\n" +
 			"`hallmark grant`; TAGS is a tag in which * stands for any characters.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(e.tagsImmutable(t), e.tagsMutable(t), e.tagsRules(t))

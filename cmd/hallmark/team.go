@@ -17,7 +17,6 @@ func (e *env) team() *cobra.Command {
 	c := &cobra.Command{
 		Use: "team", Short: "Make teams, and say who is in them",
 		Long: "Make teams, and say who is in them. `hallmark grant team:NAME PATTERN ROLE` gives all of a team a role.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(

@@ -17,7 +17,6 @@ func (e *env) token() *cobra.Command {
 		Use: "token", Short: "Make, list and end personal access tokens",
 		Long: "Make, list and end personal access tokens: secrets that stand in for your password, and may do less. They are\n" +
 			"of whoever signs in, so this needs a server, and a login with your password (`hallmark login`).",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(e.tokenAdd(t), e.sessionList(t, "token", "/api/v1/access/tokens"), e.sessionRemove(t, "token", "/api/v1/access/tokens/"))
@@ -29,7 +28,6 @@ func (e *env) session() *cobra.Command {
 	c := &cobra.Command{
 		Use: "session", Short: "List and end what is signed in",
 		Long: "List and end what is signed in: logins of docker and other clients, personal access tokens, and CI jobs.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	c.AddCommand(e.sessionList(t, "session", "/api/v1/access/sessions"), e.sessionRemove(t, "session", "/api/v1/access/sessions/"))

@@ -18,7 +18,6 @@ func (e *env) user() *cobra.Command {
 		Use: "user", Short: "Add, list, rename and remove users, and set passwords",
 		Long: "Add, list and remove users, and set passwords. On the machine of the registry this needs no password: whoever\n" +
 			"can open the data directory may do it, also while the server runs.",
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	t := addTarget(c)
 	admin := false
