@@ -1,8 +1,6 @@
 package provenance
 
 import (
-	"errors"
-
 	"github.com/opencontainers/go-digest"
 )
 
@@ -14,6 +12,7 @@ const (
 	Good    Result = "good"    // it verifies, by a signer who is trusted for this repository
 	Failed  Result = "failed"  // a trusted signer is named by it, or made it, and it does not hold: Reason says why
 	Foreign Result = "foreign" // none of those who are trusted here has made it, as far as can be told
+	Unread  Result = "unknown" // it was not read to its end, so nothing is known of it: Detail says why
 )
 
 // A Reason says why a signature that has to do with a trusted signer is not good.
@@ -100,9 +99,6 @@ type SignedStatement struct{ document }
 // ParseSignedStatement reads the payload of an envelope whose signature was verified. One that not
 // everybody reads alike is refused.
 func ParseSignedStatement(payload []byte) (*SignedStatement, error) {
-	if len(payload) > MaxAttestation {
-		return nil, errors.New("the statement is larger than is read")
-	}
 	d, err := readDocument(payload, attestationPlaces)
 	if err != nil {
 		return nil, err

@@ -25,8 +25,8 @@ type Attachment struct {
 	Subject    digest.Digest // the image
 	Manifest   digest.Digest
 	Layers     []ocispec.Descriptor
-	// Blob returns a layer of at most most bytes. Errors: ErrUnknown, TooLargeError.
-	Blob func(ctx context.Context, d digest.Digest, most int64) ([]byte, error)
+	// Blob returns a layer of at most most bytes, in the room that it asks for. Errors: ErrUnknown, TooLargeError.
+	Blob func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error)
 }
 
 // SetAppraiser lets an appraiser look at signatures from now on. Call it before the first request.
@@ -54,8 +54,8 @@ func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
 	}
 	p.findings, err = g.appraiser.Appraise(ctx, Attachment{
 		Repository: p.repo, Subject: image, Manifest: p.digest, Layers: p.manifest.layers,
-		Blob: func(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
-			return g.SmallBlob(ctx, p.repo, d, most)
+		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
+			return g.BlobInto(ctx, p.repo, d, most, room)
 		},
 	})
 	if errors.Is(err, ErrUnknown) {

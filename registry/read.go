@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -40,6 +41,13 @@ func (e *TooLargeError) Error() string {
 // SmallBlob returns a blob of a repository, which may have at most most bytes, whatever a manifest says that it has.
 // Errors: ErrUnknown, TooLargeError.
 func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) (body []byte, err error) {
+	return g.BlobInto(ctx, repo, d, most, newRoom)
+}
+
+func newRoom(n int) ([]byte, error) { return make([]byte, n), nil }
+
+// BlobInto is SmallBlob for who has room for it. Of what is larger no room is asked.
+func (g *Registry) BlobInto(ctx context.Context, repo string, d digest.Digest, most int64, room func(n int) ([]byte, error)) (body []byte, err error) {
 	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
 	if err != nil {
 		return nil, err
@@ -48,7 +56,10 @@ func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, 
 	if f.Size() > most {
 		return nil, &TooLargeError{d, f.Size(), most}
 	}
-	if body, err = readWhole(f); err == nil {
+	if body, err = room(int(f.Size())); err != nil {
+		return nil, err
+	}
+	if _, err = io.ReadFull(f, body); err == nil {
 		err = compare(d, body)
 	}
 	if errors.Is(err, storage.ErrCorrupt) {

@@ -3,10 +3,12 @@ package signature
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 )
@@ -73,28 +75,37 @@ func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]prov
 	return slices.DeleteFunc(findings, known), err
 }
 
-// lookAt reads the layers of a manifest that may be signatures, and looks at them.
+// lookAt reads the layers of a manifest that may be signatures, and looks at them. Of what is beyond a bound it finds
+// that it is unknown.
 func (t *Trust) lookAt(ctx context.Context, to registry.Attachment, now time.Time) (findings []provenance.Finding, err error) {
 	left := int64(maxBytes)
 	for _, layer := range to.Layers {
 		if !isSignature(layer) {
 			continue
 		}
-		if len(findings) == maxLayers {
-			return findings, nil
-		}
 		d := Document{Subject: to.Subject, Manifest: to.Manifest, Layer: layer}
-		most := min(MaxDocument, left)
-		d.Body, err = to.Blob(ctx, layer.Digest, most)
-		if large := new(registry.TooLargeError); errors.As(err, &large) {
-			findings = append(findings, foreign(d, "", tooLarge(large.Size, most)))
-			continue
+		if len(findings) == maxLayers {
+			return append(findings, unread(d, "", fmt.Sprintf("its manifest holds more than %d signatures, and those behind are not read", maxLayers))), nil
 		}
+		f, size, err := t.lookAtLayer(ctx, to, d, min(MaxDocument, left), now)
 		if err != nil {
-			return nil, errors.Join(err, ctx.Err())
+			return nil, err
 		}
-		left -= int64(len(d.Body))
-		findings = append(findings, t.Look(to.Repository, d, now))
+		left -= size
+		findings = append(findings, f)
 	}
 	return findings, nil
+}
+
+func (t *Trust) lookAtLayer(ctx context.Context, to registry.Attachment, d Document, most int64, now time.Time) (f provenance.Finding, size int64, err error) {
+	d.Desk = desk.Sit(ctx)
+	defer d.Desk.Leave()
+	d.Body, err = to.Blob(ctx, d.Layer.Digest, most, d.Desk.Whole)
+	if large := new(registry.TooLargeError); errors.As(err, &large) {
+		return unread(d, "", tooLarge(large.Size, most)), 0, nil
+	}
+	if err != nil {
+		return f, 0, errors.Join(err, ctx.Err())
+	}
+	return t.Look(to.Repository, d, now), int64(len(d.Body)), nil
 }

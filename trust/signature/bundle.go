@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
@@ -15,15 +16,22 @@ type Bundles struct{}
 
 // Look implements Scheme.
 func (Bundles) Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
-	b := new(bundle.Bundle)
-	if err := b.UnmarshalJSON(d.Body); err != nil {
-		return foreign(d, formBundle, "it is no sigstore bundle: "+err.Error())
+	s, err := openLarge(d)
+	if len(d.Body) <= desk.Large {
+		s, err = openSmall(d)
 	}
-	s, err := openBundle(b)
 	if err != nil {
-		return foreign(d, formBundle, err.Error())
+		return refused(d, formBundle, err)
 	}
 	return s.judge(t, repository, d, now)
+}
+
+func openSmall(d Document) (*signed, error) {
+	b := new(bundle.Bundle)
+	if err := b.UnmarshalJSON(d.Body); err != nil {
+		return nil, fmt.Errorf("it is no sigstore bundle: %w", err)
+	}
+	return openBundle(b)
 }
 
 // openBundle reads what a bundle says was signed.

@@ -55,8 +55,8 @@ func (r *reader) verifiers(of yamlfile.Word, kinds vouches, list []fileVerifier)
 	return all
 }
 
-func (r *reader) verifier(of yamlfile.Word, f fileVerifier) verifier {
-	v := verifier{id: f.ID.Text}
+func (r *reader) verifier(of yamlfile.Word, f fileVerifier) checker {
+	v := checker{id: f.ID.Text}
 	if v.id == "" {
 		r.failf(of, "each of the `verifiers` of %s needs `id`, as https://verifier.example/v1", of.Text)
 	}

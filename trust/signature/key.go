@@ -28,13 +28,19 @@ import (
 type key struct {
 	name         string
 	digest       digest.Digest // SHA-256 of its SubjectPublicKeyInfo
-	verifiers    []signature.Verifier
+	verifiers    []verifier
 	repositories repositories
 	vouches      vouches
 	summaries    verifiers
 	notBefore    time.Time // zero where it is not bounded
 	notAfter     time.Time
 	withdrawn    time.Time
+}
+
+// verifier is one way in which signers use a key. hash is what it makes of a message, or 0 where it needs it whole.
+type verifier struct {
+	signature.Verifier
+	hash crypto.Hash
 }
 
 // leastRSA is the least size of an RSA key in bits.
@@ -64,7 +70,7 @@ func parseKey(text string) (*key, error) {
 
 // verifiersOf are the ways in which signers use a key. cosign hashes with SHA-256 in its older form,
 // whatever the curve, and with the curve's own hash in the newer.
-func verifiersOf(public crypto.PublicKey) (all []signature.Verifier, err error) {
+func verifiersOf(public crypto.PublicKey) (all []verifier, err error) {
 	hashes := []crypto.Hash{crypto.SHA256}
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -86,7 +92,8 @@ func verifiersOf(public crypto.PublicKey) (all []signature.Verifier, err error) 
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, prehashed)
+		whole, err := signature.LoadED25519Verifier(k)
+		return []verifier{{prehashed, crypto.SHA512}, {whole, 0}}, err
 	default:
 		return nil, errors.New("it is no ECDSA, RSA or Ed25519 key")
 	}
@@ -95,35 +102,59 @@ func verifiersOf(public crypto.PublicKey) (all []signature.Verifier, err error) 
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, v)
+		all = append(all, verifier{v, h})
 	}
 	return all, nil
 }
 
 // made says whether the key made the signature.
 func (k *key) made(s *signed, subject digest.Digest) bool {
-	message := s.payload
-	var over []signature.VerifyOption
-	switch {
-	case s.payload == nil && subject.Algorithm() == digest.SHA256: // the image itself
-		sum, err := hex.DecodeString(subject.Encoded())
-		if err != nil {
-			return false
-		}
-		over = append(over, options.WithDigest(sum))
-	case s.payload == nil:
-		return false
-	case s.statement:
-		message = dsse.PAE(inTotoType, s.payload)
-	}
-	for _, sig := range s.sigs {
-		for _, v := range k.verifiers {
-			if v.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message), over...) == nil {
+	for _, v := range k.verifiers {
+		message, over, ok := s.message(subject, v)
+		for _, sig := range s.sigs {
+			if ok && v.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message), over...) == nil {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// message is what a verifier has to verify the signature over: the message, or its hash alone.
+func (s *signed) message(subject digest.Digest, v verifier) (message []byte, over []signature.VerifyOption, ok bool) {
+	if s.payload == nil { // the image itself
+		sum, err := hex.DecodeString(subject.Encoded())
+		return nil, []signature.VerifyOption{options.WithDigest(sum)}, err == nil && subject.Algorithm() == digest.SHA256
+	}
+	message = s.payload
+	if s.statement {
+		message = s.encoding()
+	}
+	if v.hash == 0 {
+		return message, nil, true
+	}
+	return nil, []signature.VerifyOption{options.WithDigest(s.sum(v.hash, message))}, true
+}
+
+// encoding is the payload of a statement in DSSE's encoding.
+func (s *signed) encoding() []byte {
+	if s.encoded == nil {
+		s.encoded = dsse.PAE(inTotoType, s.payload)
+	}
+	return s.encoded
+}
+
+// sum is the hash of the message, which is made once for all keys.
+func (s *signed) sum(h crypto.Hash, message []byte) []byte {
+	if s.sums[h] == nil {
+		if s.sums == nil {
+			s.sums = map[crypto.Hash][]byte{}
+		}
+		sum := h.New()
+		sum.Write(message)
+		s.sums[h] = sum.Sum(nil)
+	}
+	return s.sums[h]
 }
 
 // isCalled says whether a hint means this key: sigstore's clients use the SHA-256 of the key, others write

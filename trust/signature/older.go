@@ -32,9 +32,12 @@ type Older struct{}
 func (Older) Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
 	s, err := openOlder(d)
 	if err != nil {
-		return foreign(d, s.form, err.Error())
+		return refused(d, s.form, err)
 	}
 	if pem := d.Layer.Annotations[certificateAnnotation]; pem != "" {
+		if len(d.Body) > maxCertified {
+			return unread(d, s.form, tooLarge(int64(len(d.Body)), maxCertified)+" of one with a certificate")
+		}
 		if s.entity, err = olderEntity(s, d.Layer.Annotations); err != nil {
 			return foreign(d, s.form, err.Error())
 		}
@@ -44,7 +47,7 @@ func (Older) Look(t *Trust, repository string, d Document, now time.Time) proven
 
 func openOlder(d Document) (*signed, error) {
 	if d.Layer.MediaType == envelopeType {
-		return openEnvelope(d.Body)
+		return openEnvelope(d)
 	}
 	s := &signed{form: formSimple, payload: d.Body}
 	if len(d.Body) > maxSimple {
@@ -65,26 +68,27 @@ const inTotoType = "application/vnd.in-toto+json"
 const maxSignatures = 8
 
 // openEnvelope reads a DSSE envelope.
-func openEnvelope(body []byte) (*signed, error) {
+func openEnvelope(d Document) (*signed, error) {
 	s := &signed{form: formDSSE, statement: true}
 	var e struct {
-		Payload     []byte `json:"payload"`
+		Payload     packed `json:"payload"`
 		PayloadType string `json:"payloadType"`
 		Signatures  []struct {
 			KeyID string `json:"keyid"`
 			Sig   []byte `json:"sig"`
 		} `json:"signatures"`
 	}
-	if err := strictjson.Unmarshal(body, &e); err != nil {
+	e.Payload.desk = d.Desk
+	if err := strictjson.Unmarshal(d.Body, &e); err != nil {
 		return s, fmt.Errorf("it is no DSSE envelope: %w", err)
 	}
-	if e.PayloadType != inTotoType || len(e.Payload) == 0 {
+	if e.PayloadType != inTotoType || len(e.Payload.text()) == 0 {
 		return s, fmt.Errorf("its payload is no in-toto statement, but %.60q", e.PayloadType)
 	}
 	if n := len(e.Signatures); n == 0 || n > maxSignatures {
 		return s, fmt.Errorf("it has %d signatures, and 1 to %d are read", n, maxSignatures)
 	}
-	s.payload = e.Payload
+	s.payload, s.encoded = e.Payload.text(), e.Payload.encoded()
 	for _, sig := range e.Signatures {
 		s.sigs, s.hints = append(s.sigs, sig.Sig), append(s.hints, sig.KeyID)
 	}

@@ -12,18 +12,23 @@
 package signature
 
 import (
+	"context"
+	"crypto"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // The bounds of what is read, in bytes.
 const (
-	MaxDocument = provenance.MaxAttestation // a document
-	maxSimple   = 64 << 10                  // the payload of a simple signature
+	MaxDocument  = 16 << 20 // a document
+	maxCertified = 8 << 20  // one with a certificate, which sigstore's verifier copies several times
+	maxSimple    = 64 << 10 // the payload of a simple signature
 )
 
 // A Document is a layer that may hold a signature of an image.
@@ -31,7 +36,8 @@ type Document struct {
 	Subject  digest.Digest // the image that it is attached to
 	Manifest digest.Digest // the manifest that it is a layer of
 	Layer    ocispec.Descriptor
-	Body     []byte // at most MaxDocument
+	Body     []byte     // at most MaxDocument
+	Desk     *desk.Desk // where what is packed in it is laid; nil for one of its own
 }
 
 // A Scheme is a way to sign images. There are two, Older and Bundles; Notation's would be the third, with a
@@ -63,7 +69,11 @@ func tooLarge(size, most int64) string {
 // Look returns what is found of a document, whose media type Reads, in a repository.
 func (t *Trust) Look(repository string, d Document, now time.Time) provenance.Finding {
 	if len(d.Body) > MaxDocument {
-		return foreign(d, "", tooLarge(int64(len(d.Body)), MaxDocument))
+		return unread(d, "", tooLarge(int64(len(d.Body)), MaxDocument))
+	}
+	if d.Desk == nil {
+		d.Desk = desk.Sit(context.Background())
+		defer d.Desk.Leave()
 	}
 	return schemes[d.Layer.MediaType].Look(t, repository, d, now)
 }
@@ -73,6 +83,27 @@ func foreign(d Document, form, detail string) provenance.Finding {
 	f := newFinding(d, form)
 	f.Verdict.Result, f.Verdict.Detail = provenance.Foreign, provenance.Bounded(detail)
 	return f
+}
+
+// unread is the finding about what was not read to its end: anybody may have made it.
+func unread(d Document, form, detail string) provenance.Finding {
+	f := foreign(d, form, detail)
+	f.Verdict.Result = provenance.Unread
+	return f
+}
+
+// errUnread is about a bound of ours, and not about what was read.
+type errUnread string
+
+func (e errUnread) Error() string { return string(e) }
+
+// refused is the finding about a document that cannot be opened.
+func refused(d Document, form string, err error) provenance.Finding {
+	var bound errUnread
+	if errors.As(err, &bound) {
+		return unread(d, form, err.Error())
+	}
+	return foreign(d, form, err.Error())
 }
 
 func newFinding(d Document, form string) provenance.Finding {
@@ -89,11 +120,13 @@ const (
 // signed is what a document says was signed, however it is packed. Nothing in it was verified.
 type signed struct {
 	form      string
-	payload   []byte   // a statement, or the payload of a simple signature; nil where the image itself was signed
-	statement bool     // the payload is an in-toto statement, signed in a DSSE envelope
-	sigs      [][]byte // any of them will do
-	hints     []string // by what they say the key is known
-	entity    entity   // what sigstore's verifier takes; nil where there is no certificate
+	payload   []byte                 // a statement, or the payload of a simple signature; nil where the image itself was signed
+	encoded   []byte                 // what a signature of a statement is over: its payload, in DSSE's encoding
+	statement bool                   // the payload is an in-toto statement, signed in a DSSE envelope
+	sums      map[crypto.Hash][]byte // of the message, where they were made
+	sigs      [][]byte               // any of them will do
+	hints     []string               // by what they say the key is known
+	entity    entity                 // what sigstore's verifier takes; nil where there is no certificate
 }
 
 // judge finds out who made it, what it is about, and whether that counts in a repository now.
@@ -102,7 +135,7 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 	v := &f.Verdict
 	who, err := t.signer(s, d.Subject, repository)
 	if who == nil {
-		return foreign(d, s.form, err.Error())
+		return refused(d, s.form, err)
 	}
 	v.Signer, v.TrustRoot, v.Certificate, v.SignedAt = who.name, who.root, who.certificate, who.signedAt
 	fail := func(why provenance.Reason, detail string) provenance.Finding {

@@ -17,8 +17,8 @@ import (
 // the order in which SLSA has it: does its signer speak for that verifier, is it about this resource, by a policy that is
 // listed; is it of now; did it pass. Of those who get as far as the time, the latest about the same decides.
 
-// verifier is one for which a signer speaks.
-type verifier struct {
+// checker is one for which a signer speaks.
+type checker struct {
 	id        string
 	resources []access.Glob // none: the image's repository, under the registry's names
 	maxAge    units.Duration
@@ -28,11 +28,11 @@ type verifier struct {
 // policy is one by which a verifier may have decided; empty is any.
 type policy struct{ uri, digest string }
 
-type verifiers []verifier
+type verifiers []checker
 
 // of is the verifier that a summary names, or nil.
-func (all verifiers) of(s *provenance.Summary) *verifier {
-	i := slices.IndexFunc(all, func(v verifier) bool { return v.id == s.Verifier })
+func (all verifiers) of(s *provenance.Summary) *checker {
+	i := slices.IndexFunc(all, func(v checker) bool { return v.id == s.Verifier })
 	if i < 0 {
 		return nil
 	}
@@ -77,14 +77,14 @@ func (all verifiers) timely(v *provenance.Verdict, now time.Time) (provenance.Re
 }
 
 // until is the moment from which a summary is too old, or zero.
-func (v *verifier) until(s *provenance.Summary) time.Time {
+func (v *checker) until(s *provenance.Summary) time.Time {
 	if v == nil || v.maxAge == 0 || s.Verified == nil {
 		return time.Time{}
 	}
 	return s.Verified.Add(time.Duration(v.maxAge))
 }
 
-func (v *verifier) isAbout(resource, repository string, hosts []string) bool {
+func (v *checker) isAbout(resource, repository string, hosts []string) bool {
 	if len(v.resources) > 0 {
 		return slices.ContainsFunc(v.resources, func(g access.Glob) bool { return g.Matches(resource) })
 	}
@@ -94,7 +94,7 @@ func (v *verifier) isAbout(resource, repository string, hosts []string) bool {
 	})
 }
 
-func (v *verifier) decidesBy(s *provenance.Summary) bool {
+func (v *checker) decidesBy(s *provenance.Summary) bool {
 	return len(v.policies) == 0 || slices.ContainsFunc(v.policies, func(p policy) bool {
 		return (p.uri == "" || p.uri == s.Policy) && (p.digest == "" || slices.Contains(s.PolicyDigests, p.digest))
 	})

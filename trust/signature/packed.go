@@ -1,0 +1,128 @@
+package signature
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/seed-260924e6/hallmark/internal/desk"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+)
+
+// packed is the payload of a DSSE envelope: base64, of either alphabet. It is laid on a desk behind the beginning of
+// DSSE's encoding (PAE), which is what a signature is over, so that there is one copy of it. It implements
+// json.Unmarshaler.
+type packed struct {
+	desk *desk.Desk
+	room []byte // maxHead bytes, and the payload
+}
+
+// maxHead is room for the head of DSSE's encoding.
+const maxHead = 128
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *packed) UnmarshalJSON(text []byte) error {
+	if bytes.Equal(text, []byte("null")) {
+		return nil
+	}
+	if len(text) < 2 || text[0] != '"' {
+		return errors.New("the payload is no text")
+	}
+	if bytes.IndexByte(text, '\\') >= 0 { // some escape slashes
+		var plain string
+		if err := json.Unmarshal(text, &plain); err != nil {
+			return err
+		}
+		text = []byte(`"` + plain + `"`)
+	}
+	text = text[1 : len(text)-1]
+	alphabet := alphabetOf(text)
+	room, err := p.desk.Packed(maxHead + alphabet.DecodedLen(len(text)))
+	if err != nil {
+		return err
+	}
+	n, err := alphabet.Decode(room[maxHead:], text)
+	p.room = room[:maxHead+n]
+	return err
+}
+
+func alphabetOf(text []byte) *base64.Encoding {
+	encoding := base64.StdEncoding
+	if bytes.ContainsAny(text, "-_") {
+		encoding = base64.URLEncoding
+	}
+	if len(text)%4 != 0 {
+		encoding = encoding.WithPadding(base64.NoPadding)
+	}
+	return encoding
+}
+
+// text is the payload.
+func (p *packed) text() []byte { return p.room[min(maxHead, len(p.room)):] }
+
+// encoded is the payload as a signature is over it.
+func (p *packed) encoded() []byte {
+	if len(p.room) < maxHead {
+		return nil
+	}
+	head := fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(inTotoType), inTotoType, len(p.room)-maxHead)
+	begin := maxHead - len(head)
+	copy(p.room[begin:], head)
+	return p.room[begin:]
+}
+
+// largeBundle is a bundle whose payload is not read by sigstore's own reader, which makes copies of it.
+type largeBundle struct {
+	MediaType string          `json:"mediaType"`
+	Material  json.RawMessage `json:"verificationMaterial"`
+	Envelope  *struct {
+		Payload     packed          `json:"payload"`
+		PayloadType string          `json:"payloadType"`
+		Signatures  json.RawMessage `json:"signatures"`
+	} `json:"dsseEnvelope"`
+}
+
+// openLarge reads what a large bundle says was signed: without its payload it is one like any other.
+func openLarge(d Document) (*signed, error) {
+	var l largeBundle
+	l.Envelope = &struct {
+		Payload     packed          `json:"payload"`
+		PayloadType string          `json:"payloadType"`
+		Signatures  json.RawMessage `json:"signatures"`
+	}{Payload: packed{desk: d.Desk}}
+	if err := strictjson.Unmarshal(d.Body, &l); err != nil {
+		return nil, fmt.Errorf("it is no sigstore bundle: %w", err)
+	}
+	if l.Envelope == nil || len(l.Envelope.Payload.text()) == 0 {
+		return nil, errUnread(fmt.Sprintf("it has %d bytes, and no envelope as bundles of that size have", len(d.Body)))
+	}
+	if len(l.Material)+len(l.Envelope.Signatures) > desk.Large {
+		return nil, errUnread("its certificates and entries of logs are longer than is read")
+	}
+	rest, err := json.Marshal(map[string]any{
+		"mediaType": l.MediaType, "verificationMaterial": l.Material,
+		"dsseEnvelope": map[string]any{"payload": []byte("{}"), "payloadType": l.Envelope.PayloadType, "signatures": l.Envelope.Signatures},
+	})
+	if err != nil {
+		return nil, err
+	}
+	b := new(bundle.Bundle)
+	if err := b.UnmarshalJSON(rest); err != nil {
+		return nil, fmt.Errorf("it is no sigstore bundle: %w", err)
+	}
+	s, err := openBundle(b)
+	if err != nil {
+		return nil, err
+	}
+	if s.entity != nil { // what its certificate is for is in the whole bundle
+		if len(d.Body) > maxCertified {
+			return nil, errUnread(tooLarge(int64(len(d.Body)), maxCertified) + " of one with a certificate")
+		}
+		return openSmall(d)
+	}
+	s.payload, s.encoded = l.Envelope.Payload.text(), l.Envelope.Payload.encoded()
+	return s, nil
+}
