@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/url"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
@@ -23,20 +25,14 @@ type imageAnswer struct {
 	Provenance provenance.ByClass `json:"provenance"`
 	// Contradictions are facts that are stated in ways that cannot all be true.
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
-	// Arrivals are where this digest came to, oldest first, as far as the caller may see.
-	Arrivals []arrival `json:"arrivals,omitempty"`
+	// Acts are what was done with this digest, as far as the caller may see.
+	provenance.Acts
+	// Built is what is said of how it was built, never by a login.
+	Built *provenance.Built `json:"built,omitempty"`
 	// Derived is what nobody says and follows from other images, when asked for: it is in no record.
 	Derived *derived `json:"derived,omitempty"`
 	// Older is where the records are that were too many to look at.
 	Older string `json:"older,omitempty"`
-}
-
-// arrival is when a digest first came to a repository.
-type arrival struct {
-	Repository string           `json:"repository"`
-	Record     uint64           `json:"record"`
-	Time       provenance.Time  `json:"time"`
-	Actor      provenance.Actor `json:"actor"`
 }
 
 // derived is what follows from the layers.
@@ -74,11 +70,8 @@ func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, err
 	return answer, nil
 }
 
-// The bounds of what one answer sums up.
-const (
-	maxArrivals = 100
-	maxDerived  = 16 // the image and what it lists
-)
+// maxDerived bounds the manifests whose bases are derived: the image and what it lists.
+const maxDerived = 16
 
 // image answers GET /api/v1/image.
 func (a *API) image(c *call) (any, error) {
@@ -111,25 +104,17 @@ func (a *API) image(c *call) (any, error) {
 		answer.Older = "/api/v1/records?" + older.Encode()
 	}
 	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
-	a.judge(repo, answer.Provenance.Verdicts)
-	answer.Contradictions = answer.Provenance.Contradictions(img.Digest)
-	if answer.Arrivals, err = a.arrivals(c, img.Digest); err != nil || !derive {
-		return answer, err
+	image.Judge(a.trust(), repo, answer.Provenance.Verdicts, time.Now())
+	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {
+		return nil, err
+	}
+	answer.Built = answer.Provenance.Built()
+	answer.Contradictions = answer.Provenance.Contradictions(img.Digest, answer.First)
+	if !derive {
+		return answer, nil
 	}
 	answer.Derived, err = a.derive(c, repo, parts)
 	return answer, err
-}
-
-// judge says what verdicts of before are worth now.
-func (a *API) judge(repo string, verdicts []provenance.Judged) {
-	looks := make([]signature.Look, len(verdicts))
-	for i := range verdicts {
-		looks[i].Verdict = &verdicts[i].Verdict
-	}
-	a.trust().Weigh(looks, repo, time.Now())
-	for i := range verdicts {
-		verdicts[i].Standing = &looks[i].Standing
-	}
 }
 
 // trust is whom the registry trusts to sign images, or nil.
@@ -140,10 +125,31 @@ func (a *API) trust() *signature.Trust {
 	return a.Trust()
 }
 
-func (a *API) arrivals(c *call, d digest.Digest) (arrivals []arrival, err error) {
-	records, _, err := a.Book.Arrivals(c.Context(), d, a.mayPull(c))
-	for _, r := range records[:min(len(records), maxArrivals)] {
-		arrivals = append(arrivals, arrival{r.Repository, r.Index, r.Time, r.Actor})
+// acts are what was done with an image, as far as the caller may see.
+func (a *API) acts(c *call, repo, ref string, d digest.Digest) (provenance.Acts, error) {
+	_, body, err := a.Registry.Manifest(c.Context(), repo, d.String())
+	if err != nil {
+		return provenance.Acts{}, err
 	}
-	return arrivals, err
+	about, err := image.Describe(body)
+	if err != nil {
+		return provenance.Acts{}, err
+	}
+	q := provenance.ActsOf{Repository: repo, Digest: d, Platforms: about.Platforms}
+	if ref != d.String() {
+		q.Tag = ref
+	}
+	return visibleRecords{a.Book, a.mayPull(c)}.Acts(c.Context(), q)
+}
+
+// visibleRecords are records as far as somebody may see them.
+type visibleRecords struct {
+	*provenance.Book
+	visible func(repository string) bool
+}
+
+// Acts implements image.Records.
+func (r visibleRecords) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error) {
+	q.Visible = r.visible
+	return r.Book.Acts(ctx, q)
 }

@@ -31,7 +31,7 @@ func (a *API) report(c *call) (any, error) {
 	defer a.inspecting.done()
 	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
-		Subject: a.host() + "/" + repo, Repository: repo, Records: a.Book,
+		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, a.mayPull(c)},
 		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
 		Resolve: image.NewLocalResolver(a.Registry, a.host(), a.mayPull(c)),
 		Trust:   a.trust(),

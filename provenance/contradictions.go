@@ -27,7 +27,7 @@ var comparable = []struct {
 	fact string
 	same func(a, b string) bool
 }{
-	{FactSource, func(a, b string) bool { return NormalSource(a) == NormalSource(b) }},
+	{FactSource, sameSource},
 	{FactRevision, sameRevision},
 	{FactBase, func(a, b string) bool { return a == b }},
 }
@@ -43,6 +43,8 @@ func Contradictions(said map[string][]Said) (found []Contradiction) {
 	}
 	return found
 }
+
+func sameSource(a, b string) bool { return NormalSource(a) == NormalSource(b) }
 
 // shortCommit is the least length at which git itself abbreviates a commit.
 const shortCommit = 7

@@ -54,7 +54,7 @@ func imageKeys(r *Record) (keys [][]byte) {
 	add := func(t term, about digest.Digest) {
 		keys = append(keys, imageKey(t, r.Repository, about))
 	}
-	if r.Action == Push || r.Repository == "" { // what is in no repository has a record and no arrival
+	if r.Arrives() || r.Repository == "" { // what is in no repository has a record and no arrival
 		add(newTerm(byDigest, r.Digest.String()), r.Digest)
 	}
 	for _, c := range r.Claimed {
@@ -287,32 +287,36 @@ func (s *imageSeeker) image(row storage.Item) (*ClaimedImage, error) {
 
 // Arrivals returns the first record of a digest in each repository that the caller may see, oldest first.
 // more says that there are other repositories: it looks into no more than MaxPage.
-func (b *Book) Arrivals(ctx context.Context, d digest.Digest, visible func(string) bool) (arrivals []*Record, more bool, err error) {
-	t := newTerm(byDigest, d.String())
+func (b *Book) Arrivals(ctx context.Context, d digest.Digest, visible func(string) bool) (found []*Record, more bool, err error) {
 	err = b.view(ctx, func(tx storage.Reader) error {
-		arrivals, more = nil, false
-		s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{t}, looks: maxLook}
-		for s.restart(); ; {
-			row, err := s.row()
-			if err != nil || row.Key == nil {
-				return err
-			}
-			if more = s.looks == 0 || len(arrivals) == MaxPage; more {
-				return nil
-			}
-			s.looks--
-			r, err := ReadRecord(tx, lastIndex(row.Value))
-			if err != nil {
-				return err
-			}
-			if r.Action == Push {
-				arrivals = append(arrivals, r)
-			}
-			s.from = append(bytes.Clone(row.Key), 0)
-		}
+		found, more, err = arrivals(tx, d, visible)
+		return err
 	})
-	slices.SortFunc(arrivals, func(a, b *Record) int { return cmp.Compare(a.Index, b.Index) })
-	return arrivals, more, err
+	return found, more, err
+}
+
+func arrivals(tx storage.Reader, d digest.Digest, visible func(string) bool) (found []*Record, more bool, err error) {
+	s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{newTerm(byDigest, d.String())}, looks: maxLook}
+	for s.restart(); ; {
+		row, err := s.row()
+		if err != nil {
+			return nil, false, err
+		}
+		if more = row.Key != nil && (s.looks == 0 || len(found) == MaxPage); more || row.Key == nil {
+			break
+		}
+		s.looks--
+		r, err := ReadRecord(tx, lastIndex(row.Value))
+		if err != nil {
+			return nil, false, err
+		}
+		if r.Arrives() {
+			found = append(found, r)
+		}
+		s.from = append(bytes.Clone(row.Key), 0)
+	}
+	slices.SortFunc(found, func(a, b *Record) int { return cmp.Compare(a.Index, b.Index) })
+	return found, more, nil
 }
 
 // maxListed bounds the indexes that are named for an image.

@@ -41,6 +41,8 @@ const (
 	Grant  Action = "grant"  // somebody was given a right; Digest is that of the access document
 	Revoke Action = "revoke" // a right was taken away
 	Attest Action = "attest" // a signature was looked at; Digest is the image's
+	// Import is a manifest that came from elsewhere, and is read like a push. Nothing here makes such records yet.
+	Import Action = "import"
 
 	KeyChange Action = "key"      // another key signs from the next record on, or from this one in a new log
 	Restore   Action = "restore"  // a backup was restored, and a new log begun

@@ -25,9 +25,11 @@ type Happened struct {
 	Tags   []TagMove `json:"tags,omitempty"`
 }
 
-// SignedIn is who did some of it, as the login proved.
+// SignedIn is who did something with it, as the login proved. It proves that act, and nothing of the bytes.
 type SignedIn struct {
 	Login
+	Means   Means    `json:"means"`
+	Action  Action   `json:"action"`
 	Actor   Actor    `json:"actor"`
 	Records []uint64 `json:"records"`
 }
@@ -128,13 +130,13 @@ func (sum *ByClass) addLogin(r *Record) {
 	}
 	for i := range sum.Authenticated {
 		known := &sum.Authenticated[i]
-		if known.Actor == r.Actor && known.Method == r.Authenticated.Method && known.Issuer == r.Authenticated.Issuer &&
+		if known.Action == r.Action && known.Actor == r.Actor && known.Method == r.Authenticated.Method && known.Issuer == r.Authenticated.Issuer &&
 			known.Credential == r.Authenticated.Credential && maps.Equal(known.Claims, r.Authenticated.Claims) {
 			known.Records = append(known.Records, r.Index)
 			return
 		}
 	}
-	sum.Authenticated = append(sum.Authenticated, SignedIn{*r.Authenticated, r.Actor, []uint64{r.Index}})
+	sum.Authenticated = append(sum.Authenticated, SignedIn{*r.Authenticated, r.Means(), r.Action, r.Actor, []uint64{r.Index}})
 }
 
 func (sum *ByClass) addVerdict(r *Record) {
@@ -161,8 +163,9 @@ func (sum *ByClass) addClaim(claim Claim, record uint64) {
 	sum.Claimed = append(sum.Claimed, Stated{claim, []uint64{record}})
 }
 
-// Contradictions compares what is claimed of an image and its parts, and what the logins say that pushed it.
-func (sum *ByClass) Contradictions(d digest.Digest) []Contradiction {
+// Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the
+// first to push it, if it counts as that job's.
+func (sum *ByClass) Contradictions(d digest.Digest, first *Act) []Contradiction {
 	said := map[string][]Said{}
 	for _, c := range sum.Claimed {
 		said[c.Fact] = append(said[c.Fact], Said{
@@ -174,9 +177,9 @@ func (sum *ByClass) Contradictions(d digest.Digest) []Contradiction {
 			Value: a.Value, Class: Attested, From: a.From + ", signed by " + a.Signer, About: a.About, Records: a.Records,
 		})
 	}
-	for _, login := range sum.Authenticated {
-		for fact, s := range login.Facts() {
-			s.About, s.Records = d, login.Records
+	if first != nil && first.Job != nil && first.Job.Counts {
+		for fact, s := range first.login.Facts() {
+			s.About, s.Records = d, []uint64{first.Record}
 			said[fact] = append(said[fact], s)
 		}
 	}

@@ -67,7 +67,8 @@ const (
 
 	StepSourceOnly    = "source-only"   // a source is claimed, and no revision of it
 	StepClaimed       = "claimed"       // source and revision are claimed
-	StepAuthenticated = "authenticated" // the login of whoever pushed proves them
+	StepPushed        = "pushed"        // a CI job of this source was the first to push it, by its login
+	StepAuthenticated = "authenticated" // and the image claims the same
 	StepUnsigned      = "unsigned"      // provenance without a signature
 	StepSigned        = "signed"        // it is signed by somebody who is trusted, and who may not vouch for the builder
 	StepDeclared      = "declared"      // a base is named; what its tag means now is not known
@@ -102,7 +103,7 @@ var Rubric = []Rule{
 	{ID: HostDigests, Question: Source, Of: 5, Cap: "F", Asks: "Are the bytes those that the digests name?"},
 	{ID: HostLog, Question: Source, Of: 5, Cap: "D", Asks: "Is there a transparency log, and does its checkpoint verify?"},
 
-	{ID: ImageSource, Question: Provenance, Of: 12, Steps: map[string]int{StepSourceOnly: 2, StepClaimed: 4, StepAuthenticated: 8, StepSigned: 9}, Asks: "From which source and revision was it built, and who says so?"},
+	{ID: ImageSource, Question: Provenance, Of: 12, Steps: map[string]int{StepSourceOnly: 2, StepClaimed: 4, StepPushed: 6, StepAuthenticated: 8, StepSigned: 9}, Asks: "From which source and revision was it built, and who says so?"},
 	{ID: ImageSignature, Question: Provenance, Of: 12, Cap: "D", Asks: "Is it signed by a key or an identity that is trusted?"},
 	{ID: ImageBuild, Question: Provenance, Of: 10, Steps: map[string]int{StepUnsigned: 3, StepSigned: 7}, Asks: "Does it come with provenance of its build, by a trusted builder?"},
 	{ID: ImageBase, Question: Provenance, Of: 8, Steps: map[string]int{StepDeclared: 4}, Asks: "Is its base known, and still the current one?"},

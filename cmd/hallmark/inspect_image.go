@@ -183,6 +183,12 @@ func (r remoteRecords) Find(ctx context.Context, q provenance.Query) (page prove
 	return provenance.Page{Records: answer.Records}, err
 }
 
+// Acts implements image.Records. A Hallmark of before it told acts tells none.
+func (r remoteRecords) Acts(ctx context.Context, q provenance.ActsOf) (acts provenance.Acts, err error) {
+	err = r.get(ctx, "/api/v1/image", url.Values{"repo": {q.Repository}, "ref": {firstOf(q.Tag, q.Digest.String())}}, &acts)
+	return acts, err
+}
+
 // inspectRepository is the verb `hallmark inspect repository`.
 func (e *env) inspectRepository() *cobra.Command {
 	c := &cobra.Command{

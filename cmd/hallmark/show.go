@@ -66,25 +66,17 @@ type shownImage struct {
 			Action provenance.Action    `json:"action"`
 			Tags   []provenance.TagMove `json:"tags"`
 		} `json:"observed"`
-		Authenticated []struct {
-			provenance.Login
-			Actor   provenance.Actor `json:"actor"`
-			Records []uint64         `json:"records"`
-		} `json:"authenticated"`
-		Attested []provenance.Signed `json:"attested"`
-		Claimed  []struct {
+		Authenticated []provenance.SignedIn `json:"authenticated"`
+		Attested      []provenance.Signed   `json:"attested"`
+		Claimed       []struct {
 			provenance.Claim
 			Records []uint64 `json:"records"`
 		} `json:"claimed"`
 		Verdicts []provenance.Judged `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
-	Arrivals       []struct {
-		Repository string           `json:"repository"`
-		Record     uint64           `json:"record"`
-		Time       provenance.Time  `json:"time"`
-		Actor      provenance.Actor `json:"actor"`
-	} `json:"arrivals"`
+	provenance.Acts
+	Built   *provenance.Built `json:"built"`
 	Derived *struct {
 		Bases []struct {
 			About      digest.Digest `json:"about"`
@@ -180,6 +172,7 @@ func (img *shownImage) print(w io.Writer) {
 	for _, c := range img.Children {
 		line(w, "contains", "%s %s", c.Digest, c.Platform)
 	}
+	img.printActs(w)
 	img.printEvidence(w)
 	img.printContradictions(w)
 	img.printArrivals(w)
@@ -191,7 +184,7 @@ func (img *shownImage) print(w io.Writer) {
 
 // line writes a name and what it stands for, cleaned.
 func line(w io.Writer, name, format string, args ...any) {
-	fmt.Fprintf(w, "%-15s%s\n", name, clean(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(w, "%-14s %s\n", name, clean(fmt.Sprintf(format, args...)))
 }
 
 func (img *shownImage) printEvidence(w io.Writer) {
@@ -200,10 +193,10 @@ func (img *shownImage) printEvidence(w io.Writer) {
 		line(w, "  "+string(o.Action), "%s, record %d %s", local(o.Time), o.Record, tagNames(o.Tags))
 	}
 	if len(img.Provenance.Authenticated) > 0 {
-		fmt.Fprintln(w, "\nauthenticated: the login proves it")
+		fmt.Fprintln(w, "\nauthenticated: the login proves it, and nothing of the build")
 	}
 	for _, a := range img.Provenance.Authenticated {
-		line(w, "  by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Method, a.Issuer, records(a.Records))
+		line(w, "  "+didWhat(a.Action)+" by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Means, a.Issuer, records(a.Records))
 		for _, name := range slices.Sorted(maps.Keys(a.Claims)) { // where a CI job ran; what it built is another question
 			line(w, "    "+name, "%s", a.Claims[name])
 		}
@@ -260,17 +253,6 @@ func (img *shownImage) printContradictions(w io.Writer) {
 		for _, s := range c.Said {
 			line(w, "  "+c.Fact, "%s about %s (%s, %s, %s)", s.Value, short(s.About), s.Class, s.From, records(s.Records))
 		}
-	}
-}
-
-// printArrivals says where the image went, when that is not only where it is.
-func (img *shownImage) printArrivals(w io.Writer) {
-	if len(img.Arrivals) < 2 {
-		return
-	}
-	fmt.Fprintln(w, "\narrivals: where these bytes came to, oldest first")
-	for _, a := range img.Arrivals {
-		line(w, "  "+local(a.Time), "  %s, by %s (record %d)", a.Repository, who(a.Actor), a.Record)
 	}
 }
 

@@ -187,7 +187,7 @@ func (r *verified) printRecord(line func(name, format string, args ...any)) {
 	}
 	line("verified", "record %d: %s of %s@%s", r.Record, rec.Action, what, rec.Digest)
 	if rec.Authenticated != nil {
-		line("  by", "%s, signed in by %s at %s, %s", who(rec.Actor), rec.Authenticated.Method, rec.Authenticated.Issuer, local(rec.Time))
+		line("  by", "%s, signed in by %s at %s, %s", who(rec.Actor), rec.Means(), rec.Authenticated.Issuer, local(rec.Time))
 	} else {
 		line("  by", "%s, %s", who(rec.Actor), local(rec.Time))
 	}

@@ -14,6 +14,8 @@ type Description struct {
 	ArtifactType string
 	Annotations  map[string]string
 	Children     []provenance.Child
+	// Platforms are the children that clients run: all but attestations.
+	Platforms []digest.Digest
 	// Inspected are the children that an inspection reads. There may be more.
 	Inspected []digest.Digest
 	// Document says that it is no image, but something about one: a signature, an attestation, an SBOM, a
@@ -36,6 +38,7 @@ func Describe(body []byte) (d Description, err error) {
 		}
 		d.Children = append(d.Children, child)
 	}
+	d.Platforms = m.runnable()
 	for _, c := range m.inspected() {
 		d.Inspected = append(d.Inspected, c.Digest)
 	}

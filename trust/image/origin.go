@@ -2,8 +2,6 @@ package image
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -22,31 +20,33 @@ type fact struct {
 	Value string           `json:"value"`
 	Class provenance.Class `json:"class"`
 	From  string           `json:"from"`
+	// Elsewhere says that it is of a record of another repository.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // facts are what is said of the image and its platforms, in its manifests and in records of them.
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index)})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false})
 		}
-		all = append(all, authenticatedFacts(r)...)
 	}
+	all = append(all, s.jobFacts()...)
 	for _, d := range s.documents {
 		for _, a := range d.attested() {
-			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer)})
+			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false})
 		}
 	}
 	for _, p := range s.platforms {
 		for _, o := range originNames {
 			if v := p.label(o.name); v != "" {
-				all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, o.name})
+				all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, o.name, false})
 			}
 		}
 	}
 	for _, o := range originNames {
 		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + o.name})
+			all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + o.name, false})
 		}
 	}
 	return all
@@ -57,56 +57,48 @@ var originNames = []struct{ name, fact string }{
 	{ocispec.AnnotationSource, provenance.FactSource}, {ocispec.AnnotationRevision, provenance.FactRevision},
 }
 
-// authenticatedFacts are what the login behind a push proves: on which source the job ran.
-func authenticatedFacts(r *provenance.Record) (all []fact) {
-	if r.Authenticated == nil || r.Action != provenance.Push {
-		return nil
-	}
-	facts := r.Authenticated.Facts()
-	if name := r.Authenticated.Claims["repository"]; name != "" && facts[provenance.FactSource].Value == "" {
-		facts[provenance.FactSource] = provenance.Said{Value: name, From: "login claim repository"} // of whose host nothing is known
-	}
-	for _, is := range slices.Sorted(maps.Keys(facts)) { // the same report for the same image
-		said := facts[is]
-		all = append(all, fact{is, said.Value, provenance.Authenticated, fmt.Sprintf("%s of %s, record %d", said.From, r.Authenticated.Issuer, r.Index)})
-	}
-	return all
-}
-
-// checkSource takes the strongest class in which both source and revision are known.
+// checkSource takes the strongest of what is signed, who was the first to push it, and what it claims. Acts that do not
+// count are said.
 func (s *subject) checkSource() trust.Check {
 	facts := s.facts()
-	known := map[provenance.Class]map[string]string{}
+	c, signed := s.attestedSource()
+	if pushed, is := s.pushedSource(facts); !signed && is {
+		c = pushed
+	} else if !signed {
+		c = claimedSource(facts)
+		if says := s.acts.Says(s.Repository); says != "" {
+			c.Says += " " + says
+		}
+	}
+	e := map[string]any{"facts": facts}
+	if s.acts.First != nil {
+		e["first"] = s.acts.First
+	}
+	if s.acts.Tagged != nil {
+		e["tagged"] = s.acts.Tagged
+	}
+	return c.With(e)
+}
+
+// claimedSource is the check of what is claimed alone.
+func claimedSource(facts []fact) trust.Check {
+	known := map[string]string{}
 	for _, f := range facts {
-		if known[f.Class] == nil {
-			known[f.Class] = map[string]string{}
-		}
-		known[f.Class][f.Fact] = f.Value
-	}
-	c := trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
-		Advise("Build with labels org.opencontainers.image.source and .revision, or with BuildKit's provenance.")
-	for _, step := range []struct {
-		class provenance.Class
-		name  string
-		says  string
-	}{
-		{provenance.Claimed, trust.StepClaimed, "It claims to be built from %s at %s; nothing proves it."},
-		{provenance.Authenticated, trust.StepAuthenticated, "The job that pushed it ran on %s at %s; its login proves that."},
-	} {
-		source, revision := known[step.class][provenance.FactSource], known[step.class][provenance.FactRevision]
-		switch {
-		case source != "" && revision != "":
-			c = trust.Partly(trust.ImageSource, step.name, fmt.Sprintf(step.says, source, revision)).
-				Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
-		case source != "" && c.Points == 0:
-			c = trust.Partly(trust.ImageSource, trust.StepSourceOnly, "It names a source, "+source+", and no revision of it.").
-				Advise("Name the revision, too: the label org.opencontainers.image.revision.")
+		if f.Class == provenance.Claimed {
+			known[f.Fact] = f.Value
 		}
 	}
-	if signed, ok := s.attestedSource(); ok {
-		c = signed
+	source, revision := known[provenance.FactSource], known[provenance.FactRevision]
+	switch {
+	case source == "":
+		return trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
+			Advise("Build with labels org.opencontainers.image.source and .revision, or with BuildKit's provenance.")
+	case revision == "":
+		return trust.Partly(trust.ImageSource, trust.StepSourceOnly, "It names a source, "+source+", and no revision of it.").
+			Advise("Name the revision, too: the label org.opencontainers.image.revision.")
 	}
-	return c.With(map[string]any{"facts": facts})
+	return trust.Partly(trust.ImageSource, trust.StepClaimed, fmt.Sprintf("It claims to be built from %s at %s; nothing proves it.", source, revision)).
+		Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
 }
 
 // of returns the documents of a kind about a platform, or about the whole image.

@@ -33,6 +33,7 @@ type subject struct {
 
 	bases map[string]base
 
+	acts   provenance.Acts      // with this digest
 	about  []*provenance.Record // of this digest, newest first
 	pushes []*provenance.Record // into the repository, newest first
 	moves  []*provenance.Record // of the tag, newest first
@@ -307,6 +308,9 @@ func (s *subject) readRecords(ctx context.Context) error {
 		q.Repository, q.Descending, q.Limit = s.Repository, true, maxRecords
 		page, err := s.Records.Find(ctx, q)
 		return page.Records, err
+	}
+	if err := s.readActs(ctx); err != nil {
+		return err
 	}
 	var err error
 	if s.about, err = find(provenance.Query{Digest: s.desc.Digest}); err != nil {

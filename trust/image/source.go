@@ -36,6 +36,8 @@ type Source interface {
 // Records are what a registry recorded of its pushes. A provenance.Book has them.
 type Records interface {
 	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
+	// Acts returns who did what with an image, as far as the one who asks may know.
+	Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error)
 }
 
 // A Resolver says what an image name, as registry.example/base:1, means now.

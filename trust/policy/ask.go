@@ -84,6 +84,9 @@ func (r *Rule) missed(o *Object) (all []string) {
 			all = append(all, o.Report.saysGrade())
 		}
 	}
+	if r.reads.acts && o.acts != "" {
+		all = append(all, strings.TrimSuffix(o.acts, "."))
+	}
 	if r.reads.manifest && o.Manifest != nil {
 		all = append(all, o.Manifest.says())
 	}
@@ -120,10 +123,12 @@ func (r *Report) says(id string) string {
 
 func (r *Report) saysOf(fact string) string {
 	found, _ := r.facts(fact).([]Fact)
-	if len(found) == 0 {
-		return "no " + fact
+	for _, f := range found {
+		if !f.Elsewhere { // whoever reads a refusal need not be one who may see that repository
+			return fact + " " + f.Value
+		}
 	}
-	return fact + " " + found[0].Value
+	return "no " + fact
 }
 
 // saysGrade is the grade and the check that costs most.

@@ -103,10 +103,7 @@ func (r *Rule) note(checked *cel.Ast, text string) error {
 		case ast.IdentKind:
 			r.noteName(e.AsIdent())
 		case ast.SelectKind:
-			s := e.AsSelect()
-			if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "report" && strings.HasPrefix(s.FieldName(), "grade") {
-				r.reads.grade = true
-			}
+			r.noteField(e.AsSelect())
 		case ast.CallKind:
 			err = r.noteCall(e.AsCall())
 		}
@@ -116,6 +113,18 @@ func (r *Rule) note(checked *cel.Ast, text string) error {
 		}
 	}))
 	return errors.Join(wrong...)
+}
+
+func (r *Rule) noteField(s ast.SelectExpr) {
+	if s.Operand().Kind() != ast.IdentKind {
+		return
+	}
+	switch of, name := s.Operand().AsIdent(), s.FieldName(); {
+	case of == "report" && strings.HasPrefix(name, "grade"):
+		r.reads.grade = true
+	case of == "image" && slices.Contains([]string{"first", "arrivals", "tagged", "platforms", "removals"}, name):
+		r.reads.acts = true
+	}
 }
 
 func (r *Rule) noteName(name string) {

@@ -110,7 +110,8 @@ func (r *Report) facts(name string) any {
 			said, _ := f.(map[string]any)
 			text := func(key string) string { s, _ := said[key].(string); return s }
 			if text("fact") == name {
-				found = append(found, Fact{text("fact"), text("value"), text("class"), text("from")})
+				elsewhere, _ := said["elsewhere"].(bool)
+				found = append(found, Fact{text("fact"), text("value"), text("class"), text("from"), elsewhere})
 			}
 		}
 	}

@@ -119,6 +119,9 @@ type question struct {
 
 func (c *question) setTag(m provenance.TagMove) {
 	c.object.Tag, c.object.Previous = m.Name, m.Previous.String()
+	if c.object.Image != nil && !c.stored {
+		c.object.Image.Tagged.Tag = m.Name // it is one act that sets them all
+	}
 }
 
 // ask asks rules, and returns the refusal of the first that denies.

@@ -464,9 +464,14 @@ func TestObject(t *testing.T) {
 	parts := provenance.Parts(d.Digest, nil)
 	said, err := w.book.Testimony(t.Context(), "team/app", parts)
 	must(t, err)
+	acts, err := c.records.Acts(t.Context(), provenance.ActsOf{Repository: "team/app", Digest: d.Digest, Tag: "1.0", Platforms: parts})
+	must(t, err)
+	sum := provenance.SumUp(said.Records, said.Beside, parts)
 	for from, into := range map[any]any{made: &Report{}, &struct {
+		provenance.Acts
+		Built      *provenance.Built  `json:"built"`
 		Provenance provenance.ByClass `json:"provenance"`
-	}{provenance.SumUp(said.Records, said.Beside, parts)}: &Image{}} {
+	}{acts, sum.Built(), sum}: &Image{}} {
 		data, err := json.Marshal(from)
 		must(t, err)
 		dec := json.NewDecoder(bytes.NewReader(data))
@@ -476,7 +481,8 @@ func TestObject(t *testing.T) {
 		}
 	}
 	img, err := w.image(t.Context(), c)
-	if err != nil || len(img.Provenance.Claimed) == 0 || len(img.Tags) != 1 || img.Descriptor.Size != d.Size {
+	if err != nil || len(img.Provenance.Claimed) == 0 || len(img.Tags) != 1 || img.Descriptor.Size != d.Size ||
+		img.First.Actor.Handle == "" || len(img.Arrivals) != 1 || img.Built.Class != "claimed" {
 		t.Errorf("%+v, %v", img, err)
 	}
 	r, err := w.report(t.Context(), c)

@@ -74,6 +74,17 @@ func (r records) Find(ctx context.Context, q provenance.Query) (provenance.Page,
 	return page, nil
 }
 
+// Acts implements image.Records. Rules see who was the first in the registry, wherever that was; words that a refusal
+// may quote tell of this repository alone.
+func (r records) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error) {
+	q.Tells = func(repository string) bool { return repository == q.Repository }
+	q.Pending = r.pending
+	if r.pending != nil && r.pending.Digest != q.Digest {
+		q.Pending = nil
+	}
+	return r.Book.Acts(ctx, q)
+}
+
 // inspect makes a report about the image, by its digest: so no tag's history is in it.
 func (j *Judge) inspect(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
 	select {
@@ -125,7 +136,22 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 	if out.Tags, err = j.tags(ctx, c); err != nil {
 		return nil, err
 	}
-	return out, recast(provenance.SumUp(said.Records, said.Beside, parts), &out.Provenance)
+	sum := provenance.SumUp(said.Records, said.Beside, parts)
+	image.Judge(j.c.Inspect().Trust, c.object.Repository, sum.Verdicts, j.now())
+	acts, err := c.records.Acts(ctx, provenance.ActsOf{
+		Repository: c.object.Repository, Digest: c.digest, Tag: c.object.Tag, Platforms: c.about.Platforms,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.object.acts = acts.Says(c.object.Repository)
+	if err := recast(sum, &out.Provenance); err != nil {
+		return nil, err
+	}
+	return out, recast(struct {
+		provenance.Acts
+		Built *provenance.Built `json:"built,omitempty"`
+	}{acts, sum.Built()}, out)
 }
 
 // tags are those that mean the image, or will.

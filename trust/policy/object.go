@@ -65,6 +65,8 @@ type Fact struct {
 	Value string `json:"value"`
 	Class string `json:"class"`
 	From  string `json:"from"`
+	// Elsewhere says that a record of another repository says so.
+	Elsewhere bool `json:"elsewhere"`
 }
 
 // Image is the body of GET /api/v1/image, as far as it is of this repository.
@@ -75,6 +77,53 @@ type Image struct {
 	Children   []Child    `json:"children"`
 	Tags       []string   `json:"tags"`
 	Provenance Provenance `json:"provenance"`
+
+	Arrivals    []Act         `json:"arrivals"`    // pushes and imports of the digest, anywhere in the registry, oldest first
+	ArrivalsCut bool          `json:"arrivalsCut"` // there may be others
+	First       Act           `json:"first"`       // the earliest in the registry
+	Platforms   []PlatformAct `json:"platforms"`
+	Tagged      Act           `json:"tagged"` // the act that sets or set the tag; of a pull it is not known
+	Removals    []Act         `json:"removals"`
+	Built       Built         `json:"built"`
+}
+
+// Act is something that somebody did with the image.
+type Act struct {
+	Action     string    `json:"action"`
+	Repository string    `json:"repository"`
+	Tag        string    `json:"tag"`
+	Record     int64     `json:"record"`
+	Time       time.Time `json:"time"`
+	Actor      Actor     `json:"actor"`
+	Means      string    `json:"means"` // password, token, robot or CI
+	Issuer     string    `json:"issuer"`
+	Job        Job       `json:"job"`
+}
+
+// Job is where a CI job ran that did something. Counts says that the image counts as first pushed by it.
+type Job struct {
+	Source   string `json:"source"`
+	Revision string `json:"revision"`
+	Event    string `json:"event"`
+	Counts   bool   `json:"counts"`
+	Why      string `json:"why"`
+}
+
+// PlatformAct is the first arrival of a platform.
+type PlatformAct struct {
+	Digest string `json:"digest"`
+	First  Act    `json:"first"`
+}
+
+// Built is what provenance says of the build, attested or claimed.
+type Built struct {
+	Class    string   `json:"class"`
+	Source   string   `json:"source"`
+	Revision string   `json:"revision"`
+	Builder  string   `json:"builder"`
+	Signer   string   `json:"signer"`
+	From     string   `json:"from"`
+	Disputed []string `json:"disputed"`
 }
 
 // Descriptor is what a manifest is.
@@ -124,6 +173,8 @@ type Authenticated struct {
 	Identity   string            `json:"identity"`
 	Credential string            `json:"credential"`
 	Claims     map[string]string `json:"claims"`
+	Means      string            `json:"means"`
+	Action     string            `json:"action"`
 	Actor      Actor             `json:"actor"`
 	Records    []int64           `json:"records"`
 }
@@ -163,6 +214,14 @@ type Signature struct {
 	TrustRoot string    `json:"trustRoot"`
 	Record    int64     `json:"record"`
 	Time      time.Time `json:"time"`
+	Standing  Standing  `json:"standing"`
+}
+
+// Standing is what a signature is worth now.
+type Standing struct {
+	Counts bool   `json:"counts"`
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
 }
 
 // Claimed is what the image or a client says.
@@ -215,4 +274,6 @@ type Object struct {
 	Manifest   *Manifest
 	Report     *Report
 	Image      *Image
+
+	acts string // who did what with the image, in words that whoever is refused may read
 }

@@ -114,6 +114,7 @@ func (r *Rule) NeedsReport() bool { return r.reads.report || r.reads.image }
 type reads struct {
 	report, image, manifest, who, tag bool
 	grade                             bool
+	acts                              bool     // who did what with the image
 	checks                            []string // ids of checks
 	facts                             []string // as source
 	signers, verified                 []string

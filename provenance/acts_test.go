@@ -1,0 +1,243 @@
+package provenance
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// aJob is a CI job of a source at a revision, started by an event of GitHub's.
+func aJob(source, revision, event string) Identity {
+	return Identity{
+		Actor: Actor{Kind: CI, Handle: source, Account: "ci-" + source},
+		Login: &Login{Method: "oidc", Issuer: "https://token.actions.githubusercontent.com", Identity: source, Claims: map[string]string{
+			"repository": source, "sha": revision, "event_name": event,
+		}},
+	}
+}
+
+func actsOf(t *testing.T, b *Book, q ActsOf) Acts {
+	t.Helper()
+	acts, err := b.Acts(background, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acts
+}
+
+// TestActs wants who came first, whatever came later, and the words for it.
+func TestActs(t *testing.T) {
+	job := aJob("octo/app", "c1", "push")
+	only := " (its login proves that, not the build)"
+	first := "First pushed here by a job of https://github.com/octo/app at c1" + only
+	for name, c := range map[string]struct {
+		events []Event
+		ask    ActsOf
+		counts bool
+		says   string
+	}{
+		"nothing":       {nil, ActsOf{}, false, ""},
+		"by hand":       {[]Event{{}}, ActsOf{}, false, "First pushed here by alice."},
+		"by a job":      {[]Event{{Who: job}}, ActsOf{}, true, first + "."},
+		"the job again": {[]Event{{Who: job}, {Who: job}}, ActsOf{}, true, first + "."},
+		"other jobs": {
+			[]Event{{Who: job}, {Who: aJob("octo/web", "c2", "push")}, {Who: aJob("octo/web", "c3", "push")}},
+			ActsOf{},
+			true,
+			first + "; also pushed by a job of https://github.com/octo/web at c2; and by other jobs.",
+		},
+		"import, then CI": {
+			[]Event{{Action: Import}, {Who: job}}, ActsOf{}, false, "First imported here by alice; also pushed by a job of https://github.com/octo/app at c1" + only + ".",
+		},
+		"import by a job": {
+			[]Event{{Action: Import, Who: job}},
+			ActsOf{},
+			false,
+			"First imported here by a job of https://github.com/octo/app at c1" + only + ", which does not count: it was imported from elsewhere.",
+		},
+		"signature before it": {[]Event{{Action: Attest}, {Who: job}}, ActsOf{}, true, first + "."},
+		"strangers' event": {
+			[]Event{{Who: aJob("octo/app", "c1", "issue_comment")}},
+			ActsOf{},
+			false,
+			first + ", which does not count: it was started by issue_comment, at the default branch's head whatever that was about.",
+		},
+		"no commit": {
+			[]Event{{Who: aJob("octo/app", "", "push")}},
+			ActsOf{},
+			false,
+			"First pushed here by a job of https://github.com/octo/app" + only + ", which does not count: its login does not name source and revision.",
+		},
+		"elsewhere": {[]Event{{Repository: "staging/app", Who: job}, {}}, ActsOf{}, true, first + "; copied by alice."},
+		"elsewhere, unseen": {
+			[]Event{{Repository: "staging/app", Who: job}, {}}, ActsOf{Visible: func(r string) bool { return r == "team/app" }}, false, "Pushed here by alice.",
+		},
+		"elsewhere, for a refusal": {
+			[]Event{{Repository: "staging/app", Who: job}, {}},
+			ActsOf{Tells: func(r string) bool { return r == "team/app" }},
+			true,
+			"First pushed here by a job, in another repository" + only + "; copied by alice.",
+		},
+		"a push that will be": {nil, ActsOf{Pending: &Record{
+			Action: Push, Repository: "team/app", Digest: dig("image"), Actor: job.Actor, Authenticated: job.Login, Tags: []TagMove{{Name: "1.0", Now: dig("image")}},
+		}, Tag: "1.0"}, true, first + "."},
+		"a tag": {
+			[]Event{{Who: job, Tags: []TagMove{{Name: "1.0", Now: dig("image")}}}, {Who: bob, Tags: []TagMove{{Name: "1.0", Now: dig("image")}}}},
+			ActsOf{Tag: "1.0"},
+			true,
+			first + "; tagged by bob.",
+		},
+		"a tag of something else by now": {
+			[]Event{{Who: job, Tags: []TagMove{{Name: "1.0", Now: dig("image")}}}, {Who: bob, Digest: dig("other"), Tags: []TagMove{{Name: "1.0", Now: dig("other")}}}},
+			ActsOf{Tag: "1.0"},
+			true,
+			first + ".",
+		},
+		"all platforms": {
+			[]Event{{Who: job, Digest: dig("amd64")}, {Who: job, Digest: dig("arm64")}, {Who: job}}, ActsOf{Platforms: []digest.Digest{dig("amd64"), dig("arm64")}}, true, first + ".",
+		},
+		"a platform that is not here": {
+			[]Event{{Who: job, Digest: dig("amd64")}, {Who: job}}, ActsOf{Platforms: []digest.Digest{dig("amd64"), dig("arm64")}}, false, "is not known.",
+		},
+		"an index in an index": {
+			[]Event{{Who: job, Digest: dig("inner"), Observed: Observation{Children: []Child{{Digest: dig("amd64")}}}}, {Who: job}},
+			ActsOf{Platforms: []digest.Digest{dig("inner")}},
+			false,
+			"it lists another index",
+		},
+		"too many platforms": {[]Event{{Who: job, Digest: dig("amd64")}, {Who: job}}, ActsOf{Platforms: many(dig("amd64"), MaxChildren+1)}, false, "more than 64 platforms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := testBook(t)
+			for _, e := range c.events {
+				if e.Repository == "" {
+					e.Repository = "team/app"
+				}
+				if e.Digest == "" {
+					e.Digest = dig("image")
+				}
+				appendEvent(t, b, e)
+			}
+			c.ask.Repository, c.ask.Digest = "team/app", dig("image")
+			acts := actsOf(t, b, c.ask)
+			says := acts.Says("team/app")
+			if says != c.says && (c.says == "" || strings.HasSuffix(c.says, "here by alice.") || !strings.Contains(says, c.says)) {
+				t.Errorf("it says %q, want %q", says, c.says)
+			}
+			if counts := acts.First != nil && acts.First.Job != nil && acts.First.Job.Counts; counts != c.counts {
+				t.Errorf("the job counts: %t, of %+v", counts, acts.First)
+			}
+		})
+	}
+}
+
+func many(d digest.Digest, n int) (all []digest.Digest) {
+	for range n {
+		all = append(all, d)
+	}
+	return all
+}
+
+// TestManyActs has a digest that was pushed a thousand times: the list is cut, says so, and has both ends.
+func TestManyActs(t *testing.T) {
+	b, _ := testBook(t)
+	job := aJob("octo/app", "c1", "push")
+	first := appendEvent(t, b, Event{Repository: "staging/app", Digest: dig("image"), Who: job})
+	for n := range 700 {
+		appendEvent(t, b, Event{Repository: fmt.Sprint("other/", n%3), Digest: dig("image")})
+	}
+	last := appendEvent(t, b, Event{Repository: "team/app", Digest: dig("image"), Who: bob})
+	acts := actsOf(t, b, ActsOf{Repository: "team/app", Digest: dig("image")})
+	n := len(acts.Arrivals)
+	if !acts.ArrivalsCut || n > maxActs || n == 0 || acts.Arrivals[0].Record != first.Index || acts.Arrivals[n-1].Record != last.Index || acts.First.Record != first.Index {
+		t.Fatalf("%d arrivals, cut %t, first %+v", n, acts.ArrivalsCut, acts.First)
+	}
+	if says := acts.Says("team/app"); !strings.Contains(says, "copied by bob") {
+		t.Error(says)
+	}
+	mine := actsOf(t, b, ActsOf{Repository: "team/app", Digest: dig("image"), Visible: func(r string) bool { return r == "team/app" }})
+	if len(mine.Arrivals) != 1 || mine.First != nil {
+		t.Errorf("behind 700 of others: %+v", mine)
+	}
+}
+
+// TestBuilt wants what is said of a build, and no more: nothing of what a class disputes, and nothing by a signature
+// that does not count any more.
+func TestBuilt(t *testing.T) {
+	claim := func(fact, value string) Stated { return Stated{Claim: Claim{Fact: fact, Value: value, From: "label"}} }
+	signed := func(fact, value string) Signed {
+		return Signed{Attestation{Fact: fact, Value: value, From: "slsa v1", Signer: "key"}, []uint64{7}}
+	}
+	verdict := func(counts bool) []Judged {
+		return []Judged{{Verdict: Verdict{Result: Good}, Record: 7, Standing: &Standing{Counts: counts}}}
+	}
+	for name, c := range map[string]struct {
+		sum  ByClass
+		want string
+	}{
+		"nothing":       {ByClass{}, "<nil>"},
+		"no source":     {ByClass{Claimed: []Stated{claim(FactRevision, "c1")}}, "<nil>"},
+		"a login alone": {ByClass{Authenticated: []SignedIn{{Login: *aJob("octo/app", "c1", "push").Login}}}, "<nil>"},
+		"claimed":       {ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), claim(FactRevision, "c1")}}, "&{claimed git.example/a c1   label []}"},
+		"one in two spellings": {
+			ByClass{Claimed: []Stated{claim(FactSource, "https://git.example/a.git"), claim(FactSource, "git.example/a")}}, "&{claimed https://git.example/a.git    label []}",
+		},
+		"disputed": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), claim(FactSource, "git.example/b"), claim(FactRevision, "c1")}},
+			"&{claimed  c1   label [source]}",
+		},
+		"attested": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a"), signed(FactBuilder, "ci")}, Verdicts: verdict(true)},
+			"&{attested git.example/a  ci key slsa v1 []}",
+		},
+		"withdrawn": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a")}, Verdicts: verdict(false)},
+			"&{claimed git.example/b    label []}",
+		},
+	} {
+		if got := fmt.Sprint(c.sum.Built()); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestMeans wants what somebody signed in with to be told apart, though all of it travels as a token.
+func TestMeans(t *testing.T) {
+	for _, c := range []struct {
+		kind       Kind
+		credential string
+		want       Means
+	}{
+		{User, "login-x", ByPassword},
+		{User, "hashed", ByPassword},
+		{User, "token-x", ByToken},
+		{Robot, "token-x", ByRobot},
+		{CI, "job-x", ByCI},
+	} {
+		if got := (&Login{Method: "token", Credential: c.credential}).meansOf(c.kind); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
+// TestRanOn compares sources in any spelling, and those of logins that name no host with any host's.
+func TestRanOn(t *testing.T) {
+	for _, c := range []struct {
+		own, other string
+		same       bool
+	}{
+		{"https://git.example/octo/app", "git@git.example:octo/app.git", true},
+		{"https://git.example/octo/app", "https://github.com/octo/app", false},
+		{"octo/app", "https://git.example/octo/app", true},
+		{"octo/app", "octo/app", true},
+		{"octo/app", "https://git.example/other/octo/app", false},
+		{"octo/app", "https://git.example/octo/web", false},
+		{"octo/app", "", false},
+	} {
+		if got := (&Job{Source: c.own}).RanOn(c.other); got != c.same {
+			t.Errorf("%s on %s: %t", c.own, c.other, got)
+		}
+	}
+}
