@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -21,6 +22,20 @@ func (f FixedTags) is(other FixedTags) bool {
 func (f FixedTags) Covers(repository, tag string) bool {
 	return f.Repositories.Matches(repository) && f.Tags.Matches(tag) &&
 		!slices.ContainsFunc(f.Except, func(e Glob) bool { return e.Matches(tag) })
+}
+
+// AttachedTags are exceptions for what clients attach to images under tags, and move with each one that they add: cosign
+// its older signatures and attestations (sha256-….sig, .att, .sbom), others the lists of referrers for registries that
+// have none (sha256-…).
+func AttachedTags() []Glob { return []Glob{{compileGlob("sha256-*")}, {compileGlob("sha512-*")}} }
+
+// KeepsAttached says whether the rule keeps tags of what is attached to images, so that a second signature in the older
+// form is refused.
+func (f FixedTags) KeepsAttached() bool {
+	image := "sha256-" + strings.Repeat("0", 64)
+	return slices.ContainsFunc([]string{"", ".sig", ".att", ".sbom"}, func(suffix string) bool {
+		return f.Tags.Matches(image+suffix) && !slices.ContainsFunc(f.Except, func(e Glob) bool { return e.Matches(image + suffix) })
+	})
 }
 
 // ParseFixed reads the rule in the record of one that was made or ended.

@@ -73,3 +73,33 @@ func TestFix(t *testing.T) {
 		t.Errorf("recorded %q, want %q", got, want)
 	}
 }
+
+// TestKeepsAttached tells rules that keep what signing tools move from those that do not, and wants the offered exceptions
+// to be enough.
+func TestKeepsAttached(t *testing.T) {
+	glob := func(text string) Glob {
+		g, err := ParseGlob(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	for _, c := range []struct {
+		tags   string
+		except []Glob
+		keeps  bool
+	}{
+		{"*", nil, true},
+		{"v*", nil, false},
+		{"*.sig", nil, true},
+		{"sha256-*", []Glob{glob("*.sig")}, true},
+		{"*", []Glob{glob("*.sig"), glob("*.att")}, true},
+		{"*", AttachedTags(), false},
+		{"sha*", AttachedTags(), false},
+	} {
+		f := FixedTags{Repositories: mustPattern(t, "**"), Tags: glob(c.tags), Except: c.except}
+		if got := f.KeepsAttached(); got != c.keeps {
+			t.Errorf("%s but %v: %t", c.tags, c.except, got)
+		}
+	}
+}

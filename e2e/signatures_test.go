@@ -102,3 +102,48 @@ func (s *server) wantVerdicts(repo, digest, forms string) {
 		s.t.Errorf("%s: show prints %s", repo, shown)
 	}
 }
+
+// TestCosignImmutable signs an image twice, and attests it twice, in cosign's older form, where a rule keeps all tags: refused
+// by the rule alone, and taken with the exception that the command offers. The image's own tag stays.
+func TestCosignImmutable(t *testing.T) {
+	t.Setenv("COSIGN_PASSWORD", "")
+	crane, cosign := tool(t, "crane"), tool(t, "cosign")
+	dir := t.TempDir()
+	in := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(cosign, args...)
+		cmd.Dir, cmd.Env = dir, os.Environ()
+		return cmd
+	}
+	mustRun(t, in("generate-key-pair"))
+	write(t, filepath.Join(dir, "predicate.json"), "{}")
+	s := start(t)
+	s.systemCA()
+	dockerHome(t)
+	sh(t, crane, "auth", "login", s.host, "-u", "alice", "-p", alicePassword)
+	push := func(repo, content string) *exec.Cmd {
+		write(t, filepath.Join(dir, content), content)
+		sh(t, "tar", "-C", dir, "-cf", filepath.Join(dir, content+".tar"), content)
+		return exec.Command(crane, "append", "--oci-empty-base", "-f", filepath.Join(dir, content+".tar"), "-t", s.host+"/"+repo+":1.0")
+	}
+	flags := []string{"--yes", "--key", "cosign.key", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false"}
+	for _, c := range []struct {
+		repo, exception string
+		again           func(*testing.T, *exec.Cmd)
+	}{
+		{"team/strict", "", func(t *testing.T, cmd *exec.Cmd) { t.Helper(); mustFail(t, cmd, "immutable") }},
+		{"team/signed", "--except-signatures", func(t *testing.T, cmd *exec.Cmd) { t.Helper(); mustRun(t, cmd) }},
+	} {
+		mustRun(t, s.hallmark(strings.Fields("tags immutable "+c.repo+" * "+c.exception)...))
+		mustRun(t, push(c.repo, "one"))
+		image := s.host + "/" + c.repo + "@" + strings.TrimSpace(sh(t, crane, "digest", s.host+"/"+c.repo+":1.0"))
+		sign := append(append([]string{"sign"}, flags...), "-a", "for=one", image)
+		attest := append(append([]string{"attest", "--type", "custom", "--predicate", "predicate.json"}, flags...), image)
+		mustRun(t, in(sign...))
+		mustRun(t, in(attest...))
+		sign[len(sign)-2] = "for=two"
+		c.again(t, in(sign...))
+		c.again(t, in(attest...))
+		mustFail(t, push(c.repo, "two"), "immutable")
+	}
+	s.wantClean()
+}

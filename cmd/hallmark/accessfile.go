@@ -186,6 +186,11 @@ func (e *env) applyAccess(ctx context.Context, cl *client, f *accessFile, dryRun
 	for _, c := range d.Changes {
 		fmt.Fprintln(e.stdout, clean(describeChange(c)))
 	}
+	for _, rule := range f.Immutable {
+		if rule.KeepsAttached() {
+			fmt.Fprintf(e.stderr, keepsAttached, rule.Repositories, rule.Tags, `add sha256-* and sha512-* to its "except"`)
+		}
+	}
 	if dryRun {
 		fmt.Fprintf(e.stdout, "%d changes, not made\n", len(d.Changes))
 		return nil

@@ -258,14 +258,16 @@ func pushCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("DIGEST", d.String())
 }
 
-func pushThingCmd(ts *testscript.TestScript, _ bool, args []string) {
+func pushThingCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, repo := context.Background(), scriptRepository(ts, args[0], args[1])
 	config, err := pushBlob(ctx, repo, args[2], []byte(args[3]))
 	ts.Check(err)
 	layer, err := pushBlob(ctx, repo, args[4], []byte(args[5]))
 	ts.Check(err)
 	d, err := pushManifest(ctx, repo, repo.Reference.Reference, ocispec.Manifest{Config: config, Layers: []ocispec.Descriptor{layer}})
-	ts.Check(err)
+	if neg != (err != nil) {
+		ts.Fatalf("it was pushed: %t, and %v", err == nil, err)
+	}
 	ts.Setenv("DIGEST", d.String())
 }
 

@@ -27,9 +27,13 @@ func (e *env) tags() *cobra.Command {
 func (e *env) tagsImmutable(t *target) *cobra.Command {
 	c := &cobra.Command{
 		Use: "immutable PATTERN TAGS", Short: "Keep tags as they are once they are set", Args: patternAndTags,
-		Example: "  hallmark tags immutable 'core/**' 'v*' --except '*-dev'",
+		Long: "Keep tags as they are once they are set. Some signing tools keep signatures, attestations and lists of referrers under tags\n" +
+			"beside the image (sha256-….sig), and move them with each one that they add. A rule for all tags keeps those too, unless\n" +
+			"it says --except-signatures.",
+		Example: "  hallmark tags immutable 'core/**' 'v*' --except '*-dev'\n  hallmark tags immutable 'prod/**' '*' --except-signatures",
 	}
 	except := c.Flags().StringArray("except", nil, "tags that may be moved all the same, as a `glob`; may be given again")
+	signatures := c.Flags().Bool("except-signatures", false, "let signing tools move their own tags: the same as "+exceptSignatures())
 	return e.onRule(t, c, func(ctx context.Context, cl *client, f access.FixedTags) error {
 		for _, text := range *except {
 			g, err := access.ParseGlob(text)
@@ -38,12 +42,38 @@ func (e *env) tagsImmutable(t *target) *cobra.Command {
 			}
 			f.Except = append(f.Except, g)
 		}
+		if *signatures {
+			f.Except = append(f.Except, access.AttachedTags()...)
+		}
 		if err := cl.send(ctx, "POST", rulesPath, f, nil); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "tags %s in %s stay as they are%s\n", f.Tags, f.Repositories, exceptions(*except))
+		fmt.Fprintf(e.stdout, "tags %s in %s stay as they are%s\n", f.Tags, f.Repositories, exceptions(globTexts(f.Except)))
+		if f.KeepsAttached() {
+			fmt.Fprintf(e.stderr, keepsAttached, f.Repositories, f.Tags, "give the rule again with all its exceptions and --except-signatures")
+		}
 		return nil
 	})
+}
+
+// keepsAttached is what people are told who make a rule for all tags: what signs images might have to move some.
+const keepsAttached = "note: the rule for %s %s also keeps the tags that signing tools move, as sha256-….sig: a second signature in cosign's older form,\n" +
+	"      or an attestation after another, is refused. To let them, %s.\n"
+
+// exceptSignatures are the flags that --except-signatures stands for.
+func exceptSignatures() string {
+	var flags []string
+	for _, g := range access.AttachedTags() {
+		flags = append(flags, "--except '"+g.String()+"'")
+	}
+	return strings.Join(flags, " ")
+}
+
+func globTexts(globs []access.Glob) (texts []string) {
+	for _, g := range globs {
+		texts = append(texts, g.String())
+	}
+	return texts
 }
 
 func (e *env) tagsMutable(t *target) *cobra.Command {
@@ -96,11 +126,7 @@ func (e *env) tagsRules(t *target) *cobra.Command {
 			}
 			tab := newTable(e.stdout, "REPOSITORIES", "TAGS", "EXCEPT")
 			for _, f := range found.Immutable {
-				var except []string
-				for _, g := range f.Except {
-					except = append(except, g.String())
-				}
-				tab.row(f.Repositories.String(), f.Tags.String(), strings.Join(except, ", "))
+				tab.row(f.Repositories.String(), f.Tags.String(), strings.Join(globTexts(f.Except), ", "))
 			}
 			return tab.flush()
 		})
