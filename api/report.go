@@ -33,7 +33,7 @@ func (a *API) report(c *call) (any, error) {
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
 		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, a.mayPull(c)},
 		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
-		Resolve: image.NewLocalResolver(a.Registry, a.host(), a.mayPull(c)),
+		Resolve: image.NewLocalResolver(a.Registry, a.Book, a.host(), registry.ErrUnknown, a.mayPull(c)),
 		Trust:   a.trust(),
 	})
 	if errors.Is(err, image.ErrNotFound) {

@@ -42,9 +42,9 @@ const (
 	wasmLayer   = "application/vnd.wasm.content.layer.v1+wasm"
 )
 
-// TestKinds tells things apart in the forms that their tools push, and wants what a client would run as an image to be
+// TestKindOfManifest tells things apart in the forms that their tools push, and wants what a client would run as an image to be
 // one, whatever else it calls itself.
-func TestKinds(t *testing.T) {
+func TestKindOfManifest(t *testing.T) {
 	image, layer := ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayerGzip
 	for name, c := range map[string]struct {
 		shape

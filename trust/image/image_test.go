@@ -269,7 +269,7 @@ func (i made) inspect(t *testing.T) *Report {
 	m := i.build()
 	c := Config{Subject: "registry.example/team/app", Repository: "team/app", Records: m, Now: func() time.Time { return clock }, Resolve: i.resolve}
 	if c.Resolve == nil {
-		c.Resolve = func(context.Context, string) (digest.Digest, error) { return baseDigest, nil }
+		c.Resolve = func(context.Context, Named) (Meaning, error) { return Meaning{Now: baseDigest}, nil }
 	}
 	if i.noRecords {
 		c.Records = nil
@@ -320,8 +320,8 @@ func TestImages(t *testing.T) {
 		"no build provenance":      {made{without: buildKind}, trust.ImageBuild, trust.Fail, 0, nil},
 		"no base":                  {made{annotations: without(ocispec.AnnotationBaseImageDigest)}, trust.ImageBase, trust.Fail, 0, nil},
 		"a base without a name":    {made{annotations: without(ocispec.AnnotationBaseImageName)}, trust.ImageBase, trust.Pass, 4, nil},
-		"an old base":              {made{resolve: func(context.Context, string) (digest.Digest, error) { return digest.FromString("newer"), nil }}, trust.ImageBase, trust.Fail, 4, nil},
-		"a base that nobody finds": {made{resolve: func(context.Context, string) (digest.Digest, error) { return "", errors.New("gone") }}, trust.ImageBase, trust.Pass, 4, nil},
+		"an old base":              {made{resolve: func(context.Context, Named) (Meaning, error) { return Meaning{Now: digest.FromString("newer")}, nil }}, trust.ImageBase, trust.Fail, 4, nil},
+		"a base that nobody finds": {made{resolve: func(context.Context, Named) (Meaning, error) { return Meaning{}, errors.New("gone") }}, trust.ImageBase, trust.Pass, 4, nil},
 		"a moved tag":              {made{moved: true}, trust.ImageTag, trust.Fail, 0, []string{trust.ImageFresh}},
 		"by digest":                {made{ref: "digest"}, trust.ImageTag, trust.NA, 0, nil},
 		"no records":               {made{noRecords: true}, trust.ImageFresh, trust.Unknown, 0, []string{trust.ImageTag, trust.ImageSize}},

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -146,52 +145,6 @@ func builderOf(predicate []byte) string {
 		return p.RunDetails.Builder.ID
 	}
 	return p.Builder.ID
-}
-
-// baseOf is the base that an image names: by annotation or label, or by a record's claim.
-func (s *subject) baseOf(p *platform) (name string, d digest.Digest) {
-	name, d = p.label(ocispec.AnnotationBaseImageName), digest.Digest(p.label(ocispec.AnnotationBaseImageDigest))
-	for _, r := range s.about {
-		for _, c := range r.Claimed {
-			switch {
-			case c.About != p.desc.Digest:
-			case c.Fact == "base-name" && name == "":
-				name = c.Value
-			case c.Fact == provenance.FactBase && d == "":
-				d = digest.Digest(c.Value)
-			}
-		}
-	}
-	return name, d
-}
-
-func (s *subject) checkBase(p *platform) trust.Check {
-	name, d := s.baseOf(p)
-	e := map[string]any{"name": name, "digest": d}
-	declared := func(why string) trust.Check {
-		return trust.Partly(trust.ImageBase, trust.StepDeclared, "It names its base, "+string(d)+"; "+why+".").With(e)
-	}
-	switch {
-	case d == "":
-		return trust.Failed(trust.ImageBase, "It does not name its base by digest.").With(e).
-			Advise("Build with the annotations org.opencontainers.image.base.name and .base.digest. From scratch, it has none to name.")
-	case name == "":
-		return declared("under which name that was is not said, so whether there is a newer one cannot be told").
-			Advise("Name it with org.opencontainers.image.base.name, too.")
-	case s.Resolve == nil:
-		return declared("what " + name + " means now was not looked up")
-	}
-	now := s.bases[name]
-	if now.err != nil {
-		return declared("what " + name + " means now could not be learned: " + plain(now.err))
-	}
-	e["now"], e["looked"] = now.digest, s.now
-	if now.digest != d {
-		c := declared("but " + name + " is another image by now").Advise("Build it again on the current base.")
-		c.Result = trust.Fail
-		return c
-	}
-	return trust.Passed(trust.ImageBase, "Its base is still what "+name+" means.").With(e)
 }
 
 // checkTag looks for moves of the tag. Setting it for the first time, and pushing the same again, are none.

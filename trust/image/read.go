@@ -31,19 +31,13 @@ type subject struct {
 	secretTexts int // bytes that may still be looked through for secrets
 	configs     int // bytes of configs that may still be read
 
-	bases map[string]base
+	bases map[Named]meaning
 
 	acts   provenance.Acts      // with this digest
 	about  []*provenance.Record // of this digest, newest first
 	pushes []*provenance.Record // into the repository, newest first
 	moves  []*provenance.Record // of the tag, newest first
 	fixed  string               // the rule that makes the tag immutable, or empty
-}
-
-// base is what the name of a base means now.
-type base struct {
-	digest digest.Digest
-	err    error
 }
 
 // manifest is a manifest of any kind, as far as the checks need it.
@@ -74,6 +68,11 @@ type platform struct {
 
 // imageConfig is a config as docker and OCI have it.
 type imageConfig struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+	RootFS       struct {
+		DiffIDs []digest.Digest `json:"diff_ids"`
+	} `json:"rootfs"`
 	Config struct {
 		User        string
 		Env         []string
@@ -131,21 +130,6 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	}
 	s.resolveBases(ctx)
 	return s, nil
-}
-
-// resolveBases looks each base up, once.
-func (s *subject) resolveBases(ctx context.Context) {
-	s.bases = map[string]base{}
-	if s.Resolve == nil {
-		return
-	}
-	for _, p := range s.platforms {
-		name, _ := s.baseOf(p)
-		if _, known := s.bases[name]; name != "" && !known {
-			d, err := s.Resolve(ctx, name)
-			s.bases[name] = base{d, err}
-		}
-	}
 }
 
 // readPlatforms reads the images of an index, or the one image. What BuildKit lists beside them is about

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -117,24 +116,6 @@ func Tags(ctx context.Context, name string, client *auth.Client, most int) (tags
 
 func lastOf(tags []string, most int) []string { return tags[max(0, len(tags)-most):] }
 
-// NewResolver returns a Resolver that asks the registry in a name, each with the client that is made for
-// it.
-func NewResolver(client func(registry string) *auth.Client) Resolver {
-	return func(ctx context.Context, name string) (digest.Digest, error) {
-		repo, err := remote.NewRepository(name)
-		if err != nil {
-			return "", err
-		}
-		repo.Client = client(repo.Reference.Registry)
-		ref := repo.Reference.Reference
-		if ref == "" {
-			ref = "latest"
-		}
-		d, err := repo.Resolve(ctx, ref)
-		return d.Digest, absentOr(err)
-	}
-}
-
 // Content is a registry in this process. registry.Registry is one.
 type Content interface {
 	// Manifest returns what a tag or digest names.
@@ -183,22 +164,4 @@ func (l Local) absentOr(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return err
-}
-
-// NewLocalResolver looks up bases that are in this registry, under its own name, and visible. A server asks no
-// other: anybody who may push could send it anywhere.
-func NewLocalResolver(from Content, host string, visible func(repository string) bool) Resolver {
-	return func(ctx context.Context, name string) (digest.Digest, error) {
-		rest, ok := strings.CutPrefix(name, host+"/")
-		repo, tag, _ := strings.Cut(rest, ":")
-		tag, _, _ = strings.Cut(tag, "@")
-		if !ok || !visible(repo) {
-			return "", fmt.Errorf("it is not in this registry, and the server asks no other; `hallmark inspect image %s/…` does", host)
-		}
-		if tag == "" {
-			tag = "latest"
-		}
-		d, _, err := from.Manifest(ctx, repo, tag)
-		return d.Digest, err
-	}
 }

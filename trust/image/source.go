@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -39,6 +38,3 @@ type Records interface {
 	// Acts returns who did what with an image, as far as the one who asks may know.
 	Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error)
 }
-
-// A Resolver says what an image name, as registry.example/base:1, means now.
-type Resolver func(ctx context.Context, name string) (digest.Digest, error)

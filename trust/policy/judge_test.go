@@ -245,11 +245,16 @@ func TestOlderTags(t *testing.T) {
 func TestPullIsRemembered(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "warn"))
 	repo := w.repo("team/app")
-	m, blobs := imageOf("one", map[string]string{ocispec.AnnotationBaseImageName: "base.example/x:1"})
+	m, blobs := imageOf("one", map[string]string{
+		ocispec.AnnotationBaseImageName: "base.example/x:1", ocispec.AnnotationBaseImageDigest: digest.FromString("x").String(),
+	})
 	d, err := w.push(repo, "1.0", m, blobs...)
 	must(t, err)
 	made := 0
-	w.resolve = func(context.Context, string) (digest.Digest, error) { made++; return d.Digest, nil }
+	w.resolve = func(context.Context, image.Named) (image.Meaning, error) {
+		made++
+		return image.Meaning{Now: d.Digest}, nil
+	}
 	w.pull(repo, "1.0", "")
 	p := place{"team/app", d.Digest}
 	first, ok := w.decided.Get(p)

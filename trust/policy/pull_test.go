@@ -131,17 +131,19 @@ func wait[T any](t *testing.T, c <-chan T, what string) (v T) {
 // The pull ends when goOn is called.
 func (w *world) underWay(t *testing.T) (d ocispec.Descriptor, ends <-chan error, goOn func()) {
 	t.Helper()
-	m, blobs := imageOf("one", map[string]string{ocispec.AnnotationBaseImageName: "base.example/x:1"})
+	m, blobs := imageOf("one", map[string]string{
+		ocispec.AnnotationBaseImageName: "base.example/x:1", ocispec.AnnotationBaseImageDigest: digest.FromString("x").String(),
+	})
 	d, err := w.push(w.repo("team/app"), "1.0", m, blobs...)
 	must(t, err)
 	began, blocked := make(chan bool, 1), make(chan struct{})
 	var another atomic.Bool
-	w.resolve = func(context.Context, string) (digest.Digest, error) {
+	w.resolve = func(context.Context, image.Named) (image.Meaning, error) {
 		if !another.Swap(true) {
 			began <- true
 			<-blocked
 		}
-		return d.Digest, nil
+		return image.Meaning{Now: d.Digest}, nil
 	}
 	pull := w.pulling(d)
 	wait(t, began, "no base was looked up")
