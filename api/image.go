@@ -49,6 +49,7 @@ type derivedBase struct {
 	Tags       []string      `json:"tags,omitempty"`
 	Layers     int           `json:"layers"` // how many
 	Rule       string        `json:"rule"`
+	Compared   string        `json:"compared"` // layers or diffIDs
 }
 
 // derive finds bases by layers.
@@ -64,7 +65,7 @@ func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, err
 			if err != nil {
 				return nil, err
 			}
-			answer.Bases = append(answer.Bases, derivedBase{d, b.Repository, b.Digest, standing[0].Tags, b.Layers, "longest layer prefix"})
+			answer.Bases = append(answer.Bases, derivedBase{d, b.Repository, b.Digest, standing[0].Tags, b.Layers, "longest layer prefix", compared(b.Layered)})
 		}
 	}
 	return answer, nil

@@ -26,14 +26,15 @@ func (p originPage) nextPage() string { return p.Next }
 type originEntry struct {
 	Repository string             `json:"repository"`
 	Digest     digest.Digest      `json:"digest"`
-	Rules      []string           `json:"rules,omitempty"`   // of descendants
-	Claims     []provenance.Claim `json:"claims,omitempty"`  // those that answer
-	Record     *uint64            `json:"record,omitempty"`  // the first that makes these claims
-	Time       *provenance.Time   `json:"time,omitempty"`    // of that record
-	Actor      *provenance.Actor  `json:"actor,omitempty"`   // of that record
-	Present    bool               `json:"present"`           // in the repository now
-	Tags       []string           `json:"tags,omitempty"`    // that mean it now
-	Indexes    []indexEntry       `json:"indexes,omitempty"` // that are there now and list it; the newest
+	Rules      []string           `json:"rules,omitempty"`    // of descendants
+	Compared   string             `json:"compared,omitempty"` // what a derived one was found by: layers or diffIDs
+	Claims     []provenance.Claim `json:"claims,omitempty"`   // those that answer
+	Record     *uint64            `json:"record,omitempty"`   // the first that makes these claims
+	Time       *provenance.Time   `json:"time,omitempty"`     // of that record
+	Actor      *provenance.Actor  `json:"actor,omitempty"`    // of that record
+	Present    bool               `json:"present"`            // in the repository now
+	Tags       []string           `json:"tags,omitempty"`     // that mean it now
+	Indexes    []indexEntry       `json:"indexes,omitempty"`  // that are there now and list it; the newest
 }
 
 // indexEntry is an index that lists an image.
@@ -184,10 +185,22 @@ func (a *API) onLayers(c *call, repo string, bases []digest.Digest, limit int) (
 		}
 		more = more || others
 		for _, p := range found {
-			entries = append(entries, originEntry{Repository: p.Repository, Digest: p.Digest, Rules: []string{"derived"}})
+			one := originEntry{Repository: p.Repository, Digest: p.Digest, Rules: []string{"derived"}, Compared: compared(p)}
+			known := slices.ContainsFunc(entries, func(e originEntry) bool { return e.Repository == p.Repository && e.Digest == p.Digest })
+			if !known { // on another of the bases, too
+				entries = append(entries, one)
+			}
 		}
 	}
 	return entries, more, a.stand(c, entries)
+}
+
+// compared names what an image was found by. Layers are what the registry holds; diff ids are what a config says.
+func compared(l registry.Layered) string {
+	if l.DiffIDs {
+		return "diffIDs"
+	}
+	return "layers"
 }
 
 // bases are the digests under which people name a base: its own, and those of the images that it lists.

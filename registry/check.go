@@ -39,6 +39,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{provenanceTable, c.provenance, nil},
 		{renderedTable, c.rendered, nil},
 		{layersTable, c.layersRow, nil},
+		{diffsTable, c.diffsRow, nil},
 		{evidenceTable, c.ofManifest, nil},
 		{keptTable, c.kept, nil},
 		{linkTable, c.link, nil},

@@ -26,8 +26,14 @@ const (
 
 // A LayerBase is an image whose layers another one begins with.
 type LayerBase struct {
-	Place
+	Layered
 	Layers int // how many that are
+}
+
+// Layered is an image that was found by its layers, or by the diff ids in its config: diffs.go.
+type Layered struct {
+	Place
+	DiffIDs bool
 }
 
 // chain is the layers of an image as rows begin: 8 bytes each, the first of which is never 0. Two chains may
@@ -37,14 +43,19 @@ func (m *manifest) chain() (chain []byte) {
 		if !strings.Contains(l.MediaType, "image.layer.") && !strings.Contains(l.MediaType, "image.rootfs.diff") {
 			return nil
 		}
-		if len(chain) == 8*maxChain {
-			break
-		}
-		hash := sha256.Sum256([]byte(l.Digest))
-		hash[0] |= 1
-		chain = append(chain, hash[:8]...)
+		chain = appendChain(chain, l.Digest)
 	}
 	return chain
+}
+
+// appendChain adds a layer to a chain, unless it has as many as are looked at.
+func appendChain(chain []byte, d digest.Digest) []byte {
+	if len(chain) == 8*maxChain {
+		return chain
+	}
+	hash := sha256.Sum256([]byte(d))
+	hash[0] |= 1
+	return append(chain, hash[:8]...)
 }
 
 func layersKey(chain []byte, repo string, d digest.Digest) []byte {
@@ -71,7 +82,7 @@ func (p *push) putLayers(tx storage.Tx) error {
 	if chain == nil || len(p.body) > maxInline {
 		return nil
 	}
-	return putMissing(tx, layersTable, layersKey(chain, p.repo, p.digest), nil)
+	return putDiffs(tx, layersKey(chain, p.repo, p.digest), p.diffs, Place{p.repo, p.digest})
 }
 
 // IndexLayers gives every image the row that it is found by through its layers, as a store needs that was
@@ -103,6 +114,13 @@ func removeLayers(tx storage.Tx, repo string, d digest.Digest) error {
 		return err
 	}
 	if chain := m.chain(); chain != nil {
+		diffs, err := getOrNil(tx, layersTable, layersKey(chain, repo, d))
+		if err != nil {
+			return err
+		}
+		if len(diffs) > 0 {
+			tx.Delete(diffsTable, layersKey(diffs, repo, d))
+		}
 		tx.Delete(layersTable, layersKey(chain, repo, d))
 	}
 	return nil
@@ -122,82 +140,122 @@ func storedManifest(tx storage.Reader, p Place) (*manifest, error) {
 }
 
 // BasesByLayers returns the images with the most layers that an image begins with, but not with all of
-// its own, as far as the caller may see.
+// its own, as far as the caller may see. Diff ids count where they tell of more layers.
 func (g *Registry) BasesByLayers(ctx context.Context, p Place, visible func(repository string) bool) (bases []LayerBase, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		bases = nil
 		m, err := storedManifest(tx, p)
-		if err != nil || m == nil {
+		if bases = nil; err != nil || m == nil {
 			return err
 		}
-		chain, looks := m.chain(), maxLayerRows
-		for n := min(len(m.layers), len(chain)/8+1) - 1; n > 0 && len(bases) == 0; n-- {
-			from := append(bytes.Clone(chain[:8*n]), 0)
-			err := eachLayered(tx, from, storage.PrefixEnd(from), visible, &looks, func(other Place, base *manifest) bool {
-				if sameLayers(base.layers, m.layers[:n]) {
-					bases = append(bases, LayerBase{other, n})
-				}
-				return len(bases) < maxBases
-			})
-			if err != nil {
-				return err
-			}
+		if bases, err = longest(layerRows{tx, layersTable, visible, maxLayerRows}, m, m.chain()); err != nil {
+			return err
 		}
-		return nil
+		diffs, err := diffsOf(tx, p, m)
+		if err != nil {
+			return err
+		}
+		others, err := longest(layerRows{tx, diffsTable, visible, maxLayerRows}, m, diffs)
+		if len(others) > 0 && (len(bases) == 0 || bases[0].Layers < others[0].Layers) {
+			bases = others
+		}
+		return err
 	})
 	return bases, err
 }
 
+// longest finds the images whose whole chain is the longest beginning of that of another, and not all of it.
+func longest(rows layerRows, m *manifest, chain []byte) (bases []LayerBase, err error) {
+	for n := min(len(m.layers)-1, len(chain)/8); n > 0 && len(bases) == 0 && err == nil; n-- {
+		from := append(bytes.Clone(chain[:8*n]), 0)
+		err = rows.each(from, storage.PrefixEnd(from), func(other Place, base *manifest) (bool, error) {
+			if rows.begins(m, base, n) {
+				bases = append(bases, LayerBase{Layered{other, rows.table == diffsTable}, n})
+			}
+			return len(bases) < maxBases, nil
+		})
+	}
+	return bases, err
+}
+
 // OnLayers returns images that begin with all layers of another and have more, as far as the caller may
-// see, and whether there may be others: it looks at a bounded number.
-func (g *Registry) OnLayers(ctx context.Context, p Place, visible func(repository string) bool, limit int) (found []Place, more bool, err error) {
+// see, and whether there may be others: it looks at a bounded number. Those that are found by their diff ids alone come last.
+func (g *Registry) OnLayers(ctx context.Context, p Place, visible func(repository string) bool, limit int) (found []Layered, more bool, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		found, more = nil, false
 		base, err := storedManifest(tx, p)
-		if err != nil || base == nil {
+		if err != nil || base == nil || len(base.layers) > maxChain {
 			return err
 		}
-		chain := base.chain()
-		if chain == nil || len(base.layers) > maxChain {
-			return nil
+		if more, err = onChain(layerRows{tx, layersTable, visible, maxLayerRows}, base, base.chain(), limit, &found); err != nil || more {
+			return err
 		}
-		looks := maxLayerRows
-		err = eachLayered(tx, append(bytes.Clone(chain), 1), storage.PrefixEnd(chain), visible, &looks, func(other Place, m *manifest) bool {
-			if more = len(found) == limit; !more && len(m.layers) > len(base.layers) && sameLayers(base.layers, m.layers[:len(base.layers)]) {
-				found = append(found, other)
-			}
-			return !more
-		})
-		more = more || looks == 0
+		diffs, err := diffsOf(tx, p, base)
+		if err == nil {
+			more, err = onChain(layerRows{tx, diffsTable, visible, maxLayerRows}, base, diffs, limit, &found)
+		}
 		return err
 	})
 	return found, more, err
 }
 
-// eachLayered calls fn for the images of the rows in a range that the caller may see, until it says no or no
-// looks are left.
-func eachLayered(tx storage.Reader, from, to []byte, visible func(string) bool, looks *int, fn func(Place, *manifest) bool) error {
-	for item, err := range tx.Scan(layersTable, from, to) {
-		if err != nil || *looks == 0 {
+// onChain adds images that begin with a chain and have more, but those that are there already.
+func onChain(rows layerRows, base *manifest, chain []byte, limit int, found *[]Layered) (more bool, err error) {
+	if len(chain) == 0 {
+		return false, nil
+	}
+	err = rows.each(append(bytes.Clone(chain), 1), storage.PrefixEnd(chain), func(other Place, m *manifest) (bool, error) {
+		known := slices.ContainsFunc(*found, func(l Layered) bool { return l.Place == other })
+		if known || len(m.layers) <= len(base.layers) || !rows.begins(m, base, len(base.layers)) {
+			return true, nil
+		}
+		if more = len(*found) >= limit; !more {
+			*found = append(*found, Layered{other, rows.table == diffsTable})
+		}
+		return !more, nil
+	})
+	return more || rows.looks == 0, err
+}
+
+// layerRows are the rows of one of the two tables that the caller may see, of which so many may be looked at.
+type layerRows struct {
+	tx      storage.Reader
+	table   storage.Table
+	visible func(repository string) bool
+	looks   int
+}
+
+// each calls fn for the images of the rows in a range, until it says no or no looks are left.
+func (r *layerRows) each(from, to []byte, fn func(Place, *manifest) (bool, error)) error {
+	for item, err := range r.tx.Scan(r.table, from, to) {
+		if err != nil || r.looks == 0 {
 			return err
 		}
-		*looks--
+		r.looks--
 		p, err := cutLayersKey(item.Key)
 		if err != nil {
 			return err
 		}
-		if !visible(p.Repository) {
+		if !r.visible(p.Repository) {
 			continue
 		}
-		m, err := storedManifest(tx, p)
+		m, err := storedManifest(r.tx, p)
 		if err != nil {
 			return err
 		}
-		if m != nil && !fn(p, m) {
-			return nil
+		if m == nil {
+			continue
+		}
+		if goOn, err := fn(p, m); err != nil || !goOn {
+			return err
 		}
 	}
 	return nil
+}
+
+// begins says whether an image begins with n layers of another. Chains may be equal by chance: layers are compared. Diff ids
+// are in the config, as the pusher wrote them: whoever wants them to be equal needs no chance.
+func (r *layerRows) begins(m, base *manifest, n int) bool {
+	return r.table == diffsTable || len(base.layers) == n && len(m.layers) >= n && sameLayers(base.layers, m.layers[:n])
 }
 
 func sameLayers(a, b []ocispec.Descriptor) bool {
@@ -213,6 +271,9 @@ func (c *checker) layersRow(_ context.Context, tx storage.Reader, item storage.I
 	m, err := storedManifest(tx, p)
 	if err == nil && (m == nil || !bytes.Equal(layersKey(m.chain(), p.Repository, p.Digest), item.Key)) {
 		return damaged("%s@%s is found by layers that it has not", p.Repository, p.Digest)
+	}
+	if err == nil && len(item.Value) > 0 {
+		return want(tx, diffsTable, layersKey(item.Value, p.Repository, p.Digest), "%s@%s is not found by its diff ids", p.Repository, p.Digest)
 	}
 	if f := new(failure); errors.As(err, &f) {
 		return nil // the manifest's own check reports it

@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // layered pushes an image with layers of these contents.
@@ -21,11 +24,13 @@ func (s *server) layered(repo, tag string, contents ...string) image {
 	return s.pushManifest(repo, tag, imageManifest(s.pushBlob(repo, configOf(repo+tag)), layers...))
 }
 
+func (p Place) place() Place { return p }
+
 // repositoriesOf names the places of images.
-func repositoriesOf(places []Place) string {
+func repositoriesOf[P interface{ place() Place }](places []P) string {
 	var names []string
 	for _, p := range places {
-		names = append(names, p.Repository)
+		names = append(names, p.place().Repository)
 	}
 	slices.Sort(names)
 	return strings.Join(names, " ")
@@ -106,4 +111,140 @@ func TestManyLayers(t *testing.T) {
 		t.Errorf("on the large one: %v, %v", found, err)
 	}
 	s.wantClean()
+}
+
+// compressed pushes an image whose layers have these contents, compressed in some way.
+func (s *server) compressed(repo, how string, contents ...string) image {
+	s.t.Helper()
+	var layers []ocispec.Descriptor
+	var diffs []string
+	for _, c := range contents {
+		layer := s.pushBlob(repo, how+c)
+		layer.MediaType = ocispec.MediaTypeImageLayerGzip
+		layers, diffs = append(layers, layer), append(diffs, `"`+digest.FromString(c).String()+`"`)
+	}
+	config := fmt.Sprintf(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[%s]}}`, strings.Join(diffs, ","))
+	return s.pushManifest(repo, "1", imageManifest(s.pushBlob(repo, config), layers...))
+}
+
+// TestDiffIDs wants an image whose layers were compressed anew to be found on its base, and its base for it, and to be found
+// no more where it is gone. Each image is there once, by its layers where these are the same.
+func TestDiffIDs(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	all := func(string) bool { return true }
+	base := s.compressed("base", "gzip", "a", "b")
+	s.compressed("same", "gzip", "a", "b", "c")
+	other := s.compressed("other", "zstd", "a", "b", "c")
+	s.compressed("equal", "zstd", "a", "b")
+	s.compressed("secret", "zstd", "a", "b", "d")
+	s.layered("unknown", "1", "a", "b", "c") // its config names no diff ids
+	on := func(visible func(string) bool, limit int) string {
+		t.Helper()
+		found, more, err := s.OnLayers(background, Place{"base", base.digest}, visible, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, f := range found {
+			names = append(names, fmt.Sprint(f.Repository, " ", f.DiffIDs))
+		}
+		return fmt.Sprint(strings.Join(names, ", "), "; ", more)
+	}
+	visible := func(r string) bool { return r != "secret" }
+	test := func(when string) {
+		t.Helper()
+		if got := on(all, 10); got != "same false, other true, secret true; false" && got != "same false, secret true, other true; false" {
+			t.Errorf("%s: on the base: %s", when, got)
+		}
+		if got := on(visible, 10); got != "same false, other true; false" {
+			t.Errorf("%s: as far as one may see: %s", when, got)
+		}
+		if got := on(visible, 1); got != "same false; true" {
+			t.Errorf("%s: one of them: %s", when, got)
+		}
+		bases, err := s.BasesByLayers(background, Place{"other", other.digest}, func(r string) bool { return r == "base" })
+		if err != nil || len(bases) != 1 || bases[0].Repository != "base" || bases[0].Layers != 2 || !bases[0].DiffIDs {
+			t.Errorf("%s: its bases: %v, %v", when, bases, err)
+		}
+		bases, err = s.BasesByLayers(background, Place{"other", other.digest}, func(r string) bool { return r != "other" })
+		if err != nil || len(bases) != 1 || bases[0].Repository != "equal" || bases[0].DiffIDs {
+			t.Errorf("%s: by its layers: %v, %v", when, bases, err)
+		}
+		s.wantClean()
+	}
+	test("pushed")
+	s.compressed("same", "gzip", "a", "b", "c")
+	test("pushed again")
+	s.forgetDiffs(t, false)
+	test("with the mark of a store that has them")
+	s.forgetDiffs(t, true)
+	if got := on(visible, 10); got != "same false; false" {
+		t.Errorf("in an older store: %s", got)
+	}
+	s.wantClean()
+	s.IndexDiffs(background)
+	test("in an older store, after its start")
+	s.want(s.do("DELETE", "/v2/other/manifests/"+other.digest.String(), nil), 202, "")
+	if got := on(visible, 10); got != "same false; false" {
+		t.Errorf("after a delete: %s", got)
+	}
+	s.wantClean()
+}
+
+// forgetDiffs takes the rows of diff ids away, as older stores have none, and the mark that there are; or starts again.
+func (s *server) forgetDiffs(t *testing.T, all bool) {
+	t.Helper()
+	if !all {
+		s.IndexDiffs(background)
+		s.IndexDiffs(background)
+		return
+	}
+	err := s.store.Update(background, func(tx storage.Tx) error {
+		for item, err := range tx.Scan(layersTable, nil, nil) {
+			if err != nil {
+				return err
+			}
+			p, err := cutLayersKey(item.Key)
+			if err != nil {
+				return err
+			}
+			if len(item.Value) > 0 {
+				tx.Delete(diffsTable, layersKey(item.Value, p.Repository, p.Digest))
+			}
+			tx.Put(layersTable, bytes.Clone(item.Key), nil)
+		}
+		tx.Delete(doneTable, diffsMark)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDamagedDiffs wants rows of diff ids to be checked: one that is missing, and one of an image that is not there.
+func TestDamagedDiffs(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.compressed("base", "gzip", "a", "b")
+	var key []byte
+	err := s.store.Update(background, func(tx storage.Tx) error {
+		for item, err := range tx.Scan(diffsTable, nil, nil) {
+			if err != nil {
+				return err
+			}
+			key = bytes.Clone(item.Key)
+		}
+		tx.Delete(diffsTable, key)
+		tx.Put(diffsTable, append(bytes.Clone(key[:8]), key[16:]...), nil)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	if _, err := s.Check(background, false, func(err error) { found = append(found, err.Error()) }); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(found, "\n"); !strings.Contains(text, "is not found by its diff ids") || !strings.Contains(text, "is found by diff ids that it has not") {
+		t.Errorf("found: %s", text)
+	}
 }

@@ -25,6 +25,7 @@ type push struct {
 	relied   []relied        // those of them whose files must be there
 	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
 	sizes    sizes           // of what it names and is here
+	diffs    []byte          // the chain of the diff ids in its config
 
 	attestations []attestation        // to be read for claims
 	findings     []provenance.Finding // of the signatures in it
@@ -118,6 +119,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 			return asNeeded(p.manifest.config.Digest, err)
 		}
 	}
+	p.diffs = p.manifest.diffChain(content)
 	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, content), p.claims...)
 	return g.readAttestations(ctx, p)
 }

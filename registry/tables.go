@@ -42,8 +42,11 @@ const (
 	provenanceTable = storage.Table("registry/provenance")
 	// REPO DIGEST(manifest or layer) → DIGEST(image). What is rendered of an image's provenance.
 	renderedTable = storage.Table("registry/rendered")
-	// a hash of each layer (8), 0, REPO DIGEST → nothing. Images in the order of their layers: layers.go.
+	// a hash of each layer (8), 0, REPO DIGEST → a hash of each diff id (8), or nothing where they are not known. Images
+	// in the order of their layers: layers.go.
 	layersTable = storage.Table("registry/layers")
+	// a hash of each diff id (8), 0, REPO DIGEST → nothing. Images in the order of their diff ids: diffs.go.
+	diffsTable = storage.Table("registry/diffs")
 	// begin of the lease (8, microseconds of the registry's clock) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")

@@ -58,6 +58,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		s.registry.Scrub,
 		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
 		s.registry.RenderOld,
+		s.registry.IndexDiffs,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { hangups(ctx, s.reload) },
 		s.watchCertificate,

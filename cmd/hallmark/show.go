@@ -84,6 +84,7 @@ type shownImage struct {
 			Digest     digest.Digest `json:"digest"`
 			Tags       []string      `json:"tags"`
 			Layers     int           `json:"layers"`
+			Compared   string        `json:"compared"`
 		} `json:"bases"`
 	} `json:"derived"`
 }
@@ -263,7 +264,11 @@ func (img *shownImage) printDerived(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\nderived: it follows from the layers of other images; nobody says so, and no record does")
 	for _, b := range img.Derived.Bases {
-		line(w, "  base", "%s@%s %s for %s (%d layers)", b.Repository, short(b.Digest), strings.Join(b.Tags, ","), short(b.About), b.Layers)
+		what := "layers"
+		if b.Compared == "diffIDs" {
+			what = "diff ids, which configs state"
+		}
+		line(w, "  base", "%s@%s %s for %s (%d %s)", b.Repository, short(b.Digest), strings.Join(b.Tags, ","), short(b.About), b.Layers, what)
 	}
 }
 

@@ -16,6 +16,7 @@ type originEntry struct {
 	Repository string             `json:"repository"`
 	Digest     digest.Digest      `json:"digest"`
 	Rules      []string           `json:"rules,omitempty"`
+	Compared   string             `json:"compared,omitempty"`
 	Claims     []provenance.Claim `json:"claims,omitempty"`
 	Record     *uint64            `json:"record,omitempty"`
 	Time       *provenance.Time   `json:"time,omitempty"`
@@ -73,7 +74,7 @@ func (e *env) descendants() *cobra.Command {
 		}
 		ref.aim(t)
 		return url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}, "derived": {derived}}, nil
-	}, func(entry originEntry) string { return strings.Join(entry.Rules, ", ") }, "RULE")
+	}, originEntry.rules, "RULE")
 	return c
 }
 
@@ -92,6 +93,7 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			if err != nil {
 				return err
 			}
+			found = eachOnce(found)
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"images": found})
 			}
@@ -102,6 +104,37 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			return tab.flush()
 		})
 	}
+}
+
+// eachOnce joins what is said and what is derived of one image: each has one row.
+func eachOnce(found []originEntry) (images []originEntry) {
+	at := map[string]int{}
+	for _, entry := range found {
+		place := entry.Repository + "@" + entry.Digest.String()
+		n, known := at[place]
+		if !known {
+			at[place] = len(images)
+			images = append(images, entry)
+			continue
+		}
+		images[n].Rules = append(images[n].Rules, entry.Rules...)
+		if entry.Compared != "" {
+			images[n].Compared = entry.Compared
+		}
+	}
+	return images
+}
+
+// rules are those by which an image is on the base, and what was compared to derive it.
+func (o originEntry) rules() string {
+	text := strings.Join(o.Rules, ", ")
+	switch o.Compared {
+	case "layers":
+		text += " (layers)"
+	case "diffIDs":
+		text += " (diff ids)"
+	}
+	return text
 }
 
 // tagsNow are the tags of an image, and in brackets those of the indexes that list it.

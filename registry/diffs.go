@@ -1,0 +1,193 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A layer that was compressed anew has another digest, and the same diff id: the digest of what is compressed, which the
+// config names. So images have a second row, in the order of their diff ids. That is the word of who pushed them, and
+// what is found by it says so. The row of the layers holds the chain of the other, so that both go together.
+
+// diffChain is the diff ids of an image as a chain, or nil where its config does not name one for each layer.
+func (m *manifest) diffChain(config []byte) (chain []byte) {
+	var c struct {
+		RootFS struct {
+			DiffIDs []digest.Digest `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if m.chain() == nil || strictjson.Unmarshal(config, &c) != nil || len(c.RootFS.DiffIDs) != len(m.layers) {
+		return nil
+	}
+	for _, d := range c.RootFS.DiffIDs {
+		if _, ok := parseDigest(d.String()); !ok {
+			return nil
+		}
+		chain = appendChain(chain, d)
+	}
+	return chain
+}
+
+// putDiffs writes the rows of an image: that of its layers, under a key, and that of its diff ids, where they are known.
+func putDiffs(tx storage.Tx, layers, diffs []byte, p Place) error {
+	before, err := tx.Get(layersTable, layers)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	switch {
+	case len(diffs) > 0 && !bytes.Equal(before, diffs):
+		tx.Put(layersTable, layers, diffs)
+		tx.Put(diffsTable, layersKey(diffs, p.Repository, p.Digest), nil)
+	case err != nil:
+		tx.Put(layersTable, layers, nil)
+	}
+	return nil
+}
+
+// diffsOf reads the chain of an image's diff ids, or nil.
+func diffsOf(tx storage.Reader, p Place, m *manifest) ([]byte, error) {
+	chain := m.chain()
+	if chain == nil {
+		return nil, nil
+	}
+	row, err := getOrNil(tx, layersTable, layersKey(chain, p.Repository, p.Digest))
+	return bytes.Clone(row), err
+}
+
+// diffsStep is how many images one transaction of IndexDiffs looks at. Their configs are read before it.
+const diffsStep = 100
+
+// diffsMark says that IndexDiffs came to its end once. Whatever is pushed later has its rows then.
+var diffsMark = []byte("diffs")
+
+// IndexDiffs gives the images of an older version the rows of their diff ids: once, beside everything else. Until
+// it is done some are found by their layers alone. If we stop within it, the next start begins again, and passes over what is done.
+func (g *Registry) IndexDiffs(ctx context.Context) {
+	if err := g.indexDiffs(ctx); err != nil && ctx.Err() == nil {
+		g.log.Error("not all images can be found by their diff ids yet; the next start tries again", "err", err)
+	}
+}
+
+func (g *Registry) indexDiffs(ctx context.Context) error {
+	var mark []byte
+	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
+		mark, err = getOrNil(tx, doneTable, diffsMark)
+		mark = bytes.Clone(mark)
+		return err
+	})
+	for from := []byte(nil); err == nil && mark == nil; {
+		var some []undiffed
+		var next []byte
+		if some, next, err = g.undiffed(ctx, from); err != nil {
+			return err
+		}
+		if err = g.putSomeDiffs(ctx, some, next == nil); next == nil {
+			return err
+		}
+		from = next
+	}
+	return err
+}
+
+// undiffed is an image whose diff ids are not known.
+type undiffed struct {
+	Place
+	layers []byte // the key of its row
+	diffs  []byte
+}
+
+// undiffed looks at some images from a row on, and reads the configs of those whose diff ids are not known. What cannot
+// be read has none.
+func (g *Registry) undiffed(ctx context.Context, from []byte) (some []undiffed, next []byte, err error) {
+	var manifests []*manifest
+	var rows []blobRow
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		some, next, manifests, rows = nil, nil, nil, nil
+		looked := 0
+		for item, err := range tx.Scan(layersTable, from, nil) {
+			if err != nil {
+				return err
+			}
+			if looked++; looked > diffsStep {
+				next = bytes.Clone(item.Key)
+				return nil
+			}
+			if len(item.Value) > 0 {
+				continue
+			}
+			p, err := cutLayersKey(item.Key)
+			if err != nil {
+				return err
+			}
+			m, err := storedManifest(tx, p)
+			if err != nil {
+				return err
+			}
+			if m == nil || m.config == nil {
+				continue
+			}
+			row, err := readBlobRow(tx, m.config.Digest)
+			if err != nil {
+				continue // it is lost, which the scrub tells
+			}
+			some, manifests, rows = append(some, undiffed{p, bytes.Clone(item.Key), nil}), append(manifests, m), append(rows, row)
+		}
+		return nil
+	})
+	for n, m := range manifests {
+		if content, err := g.readSmall(ctx, m.config.Digest, rows[n], provenance.MaxConfig); err == nil {
+			some[n].diffs = m.diffChain(content)
+		}
+	}
+	return some, next, err
+}
+
+// putSomeDiffs writes the rows of those images that are still there, and the mark once there are no others.
+func (g *Registry) putSomeDiffs(ctx context.Context, some []undiffed, last bool) error {
+	return g.store.Update(ctx, func(tx storage.Tx) error {
+		for _, u := range some {
+			_, err := tx.Get(layersTable, u.layers)
+			if errors.Is(err, storage.ErrNotFound) { // it is gone
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := putDiffs(tx, u.layers, u.diffs, u.Place); err != nil {
+				return err
+			}
+		}
+		if last {
+			tx.Put(doneTable, diffsMark, []byte{1})
+		}
+		return nil
+	})
+}
+
+// diffsRow wants the image of a row to be there, with these diff ids.
+func (c *checker) diffsRow(_ context.Context, tx storage.Reader, item storage.Item) error {
+	p, err := cutLayersKey(item.Key)
+	if err != nil {
+		return err
+	}
+	m, err := storedManifest(tx, p)
+	if err != nil {
+		return nil //nolint:nilerr // the manifest's own check reports it
+	}
+	var diffs []byte
+	if m != nil {
+		if diffs, err = diffsOf(tx, p, m); err != nil {
+			return err
+		}
+	}
+	if len(diffs) == 0 || !bytes.Equal(layersKey(diffs, p.Repository, p.Digest), item.Key) {
+		return damaged("%s@%s is found by diff ids that it has not", p.Repository, p.Digest)
+	}
+	return nil
+}
