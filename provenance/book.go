@@ -331,11 +331,8 @@ func ReadStated(tx storage.Reader, index uint64) (*Record, error) {
 }
 
 func decode(payload []byte) (*Record, error) {
-	s := statement{Predicate: new(Record)}
-	if err := json.Unmarshal(payload, &s); err != nil {
-		return nil, err
-	}
-	return s.Predicate, nil
+	s, err := parse(payload)
+	return s.Predicate, err
 }
 
 // firstAt returns the index of the first record whose running time is not before t. r reads the tail too (withTail).

@@ -13,8 +13,8 @@ const PredicateType = receipt.PredicateType
 // ParseStatement reads the record in a statement whose signature was checked. The statement's subject is
 // what other tools go by, so it has to be what the record is about.
 func ParseStatement(payload []byte) (*Record, error) {
-	s := statement{Predicate: new(Record)}
-	if err := json.Unmarshal(payload, &s); err != nil {
+	s, err := parse(payload)
+	if err != nil {
 		return nil, err
 	}
 	d := s.Predicate.Digest
@@ -22,4 +22,16 @@ func ParseStatement(payload []byte) (*Record, error) {
 		return nil, errors.New("the statement's subject is not what its record is about")
 	}
 	return s.Predicate, nil
+}
+
+// parse reads a statement. Its predicate is there, or there is an error: null is JSON too.
+func parse(payload []byte) (s statement, err error) {
+	s.Predicate = new(Record)
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return statement{}, err
+	}
+	if s.Predicate == nil {
+		return statement{}, errors.New("the statement has no predicate")
+	}
+	return s, nil
 }

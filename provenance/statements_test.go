@@ -93,3 +93,13 @@ func (l hashList) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
 	}
 	return hashes, nil
 }
+
+// TestStatementOfNothing reads statements that say nothing of a record.
+func TestStatementOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{`{"predicate":null}`, `null`, `{}`, ``} {
+		if r, err := ParseStatement([]byte(payload)); err == nil {
+			t.Errorf("%s is %+v", payload, r)
+		}
+	}
+}
