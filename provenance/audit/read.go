@@ -212,51 +212,29 @@ func (r *run) statements(ctx context.Context, s section, page provenance.Stateme
 			return err
 		}
 	}
-	given := page.Statements
+	if !inOrder(page) {
+		return fmt.Errorf("the statements of the records %d to %d are not in order", page.From, page.To-1)
+	}
+	given := r.look(s, page, leaves)
 	for index := page.From; index < page.To; index++ {
 		if len(given) == 0 || given[0].Index != index {
 			r.memory.Hidden++
 			r.memory.State.Skip()
 			continue
 		}
-		if leaves != nil {
-			r.leaf(s, given[0], leaves[index-page.From])
-		}
 		r.apply(s, given[0])
 		given = given[1:]
-	}
-	if len(given) > 0 {
-		return fmt.Errorf("the statements of the records %d to %d are not in order", page.From, page.To-1)
 	}
 	return nil
 }
 
-// leaf wants a statement to be what the log has as its leaf, signed with the key of its time.
-func (r *run) leaf(s section, given provenance.Statement, leaf tlog.Hash) {
-	key := r.keys[given.Key]
-	switch {
-	case given.Payload == nil: // apply says so
-	case given.Signature == nil:
-		r.findf("record %d has no signature, and the log %s has it as its leaf %d", given.Index, s.Origin, given.Index-s.first)
-	case key == nil:
-		r.findf("record %d is signed with the key %.12s…, which the registry does not know", given.Index, given.Key)
-	case tlog.RecordHash(receipt.Body(given.Payload, given.Signature, key.Key)) != leaf:
-		how := "it was signed again"
-		if !key.Verify(given.Payload, given.Signature) {
-			how = "it is not what its key signed, either"
-		}
-		r.findf("record %d is not the one that the log %s has as its leaf %d: it was changed, and %s", given.Index, s.Origin, given.Index-s.first, how)
-	case !key.Verify(given.Payload, given.Signature):
-		r.findf("record %d is in the log with a signature that is not of its key %.12s…", given.Index, given.Key)
-	case !key.has(given.Index):
-		r.findf("record %d is signed with the key %.12s…, which was not in force for it", given.Index, given.Key)
-	}
-}
-
 // apply replays a record, which has to say where it stands.
-func (r *run) apply(s section, given provenance.Statement) {
-	record, err := provenance.ParseStatement(given.Payload)
-	if given.Payload == nil || err != nil {
+func (r *run) apply(s section, given looked) {
+	if given.wrong != "" {
+		r.findf("%s", given.wrong)
+	}
+	record := given.record
+	if record == nil {
 		r.findf("record %d is lost or damaged: the registry has no statement of it that can be read, and what follows from the records is not known", given.Index)
 		r.memory.State.Skip()
 		r.blind = true
