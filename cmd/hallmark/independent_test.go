@@ -17,7 +17,7 @@ func TestIndependent(t *testing.T) {
 	key := newSigner(t)
 	rules := writeFile(t, "rules: []\n")
 	config := writeFile(t, fmt.Sprintf("trust: {file: %s}\npolicy: {file: %s}\n", key.file, rules))
-	start := func() *testServer { return startServer(t, dir, "--config", config) }
+	start := func() *testServer { return startPlain(t, dir, "--config", config) }
 	l := newLife(start())
 	var memory independent.Memory
 	var actions map[string]int
