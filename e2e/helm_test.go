@@ -42,6 +42,7 @@ func TestHelm(t *testing.T) {
 	mustRun(t, helm(secret, "registry", "login", s.host, "-u", "alice", "--password-stdin"))
 	for _, repo := range []string{"team", "public"} {
 		mustRun(t, push(repo))
+		s.wantKind(repo+"/hello", "0.1.0", "chart")
 		cmd := pull(repo)
 		mustRun(t, cmd)
 		got, err := os.ReadFile(filepath.Join(cmd.Args[len(cmd.Args)-1], "hello-0.1.0.tgz"))

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 // A thing is something of a kind that people keep in a registry. The tool that is made for it pushes it.
 type thing struct {
 	name string
+	kind string // as reports call it
 	push func(w *world, ref string)
 	// pull is nil for what no client pulls as a whole.
 	pull map[string]func(w *world, ref string)
@@ -76,6 +79,7 @@ func (th thing) test(w *world) {
 	repo := "things/" + strings.ReplaceAll(strings.ToLower(th.name), " ", "-")
 	th.push(w, w.s.host+"/"+repo+":1.0")
 	digest := w.s.digestOf(repo, "1.0")
+	w.s.wantKind(repo, "1.0", th.kind)
 	ref := w.s.host + "/" + repo + "@" + digest
 	for client, copying := range copiers(w.T) {
 		target := repo + "-by-" + client
@@ -121,17 +125,17 @@ func things(t *testing.T, buildkit string) []thing {
 		}
 	}
 	return []thing{
-		{"image", func(w *world, ref string) { w.run(tool(w.T, "crane"), "push", archive(w.T), ref) }, images},
-		{"index with attestations", func(w *world, ref string) {
+		{"image", "image", func(w *world, ref string) { w.run(tool(w.T, "crane"), "push", archive(w.T), ref) }, images},
+		{"index with attestations", "image", func(w *world, ref string) {
 			build(w, "--output", "type=image,name="+ref+",push=true,oci-mediatypes=true")
 		}, images},
-		{"BuildKit cache", func(w *world, ref string) {
+		{"BuildKit cache", "cache", func(w *world, ref string) {
 			build(w, "--export-cache", "type=registry,ref="+ref+",mode=max")
 		}, map[string]func(w *world, ref string){
 			"skopeo": images["skopeo"], "crane": images["crane"], "oras": images["oras"],
 		}},
-		{"Helm chart", pushChart, artifacts("hello-0.1.0.tgz", "name: hello")},
-		{"files", func(w *world, ref string) {
+		{"Helm chart", "chart", pushChart, artifacts("hello-0.1.0.tgz", "name: hello")},
+		{"files", "unknown", func(w *world, ref string) {
 			write(w.T, filepath.Join(w.dir, "hello.txt"), "hello")
 			w.run(tool(w.T, "oras"), "push", ref, "--artifact-type", "application/vnd.example.files", "hello.txt:text/plain")
 		}, artifacts("hello.txt", "hello")},
@@ -149,4 +153,55 @@ func pushChart(w *world, ref string) {
 	if out := mustRun(w.T, w.s.hallmark("history", repo+":1.0")); !strings.Contains(out, "alice") || !strings.Contains(out, source) {
 		w.Errorf("history:\n%s", out)
 	}
+}
+
+// wantKind wants the report about something to be of a kind, and to ask what containers run as of images alone.
+func (s *server) wantKind(repo, ref, kind string) {
+	s.t.Helper()
+	out := s.get("/api/v1/report?repo=" + repo + "&ref=" + ref)
+	var report struct {
+		Kind, Ungraded string
+		Checks         []struct{ ID, Result string }
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		s.t.Fatalf("%s: %v in %s", repo, err, out)
+	}
+	if report.Kind != kind || (report.Ungraded != "") != (kind == "cache" || kind == "unknown") {
+		s.t.Errorf("%s is of the kind %s (%s), want %s", repo, report.Kind, report.Ungraded, kind)
+	}
+	for _, c := range report.Checks {
+		if (c.ID == "not-root" || c.ID == "platforms") && (c.Result == "na") != (kind != "image") {
+			s.t.Errorf("%s: %s is %s", repo, c.ID, c.Result)
+		}
+	}
+}
+
+// TestFileKinds pushes files, a directory and a module with oras as people do, and wants them to be taken for what they are.
+func TestFileKinds(t *testing.T) {
+	s := start(t)
+	s.systemCA()
+	dockerHome(t)
+	oras, dir := tool(t, "oras"), t.TempDir()
+	login := exec.Command(oras, "login", s.host, "-u", "alice", "--password-stdin")
+	login.Stdin = strings.NewReader(alicePassword)
+	mustRun(t, login)
+	write(t, filepath.Join(dir, "hello.txt"), "hello")
+	write(t, filepath.Join(dir, "docs/page.md"), "a page")
+	write(t, filepath.Join(dir, "app.wasm"), "\x00asm\x01\x00\x00\x00")
+	write(t, filepath.Join(dir, "config.json"), `{"name":"hello","version":"0.1.0"}`)
+	for repo, c := range map[string]struct{ kind, args string }{
+		"things/files":     {"files", "hello.txt"},
+		"things/directory": {"files", "docs/"},
+		"things/older":     {"files", "--image-spec v1.0 hello.txt"},
+		"things/rocket":    {"unknown", "--artifact-type application/vnd.example.rocket hello.txt"},
+		"things/chart":     {"chart", "--config config.json:application/vnd.cncf.helm.config.v1+json hello.txt:application/vnd.cncf.helm.chart.content.v1.tar+gzip"},
+		"things/module":    {"wasm", "--config config.json:application/vnd.wasm.config.v0+json app.wasm:application/wasm"},
+		"things/plain":     {"wasm", "app.wasm:application/vnd.wasm.content.layer.v1+wasm"},
+	} {
+		cmd := exec.Command(oras, append([]string{"push", s.host + "/" + repo + ":1.0"}, strings.Fields(c.args)...)...)
+		cmd.Dir = dir
+		mustRun(t, cmd)
+		s.wantKind(repo, "1.0", c.kind)
+	}
+	s.wantClean()
 }

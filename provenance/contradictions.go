@@ -44,6 +44,16 @@ func Contradictions(said map[string][]Said) (found []Contradiction) {
 	return found
 }
 
+// Same says whether two values of a fact mean the same, in whatever spelling.
+func Same(fact, a, b string) bool {
+	for _, c := range comparable {
+		if c.fact == fact {
+			return c.same(a, b)
+		}
+	}
+	return a == b
+}
+
 func sameSource(a, b string) bool { return NormalSource(a) == NormalSource(b) }
 
 // shortCommit is the least length at which git itself abbreviates a commit.

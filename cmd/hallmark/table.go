@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -114,13 +115,13 @@ func topic(r *provenance.Record) string {
 func orNone(s string) string { return cmp.Or(s, "none") }
 
 // sourceOf sums up what a record's claims say of the source: one source and revision, the first, with a
-// mark when there are others.
+// mark when there are others. Another spelling of the same is none.
 func sourceOf(claims []provenance.Claim) string {
 	values := map[string][]string{}
 	for _, c := range claims {
-		known := values[c.Fact]
-		if len(known) == 0 || known[len(known)-1] != c.Value {
-			values[c.Fact] = append(known, c.Value)
+		same := func(known string) bool { return provenance.Same(c.Fact, known, c.Value) }
+		if !slices.ContainsFunc(values[c.Fact], same) {
+			values[c.Fact] = append(values[c.Fact], c.Value)
 		}
 	}
 	source, revision := values[provenance.FactSource], values[provenance.FactRevision]

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // TestErrorsOfOthers asks a server whose error would clear the screen, and turn the direction of writing.
@@ -34,5 +36,29 @@ func TestErrorsOfOthers(t *testing.T) {
 	complain(&said, err)
 	if text := said.String(); !strings.Contains(text, "not") || strings.ContainsAny(text, "\x1b\u202e\u009b\a") {
 		t.Errorf("it prints %q", text)
+	}
+}
+
+// TestSourceOf wants one source in several spellings to be one, and any other to be said.
+func TestSourceOf(t *testing.T) {
+	const commit = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
+	for want, claims := range map[string][][2]string{
+		"https://git.example/team/app@aaf4c61ddcc5": {
+			{"source", "https://git.example/team/app"}, {"revision", commit}, {"source", "git+ssh://git@git.example/team/app.git"}, {"revision", commit[:7]},
+			{"source", "https://git.example/team/app"},
+		},
+		"https://git.example/team/app (and others)": {
+			{"source", "https://git.example/team/app"}, {"source", "https://git.example/team/other"}, {"source", "https://git.example/team/app.git"},
+		},
+		"@aaf4c61ddcc5 (and others)": {{"revision", commit}, {"revision", commit + "-dirty"}},
+		"":                           {{"builder", "x"}},
+	} {
+		var all []provenance.Claim
+		for _, c := range claims {
+			all = append(all, provenance.Claim{Fact: c[0], Value: c[1]})
+		}
+		if got := sourceOf(all); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
