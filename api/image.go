@@ -106,6 +106,10 @@ func (a *API) image(c *call) (any, error) {
 	}
 	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
 	image.Judge(a.trust(), repo, answer.Provenance.Verdicts, time.Now())
+	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
+	if err := image.MarkRemoved(c.Context(), from, img.Digest, answer.Provenance.Verdicts); err != nil {
+		return nil, err
+	}
 	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {
 		return nil, err
 	}

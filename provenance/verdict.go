@@ -27,6 +27,7 @@ const (
 	NotYetValid  Reason = "not-yet"    // the key is valid from later on
 	OtherPlace   Reason = "repository" // the signer is not trusted for this repository
 	NotTrusted   Reason = "untrusted"  // the signer is no longer among those who are trusted
+	Removed      Reason = "removed"    // it is not attached to the image any more
 	OtherKind    Reason = "kind"       // it holds, and the signer does not vouch for this kind
 
 	// Of a verification summary that holds.

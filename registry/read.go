@@ -28,7 +28,7 @@ func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.De
 	return ocispec.Descriptor{MediaType: f.mediaType, Digest: f.digest, Size: f.size}, f.content, err
 }
 
-// A TooLargeError is what SmallBlob does not read.
+// A TooLargeError is what BlobInto does not read.
 type TooLargeError struct {
 	Digest     digest.Digest
 	Size, Most int64 // bytes: what it has, and what is read
@@ -38,15 +38,8 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d bytes, and at most %d are read", e.Digest, e.Size, e.Most)
 }
 
-// SmallBlob returns a blob of a repository, which may have at most most bytes, whatever a manifest says that it has.
-// Errors: ErrUnknown, TooLargeError.
-func (g *Registry) SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) (body []byte, err error) {
-	return g.BlobInto(ctx, repo, d, most, newRoom)
-}
-
-func newRoom(n int) ([]byte, error) { return make([]byte, n), nil }
-
-// BlobInto is SmallBlob for who has room for it. Of what is larger no room is asked.
+// BlobInto returns a blob of a repository, which may have at most most bytes, whatever a manifest says that it has, in the
+// room that it asks for. Of what is larger no room is asked. Errors: ErrUnknown, TooLargeError, and that of room.
 func (g *Registry) BlobInto(ctx context.Context, repo string, d digest.Digest, most int64, room func(n int) ([]byte, error)) (body []byte, err error) {
 	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
 	if err != nil {

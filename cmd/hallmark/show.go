@@ -217,10 +217,29 @@ func (img *shownImage) printEvidence(w io.Writer) {
 
 // printSigned says what was found of the image's signatures, what that is worth now, and what they attest.
 func (img *shownImage) printSigned(w io.Writer) {
-	if len(img.Provenance.Verdicts) > 0 {
-		fmt.Fprintln(w, "\nsignatures: as they were found when they came, and what that is worth now")
-	}
+	var here, gone []provenance.Judged
 	for _, v := range img.Provenance.Verdicts {
+		if v.Standing != nil && v.Standing.Reason == provenance.Removed {
+			gone = append(gone, v)
+		} else {
+			here = append(here, v)
+		}
+	}
+	printVerdicts(w, "signatures: as they were found when they came, and what that is worth now", here)
+	printVerdicts(w, "signatures of before: they were taken away since, and count for nothing", gone)
+	if len(img.Provenance.Attested) > 0 {
+		fmt.Fprintln(w, "\nattested: a signature over it was verified when it came, by somebody who was trusted then")
+	}
+	for _, a := range img.Provenance.Attested {
+		line(w, "  "+a.Fact, "%s (%s, signed by %s, %s)", strings.TrimSpace(a.Value+" "+a.Name), a.From, a.Signer, records(a.Records))
+	}
+}
+
+func printVerdicts(w io.Writer, title string, verdicts []provenance.Judged) {
+	if len(verdicts) > 0 {
+		fmt.Fprintln(w, "\n"+title)
+	}
+	for _, v := range verdicts {
 		text := fmt.Sprintf("%s by %s", v.Form, firstOf(v.Signer, "nobody who is trusted here"))
 		if v.Result == provenance.Good {
 			text += ", " + string(v.KindOf())
@@ -234,15 +253,9 @@ func (img *shownImage) printSigned(w io.Writer) {
 		}
 		if v.Result != provenance.Good {
 			line(w, "", "%s", v.Detail)
-		} else if v.Standing != nil && !v.Standing.Counts {
+		} else if v.Standing != nil && !v.Standing.Counts && v.Standing.Reason != provenance.Removed {
 			line(w, "  does not count", "%s", v.Standing.Detail)
 		}
-	}
-	if len(img.Provenance.Attested) > 0 {
-		fmt.Fprintln(w, "\nattested: a signature over it was verified when it came, by somebody who was trusted then")
-	}
-	for _, a := range img.Provenance.Attested {
-		line(w, "  "+a.Fact, "%s (%s, signed by %s, %s)", strings.TrimSpace(a.Value+" "+a.Name), a.From, a.Signer, records(a.Records))
 	}
 }
 

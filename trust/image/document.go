@@ -127,7 +127,9 @@ func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
 		}
 	}
 	for _, suffix := range []string{".sig", ".att", ".sbom"} {
-		d.manifest(ctx, to.Digest, strings.Replace(to.Digest.String(), ":", "-", 1)+suffix, "")
+		if tag := olderTag(to.Digest, suffix); tag != "" {
+			d.manifest(ctx, to.Digest, tag, "")
+		}
 	}
 }
 
@@ -178,7 +180,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	body, err := d.s.from.Blob(ctx, doc.from)
+	body, err := d.s.from.Blob(ctx, doc.from, MaxBlob, newRoom)
 	if err != nil {
 		d.miss("what is attached to it could not be read", err)
 		return

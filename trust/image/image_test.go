@@ -40,12 +40,17 @@ func (m *memory) Manifest(_ context.Context, ref string) (ocispec.Descriptor, []
 	return s.desc, s.body, nil
 }
 
-func (m *memory) Blob(_ context.Context, d ocispec.Descriptor) ([]byte, error) {
+func (m *memory) Blob(_ context.Context, d ocispec.Descriptor, most int64, room Room) ([]byte, error) {
 	b, ok := m.blobs[d.Digest]
 	if !ok {
 		return nil, ErrNotFound
 	}
-	return b, nil
+	if int64(len(b)) > most {
+		return nil, fmt.Errorf("it has %d bytes, and at most %d are read", len(b), most)
+	}
+	body, err := room(len(b))
+	copy(body, b)
+	return body, err
 }
 
 func (m *memory) Referrers(_ context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {

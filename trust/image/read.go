@@ -252,7 +252,7 @@ func (s *subject) readPlatform(ctx context.Context, name string, d ocispec.Descr
 		p.why = "the configs of its platforms together are larger than is read"
 		return p
 	}
-	data, err := s.from.Blob(ctx, m.Config)
+	data, err := s.from.Blob(ctx, m.Config, maxConfig, newRoom)
 	s.configs -= len(data)
 	if err == nil {
 		p.compare(m.Config, len(data))

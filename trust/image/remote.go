@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,28 +37,34 @@ func (r *Remote) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, 
 	if err != nil {
 		return d, nil, absentOr(err)
 	}
-	data, err := readBounded(body, d, MaxManifest)
+	data, err := readBounded(body, d, MaxManifest, newRoom)
 	return d, data, err
 }
 
 // Blob implements Source.
-func (r *Remote) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
+func (r *Remote) Blob(ctx context.Context, d ocispec.Descriptor, most int64, room Room) ([]byte, error) {
 	// By its digest: the size in the manifest may be wrong, and the client would refuse what comes.
 	found, body, err := r.repo.Blobs().FetchReference(ctx, d.Digest.String())
 	if err != nil {
 		return nil, absentOr(err)
 	}
-	return readBounded(body, found, MaxBlob)
+	return readBounded(body, found, most, room)
 }
 
 // readBounded reads what has a digest, and no more than it should have.
-func readBounded(body io.ReadCloser, d ocispec.Descriptor, most int64) (data []byte, err error) {
+func readBounded(body io.ReadCloser, d ocispec.Descriptor, most int64, room Room) (data []byte, err error) {
 	defer func() { err = errors.Join(err, body.Close()) }()
 	if d.Size > most {
 		return nil, fmt.Errorf("it has %d bytes, and at most %d are read", d.Size, most)
 	}
-	if data, err = io.ReadAll(io.LimitReader(body, d.Size+1)); err != nil {
+	if data, err = room(int(d.Size)); err != nil {
 		return nil, err
+	}
+	if _, err = io.ReadFull(body, data); err != nil {
+		return nil, err
+	}
+	if n, _ := body.Read(make([]byte, 1)); n > 0 {
+		return nil, fmt.Errorf("the registry serves more bytes than the %d that it says", d.Size)
 	}
 	return data, verify(data, d.Digest)
 }
@@ -120,8 +125,8 @@ func lastOf(tags []string, most int) []string { return tags[max(0, len(tags)-mos
 type Content interface {
 	// Manifest returns what a tag or digest names.
 	Manifest(ctx context.Context, repo, ref string) (ocispec.Descriptor, []byte, error)
-	// SmallBlob returns a blob of at most most bytes.
-	SmallBlob(ctx context.Context, repo string, d digest.Digest, most int64) ([]byte, error)
+	// BlobInto returns a blob of at most most bytes, in the room that it asks for.
+	BlobInto(ctx context.Context, repo string, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error)
 	// Measure returns the size of what is here of an image, and the sizes that its manifest has wrong.
 	Measure(ctx context.Context, repo string, d digest.Digest) (int64, []provenance.WrongSize, error)
 	// ReferrersOf lists up to n manifests whose subject is d.
@@ -143,9 +148,9 @@ func (l Local) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []
 }
 
 // Blob implements Source. What was hashed when it came in is not hashed again.
-func (l Local) Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
-	body, err := l.From.SmallBlob(ctx, l.Repository, d.Digest, MaxBlob)
-	return bytes.Clone(body), l.absentOr(err)
+func (l Local) Blob(ctx context.Context, d ocispec.Descriptor, most int64, room Room) ([]byte, error) {
+	body, err := l.From.BlobInto(ctx, l.Repository, d.Digest, most, room)
+	return body, l.absentOr(err)
 }
 
 // Measure implements Measurer.

@@ -82,7 +82,7 @@ func (m *Meaning) readLayers(ctx context.Context, from Source) {
 		if _, body, err := from.Manifest(ctx, d.String()); err != nil || strictjson.Unmarshal(body, &one) != nil || one.kind() != trust.Image {
 			continue
 		}
-		body, err := from.Blob(ctx, one.Config)
+		body, err := from.Blob(ctx, one.Config, maxConfig, newRoom)
 		if left -= len(body); err == nil && strictjson.Unmarshal(body, &config) == nil {
 			m.Layers[config.OS+"/"+config.Architecture] = config.RootFS.DiffIDs
 		}

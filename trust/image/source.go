@@ -13,21 +13,27 @@ var ErrNotFound = errors.New("there is no such image")
 
 // The bounds of what is read of one image.
 const (
-	MaxManifest  = 4 << 20 // bytes
-	MaxBlob      = 8 << 20 // bytes of a config or a document
+	MaxManifest  = 4 << 20  // bytes
+	MaxBlob      = 40 << 20 // bytes of a document that is not signed, as BuildKit's; of a signed one it is signature.MaxDocument
+	maxConfig    = 8 << 20  // bytes of a config
 	maxPlatforms = 16
 	maxDocuments = 48       // SBOMs, statements, signatures and reports, of the image and its platforms together
-	maxBytes     = 32 << 20 // of documents together
+	maxBytes     = 96 << 20 // of documents together
 	maxConfigs   = 4 << 20  // bytes of the configs of all platforms, after which no further one is read
 	maxRecords   = 200
 )
+
+// Room returns n bytes to read into.
+type Room = func(n int) ([]byte, error)
+
+func newRoom(n int) ([]byte, error) { return make([]byte, n), nil }
 
 // A Source reads one repository. What it returns has the digest that was asked for, or it is an error.
 type Source interface {
 	// Manifest returns what a tag or digest names. Error: ErrNotFound.
 	Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error)
-	// Blob returns a blob of at most MaxBlob bytes. Error: ErrNotFound.
-	Blob(ctx context.Context, d ocispec.Descriptor) ([]byte, error)
+	// Blob returns a blob of at most most bytes, in the room that it asks for. Error: ErrNotFound.
+	Blob(ctx context.Context, d ocispec.Descriptor, most int64, room Room) ([]byte, error)
 	// Referrers lists the manifests whose subject is d.
 	Referrers(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error)
 }

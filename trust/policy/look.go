@@ -138,6 +138,9 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 	}
 	sum := provenance.SumUp(said.Records, said.Beside, parts)
 	image.Judge(j.c.Inspect().Trust, c.object.Repository, sum.Verdicts, j.now())
+	if err := image.MarkRemoved(ctx, c.from, c.digest, sum.Verdicts); err != nil {
+		return nil, err
+	}
 	acts, err := c.records.Acts(ctx, provenance.ActsOf{
 		Repository: c.object.Repository, Digest: c.digest, Tag: c.object.Tag, Platforms: c.about.Platforms,
 	})
