@@ -77,7 +77,7 @@ func claimsIn(about digest.Digest, kind string, stated map[string]string) (claim
 // claim makes a Claim within the bounds of a record and without credentials.
 func claim(fact, value string, about digest.Digest, from string) Claim {
 	c := Claim{Fact: fact, About: about, From: from}
-	c.Value, c.Cut = bound(CutUserinfo(value))
+	c.Value, c.Cut = bound(CutSecrets(value))
 	return c
 }
 

@@ -10,7 +10,8 @@ func TestNormalSource(t *testing.T) {
 		"https://github.com/team/app":                  "github.com/team/app",
 		"https://github.com/team/app.git":              "github.com/team/app",
 		"https://github.com/team/app/":                 "github.com/team/app",
-		"http://GitHub.com:80/Team/App":                "github.com/Team/App",
+		"http://GitHub.com:80/Team/App":                "github.com/team/app",
+		"http://Git.Example:80/Team/App":               "git.example/Team/App",
 		"https://user:secret@github.com/team/app.git":  "github.com/team/app",
 		"git@github.com:team/app.git":                  "github.com/team/app",
 		"ssh://git@github.com:22/team/app.git":         "github.com/team/app",
@@ -31,11 +32,66 @@ func TestNormalSource(t *testing.T) {
 		"://":                                          "",
 		"@":                                            "",
 		":":                                            "",
-		"https://github.com/team/app/tree/main/sub/":   "github.com/team/app/tree/main/sub",
+		"https://github.com/team/app/tree/main/sub/":   "github.com/team/app",
 		"https://a@b@github.com/team/app":              "github.com/team/app",
 	} {
 		if got := NormalSource(in); got != want {
 			t.Errorf("NormalSource(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestOneSource has the ways in which builders and people write one repository.
+func TestOneSource(t *testing.T) {
+	const hash = "0123456789abcdef0123456789abcdef01234567"
+	for want, spellings := range map[string][]string{
+		"github.com/acme/app": {
+			"git+https://github.com/acme/app", "git+https://github.com/acme/app.git@refs/tags/v1.2", "git+ssh://git@github.com/acme/app.git",
+			"ssh://git@github.com:22/acme/app", "ssh://git@github.com:acme/app.git", "git@github.com:Acme/App.git", "git::https://github.com/acme/app.git//dir?ref=v1",
+			"scm:git:git://github.com/acme/app.git", "pkg:github/Acme/app@v1.2", "pkg:github/acme/app@" + hash + "#dir", "github:acme/app", "github:acme/app/" + hash,
+			"pkg:generic/app@1.0?vcs_url=git%2Bhttps://github.com/acme/app%40" + hash, "https://github.com/acme/app@v1.2", "acme@github.com/acme/app",
+			"https://github.com/acme/app/tree/main", "https://github.com/acme/app/commit/" + hash, "https://github.com/acme/app/actions/runs/1/attempts/1",
+			"https://www.github.com/acme/app/", "https://GITHUB.com/ACME/App", "ssh://git@ssh.github.com:443/acme/app.git", "git+https://github.com/acme/app.git@main#egg=app",
+			"https://github.com/acme/app/.github/workflows/build.yml@refs/heads/main", "https://github.com//acme/app.git/tree/main",
+		},
+		"acme.ghe.com/team/app":            {"https://acme.ghe.com/team/app", "git+https://ACME.ghe.com/Team/app@refs/heads/main"},
+		"gitlab.com/group/sub/app":         {"https://gitlab.com/Group/sub/app.git", "https://gitlab.com/group/sub/app/-/tree/main", "git@gitlab.com:group/sub/app.git", "https://gitlab.com/group/sub/app/-/commit/" + hash, "pkg:gitlab/group/sub/app@1"},
+		"git.example/Team/App":             {"https://git.example/Team/App/src/branch/main", "https://git.example/Team/App/commit/" + hash, "https://git.example/Team/App/tree/main/dir", "ssh://git@git.example:2222/Team/App.git", "git+ssh://git@git.example/Team/App"},
+		"git.example/a/b/src/app":          {"https://git.example/a/b/src/app", "https://git.example/a/b/src/app.git@v1"},
+		"git.example/a/b/commit/app":       {"https://git.example/a/b/commit/app"},
+		"git.example/@team/app":            {"https://git.example/@team/app", "https://git.example/@team/app@v1.2"},
+		"dev.azure.com/acme/proj/_git/app": {"https://acme@dev.azure.com/Acme/proj/_git/app", "git@ssh.dev.azure.com:v3/acme/proj/app"},
+		"git.sr.ht/~team/app":              {"https://git.sr.ht/~team/app", "sourcehut:~team/app/main"},
+	} {
+		for _, in := range spellings {
+			if got := NormalSource(in); got != want {
+				t.Errorf("NormalSource(%q) = %q, want %q", in, got, want)
+			}
+			if again := NormalSource(NormalSource(in)); again != want {
+				t.Errorf("the normal form of %q has the normal form %q", in, again)
+			}
+		}
+	}
+}
+
+// TestNamedCommit wants the commit where the name of a source has one.
+func TestNamedCommit(t *testing.T) {
+	const hash = "0123456789abcdef0123456789abcdef01234567"
+	for in, want := range map[string]string{
+		"git+https://git.example/app@" + hash:              hash,
+		"https://git.example/team/app.git#" + hash:         hash,
+		"https://git.example/team/app.git#" + hash + ":x":  hash,
+		"https://git.example/team/app/commit/" + hash:      hash,
+		"https://gitlab.example/a/b/c/-/tree/" + hash:      hash,
+		"git+https://git.example/app?ref=main&rev=" + hash: hash,
+		"github:team/app/" + hash:                          hash,
+		"pkg:github/team/app@" + strings.ToUpper(hash):     hash,
+		"git+https://git.example/app@refs/heads/main":      "",
+		"https://git.example/" + hash:                      "",
+		"git+https://git.example/app@v1.2":                 "",
+	} {
+		if _, got := splitSource(in); got != want {
+			t.Errorf("%q names the commit %q, want %q", in, got, want)
 		}
 	}
 }
@@ -56,11 +112,11 @@ func TestNormalRevision(t *testing.T) {
 	}
 }
 
-func TestCutUserinfo(t *testing.T) {
+func TestCutSecrets(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://github.com/team/app":                "https://github.com/team/app",
 		"https://user:secret@github.com/team/app":    "https://github.com/team/app",
-		"https://secret@github.com/team/app?x=y@z":   "https://github.com/team/app?x=y@z",
+		"https://secret@github.com/team/app?x=y@z":   "https://github.com/team/app",
 		"https://a:b@c@github.com":                   "https://github.com",
 		"git@github.com:team/app":                    "git@github.com:team/app",
 		"oauth2:secret@gitlab.com/team/app":          "gitlab.com/team/app",
@@ -71,9 +127,24 @@ func TestCutUserinfo(t *testing.T) {
 		"ssh://git@github.com/team/app":              "ssh://github.com/team/app",
 		"https://user:secret@":                       "https://",
 		"":                                           "",
+		"https://bucket.example/ctx.tgz?X-Amz-Credential=AKIA&X-Amz-Signature=secret": "https://bucket.example/ctx.tgz",
+		"https://acct.blob.example/c/ctx.tgz?sv=2024&sig=secret#main":                 "https://acct.blob.example/c/ctx.tgz#main",
+		"get https://a/b?token=secret, then https://c/d?private_token=secret.":        "get https://a/b then https://c/d",
+		"https://git.example/?p=app.git;a=commit&h=0123":                              "https://git.example/?h=0123",
+		"https://git.example/?p=app.git&access_token=secret":                          "https://git.example/?p=app.git",
+		"git+https://git.example/app?ref=main&rev=0123&token=secret":                  "git+https://git.example/app?ref=main&rev=0123",
+		"https://slsa.dev/container-based-build/v0.1?draft":                           "https://slsa.dev/container-based-build/v0.1?draft",
+		"https://idp.example/#access_token=secret&state=1":                            "https://idp.example/",
+		"https://a.example/x#https://user:secret@b.example":                           "https://a.example/x",
+		"https://proxy.example/https://user:secret@git.example/app?key=secret":        "https://proxy.example/https://git.example/app",
+		"git.example/team/app?private_token=secret":                                   "git.example/team/app",
+		"pkg:docker/alpine@3.22?platform=linux%2Famd64":                               "pkg:docker/alpine@3.22?platform=linux%2Famd64",
+		"pkg:generic/x@1?download_url=https%3A%2F%2Fu%3Asecret%40h%2Fx":               "pkg:generic/x@1",
+		"pkg:oci/x@1?repository_url=alice:secret@registry.example%2Fx":                "pkg:oci/x@1",
+		"is it /this?": "is it /this?",
 	} {
-		if got := CutUserinfo(in); got != want {
-			t.Errorf("CutUserinfo(%q) = %q, want %q", in, got, want)
+		if got := CutSecrets(in); got != want {
+			t.Errorf("CutSecrets(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -119,14 +190,14 @@ func TestClaimsOf(t *testing.T) {
 	}
 }
 
-func FuzzCutUserinfo(f *testing.F) {
-	for _, s := range []string{"https://user:secret@host/x", "git@host:x", "a://b@c://d@e", "x@", "://@"} {
+func FuzzCutSecrets(f *testing.F) {
+	for _, s := range []string{"https://user:secret@host/x", "git@host:x", "a://b@c://d@e", "x@", "https://h/x?sig=y#z=1", "a://b/c://d?e#f", "://@"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		NormalSource(s)
-		if again := CutUserinfo(CutUserinfo(s)); strings.Contains(s, "://") && again != CutUserinfo(s) {
-			t.Errorf("%q is cut to %q, and again to %q", s, CutUserinfo(s), again)
+		if again := CutSecrets(CutSecrets(s)); strings.Contains(s, "://") && again != CutSecrets(s) {
+			t.Errorf("%q is cut to %q, and again to %q", s, CutSecrets(s), again)
 		}
 	})
 }

@@ -222,7 +222,7 @@ func (s statementReader) facts() (facts []stated) {
 			return
 		}
 		f := stated{fact: fact, from: s.name + " " + from}
-		f.value, f.cut = bound(CutUserinfo(value))
+		f.value, f.cut = bound(CutSecrets(value))
 		f.name, _ = bound(name)
 		if !slices.ContainsFunc(facts, func(known stated) bool { return known.fact == f.fact && known.value == f.value }) {
 			facts = append(facts, f)
@@ -266,5 +266,5 @@ func imageName(uri string) (name string, ok bool) {
 	if version != "" && !strings.Contains(version, ":") { // else it is the digest again
 		name += ":" + version
 	}
-	return CutUserinfo(name), name != ""
+	return CutSecrets(name), name != ""
 }

@@ -1,33 +1,196 @@
 package provenance
 
 import (
+	"net/url"
+	"path"
 	"strings"
 )
 
-// NormalSource returns the one spelling under which a source is indexed: host and path, without scheme,
-// user, default port, ".git", query, fragment or "@refs/…". "git@host:path" is host and path too. The host is in
-// lower case. What is no location of any kind is returned as it is, without space around it.
+// NormalSource returns the one spelling under which a source is indexed: host and path, without scheme, user, default
+// port, ".git", query, fragment, a version behind @, and what a web page of it adds, as "/tree/main". "git@host:path"
+// is host and path too, and so are package URLs of forges and references of Nix. The host is in lower case, and the path
+// is where its host takes either. What is no location of any kind is returned as it is, without space around it.
 func NormalSource(source string) string {
+	name, _ := splitSource(source)
+	return name
+}
+
+// splitSource returns the normal form of a source, and the commit that its spelling names, or "".
+func splitSource(source string) (name, commit string) {
 	rest := strings.TrimSpace(source)
-	_, afterScheme, hasScheme := strings.Cut(rest, "://")
+	if forge, is := ofForge(rest); is {
+		rest = forge
+	}
+	for _, tool := range []string{"git::", "scm:git:"} { // as Terraform's tools and Maven write it
+		rest = strings.TrimPrefix(rest, tool)
+	}
+	scheme, afterScheme, hasScheme := strings.Cut(rest, "://")
 	if hasScheme {
 		rest = afterScheme
 	}
-	rest, _, _ = strings.Cut(rest, "#")
-	rest, _, _ = strings.Cut(rest, "?")
-	host, path, _ := strings.Cut(rest, "/")
+	rest, fragment, _ := strings.Cut(rest, "#")
+	rest, query, _ := strings.Cut(rest, "?")
+	host, way, _ := strings.Cut(rest, "/")
 	host = host[strings.LastIndexByte(host, '@')+1:]
 	if name, port, ok := strings.Cut(host, ":"); ok {
 		switch {
-		case port == "" || port == "22" || port == "443" || port == "80":
-			host = name
-		case !hasScheme && !isDigits(port): // host:path, as ssh writes it
-			host, path = name, strings.TrimSuffix(port+"/"+path, "/")
+		case port == "" || port == "22" || port == "443" || port == "80" || isDigits(port) && strings.HasSuffix(scheme, "ssh"):
+			host = name // how to get in by ssh is no part of what it is
+		case !isDigits(port) && !strings.HasPrefix(host, "["): // host:path, as ssh writes it
+			host, way = name, port+"/"+way
 		}
 	}
-	path, _, _ = strings.Cut(path, "@refs/") // as SLSA writes a git reference
-	path = strings.TrimSuffix(strings.Trim(path, "/"), ".git")
-	return strings.TrimSuffix(strings.ToLower(host)+"/"+path, "/")
+	host = strings.ToLower(host)
+	way, version := cutVersion(way)
+	way, page := cutPage(way)
+	host, way = onHost(host, way)
+	if commit = firstCommit(version, page, strings.Split(fragment, ":")[0], queryCommit(query)); way == "" {
+		return host, commit
+	}
+	return host + "/" + way, commit
+}
+
+// forges are what package URLs and references of Nix call the hosts that everybody knows.
+var forges = map[string]string{
+	"pkg:github/": "github.com", "pkg:gitlab/": "gitlab.com", "pkg:bitbucket/": "bitbucket.org",
+	"github:": "github.com", "gitlab:": "gitlab.com", "sourcehut:": "git.sr.ht",
+}
+
+// ofForge turns a package URL and a reference of Nix into a URL.
+func ofForge(source string) (as string, is bool) {
+	if rest, ok := strings.CutPrefix(source, "pkg:"); ok {
+		_, query, _ := strings.Cut(rest, "?")
+		values, err := url.ParseQuery(strings.Split(query, "#")[0])
+		if vcs := values.Get("vcs_url"); err == nil && vcs != "" && !strings.HasPrefix(vcs, "pkg:") {
+			return vcs, true
+		}
+	}
+	for begin, host := range forges {
+		rest, ok := cutPrefixFold(source, begin)
+		if !ok || strings.HasPrefix(rest, "//") || !strings.Contains(rest, "/") {
+			continue
+		}
+		if !strings.HasPrefix(begin, "pkg:") { // a third part is a branch, a tag or a commit
+			if parts := strings.SplitN(rest, "/", 3); len(parts) == 3 {
+				rest = parts[0] + "/" + parts[1] + "@" + parts[2]
+			}
+		}
+		return "https://" + host + "/" + rest, true
+	}
+	return "", false
+}
+
+func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// cutVersion cuts what stands behind the first @ within a part of a path: a version, a branch or a commit. A part may
+// begin with one.
+func cutVersion(way string) (before, version string) {
+	for at := 1; at < len(way); at++ {
+		if way[at] == '@' && way[at-1] != '/' {
+			return way[:at], way[at+1:]
+		}
+	}
+	return way, ""
+}
+
+// isPage says whether two parts of a path begin what a web page of a repository has behind the repository's own. On
+// hosts that are not known, a group of repositories may have nearly any name.
+func isPage(part, next string) bool {
+	switch part {
+	case "tree", "blob", "raw", "blame", "commits":
+		return next != ""
+	case "commit":
+		return len(next) >= shortCommit && strings.Trim(strings.ToLower(next), "0123456789abcdef") == ""
+	case "src":
+		return next == "branch" || next == "commit" || next == "tag"
+	case "pull", "pulls", "issues":
+		return next != "" && isDigits(next)
+	case "releases":
+		return next == "tag" || next == "download"
+	case "actions":
+		return next == "runs" || next == "workflows"
+	case "archive":
+		return next == "refs" || strings.HasSuffix(next, ".tar.gz") || strings.HasSuffix(next, ".zip")
+	}
+	return false
+}
+
+// isShallow says whether a repository on a host is always an owner and a name.
+func isShallow(host string) bool {
+	switch host {
+	case "github.com", "bitbucket.org", "codeberg.org":
+		return true
+	}
+	return strings.HasSuffix(host, ".ghe.com")
+}
+
+// cutPage cuts what a web page of a repository adds to its path, and what follows ".git/" and "//", which name a
+// directory in it.
+func cutPage(way string) (before, page string) {
+	way = strings.Trim(way, "/")
+	way, _, _ = strings.Cut(way, ".git/")
+	way, page, _ = strings.Cut(way, "/-/") // as GitLab begins all of them
+	way, _, _ = strings.Cut(way, "//")
+	parts := strings.Split(way, "/")
+	for i, part := range parts {
+		if i >= 2 && i < len(parts)-1 && isPage(part, parts[i+1]) {
+			return strings.Join(parts[:i], "/"), strings.Join(parts[i:], "/")
+		}
+	}
+	return strings.TrimSuffix(way, ".git"), page
+}
+
+// onHost returns the names of a host and of a repository on it that all their spellings have in common.
+func onHost(host, way string) (normalHost, normalWay string) {
+	for _, one := range []struct{ host, is string }{
+		{"www.github.com", "github.com"}, {"ssh.github.com", "github.com"}, {"altssh.gitlab.com", "gitlab.com"},
+		{"www.gitlab.com", "gitlab.com"}, {"altssh.bitbucket.org", "bitbucket.org"}, {"ssh.dev.azure.com", "dev.azure.com"},
+	} {
+		if host == one.host {
+			host = one.is
+		}
+	}
+	if rest, ok := strings.CutPrefix(way, "v3/"); ok && host == "dev.azure.com" { // org/project/repository, by ssh
+		if parts := strings.Split(rest, "/"); len(parts) == 3 {
+			way = parts[0] + "/" + parts[1] + "/_git/" + parts[2]
+		}
+	}
+	if parts := strings.Split(way, "/"); isShallow(host) && len(parts) > 2 {
+		way = parts[0] + "/" + strings.TrimSuffix(parts[1], ".git")
+	}
+	if isShallow(host) || host == "gitlab.com" || host == "dev.azure.com" {
+		way = strings.ToLower(way)
+	}
+	return host, way
+}
+
+// queryCommit is the commit that a query of a reference of Nix names.
+func queryCommit(query string) string {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return ""
+	}
+	return values.Get("rev")
+}
+
+// firstCommit returns the first of these that ends with a whole commit, or "".
+func firstCommit(named ...string) string {
+	for _, name := range named {
+		if last := strings.ToLower(path.Base(name)); isCommit(last) {
+			return last
+		}
+	}
+	return ""
+}
+
+// isCommit says whether a text is a whole commit of git, by SHA-1 or SHA-256.
+func isCommit(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // dirty ends what BuildKit calls the revision of a working copy with changes that were never committed.
@@ -54,38 +217,4 @@ func revisionsFor(claimed string) []string {
 
 func isDigits(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
-}
-
-// CutUserinfo removes user names and passwords from the URLs in a text: credentials have leaked into
-// image labels that way. The "git@" of "git@host:path" names no person and stays.
-func CutUserinfo(text string) string {
-	var out strings.Builder
-	for {
-		before, after, found := strings.Cut(text, "://")
-		if !found {
-			break
-		}
-		out.WriteString(before + "://")
-		end := strings.IndexAny(after, "/?# \t\n\"'<>")
-		if end < 0 {
-			end = len(after)
-		}
-		authority := after[:end]
-		out.WriteString(authority[strings.LastIndexByte(authority, '@')+1:])
-		text = after[end:]
-	}
-	if out.Len() == 0 {
-		return cutSchemeless(text)
-	}
-	return out.String() + text
-}
-
-// cutSchemeless cuts "user:secret@host/path", which is a URL to those who write it.
-func cutSchemeless(text string) string {
-	authority, _, _ := strings.Cut(text, "/")
-	at := strings.LastIndexByte(authority, '@')
-	if at < 0 || text[:at] == "git" {
-		return text
-	}
-	return text[at+1:]
 }

@@ -147,6 +147,6 @@ func (v *Verdict) SameAs(other *Verdict) bool {
 
 // Bounded returns a text as it may stand in a record.
 func Bounded(text string) string {
-	text, _ = bound(CutUserinfo(text))
+	text, _ = bound(CutSecrets(text))
 	return text
 }

@@ -108,6 +108,9 @@ var layoutSteps = []bolt.Step{
 	}},
 	// An older version would leave such rows behind when it deletes an image. The server adds those of images that are there.
 	{Does: "let images be found by the diff ids of their layers, too", Run: func(storage.Store) error { return nil }},
+	{Does: "index images by one spelling of what they were built from", Run: func(store storage.Store) error {
+		return provenance.Reindex(context.Background(), store)
+	}},
 }
 
 func (e *env) openStore(path string, how opening, onCommit func(int, time.Duration, error)) (*bolt.Store, error) {

@@ -39,13 +39,13 @@ func (s *subject) facts() (all []fact) {
 	for _, p := range s.platforms {
 		for _, o := range originNames {
 			if v := p.label(o.name); v != "" {
-				all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, o.name, false})
+				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false})
 			}
 		}
 	}
 	for _, o := range originNames {
 		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, fact{o.fact, provenance.CutUserinfo(v), provenance.Claimed, "annotation " + o.name, false})
+			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false})
 		}
 	}
 	return all
