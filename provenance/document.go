@@ -1,23 +1,19 @@
 package provenance
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
-// The bounds of a document that is read for claims, beside its size.
-const (
-	maxDepth    = 64 // of nested objects and lists
-	maxElements = 64 // of one list; those behind are passed over
-)
+// maxDepth bounds the nested objects and lists of a document that is read for claims, beside its size.
+const maxDepth = 64
 
-// A document is what a JSON text says at the places that were asked for: strings by JSON pointer (RFC
+// A document is what a JSON text says at the places that were asked for: strings and numbers by JSON pointer (RFC
 // 6901). Provenance may hold megabytes that nobody asks for here: they are looked through, and not kept.
 type document map[string]string
 
-// places are JSON pointers with * for any element of a list, and with all pointers above them.
+// places are JSON pointers, with all pointers above them. At some stands a Visitor of its own, who is told of a list.
 type places map[string]bool
 
 func newPlaces(pointers ...string) places {
@@ -31,45 +27,87 @@ func newPlaces(pointers ...string) places {
 }
 
 // readDocument reads one JSON value that everybody reads alike: where two readers could see different things, it says
-// nothing to us.
-func readDocument(text []byte, wanted places) (document, error) {
-	d := documentReader{wanted, document{}}
-	return d.found, strictjson.Walk(text, maxDepth, here{&d, "", ""})
+// nothing to us. What stands at a key of lists is told to its Visitor, which has to be one of the places.
+func readDocument(text []byte, wanted places, lists map[string]strictjson.Visitor) (document, error) {
+	d := documentReader{wanted, lists, document{}}
+	return d.found, strictjson.Walk(text, maxDepth, here{&d, ""})
 }
 
 type documentReader struct {
 	wanted places
+	lists  map[string]strictjson.Visitor
 	found  document
 }
 
 // here is a place that was asked for, or one on the way to it. It implements strictjson.Visitor.
 type here struct {
 	*documentReader
-	place   string
-	pointer string // names its very element
+	pointer string
 }
 
 // Member implements strictjson.Visitor.
 func (h here) Member(key []byte) (strictjson.Visitor, error) {
-	name := "/" + escapePointer.Replace(string(key))
-	if !h.wanted[h.place+name] {
+	pointer := h.pointer + "/" + escapePointer.Replace(string(key))
+	if list := h.lists[pointer]; list != nil {
+		return list, nil
+	}
+	if !h.wanted[pointer] {
 		return nil, nil
 	}
-	return here{h.documentReader, h.place + name, h.pointer + name}, nil
+	return here{h.documentReader, pointer}, nil
 }
 
 // Element implements strictjson.Visitor.
-func (h here) Element(i int) strictjson.Visitor {
-	if !h.wanted[h.place+"/*"] || i >= maxElements {
-		return nil
-	}
-	return here{h.documentReader, h.place + "/*", element(h.pointer, i)}
-}
+func (h here) Element(int) strictjson.Visitor { return nil }
 
 // Text implements strictjson.Visitor.
 func (h here) Text(s string) { h.found[h.pointer] = s }
 
-// element is the pointer of an element of a list.
-func element(list string, i int) string { return list + "/" + strconv.Itoa(i) }
+// Number implements strictjson.NumberVisitor.
+func (h here) Number(s string) { h.found[h.pointer] = s }
 
 var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+// first returns the first of some places that says something, and what.
+func (d document) first(below string, names ...string) string {
+	for _, name := range names {
+		if text := strings.TrimSpace(d[below+"/"+name]); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// These are told of one thing each, and of nothing else. They implement strictjson.Visitor.
+type (
+	heard  func(s string)                       // of a text
+	keyed  func(key string) strictjson.Visitor  // of the keys of an object
+	listed func(element int) strictjson.Visitor // of the elements of a list
+)
+
+// Member implements strictjson.Visitor.
+func (h heard) Member([]byte) (strictjson.Visitor, error) { return nil, nil }
+
+// Element implements strictjson.Visitor.
+func (h heard) Element(int) strictjson.Visitor { return nil }
+
+// Text implements strictjson.Visitor.
+func (h heard) Text(s string) { h(s) }
+
+// Member implements strictjson.Visitor.
+func (k keyed) Member(key []byte) (strictjson.Visitor, error) { return k(string(key)), nil }
+
+// Element implements strictjson.Visitor.
+func (k keyed) Element(int) strictjson.Visitor { return nil }
+
+// Text implements strictjson.Visitor.
+func (k keyed) Text(string) {}
+
+// Member implements strictjson.Visitor.
+func (l listed) Member([]byte) (strictjson.Visitor, error) { return nil, nil }
+
+// Element implements strictjson.Visitor.
+func (l listed) Element(i int) strictjson.Visitor { return l(i) }
+
+// Text implements strictjson.Visitor.
+func (l listed) Text(string) {}

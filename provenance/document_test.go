@@ -25,13 +25,13 @@ func TestAmbiguousClaimsNothing(t *testing.T) {
 		"byte order mark":              append([]byte("\xef\xbb\xbf"), good...),
 		"something behind":             append(bytes.Clone(good), '{', '}'),
 	} {
-		sealed := fmt.Appendf(nil, `{"payloadType":%q,"payload":%q}`, inTotoType, base64.StdEncoding.EncodeToString(text))
+		sealed := fmt.Appendf(nil, `{"payloadType":%q,"payload":%q}`, "application/vnd.in-toto+json", base64.StdEncoding.EncodeToString(text))
 		for form, text := range map[string][]byte{"bare": text, "sealed": sealed} {
 			if claims := ClaimsOfAttestation(bytes.NewReader(text), "", ""); len(claims) > 0 {
 				t.Errorf("%s, %s: it claims %v", name, form, claimLines(claims))
 			}
 		}
-		if _, err := ParseSignedStatement(text); err == nil {
+		if _, err := ParseSignedStatement(text, built); err == nil {
 			t.Errorf("%s: it is taken when it is signed", name)
 		}
 		labels := []byte(`{"config":{"Labels":{"org.opencontainers.image.source":"https://git.example"}},`)

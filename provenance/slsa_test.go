@@ -70,9 +70,9 @@ func TestClaimsOfAttestation(t *testing.T) {
 		{"buildkit-v1.json", slsaV1, "", nil}, // it names no image, and nobody else does
 		{"github-v1.json", slsaV1, built, []string{
 			"source=https://github.com/team/app (slsa v1 workflow) about 60d865",
+			"revision=" + commit + " (slsa v1 workflow) about 60d865",
 			"builder=https://github.com/team/app/.github/workflows/build.yml@refs/heads/main (slsa v1 builder) about 60d865",
 			"build-type=https://actions.github.io/buildtypes/workflow/v1 (slsa v1 buildType) about 60d865",
-			"revision=" + commit + " (slsa v1 workflow) about 60d865",
 		}},
 	} {
 		text := attestationFile(t, c.file)
@@ -138,25 +138,6 @@ func TestNoClaims(t *testing.T) {
 	}
 }
 
-func TestImageName(t *testing.T) {
-	for uri, want := range map[string]string{
-		"pkg:docker/alpine@3.22?platform=linux%2Famd64":                     "alpine:3.22",
-		"pkg:docker/localhost%3A5000/team/app@1.0":                          "localhost:5000/team/app:1.0",
-		"pkg:docker/alpine@sha256:abc":                                      "alpine",
-		"pkg:oci/app@sha256%3Aabc?repository_url=registry.example/team/app": "registry.example/team/app",
-		"pkg:oci/app?repository_url=alice:secret@registry.example/team/app": "registry.example/team/app",
-		"pkg:docker/alpine?digest=sha256:abc&platform=linux%2Famd64":        "alpine",
-		"pkg:golang/example.com/module@v1":                                  "",
-		"https://git.example/team/app.git#main":                             "",
-		"pkg:docker/":                                                       "",
-		"pkg:docker/%zz@%zz":                                                "%zz:%zz",
-	} {
-		if got, ok := imageName(uri); got != want || ok != (want != "") {
-			t.Errorf("imageName(%q) = %q, %v; want %q", uri, got, ok, want)
-		}
-	}
-}
-
 func FuzzAttestation(f *testing.F) {
 	for _, name := range []string{"buildkit-v0.2.json", "buildkit-v1.json", "github-v1.json"} {
 		text := attestationFile(f, name)
@@ -165,7 +146,7 @@ func FuzzAttestation(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		claims := ClaimsOfAttestation(bytes.NewReader(text), dig("x"), built)
-		if len(claims) > maxAbout*(maxMaterials+maxElements) {
+		if len(claims) > maxAbout*(maxMaterials+16)*maxLines {
 			t.Errorf("%d claims", len(claims))
 		}
 		for _, c := range claims {

@@ -145,15 +145,16 @@ func cutPage(way string) (before, page string) {
 	return strings.TrimSuffix(way, ".git"), page
 }
 
+// sameHosts are other names of hosts that everybody knows.
+var sameHosts = map[string]string{
+	"www.github.com": "github.com", "ssh.github.com": "github.com", "www.gitlab.com": "gitlab.com", "altssh.gitlab.com": "gitlab.com",
+	"altssh.bitbucket.org": "bitbucket.org", "ssh.dev.azure.com": "dev.azure.com",
+}
+
 // onHost returns the names of a host and of a repository on it that all their spellings have in common.
 func onHost(host, way string) (normalHost, normalWay string) {
-	for _, one := range []struct{ host, is string }{
-		{"www.github.com", "github.com"}, {"ssh.github.com", "github.com"}, {"altssh.gitlab.com", "gitlab.com"},
-		{"www.gitlab.com", "gitlab.com"}, {"altssh.bitbucket.org", "bitbucket.org"}, {"ssh.dev.azure.com", "dev.azure.com"},
-	} {
-		if host == one.host {
-			host = one.is
-		}
+	if known := sameHosts[host]; known != "" {
+		host = known
 	}
 	if rest, ok := strings.CutPrefix(way, "v3/"); ok && host == "dev.azure.com" { // org/project/repository, by ssh
 		if parts := strings.Split(rest, "/"); len(parts) == 3 {

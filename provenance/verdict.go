@@ -1,6 +1,8 @@
 package provenance
 
 import (
+	"slices"
+
 	"github.com/opencontainers/go-digest"
 )
 
@@ -95,48 +97,37 @@ type Attestation struct {
 }
 
 // A SignedStatement is an in-toto statement. Its reader says that the signature over it was verified.
-type SignedStatement struct{ document }
+type SignedStatement struct{ *InToto }
 
-// ParseSignedStatement reads the payload of an envelope whose signature was verified. One that not
-// everybody reads alike is refused.
-func ParseSignedStatement(payload []byte) (*SignedStatement, error) {
-	d, err := readDocument(payload, attestationPlaces)
+// ParseSignedStatement reads the payload of an envelope whose signature was verified, as far as it may be about an image.
+// One that not everybody reads alike is refused.
+func ParseSignedStatement(payload []byte, about digest.Digest) (*SignedStatement, error) {
+	s, err := readStatementOf(payload, []digest.Digest{about})
 	if err != nil {
 		return nil, err
 	}
-	return &SignedStatement{d}, nil
+	return &SignedStatement{s}, nil
 }
 
 // PredicateType is the kind of the statement, at most MaxValue bytes of it.
-func (s *SignedStatement) PredicateType() string {
-	kind, _ := bound(s.document["/predicateType"])
-	return kind
-}
+func (s *SignedStatement) PredicateType() string { return Bounded(s.InToto.PredicateType) }
 
-// IsAbout says whether an image is among the first subjects that the statement names.
-func (s *SignedStatement) IsAbout(d digest.Digest) bool {
-	for i := range maxElements {
-		if hex := s.document[element("/subject", i)+"/digest/"+d.Algorithm().String()]; hex != "" && hex == d.Encoded() {
-			return true
-		}
-	}
-	return false
-}
+// IsAbout says whether an image, which it was read for, is among the subjects that the statement names.
+func (s *SignedStatement) IsAbout(d digest.Digest) bool { return slices.Contains(s.subjects.found, d) }
 
 // Attested returns the facts of the statement about an image that it names, from the document that a good
 // verdict is about. Another verdict, and another image, attest nothing.
-func (s *SignedStatement) Attested(about digest.Digest, v *Verdict) (facts []Attestation) {
-	p, known := predicates[s.document["/predicateType"]]
-	if !known || v.Result != Good || !s.IsAbout(about) {
+func (s *SignedStatement) Attested(about digest.Digest, v *Verdict) (all []Attestation) {
+	if v.Result != Good || !s.IsAbout(about) {
 		return nil
 	}
-	for _, f := range (statementReader{s.document, p}).facts() {
-		facts = append(facts, Attestation{
+	for _, f := range s.facts() {
+		all = append(all, Attestation{
 			Fact: f.fact, Value: f.value, About: about, From: f.from, Name: f.name, Cut: f.cut,
 			Evidence: v.Evidence, Signer: v.Signer, TrustRoot: v.TrustRoot,
 		})
 	}
-	return facts
+	return all
 }
 
 // SameAs says whether two verdicts found the same of the same document.

@@ -13,19 +13,6 @@ import (
 // Where an image comes from is often said beside it: BuildKit puts an attestation manifest into the index,
 // others attach one to the image. Its layers are in-toto statements, which are read as the manifest arrives.
 
-// attestationTypes are the media types of layers that hold a statement: bare, in a DSSE envelope as cosign
-// writes it, and in a sigstore bundle.
-var attestationTypes = map[string]bool{
-	"application/vnd.in-toto+json":                         true,
-	"application/vnd.dsse.envelope.v1+json":                true,
-	"application/vnd.dev.sigstore.bundle.v0.3+json":        true,
-	"application/vnd.dev.sigstore.bundle+json;version=0.3": true,
-}
-
-// predicateAnnotations are those in which a layer's descriptor says the predicate type: BuildKit's, that of
-// cosign's older attestations, and that of its bundles.
-var predicateAnnotations = []string{"in-toto.io/predicate-type", "predicateType", "dev.sigstore.bundle.predicateType"}
-
 // maxAttestations bounds the layers of one push that are read for claims.
 const maxAttestations = 16
 
@@ -47,7 +34,7 @@ func (p *push) subject() digest.Digest {
 // findAttestations remembers the layers of a manifest that are to be read.
 func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.Digest) error {
 	for _, l := range m.layers {
-		if !mayClaim(l) || len(p.attestations) == maxAttestations {
+		if !mayClaim(m, l) || len(p.attestations) == maxAttestations {
 			continue
 		}
 		row, err := readBlobRow(tx, l.Digest)
@@ -65,17 +52,27 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 }
 
 // mayClaim says whether a layer may hold a statement that claims something: an SBOM, which can be large,
-// is not opened where its descriptor says that it is one.
-func mayClaim(layer ocispec.Descriptor) bool {
-	if !attestationTypes[layer.MediaType] {
+// is not opened where its descriptor or its manifest says that it is one.
+func mayClaim(m *manifest, layer ocispec.Descriptor) bool {
+	if !provenance.HoldsStatement(layer.MediaType) && !(provenance.HoldsStatement(m.artifactType) && isPlain(layer.MediaType)) {
 		return false
 	}
-	for _, name := range predicateAnnotations {
-		if said := layer.Annotations[name]; said != "" {
+	for _, annotations := range []map[string]string{layer.Annotations, m.annotations} {
+		if said := provenance.StatedPredicate(annotations); said != "" {
 			return provenance.ReadsPredicate(said)
 		}
 	}
 	return true
+}
+
+// isPlain says that a media type tells no more than that something is JSON, or JSON lines: what it is, the artifact's
+// type says, as where oras attached a file.
+func isPlain(mediaType string) bool {
+	switch mediaType {
+	case "application/json", "application/jsonl", "application/x-ndjson", "application/octet-stream", "text/plain":
+		return true
+	}
+	return false
 }
 
 // The annotations with which BuildKit lists an attestation manifest in an index.

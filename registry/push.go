@@ -100,7 +100,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 				return err
 			}
 		}
-		if err := p.findAttestations(tx, p.manifest, p.subject()); err != nil {
+		if err := p.findAttestations(tx, p.manifest, p.attachedTo()); err != nil {
 			return err
 		}
 		return errors.Join(p.needListedBlobs(tx), p.lookAtSubject(tx))

@@ -34,6 +34,12 @@ type Visitor interface {
 	Text(s string)
 }
 
+// A NumberVisitor is a Visitor who is told of a number too, as it is written.
+type NumberVisitor interface {
+	Visitor
+	Number(s string)
+}
+
 // Check wants one JSON value that everybody reads alike.
 func Check(data []byte) error { return Walk(data, MaxDepth, nil) }
 
@@ -124,7 +130,12 @@ func (s *scanner) value(v Visitor, depth int) error {
 		}
 		return err
 	case c == '-' || isDigit(c):
-		return s.number()
+		begin := s.at
+		err := s.number()
+		if n, ok := v.(NumberVisitor); ok && err == nil {
+			n.Number(string(s.data[begin:s.at]))
+		}
+		return err
 	default:
 		return s.word()
 	}

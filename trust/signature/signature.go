@@ -175,7 +175,7 @@ func (s *signed) subject(want digest.Digest) (v verified, err error) {
 	case !s.statement:
 		return v, simpleIsAbout(s.payload, want)
 	}
-	if v.statement, err = provenance.ParseSignedStatement(s.payload); err != nil {
+	if v.statement, err = provenance.ParseSignedStatement(s.payload, want); err != nil {
 		return verified{}, fmt.Errorf("its statement cannot be read: %w", err)
 	}
 	if !v.statement.IsAbout(want) {

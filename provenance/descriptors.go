@@ -1,0 +1,128 @@
+package provenance
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
+)
+
+// The lists of a statement are looked through to their end, and what is kept of them is bounded.
+
+// A descriptor is an element of a list of what a statement is about, or of what a build used (in-toto attestation
+// framework, "ResourceDescriptor").
+type descriptor struct {
+	index     int
+	name, uri string
+	hashes    map[string]string // of a digest set: by algorithm
+}
+
+// The hashes of a digest set (in-toto attestation framework, "DigestSet") that are looked at.
+var imageHashes, commitHashes = []string{"sha256", "sha512"}, []string{"gitCommit", "sha1"}
+
+// image is the digest of an image, or "".
+func (d *descriptor) image() digest.Digest {
+	for _, hash := range imageHashes {
+		named := digest.NewDigestFromEncoded(digest.Algorithm(hash), d.hashes[hash])
+		if named.Validate() == nil {
+			return named
+		}
+	}
+	return ""
+}
+
+// commit is the commit of a digest set, or "". One of GitLab's versions puts it under sha256, which it is too short for.
+func (d *descriptor) commit() string {
+	return commitIn(func(hash string) string { return d.hashes[hash] })
+}
+
+func commitIn(digestSet func(hash string) string) string {
+	for _, hash := range commitHashes {
+		if commit := NormalRevision(digestSet(hash)); isCommit(commit) {
+			return commit
+		}
+	}
+	if commit := NormalRevision(digestSet("sha256")); len(commit) == 40 && isCommit(commit) {
+		return commit
+	}
+	return ""
+}
+
+// descriptors reads a list of them, and tells each to take when it is complete.
+type descriptors struct {
+	take func(*descriptor)
+	now  *descriptor
+}
+
+// end tells of the last one.
+func (l *descriptors) end() {
+	if l.now != nil {
+		l.take(l.now)
+	}
+	l.now = nil
+}
+
+func (l *descriptors) element(i int) strictjson.Visitor {
+	l.end()
+	l.now = &descriptor{index: i}
+	return keyed(l.now.member)
+}
+
+func (d *descriptor) member(key string) strictjson.Visitor {
+	switch key {
+	case "uri":
+		return heard(func(s string) { d.uri = s })
+	case "name":
+		return heard(func(s string) { d.name = s })
+	case "digest":
+		return keyed(d.hash)
+	}
+	return nil
+}
+
+func (d *descriptor) hash(name string) strictjson.Visitor {
+	if !slices.Contains(imageHashes, name) && !slices.Contains(commitHashes, name) {
+		return nil
+	}
+	return heard(func(s string) {
+		if d.hashes == nil {
+			d.hashes = map[string]string{}
+		}
+		d.hashes[name] = s
+	})
+}
+
+// maxAbout bounds the images that one statement is taken to be about where it was attached to none of them. One that
+// names more is about files.
+const maxAbout = 4
+
+// subjects are what a statement says that it is about.
+type subjects struct {
+	wanted []digest.Digest // of these it is known whether they are among all subjects
+	found  []digest.Digest // those that are
+	first  []digest.Digest // of all, maxAbout+1 at most
+}
+
+func (s *subjects) take(d *descriptor) {
+	for _, hash := range imageHashes {
+		named := digest.Digest(hash + ":" + d.hashes[hash])
+		if slices.Contains(s.wanted, named) && !slices.Contains(s.found, named) {
+			s.found = append(s.found, named)
+		}
+	}
+	if named := d.image(); named != "" && len(s.first) <= maxAbout && !slices.Contains(s.first, named) {
+		s.first = append(s.first, named)
+	}
+}
+
+// about returns the images that a statement is about. One that is attached to an image and names it among others is
+// about that one; one that names none, about what it is attached to.
+func (s *subjects) about(attachedTo digest.Digest) []digest.Digest {
+	switch {
+	case attachedTo != "" && (slices.Contains(s.found, attachedTo) || len(s.first) == 0):
+		return []digest.Digest{attachedTo}
+	case len(s.first) > maxAbout:
+		return nil
+	}
+	return s.first
+}
