@@ -147,20 +147,29 @@ func readStatementOf(text []byte, named []digest.Digest) (*InToto, error) {
 func (d document) payload() (text []byte, sealed bool) {
 	for _, at := range []string{"", "/dsseEnvelope"} {
 		if IsStatement(d[at+"/payloadType"]) {
-			// DSSE allows either alphabet, and its older forms have no padding.
-			plain := strings.TrimRight(standardAlphabet.Replace(d[at+"/payload"]), "=")
-			text, err := io.ReadAll(base64.NewDecoder(base64.RawStdEncoding, strings.NewReader(plain)))
-			if err != nil {
-				text = nil
+			var payload Base64
+			if payload.UnmarshalText([]byte(d[at+"/payload"])) != nil {
+				payload = nil
 			}
-			return text, true
+			return payload, true
 		}
 	}
 	return nil, false
 }
 
+// Base64 is bytes as an envelope has them: in either alphabet, as DSSE allows, and with padding or without.
+type Base64 []byte
+
 // standardAlphabet turns the URL-safe alphabet of base64 into the standard one.
-var standardAlphabet = strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "")
+var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Base64) UnmarshalText(text []byte) error {
+	plain := strings.TrimRight(standardAlphabet.Replace(string(text)), "=")
+	decoded, err := base64.RawStdEncoding.DecodeString(plain)
+	*b = decoded
+	return err
+}
 
 // Claims are what the statement claims, in a document whose digest is from. attachedTo is the image that the document
 // was attached to, which counts where the statement itself names no image; it may be empty.

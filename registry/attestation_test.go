@@ -136,6 +136,43 @@ func TestAttestationAttached(t *testing.T) {
 	s.wantClean()
 }
 
+// TestAttestationTypes attaches provenance under the media types of layers and artifacts that clients use.
+func TestAttestationTypes(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	img := s.pushManifest("app", "1.0", imageManifest(s.pushBlob("app", configOf("x")), s.pushBlob("app", "x")))
+	envelope := fmt.Sprintf(`{"payloadType":"application/vnd.in-toto+json","payload":%q,"signatures":[]}`,
+		base64.StdEncoding.EncodeToString([]byte(statement(img.digest, "c1"))))
+	bundle := `{"mediaType":"application/vnd.dev.sigstore.bundle+json;version=0.2","dsseEnvelope":` + envelope + `}`
+	const older, generic = "application/vnd.dev.sigstore.bundle+json;version=0.2", "application/json"
+	for i, c := range []struct {
+		artifactType, mediaType, text string
+		claims                        bool
+	}{
+		{older, older, bundle, true},
+		{"", "application/vnd.dev.sigstore.bundle+json", bundle, true},
+		{"", "application/vnd.dev.sigstore.bundle.v0.3+json", bundle, true},
+		{"", "application/vnd.in-toto+json", envelope + "\n" + envelope + "\n", true},
+		{"application/vnd.in-toto+json", generic, statement(img.digest, "c1"), true},
+		{"application/vnd.in-toto.provenance+dsse", "application/octet-stream", envelope, true},
+		{"application/spdx+json", generic, statement(img.digest, "c1"), false},
+		{"application/vnd.in-toto+json", "application/vnd.oci.image.layer.v1.tar", statement(img.digest, "c1"), false},
+	} {
+		body := s.attestationManifest("app", c.text, c.mediaType, img.digest)
+		if c.artifactType != "" {
+			body = strings.Replace(body, `{`, fmt.Sprintf(`{"artifactType":%q,"annotations":{"n":"%d"},`, c.artifactType, i), 1)
+		}
+		facts, _, _ := factsOf(s.record(s.pushManifest("app", "", body).record))
+		want := []string{"builder=https://builder.example/1", "revision=c1", "source=https://git.example/app"}
+		if !c.claims {
+			want = nil
+		}
+		if !slices.Equal(facts, want) {
+			t.Errorf("%s of %s: claims %v", c.mediaType, c.artifactType, facts)
+		}
+	}
+	s.wantClean()
+}
+
 // TestNoAttestation wants pushes to succeed, and no claims, where a layer is not what it is said to be.
 func TestNoAttestation(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})

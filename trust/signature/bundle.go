@@ -59,13 +59,13 @@ func openBundle(b *bundle.Bundle) (*signed, error) {
 
 func (s *signed) setStatement(e verify.EnvelopeContent) (err error) {
 	raw := e.RawEnvelope()
-	if raw.PayloadType != inTotoType {
+	if !provenance.IsStatement(raw.PayloadType) {
 		return fmt.Errorf("its payload is no in-toto statement, but %.60q", raw.PayloadType)
 	}
 	if len(raw.Signatures) != 1 {
 		return fmt.Errorf("its envelope has %d signatures, and a bundle has one", len(raw.Signatures))
 	}
-	s.statement = true
+	s.statement, s.kind = true, raw.PayloadType
 	if s.payload, err = raw.DecodeB64Payload(); err != nil {
 		return fmt.Errorf("its payload cannot be read: %w", err)
 	}

@@ -25,7 +25,7 @@ func olderEntity(s *signed, annotations map[string]string) (entity, error) {
 		return nil, err
 	}
 	if s.statement {
-		envelope := &protodsse.Envelope{PayloadType: inTotoType, Payload: s.payload}
+		envelope := &protodsse.Envelope{PayloadType: s.kind, Payload: s.payload}
 		for _, sig := range s.sigs {
 			envelope.Signatures = append(envelope.Signatures, &protodsse.Signature{Sig: sig})
 		}

@@ -139,7 +139,7 @@ func (s *signed) message(subject digest.Digest, v verifier) (message []byte, ove
 // encoding is the payload of a statement in DSSE's encoding.
 func (s *signed) encoding() []byte {
 	if s.encoded == nil {
-		s.encoded = dsse.PAE(inTotoType, s.payload)
+		s.encoded = dsse.PAE(s.kind, s.payload)
 	}
 	return s.encoded
 }

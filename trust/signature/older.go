@@ -11,11 +11,9 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
-// The media types of the layers under cosign's older tags, sha256-….sig and sha256-….att.
-const (
-	simpleType   = "application/vnd.dev.cosign.simplesigning.v1+json"
-	envelopeType = "application/vnd.dsse.envelope.v1+json"
-)
+// simpleType is the media type of the layers under cosign's older tags sha256-….sig. Under sha256-….att they are
+// envelopes.
+const simpleType = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 // The annotations of such a layer (cosign, SIGNATURE_SPEC.md).
 const (
@@ -46,7 +44,7 @@ func (Older) Look(t *Trust, repository string, d Document, now time.Time) proven
 }
 
 func openOlder(d Document) (*signed, error) {
-	if d.Layer.MediaType == envelopeType {
+	if d.Layer.MediaType == provenance.EnvelopeType {
 		return openEnvelope(d)
 	}
 	s := &signed{form: formSimple, payload: d.Body}
@@ -61,9 +59,6 @@ func openOlder(d Document) (*signed, error) {
 	return s, nil
 }
 
-// inTotoType is the payload type of an envelope that holds a statement.
-const inTotoType = "application/vnd.in-toto+json"
-
 // maxSignatures bounds the signatures of one envelope.
 const maxSignatures = 8
 
@@ -74,21 +69,21 @@ func openEnvelope(d Document) (*signed, error) {
 		Payload     packed `json:"payload"`
 		PayloadType string `json:"payloadType"`
 		Signatures  []struct {
-			KeyID string `json:"keyid"`
-			Sig   []byte `json:"sig"`
+			KeyID string            `json:"keyid"`
+			Sig   provenance.Base64 `json:"sig"`
 		} `json:"signatures"`
 	}
 	e.Payload.desk = d.Desk
 	if err := strictjson.Unmarshal(d.Body, &e); err != nil {
 		return s, fmt.Errorf("it is no DSSE envelope: %w", err)
 	}
-	if e.PayloadType != inTotoType || len(e.Payload.text()) == 0 {
+	if !provenance.IsStatement(e.PayloadType) || len(e.Payload.text()) == 0 {
 		return s, fmt.Errorf("its payload is no in-toto statement, but %.60q", e.PayloadType)
 	}
 	if n := len(e.Signatures); n == 0 || n > maxSignatures {
 		return s, fmt.Errorf("it has %d signatures, and 1 to %d are read", n, maxSignatures)
 	}
-	s.payload, s.encoded = e.Payload.text(), e.Payload.encoded()
+	s.payload, s.encoded, s.kind = e.Payload.text(), e.Payload.encoded(e.PayloadType), e.PayloadType
 	for _, sig := range e.Signatures {
 		s.sigs, s.hints = append(s.sigs, sig.Sig), append(s.hints, sig.KeyID)
 	}

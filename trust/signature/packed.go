@@ -63,12 +63,12 @@ func alphabetOf(text []byte) *base64.Encoding {
 // text is the payload.
 func (p *packed) text() []byte { return p.room[min(maxHead, len(p.room)):] }
 
-// encoded is the payload as a signature is over it.
-func (p *packed) encoded() []byte {
-	if len(p.room) < maxHead {
+// encoded is the payload, whose type the envelope says, as a signature is over it; nil where its head has no room.
+func (p *packed) encoded(payloadType string) []byte {
+	head := fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(p.room)-maxHead)
+	if len(p.room) < maxHead || len(head) > maxHead {
 		return nil
 	}
-	head := fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(inTotoType), inTotoType, len(p.room)-maxHead)
 	begin := maxHead - len(head)
 	copy(p.room[begin:], head)
 	return p.room[begin:]
@@ -123,6 +123,6 @@ func openLarge(d Document) (*signed, error) {
 		}
 		return openSmall(d)
 	}
-	s.payload, s.encoded = l.Envelope.Payload.text(), l.Envelope.Payload.encoded()
+	s.payload, s.encoded = l.Envelope.Payload.text(), l.Envelope.Payload.encoded(l.Envelope.PayloadType)
 	return s, nil
 }

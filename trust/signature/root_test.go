@@ -86,7 +86,7 @@ func (p private) attest(subject, issuer string, statement []byte) Document {
 		Content:                   &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw}},
 		TimestampVerificationData: &protobundle.TimestampVerificationData{},
 	}, Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
-		Payload: statement, PayloadType: inTotoType, Signatures: []*protodsse.Signature{{Sig: signed.Signature()}},
+		Payload: statement, PayloadType: "application/vnd.in-toto+json", Signatures: []*protodsse.Signature{{Sig: signed.Signature()}},
 	}}}
 	entries, err := e.TlogEntries()
 	fatal(p.t, err)

@@ -47,18 +47,19 @@ type Scheme interface {
 	Look(t *Trust, repository string, d Document, now time.Time) provenance.Finding
 }
 
-// schemes are all schemes, by the media types that they read.
-var schemes = map[string]Scheme{
-	simpleType:   Older{},
-	envelopeType: Older{},
-	"application/vnd.dev.sigstore.bundle.v0.3+json":        Bundles{},
-	"application/vnd.dev.sigstore.bundle+json;version=0.3": Bundles{},
-	"application/vnd.dev.sigstore.bundle+json;version=0.2": Bundles{},
-	"application/vnd.dev.sigstore.bundle+json;version=0.1": Bundles{},
+// schemeOf returns the scheme that reads a media type, or nil.
+func schemeOf(mediaType string) Scheme {
+	switch {
+	case mediaType == simpleType || mediaType == provenance.EnvelopeType:
+		return Older{}
+	case provenance.IsBundle(mediaType):
+		return Bundles{}
+	}
+	return nil
 }
 
 // Reads says whether a layer of this media type may be a signature.
-func Reads(mediaType string) bool { return schemes[mediaType] != nil }
+func Reads(mediaType string) bool { return schemeOf(mediaType) != nil }
 
 func isSignature(layer ocispec.Descriptor) bool { return Reads(layer.MediaType) }
 
@@ -75,7 +76,7 @@ func (t *Trust) Look(repository string, d Document, now time.Time) provenance.Fi
 		d.Desk = desk.Sit(context.Background())
 		defer d.Desk.Leave()
 	}
-	return schemes[d.Layer.MediaType].Look(t, repository, d, now)
+	return schemeOf(d.Layer.MediaType).Look(t, repository, d, now)
 }
 
 // foreign is the finding about what none of those who are trusted here has made.
@@ -123,6 +124,7 @@ type signed struct {
 	payload   []byte                 // a statement, or the payload of a simple signature; nil where the image itself was signed
 	encoded   []byte                 // what a signature of a statement is over: its payload, in DSSE's encoding
 	statement bool                   // the payload is an in-toto statement, signed in a DSSE envelope
+	kind      string                 // the payload type of the envelope
 	sums      map[crypto.Hash][]byte // of the message, where they were made
 	sigs      [][]byte               // any of them will do
 	hints     []string               // by what they say the key is known

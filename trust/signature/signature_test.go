@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -106,15 +107,15 @@ func (m maker) simple(payload []byte) Document {
 
 func (m maker) envelope(statement []byte) map[string]any {
 	return map[string]any{
-		"payload": statement, "payloadType": inTotoType,
-		"signatures": []any{map[string]any{"sig": m.sign(dsse.PAE(inTotoType, statement))}},
+		"payload": statement, "payloadType": "application/vnd.in-toto+json",
+		"signatures": []any{map[string]any{"sig": m.sign(dsse.PAE("application/vnd.in-toto+json", statement))}},
 	}
 }
 
 func (m maker) dsse(statement []byte) Document {
 	body, err := json.Marshal(m.envelope(statement))
 	fatal(m.t, err)
-	return layer(envelopeType, body, nil)
+	return layer(provenance.EnvelopeType, body, nil)
 }
 
 func (m maker) bundleOf(content map[string]any) Document {
@@ -279,6 +280,44 @@ func TestVouches(t *testing.T) {
 	}
 }
 
+// TestForms wants statements to be verified in each form in which provenance is read from them.
+func TestForms(t *testing.T) {
+	t.Parallel()
+	m := newMaker(t)
+	trust, statement := trusting(t, m, ""), append(statementOf(image), "  "...)
+	sealed := func(payloadType string, coding *base64.Encoding) Document {
+		body, err := json.Marshal(map[string]any{
+			"payload": coding.EncodeToString(statement), "payloadType": payloadType,
+			"signatures": []any{map[string]any{"sig": coding.EncodeToString(m.sign(dsse.PAE(payloadType, statement)))}},
+		})
+		fatal(t, err)
+		return layer(provenance.EnvelopeType, body, nil)
+	}
+	const current = "application/vnd.in-toto+json"
+	for name, d := range map[string]Document{
+		"base64url":             sealed(current, base64.URLEncoding),
+		"without padding":       sealed(current, base64.RawURLEncoding),
+		"an older payload type": sealed("https://in-toto.io/Statement/v1-json", base64.StdEncoding),
+		"an older bundle's layer": func() Document {
+			d := m.bundle(statement)
+			d.Layer.MediaType = "application/vnd.dev.sigstore.bundle+json"
+			return d
+		}(),
+	} {
+		if f := trust.Look(inRepo, d, now); !Reads(d.Layer.MediaType) || f.Verdict.Result != provenance.Good || len(f.Attested) == 0 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if f := trust.Look(inRepo, sealed("application/json", base64.StdEncoding), now); f.Verdict.Result != provenance.Foreign {
+		t.Errorf("another payload: %+v", f.Verdict)
+	}
+	crossed := sealed("https://in-toto.io/Statement/v1-json", base64.StdEncoding)
+	crossed.Body = bytes.Replace(crossed.Body, []byte("https://in-toto.io/Statement/v1-json"), []byte(current), 1)
+	if f := trust.Look(inRepo, crossed, now); f.Verdict.Result == provenance.Good {
+		t.Errorf("a signature over another payload type: %+v", f.Verdict)
+	}
+}
+
 // TestChanged wants that nothing survives a change of what was signed.
 func TestChanged(t *testing.T) {
 	t.Parallel()
@@ -329,8 +368,8 @@ func TestNoImage(t *testing.T) {
 	}
 	for name, made := range map[string]Document{
 		"no signature":   layer(simpleType, simplePayloadOf(image), nil),
-		"no envelope":    layer(envelopeType, []byte(`{"payloadType":"text/plain","payload":"aGVsbG8="}`), nil),
-		"no JSON":        layer(envelopeType, []byte("x"), nil),
+		"no envelope":    layer(provenance.EnvelopeType, []byte(`{"payloadType":"text/plain","payload":"aGVsbG8="}`), nil),
+		"no JSON":        layer(provenance.EnvelopeType, []byte("x"), nil),
 		"no bundle":      layer(bundleType, []byte(`{}`), nil),
 		"empty":          layer(bundleType, nil, nil),
 		"too large":      m.simple(append(simplePayloadOf(image), strings.Repeat(" ", maxSimple)...)),
