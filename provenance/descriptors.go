@@ -116,11 +116,13 @@ func (s *subjects) take(d *descriptor) {
 }
 
 // about returns the images that a statement is about. One that is attached to an image and names it among others is
-// about that one; one that names none, about what it is attached to.
+// about that one; else about those that were looked for; one that names none, about what it is attached to.
 func (s *subjects) about(attachedTo digest.Digest) []digest.Digest {
 	switch {
 	case attachedTo != "" && (slices.Contains(s.found, attachedTo) || len(s.first) == 0):
 		return []digest.Digest{attachedTo}
+	case len(s.found) > 0:
+		return s.found
 	case len(s.first) > maxAbout:
 		return nil
 	}

@@ -46,12 +46,10 @@ func Describe(body []byte) (d Description, err error) {
 	return d, nil
 }
 
-// documentTypes are media types of layers that hold a signature or a statement, beside those that kindOf
-// knows by their name.
+// documentTypes are media types of layers that hold a signature, beside statements, and those that kindOf knows by
+// their name.
 var documentTypes = map[string]bool{
 	"application/vnd.dev.cosign.simplesigning.v1+json": true,
-	"application/vnd.in-toto+json":                     true,
-	"application/vnd.dsse.envelope.v1+json":            true,
 	"application/jose+json":                            true, // Notation
 	"application/cose":                                 true, // Notation
 }
@@ -59,10 +57,11 @@ var documentTypes = map[string]bool{
 func isDocument(layer ocispec.Descriptor) bool {
 	t := layer.MediaType
 	switch {
-	case documentTypes[t], strings.HasPrefix(t, "application/vnd.dev.sigstore.bundle"):
+	case documentTypes[t], provenance.HoldsStatement(t):
 		return true
 	case isImageLayer(layer):
 		return false
 	}
-	return kindOf(t) == sbomKind && strings.HasSuffix(t, "json") || kindOf(t) == vulnerabilityKind && strings.HasSuffix(t, "json")
+	isAbout := kindOf(t) == sbomKind || kindOf(t) == vulnerabilityKind || strings.Contains(t, "vex")
+	return isAbout && strings.HasSuffix(t, "json")
 }

@@ -1,9 +1,11 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +37,7 @@ type document struct {
 	body    []byte        // the predicate or the document itself, JSON
 	made    time.Time     // by its own account, or zero
 	sealed  bool          // it came in an envelope with a signature
+	claims  []provenance.Claim
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
 	// signature counts here, and for what is not signed.
 	finding *provenance.Finding
@@ -60,25 +63,42 @@ func (d *document) evidence() map[string]any {
 	return e
 }
 
-// kindOf tells documents apart by their media, artifact or predicate type.
+// kindOf tells documents apart by their media or artifact type, or by the predicate type that is stated for them.
 func kindOf(t string) kind {
+	if strings.Contains(t, "://") {
+		return kindOfPredicate(t)
+	}
 	t = strings.ToLower(t)
 	has := func(parts ...string) bool {
-		for _, p := range parts {
-			if strings.Contains(t, p) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(t, part) })
 	}
 	switch {
-	case has("slsa.dev/provenance"):
-		return buildKind
+	case has("vex"): // says what does not affect an image, and reports nothing
+		return ""
 	case has("spdx", "cyclonedx", "syft"):
 		return sbomKind
-	case has("vuln", "sarif", "trivy", "grype", "openvex"):
+	case has("sarif", "trivy", "grype", "vulnerability.report", "vulnerability-report"):
 		return vulnerabilityKind
-	case has("simplesigning", "cosign.artifact.sig", "notary.signature", "cosign/sign/"):
+	case has("simplesigning", "cosign.artifact.sig", "notary.signature"):
+		return signatureKind
+	}
+	return ""
+}
+
+// kindOfPredicate tells statements apart. What a predicate type is called says nothing: one whose name holds "vuln" may
+// say that nobody looked. Of SBOMs and reports any version will do, since they are found and not believed.
+func kindOfPredicate(predicateType string) kind {
+	versionOf := func(types ...string) bool {
+		return slices.ContainsFunc(types, func(t string) bool { return predicateType == t || strings.HasPrefix(predicateType, t+"/") })
+	}
+	switch {
+	case provenance.ReadsPredicate(predicateType):
+		return buildKind
+	case versionOf("https://spdx.dev/Document", "https://cyclonedx.org/bom", "https://syft.dev/bom"):
+		return sbomKind
+	case versionOf("https://cosign.sigstore.dev/attestation/vuln", "https://in-toto.io/attestation/vuln", "https://in-toto.io/attestation/vulns"):
+		return vulnerabilityKind
+	case provenance.KindOf(predicateType) == provenance.ImageKind:
 		return signatureKind
 	}
 	return ""
@@ -107,7 +127,7 @@ func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
 	}
 	on := digest.Digest(desc.Annotations["vnd.docker.reference.digest"])
 	for _, layer := range m.Layers {
-		d.blob(ctx, &document{from: layer, on: on}, layer.Annotations["in-toto.io/predicate-type"])
+		d.blob(ctx, &document{from: layer, on: on}, provenance.StatedPredicate(layer.Annotations))
 	}
 }
 
@@ -153,14 +173,10 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 	}
 	carrier := digest.FromBytes(body)
 	for _, layer := range m.Layers {
-		t := layer.Annotations["predicateType"]
-		for _, other := range []string{m.Annotations["dev.sigstore.bundle.predicateType"], artifactType, m.ArtifactType} {
-			if kindOf(t+" "+layer.MediaType) == "" {
-				t = other
-			}
-		}
+		stated := []string{provenance.StatedPredicate(layer.Annotations), layer.MediaType, provenance.StatedPredicate(m.Annotations), artifactType, m.ArtifactType}
+		is := slices.IndexFunc(stated, func(t string) bool { return kindOf(t) != "" })
 		made, _ := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // zero where it says nothing
-		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made}, t)
+		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made}, stated[max(0, is)])
 	}
 }
 
@@ -170,7 +186,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	doc.about, doc.kind = []digest.Digest{doc.on}, kindOf(stated+" "+doc.from.MediaType)
+	doc.about, doc.kind = []digest.Digest{doc.on}, cmp.Or(kindOf(stated), kindOf(doc.from.MediaType))
 	verify := d.s.Trust.Expects(d.s.Repository) && signature.Reads(doc.from.MediaType)
 	if doc.kind == signatureKind && !verify {
 		d.s.documents = append(d.s.documents, doc)
@@ -186,61 +202,63 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		return
 	}
 	d.bytes -= int64(len(body)) // and not what its descriptor says
-	doc.open(body)
+	opened := d.s.open(doc, body)
 	if verify {
 		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)
-		doc.finding = &found
+		for _, doc := range opened {
+			doc.finding = &found
+		}
 	}
-	if doc.kind != "" {
-		d.s.documents = append(d.s.documents, doc)
+	for _, doc := range opened {
+		if doc.kind != "" {
+			d.s.documents = append(d.s.documents, doc)
+		}
 	}
 }
 
-// statement is an in-toto statement of any version.
-type statement struct {
-	Type          string `json:"_type"`
-	PredicateType string `json:"predicateType"`
-	Subject       []struct {
-		Digest map[string]string `json:"digest"`
-	} `json:"subject"`
-	Predicate json.RawMessage `json:"predicate"`
+// open unpacks a document, and returns it for each statement in it; or as it is, where it is the thing itself.
+func (s *subject) open(doc *document, body []byte) (opened []*document) {
+	doc.body = body
+	if doc.kind == signatureKind && !provenance.HoldsStatement(doc.from.MediaType) {
+		return []*document{doc} // a simple signature
+	}
+	for _, st := range provenance.OpenAttestation(body, s.named(doc.on)...) {
+		if st.PredicateType == "" && !st.Sealed {
+			continue // the thing itself, as an SBOM is
+		}
+		one := *doc
+		one.sealed, one.about, one.kind = st.Sealed, st.About(doc.on), kindOfPredicate(st.PredicateType)
+		one.claims = st.Claims(doc.from.Digest, doc.on)
+		if one.kind == "" && one.sealed {
+			one.kind = signatureKind
+		}
+		one.body = nil
+		var p struct {
+			Predicate json.RawMessage `json:"predicate"`
+		}
+		if (one.kind == sbomKind || one.kind == vulnerabilityKind) && strictjson.Unmarshal(st.Payload, &p) == nil {
+			one.body = p.Predicate
+		}
+		opened = append(opened, &one)
+	}
+	if len(opened) > 0 {
+		return opened
+	}
+	var bundle struct {
+		Signature json.RawMessage `json:"messageSignature"`
+	}
+	if provenance.IsBundle(doc.from.MediaType) && strictjson.Unmarshal(body, &bundle) == nil && len(bundle.Signature) > 0 {
+		doc.kind = signatureKind
+	}
+	return []*document{doc}
 }
 
-// open unpacks a document: a sigstore bundle, a DSSE envelope, an in-toto statement, or the thing itself.
-func (d *document) open(body []byte) {
-	var outer struct {
-		DSSE *struct {
-			Payload []byte `json:"payload"`
-		} `json:"dsseEnvelope"`
-		MessageSig  json.RawMessage `json:"messageSignature"`
-		PayloadType string          `json:"payloadType"`
-		Payload     []byte          `json:"payload"`
+// named are the digests that statements here may be about: of what they are attached to, of the image, and of its
+// platforms.
+func (s *subject) named(on digest.Digest) []digest.Digest {
+	named := []digest.Digest{on, s.desc.Digest}
+	for _, child := range s.manifest.Manifests {
+		named = append(named, child.Digest)
 	}
-	if strictjson.Unmarshal(body, &outer) == nil {
-		switch {
-		case outer.DSSE != nil:
-			d.sealed, body = true, outer.DSSE.Payload
-		case outer.PayloadType != "" && len(outer.Payload) > 0:
-			d.sealed, body = true, outer.Payload
-		case len(outer.MessageSig) > 0:
-			d.kind = signatureKind
-			return
-		}
-	}
-	if d.body = body; d.kind == signatureKind && !d.sealed {
-		return // a simple signature
-	}
-	var s statement
-	if strictjson.Unmarshal(body, &s) != nil || !strings.HasPrefix(s.Type, "https://in-toto.io/Statement/") {
-		return
-	}
-	d.kind, d.body, d.about = kindOf(s.PredicateType), s.Predicate, nil
-	if d.sealed && d.kind == "" {
-		d.kind = signatureKind
-	}
-	for _, sub := range s.Subject {
-		for algorithm, hex := range sub.Digest {
-			d.about = append(d.about, digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex))
-		}
-	}
+	return named
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -35,6 +34,7 @@ func (s *subject) facts() (all []fact) {
 		for _, a := range d.attested() {
 			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false})
 		}
+		all = append(all, s.claimedBy(d)...)
 	}
 	for _, p := range s.platforms {
 		for _, o := range originNames {
@@ -49,6 +49,26 @@ func (s *subject) facts() (all []fact) {
 		}
 	}
 	return all
+}
+
+// claimedBy are the facts that a document claims of the image and its platforms, where nobody who counts has signed it,
+// and no record of the image says so.
+func (s *subject) claimedBy(d *document) (all []fact) {
+	if len(d.attested()) > 0 {
+		return nil
+	}
+	for _, c := range d.claims {
+		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
+		if !recorded && s.isPart(c.About) {
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest)})
+		}
+	}
+	return all
+}
+
+// isPart says whether a digest is that of the image, or of what it lists.
+func (s *subject) isPart(d digest.Digest) bool {
+	return d == s.desc.Digest || slices.ContainsFunc(s.manifest.Manifests, func(c ocispec.Descriptor) bool { return c.Digest == d })
 }
 
 // originNames are the labels and annotations that name a source, in the order of a report.
@@ -126,25 +146,14 @@ func (s *subject) absent(id, what, advice string) trust.Check {
 	return trust.Failed(id, "It has no "+what+".").Advise(advice)
 }
 
-type builder struct {
-	ID string `json:"id"`
-}
-
-// builderOf reads the id of the builder from SLSA provenance, version 1 or 0.2.
-func builderOf(predicate []byte) string {
-	var p struct {
-		Builder    builder `json:"builder"`
-		RunDetails struct {
-			Builder builder `json:"builder"`
-		} `json:"runDetails"`
+// claimed is the first value that a document claims of a fact, or "".
+func (d *document) claimed(fact string) string {
+	for _, c := range d.claims {
+		if c.Fact == fact {
+			return c.Value
+		}
 	}
-	if strictjson.Unmarshal(predicate, &p) != nil {
-		return ""
-	}
-	if p.RunDetails.Builder.ID != "" {
-		return p.RunDetails.Builder.ID
-	}
-	return p.Builder.ID
+	return ""
 }
 
 // checkTag looks for moves of the tag. Setting it for the first time, and pushing the same again, are none.

@@ -238,7 +238,7 @@ func (s *subject) checkBuild(p *platform) trust.Check {
 		return s.absent(trust.ImageBuild, "provenance of its build", "Build with BuildKit's --provenance, and sign it.")
 	}
 	e := evidenceOf(found)
-	e["builder"] = builderOf(found[0].body)
+	e["builder"] = found[0].claimed(provenance.FactBuilder)
 	c := trust.Partly(trust.ImageBuild, trust.StepUnsigned, "It has provenance of its build, which no verified signature covers.").
 		Advise("Have the builder sign it: anybody who may push can write provenance.")
 	for _, d := range found {
