@@ -54,7 +54,11 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 // mayClaim says whether a layer may hold a statement that claims something: an SBOM, which can be large,
 // is not opened where its descriptor or its manifest says that it is one.
 func mayClaim(m *manifest, layer ocispec.Descriptor) bool {
-	if !provenance.HoldsStatement(layer.MediaType) && !(provenance.HoldsStatement(m.artifactType) && isPlain(layer.MediaType)) {
+	mediaType := layer.MediaType
+	if isPlain(mediaType) {
+		mediaType = m.artifactType
+	}
+	if !provenance.HoldsStatement(mediaType) {
 		return false
 	}
 	for _, annotations := range []map[string]string{layer.Annotations, m.annotations} {
