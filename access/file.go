@@ -104,6 +104,7 @@ func (a *Access) bindFile(tx storage.Reader, f File, d *Document) error {
 	if f.Version != 0 && f.Version != d.Version {
 		return ErrChanged
 	}
+	before := d.Grants
 	d.Teams, d.Grants, d.Fixed = nil, nil, slices.Clone(f.Immutable)
 	for _, name := range slices.Sorted(maps.Keys(f.Teams)) {
 		t, err := bindTeam(tx, name, f.Teams[name])
@@ -120,8 +121,10 @@ func (a *Access) bindFile(tx storage.Reader, f File, d *Document) error {
 			err = fmt.Errorf("team %s: %w", s.Name, ErrUnknownTeam)
 		case g.Role > s.highest():
 			err = ErrTooHigh
+		case slices.ContainsFunc(before, func(known Grant) bool { return known.key() == Grant{s, g.Pattern, g.Role}.key() }):
+			err = a.bound(s) // one that can never match does no harm, and was taken before
 		default:
-			err = a.bound(s)
+			err = a.grantable(s)
 		}
 		if err != nil {
 			return &EntryError{fmt.Sprintf("grants[%d]", i), err}

@@ -18,12 +18,12 @@ var (
 )
 
 // Grant gives a role to a subject. It says whether that is new. Errors: ErrNotAdmin, ErrTooHigh, ErrClaims,
-// ErrTooMuch, ErrUnknownUser, ErrUnknownTeam, ErrUnknownRobot.
+// oidc.ErrNeverMatches, ErrTooMuch, ErrUnknownUser, ErrUnknownTeam, ErrUnknownRobot.
 func (a *Access) Grant(ctx context.Context, by provenance.Identity, g Grant) (isNew bool, err error) {
 	err = a.change(ctx, func(tx storage.Tx) error {
 		list, err := a.editGrant(tx, by, g, func(d *Document, g Grant) error {
 			d.Grants = append(d.Grants, g)
-			return a.bound(g.Subject)
+			return a.grantable(g.Subject)
 		})
 		isNew = len(list) > 0
 		return err

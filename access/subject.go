@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -96,7 +97,7 @@ func parseCI(s string) (Subject, error) {
 
 func (s *Subject) addClaim(claim string) error {
 	name, value, ok := strings.Cut(claim, "=")
-	if !ok || name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+	if !ok || !oidc.ValidClaim(name) {
 		return fmt.Errorf("claim %.60q: %w", claim, ErrSubject)
 	}
 	if len(s.Claims) == maxClaims || slices.ContainsFunc(s.Claims, func(c ClaimMatch) bool { return c.Name == name }) {
@@ -165,6 +166,33 @@ func (a *Access) bound(s Subject) error {
 		return nil
 	}
 	return fmt.Errorf("%w; those of %s are %s", ErrClaims, s.Issuer, strings.Join(ids, ", "))
+}
+
+// matchable refuses a CI subject that no job can match, when a grant to it is made. Error: oidc.ErrNeverMatches.
+func (a *Access) matchable(s Subject) error {
+	var names []string
+	for _, c := range s.Claims {
+		names = append(names, c.Name)
+	}
+	for _, c := range s.Claims {
+		value := ""
+		if c.Value.isLiteral() {
+			value = c.Value.String()
+		}
+		if err := a.issuers.Matchable(s.Issuer, c.Name, value, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grantable wants a subject of a new grant to be bound to an id, and to match some job. Errors: ErrClaims,
+// oidc.ErrNeverMatches.
+func (a *Access) grantable(s Subject) error {
+	if err := a.bound(s); err != nil {
+		return err
+	}
+	return a.matchable(s)
 }
 
 // Names says whether an identity is one that the subject names by itself. Who is in a team it does not know.

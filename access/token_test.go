@@ -567,6 +567,61 @@ func TestJob(t *testing.T) {
 	}
 }
 
+// TestGrantsThatNeverMatch refuses grants that no job can match when they are made, and takes those that one can.
+func TestGrantsThatNeverMatch(t *testing.T) {
+	a, p, clock := jobs(t)
+	const elsewhere = "https://token.actions.githubusercontent.com/octo-inc"
+	for subject, refused := range map[string]bool{
+		p.URL + ":repository_id=4711,environment=prod":                   false,
+		p.URL + ":repository_id=4711,runner_environment=github-hosted":   false,
+		p.URL + ":repository_id=4711,ref_protected=true,ref_type=branch": false,
+		p.URL + ":repository_owner_id=77,enterprise_id=55":               false,
+		p.URL + ":repository_id=4711,no_such_claim=x":                    true,
+		p.URL + ":repository_id=4711,sub=**":                             true,
+		p.URL + ":repository_id=4711,actor=mona":                         true,
+		p.URL + ":repository_id=4711,project_path=octo/app":              true,
+		p.URL + ":repository_id=octo/app":                                true,
+		p.URL + ":repository_id=4711,event_name=pull_request_target":     true,
+		elsewhere + ":repository_id=4711,environment=prod":               false,
+		elsewhere + ":repository_id=4711,no_such_claim=x":                true,
+		"https://gitlab.example:project_id=7,environment_protected=true": false,
+		"https://gitlab.example:project_id=7,deployment_tier=production": false,
+		"https://gitlab.example:project_id=7,ref_path=refs/heads/main":   false,
+		"https://gitlab.example:project_id=7,no_such_claim=x":            true,
+		"https://gitlab.example:project_id=7,user_login=mona":            true,
+	} {
+		g := Grant{Subject: mustSubject(t, "ci:"+subject), Pattern: mustPattern(t, "team/app"), Role: Push}
+		_, err := a.Grant(background, Operator, g)
+		if errors.Is(err, oidc.ErrNeverMatches) != refused || err != nil && !refused {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+	who, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.1:1"))
+	if err != nil || !a.May(who, Push, "team/app") {
+		t.Errorf("a job that the grants are for: %+v, %v", who, err)
+	}
+	other, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, map[string]any{
+		"environment": "test", "runner_environment": "self-hosted", "ref_protected": "false", "enterprise_id": "1",
+	})), "192.0.2.1:1"))
+	if err != nil || a.May(other, Push, "team/app") {
+		t.Errorf("another job: %+v, %v", other, err)
+	}
+}
+
+// TestWrongTokensSlowNobody has a job show tokens for others, as one that is not set up yet does, and then the right one.
+func TestWrongTokensSlowNobody(t *testing.T) {
+	a, p, clock := jobs(t)
+	for i := range 12 {
+		wrong := p.Token(p.GitHub("https://registry.example", *clock, map[string]any{"aud": "https://github.com/octo", "run_id": fmt.Sprint(i)}))
+		if _, err := a.Identify(request("oidc", wrong, "192.0.2.1:1")); !errors.Is(err, ErrBadLogin) {
+			t.Fatalf("a token for somebody else: %v", err)
+		}
+	}
+	if _, err := a.Identify(request("oidc", p.Token(p.GitHub("https://registry.example", *clock, nil)), "192.0.2.1:1")); err != nil {
+		t.Errorf("then the right one: %v", err)
+	}
+}
+
 // TestJobBesideStrangers has strangers at one address send tokens with made-up keys, and hang up, while the issuer makes a
 // new key: a job elsewhere signs in with it.
 func TestJobBesideStrangers(t *testing.T) {

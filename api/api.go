@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -326,7 +327,7 @@ var ownWords = []struct {
 	{http.StatusForbidden, []error{access.ErrNotAdmin, access.ErrNotOwn, provenance.ErrNotCosigned}},
 	{http.StatusBadRequest, []error{access.ErrService, access.ErrScopes}},
 	{http.StatusUnprocessableEntity, []error{
-		access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast, access.ErrClaims,
+		access.ErrUserName, access.ErrPassword, access.ErrTooHigh, access.ErrTooMuch, access.ErrPast, access.ErrClaims, oidc.ErrNeverMatches,
 		access.ErrSessionName, access.ErrSessionLasts, access.ErrNoScope, checkpoint.ErrInvalid,
 	}},
 	{http.StatusConflict, []error{

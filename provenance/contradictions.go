@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -33,11 +34,17 @@ var comparable = []struct {
 }
 
 // Contradictions returns the facts that do not agree among all that is said of one image, whatever it is
-// said by. Another spelling of the same is none: a URL with or without .git, a commit in short or in full.
+// said by. Another spelling of the same is none: a URL with or without .git, a commit in short or in full. Neither are the
+// bases of two platforms.
 func Contradictions(said map[string][]Said) (found []Contradiction) {
 	for _, c := range comparable {
 		values := said[c.fact]
-		if slices.ContainsFunc(values, func(s Said) bool { return !c.same(s.Value, values[0].Value) }) {
+		disagrees := func(s Said) bool {
+			return slices.ContainsFunc(values, func(other Said) bool {
+				return !c.same(s.Value, other.Value) && (c.fact != FactBase || s.About == other.About)
+			})
+		}
+		if slices.ContainsFunc(values, disagrees) {
 			found = append(found, Contradiction{c.fact, values})
 		}
 	}
@@ -83,10 +90,29 @@ func (l *Login) Facts() map[string]Said {
 		}
 	}
 	add(FactRevision, "sha", "")
-	if l.Issuer == "https://token.actions.githubusercontent.com" {
-		add(FactSource, "repository", "https://github.com/")
+	if host := GitHubOf(l.Issuer); host != "" {
+		add(FactSource, "repository", host+"/")
 	} else {
 		add(FactSource, "project_path", strings.TrimSuffix(l.Issuer, "/")+"/") // as GitLab names it
 	}
 	return facts
+}
+
+// GitHubOf returns the URL of the GitHub whose jobs an issuer vouches for, or "": github.com's own and that of one of its
+// enterprises, which has its name behind it; one with data residency, as octo.ghe.com; or a GitHub Enterprise Server.
+func GitHubOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	host, isActions := strings.CutPrefix(strings.ToLower(u.Host), "token.actions.")
+	switch {
+	case isActions && host == "githubusercontent.com":
+		return "https://github.com"
+	case isActions && strings.HasSuffix(host, ".ghe.com"):
+		return "https://" + host
+	case strings.TrimSuffix(u.Path, "/") == "/_services/token":
+		return "https://" + u.Host
+	}
+	return ""
 }

@@ -28,6 +28,13 @@ func TestContradictions(t *testing.T) {
 			}
 		}
 	}
+	one, two := Said{Value: string(dig("a")), About: dig("amd64")}, Said{Value: string(dig("b")), About: dig("arm64")}
+	if found := Contradictions(map[string][]Said{FactBase: {one, two}}); len(found) != 0 {
+		t.Errorf("the bases of two platforms: %v", found)
+	}
+	if found := Contradictions(map[string][]Said{FactBase: {one, two, {Value: one.Value, About: two.About}}}); len(found) != 1 {
+		t.Errorf("two bases of one of two platforms: %v", found)
+	}
 	if found := Contradictions(nil); len(found) != 0 {
 		t.Errorf("nothing contradicts itself: %v", found)
 	}
@@ -35,11 +42,18 @@ func TestContradictions(t *testing.T) {
 
 func TestLoginFacts(t *testing.T) {
 	github := Login{Issuer: "https://token.actions.githubusercontent.com", Claims: map[string]string{"repository": "team/app", "sha": "c1", "ref": "refs/heads/main"}}
+	at := func(issuer string) Login { return Login{Issuer: issuer, Claims: github.Claims} }
 	gitlab := Login{Issuer: "https://gitlab.example", Claims: map[string]string{"project_path": "team/app", "sha": "c1"}}
 	for _, c := range []struct {
 		login  Login
 		source string
-	}{{github, "https://github.com/team/app"}, {gitlab, "https://gitlab.example/team/app"}} {
+	}{
+		{github, "https://github.com/team/app"},
+		{at("https://token.actions.githubusercontent.com/octo-inc"), "https://github.com/team/app"},
+		{at("https://token.actions.octo.ghe.com"), "https://octo.ghe.com/team/app"},
+		{at("https://github.octo.example/_services/token"), "https://github.octo.example/team/app"},
+		{gitlab, "https://gitlab.example/team/app"},
+	} {
 		facts := c.login.Facts()
 		if facts[FactSource].Value != c.source || facts[FactRevision].Value != "c1" || facts[FactRevision].Class != Authenticated || len(facts) != 2 {
 			t.Errorf("%+v", facts)

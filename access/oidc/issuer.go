@@ -25,12 +25,14 @@ type Issuer struct {
 	URL string `yaml:"issuer" json:"issuer"`
 	// Audience is what tokens have to be for: the registry's name, as its jobs ask for it.
 	Audience string `yaml:"audience" json:"audience"`
-	// Kind says which claims there are: github, gitlab or generic. Default: generic.
+	// Kind says which claims there are: github, gitlab or generic. Default: that of GitHub's and GitLab's own issuers,
+	// else generic.
 	Kind string `yaml:"kind,omitempty" json:"kind,omitempty"`
 	// CA is a PEM file of the authority that signs the issuer's certificate. Default: the system's.
 	CA string `yaml:"ca,omitempty" json:"ca,omitempty"`
 	// Claims are those that a generic issuer's tokens give a job beside its sub. They stand in records, which
-	// are never erased, so none may say who a person is. Those of github and gitlab are known.
+	// are never erased, so none may say who a person is. One within others has their names before it, with a slash:
+	// kubernetes.io/namespace. One that holds others brings all of them. Those of github and gitlab are known.
 	Claims []string `yaml:"claims,omitempty" json:"claims,omitempty"`
 	// IDs are claims of a generic issuer that it never gives to another job's owner, one of which every grant
 	// names: sub only where it is opaque, and not made of names. Those of github and gitlab are known.
@@ -43,41 +45,6 @@ type Issuer struct {
 
 // pullRequestTarget is GitHub's event of a stranger's change that runs as if it were the repository's own.
 const pullRequestTarget = "pull_request_target"
-
-// kind is what is known of a sort of issuer: the claims that may be kept, those that there must be, what a
-// job is called after, and the ids that never change their owner, the job's own first.
-type kind struct {
-	allowed, needed []string
-	handle          string
-	ids             []string
-}
-
-// kinds name no claim that says who a person is: no actor, no user_login, no user_email.
-var kinds = map[string]kind{
-	"github": {
-		allowed: []string{
-			"repository", "repository_id", "repository_owner_id", "ref", "sha", "workflow_ref", "job_workflow_ref",
-			"job_workflow_sha", "event_name", "run_id", "run_attempt",
-		},
-		needed: []string{"repository", "repository_id", "repository_owner_id", "event_name"},
-		handle: "repository", ids: []string{"repository_id", "repository_owner_id"},
-	},
-	"gitlab": {
-		allowed: []string{
-			"project_path", "project_id", "namespace_path", "namespace_id", "ref", "ref_type", "ref_protected", "sha",
-			"ci_config_ref_uri", "ci_config_sha", "environment", "pipeline_source", "pipeline_id", "job_id", "runner_environment",
-		},
-		needed: []string{"project_path", "project_id", "namespace_id"},
-		handle: "project_path", ids: []string{"project_id", "namespace_id"},
-	},
-	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub"}, // with the ids that are configured
-}
-
-// personal are the claims of OpenID Connect that say who a person is.
-var personal = []string{
-	"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website",
-	"email", "gender", "birthdate", "phone_number", "address", "user_login", "user_email", "actor",
-}
 
 // issuer is an Issuer and what is known of its keys.
 type issuer struct {
@@ -98,6 +65,9 @@ type issuer struct {
 }
 
 func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
+	if c.Kind == "" && len(c.Claims)+len(c.IDs) == 0 {
+		c.Kind = kindOfURL(c.URL)
+	}
 	if c.Kind == "" {
 		c.Kind = "generic"
 	}
@@ -118,7 +88,10 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 		return nil, errors.New("session is longer than a day")
 	}
 	for _, name := range slices.Concat(c.Claims, c.IDs) {
-		if slices.Contains(personal, name) {
+		if !ValidClaim(name) {
+			return nil, fmt.Errorf("claim %.60q is none that a grant can name: letters, digits and . _ - / only, at most %d", name, maxName)
+		}
+		if isPersonal(name) {
 			return nil, fmt.Errorf("claim %s says who a person is, and must not stand in records", name)
 		}
 	}

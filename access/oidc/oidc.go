@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -154,16 +153,11 @@ var mail = regexp.MustCompile(`^[^\s/:@]+@[^\s/:@]+\.[^\s/:@]+$`)
 
 // job keeps the claims that are allowed, and names the job after them.
 func (i *issuer) job(claims map[string]any) (Job, error) {
-	j := Job{Issuer: i.URL, Claims: map[string]string{}, Session: i.session}
-	for _, name := range i.allowed {
-		value, ok, err := text(claims[name])
-		if err != nil {
-			return Job{}, fmt.Errorf("%w: its claim %s is %w", ErrToken, name, err)
-		}
-		if ok {
-			j.Claims[name] = value
-		}
+	kept, err := i.kept(claims)
+	if err != nil {
+		return Job{}, err
 	}
+	j := Job{Issuer: i.URL, Claims: kept, Session: i.session}
 	for _, name := range i.needed {
 		if j.Claims[name] == "" {
 			return Job{}, fmt.Errorf("%w: it has no claim %s, which those of kind %s have", ErrToken, name, i.Kind)
@@ -179,25 +173,4 @@ func (i *issuer) job(claims map[string]any) (Job, error) {
 		return Job{}, fmt.Errorf("%w: its subject is an e-mail address, which must not stand in records", ErrToken)
 	}
 	return j, nil
-}
-
-// text is a claim as text; false where there is none.
-func text(claim any) (string, bool, error) {
-	var s string
-	switch c := claim.(type) {
-	case nil:
-		return "", false, nil
-	case string:
-		s = c
-	case bool:
-		s = strconv.FormatBool(c)
-	case float64:
-		s = strconv.FormatFloat(c, 'f', -1, 64)
-	default:
-		return "", false, errors.New("neither a text nor a number")
-	}
-	if len(s) > maxValue {
-		return "", false, fmt.Errorf("longer than %d bytes", maxValue)
-	}
-	return s, s != "", nil
 }

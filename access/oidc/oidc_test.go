@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -66,10 +67,10 @@ func TestGitHub(t *testing.T) {
 	if j.Issuer != w.URL || j.Handle != "octo/app" || j.Account != w.URL+"#repository_id=4711" || j.Session != time.Hour {
 		t.Errorf("%+v", j)
 	}
-	if len(j.Claims) != 11 || j.Claims["repository_owner_id"] != "77" || j.Claims["run_id"] != "9001" {
+	if len(j.Claims) != 23 || j.Claims["environment"] != "prod" || j.Claims["ref_protected"] != "true" || j.Claims["repository_owner_id"] != "77" || j.Claims["run_id"] != "9001" {
 		t.Errorf("claims %v", j.Claims)
 	}
-	for _, name := range []string{"actor", "actor_id", "sub", "jti", "repository_owner"} {
+	for _, name := range []string{"actor", "actor_id", "sub", "jti", "repository_owner", "head_ref"} {
 		if _, ok := j.Claims[name]; ok {
 			t.Errorf("claim %s is kept", name)
 		}
@@ -78,17 +79,19 @@ func TestGitHub(t *testing.T) {
 
 func TestGitLab(t *testing.T) {
 	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Session = "gitlab", units.Duration(2*time.Hour) })
-	claims := map[string]any{
-		"iss": w.URL, "aud": []string{"other", audience}, "sub": "project_path:team/app:ref_type:branch:ref:main",
-		"iat": w.clock.Unix(), "exp": w.clock.Add(time.Minute).Unix(), "project_path": "team/app", "project_id": 42, "namespace_id": "7",
-		"namespace_path": "team", "ref": "main", "ref_protected": true, "user_login": "mona", "user_email": "mona@example.org", "user_id": "1",
-	}
+	claims := w.Provider.GitLab(audience, w.clock, map[string]any{"aud": []string{"other", audience}, "project_id": 42, "ref_protected": true})
 	j, err := w.verify(w.Token(claims))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j.Handle != "team/app" || j.Account != w.URL+"#project_id=42" || j.Claims["ref_protected"] != "true" || j.Session != 2*time.Hour {
-		t.Errorf("%+v", j)
+	if j.Handle != "octo/app" || j.Account != w.URL+"#project_id=42" || j.Claims["ref_protected"] != "true" || j.Session != 2*time.Hour ||
+		len(j.Claims) != 27 || j.Claims["environment_protected"] != "true" || j.Claims["deployment_tier"] != "production" || j.Claims["runner_id"] != "1" {
+		t.Errorf("%d claims, %+v", len(j.Claims), j)
+	}
+	for _, name := range []string{"user_id", "user_login", "user_access_level", "user_identities", "groups_direct", "sub"} {
+		if _, ok := j.Claims[name]; ok {
+			t.Errorf("claim %s is kept", name)
+		}
 	}
 	for _, value := range j.Claims {
 		if strings.Contains(value, "mona") {
@@ -112,6 +115,69 @@ func TestGeneric(t *testing.T) {
 	for _, sub := range []string{"", "mona@example.org", strings.Repeat("x", 1025)} {
 		if _, err := w.verify(w.Token(claims(sub))); !errors.Is(err, oidc.ErrToken) {
 			t.Errorf("sub %.20q: %v", sub, err)
+		}
+	}
+}
+
+// TestOddClaims has claims within others, with odd names, and of kinds that nobody can compare.
+func TestOddClaims(t *testing.T) {
+	deep := map[string]any{}
+	for i := range 40 {
+		deep[fmt.Sprintf("k%02d", i)] = i
+	}
+	for name, c := range map[string]struct {
+		ids, claims []string
+		changes     map[string]any
+		want        map[string]string // beside sub
+	}{
+		"all of Kubernetes": {[]string{"sub"}, []string{"kubernetes.io"}, nil, map[string]string{
+			"kubernetes.io/namespace": "prod", "kubernetes.io/node/name": "node-1", "kubernetes.io/node/uid": "n-1", "kubernetes.io/pod/name": "build-7", "kubernetes.io/pod/uid": "p-1",
+			"kubernetes.io/serviceaccount/name": "builder", "kubernetes.io/serviceaccount/uid": "a-1", "kubernetes.io/warnafter": "1795593660",
+		}},
+		"some of it":         {[]string{"kubernetes.io/serviceaccount/uid"}, []string{"kubernetes.io/namespace"}, nil, map[string]string{"kubernetes.io/namespace": "prod", "kubernetes.io/serviceaccount/uid": "a-1"}},
+		"a slash in a name":  {[]string{"oidc.circleci.com/project-id"}, nil, map[string]any{"oidc.circleci.com/project-id": "c-1"}, map[string]string{"oidc.circleci.com/project-id": "c-1"}},
+		"capitals":           {[]string{"repositoryUuid"}, nil, map[string]any{"repositoryUuid": "{b-1}"}, map[string]string{"repositoryUuid": "{b-1}"}},
+		"a list":             {[]string{"sub"}, []string{"groups"}, map[string]any{"groups": []any{"a", "b"}}, nil},
+		"none":               {[]string{"sub"}, []string{"pipeline"}, map[string]any{"pipeline": nil}, nil},
+		"unknown and nested": {[]string{"sub"}, nil, map[string]any{"act": map[string]any{"sub": "x", "deep": map[string]any{"email": "mona@example.org"}}}, nil},
+		"a person in it":     {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"email": "mona@example.org", "user": map[string]any{"user_login": "mona"}, "id": 7}}, map[string]string{"ctx/id": "7"}},
+		"too long, in it":    {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"a": strings.Repeat("x", 2000), "b": true, "c d": "x"}}, map[string]string{"ctx/b": "true"}},
+		"a URL with a token": {[]string{"sub"}, []string{"repo_url"}, map[string]any{"repo_url": "https://u:secret@git.example/app?private_token=secret"}, map[string]string{"repo_url": "https://git.example/app"}},
+	} {
+		w := newWorld(t, func(i *oidc.Issuer) { i.Kind, i.IDs, i.Claims = "generic", c.ids, c.claims })
+		j, err := w.verify(w.Token(w.Kubernetes(audience, w.clock, c.changes)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		delete(j.Claims, "sub")
+		if !maps.Equal(j.Claims, c.want) {
+			t.Errorf("%s: %v, want %v", name, j.Claims, c.want)
+		}
+		if id := c.ids[0]; id != "sub" && j.Account != w.URL+"#"+id+"="+c.want[id] {
+			t.Errorf("%s: the account is %s", name, j.Account)
+		}
+	}
+	w := newWorld(t, func(i *oidc.Issuer) { i.Kind, i.IDs, i.Claims = "generic", []string{"sub"}, []string{"ctx"} })
+	if j, err := w.verify(w.Token(w.Kubernetes(audience, w.clock, map[string]any{"ctx": deep}))); err != nil || len(j.Claims) != 17 {
+		t.Errorf("%d claims, %v", len(j.Claims), err)
+	}
+}
+
+// TestKindOfURL wants GitHub and GitLab to be known by their issuers, also those of enterprises.
+func TestKindOfURL(t *testing.T) {
+	for url, want := range map[string]bool{
+		"https://token.actions.githubusercontent.com":          true,
+		"https://token.actions.githubusercontent.com/octo-inc": true,
+		"https://token.actions.octo.ghe.com":                   true,
+		"https://github.octo.example/_services/token":          true,
+		"https://gitlab.com":                                   true,
+		"https://gitlab.example":                               false,
+		"https://token.actions.githubusercontent.com.evil":     false,
+	} {
+		_, err := oidc.New([]oidc.Issuer{{URL: url, Audience: audience}}, time.Now)
+		if (err == nil) != want {
+			t.Errorf("%s without a kind: %v", url, err)
 		}
 	}
 }
@@ -400,6 +466,10 @@ func TestConfig(t *testing.T) {
 		{"ids is missing", func(c *oidc.Issuer) { c.IDs = nil }},
 		{"who a person is", func(c *oidc.Issuer) { c.Claims = []string{"email"} }},
 		{"who a person is", func(c *oidc.Issuer) { c.IDs = []string{"email"} }},
+		{"who a person is", func(c *oidc.Issuer) { c.Claims = []string{"act/email"} }},
+		{"none that a grant can name", func(c *oidc.Issuer) { c.Claims = []string{"https://aws.example/tags"} }},
+		{"none that a grant can name", func(c *oidc.Issuer) { c.IDs = []string{"a=b"} }},
+		{"none that a grant can name", func(c *oidc.Issuer) { c.IDs = []string{""} }},
 		{"longer than a day", func(c *oidc.Issuer) { c.Session = units.Duration(25 * time.Hour) }},
 		{"refused otherwise", func(c *oidc.Issuer) { c.AllowEvents = []string{"push"} }},
 		{"no such file", func(c *oidc.Issuer) { c.CA = "nowhere.pem" }},

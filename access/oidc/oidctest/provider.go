@@ -133,7 +133,46 @@ func (p *Provider) GitHub(audience string, now time.Time, changes map[string]any
 		"job_workflow_ref": "octo/app/.github/workflows/build.yml@refs/heads/main",
 		"job_workflow_sha": "0123456789abcdef0123456789abcdef01234567",
 		"event_name":       "push", "run_id": "9001", "run_attempt": "1", "runner_environment": "github-hosted",
+		"run_number": "7", "check_run_id": "31", "workflow": "build", "workflow_sha": "0123456789abcdef0123456789abcdef01234567",
+		"ref_type": "branch", "ref_protected": "true", "base_ref": "", "head_ref": "", "repository_visibility": "private",
+		"environment": "prod", "environment_node_id": "EN_kwDO", "enterprise": "octo-inc", "enterprise_id": "55",
 	}
+	return changed(claims, changes)
+}
+
+// GitLab are claims as GitLab CI has them, for a job of octo/app that began now, with changes.
+func (p *Provider) GitLab(audience string, now time.Time, changes map[string]any) map[string]any {
+	claims := map[string]any{
+		"iss": p.URL, "aud": audience, "sub": "project_path:octo/app:ref_type:branch:ref:main", "jti": "a0a0",
+		"iat": now.Unix(), "nbf": now.Add(-5 * time.Second).Unix(), "exp": now.Add(time.Hour).Unix(),
+		"namespace_id": "72", "namespace_path": "octo", "project_id": "20", "project_path": "octo/app", "project_visibility": "public",
+		"user_id": "1", "user_login": "mona", "user_email": "mona@example.org", "user_access_level": "developer",
+		"user_identities": []any{map[string]any{"provider": "github", "extern_uid": "2435223452345"}},
+		"pipeline_id":     "574", "pipeline_source": "push", "job_id": "302", "job_source": "pipeline", "job_policy_ref_uri": nil, "job_policy_ref_sha": nil,
+		"job_project_id": "20", "job_project_path": "octo/app", "job_namespace_id": "72", "job_namespace_path": "octo",
+		"ref": "main", "ref_type": "branch", "ref_path": "refs/heads/main", "ref_protected": "true", "groups_direct": []any{"octo/group", "other"},
+		"environment": "production", "environment_protected": "true", "environment_action": "start", "deployment_tier": "production", "deployment_action": "start",
+		"runner_id": 1, "runner_environment": "self-hosted", "sha": "0123456789abcdef0123456789abcdef01234567",
+		"ci_config_ref_uri": "gitlab.example/octo/app//.gitlab-ci.yml@refs/heads/main", "ci_config_sha": "0123456789abcdef0123456789abcdef01234567",
+		"target_audience": nil,
+	}
+	return changed(claims, changes)
+}
+
+// Kubernetes are claims as Kubernetes has them, for a pod of the account builder.
+func (p *Provider) Kubernetes(audience string, now time.Time, changes map[string]any) map[string]any {
+	claims := map[string]any{
+		"iss": p.URL, "aud": []string{audience}, "sub": "system:serviceaccount:prod:builder", "jti": "a0a0",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"kubernetes.io": map[string]any{
+			"namespace": "prod", "node": map[string]any{"name": "node-1", "uid": "n-1"}, "pod": map[string]any{"name": "build-7", "uid": "p-1"},
+			"serviceaccount": map[string]any{"name": "builder", "uid": "a-1"}, "warnafter": now.Add(time.Minute).Unix(),
+		},
+	}
+	return changed(claims, changes)
+}
+
+func changed(claims, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if claims[name] = value; value == nil {
 			delete(claims, name)

@@ -1,0 +1,204 @@
+package oidc
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// kind is what is known of the tokens of a sort of issuer.
+type kind struct {
+	// allowed are the claims that stand in records. No other ever does. Records cannot be amended, so all are here that
+	// say what a job is, and none that says who a person is.
+	allowed []string
+	needed  []string // without them it is no token of this kind
+	handle  string
+	ids     []string // claims that it never gives to another, the first being the account; one of them is in each grant
+}
+
+var kinds = map[string]kind{
+	// https://docs.github.com/en/actions/reference/security/oidc
+	"github": {
+		allowed: []string{
+			"repository", "repository_id", "repository_owner_id", "repository_visibility", "enterprise", "enterprise_id",
+			"ref", "ref_type", "ref_protected", "base_ref", "sha", "environment", "environment_node_id",
+			"workflow", "workflow_ref", "workflow_sha", "job_workflow_ref", "job_workflow_sha",
+			"event_name", "run_id", "run_number", "run_attempt", "check_run_id", "runner_environment",
+		},
+		needed: []string{"repository", "repository_id", "repository_owner_id", "event_name"},
+		handle: "repository", ids: []string{"repository_id", "repository_owner_id"},
+	},
+	// https://docs.gitlab.com/ci/secrets/id_token_authentication/
+	"gitlab": {
+		allowed: []string{
+			"project_path", "project_id", "project_visibility", "namespace_path", "namespace_id",
+			"job_project_path", "job_project_id", "job_namespace_path", "job_namespace_id",
+			"ref", "ref_type", "ref_path", "ref_protected", "sha", "ci_config_ref_uri", "ci_config_sha",
+			"environment", "environment_protected", "environment_action", "deployment_tier", "deployment_action",
+			"pipeline_source", "pipeline_id", "job_id", "job_source", "job_policy_ref_uri", "job_policy_ref_sha", "runner_id", "runner_environment",
+		},
+		needed: []string{"project_path", "project_id", "namespace_id"},
+		handle: "project_path", ids: []string{"project_id", "namespace_id"},
+	},
+	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub"}, // with the ids that are configured
+}
+
+// personal are the claims of OpenID Connect that say who a person is.
+var personal = []string{
+	"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website",
+	"email", "gender", "birthdate", "phone_number", "address", "user_login", "user_email", "actor",
+}
+
+// isPersonal says whether a claim, or one within others, says who a person is. Within others, a name is most often that of
+// a thing, as of an account of a service.
+func isPersonal(name string) bool {
+	last := name[strings.LastIndexByte(name, '/')+1:]
+	return slices.Contains(personal, name) || last != "name" && last != "address" && last != "profile" && slices.Contains(personal, last)
+}
+
+// maxName is how long the name of a claim may be, in bytes.
+const maxName = 128
+
+// ValidClaim says whether grants and the configuration can name a claim: it may be within others, whose names stand
+// before it with a slash, as kubernetes.io/serviceaccount/uid.
+func ValidClaim(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-"
+	return name != "" && len(name) <= maxName && strings.Trim(name, letters) == ""
+}
+
+// kindOfURL is the kind of an issuer that everybody knows, or "".
+func kindOfURL(issuer string) string {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil:
+		return ""
+	case provenance.GitHubOf(issuer) != "":
+		return "github"
+	case u.Hostname() == "gitlab.com":
+		return "gitlab"
+	}
+	return ""
+}
+
+// ErrNeverMatches says that no token can have such a claim.
+var ErrNeverMatches = errors.New("no job can have such a claim")
+
+// Matchable refuses a claim of a grant that no job of an issuer can have. The kind of an issuer that is not configured, or not
+// yet, follows from its URL, or from the ids that the grant names. value is "" where the grant has a pattern. Error: what
+// wraps ErrNeverMatches says which claims there are.
+func (v *Verifier) Matchable(issuer, name, value string, names []string) error {
+	k, events, known := v.kindOf(issuer, names)
+	switch {
+	case !known:
+		return nil
+	case !k.keeps(name):
+		return fmt.Errorf("%w: %s is none of those that are kept of %s, which are %s", ErrNeverMatches, name, issuer, strings.Join(k.allowed, ", "))
+	case value != "" && k.handle != "sub" && slices.Contains(k.ids, name) && strings.Trim(value, "0123456789") != "":
+		return fmt.Errorf("%w: %s is a number, and not %.60q", ErrNeverMatches, name, value)
+	case name == "event_name" && value == pullRequestTarget && !slices.Contains(events, value):
+		return fmt.Errorf("%w: jobs of %s are refused; the registry's configuration would have to name it in allowEvents", ErrNeverMatches, value)
+	}
+	return nil
+}
+
+func (v *Verifier) kindOf(issuer string, names []string) (k kind, events []string, known bool) {
+	if i := v.issuers[issuer]; i != nil {
+		return i.kind, i.AllowEvents, true
+	}
+	if k, known = kinds[kindOfURL(issuer)]; known {
+		return k, nil, true
+	}
+	for _, name := range []string{"github", "gitlab"} {
+		if slices.ContainsFunc(names, func(n string) bool { return slices.Contains(kinds[name].ids, n) }) {
+			return kinds[name], []string{pullRequestTarget}, true
+		}
+	}
+	return kind{}, nil, false
+}
+
+// keeps says whether a claim is kept, by its own name or as part of one that is kept with all that is in it.
+func (k kind) keeps(name string) bool {
+	return slices.ContainsFunc(k.allowed, func(allowed string) bool { return name == allowed || strings.HasPrefix(name, allowed+"/") })
+}
+
+// kept returns those of the claims that are kept. One that holds others is kept with what is in it, each by its name behind
+// a slash. A list is passed over: it is nothing that a grant could compare. Error: a claim is too long.
+func (k kind) kept(claims map[string]any) (map[string]string, error) {
+	all, left := map[string]string{}, maxWithin
+	for _, name := range k.allowed {
+		claim := within(claims, name)
+		if inner, ok := claim.(map[string]any); ok {
+			flatten(all, name, inner, &left)
+			continue
+		}
+		value, ok := text(claim)
+		if len(value) > maxValue {
+			return nil, fmt.Errorf("%w: its claim %s is longer than %d bytes", ErrToken, name, maxValue)
+		}
+		if ok {
+			all[name] = value
+		}
+	}
+	return all, nil
+}
+
+// maxWithin bounds the claims that are kept of those that hold others.
+const maxWithin = 16
+
+// within finds a claim by its name, or within others by a name with slashes. The names of claims may have slashes, too.
+func within(claims map[string]any, name string) any {
+	if claim, ok := claims[name]; ok {
+		return claim
+	}
+	for at := range len(name) {
+		if name[at] != '/' {
+			continue
+		}
+		if inner, ok := claims[name[:at]].(map[string]any); ok {
+			if claim := within(inner, name[at+1:]); claim != nil {
+				return claim
+			}
+		}
+	}
+	return nil
+}
+
+// flatten adds what is in a claim, in the order of its names, as long as some are left. What is too long is left out.
+func flatten(all map[string]string, name string, claims map[string]any, left *int) {
+	for _, inner := range slices.Sorted(maps.Keys(claims)) {
+		full := name + "/" + inner
+		if !ValidClaim(full) || isPersonal(full) {
+			continue
+		}
+		if below, ok := claims[inner].(map[string]any); ok {
+			flatten(all, full, below, left)
+			continue
+		}
+		if value, ok := text(claims[inner]); ok && len(value) <= maxValue && *left > 0 {
+			all[full] = value
+			*left--
+		}
+	}
+}
+
+// text is a claim as text, without what may be a credential in a URL; false where there is none, or no text.
+func text(claim any) (s string, ok bool) {
+	switch c := claim.(type) {
+	case string:
+		s = c
+	case bool:
+		s = strconv.FormatBool(c)
+	case float64:
+		s = strconv.FormatFloat(c, 'f', -1, 64)
+	}
+	if strings.Contains(s, "://") {
+		s = provenance.CutSecrets(s)
+	}
+	return s, s != ""
+}
