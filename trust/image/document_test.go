@@ -14,8 +14,8 @@ import (
 	"github.com/seed-260924e6/hallmark/trust"
 )
 
-// TestKinds wants a document to be what its type says, and not what the type is called.
-func TestKinds(t *testing.T) {
+// TestDocumentKinds wants a document to be what its type says, and not what the type is called.
+func TestDocumentKinds(t *testing.T) {
 	for typ, want := range map[string]kind{
 		"https://slsa.dev/provenance/v0.2":                           buildKind,
 		"https://slsa.dev/provenance/v1.1":                           buildKind,
