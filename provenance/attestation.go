@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"io"
 	"mime"
@@ -9,14 +10,27 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
 // This is the one reader of attestations: of layers that hold in-toto statements, bare, in DSSE envelopes or in sigstore
 // bundles. Push, reports, signatures and policy ask it what a layer may hold, and what the statements in it say.
 
-// MaxAttestation is the size in bytes above which an attestation is not read for claims.
-const MaxAttestation = 8 << 20
+// The sizes in bytes above which an attestation is not read: one in an envelope or a bundle, and one that is bare, as
+// BuildKit writes it.
+const (
+	MaxAttestation = 16 << 20
+	MaxBare        = 40 << 20
+)
+
+// MaxOf is the size above which a layer of a media type is not read.
+func MaxOf(mediaType string) int64 {
+	if base := baseType(mediaType); isInToto(base) && !strings.HasSuffix(base, "+dsse") {
+		return MaxBare
+	}
+	return MaxAttestation
+}
 
 // maxLines bounds the documents in one layer of JSON lines.
 const maxLines = 64
@@ -82,13 +96,24 @@ type InToto struct {
 	subjects *subjects
 	used     map[string]*dependencies // by the pointer of their list
 	steps    *collection              // of a witness
+	packed   map[string][]byte        // payloads of envelopes, by where they are
 }
+
+// Room returns memory for n bytes.
+type Room func(n int) ([]byte, error)
+
+// heap is a Room of its own each time.
+func heap(n int) ([]byte, error) { return make([]byte, n), nil }
 
 // OpenAttestation returns the statements in a document: one, or one in each line. Of the images that are named it is
 // known whether the statements are about them, however many others they name. What cannot be parsed, or is of another
 // kind, is none.
 func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
-	if s, err := openStatement(text, named); err == nil {
+	return openAttestation(text, heap, named)
+}
+
+func openAttestation(text []byte, room Room, named []digest.Digest) (all []*InToto) {
+	if s, err := openStatement(text, room, named); err == nil {
 		return []*InToto{s}
 	}
 	for n := 0; len(text) > 0 && n < maxLines; n++ {
@@ -97,7 +122,7 @@ func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if s, err := openStatement(line, named); err == nil && s.PredicateType != "" {
+		if s, err := openStatement(line, room, named); err == nil && s.PredicateType != "" {
 			all = append(all, s)
 		}
 	}
@@ -105,13 +130,13 @@ func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
 }
 
 // openStatement reads a statement, in an envelope or bare. Error: what is wrong with it as JSON.
-func openStatement(text []byte, named []digest.Digest) (*InToto, error) {
-	s, err := readStatementOf(text, named)
+func openStatement(text []byte, room Room, named []digest.Digest) (*InToto, error) {
+	s, err := readStatementOf(text, room, named)
 	if err != nil {
 		return nil, err
 	}
 	if payload, sealed := s.payload(); sealed {
-		if s, err = readStatementOf(payload, named); err != nil {
+		if s, err = readStatementOf(payload, nil, named); err != nil {
 			return nil, err
 		}
 		s.Sealed = true
@@ -119,8 +144,10 @@ func openStatement(text []byte, named []digest.Digest) (*InToto, error) {
 	return s, nil
 }
 
-func readStatementOf(text []byte, named []digest.Digest) (*InToto, error) {
-	s := &InToto{Payload: text, subjects: &subjects{wanted: named}, used: map[string]*dependencies{}, steps: &collection{}}
+// readStatementOf reads a statement or an envelope. Of an envelope the payload is unpacked into room; without one it is
+// passed over.
+func readStatementOf(text []byte, room Room, named []digest.Digest) (*InToto, error) {
+	s := &InToto{Payload: text, subjects: &subjects{wanted: named}, used: map[string]*dependencies{}, steps: &collection{}, packed: map[string][]byte{}}
 	about := &descriptors{take: s.subjects.take}
 	whole := []*descriptors{about}
 	lists := map[string]strictjson.Visitor{"/subject": listed(about.element), witnessList: listed(s.steps.element)}
@@ -130,6 +157,9 @@ func readStatementOf(text []byte, named []digest.Digest) (*InToto, error) {
 			list := &descriptors{take: used.take}
 			s.used[p.used], lists[p.used], whole = used, listed(list.element), append(whole, list)
 		}
+	}
+	for _, at := range envelopes {
+		lists[at+"/payload"] = packed(func(b []byte) { s.packed[at] = unpack(b, room) })
 	}
 	d, err := readDocument(text, attestationPlaces, lists)
 	if err != nil {
@@ -142,32 +172,55 @@ func readStatementOf(text []byte, named []digest.Digest) (*InToto, error) {
 	return s, nil
 }
 
+// envelopes are where a DSSE envelope is: bare, or in a sigstore bundle.
+var envelopes = []string{"", "/dsseEnvelope"}
+
 // payload is what the envelope holds, or nothing where that is no base64. It is not sealed where the document is no
 // envelope.
-func (d document) payload() (text []byte, sealed bool) {
-	for _, at := range []string{"", "/dsseEnvelope"} {
-		if IsStatement(d[at+"/payloadType"]) {
-			var payload Base64
-			if payload.UnmarshalText([]byte(d[at+"/payload"])) != nil {
-				payload = nil
-			}
-			return payload, true
+func (s *InToto) payload() (text []byte, sealed bool) {
+	for _, at := range envelopes {
+		if IsStatement(s.document[at+"/payloadType"]) {
+			return s.packed[at], true
 		}
 	}
 	return nil, false
 }
 
-// Base64 is bytes as an envelope has them: in either alphabet, as DSSE allows, and with padding or without.
+// unpack decodes base64 into room, or returns nothing.
+func unpack(text []byte, room Room) []byte {
+	if room == nil {
+		return nil
+	}
+	alphabet := AlphabetOf(text)
+	b, err := room(alphabet.DecodedLen(len(text)))
+	if err != nil {
+		return nil
+	}
+	n, err := alphabet.Decode(b, text)
+	if err != nil {
+		return nil
+	}
+	return b[:n]
+}
+
+// AlphabetOf returns the base64 that a text is in: of either alphabet, as DSSE allows, and with padding or without.
+func AlphabetOf(text []byte) *base64.Encoding {
+	encoding := base64.StdEncoding
+	if bytes.ContainsAny(text, "-_") {
+		encoding = base64.URLEncoding
+	}
+	if len(text)%4 != 0 {
+		encoding = encoding.WithPadding(base64.NoPadding)
+	}
+	return encoding
+}
+
+// Base64 is bytes as an envelope has them.
 type Base64 []byte
 
-// standardAlphabet turns the URL-safe alphabet of base64 into the standard one.
-var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")
-
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (b *Base64) UnmarshalText(text []byte) error {
-	plain := strings.TrimRight(standardAlphabet.Replace(string(text)), "=")
-	decoded, err := base64.RawStdEncoding.DecodeString(plain)
-	*b = decoded
+func (b *Base64) UnmarshalText(text []byte) (err error) {
+	*b, err = AlphabetOf(text).DecodeString(string(text))
 	return err
 }
 
@@ -187,15 +240,24 @@ func (s *InToto) Claims(from, attachedTo digest.Digest) (claims []Claim) {
 // About returns the images that the statement is about.
 func (s *InToto) About(attachedTo digest.Digest) []digest.Digest { return s.subjects.about(attachedTo) }
 
-// ClaimsOfAttestation reads what the statements in a document claim: signatures are not looked at, so all is claimed, and
-// no more. from is the digest of the document, and subject the image that it was attached to, which counts where a
-// statement itself names no image; it may be empty. What cannot be parsed, or is of another kind, claims nothing.
-func ClaimsOfAttestation(r io.Reader, from, subject digest.Digest) (claims []Claim) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxAttestation+1))
-	if err != nil || len(text) > MaxAttestation {
+// ClaimsOfAttestation reads what the statements in a document of a size claim: signatures are not looked at, so all is
+// claimed, and no more. from is the digest of the document, and subject the image that it was attached to, which counts
+// where a statement itself names no image; it may be empty. What cannot be parsed, is of another kind, or is larger than is
+// read, claims nothing. Of large documents one is read at a time.
+func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, subject digest.Digest) (claims []Claim) {
+	if size > MaxBare {
 		return nil
 	}
-	for _, s := range OpenAttestation(text, subject) {
+	d := desk.Sit(ctx)
+	defer d.Leave()
+	text, err := d.Whole(int(size))
+	if err != nil {
+		return nil
+	}
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil
+	}
+	for _, s := range openAttestation(text, d.Packed, []digest.Digest{subject}) {
 		for _, c := range s.Claims(from, subject) {
 			if !slices.Contains(claims, c) {
 				claims = append(claims, c)

@@ -47,7 +47,7 @@ func TestMediaTypes(t *testing.T) {
 // TestForms reads one statement in every form in which clients wrap it.
 func TestForms(t *testing.T) {
 	statement := attestationFile(t, "github-two-refs-v1.json")
-	want := strings.Join(claimLines(ClaimsOfAttestation(bytes.NewReader(statement), dig("layer"), built)), "\n")
+	want := strings.Join(claimLines(claimsOfText(statement, dig("layer"), built)), "\n")
 	if want == "" {
 		t.Fatal("the bare statement claims nothing")
 	}
@@ -78,7 +78,7 @@ func TestForms(t *testing.T) {
 		"bundle":                 `{"mediaType":"application/vnd.dev.sigstore.bundle+json;version=0.2","dsseEnvelope":` + e + `}`,
 		"a bundle in JSON lines": `{"dsseEnvelope":` + e + "}\n" + `{"dsseEnvelope":` + e + "}\n",
 	} {
-		got := strings.Join(claimLines(ClaimsOfAttestation(strings.NewReader(text), dig("layer"), built)), "\n")
+		got := strings.Join(claimLines(claimsOfText([]byte(text), dig("layer"), built)), "\n")
 		if got != want {
 			t.Errorf("%s: it claims\n%s, want\n%s", name, got, want)
 		}
@@ -117,7 +117,7 @@ func TestManySubjects(t *testing.T) {
 		"subjects after the rest": {strings.Replace("{"+body, "}}}}", `}}},"subject":[{"digest":{"sha256":"`+dig("app").Encoded()+`"}}]}`, 1), dig("x"), []digest.Digest{dig("app")}},
 	} {
 		var about []digest.Digest
-		for _, claim := range ClaimsOfAttestation(strings.NewReader(c.statement), dig("layer"), c.attachedTo) {
+		for _, claim := range claimsOfText([]byte(c.statement), dig("layer"), c.attachedTo) {
 			about = append(about, claim.About)
 		}
 		if fmt.Sprint(about) != fmt.Sprint(c.want) {
@@ -154,7 +154,7 @@ func TestUntold(t *testing.T) {
 		"where the orders came from":   {`{"workflow":{"repository":"https://git.example/c/d"},"sourceToBuild":{"repository":"https://git.example/a/b"}}`, dep("git+https://git.example/c/d", other) + "," + dep("git+https://git.example/a/b", commit), "git.example/a/b", commit},
 		"a working copy and more deps": {`{"request":{"args":{"vcs:source":"https://git.example/a/b"}}}`, dep("git+https://git.example/c/d", other), "git.example/a/b", ""},
 	} {
-		claims := ClaimsOfAttestation(strings.NewReader(statement(c.parameters, c.used)), dig("layer"), built)
+		claims := claimsOfText([]byte(statement(c.parameters, c.used)), dig("layer"), built)
 		is, _ := read(claims)
 		if is.source != c.source || is.revision != c.revision {
 			t.Errorf("%s: source %q at %q, want %q at %q", name, is.source, is.revision, c.source, c.revision)

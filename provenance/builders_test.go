@@ -90,7 +90,7 @@ func TestBuilders(t *testing.T) {
 	}
 	for _, b := range builders {
 		text := attestationFile(t, b.file+".json")
-		claims := ClaimsOfAttestation(bytes.NewReader(text), dig("layer"), built)
+		claims := claimsOfText(text, dig("layer"), built)
 		is, from := read(claims)
 		if is != b.want {
 			t.Errorf("%s says\n%+v, want\n%+v", b.name, is, b.want)

@@ -111,3 +111,18 @@ func (l listed) Element(i int) strictjson.Visitor { return l(i) }
 
 // Text implements strictjson.Visitor.
 func (l listed) Text(string) {}
+
+// packed is told of a text as bytes. It implements strictjson.BytesVisitor.
+type packed func(b []byte)
+
+// Member implements strictjson.Visitor.
+func (p packed) Member([]byte) (strictjson.Visitor, error) { return nil, nil }
+
+// Element implements strictjson.Visitor.
+func (p packed) Element(int) strictjson.Visitor { return nil }
+
+// Text implements strictjson.Visitor.
+func (p packed) Text(string) {}
+
+// Bytes implements strictjson.BytesVisitor.
+func (p packed) Bytes(b []byte) { p(b) }

@@ -29,6 +29,10 @@ func attestationFile(t testing.TB, name string) []byte {
 	return text
 }
 
+func claimsOfText(text []byte, from, subject digest.Digest) []Claim {
+	return ClaimsOfAttestation(background, bytes.NewReader(text), int64(len(text)), from, subject)
+}
+
 func claimLines(claims []Claim) (lines []string) {
 	for _, c := range claims {
 		line := fmt.Sprintf("%s=%s (%s) about %s", c.Fact, c.Value, c.From, c.About.Encoded()[:6])
@@ -77,7 +81,7 @@ func TestClaimsOfAttestation(t *testing.T) {
 	} {
 		text := attestationFile(t, c.file)
 		for form, text := range map[string][]byte{"bare": text, "DSSE": envelope(text), "bundle": bundle(text)} {
-			claims := ClaimsOfAttestation(bytes.NewReader(text), dig("layer"), c.attachedTo)
+			claims := claimsOfText(text, dig("layer"), c.attachedTo)
 			if got := claimLines(claims); !slices.Equal(got, c.want) {
 				t.Errorf("%s, %s: got\n%s\nwant\n%s", c.file, form, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}
@@ -89,12 +93,12 @@ func TestClaimsOfAttestation(t *testing.T) {
 		}
 	}
 	// One that is attached to an image which it does not name is about what it names.
-	for _, c := range ClaimsOfAttestation(bytes.NewReader(attestationFile(t, "buildkit-v0.2.json")), dig("layer"), elsewhere) {
+	for _, c := range claimsOfText(attestationFile(t, "buildkit-v0.2.json"), dig("layer"), elsewhere) {
 		if c.About != built {
 			t.Errorf("a statement about %s claims %s of %s", built, c.Fact, c.About)
 		}
 	}
-	if claims := ClaimsOfAttestation(bytes.NewReader(attestationFile(t, "github-v1.json")), dig("layer"), ""); len(claims) != 8 {
+	if claims := claimsOfText(attestationFile(t, "github-v1.json"), dig("layer"), ""); len(claims) != 8 {
 		t.Errorf("a statement about two things makes %d claims", len(claims))
 	}
 }
@@ -112,7 +116,7 @@ func bundle(statement []byte) []byte {
 func TestNoClaims(t *testing.T) {
 	const head = `{"predicateType":"https://slsa.dev/provenance/v1","subject":[{"digest":{"sha256":"60d865334bbf539afbf9f15258fd215c51955d1a98735e1edb921044d5549b16"}}],`
 	const builder = `"predicate":{"runDetails":{"builder":{"id":"https://builder.example"}}}`
-	if got := ClaimsOfAttestation(strings.NewReader(head+builder+"}"), dig("x"), ""); len(got) != 1 {
+	if got := claimsOfText([]byte(head+builder+"}"), dig("x"), ""); len(got) != 1 {
 		t.Fatalf("what the others are made of claims %v", got)
 	}
 	deep := strings.Repeat("[", maxDepth+2) + strings.Repeat("]", maxDepth+2)
@@ -127,12 +131,12 @@ func TestNoClaims(t *testing.T) {
 		"the key in another case": strings.Replace(head+builder+"}", "predicateType", "PredicateType", 1),
 		"a list":                  "[" + head + builder + "}]",
 		"no digest":               strings.Replace(head+builder+"}", "60d8", "60D8", 1),
-		"too long":                head + `"x":"` + strings.Repeat("x", MaxAttestation) + `",` + builder + "}",
+		"too long":                head + `"x":"` + strings.Repeat("x", MaxBare) + `",` + builder + "}",
 		"not base64":              `{"payloadType":"application/vnd.in-toto+json","payload":"!"}`,
 		"another payload":         strings.Replace(string(envelope([]byte(head+builder+"}"))), "in-toto", "other", 1),
 		"an envelope in one":      string(envelope(envelope([]byte(head + builder + "}")))),
 	} {
-		if got := ClaimsOfAttestation(strings.NewReader(text), dig("x"), ""); len(got) != 0 {
+		if got := claimsOfText([]byte(text), dig("x"), ""); len(got) != 0 {
 			t.Errorf("%s: claims %v", name, got)
 		}
 	}
@@ -145,7 +149,7 @@ func FuzzAttestation(f *testing.F) {
 		f.Add(envelope(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		claims := ClaimsOfAttestation(bytes.NewReader(text), dig("x"), built)
+		claims := claimsOfText(text, dig("x"), built)
 		if len(claims) > maxAbout*(maxMaterials+16)*maxLines {
 			t.Errorf("%d claims", len(claims))
 		}

@@ -102,7 +102,7 @@ type SignedStatement struct{ *InToto }
 // ParseSignedStatement reads the payload of an envelope whose signature was verified, as far as it may be about an image.
 // One that not everybody reads alike is refused.
 func ParseSignedStatement(payload []byte, about digest.Digest) (*SignedStatement, error) {
-	s, err := readStatementOf(payload, []digest.Digest{about})
+	s, err := readStatementOf(payload, nil, []digest.Digest{about})
 	if err != nil {
 		return nil, err
 	}

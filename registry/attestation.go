@@ -44,7 +44,7 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 		if err != nil {
 			return err
 		}
-		if row.size <= provenance.MaxAttestation { // whatever its descriptor says
+		if row.size <= provenance.MaxOf(l.MediaType) { // whatever its descriptor says
 			p.attestations = append(p.attestations, attestation{l.Digest, row, subject})
 		}
 	}
@@ -111,7 +111,7 @@ func (g *Registry) readAttestations(ctx context.Context, p *push) error {
 			return asNeeded(a.digest, err)
 		}
 		read := newCompared(a.digest, f)
-		claims := provenance.ClaimsOfAttestation(read, a.digest, a.subject)
+		claims := provenance.ClaimsOfAttestation(ctx, read, a.row.size, a.digest, a.subject)
 		if err := errors.Join(read.end(ctx), f.Close()); err != nil { // what it says must not be signed
 			return asNeeded(a.digest, g.lost(ctx, a.digest, a.row, err))
 		}

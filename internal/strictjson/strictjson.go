@@ -40,6 +40,12 @@ type NumberVisitor interface {
 	Number(s string)
 }
 
+// A BytesVisitor is a Visitor who is told of a string as bytes, which are valid during the call: so none is copied.
+type BytesVisitor interface {
+	Visitor
+	Bytes(b []byte)
+}
+
 // Check wants one JSON value that everybody reads alike.
 func Check(data []byte) error { return Walk(data, MaxDepth, nil) }
 
@@ -125,7 +131,9 @@ func (s *scanner) value(v Visitor, depth int) error {
 		return s.list(v, depth)
 	case c == '"':
 		raw, escaped, err := s.text()
-		if err == nil && v != nil {
+		if b, ok := v.(BytesVisitor); ok && err == nil {
+			b.Bytes(unescape(raw, escaped))
+		} else if err == nil && v != nil {
 			v.Text(string(unescape(raw, escaped)))
 		}
 		return err

@@ -2,13 +2,13 @@ package signature
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 )
 
@@ -39,7 +39,7 @@ func (p *packed) UnmarshalJSON(text []byte) error {
 		text = []byte(`"` + plain + `"`)
 	}
 	text = text[1 : len(text)-1]
-	alphabet := alphabetOf(text)
+	alphabet := provenance.AlphabetOf(text)
 	room, err := p.desk.Packed(maxHead + alphabet.DecodedLen(len(text)))
 	if err != nil {
 		return err
@@ -47,17 +47,6 @@ func (p *packed) UnmarshalJSON(text []byte) error {
 	n, err := alphabet.Decode(room[maxHead:], text)
 	p.room = room[:maxHead+n]
 	return err
-}
-
-func alphabetOf(text []byte) *base64.Encoding {
-	encoding := base64.StdEncoding
-	if bytes.ContainsAny(text, "-_") {
-		encoding = base64.URLEncoding
-	}
-	if len(text)%4 != 0 {
-		encoding = encoding.WithPadding(base64.NoPadding)
-	}
-	return encoding
 }
 
 // text is the payload.

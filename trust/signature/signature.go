@@ -26,9 +26,9 @@ import (
 
 // The bounds of what is read, in bytes.
 const (
-	MaxDocument  = 16 << 20 // a document
-	maxCertified = 8 << 20  // one with a certificate, which sigstore's verifier copies several times
-	maxSimple    = 64 << 10 // the payload of a simple signature
+	MaxDocument  = provenance.MaxAttestation // a document
+	maxCertified = 8 << 20                   // one with a certificate, which sigstore's verifier copies several times
+	maxSimple    = 64 << 10                  // the payload of a simple signature
 )
 
 // A Document is a layer that may hold a signature of an image.
