@@ -59,24 +59,31 @@ type Testimony struct {
 }
 
 // Testimony returns the newest records of an image, whose digest is first of its parts, and those of other digests
-// that claim something about them: attestations that were attached to it. They are of the same repository
-// only: who may push to it speaks beside this image, and nobody else.
+// that claim something about them, or attest something of its parts: attestations that were attached to it. They are of the
+// same repository only: who may push to it speaks beside this image, and nobody else.
 func (b *Book) Testimony(ctx context.Context, repo string, parts []digest.Digest) (said Testimony, err error) {
 	if said.Page, err = b.Find(ctx, Query{Repository: repo, Digest: parts[0], Descending: true, Limit: maxTestimony}); err != nil {
 		return said, err
 	}
-	for _, d := range parts {
-		page, err := b.Find(ctx, Query{Repository: repo, About: d, Descending: true, Limit: maxTestimony - len(said.Beside)})
-		if err != nil {
-			return said, err
+	for i, d := range parts {
+		asked := []Query{{About: d}}
+		if i > 0 {
+			asked = append(asked, Query{Digest: d, Class: Attested})
 		}
-		for _, r := range page.Records {
-			if r.Digest != parts[0] && !slices.ContainsFunc(said.Beside, func(known *Record) bool { return known.Index == r.Index }) {
-				said.Beside = append(said.Beside, r)
+		for _, q := range asked {
+			q.Repository, q.Descending, q.Limit = repo, true, maxTestimony-len(said.Beside)
+			page, err := b.Find(ctx, q)
+			if err != nil {
+				return said, err
 			}
-		}
-		if len(said.Beside) == maxTestimony {
-			break
+			for _, r := range page.Records {
+				if r.Digest != parts[0] && !slices.ContainsFunc(said.Beside, func(known *Record) bool { return known.Index == r.Index }) {
+					said.Beside = append(said.Beside, r)
+				}
+			}
+			if len(said.Beside) >= maxTestimony {
+				return said, nil
+			}
 		}
 	}
 	return said, nil
@@ -121,7 +128,43 @@ func SumUp(records, others []*Record, parts []digest.Digest) (sum ByClass) {
 			}
 		}
 	}
+	sum.addPlatforms(platformsOf(records), others)
 	return sum
+}
+
+// platformsOf are the images that an index lists, as its own push says: BuildKit lists attestations beside them, for no
+// platform.
+func platformsOf(records []*Record) (platforms []digest.Digest) {
+	for _, r := range records {
+		for _, c := range r.Observed.Children {
+			if c.Platform != "unknown" && c.Platform != "unknown/unknown" && !slices.Contains(platforms, c.Digest) {
+				platforms = append(platforms, c.Digest)
+			}
+		}
+	}
+	return platforms
+}
+
+// addPlatforms adds the facts that are attested of each of the platforms. What is attested of some of them alone is not known
+// of the index.
+func (sum *ByClass) addPlatforms(platforms []digest.Digest, others []*Record) {
+	of := map[string]map[digest.Digest]bool{}
+	for _, r := range others {
+		for _, a := range r.Attested {
+			if of[a.Fact] == nil {
+				of[a.Fact] = map[digest.Digest]bool{}
+			}
+			of[a.Fact][a.About] = true
+		}
+	}
+	for _, r := range others {
+		for _, a := range r.Attested {
+			some := slices.ContainsFunc(platforms, func(d digest.Digest) bool { return !of[a.Fact][d] })
+			if !some && slices.Contains(platforms, a.About) {
+				sum.addAttested(a, r.Index)
+			}
+		}
+	}
 }
 
 func (sum *ByClass) addLogin(r *Record) {
@@ -144,13 +187,18 @@ func (sum *ByClass) addVerdict(r *Record) {
 		sum.Verdicts = append(sum.Verdicts, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
 	}
 	for _, a := range r.Attested {
-		i := slices.IndexFunc(sum.Attested, func(known Signed) bool { return known.Attestation == a })
-		if i < 0 {
-			sum.Attested = append(sum.Attested, Signed{a, []uint64{r.Index}})
-			continue
-		}
-		sum.Attested[i].Records = append(sum.Attested[i].Records, r.Index)
+		sum.addAttested(a, r.Index)
 	}
+}
+
+func (sum *ByClass) addAttested(a Attestation, record uint64) {
+	for i := range sum.Attested {
+		if sum.Attested[i].Attestation == a {
+			sum.Attested[i].Records = append(sum.Attested[i].Records, record)
+			return
+		}
+	}
+	sum.Attested = append(sum.Attested, Signed{a, []uint64{record}})
 }
 
 func (sum *ByClass) addClaim(claim Claim, record uint64) {

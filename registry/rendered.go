@@ -28,7 +28,6 @@ const (
 	ownAnnotations = "vnd.hallmark."
 	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
 	provenanceType = "application/vnd.hallmark.provenance.v1"
-	envelopeType   = "application/vnd.dsse.envelope.v1+json"
 )
 
 // rendering is the provenance of an image as an artifact.
@@ -66,7 +65,7 @@ func render(r *provenance.Record, payload, signature []byte) (*rendering, error)
 	m := renderedManifest{
 		SchemaVersion: 2, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: provenanceType,
 		Config:      renderedDescriptor{ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Digest, ocispec.DescriptorEmptyJSON.Size},
-		Layers:      []renderedDescriptor{{envelopeType, out.layerDigest, int64(len(layer))}},
+		Layers:      []renderedDescriptor{{provenance.EnvelopeType, out.layerDigest, int64(len(layer))}},
 		Subject:     renderedDescriptor{r.Observed.MediaType, r.Digest, r.Observed.Size},
 		Annotations: annotationsOf(r),
 	}
