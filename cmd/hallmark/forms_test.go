@@ -57,7 +57,9 @@ func TestForms(t *testing.T) {
 		repo := "forms/" + name
 		image := s.attachStatement(repo, c.mediaType, c.statement, c.files)
 		var said struct {
-			Provenance     struct{ Claimed []struct{ Fact, Value, About, Name string } }
+			Provenance struct {
+				Claimed []struct{ Fact, Value, About, Name string }
+			}
 			Contradictions []any
 		}
 		s.readJSON("/api/v1/image?repo="+repo+"&ref=1", &said)
