@@ -79,7 +79,7 @@ func TestGitHub(t *testing.T) {
 
 func TestGitLab(t *testing.T) {
 	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Session = "gitlab", units.Duration(2*time.Hour) })
-	claims := w.Provider.GitLab(audience, w.clock, map[string]any{"aud": []string{"other", audience}, "project_id": 42, "ref_protected": true})
+	claims := w.GitLab(audience, w.clock, map[string]any{"aud": []string{"other", audience}, "project_id": 42, "ref_protected": true})
 	j, err := w.verify(w.Token(claims))
 	if err != nil {
 		t.Fatal(err)
