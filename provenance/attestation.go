@@ -109,10 +109,12 @@ func heap(n int) ([]byte, error) { return make([]byte, n), nil }
 // known whether the statements are about them, however many others they name. What cannot be parsed, or is of another
 // kind, is none.
 func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
-	return openAttestation(text, heap, named)
+	return OpenAttestationIn(heap, text, named...)
 }
 
-func openAttestation(text []byte, room Room, named []digest.Digest) (all []*InToto) {
+// OpenAttestationIn is OpenAttestation for who has room for what is packed in the document. Of several lines each needs its
+// own, so it is taken for the whole document alone.
+func OpenAttestationIn(room Room, text []byte, named ...digest.Digest) (all []*InToto) {
 	if s, err := openStatement(text, room, named); err == nil {
 		return []*InToto{s}
 	}
@@ -122,7 +124,7 @@ func openAttestation(text []byte, room Room, named []digest.Digest) (all []*InTo
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if s, err := openStatement(line, room, named); err == nil && s.PredicateType != "" {
+		if s, err := openStatement(line, heap, named); err == nil && s.PredicateType != "" {
 			all = append(all, s)
 		}
 	}
@@ -257,7 +259,7 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 	if _, err := io.ReadFull(r, text); err != nil {
 		return nil
 	}
-	for _, s := range openAttestation(text, d.Packed, []digest.Digest{subject}) {
+	for _, s := range OpenAttestationIn(d.Packed, text, subject) {
 		for _, c := range s.Claims(from, subject) {
 			if !slices.Contains(claims, c) {
 				claims = append(claims, c)

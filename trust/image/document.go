@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -29,15 +30,16 @@ const (
 
 // document is something that was attached to the image: an SBOM, a statement, a signature, a report.
 type document struct {
-	kind    kind
-	about   []digest.Digest // that it says it is about
-	on      digest.Digest   // that it was attached to
-	from    ocispec.Descriptor
-	carrier digest.Digest // the manifest that it is a layer of
-	body    []byte        // the predicate or the document itself, JSON
-	made    time.Time     // by its own account, or zero
-	sealed  bool          // it came in an envelope with a signature
-	claims  []provenance.Claim
+	kind     kind
+	about    []digest.Digest // that it says it is about
+	on       digest.Digest   // that it was attached to
+	from     ocispec.Descriptor
+	carrier  digest.Digest // the manifest that it is a layer of
+	licensed int           // packages whose licences it states, where it is an SBOM
+	reported time.Time     // when it was made, as it says itself, where it is a report
+	made     time.Time     // by its own account, or zero
+	sealed   bool          // it came in an envelope with a signature
+	claims   []provenance.Claim
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
 	// signature counts here, and for what is not signed.
 	finding *provenance.Finding
@@ -196,15 +198,17 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	body, err := d.s.from.Blob(ctx, doc.from, MaxBlob, newRoom)
+	on := desk.Sit(ctx)
+	defer on.Leave()
+	body, err := d.s.from.Blob(ctx, doc.from, MaxBlob, on.Whole)
 	if err != nil {
 		d.miss("what is attached to it could not be read", err)
 		return
 	}
 	d.bytes -= int64(len(body)) // and not what its descriptor says
-	opened := d.s.open(doc, body)
+	opened := d.s.open(on, doc, body)
 	if verify {
-		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body}, d.s.now)
+		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body, Desk: on}, d.s.now)
 		for _, doc := range opened {
 			doc.finding = &found
 		}
@@ -217,12 +221,11 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 }
 
 // open unpacks a document, and returns it for each statement in it; or as it is, where it is the thing itself.
-func (s *subject) open(doc *document, body []byte) (opened []*document) {
-	doc.body = body
+func (s *subject) open(on *desk.Desk, doc *document, body []byte) (opened []*document) {
 	if doc.kind == signatureKind && !provenance.HoldsStatement(doc.from.MediaType) {
 		return []*document{doc} // a simple signature
 	}
-	for _, st := range provenance.OpenAttestation(body, s.named(doc.on)...) {
+	for _, st := range provenance.OpenAttestationIn(on.Packed, body, s.named(doc.on)...) {
 		if st.PredicateType == "" && !st.Sealed {
 			continue // the thing itself, as an SBOM is
 		}
@@ -232,18 +235,18 @@ func (s *subject) open(doc *document, body []byte) (opened []*document) {
 		if one.kind == "" && one.sealed {
 			one.kind = signatureKind
 		}
-		one.body = nil
 		var p struct {
-			Predicate json.RawMessage `json:"predicate"`
+			Predicate inPlace `json:"predicate"`
 		}
 		if (one.kind == sbomKind || one.kind == vulnerabilityKind) && strictjson.Unmarshal(st.Payload, &p) == nil {
-			one.body = p.Predicate
+			one.read(p.Predicate)
 		}
 		opened = append(opened, &one)
 	}
 	if len(opened) > 0 {
 		return opened
 	}
+	doc.read(body)
 	var bundle struct {
 		Signature json.RawMessage `json:"messageSignature"`
 	}

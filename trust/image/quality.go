@@ -2,7 +2,6 @@ package image
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -144,60 +142,16 @@ func (s *subject) checkVulnerabilities(p *platform) trust.Check {
 		Dropping(trust.Drop{At: made.Add(trust.ReportGood), Points: stale.Points}, stale.Drops[0])
 }
 
-// time is when a report was made: by what it says itself, else by what its manifest says.
-func (d *document) time() time.Time {
-	var p struct {
-		Metadata struct {
-			ScanFinishedOn time.Time `json:"scanFinishedOn"`
-		} `json:"metadata"`
-		CreatedAt time.Time `json:"CreatedAt"` // trivy
-	}
-	if strictjson.Unmarshal(d.body, &p) == nil {
-		for _, t := range []time.Time{p.Metadata.ScanFinishedOn, p.CreatedAt} {
-			if !t.IsZero() {
-				return t.UTC()
-			}
-		}
-	}
-	return d.made.UTC()
-}
-
 func (s *subject) checkLicences(p *platform) trust.Check {
 	if v := cmp.Or(p.label(ocispec.AnnotationLicenses), s.manifest.Annotations[ocispec.AnnotationLicenses], p.licences()); v != "" {
 		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
 	}
 	for _, d := range s.of(sbomKind, p) {
-		if n := licencesIn(d.body); n > 0 {
-			return trust.Passed(trust.ImageLicences, fmt.Sprintf("Its SBOM states the licences of %d packages.", n)).With(d.evidence())
+		if d.licensed > 0 {
+			return trust.Passed(trust.ImageLicences, fmt.Sprintf("Its SBOM states the licences of %d packages.", d.licensed)).With(d.evidence())
 		}
 	}
 	return s.absent(trust.ImageLicences, "statement of its licences", "Set the label org.opencontainers.image.licenses, as an SPDX expression.")
-}
-
-// licencesIn counts the packages of an SBOM, SPDX or CycloneDX, that state a licence.
-func licencesIn(sbom []byte) (n int) {
-	var doc struct {
-		Packages []struct {
-			LicenseDeclared  string `json:"licenseDeclared"`
-			LicenseConcluded string `json:"licenseConcluded"`
-		} `json:"packages"`
-		Components []struct {
-			Licenses []json.RawMessage `json:"licenses"`
-		} `json:"components"`
-	}
-	if strictjson.Unmarshal(sbom, &doc) != nil {
-		return 0
-	}
-	says := func(l string) bool { return l != "" && l != "NOASSERTION" && l != "NONE" }
-	for _, p := range doc.Packages {
-		if says(p.LicenseDeclared) || says(p.LicenseConcluded) {
-			n++
-		}
-	}
-	for _, c := range doc.Components {
-		n += min(1, len(c.Licenses))
-	}
-	return n
 }
 
 // checkHealth looks for docker's health check. OCI's config has no place for one.

@@ -97,6 +97,9 @@ func (s *subject) checkSignature() trust.Check {
 		return trust.NotKnown(trust.ImageSignature, fmt.Sprintf("It has %d signatures; no key or identity is configured to verify them with.", len(found))).
 			With(e).Advise("Configure whom you trust; a signature by anybody proves nothing.")
 	}
+	if unread := s.unread(found); unread != "" {
+		return s.ending(trust.NotKnown(trust.ImageSignature, "No signature of the image itself that counts was found, but not all could be read: "+unread+".")).With(e)
+	}
 	return s.ending(s.notSigned(found, len(good) > 0)).With(e)
 }
 
@@ -120,6 +123,16 @@ func (s *subject) ending(c trust.Check) trust.Check {
 		}
 	}
 	return c
+}
+
+// unread says why a signature may be there that was not found, or "".
+func (s *subject) unread(found []*document) string {
+	for _, d := range found {
+		if d.result() == provenance.Unread {
+			return d.finding.Verdict.Detail
+		}
+	}
+	return s.missed
 }
 
 // signedBy is the check of an image that is signed, and until when that holds.
