@@ -239,6 +239,9 @@ func (s *InToto) Claims(from, attachedTo digest.Digest) (claims []Claim) {
 	return claims
 }
 
+// Names says whether the statement itself names an image, of those that it was read for.
+func (s *InToto) Names(d digest.Digest) bool { return slices.Contains(s.subjects.found, d) }
+
 // About returns the images that the statement is about.
 func (s *InToto) About(attachedTo digest.Digest) []digest.Digest { return s.subjects.about(attachedTo) }
 

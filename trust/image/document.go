@@ -30,16 +30,18 @@ const (
 
 // document is something that was attached to the image: an SBOM, a statement, a signature, a report.
 type document struct {
-	kind     kind
-	about    []digest.Digest // that it says it is about
-	on       digest.Digest   // that it was attached to
-	from     ocispec.Descriptor
-	carrier  digest.Digest // the manifest that it is a layer of
-	licensed int           // packages whose licences it states, where it is an SBOM
-	reported time.Time     // when it was made, as it says itself, where it is a report
-	made     time.Time     // by its own account, or zero
-	sealed   bool          // it came in an envelope with a signature
-	claims   []provenance.Claim
+	kind          kind
+	about         []digest.Digest // that it says it is about
+	on            digest.Digest   // that it was attached to
+	from          ocispec.Descriptor
+	carrier       digest.Digest // the manifest that it is a layer of
+	licensed      int           // packages whose licences it states, where it is an SBOM
+	reported      time.Time     // when it was made, as it says itself, where it is a report
+	made          time.Time     // by its own account, or zero
+	sealed        bool          // it came in an envelope with a signature
+	claims        []provenance.Claim
+	names         bool // the statement, or its manifest, names what it is attached to itself
+	predicateType string
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
 	// signature counts here, and for what is not signed.
 	finding *provenance.Finding
@@ -111,6 +113,10 @@ type docReader struct {
 	s     *subject
 	left  int   // documents that may still be read
 	bytes int64 // of them
+	// sealed are the manifests of bare statements for which it was looked who signs them, and within says that one is
+	// looked at: what signs a signature is not asked.
+	sealed map[digest.Digest]bool
+	within bool
 }
 
 // miss remembers that something could not be read: then its absence proves nothing.
@@ -128,8 +134,9 @@ func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
 		return
 	}
 	on := digest.Digest(desc.Annotations["vnd.docker.reference.digest"])
+	names := d.carries(ctx, desc.Digest, &m, on)
 	for _, layer := range m.Layers {
-		d.blob(ctx, &document{from: layer, on: on}, provenance.StatedPredicate(layer.Annotations))
+		d.blob(ctx, &document{from: layer, on: on, carrier: desc.Digest, names: names}, provenance.StatedPredicate(layer.Annotations))
 	}
 }
 
@@ -174,11 +181,12 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 		return
 	}
 	carrier := digest.FromBytes(body)
+	names := d.carries(ctx, carrier, &m, on)
 	for _, layer := range m.Layers {
 		stated := []string{provenance.StatedPredicate(layer.Annotations), layer.MediaType, provenance.StatedPredicate(m.Annotations), artifactType, m.ArtifactType}
 		is := slices.IndexFunc(stated, func(t string) bool { return kindOf(t) != "" })
 		made, _ := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // zero where it says nothing
-		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made}, stated[max(0, is)])
+		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made, names: names}, stated[max(0, is)])
 	}
 }
 
@@ -230,6 +238,7 @@ func (s *subject) open(on *desk.Desk, doc *document, body []byte) (opened []*doc
 			continue // the thing itself, as an SBOM is
 		}
 		one := *doc
+		one.predicateType, one.names = st.PredicateType, one.names || st.Names(doc.on)
 		one.sealed, one.about, one.kind = st.Sealed, st.About(doc.on), kindOfPredicate(st.PredicateType)
 		one.claims = st.Claims(doc.from.Digest, doc.on)
 		if one.kind == "" && one.sealed {

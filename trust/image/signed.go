@@ -42,6 +42,7 @@ func (s *subject) weigh() {
 	for i, d := range of {
 		d.worth = looks[i].Standing
 	}
+	s.attestCarried()
 }
 
 // signs says whether a signature of a kind counts: it holds, and its signer vouches for what was signed.

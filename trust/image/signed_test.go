@@ -224,3 +224,56 @@ func TestVerificationTakenAway(t *testing.T) {
 		t.Error("it counts although a later one, which is on record, failed")
 	}
 }
+
+// TestStatementsOfSignedManifest signs the manifest that holds a bare statement, and wants the statement to be attested
+// where it or its manifest names the image, and the signer vouches for it; and never for a signature over the index.
+func TestStatementsOfSignedManifest(t *testing.T) {
+	t.Parallel()
+	m := newTeam(t)
+	const bare, sealed = "application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"
+	plain := func(d digest.Digest) any {
+		return m.envelope(statementOf("https://sigstore.dev/cosign/sign/v1", d, map[string]any{}))
+	}
+	for name, c := range map[string]struct {
+		named, bound, over bool // the statement names the image; the manifest's subject does; the manifest is signed
+		more               string
+		points             int
+	}{
+		"both name it":           {true, true, true, vouches, 12},
+		"the statement names it": {true, false, true, vouches, 12},
+		"the manifest names it":  {false, true, true, vouches, 12},
+		"only the index":         {false, false, true, vouches, 4},
+		"nobody signed it":       {true, true, false, vouches, 4},
+		"not for provenance":     {true, true, true, "    vouches: image\n" + vouches, 4},
+	} {
+		mem := made{platforms: 1}.build()
+		child := mem.manifests["1.0"].desc
+		st := slsa(child.Digest)
+		if !c.named {
+			st["subject"] = []any{}
+		}
+		statement := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.DescriptorEmptyJSON, Layers: []ocispec.Descriptor{mem.blob(bare, mustJSON(st))}}
+		if c.bound {
+			statement.Subject = &child
+		}
+		carrier := mem.put("", statement)
+		carrier.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": child.Digest.String()}
+		child.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
+		index := mem.put("2.0", ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{child, carrier}})
+		mem.attach(index, sealed, plain(index.Digest))
+		if c.over {
+			mem.attach(carrier, sealed, plain(carrier.Digest))
+		}
+		r, err := Inspect(t.Context(), mem, "2.0", Config{Repository: "team/app", Trust: m.trust(c.more), Now: func() time.Time { return clock }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks := byID(r.Checks)
+		if got := checks[trust.ImageSource]; got.Points != c.points {
+			t.Errorf("%s: the source: %d points: %s", name, got.Points, got.Says)
+		}
+		if got := checks[trust.ImageSignature]; got.Points != 12 {
+			t.Errorf("%s: the signature over the index: %s", name, got.Says)
+		}
+	}
+}
