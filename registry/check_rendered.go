@@ -24,7 +24,7 @@ func (c *checker) provenance(_ context.Context, tx storage.Reader, item storage.
 	if err := want(tx, manifestTable, item.Key, "%s has provenance, and is not there", name); err != nil {
 		return err
 	}
-	out, err := renderRecord(tx, row.record)
+	out, err := renderRow(tx, row)
 	if errors.Is(err, provenance.ErrNoRecord) {
 		return damaged("the provenance of %s is record %d, which is not there", name, row.record)
 	}

@@ -93,7 +93,11 @@ func renderTagged(tx storage.Tx, tagged []byte) (isNew bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	out, err := renderRecord(tx, row.record)
+	f, err := formOf(tx, row.record)
+	if err != nil {
+		return false, err
+	}
+	out, err := f.renderRecord(tx, row.record)
 	if errors.Is(err, provenance.ErrNotSealed) {
 		return false, nil // nothing was signed that could be shown
 	}

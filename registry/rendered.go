@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -28,6 +29,8 @@ const (
 	ownAnnotations = "vnd.hallmark."
 	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
 	provenanceType = "application/vnd.hallmark.provenance.v1"
+	// sourceClass says of which class of evidence the annotations of source and revision are.
+	sourceClass = ownAnnotations + "source-class"
 )
 
 // rendering is the provenance of an image as an artifact.
@@ -57,9 +60,46 @@ type renderedDescriptor struct {
 	Size      int64         `json:"size"`
 }
 
-// render makes the provenance artifact of a record, whose statement and signature are given. It must never
-// change what it makes of a record.
+// A form is how a record is rendered. Digests of what was rendered are out in the world, so no form ever changes, and an
+// image keeps the form that it got: the row of its provenance holds the digest, which only one form gives.
+type form int
+
+// The forms.
+const (
+	withoutClass form = iota // of images from before source and revision said of which class they are
+	withClass
+	newestForm = withClass
+)
+
+// classMark → index of the first record whose rendering says of which class its source is. It is written with that. Only
+// where the rows of a rendering are lost does it decide how they are made again.
+var classMark = []byte("source-class")
+
+// markClass notes the first record that is rendered with a class.
+func markClass(tx storage.Tx, index uint64) error {
+	mark, err := getOrNil(tx, doneTable, classMark)
+	if err == nil && mark == nil {
+		tx.Put(doneTable, classMark, binary.BigEndian.AppendUint64(nil, index))
+	}
+	return err
+}
+
+// formOf is the form that the rendering of a record got.
+func formOf(tx storage.Reader, index uint64) (form, error) {
+	value, err := getOrNil(tx, doneTable, classMark)
+	if err != nil || len(value) != 8 || index < binary.BigEndian.Uint64(value) {
+		return withoutClass, err
+	}
+	return withClass, nil
+}
+
+// render makes the provenance artifact of a record in its first form.
 func render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
+	return withoutClass.render(r, payload, signature)
+}
+
+// render makes the provenance artifact of a record, whose statement and signature are given.
+func (f form) render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
 	layer := receipt.Envelope(payload, signature)
 	out := &rendering{record: r.Index, layer: layer, layerDigest: digest.FromBytes(layer)}
 	m := renderedManifest{
@@ -67,7 +107,7 @@ func render(r *provenance.Record, payload, signature []byte) (*rendering, error)
 		Config:      renderedDescriptor{ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Digest, ocispec.DescriptorEmptyJSON.Size},
 		Layers:      []renderedDescriptor{{provenance.EnvelopeType, out.layerDigest, int64(len(layer))}},
 		Subject:     renderedDescriptor{r.Observed.MediaType, r.Digest, r.Observed.Size},
-		Annotations: annotationsOf(r),
+		Annotations: f.annotationsOf(r),
 	}
 	var err error
 	if out.manifest, err = json.Marshal(m); err != nil {
@@ -81,7 +121,7 @@ func render(r *provenance.Record, payload, signature []byte) (*rendering, error)
 }
 
 // annotationsOf are what a list of referrers shows of a record.
-func annotationsOf(r *provenance.Record) map[string]string {
+func (f form) annotationsOf(r *provenance.Record) map[string]string {
 	by := r.Actor.Handle
 	if r.Actor.Kind != provenance.User {
 		by = string(r.Actor.Kind) + ":" + by
@@ -95,13 +135,32 @@ func annotationsOf(r *provenance.Record) map[string]string {
 	for _, c := range r.Claimed {
 		if name := names[c.Fact]; name != "" && a[name] == "" {
 			a[name] = c.Value
+			if f == withClass { // a login says nothing of a source, and signatures come later
+				a[sourceClass] = string(provenance.Claimed)
+			}
 		}
 	}
 	return a
 }
 
-// renderRecord renders what a record in the store gives.
+// renderRow renders what an image has as its provenance, in the form that it got. A row that no form gives is damaged:
+// then what its record gives now is not what it says.
+func renderRow(tx storage.Reader, row provenanceRow) (out *rendering, err error) {
+	for f := withoutClass; f <= newestForm; f++ {
+		out, err = f.renderRecord(tx, row.record)
+		if err != nil || bytes.Equal(digestKey(out.descriptor.Digest), row.manifest) {
+			break
+		}
+	}
+	return out, err
+}
+
+// renderRecord renders what a record in the store gives, as it is rendered now.
 func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
+	return newestForm.renderRecord(tx, index)
+}
+
+func (f form) renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
 	sealed, err := provenance.ReadSealed(tx, index)
 	if err != nil {
 		return nil, err
@@ -110,7 +169,7 @@ func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
 	if err != nil {
 		return nil, err
 	}
-	return render(r, sealed.Payload, sealed.Signature)
+	return f.render(r, sealed.Payload, sealed.Signature)
 }
 
 // putRendered gives an image that got a tag its provenance, unless it has it, or is itself about another one.
@@ -127,9 +186,14 @@ func (p *push) putRendered(tx storage.Tx, r *provenance.Record) error {
 	if err != nil {
 		return err
 	}
-	out, err := render(r, sealed.Payload, sealed.Signature)
+	out, err := newestForm.render(r, sealed.Payload, sealed.Signature)
 	if err != nil {
 		return err
+	}
+	if out.descriptor.Annotations[sourceClass] != "" {
+		if err := markClass(tx, r.Index); err != nil {
+			return err
+		}
 	}
 	return out.put(tx, p.repo, subject)
 }
@@ -179,7 +243,7 @@ func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, 
 	if err != nil {
 		return nil, err
 	}
-	return renderRecord(tx, row.record)
+	return renderRow(tx, row)
 }
 
 // renderedAsManifest is a manifest that is rendered here, as a reader gets it, or nil.

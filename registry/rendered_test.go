@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // provenanceOf returns the one artifact with the registry's own record of an image.
@@ -293,12 +296,75 @@ func TestRenderingNeverChanges(t *testing.T) {
 			{Fact: provenance.FactSource, Value: "https://git.example/another", About: image},
 		},
 	}
-	out, err := render(r, []byte(`{"_type":"https://in-toto.io/Statement/v1"}`), []byte("signature"))
-	if err != nil {
-		t.Fatal(err)
+	const layer = "sha256:b37b01b83af3dedf0acd8320426322520d89d8dc9228d2699acbcc2fbf50d578"
+	for f, manifest := range []digest.Digest{
+		withoutClass: "sha256:24f127a5dc5dce5845146e15f4347e32ac967c90344b1ec95edc799fc41f65d4",
+		withClass:    "sha256:23172c5ac53333a3addb7a6a0addc31fc6bcf1fa380408b8919a1a5e682943e7",
+	} {
+		out, err := form(f).render(r, []byte(`{"_type":"https://in-toto.io/Statement/v1"}`), []byte("signature"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.descriptor.Digest != manifest || out.layerDigest != layer {
+			t.Errorf("form %d: the manifest is %s, the layer %s:\n%s\n%s", f, out.descriptor.Digest, out.layerDigest, out.manifest, out.layer)
+		}
 	}
-	const manifest, layer = "sha256:24f127a5dc5dce5845146e15f4347e32ac967c90344b1ec95edc799fc41f65d4", "sha256:b37b01b83af3dedf0acd8320426322520d89d8dc9228d2699acbcc2fbf50d578"
-	if out.descriptor.Digest != manifest || out.layerDigest != layer {
-		t.Errorf("the manifest is %s, the layer %s:\n%s\n%s", out.descriptor.Digest, out.layerDigest, out.manifest, out.layer)
+}
+
+// TestKeepsItsForm has an image from before source and revision said of which class they are: its referrer stays what it
+// was, for who reads it, for fsck, and where it is made again. Those of new images say the class.
+func TestKeepsItsForm(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	push := func(tag string) (digest.Digest, uint64) {
+		config := s.pushBlob("app", `{"config":{"Labels":{"org.opencontainers.image.source":"https://git.example/`+tag+`"}}}`)
+		config.MediaType = ocispec.MediaTypeImageConfig
+		image := s.pushManifest("app", tag, marshal(ocispec.Manifest{
+			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{s.pushBlob("app", "layer")},
+		}))
+		record, err := strconv.ParseUint(s.provenanceOf("app", image.digest).Annotations["vnd.hallmark.record"], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image.digest, record
 	}
+	older, record := push("older")
+	newer, next := push("newer")
+	var before digest.Digest
+	update := func(fn func(tx storage.Tx) error) {
+		t.Helper()
+		if err := s.store.Update(background, fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx storage.Tx) error {
+		if err := removeRendered(tx, "app", digestKey(older)); err != nil {
+			return err
+		}
+		out, err := withoutClass.renderRecord(tx, record)
+		if err != nil {
+			return err
+		}
+		before = out.descriptor.Digest
+		tx.Put(doneTable, classMark, binary.BigEndian.AppendUint64(nil, next))
+		return out.put(tx, "app", digestKey(older))
+	})
+	want := func() {
+		t.Helper()
+		if p := s.provenanceOf("app", older); p.Digest != before || p.Annotations[sourceClass] != "" {
+			t.Errorf("the referrer of before is %+v, and was %s", p, before)
+		}
+		s.want(s.do("GET", "/v2/app/manifests/"+before.String(), nil), 200, "")
+		if p := s.provenanceOf("app", newer); p.Annotations[sourceClass] != "claimed" {
+			t.Errorf("a new referrer says %v", p.Annotations)
+		}
+		s.wantClean()
+	}
+	want()
+	update(func(tx storage.Tx) error {
+		return errors.Join(removeRendered(tx, "app", digestKey(older)), removeRendered(tx, "app", digestKey(newer)))
+	})
+	if n, err := s.renderOld(background); n != 2 || err != nil {
+		t.Errorf("%d rendered again, %v", n, err)
+	}
+	want()
 }
