@@ -117,15 +117,15 @@ func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
 	if err := q.readArrivals(tx, acts); err != nil {
 		return err
 	}
-	first, err := q.first(tx, q.Digest)
+	came, err := first(tx, q.Digest)
 	if err != nil {
 		return err
 	}
-	if first == nil && q.Pending != nil && q.Pending.Arrives() {
-		first = q.Pending
+	if came == nil && q.Pending != nil && q.Pending.Arrives() {
+		came = q.Pending
 	}
-	if first != nil && q.sees(first.Repository) {
-		act := ActOf(first)
+	if came != nil && q.sees(came.Repository) {
+		act := ActOf(came)
 		acts.First = &act
 	}
 	if err := q.readPlatforms(tx, acts); err != nil {
@@ -195,11 +195,11 @@ func (q *ActsOf) readEnds(tx storage.Reader, acts *Acts) error {
 	for _, r := range page.Records {
 		q.add(acts, r)
 	}
-	firsts, _, err := arrivals(tx, q.Digest, q.Visible)
+	each, _, err := arrivals(tx, q.Digest, q.Visible)
 	if err != nil {
 		return err
 	}
-	for _, r := range firsts[:min(len(firsts), maxActs/4)] {
+	for _, r := range each[:min(len(each), maxActs/4)] {
 		q.add(acts, r)
 	}
 	acts.Arrivals, acts.Removals = inOrder(acts.Arrivals), inOrder(acts.Removals)
@@ -212,23 +212,12 @@ func inOrder(acts []Act) []Act {
 	return slices.CompactFunc(acts, func(a, b Act) bool { return a.Record == b.Record })
 }
 
-// first returns the record of the earliest arrival of a digest in the registry, or nil. There is a row with the first
-// arrival in each repository, and only their values are read.
-func (q *ActsOf) first(tx storage.Reader, d digest.Digest) (*Record, error) {
-	t := newTerm(byDigest, d.String())
-	var found []uint64
-	for item, err := range tx.Scan(imageTable, t[:], storage.PrefixEnd(t[:])) {
-		if err != nil {
-			return nil, err
-		}
-		if len(item.Value) != 8 {
-			return nil, fmt.Errorf("%w: a row of images names no record", storage.ErrCorrupt)
-		}
-		if found = append(found, lastIndex(item.Value)); len(found) > maxLook {
-			return nil, nil // what was not looked at could be earlier
-		}
+// first returns the record of the earliest arrival of a digest in the registry, or nil.
+func first(tx storage.Reader, d digest.Digest) (*Record, error) {
+	found, err := firsts(tx, d, nil)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(found)
 	for _, index := range found {
 		r, err := ReadRecord(tx, index)
 		if err != nil {
@@ -241,6 +230,52 @@ func (q *ActsOf) first(tx storage.Reader, d digest.Digest) (*Record, error) {
 	return nil, nil
 }
 
+// firsts returns the records of the first arrivals of a digest in the repositories that are visible, in order. There is
+// a row for each, and only their values are read.
+func firsts(tx storage.Reader, d digest.Digest, visible func(string) bool) (found []uint64, err error) {
+	t := newTerm(byDigest, d.String())
+	looks := 0
+	for item, err := range tx.Scan(imageTable, t[:], storage.PrefixEnd(t[:])) {
+		if err != nil {
+			return nil, err
+		}
+		repository, err := cutImageKey(item.Key)
+		if err != nil || len(item.Value) != 8 {
+			return nil, fmt.Errorf("%w: a row of images names no record", storage.ErrCorrupt)
+		}
+		if looks++; looks > maxLook {
+			return nil, nil // what was not looked at could be earlier
+		}
+		if visible == nil || visible(repository) {
+			found = append(found, lastIndex(item.Value))
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// An Order says which of two images came first, as far as somebody may see.
+type Order struct {
+	tx      storage.Reader
+	visible func(repository string) bool
+}
+
+// NewOrder returns the order of arrivals in what tx reads.
+func NewOrder(tx storage.Reader, visible func(repository string) bool) (Order, error) {
+	all, err := withTail(tx)
+	return Order{all, visible}, err
+}
+
+// After says that an image first came after another one. Where it is not known of one, it did not.
+func (o Order) After(later, earlier digest.Digest) (bool, error) {
+	a, err := firsts(o.tx, later, o.visible)
+	if err != nil || len(a) == 0 {
+		return false, err
+	}
+	b, err := firsts(o.tx, earlier, o.visible)
+	return err == nil && len(b) > 0 && a[0] > b[0], err
+}
+
 // readPlatforms reads the first arrival of each platform, and decides whether the image counts as that of the job that
 // pushed it first: whoever lists images in an index has not pushed them.
 func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
@@ -249,7 +284,7 @@ func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
 		job = acts.First.Job
 	}
 	for _, d := range q.Platforms[:min(len(q.Platforms), maxPlatforms)] {
-		r, err := q.first(tx, d)
+		r, err := first(tx, d)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -20,7 +21,7 @@ import (
 // The bounds of what is derived.
 const (
 	maxChain     = 64   // layers of an image that are looked at
-	maxBases     = 4    // bases that are named: the same image in several places
+	MaxBases     = 4    // bases that are named: the same image in several places
 	maxLayerRows = 1000 // rows that one question looks at
 )
 
@@ -147,14 +148,18 @@ func (g *Registry) BasesByLayers(ctx context.Context, p Place, visible func(repo
 		if bases = nil; err != nil || m == nil {
 			return err
 		}
-		if bases, err = longest(layerRows{tx, layersTable, visible, maxLayerRows}, m, m.chain()); err != nil {
+		order, err := provenance.NewOrder(tx, visible)
+		if err != nil {
+			return err
+		}
+		if bases, err = longest(layerRows{tx, layersTable, visible, order, maxLayerRows}, p.Digest, m, m.chain()); err != nil {
 			return err
 		}
 		diffs, err := diffsOf(tx, p, m)
 		if err != nil {
 			return err
 		}
-		others, err := longest(layerRows{tx, diffsTable, visible, maxLayerRows}, m, diffs)
+		others, err := longest(layerRows{tx, diffsTable, visible, order, maxLayerRows}, p.Digest, m, diffs)
 		if len(others) > 0 && (len(bases) == 0 || bases[0].Layers < others[0].Layers) {
 			bases = others
 		}
@@ -164,14 +169,18 @@ func (g *Registry) BasesByLayers(ctx context.Context, p Place, visible func(repo
 }
 
 // longest finds the images whose whole chain is the longest beginning of that of another, and not all of it.
-func longest(rows layerRows, m *manifest, chain []byte) (bases []LayerBase, err error) {
+func longest(rows layerRows, d digest.Digest, m *manifest, chain []byte) (bases []LayerBase, err error) {
 	for n := min(len(m.layers)-1, len(chain)/8); n > 0 && len(bases) == 0 && err == nil; n-- {
 		from := append(bytes.Clone(chain[:8*n]), 0)
 		err = rows.each(from, storage.PrefixEnd(from), func(other Place, base *manifest) (bool, error) {
-			if rows.begins(m, base, n) {
+			if !rows.begins(m, base, n) {
+				return true, nil
+			}
+			after, err := rows.order.After(other.Digest, d)
+			if !after { // what came after the image is no base of it, whatever its layers
 				bases = append(bases, LayerBase{Layered{other, rows.table == diffsTable}, n})
 			}
-			return len(bases) < maxBases, nil
+			return len(bases) < MaxBases, err
 		})
 	}
 	return bases, err
@@ -186,12 +195,16 @@ func (g *Registry) OnLayers(ctx context.Context, p Place, visible func(repositor
 		if err != nil || base == nil || len(base.layers) > maxChain {
 			return err
 		}
-		if more, err = onChain(layerRows{tx, layersTable, visible, maxLayerRows}, base, base.chain(), limit, &found); err != nil || more {
+		order, err := provenance.NewOrder(tx, visible)
+		if err != nil {
+			return err
+		}
+		if more, err = onChain(layerRows{tx, layersTable, visible, order, maxLayerRows}, p.Digest, base, base.chain(), limit, &found); err != nil || more {
 			return err
 		}
 		diffs, err := diffsOf(tx, p, base)
 		if err == nil {
-			more, err = onChain(layerRows{tx, diffsTable, visible, maxLayerRows}, base, diffs, limit, &found)
+			more, err = onChain(layerRows{tx, diffsTable, visible, order, maxLayerRows}, p.Digest, base, diffs, limit, &found)
 		}
 		return err
 	})
@@ -199,7 +212,7 @@ func (g *Registry) OnLayers(ctx context.Context, p Place, visible func(repositor
 }
 
 // onChain adds images that begin with a chain and have more, but those that are there already.
-func onChain(rows layerRows, base *manifest, chain []byte, limit int, found *[]Layered) (more bool, err error) {
+func onChain(rows layerRows, d digest.Digest, base *manifest, chain []byte, limit int, found *[]Layered) (more bool, err error) {
 	if len(chain) == 0 {
 		return false, nil
 	}
@@ -207,6 +220,9 @@ func onChain(rows layerRows, base *manifest, chain []byte, limit int, found *[]L
 		known := slices.ContainsFunc(*found, func(l Layered) bool { return l.Place == other })
 		if known || len(m.layers) <= len(base.layers) || !rows.begins(m, base, len(base.layers)) {
 			return true, nil
+		}
+		if before, err := rows.order.After(d, other.Digest); err != nil || before {
+			return true, err // what was here before the base does not stand on it
 		}
 		if more = len(*found) >= limit; !more {
 			*found = append(*found, Layered{other, rows.table == diffsTable})
@@ -221,6 +237,7 @@ type layerRows struct {
 	tx      storage.Reader
 	table   storage.Table
 	visible func(repository string) bool
+	order   provenance.Order
 	looks   int
 }
 

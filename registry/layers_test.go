@@ -41,10 +41,10 @@ func TestLayers(t *testing.T) {
 	all := func(string) bool { return true }
 	base := s.layered("base", "1", "a", "b")
 	s.layered("small", "1", "a")
+	s.layered("same", "1", "a", "b")
 	app := s.layered("app", "1", "a", "b", "c")
 	s.layered("secret", "1", "a", "b", "d", "e")
 	s.layered("other", "1", "b", "a", "c")
-	s.layered("same", "1", "a", "b")
 	place := func(repo string, img image) Place { return Place{repo, img.digest} }
 
 	for name, c := range map[string]struct {
@@ -89,6 +89,33 @@ func TestLayers(t *testing.T) {
 		t.Errorf("after a delete: %v, %v", found, err)
 	}
 	s.wantClean()
+}
+
+// TestBaseCameBefore pushes what has the first layers of an image after the image: it is no base of it.
+func TestBaseCameBefore(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	all := func(string) bool { return true }
+	s.layered("small", "1", "a")
+	app := s.layered("app", "1", "a", "b", "c")
+	late := s.layered("late", "1", "a", "b")
+	younger := s.layered("younger", "1", "a", "b", "d")
+	for _, c := range []struct {
+		repo string
+		of   image
+		want string
+	}{{"app", app, "small"}, {"younger", younger, "late"}} {
+		bases, err := s.BasesByLayers(background, Place{c.repo, c.of.digest}, all)
+		var places []Place
+		for _, b := range bases {
+			places = append(places, b.Place)
+		}
+		if err != nil || repositoriesOf(places) != c.want {
+			t.Errorf("the bases of %s are %s, %v; want %s", c.repo, repositoriesOf(places), err, c.want)
+		}
+	}
+	if found, _, err := s.OnLayers(background, Place{"late", late.digest}, all, 10); err != nil || repositoriesOf(found) != "younger" {
+		t.Errorf("on what came later are %s, %v", repositoriesOf(found), err)
+	}
 }
 
 // TestManyLayers wants an image with more layers than a row holds to be found, and to be no base.
