@@ -15,6 +15,8 @@ import (
 type userPage struct {
 	Users []access.User `json:"users"`
 	Next  string        `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
 }
 
 func (p userPage) nextPage() string { return p.Next }
@@ -35,7 +37,12 @@ func (a *API) users(c *call) (any, error) {
 		page.Users = page.Users[:limit]
 		page.Next = c.nextURL(map[string]string{"after": found[limit-1].Name})
 	}
-	return page, nil
+	var actors []provenance.Actor
+	for _, u := range page.Users {
+		actors = append(actors, provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account})
+	}
+	page.Namesakes, err = a.namesakes(c, actors)
+	return page, err
 }
 
 // addUser answers POST /api/v1/users.

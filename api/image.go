@@ -31,6 +31,10 @@ type imageAnswer struct {
 	Built *provenance.Built `json:"built,omitempty"`
 	// Derived is what nobody says and follows from other images, when asked for: it is in no record.
 	Derived *derived `json:"derived,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
+	// Cut are the lists here that are not whole, beside those of Older.
+	Cut []string `json:"cut,omitempty"`
 	// Older is where the records are that were too many to look at.
 	Older string `json:"older,omitempty"`
 }
@@ -87,7 +91,7 @@ func (a *API) image(c *call) (any, error) {
 	}
 	img, err := a.Registry.Image(c.Context(), repo, ref)
 	if err != nil {
-		return nil, err
+		return nil, a.orGone(c.Context(), repo, ref, err)
 	}
 	answer := imageAnswer{
 		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
@@ -113,12 +117,25 @@ func (a *API) image(c *call) (any, error) {
 	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {
 		return nil, err
 	}
+	if answer.Namesakes, err = a.namesakes(c, answer.actors()); err != nil {
+		return nil, err
+	}
 	answer.Built = answer.Provenance.Built()
 	answer.Contradictions = answer.Provenance.Contradictions(img.Digest, answer.First)
+	answer.Cut = said.Cut(len(img.Children))
+	if len(img.Tags) == registry.MaxTags {
+		answer.Cut = append(answer.Cut, "tags")
+	}
+	if answer.ArrivalsCut {
+		answer.Cut = append(answer.Cut, "arrivals")
+	}
 	if !derive {
 		return answer, nil
 	}
 	answer.Derived, err = a.derive(c, repo, parts)
+	if err == nil && (len(answer.Derived.Bases) >= registry.MaxBases || len(parts) > maxDerived) {
+		answer.Cut = append(answer.Cut, "derived.bases")
+	}
 	return answer, err
 }
 

@@ -46,7 +46,9 @@ func (a *API) repositories(c *call) (any, error) {
 type tagPage struct {
 	Repository string     `json:"repository"`
 	Tags       []tagEntry `json:"tags"`
-	Next       string     `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
+	Next      string   `json:"next,omitempty"`
 }
 
 // tagEntry is a tag with who set it to what, and when.
@@ -78,11 +80,13 @@ func (a *API) tags(c *call) (any, error) {
 		return nil, err
 	}
 	page := tagPage{Repository: repo, Tags: []tagEntry{}}
+	var actors []provenance.Actor
 	for _, t := range found {
 		r, err := a.Book.Get(c.Context(), t.Record)
 		if err != nil {
 			return nil, err
 		}
+		actors = append(actors, r.Actor)
 		page.Tags = append(page.Tags, tagEntry{
 			Name: t.Name, Digest: t.Digest, MediaType: r.Observed.MediaType, Size: r.Observed.Size,
 			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record,
@@ -91,5 +95,6 @@ func (a *API) tags(c *call) (any, error) {
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})
 	}
-	return page, nil
+	page.Namesakes, err = a.namesakes(c, actors)
+	return page, err
 }

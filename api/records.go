@@ -14,7 +14,9 @@ import (
 // recordPage is a page of records.
 type recordPage struct {
 	Records []*provenance.Record `json:"records"`
-	Next    string               `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
+	Next      string   `json:"next,omitempty"`
 }
 
 func (p recordPage) nextPage() string { return p.Next }
@@ -57,7 +59,8 @@ func (a *API) records(c *call) (any, error) {
 	if answer.Records == nil {
 		answer.Records = []*provenance.Record{}
 	}
-	return answer, nil
+	answer.Namesakes, err = a.namesakes(c, actorsOf(page.Records))
+	return answer, err
 }
 
 func names[S ~string](values []S) (s []string) {
@@ -131,7 +134,9 @@ type historyPage struct {
 	Repository string            `json:"repository"`
 	Tag        string            `json:"tag"`
 	Moves      []provenance.Move `json:"moves"`
-	Next       string            `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
+	Next      string   `json:"next,omitempty"`
 }
 
 func (p historyPage) nextPage() string { return p.Next }
@@ -143,6 +148,8 @@ type meaning struct {
 	At         provenance.Time `json:"at"`
 	Digest     digest.Digest   `json:"digest"`
 	Move       provenance.Move `json:"move"` // the last before that moment
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
 }
 
 // history answers GET /api/v1/history.
@@ -169,7 +176,15 @@ func (a *API) history(c *call) (any, error) {
 	if moves == nil {
 		moves = []provenance.Move{}
 	}
-	return historyPage{repo, tag, moves, c.nextRecords(next)}, nil
+	names, err := a.namesakes(c, actorsOf(recordsOf(moves)))
+	return historyPage{repo, tag, moves, names, c.nextRecords(next)}, err
+}
+
+func recordsOf(moves []provenance.Move) (records []*provenance.Record) {
+	for _, m := range moves {
+		records = append(records, m.Record)
+	}
+	return records
 }
 
 func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
@@ -180,5 +195,6 @@ func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
 		}
 		return nil, problemf(http.StatusNotFound, "%s:%s meant nothing at %s", repo, tag, provenance.At(at))
 	}
-	return meaning{repo, tag, provenance.At(at), m.To, m}, nil
+	names, err := a.namesakes(c, actorsOf([]*provenance.Record{m.Record}))
+	return meaning{repo, tag, provenance.At(at), m.To, m, names}, err
 }

@@ -37,6 +37,9 @@ func (a *API) report(c *call) (any, error) {
 		Trust:   a.trust(),
 	})
 	if errors.Is(err, image.ErrNotFound) {
+		if gone := a.orGone(c.Context(), repo, ref, registry.ErrUnknown); !errors.Is(gone, registry.ErrUnknown) {
+			return nil, gone
+		}
 		return nil, problemf(http.StatusNotFound, "%s", err)
 	}
 	return r, err

@@ -18,6 +18,8 @@ type originPage struct {
 	Derived     []originEntry `json:"derived,omitempty"`
 	DerivedMore bool          `json:"derivedMore,omitempty"` // there may be others
 	Next        string        `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
 }
 
 func (p originPage) nextPage() string { return p.Next }
@@ -67,7 +69,18 @@ func (a *API) sources(c *call) (any, error) {
 		return nil, err
 	}
 	entries, err := a.entries(c, page.Images)
-	return originPage{Images: entries, Next: a.nextImages(c, page.Next)}, err
+	if err != nil {
+		return nil, err
+	}
+	names, err := a.namesakes(c, actorsOfImages(page.Images))
+	return originPage{Images: entries, Namesakes: names, Next: a.nextImages(c, page.Next)}, err
+}
+
+func actorsOfImages(images []provenance.ClaimedImage) (actors []provenance.Actor) {
+	for _, img := range images {
+		actors = append(actors, img.Record.Actor)
+	}
+	return actors
 }
 
 // question is what a page belongs to: the call without where the page begins, and how long it is.
@@ -157,6 +170,9 @@ func (a *API) descendants(c *call) (any, error) {
 		entries[i].Rules = rulesOf(entries[i].Claims)
 	}
 	answer := originPage{Images: entries, Next: a.nextImages(c, page.Next)}
+	if err == nil {
+		answer.Namesakes, err = a.namesakes(c, actorsOfImages(page.Images))
+	}
 	if err != nil || !derived || page.Next != nil {
 		return answer, err
 	}

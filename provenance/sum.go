@@ -49,6 +49,22 @@ func Parts(image digest.Digest, children []Child) []digest.Digest {
 	return parts
 }
 
+// Cut are the lists of what is said of an image that are not whole: because records left something out, or there was more
+// than is looked at.
+func (t *Testimony) Cut(children int) (lists []string) {
+	claimed, attested := len(t.Beside) == maxTestimony || children > MaxChildren, false
+	for _, r := range slices.Concat(t.Records, t.Beside) {
+		claimed, attested = claimed || r.ClaimedLeftOut > 0, attested || r.AttestedLeftOut > 0
+	}
+	if claimed {
+		lists = append(lists, "provenance.claimed")
+	}
+	if attested {
+		lists = append(lists, "provenance.attested")
+	}
+	return lists
+}
+
 // maxTestimony bounds the records that are looked at of an image, and of those that are about it.
 const maxTestimony = 100
 

@@ -16,12 +16,12 @@ type Image struct {
 	Size         int64
 	Annotations  map[string]string
 	Children     []provenance.Child
-	Tags         []string // that mean it now; at most maxTags
+	Tags         []string // that mean it now; at most MaxTags
 	Record       uint64   // by tag the record that set it, by digest the one that put the digest here
 }
 
-// maxTags bounds the tags of one image that are shown.
-const maxTags = 100
+// MaxTags bounds the tags of one image that are shown.
+const MaxTags = 100
 
 // Image returns what a tag or digest means in a repository. Error: ErrUnknown.
 func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) {
@@ -55,7 +55,7 @@ func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) 
 }
 
 func tagsOf(tx storage.Reader, repo string, d digest.Digest) (tags []string, err error) {
-	return someTags(tx, repo, d, maxTags)
+	return someTags(tx, repo, d, MaxTags)
 }
 
 // someTags returns the first tags of a manifest, at most so many.

@@ -14,7 +14,7 @@ type Place struct {
 	Digest     digest.Digest
 }
 
-// A Standing says whether a manifest is in its place now, and which tags mean it; at most maxTags of them.
+// A Standing says whether a manifest is in its place now, and which tags mean it; at most MaxTags of them.
 type Standing struct {
 	Present bool
 	Tags    []string

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -41,12 +42,12 @@ func (e *env) records() *cobra.Command {
 			}
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			found, err := pages(ctx, cl, "/api/v1/records", query, *limit, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+			found, err := somePages(ctx, cl, "/api/v1/records", query, *limit, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				return writeJSON(e.stdout, map[string]any{"records": found})
+				return writeJSON(e.stdout, found.json(map[string]any{"records": found.items}))
 			}
 			return e.recordTable(found)
 		})
@@ -63,17 +64,26 @@ func ago(value, name string, now time.Time) string {
 	return now.Add(-time.Duration(d)).UTC().Format(time.RFC3339Nano)
 }
 
-func (e *env) recordTable(records []*provenance.Record) error {
+func (e *env) recordTable(found *found[*provenance.Record]) error {
 	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "ABOUT", "TAG", "DIGEST", "CLAIMED SOURCE")
-	for _, r := range records {
-		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), who(r.Actor), topic(r), tagNames(r.Tags), short(r.Digest), sourceOf(r.Claimed))
+	for _, r := range found.items {
+		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), found.names.who(r.Actor), found.names.topic(r), tagNames(r.Tags), short(r.Digest), sourceOf(r.Claimed))
 	}
-	return tab.flush()
+	return errors.Join(tab.flush(), e.say(found.leftOut()))
 }
 
-// pages reads a list from page to page, until it has limit items, where limit is not 0.
+// pages reads a list from page to page, to its end or until it has limit items, where limit is not 0.
 func pages[Page, Item any](ctx context.Context, cl *client, path string, query url.Values, limit int, items func(Page) []Item) ([]Item, error) {
-	all := []Item{}
+	all, err := somePages(ctx, cl, path, query, limit, items)
+	if err != nil {
+		return nil, err
+	}
+	return all.items, nil
+}
+
+// somePages is pages for a list that may be cut.
+func somePages[Page, Item any](ctx context.Context, cl *client, path string, query url.Values, limit int, items func(Page) []Item) (*found[Item], error) {
+	all := &found[Item]{items: []Item{}, names: namesakes{}}
 	if query == nil {
 		query = url.Values{}
 	}
@@ -84,16 +94,22 @@ func pages[Page, Item any](ctx context.Context, cl *client, path string, query u
 			return nil, err
 		}
 		var page Page
-		var more struct{ Next string }
+		var more struct {
+			Next      string
+			Namesakes []string
+		}
 		if err := json.Unmarshal(raw, &page); err != nil {
 			return nil, askf("an answer that is not understood: %w", err)
 		}
 		if err := json.Unmarshal(raw, &more); err != nil {
 			return nil, askf("an answer that is not understood: %w", err)
 		}
-		all = append(all, items(page)...)
-		if limit > 0 && len(all) >= limit {
-			return all[:limit], nil
+		all.items = append(all.items, items(page)...)
+		all.names.add(more.Namesakes)
+		if limit > 0 && len(all.items) >= limit {
+			all.more = len(all.items) > limit || more.Next != ""
+			all.items = all.items[:limit]
+			return all, nil
 		}
 		next = more.Next
 	}
@@ -131,12 +147,12 @@ func (e *env) history() *cobra.Command {
 				query.Set("at", ago(*at, "at", time.Now()))
 				return e.meaning(ctx, cl, query, *asJSON)
 			}
-			moves, err := pages(ctx, cl, "/api/v1/history", query, *limit, func(p struct{ Moves []provenance.Move }) []provenance.Move { return p.Moves })
+			moves, err := somePages(ctx, cl, "/api/v1/history", query, *limit, func(p struct{ Moves []provenance.Move }) []provenance.Move { return p.Moves })
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				return writeJSON(e.stdout, map[string]any{"repository": ref.repository, "tag": ref.tag, "moves": moves})
+				return writeJSON(e.stdout, moves.json(map[string]any{"repository": ref.repository, "tag": ref.tag, "moves": moves.items}))
 			}
 			return e.moveTable(moves)
 		})
@@ -151,6 +167,7 @@ func (e *env) meaning(ctx context.Context, cl *client, query url.Values, asJSON 
 		At         provenance.Time `json:"at"`
 		Digest     string          `json:"digest"`
 		Move       provenance.Move `json:"move"`
+		Namesakes  []string        `json:"namesakes,omitempty"`
 	}
 	if err := cl.get(ctx, "/api/v1/history", query, &m); err != nil {
 		return err
@@ -159,18 +176,18 @@ func (e *env) meaning(ctx context.Context, cl *client, query url.Values, asJSON 
 		return writeJSON(e.stdout, m)
 	}
 	fmt.Fprintf(e.stdout, "at %s, %s:%s meant %s\nset by:\n", local(m.At), m.Repository, m.Tag, clean(m.Digest))
-	return e.moveTable([]provenance.Move{m.Move})
+	return e.moveTable(&found[provenance.Move]{items: []provenance.Move{m.Move}, names: newNamesakes(m.Namesakes)})
 }
 
-func (e *env) moveTable(moves []provenance.Move) error {
+func (e *env) moveTable(moves *found[provenance.Move]) error {
 	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "FROM", "TO", "CLAIMED SOURCE")
-	for _, m := range moves {
+	for _, m := range moves.items {
 		to := short(m.To)
 		if m.To == m.From {
 			to = "(the same)"
 		}
 		r := m.Record
-		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), who(r.Actor), short(m.From), to, sourceOf(r.Claimed))
+		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), moves.names.who(r.Actor), short(m.From), to, sourceOf(r.Claimed))
 	}
-	return tab.flush()
+	return errors.Join(tab.flush(), e.say(moves.leftOut()))
 }

@@ -59,6 +59,7 @@ type shownImage struct {
 	Tags       []string           `json:"tags"`
 	Record     uint64             `json:"record"`
 	Older      string             `json:"older"`
+	Cut        []string           `json:"cut"`
 	Provenance struct {
 		Observed []struct {
 			Record uint64               `json:"record"`
@@ -76,8 +77,9 @@ type shownImage struct {
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	provenance.Acts
-	Built   *provenance.Built `json:"built"`
-	Derived *struct {
+	Namesakes []string          `json:"namesakes"`
+	Built     *provenance.Built `json:"built"`
+	Derived   *struct {
 		Bases []struct {
 			About      digest.Digest `json:"about"`
 			Repository string        `json:"repository"`
@@ -178,6 +180,9 @@ func (img *shownImage) print(w io.Writer) {
 	img.printContradictions(w)
 	img.printArrivals(w)
 	img.printDerived(w)
+	if len(img.Cut) > 0 {
+		fmt.Fprintln(w, "\nThese lists are cut, and may lack something: "+clean(strings.Join(img.Cut, ", "))+".")
+	}
 	if img.Older != "" {
 		fmt.Fprintln(w, "\nThere are older records of this image: see hallmark records --repo --digest.")
 	}
@@ -197,7 +202,7 @@ func (img *shownImage) printEvidence(w io.Writer) {
 		fmt.Fprintln(w, "\nauthenticated: the login proves it, and nothing of the build")
 	}
 	for _, a := range img.Provenance.Authenticated {
-		line(w, "  "+didWhat(a.Action)+" by", "%s, signed in by %s at %s (%s)", who(a.Actor), a.Means, a.Issuer, records(a.Records))
+		line(w, "  "+didWhat(a.Action)+" by", "%s, signed in by %s at %s (%s)", img.names().who(a.Actor), a.Means, a.Issuer, records(a.Records))
 		for _, name := range slices.Sorted(maps.Keys(a.Claims)) { // where a CI job ran; what it built is another question
 			line(w, "    "+name, "%s", a.Claims[name])
 		}

@@ -34,6 +34,9 @@ func builtSays(b *provenance.Built) string {
 	return says + ": claimed (" + b.From + "), and nobody has proved it"
 }
 
+// names are those that do not tell who it was.
+func (img *shownImage) names() namesakes { return newNamesakes(img.Namesakes) }
+
 // didWhat is an action in the words of who did it.
 func didWhat(a provenance.Action) string {
 	words := map[provenance.Action]string{
@@ -55,7 +58,7 @@ func (img *shownImage) printArrivals(w io.Writer) {
 		if a.Action != provenance.Push {
 			by = didWhat(a.Action) + " by"
 		}
-		line(w, "  "+local(a.Time), " %s, %s %s (record %d)%s", a.Repository, by, who(a.Actor), a.Record, jobSays(a.Job))
+		line(w, "  "+local(a.Time), " %s, %s %s (record %d)%s", a.Repository, by, img.names().who(a.Actor), a.Record, jobSays(a.Job))
 	}
 	if img.ArrivalsCut {
 		fmt.Fprintln(w, "  These are not all: hallmark records --digest shows the others.")
@@ -65,10 +68,10 @@ func (img *shownImage) printArrivals(w io.Writer) {
 			line(w, "  of "+short(p.Digest), "who was the first to push it is not known")
 			continue
 		}
-		line(w, "  of "+short(p.Digest), "first %s by %s (record %d)%s", didWhat(p.First.Action), who(p.First.Actor), p.First.Record, jobSays(p.First.Job))
+		line(w, "  of "+short(p.Digest), "first %s by %s (record %d)%s", didWhat(p.First.Action), img.names().who(p.First.Actor), p.First.Record, jobSays(p.First.Job))
 	}
 	for _, r := range img.Removals {
-		line(w, "  "+local(r.Time), " %s, deleted by %s (record %d)", r.Repository, who(r.Actor), r.Record)
+		line(w, "  "+local(r.Time), " %s, deleted by %s (record %d)", r.Repository, img.names().who(r.Actor), r.Record)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -89,19 +90,27 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			return err
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			found, err := pages(ctx, cl, path, asked, *limit, func(p struct{ Images, Derived []originEntry }) []originEntry { return append(p.Images, p.Derived...) })
+			derivedMore := false
+			found, err := somePages(ctx, cl, path, asked, *limit, func(p struct {
+				Images, Derived []originEntry
+				DerivedMore     bool
+			},
+			) []originEntry {
+				derivedMore = p.DerivedMore
+				return append(p.Images, p.Derived...)
+			})
 			if err != nil {
 				return err
 			}
-			found = eachOnce(found)
+			found.items, found.bounded = eachOnce(found.items), derivedMore
 			if *asJSON {
-				return writeJSON(e.stdout, map[string]any{"images": found})
+				return writeJSON(e.stdout, found.json(map[string]any{"images": found.items}))
 			}
 			tab := newTable(e.stdout, "REPOSITORY", "DIGEST", "TAGS NOW", "RECORD", "TIME", "WHO", header)
-			for _, entry := range found {
-				tab.row(entry.Repository, short(entry.Digest), entry.tagsNow(), entry.record(), entry.time(), entry.who(), why(entry))
+			for _, entry := range found.items {
+				tab.row(entry.Repository, short(entry.Digest), entry.tagsNow(), entry.record(), entry.time(), entry.who(found.names), why(entry))
 			}
-			return tab.flush()
+			return errors.Join(tab.flush(), e.say(found.leftOut()))
 		})
 	}
 }
@@ -167,9 +176,9 @@ func (o originEntry) time() string {
 	return local(*o.Time)
 }
 
-func (o originEntry) who() string {
+func (o originEntry) who(names namesakes) string {
 	if o.Actor == nil {
 		return ""
 	}
-	return who(*o.Actor)
+	return names.who(*o.Actor)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -69,20 +70,20 @@ func (e *env) userList(t *target) *cobra.Command {
 	asJSON := addJSON(list)
 	list.RunE = func(c *cobra.Command, _ []string) error {
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			users, err := pages(ctx, cl, "/api/v1/users", nil, 0, func(p struct{ Users []access.User }) []access.User { return p.Users })
+			users, err := somePages(ctx, cl, "/api/v1/users", nil, 0, func(p struct{ Users []access.User }) []access.User { return p.Users })
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				return writeJSON(e.stdout, map[string]any{"users": users})
+				return writeJSON(e.stdout, map[string]any{"users": users.items})
 			}
 			tab := newTable(e.stdout, "NAME", "ADMIN", "CREATED", "PASSWORD SET")
-			for _, u := range users {
+			for _, u := range users.items {
 				role := ""
 				if u.Admin {
 					role = "admin"
 				}
-				tab.row(u.Name, role, local(u.Created), local(u.PasswordSet))
+				tab.row(users.names.who(provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account}), role, local(u.Created), local(u.PasswordSet))
 			}
 			return tab.flush()
 		})

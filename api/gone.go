@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// orGone is why an image is not there: where it was, it names the record that removed it. The caller may pull from the
+// repository.
+func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
+	if !errors.Is(err, registry.ErrUnknown) {
+		return err
+	}
+	r, findErr := a.removal(ctx, repo, ref)
+	if findErr != nil {
+		return findErr
+	}
+	if r == nil {
+		return err
+	}
+	by := string(r.Actor.Kind) + ":" + r.Actor.Handle
+	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, of %s by %s at %s, removed it; "+
+		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Action, by, r.Time, repo)
+}
+
+// removal is the newest record that removed a tag or a manifest, or nil.
+func (a *API) removal(ctx context.Context, repo, ref string) (*provenance.Record, error) {
+	if d, err := digest.Parse(ref); err == nil {
+		page, err := a.Book.Find(ctx, provenance.Query{Repository: repo, Digest: d, Action: provenance.Delete, Descending: true, Limit: 1})
+		if err != nil || len(page.Records) == 0 {
+			return nil, err
+		}
+		return page.Records[0], nil
+	}
+	moves, _, err := a.Book.History(ctx, repo, ref, nil, 1)
+	if err != nil || len(moves) == 0 || moves[0].To != "" {
+		return nil, err
+	}
+	return moves[0].Record, nil
+}

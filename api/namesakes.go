@@ -1,0 +1,59 @@
+package api
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// namesakes are the names in an answer that more than one account had or has: there the account says who it was.
+func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
+	asked := map[string]bool{}
+	for _, actor := range actors {
+		if actor.Kind != provenance.User || actor.Account == "" || asked[actor.Handle] {
+			continue
+		}
+		asked[actor.Handle] = true
+		account, err := a.Access.AccountOf(c.Context(), actor.Handle)
+		if errors.Is(err, access.ErrUnknownUser) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		actors = append(actors, provenance.Actor{Kind: provenance.User, Handle: actor.Handle, Account: account})
+	}
+	return a.Book.Namesakes(c.Context(), actors)
+}
+
+// actorsOf are those whom records name: who did it, and whose right it was.
+func actorsOf(records []*provenance.Record) (actors []provenance.Actor) {
+	for _, r := range records {
+		actors = append(actors, r.Actor)
+		if g := r.Grant; g != nil && g.Account != "" {
+			kind, handle, _ := strings.Cut(g.Subject, ":")
+			actors = append(actors, provenance.Actor{Kind: provenance.Kind(kind), Handle: handle, Account: g.Account})
+		}
+	}
+	return actors
+}
+
+// actors are those who did something with an image.
+func (answer *imageAnswer) actors() (actors []provenance.Actor) {
+	for _, by := range answer.Provenance.Authenticated {
+		actors = append(actors, by.Actor)
+	}
+	for _, list := range [][]provenance.Act{answer.Arrivals, answer.Removals} {
+		for _, act := range list {
+			actors = append(actors, act.Actor)
+		}
+	}
+	for _, p := range answer.Platforms {
+		if p.First != nil {
+			actors = append(actors, p.First.Actor)
+		}
+	}
+	return actors
+}
