@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestGone asks for what was deleted: the answer names the record that removed it.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	a := newActing(t, "")
+	d := a.image("alice", "team/app", "1.0", "one")
+	a.image("alice", "team/app", "2.0", "one")
+	status, _, _ := a.do("DELETE", "/v2/team/app/manifests/2.0", a.login("bob"), "")
+	a.delete("bob", "team/app", d)
+	records := a.want(200, "GET", "/api/v1/records?action=delete")
+	var page struct{ Records []struct{ Index int } }
+	if err := json.Unmarshal([]byte(records), &page); err != nil || len(page.Records) != 1 || status != 202 {
+		t.Fatalf("%d, %v: %s", status, err, records)
+	}
+	removed := page.Records[0].Index
+	for ref, want := range map[string]string{
+		d.String(): fmt.Sprintf("record %d, of delete by user:bob", removed),
+		"1.0":      fmt.Sprintf("record %d, of delete by user:bob", removed),
+		"2.0":      fmt.Sprintf("record %d, of untag by user:bob", removed-1),
+		"3.0":      "there is no manifest 3.0",
+	} {
+		for _, path := range []string{"/api/v1/image", "/api/v1/report"} {
+			said := a.want(404, "GET", path+"?"+url.Values{"repo": {"team/app"}, "ref": {ref}}.Encode())
+			if path == "/api/v1/report" && ref == "3.0" {
+				want = "there is no such image"
+			}
+			if !strings.Contains(said, want) {
+				t.Errorf("%s of %s: %s", path, ref, said)
+			}
+		}
+	}
+	if status, _, said := a.do("GET", "/api/v1/image?repo=team/app&ref=1.0", a.login("carol"), ""); status != 404 || strings.Contains(said, "record") {
+		t.Errorf("somebody who may not see it is told: %s", said)
+	}
+}
+
+// TestNamesakes has two accounts that had one name, one after the other: wherever the name stands, so does the account.
+func TestNamesakes(t *testing.T) {
+	t.Parallel()
+	a := newActing(t, "")
+	a.image("bob", "team/app", "1.0", "one")
+	a.image("alice", "team/app", "0.9", "zero")
+	accounts := map[bool]string{false: a.accountOf("bob")}
+	if shown := a.hallmark("history", "team/app:1.0"); strings.Contains(shown, "account") {
+		t.Errorf("one bob:\n%s", shown)
+	}
+	a.hallmark("user", "remove", "bob")
+	a.addUser("bob")
+	accounts[true] = a.accountOf("bob")
+	verbs := [][]string{
+		{"history", "team/app:1.0"},
+		{"history", "team/app:1.0", "--at", "0s"},
+		{"records", "--repo", "team/app"},
+		{"show", "team/app:1.0"},
+		{"sources", jobSource},
+		{"records", "--action", "grant"},
+	}
+	for _, again := range []bool{false, true} { // before the second bob did anything, and then
+		if again {
+			a.hallmark("grant", "user:bob", "team/**", "push")
+			a.image("bob", "team/app", "1.0", "two")
+		}
+		for _, verb := range verbs {
+			if shown := a.hallmark(verb...); !strings.Contains(shown, "bob (account "+accounts[again]+")") || strings.Contains(shown, "alice (account") {
+				t.Errorf("%v: which bob was that?\n%s", verb, shown)
+			}
+		}
+		if shown := a.hallmark("user", "list"); !strings.Contains(shown, "bob (account "+accounts[true]+")") {
+			t.Errorf("users:\n%s", shown)
+		}
+	}
+	if shown := a.hallmark("records", "--identity", accounts[false]); !strings.Contains(shown, accounts[false]) || strings.Contains(shown, accounts[true]) {
+		t.Errorf("records of the first:\n%s", shown)
+	}
+	if shown := a.hallmark("records", "--limit", "1"); !strings.Contains(shown, "There are more") {
+		t.Errorf("a list that is cut:\n%s", shown)
+	}
+	if shown := a.hallmark("history", "team/app:1.0", "--limit", "2"); strings.Contains(shown, "There are more") {
+		t.Errorf("a list that is whole:\n%s", shown)
+	}
+}
+
+func (a *acting) addUser(name string) {
+	a.t.Helper()
+	body := string(mustMarshal(map[string]string{"name": name, "password": tablePassword}))
+	if status, _, said := a.do("POST", "/api/v1/users", "", body, "Content-Type", "application/json"); status != 201 {
+		a.t.Fatalf("%d: %s", status, said)
+	}
+}
+
+func (a *acting) accountOf(name string) string {
+	a.t.Helper()
+	var page struct {
+		Users []struct{ Name, Account string }
+	}
+	if err := json.Unmarshal([]byte(a.want(200, "GET", "/api/v1/users")), &page); err != nil {
+		a.t.Fatal(err)
+	}
+	for _, u := range page.Users {
+		if u.Name == name {
+			return u.Account
+		}
+	}
+	a.t.Fatalf("there is no %s", name)
+	return ""
+}
