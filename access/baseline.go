@@ -45,7 +45,14 @@ func (f *follower) unexplained(what string, line baselineLine) {
 // readBaseline reads the list of what was found, and wants it to be the one on record.
 func (f *follower) readBaseline(tx storage.Reader) error {
 	if f.State.Baseline == nil {
-		return nil
+		_, err := tx.Get(baselineTable, baselineKey)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			f.badf("there is a list of accounts that were found, and no record of it")
+		}
+		return err
 	}
 	f.found = make(map[baselineLine]bool)
 	text, err := tx.Get(baselineTable, baselineKey)

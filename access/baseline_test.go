@@ -5,15 +5,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // TestBaseline takes over a store with an account and a token from before such were on record: they are listed, then found,
 // once; whatever is put there later is a fault.
 func TestBaseline(t *testing.T) {
-	a, _ := testAccess(t)
-	addUser(t, a, "root", true)
+	a := testRoom(t, testStore(t), bcrypt.MinCost)
+	err := a.store.Update(background, func(tx storage.Tx) error { // a record as older versions made them
+		_, err := a.book.Append(tx, provenance.Event{Action: provenance.Push, Repository: "old/app", Digest: digest.FromString("x")})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	const hash = "$2a$04$94HRlI3f8qSv5OTXuVBS0utUuz.VybRjhG/hputoIDVr6gcec0h4a"
 	put := func(name, account, hash string) {
 		t.Helper()
@@ -26,7 +34,7 @@ func TestBaseline(t *testing.T) {
 		}
 	}
 	put("old", "x1", hash)
-	err := a.store.Update(background, func(tx storage.Tx) error {
+	err = a.store.Update(background, func(tx storage.Tx) error {
 		s := session{Session: Session{ID: "token-old", Kind: TokenSession, Owner: provenance.Actor{Kind: provenance.User, Handle: "old", Account: "x1"}}, Secret: []byte("secret")}
 		return s.begin(tx)
 	})
@@ -39,6 +47,7 @@ func TestBaseline(t *testing.T) {
 	if err := provenance.MarkChained(background, a.store); err != nil {
 		t.Fatal(err)
 	}
+	addUser(t, a, "root", true)
 	if found, _ := problems(t, a); len(found) != 2 || found[0] != "user:old, account x1: not on record" || found[1] != "token-old of user:old: not on record" {
 		t.Errorf("before: %q", found)
 	}

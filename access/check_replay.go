@@ -74,10 +74,17 @@ func (a *Access) newFollower(ctx context.Context, bad func(error)) (*follower, e
 	if err != nil {
 		return nil, err
 	}
-	f.older = from > 0
 	o := replay.Options{Only: func(string) bool { return false }}
 	f.Follower, err = beside.New(ctx, a.store, o, "who may do what is not known from the records", func(err error) { f.badf("%v", err) })
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	// The mark alone would excuse whatever somebody puts into the tables.
+	f.older = from > 0 && (from <= f.Newer || f.Blind)
+	if from > 0 && !f.older {
+		f.badf("the records before %d are said to be from before accounts were on record, and record %d is not", from, f.Newer)
+	}
+	return f, nil
 }
 
 func (f *follower) badf(format string, args ...any) { f.bad(corruptf(format, args...)) }

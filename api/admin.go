@@ -4,11 +4,13 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // userPage is a page of accounts.
@@ -218,23 +220,32 @@ func (a *API) runChecks(c *call, deep bool, say func(checkLine)) (result checked
 		result.Problems++
 		say(checkLine{Problem: err.Error()})
 	}
-	if a.Store != nil {
-		say(checkLine{Step: "pages of the store"})
-		if err := a.Store.Check(c.Context(), bad); err != nil {
+	for _, step := range []struct {
+		name  string
+		check func() error
+	}{
+		{"pages of the store", func() error {
+			if a.Store == nil {
+				return nil
+			}
+			return a.Store.Check(c.Context(), bad)
+		}},
+		{"records", func() (err error) { result.Records, err = a.Book.Check(c.Context(), bad); return err }},
+		{"accounts and rights", func() (err error) { result.Accounts, err = a.Access.Check(c.Context(), bad); return err }},
+		{"images and files", func() error {
+			images, err := a.Registry.Check(c.Context(), deep, bad)
+			result.Repositories, result.Manifests, result.Tags = images.Repositories, images.Manifests, images.Tags
+			result.Blobs, result.BytesRead = images.Blobs, images.Bytes
+			return err
+		}},
+	} {
+		say(checkLine{Step: step.name})
+		err := step.check()
+		if errors.Is(err, storage.ErrCorrupt) { // what is damaged in one place keeps nobody from looking at others
+			bad(fmt.Errorf("%w; the rest of the %s could not be checked", err, step.name))
+		} else if err != nil {
 			return result, err
 		}
 	}
-	say(checkLine{Step: "records"})
-	if result.Records, err = a.Book.Check(c.Context(), bad); err != nil {
-		return result, err
-	}
-	say(checkLine{Step: "accounts and rights"})
-	if result.Accounts, err = a.Access.Check(c.Context(), bad); err != nil {
-		return result, err
-	}
-	say(checkLine{Step: "images and files"})
-	images, err := a.Registry.Check(c.Context(), deep, bad)
-	result.Repositories, result.Manifests, result.Tags = images.Repositories, images.Manifests, images.Tags
-	result.Blobs, result.BytesRead = images.Blobs, images.Bytes
-	return result, err
+	return result, nil
 }

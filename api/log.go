@@ -32,7 +32,10 @@ func (a *API) publicRoutes() []route {
 func (a *API) servePublic(w http.ResponseWriter, r *http.Request, route route) {
 	obs.SetRoute(r.Context(), route.name)
 	c := &call{Request: r, w: w}
-	err := c.query().end()
+	var err error
+	if route.name != "log" { // which has a parameter
+		err = c.query().end()
+	}
 	if err == nil && a.PrivateLog && route.name == "log" {
 		if c.who, err = a.Access.Identify(r); err == nil && c.isStranger() {
 			err = access.ErrNoLogin // whatever strangers may pull
@@ -81,12 +84,20 @@ func (a *API) log(c *call) (any, error) {
 	if first, rest, ok := strings.Cut(path, "/"); ok && first != "tile" {
 		origin, path = first, rest
 	}
+	q := c.query()
+	witness := ""
+	if path == "checkpoint.cosigned" {
+		witness = q.text("witness")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
 	switch path {
 	case "checkpoint":
 		signed, err := a.Book.Checkpoint(c.Context(), origin)
 		return raw{text, cacheNever, []byte(signed)}, err
 	case "checkpoint.cosigned":
-		signed, err := a.Book.CosignedCheckpoint(c.Context(), origin)
+		signed, err := a.Book.CosignedCheckpoint(c.Context(), origin, witness)
 		return raw{text, cacheNever, []byte(signed)}, err
 	}
 	tile, err := log.ParseTile(path)

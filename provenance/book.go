@@ -295,6 +295,30 @@ func (b *Book) Len(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
+// kept returns the number of records that there are by their rows, where the head says that there are more than a few
+// behind one: a head that was changed may say any number, and nobody shall count up to that. Else it is what the head says.
+func (h head) kept(r storage.Reader, from uint64) (uint64, error) {
+	if h.next <= from || h.next-from <= maxTail {
+		return h.next, nil
+	}
+	for item, err := range r.ScanReverse(recordTable, nil, nil) {
+		if err != nil || len(item.Key) != 8 {
+			return h.next, err
+		}
+		return min(h.next, max(from, lastIndex(item.Key)+1)), nil
+	}
+	return min(h.next, from), nil
+}
+
+// Kept is Count, but no more than there are rows of.
+func Kept(tx storage.Reader) (uint64, error) {
+	h, err := readHead(tx)
+	if err != nil {
+		return 0, err
+	}
+	return h.kept(tx, 0)
+}
+
 // Count returns the number of records in the caller's transaction.
 func Count(tx storage.Reader) (uint64, error) {
 	h, err := readHead(tx)
@@ -314,7 +338,10 @@ func ReadRecord(tx storage.Reader, index uint64) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, json.Unmarshal(aside, &r.Unsigned)
+	if err := json.Unmarshal(aside, &r.Unsigned); err != nil {
+		return nil, fmt.Errorf("%w: what is beside record %d: %w", storage.ErrCorrupt, index, err)
+	}
+	return r, nil
 }
 
 // ReadStated is ReadRecord without what is beside the statement. Errors: ErrNoRecord, storage.ErrCorrupt.

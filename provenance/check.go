@@ -16,22 +16,18 @@ const checkStep = 2000
 // Check reads every record made before it began, and every index row of theirs, and reports to bad what
 // does not fit. It returns how many records it read, and an error when it could not go on.
 func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err error) {
-	end, err := b.Len(ctx)
-	if err != nil {
+	c := checker{bad: bad}
+	if err := b.store.View(ctx, c.begin); err != nil {
 		return 0, err
 	}
-	c := checker{end: end, bad: bad}
-	err = b.store.View(ctx, func(tx storage.Reader) (err error) {
-		c.indexed, err = readIndexed(tx)
-		return err
-	})
+	end := c.end
 	for from := uint64(0); from < end && err == nil; from += checkStep {
 		err = b.store.View(ctx, func(tx storage.Reader) error { return c.records(tx, from) })
 	}
 	for _, t := range []struct {
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
-	}{{indexTable, c.term}, {imageTable, c.image}, {timeTable, c.time}} {
+	}{{indexTable, c.term}, {imageTable, c.image}, {timeTable, c.time}, {unsignedTable, c.aside}, {newestTable, c.newest}} {
 		if err == nil {
 			err = storage.EachRow(ctx, b.store, t.table, t.row)
 		}
@@ -56,6 +52,24 @@ type checker struct {
 	timesExpected, timesFound int // rows of timeTable
 
 	latest Time // running maximum, while records go by in order
+}
+
+// begin looks at how many records there are to check.
+func (c *checker) begin(tx storage.Reader) error {
+	h, err := readHead(tx)
+	if err == nil {
+		c.end, err = h.kept(tx, 0)
+	}
+	if err == nil && c.end != h.next {
+		c.bad(fmt.Errorf("%w: there are to be %d records, and behind the first %d there is none", storage.ErrCorrupt, h.next, c.end))
+	}
+	if err == nil {
+		c.indexed, err = readIndexed(tx)
+	}
+	if err == nil && c.indexed.next > h.next {
+		c.bad(fmt.Errorf("%w: %d records are said to be found by all that they say, and there are %d", storage.ErrCorrupt, c.indexed.next, h.next))
+	}
+	return err
 }
 
 // records checks up to checkStep records and that they are found by all their terms.
@@ -157,6 +171,22 @@ func (c *checker) time(tx storage.Reader, item storage.Item) error {
 		c.timesFound++
 	}
 	return c.mustBe(tx, lastIndex(item.Key), "times")
+}
+
+// aside wants the record that something is kept beside.
+func (c *checker) aside(tx storage.Reader, item storage.Item) error {
+	return c.mustBe(tx, lastIndex(item.Key), "addresses")
+}
+
+// newest wants the newest record of a repository to be one of it. Whether there is a newer one the replay tells.
+func (c *checker) newest(tx storage.Reader, item storage.Item) error {
+	index := lastIndex(item.Value)
+	r, err := ReadStated(tx, index)
+	if errors.Is(err, ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) || err == nil && r.Repository != string(item.Key) {
+		c.bad(fmt.Errorf("%w: the newest record of %s is said to be %d, which is not one of it", storage.ErrCorrupt, item.Key, index))
+		return nil
+	}
+	return err
 }
 
 // mustBe wants a record that an index names, and that may be newer than the check, to be there.

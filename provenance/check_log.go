@@ -39,8 +39,9 @@ func (b *Book) checkLogs(ctx context.Context, bad func(error)) error {
 	if err := b.checkFound(ctx, ends[0].First, bad); err != nil {
 		return err
 	}
+	keeps := false
 	for _, e := range ends {
-		if err := b.checkLog(ctx, e, bad); err != nil {
+		if keeps, err = b.checkLog(ctx, e, keeps, bad); err != nil {
 			return err
 		}
 		if err := b.checkCosigned(ctx, e.Origin, bad); err != nil {
@@ -120,10 +121,18 @@ func checkSequence(tx storage.Reader, ends []logEnd, ranges []KeyRange, bad func
 	return nil
 }
 
-func (b *Book) checkLog(ctx context.Context, e logEnd, bad func(error)) error {
+// checkLog checks a log leaf by leaf. keeps says that there is a signature of a checkpoint with a record before it, and
+// afterwards that there is one up to its end.
+func (b *Book) checkLog(ctx context.Context, e logEnd, keeps bool, bad func(error)) (bool, error) {
 	c := log.NewChecker(e.Log, bad)
-	for end := e.First + e.size; c.Next() < end; {
-		err := b.store.View(ctx, func(tx storage.Reader) error {
+	c.Keeps = keeps
+	var end uint64
+	err := b.store.View(ctx, func(tx storage.Reader) (err error) {
+		end, err = head{next: e.First + e.size}.kept(tx, e.First)
+		return err
+	})
+	for err == nil && c.Next() < end {
+		err = b.store.View(ctx, func(tx storage.Reader) error {
 			for range min(checkStep, end-c.Next()) {
 				if err := checkLeaf(tx, c, e.Log, bad); err != nil {
 					return err
@@ -131,14 +140,14 @@ func (b *Book) checkLog(ctx context.Context, e logEnd, bad func(error)) error {
 			}
 			return nil
 		})
-		if err != nil {
-			return err
-		}
+	}
+	if err != nil {
+		return c.Keeps, err
 	}
 	if e.head != nil {
 		c.Head(*e.head)
 	}
-	return c.End(e.signed)
+	return c.Keeps, c.End(e.signed)
 }
 
 // checkLeaf compares one record with the log.

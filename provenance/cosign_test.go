@@ -51,7 +51,7 @@ func TestCosignAgain(t *testing.T) {
 	text, now := c.String(), b.now()
 	want := func(at time.Time) {
 		t.Helper()
-		signed, err := b.CosignedCheckpoint(background, "")
+		signed, err := b.CosignedCheckpoint(background, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

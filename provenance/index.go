@@ -146,6 +146,7 @@ func (b *Book) Index(ctx context.Context) error {
 // indexSome makes the rows of at most so many records, and says whether there are more in the tail.
 func (b *Book) indexSome(ctx context.Context, most uint64) (more bool, err error) {
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
+		more = false
 		x, err := readIndexed(tx)
 		if err != nil {
 			return err
@@ -154,11 +155,12 @@ func (b *Book) indexSome(ctx context.Context, most uint64) (more bool, err error
 		if err != nil {
 			return err
 		}
-		more = x.next+most < h.next
-		if x.next >= h.next {
-			return nil
+		end, err := h.kept(tx, x.next)
+		if err != nil || x.next >= end {
+			return err
 		}
-		return x.index(tx, h.next, most)
+		more = x.next+most < end
+		return x.index(tx, end, most)
 	})
 	return more, err
 }
@@ -196,11 +198,15 @@ func withTail(tx storage.Reader) (storage.Reader, error) {
 		return nil, err
 	}
 	x, err := readIndexed(tx)
-	if err != nil || x.next >= h.next {
+	if err != nil {
+		return nil, err
+	}
+	end, err := h.kept(tx, x.next)
+	if err != nil || x.next >= end {
 		return tx, err
 	}
 	u := unstored{tx, make(map[storage.Table][]storage.Item)}
-	for x.next < h.next {
+	for x.next < end {
 		if err := x.step(u); err != nil {
 			return nil, err
 		}

@@ -74,7 +74,11 @@ func keyOf(tx storage.Reader, index uint64) (*receipt.Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		return receipt.ParseKeyDER(item.Value)
+		key, err := receipt.ParseKeyDER(item.Value)
+		if err != nil {
+			err = fmt.Errorf("%w: the receipt key from record %d on: %w", storage.ErrCorrupt, lastIndex(item.Key), err)
+		}
+		return key, err
 	}
 	return nil, fmt.Errorf("%w: no receipt key is known for record %d", storage.ErrCorrupt, index)
 }

@@ -193,21 +193,31 @@ func (b *Book) Checkpoint(ctx context.Context, origin string) (signed string, er
 	return signed, err
 }
 
-// CosignedCheckpoint returns the newest checkpoint of a log that has a cosignature. Errors: log.ErrNoLog,
-// log.ErrSize when there is none.
-func (b *Book) CosignedCheckpoint(ctx context.Context, origin string) (signed string, err error) {
+// CosignedCheckpoint returns the newest checkpoint of a log that has a cosignature, or that of a witness, NAME+HASH.
+// Errors: log.ErrNoLog, log.ErrSize when there is none.
+func (b *Book) CosignedCheckpoint(ctx context.Context, origin, witness string) (signed string, err error) {
 	err = b.inLog(ctx, origin, func(_ storage.Reader, tree *log.Tree) error {
 		size, ok, err := tree.Cosigned(tree.Size)
+		if witness != "" && err == nil {
+			size, ok, err = tree.CosignedBy(witness)
+		}
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return fmt.Errorf("log %s: no checkpoint is cosigned yet: %w", tree.Origin, log.ErrSize)
+			return fmt.Errorf("log %s: no checkpoint is cosigned yet%s: %w", tree.Origin, byWhom(witness), log.ErrSize)
 		}
 		signed, err = tree.SignedCheckpoint(size)
 		return err
 	})
 	return signed, err
+}
+
+func byWhom(witness string) string {
+	if witness == "" {
+		return ""
+	}
+	return " by " + witness
 }
 
 // Tile returns a tile of a log: hashes, or a bundle of entries. Errors: log.ErrNoLog, log.ErrSize.

@@ -29,12 +29,16 @@ func eachRecord(ctx context.Context, store storage.Store, fn func(storage.Tx, ui
 			if err != nil {
 				return err
 			}
-			for index := from; index < min(from+reindexStep, h.next); index++ {
+			end, err := h.kept(tx, 0)
+			if err != nil {
+				return err
+			}
+			for index := from; index < min(from+reindexStep, end); index++ {
 				if err := fn(tx, index); err != nil {
 					return err
 				}
 			}
-			more = from+reindexStep < h.next
+			more = from+reindexStep < end
 			return nil
 		})
 		if err != nil {

@@ -45,7 +45,11 @@ func newestOfAction(tx storage.Reader, actions ...Action) (newest *Record, err e
 	if err != nil {
 		return nil, err
 	}
-	for next := h.next; next > x.next; next-- {
+	end, err := h.kept(tx, x.next)
+	if err != nil {
+		return nil, err
+	}
+	for next := end; next > x.next; next-- {
 		r, err := ReadStated(tx, next-1)
 		if err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ func TestCosigned(t *testing.T) {
 	for range 5 {
 		appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
 	}
-	if _, err := b.CosignedCheckpoint(background, ""); !errors.Is(err, log.ErrSize) {
+	if _, err := b.CosignedCheckpoint(background, "", ""); !errors.Is(err, log.ErrSize) {
 		t.Errorf("no cosignature: %v", err)
 	}
 	const line = "— witness.example AAAAAAAAAAAA"
@@ -174,7 +174,7 @@ func TestCosigned(t *testing.T) {
 			t.Errorf("receipt %d is proved at %d", index, c.Size)
 		}
 	}
-	signed, err := b.CosignedCheckpoint(background, "")
+	signed, err := b.CosignedCheckpoint(background, "", "")
 	if err != nil || !strings.HasSuffix(signed, "\n"+line+"\n") {
 		t.Errorf("%q, %v", signed, err)
 	}

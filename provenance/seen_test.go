@@ -195,6 +195,34 @@ func cutIndex(tx storage.Tx, from uint64) error {
 			}
 		}
 	}
+	x, err := readIndexed(tx)
+	if x.next > from {
+		x.next = from
+		x.write(tx)
+	}
+	return errors.Join(err, cutNewest(tx, from))
+}
+
+// cutNewest lets the newest record of each repository be one before from.
+func cutNewest(tx storage.Tx, from uint64) error {
+	newest := make(map[string]uint64)
+	for index := range from {
+		r, err := ReadStated(tx, index)
+		if err != nil {
+			return err
+		}
+		newest[r.Repository] = index
+	}
+	for row, err := range tx.Scan(newestTable, nil, nil) {
+		if err != nil {
+			return err
+		}
+		if index, ok := newest[string(row.Key)]; ok {
+			tx.Put(newestTable, bytes.Clone(row.Key), indexKey(index))
+		} else {
+			tx.Delete(newestTable, bytes.Clone(row.Key))
+		}
+	}
 	return nil
 }
 
@@ -303,7 +331,7 @@ func TestContinue(t *testing.T) {
 // TestContinueCut takes the newest records away, without keys: the log's own row tells that it was longer.
 func TestContinueCut(t *testing.T) {
 	b, keys := grown(t)
-	if err := b.store.Update(background, func(tx storage.Tx) error { forgery{t, tx}.truncate(3); return nil }); err != nil {
+	if err := b.store.Update(background, func(tx storage.Tx) error { forgery{t, tx}.truncate(3); return cutIndex(tx, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	cut, err := begin(t, b.store, keys, "")

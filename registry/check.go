@@ -87,7 +87,7 @@ func (c *checker) table(ctx context.Context, table storage.Table, row func(conte
 
 // report hands what is damaged or missing to bad, and returns every other error.
 func (c *checker) report(err error) error {
-	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, provenance.ErrNoRecord) {
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, provenance.ErrNotSealed) {
 		c.bad(err)
 		return nil
 	}
@@ -149,7 +149,7 @@ func (c *checker) content(tx storage.Reader, name, repo string, d digest.Digest,
 			return err
 		}
 	}
-	return wantDerived(tx, name, repo, digestKey(d), m)
+	return wantDerived(tx, name, repo, m.listed(d, row.size), m)
 }
 
 func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) error {
@@ -214,13 +214,18 @@ func (c *checker) referrer(_ context.Context, tx storage.Reader, item storage.It
 	if err != nil {
 		return err
 	}
-	if f, err := renderedAsManifest(tx, repo, manifest); err != nil || f != nil {
+	name := repo + "@" + manifest.String()
+	out, err := findRendered(tx, repo, manifest)
+	if err != nil {
 		return err
 	}
-	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s@%s is listed as a referrer, and is not there", repo, manifest); err != nil {
+	if out != nil && out.descriptor.Digest == manifest {
+		return wantListed(name, item.Value, out.descriptor, nil)
+	}
+	if err := want(tx, manifestTable, repoKey(repo, digestKey(manifest)), "%s is listed as a referrer, and is not there", name); err != nil {
 		return err
 	}
-	return want(tx, subjectTable, repoKey(repo, digestKey(manifest)), "%s@%s refers to %s, and the reverse row is missing", repo, manifest, subject)
+	return want(tx, subjectTable, repoKey(repo, digestKey(manifest)), "%s refers to %s, and the reverse row is missing", name, subject)
 }
 
 func (c *checker) subject(_ context.Context, tx storage.Reader, item storage.Item) error {

@@ -38,6 +38,9 @@ func (c *checker) blobs(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
+				if err := c.report(wantUsed(tx, d, row)); err != nil {
+					return err
+				}
 				batch = append(batch, entry{d, row})
 			}
 			return nil
@@ -52,6 +55,22 @@ func (c *checker) blobs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wantUsed wants a blob to be in a repository, and its file not to be among those that are removed.
+func wantUsed(tx storage.Reader, d digest.Digest, row blobRow) error {
+	value, err := getOrNil(tx, trashTable, []byte(row.at))
+	if err != nil {
+		return err
+	}
+	if value != nil {
+		return damaged("blob %s: its file %s is in the trash too, and the next that empties it removes it", d, row.at)
+	}
+	key := digestKey(d)
+	for _, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
+		return err
+	}
+	return damaged("blob %s is in no repository", d)
 }
 
 func (c *checker) blob(ctx context.Context, d digest.Digest, row blobRow) error {

@@ -28,7 +28,7 @@ const replayAtOnce = 500_000
 func (c *checker) replay(ctx context.Context) error {
 	var records uint64
 	err := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
-		records, err = provenance.Count(tx)
+		records, err = provenance.Kept(tx)
 		return err
 	})
 	said := make(map[string]bool) // rights are followed in each pass

@@ -50,10 +50,7 @@ func (p *push) putReferrer(tx storage.Tx) error {
 	if p.manifest.subject == nil {
 		return nil
 	}
-	d := ocispec.Descriptor{
-		MediaType: p.manifest.mediaType, Digest: p.digest, Size: int64(len(p.body)),
-		ArtifactType: p.manifest.referrerType(), Annotations: listedAnnotations(p.manifest.annotations),
-	}
+	d := p.manifest.listed(p.digest, int64(len(p.body)))
 	text, err := json.Marshal(d)
 	if err != nil {
 		return err
@@ -63,6 +60,14 @@ func (p *push) putReferrer(tx storage.Tx) error {
 		putMissing(tx, referrerTable, repoKey(p.repo, subject, manifest), referrerRow{d.ArtifactType, text}.encode()),
 		putMissing(tx, subjectTable, repoKey(p.repo, manifest), subject),
 	)
+}
+
+// listed is a manifest as the list of referrers shows it.
+func (m *manifest) listed(d digest.Digest, size int64) ocispec.Descriptor {
+	return ocispec.Descriptor{
+		MediaType: m.mediaType, Digest: d, Size: size,
+		ArtifactType: m.referrerType(), Annotations: listedAnnotations(m.annotations),
+	}
 }
 
 // removeReferrer takes a manifest that goes away out of the list of its subject, which it may have kept.

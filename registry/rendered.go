@@ -190,6 +190,9 @@ func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, 
 		return nil, err
 	}
 	value, err := tx.Get(provenanceTable, repoKey(repo, subject))
+	if errors.Is(err, storage.ErrNotFound) {
+		err = damaged("%s@%s is said to be an image's provenance, and the image has none", repo, d)
+	}
 	if err != nil {
 		return nil, err
 	}

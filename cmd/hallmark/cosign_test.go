@@ -117,7 +117,7 @@ func (w *witnessed) want(requests int32, size string) {
 	if got := w.asked.Load(); got != requests {
 		w.t.Errorf("%d requests, want %d", got, requests)
 	}
-	signed, err := w.book.CosignedCheckpoint(context.Background(), "")
+	signed, err := w.book.CosignedCheckpoint(context.Background(), "", "")
 	if err != nil || !strings.Contains(signed, "\n"+size+"\n") || !strings.Contains(signed, "\n— witness.example ") {
 		w.t.Errorf("want a cosigned checkpoint of %s leaves: %v\n%s", size, err, signed)
 	}
@@ -148,7 +148,7 @@ func TestAskWitnessAgain(t *testing.T) {
 	w.want(0, "3")
 	served := func() int64 {
 		t.Helper()
-		signed, err := w.book.CosignedCheckpoint(t.Context(), "")
+		signed, err := w.book.CosignedCheckpoint(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestBadWitness(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		server.Close()
-		if signed, err := w.book.CosignedCheckpoint(t.Context(), ""); err == nil {
+		if signed, err := w.book.CosignedCheckpoint(t.Context(), "", ""); err == nil {
 			t.Errorf("%s is kept: %s", name, signed)
 		}
 	}

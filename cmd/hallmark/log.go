@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
@@ -181,6 +182,9 @@ func (e *env) newLogCheck(c *cobra.Command, f *checkFlags) (l logCheck, err erro
 
 // seenFile is what the state file holds.
 type seenFile struct {
+	// Sum is the SHA-256 of the registries, as they are written: a file that was edited accuses nobody. Older versions wrote
+	// none.
+	Sum        digest.Digest            `json:"sum,omitempty"`
 	Registries map[string]*follow.State `json:"registries"` // by URL, or by data directory
 }
 
@@ -283,6 +287,9 @@ func readSeen(path string) (*seenFile, error) {
 		dec.DisallowUnknownFields() // another file is not to be written over
 		err = dec.Decode(seen)
 	}
+	if err == nil && seen.Sum != "" && seen.Sum != seen.sum() {
+		err = errors.New("this file was changed since a check wrote it, so it says nothing about a registry: put the right one back, or move it away to begin anew")
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("what was seen, in %s: %w", path, err)
 	}
@@ -292,7 +299,17 @@ func readSeen(path string) (*seenFile, error) {
 	return seen, nil
 }
 
+// sum is over what is remembered, whatever the file's white space.
+func (f *seenFile) sum() digest.Digest {
+	text, err := json.Marshal(f.Registries)
+	if err != nil {
+		return "" // it was read from JSON, or will not be written
+	}
+	return digest.FromBytes(text)
+}
+
 func writeSeen(path string, seen *seenFile) error {
+	seen.Sum = seen.sum()
 	data, err := json.MarshalIndent(seen, "", "  ")
 	if err == nil {
 		err = durable.WriteFile(path, append(data, '\n'), 0o600)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -197,4 +198,63 @@ func TestLogCheckWitnessTime(t *testing.T) {
 	})
 	check("does not fit its own signed checkpoint", "--max-lag", "-1")
 	check("invalid signature for key witness.example+", "--max-lag", "-1")
+}
+
+// TestLogCheckRareWitness demands a witness that comes once a day, where another one has cosigned since: each is asked for by
+// its key.
+func TestLogCheckRareWitness(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, state := filepath.Join(dir, "data"), filepath.Join(dir, "seen.json")
+	daily, often, never := ed25519.NewKeyFromSeed(make([]byte, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))
+	at := time.Now().Add(-20 * time.Hour)
+	for n, key := range []ed25519.PrivateKey{daily, often} {
+		s := startServer(t, data)
+		s.push("team/app", fmt.Sprint(n), fmt.Sprint(n), nil)
+		s.kill()
+		if err := os.Remove(filepath.Join(data, socketFile)); err != nil {
+			t.Fatal(err)
+		}
+		cosignAt(t, data, key, at.Add(time.Duration(n)*time.Hour))
+	}
+	check := func(want int, says string, keys ...ed25519.PrivateKey) {
+		t.Helper()
+		var out bytes.Buffer
+		args := []string{"log", "check", "--data", data, "--state", state, "--wait", "0s", "--max-lag", "-1", "--max-age", "48h"}
+		for _, key := range keys {
+			args = append(args, "--witness", witnessOf(t, key).String())
+		}
+		err := run(t.Context(), args, func(string) string { return "" }, nil, &out, &out)
+		if said := fmt.Sprint(out.String(), err); exitCode(err) != want || !strings.Contains(said, says) {
+			t.Errorf("%d %s; want %d %q", exitCode(err), said, want, says)
+		}
+	}
+	check(0, "2 of 3 leaves are cosigned by witness.example\nwitness.example cosigned at "+at.UTC().Format(time.RFC3339), daily)
+	check(0, "3 of 3 leaves are cosigned by witness.example\n2 of 3 leaves", daily, often)
+	check(exitNo, "the witness witness.example has not cosigned the log", never)
+
+	// A file that was edited is refused, and accuses nobody.
+	written, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{`\n3\n`: `\n4\n`, `"first": 0`: `"first": 1`, `"time": "20`: `"time": "19`, `localhost+`: `localhosd+`} {
+		edited := bytes.ReplaceAll(written, []byte(from), []byte(to))
+		if bytes.Equal(edited, written) {
+			t.Errorf("%q is not in %s", from, written)
+		}
+		for _, sum := range []string{"sum", "other"} { // without its sum, as older versions wrote it
+			if sum == "other" && from != `\n3\n` && from != `localhost+` {
+				continue // only what a log signed can be told then
+			}
+			old := regexp.MustCompile(`(?m)^  "sum": .*\n`)
+			if sum == "other" {
+				edited = old.ReplaceAll(edited, nil)
+			}
+			if err := os.WriteFile(state, edited, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			check(exitUsage, "to begin anew", daily)
+		}
+	}
 }

@@ -163,15 +163,38 @@ func (w *waiting) knows(vkey string) error {
 	return nil
 }
 
-// look fetches what was cosigned last, and wants it to be of the history that was seen.
+// look fetches what was cosigned last, and what each witness cosigned last that is not among those.
 func (w *waiting) look(ctx context.Context) error {
 	signed, by, err := w.remote.Cosigned(ctx, w.witnesses)
 	if exitCode(err) == exitNo { // there is none
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = w.take(ctx, signed, by)
 	}
+	for _, v := range w.witnesses {
+		if err != nil || w.report.Verdict.Bad() {
+			return err
+		}
+		if slices.ContainsFunc(by, func(c follow.Cosignature) bool { return c.By(v) }) {
+			continue
+		}
+		signed, own, err := w.remote.CosignedBy(ctx, v)
+		if code := exitCode(err); code == exitNo || code == exitUsage { // it never came; or an older registry, which takes no such question
+			continue
+		}
+		if err == nil {
+			err = w.take(ctx, signed, own)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// take wants a cosigned checkpoint to be of the history that was seen, and remembers who cosigned it.
+func (w *waiting) take(ctx context.Context, signed string, by []follow.Cosignature) error {
 	w.served = true
 	cosigned := follow.Sighting{Time: time.Now().UTC().Truncate(time.Second), Checkpoint: signed}
 	other, err := w.remote.Agree(ctx, w.seen, cosigned)
@@ -244,7 +267,7 @@ func (w *waiting) lacks(v note.Verifier, now time.Time) string {
 	size, age := w.seen.Size(), now.Sub(c.Time)
 	switch {
 	case !ok:
-		return fmt.Sprintf("the witness %s has not cosigned the log %s, or not as the last of its witnesses", v.Name(), w.remote.Origin)
+		return fmt.Sprintf("the witness %s has not cosigned the log %s", v.Name(), w.remote.Origin)
 	case w.maxLag >= 0 && c.Size < size && size-c.Size > uint64(w.maxLag):
 		return fmt.Sprintf("the witness %s has cosigned %d of %d leaves of the log %s, and no more in %s", v.Name(), c.Size, size, w.remote.Origin, units.Duration(w.wait))
 	case c.Size < w.state.Before(now.Add(-w.maxAge)):

@@ -11,8 +11,6 @@ import (
 	"os"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
-	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
-	"golang.org/x/mod/sumdb/note"
 )
 
 // ErrChanged says that the file of what was remembered is not as it was written.
@@ -58,26 +56,10 @@ func (f *File) Memory(name string) (*Memory, error) {
 	if !ok {
 		return m, nil
 	}
-	if err := json.Unmarshal(data, m); err != nil || !m.signed() {
+	if err := json.Unmarshal(data, m); err != nil || m.Log.Check() != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, ErrChanged)
 	}
 	return m, nil
-}
-
-// signed says whether the logs signed what was seen of them.
-func (m *Memory) signed() bool {
-	for _, l := range m.Log.Logs {
-		v, err := note.NewVerifier(l.VKey)
-		if err != nil || v.Name() != l.Origin || len(l.Sightings) == 0 {
-			return false
-		}
-		for _, s := range l.Sightings {
-			if _, err := checkpoint.Open(s.Checkpoint, v); err != nil {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // Keep writes what is remembered of a registry to the file, beside that of others. If we stop within it the file is as it was.

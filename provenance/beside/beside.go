@@ -20,7 +20,10 @@ type Follower struct {
 	State *replay.State
 	// Blind says that a record cannot be read, which was reported: from it on nothing is known.
 	Blind bool
+	// Newer is the first record that is of a version which puts accounts on record and states effects; the end where none is.
+	Newer uint64
 
+	newer   bool // it was found
 	unknown string
 	bad     func(error)
 }
@@ -67,8 +70,13 @@ func (f *Follower) next(tx storage.Reader) error {
 		f.bad(fmt.Errorf("record %d cannot be read, so %s", f.State.Next, f.unknown))
 		return nil
 	}
-	if err == nil {
-		f.State.Apply(r, f.bad)
+	if err != nil {
+		return err
 	}
-	return err
+	f.newer = f.newer || r.StatesEffects() || r.Grant != nil && replay.IsOnRecord(r.Grant.Credential)
+	f.State.Apply(r, f.bad)
+	if !f.newer {
+		f.Newer = f.State.Next
+	}
+	return nil
 }

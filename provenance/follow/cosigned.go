@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"filippo.io/torchwood"
@@ -27,7 +28,18 @@ func (c Cosignature) By(w note.Verifier) bool {
 // Cosigned fetches the newest checkpoint that a witness cosigned, and returns which of these witnesses did. ErrBroken when
 // a signature that is to be one of them, or of the log, is not.
 func (r *Remote) Cosigned(ctx context.Context, witnesses []note.Verifier) (signed string, by []Cosignature, err error) {
-	data, err := r.src(ctx, r.path("checkpoint.cosigned"))
+	return r.cosigned(ctx, r.path("checkpoint.cosigned"), witnesses)
+}
+
+// CosignedBy is Cosigned of the newest checkpoint that this witness cosigned: one that comes rarely stands behind those that
+// come more often.
+func (r *Remote) CosignedBy(ctx context.Context, witness note.Verifier) (signed string, by []Cosignature, err error) {
+	of := url.Values{"witness": {fmt.Sprintf("%s+%08x", witness.Name(), witness.KeyHash())}}
+	return r.cosigned(ctx, r.path("checkpoint.cosigned")+"?"+of.Encode(), []note.Verifier{witness})
+}
+
+func (r *Remote) cosigned(ctx context.Context, path string, witnesses []note.Verifier) (signed string, by []Cosignature, err error) {
+	data, err := r.src(ctx, path)
 	if err != nil {
 		return "", nil, err
 	}

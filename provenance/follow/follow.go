@@ -77,7 +77,7 @@ var ErrState = errors.New("the file of what was seen is damaged: move it away to
 // Check compares what a registry serves with what was seen, and unless the verdict is bad it remembers what
 // is new in state. An error says that nothing was learned, for want of an answer or ErrBroken.
 func Check(ctx context.Context, src Source, state *State, now time.Time) (*Report, error) {
-	if err := state.check(); err != nil {
+	if err := state.Check(); err != nil {
 		return nil, err
 	}
 	data, err := src(ctx, "/keys/logs.json")

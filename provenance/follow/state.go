@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -38,7 +39,7 @@ func (s Sighting) Size() uint64 { return s.parse().Size }
 func (s Sighting) root() tlog.Hash { return s.parse().Root }
 
 func (s Sighting) parse() checkpoint.Checkpoint {
-	c, _ := checkpoint.Parse(s.Checkpoint) // State.check has looked
+	c, _ := checkpoint.Parse(s.Checkpoint) // State.Check has looked
 	return c
 }
 
@@ -79,14 +80,16 @@ func (s *State) Before(t time.Time) (size uint64) {
 
 func (s *Seen) last() Sighting { return s.Sightings[len(s.Sightings)-1] }
 
-// check says whether a state is one that Check has written.
-func (s *State) check() error {
+// Check says whether a state is one that Check has written: the logs signed what was seen of them. A state that was edited
+// shall not accuse a registry. Error: ErrState.
+func (s *State) Check() error {
 	for _, l := range s.Logs {
-		if len(l.Sightings) == 0 {
+		v, err := note.NewVerifier(l.VKey)
+		if err != nil || v.Name() != l.Origin || len(l.Sightings) == 0 {
 			return ErrState
 		}
 		for _, sighting := range l.Sightings {
-			if c, err := checkpoint.Parse(sighting.Checkpoint); err != nil || c.Origin != l.Origin {
+			if _, err := checkpoint.Open(sighting.Checkpoint, v); err != nil {
 				return ErrState
 			}
 		}

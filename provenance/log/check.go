@@ -17,6 +17,8 @@ type Checker struct {
 	bad  func(error)
 	// unsigned says that the last signature did not fit: one complaint for all that follow from one changed hash.
 	unsigned bool
+	// Keeps says that a signature was kept with an entry before: since then each has one, whatever log it is in.
+	Keeps bool
 }
 
 // NewChecker returns a checker of a log. bad is told of each thing that does not fit.
@@ -51,11 +53,15 @@ func (c *Checker) Leaf(tx storage.Reader, leaf []byte) error {
 }
 
 // Signed checks the signature that is kept for the checkpoint that ends with the leaf before Next. A nil one is of an
-// older version, which kept none.
+// older version, which kept none: no entry before it has one.
 func (c *Checker) Signed(signature []byte) error {
 	if signature == nil {
+		if c.Keeps {
+			c.badf("no signature of the checkpoint of %d leaves is kept with entry %d, and one is with an entry before it", c.edge.size, c.Next()-1)
+		}
 		return nil
 	}
+	c.Keeps = true
 	is, err := Head{Log: c.log, edge: c.edge}.Checkpoint()
 	if err != nil {
 		return err

@@ -18,21 +18,26 @@ func (t *Tree) CheckCosigned(bad func(error)) error {
 	if err != nil {
 		return err
 	}
+	var of cosignedRows
 	for item, err := range t.tx.Scan(cosignatureTable, numberKey(t.Number), storage.PrefixEnd(numberKey(t.Number))) {
 		if err != nil {
 			return err
 		}
 		badf := func(format string, args ...any) {
-			bad(fmt.Errorf("%w: log %s: what is kept of its cosigned checkpoints "+format, append([]any{storage.ErrCorrupt, t.Origin}, args...)...))
+			bad(t.badCosigned(format, args...))
 		}
 		if len(item.Key) < 12 {
 			badf("has a row without a size")
 			continue
 		}
-		size := sizeOf(item.Key)
-		if witness := string(item.Key[12:]); witness != "" {
+		size, witness := sizeOf(item.Key), string(item.Key[12:])
+		of.next(size, witness == "", badf)
+		if witness != "" {
 			if !isLineOf(string(item.Value), witness) {
 				badf("of %d leaves has a line that is not of %s", size, witness)
+			}
+			if last, ok, err := t.CosignedBy(witness); err == nil && ok && last < size {
+				badf("of %d leaves has a signature of %s, whose last is to be of %d", size, witness, last)
 			}
 			continue
 		}
@@ -51,7 +56,56 @@ func (t *Tree) CheckCosigned(bad func(error)) error {
 			badf("says %d leaves with the root %s, and its rows say %d with %s", is.Size, is.Root, ours.Size, ours.Root)
 		}
 	}
+	if err := t.checkWitnesses(bad); err != nil {
+		return err
+	}
+	of.next(0, false, func(format string, args ...any) { bad(t.badCosigned(format, args...)) })
 	return nil
+}
+
+func (t *Tree) badCosigned(format string, args ...any) error {
+	return fmt.Errorf("%w: log %s: what is kept of its cosigned checkpoints "+format, append([]any{storage.ErrCorrupt, t.Origin}, args...)...)
+}
+
+// checkWitnesses wants what a witness is said to have cosigned last to be there, and nothing of it behind that.
+func (t *Tree) checkWitnesses(bad func(error)) error {
+	for item, err := range t.tx.Scan(witnessTable, numberKey(t.Number), storage.PrefixEnd(numberKey(t.Number))) {
+		if err != nil {
+			return err
+		}
+		witness := string(item.Key[4:])
+		size, _, err := t.CosignedBy(witness)
+		if err != nil {
+			bad(err)
+			continue
+		}
+		if _, err := t.tx.Get(cosignatureTable, append(sizeKey(t.Number, size), witness...)); errors.Is(err, storage.ErrNotFound) {
+			bad(t.badCosigned("lacks the signature of %s of %d leaves, which is to be its last", witness, size))
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cosignedRows are the rows of one size, which go by in order: a checkpoint, and then the signatures of witnesses.
+type cosignedRows struct {
+	size              uint64
+	checkpoint, lines bool
+}
+
+// next takes the next row, and says of the size before it what is missing.
+func (c *cosignedRows) next(size uint64, checkpoint bool, badf func(format string, args ...any)) {
+	if size != c.size {
+		switch {
+		case c.checkpoint && !c.lines:
+			badf("of %d leaves has no signature of a witness", c.size)
+		case c.lines && !c.checkpoint:
+			badf("of %d leaves has a signature of a witness, and no checkpoint", c.size)
+		}
+		*c = cosignedRows{size: size}
+	}
+	c.checkpoint, c.lines = c.checkpoint || checkpoint, c.lines || !checkpoint
 }
 
 // isLineOf says that a signature line is of a witness, NAME+HASH, as far as the line says itself.

@@ -114,7 +114,7 @@ func (h Head) IsLast(tx storage.Reader, leaf []byte) (bool, error) {
 
 // Remains says whether anything is stored of a log, where there is no head.
 func Remains(tx storage.Reader) (bool, error) {
-	for _, table := range []storage.Table{logTable, hashTable, checkpointTable, cosignatureTable} {
+	for _, table := range []storage.Table{logTable, hashTable, checkpointTable, cosignatureTable, witnessTable} {
 		for _, err := range tx.Scan(table, nil, nil) {
 			return true, err
 		}
@@ -125,6 +125,11 @@ func Remains(tx storage.Reader) (bool, error) {
 // First returns the entry that the first log of all begins with, or ErrNoLog.
 func First(tx storage.Reader) (uint64, error) {
 	l, err := readLog(tx, 0)
+	if errors.Is(err, ErrNoLog) {
+		if _, _, noHead := readHead(tx); !errors.Is(noHead, ErrNoLog) {
+			return 0, fmt.Errorf("%w: there is a log, and no row of the first", storage.ErrCorrupt)
+		}
+	}
 	return l.First, err
 }
 

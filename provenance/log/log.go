@@ -165,6 +165,9 @@ func Logs(tx storage.Reader) (logs []Log, err error) {
 	}
 	for number := range h.Number {
 		l, err := readLog(tx, number)
+		if errors.Is(err, ErrNoLog) {
+			err = fmt.Errorf("%w: there are %d logs, and no row of number %d of them", storage.ErrCorrupt, h.Number+1, number+1)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -165,6 +166,30 @@ func (t *Tree) PutCosignature(tx storage.Tx, size uint64, signed, witness, line 
 	own, _, _ := strings.Cut(rest, "\n") // the log's own signature is the first
 	tx.Put(cosignatureTable, key, []byte(text+"\n\n"+own+"\n"))
 	tx.Put(cosignatureTable, append(key, witness...), []byte(strings.TrimSuffix(line, "\n")+"\n"))
+	if last, ok, err := cosignedBy(tx, t.Number, witness); err != nil || !ok || last < size {
+		tx.Put(witnessTable, witnessKey(t.Number, witness), binary.BigEndian.AppendUint64(nil, size))
+	}
+}
+
+// CosignedBy returns the size of the largest checkpoint that a witness, NAME+HASH, cosigned, if it is known.
+func (t *Tree) CosignedBy(witness string) (size uint64, ok bool, err error) {
+	return cosignedBy(t.tx, t.Number, witness)
+}
+
+func witnessKey(number uint32, witness string) []byte { return append(numberKey(number), witness...) }
+
+func cosignedBy(tx storage.Reader, number uint32, witness string) (size uint64, ok bool, err error) {
+	value, err := tx.Get(witnessTable, witnessKey(number, witness))
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err == nil && len(value) != 8 {
+		err = fmt.Errorf("%w: what %s cosigned last has %d bytes", storage.ErrCorrupt, witness, len(value))
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return binary.BigEndian.Uint64(value), true, nil
 }
 
 // Cosigned returns the largest size up to atMost of which there is a cosigned checkpoint.

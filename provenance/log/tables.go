@@ -24,6 +24,9 @@ const (
 	// number (4), size (8) → a signed checkpoint that is cosigned; with what tells a witness's key from
 	// others behind it → that witness's signature line.
 	cosignatureTable = storage.Table("log/cosignature")
+	// number (4), what tells a witness's key from others → size (8) of the largest checkpoint that it cosigned. Those that
+	// came to older versions alone have none.
+	witnessTable = storage.Table("log/witness")
 )
 
 var headKey = []byte("head")
