@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+const (
+	tagTable     = storage.Table("registry/tag")
+	manifestRows = storage.Table("registry/manifest")
+	repo         = "team/app"
+)
+
+// move lets a tag mean another image, as of a record.
+func (h *hands) move(repo, tag, from, to string, since uint64) {
+	h.del("registry/tagged", place(repo, h.key(from), []byte(tag)))
+	h.put("registry/tagged", place(repo, h.key(to), []byte(tag)), nil)
+	h.put(tagTable, place(repo, []byte(tag)), append(binary.AppendUvarint(nil, since), h.key(to)...))
+}
+
+// tamperedImages are tamperings with what is served.
+var tamperedImages = []tamperRow{
+	{name: "a tag put back", do: func(h *hands) { h.move(repo, "1", "three", "one", 2) }},
+	{name: "a tag moved, with the record of its last move", do: func(h *hands) { h.move(repo, "1", "three", "two", pushThree) }},
+	{name: "a tag taken out", do: func(h *hands) {
+		h.del(tagTable, place(repo, []byte("1")))
+		h.del("registry/tagged", place(repo, h.key("three"), []byte("1")))
+	}},
+	{name: "a tag that was removed put back", do: func(h *hands) {
+		h.put(tagTable, place(repo, []byte("3")), append(binary.AppendUvarint(nil, 18), h.key("gone")...))
+		h.put("registry/tagged", place(repo, h.key("gone"), []byte("3")), nil)
+	}},
+	{name: "an immutable tag moved", do: func(h *hands) {
+		h.put("registry/tag", place("fixed/app", []byte("v1")), append(binary.AppendUvarint(nil, 13), h.key("one")...))
+	}},
+	{name: "a tag that is not among those of its image", do: func(h *hands) { h.del("registry/tagged", place(repo, h.key("three"), []byte("1"))) }},
+	{name: "a manifest taken out", do: func(h *hands) { h.del(manifestRows, place(repo, h.key("another"))) }},
+	{name: "a manifest changed", do: func(h *hands) {
+		h.edit(manifestRows, place(repo, h.key("three")), `"schemaVersion":2`, `"schemaVersion":3`)
+	}},
+	{name: "a manifest that came with another record", do: func(h *hands) {
+		row := h.get(manifestRows, place(repo, h.key("three")))
+		h.put(manifestRows, place(repo, h.key("three")), append(binary.AppendUvarint(nil, pushTwo), row[1:]...))
+	}},
+	{name: "a manifest that nobody pushed", do: func(h *hands) {
+		h.put(manifestRows, place("team/web", h.key("one")), h.get(manifestRows, place(repo, h.key("one"))))
+	}},
+	{name: "a repository that is not listed", do: func(h *hands) { h.del("registry/repository", []byte(repo)) }},
+	{name: "a repository that is empty", do: func(h *hands) { h.put("registry/repository", []byte("team/new"), nil) }},
+	{name: "an attestation hidden", do: func(h *hands) {
+		h.del("registry/referrer", place(repo, h.key("three"), h.key("attached")))
+		h.del("registry/subject", place(repo, h.key("attached")))
+	}},
+	{name: "an attestation that is listed as something else", do: func(h *hands) {
+		h.edit("registry/referrer", place(repo, h.key("three"), h.key("attached")), "in-toto", "spdx-js")
+	}},
+	{name: "an attestation of another image", do: func(h *hands) {
+		row := h.get("registry/referrer", place(repo, h.key("three"), h.key("attached")))
+		h.del("registry/referrer", place(repo, h.key("three"), h.key("attached")))
+		h.put("registry/referrer", place(repo, h.key("one"), h.key("attached")), row)
+		h.put("registry/subject", place(repo, h.key("attached")), h.key("one"))
+	}},
+	{name: "an image's provenance of another record", do: func(h *hands) {
+		row := h.get("registry/provenance", place(repo, h.key("three")))
+		h.put("registry/provenance", place(repo, h.key("three")), append(binary.AppendUvarint(nil, pushTwo), row[1:]...))
+	}},
+	{name: "an image's provenance taken out", do: func(h *hands) {
+		row := h.get("registry/provenance", place(repo, h.key("three")))
+		h.del("registry/provenance", place(repo, h.key("three")))
+		h.del("registry/rendered", place(repo, row[1:34]), place(repo, row[34:]))
+		h.del("registry/referrer", place(repo, h.key("three"), row[1:34]))
+	}},
+	{name: "the row of an image's provenance alone taken out", do: func(h *hands) { h.del("registry/provenance", place(repo, h.key("three"))) }},
+	{name: "provenance found under another image", do: func(h *hands) {
+		row := h.get("registry/provenance", place(repo, h.key("three")))
+		h.put("registry/rendered", place(repo, row[1:34]), h.key("gone"))
+	}},
+	{name: "provenance that is listed as something else", do: func(h *hands) {
+		row := h.get("registry/provenance", place(repo, h.key("three")))
+		h.edit("registry/referrer", place(repo, h.key("three"), row[1:34]), "hallmark.provenance", "hallmork.provenance")
+	}},
+	{name: "the last record about an image", do: func(h *hands) {
+		h.put("registry/evidence", place(repo, h.key("three")), binary.AppendUvarint(nil, pushThree))
+	}},
+	{name: "the mark of what is known of an image taken out", do: func(h *hands) { h.del("registry/evidence", place(repo, h.key("three"))) }},
+	{name: "what was thought of an image", do: func(h *hands) { h.edit("registry/kept", place(repo, h.key("three")), `"grade":"F"`, `"grade":"A"`) }},
+	{name: "what was thought of an image, taken from another", do: func(h *hands) {
+		h.put("registry/kept", place(repo, h.key("three")), h.get("registry/kept", place(repo, h.key("two"))))
+	}},
+	{
+		name: "what was thought of an image forgotten", unseen: "an opinion is no fact: it is made anew when it is asked for",
+		do: func(h *hands) { h.del("registry/kept", place(repo, h.key("three"))) },
+	},
+	{name: "an image not found by its layers", do: func(h *hands) { h.del("registry/layers", h.rows("registry/layers", "")[0].Key) }},
+	{name: "an image found by layers that it has not", do: func(h *hands) {
+		row := h.rows("registry/layers", "")[0]
+		h.put("registry/layers", append([]byte("12345678"), row.Key[8:]...), nil)
+	}},
+	{name: "an image found by diff ids that it has not", do: func(h *hands) {
+		h.put("registry/diffs", append([]byte("12345678"), h.rows("registry/layers", "")[0].Key[8:]...), nil)
+	}},
+	{name: "what an image needs", do: func(h *hands) { h.del("registry/needs", h.rows("registry/needs", repo)[0].Key) }},
+	{name: "what needs a blob", do: func(h *hands) { h.del("registry/needed", h.rows("registry/needed", repo)[0].Key) }},
+	{name: "a blob taken out of a repository", do: func(h *hands) {
+		row := h.rows("registry/link", repo)[0]
+		h.del("registry/link", row.Key)
+		h.del("registry/linked", append(bytes.Clone(row.Key[len(repo)+1:]), repo...))
+	}},
+	{
+		name: "a blob that can be read in another repository", unseen: "who could read a blob is not on record; without need it goes when its lease ends",
+		do: func(h *hands) {
+			row := h.rows("registry/link", "team/web")[0]
+			d := row.Key[len("team/web")+1:]
+			h.put("registry/link", place("fixed/app", d), row.Value)
+			h.put("registry/linked", append(bytes.Clone(d), "fixed/app"...), nil)
+			_, n := binary.Uvarint(row.Value[1:])
+			lease, _ := binary.Uvarint(row.Value[1 : 1+n])
+			h.put("registry/lease", append(binary.BigEndian.AppendUint64(nil, lease), place("fixed/app", d)...), nil)
+		},
+	},
+	{name: "a blob without a repository", do: func(h *hands) {
+		row := h.rows("registry/blob", "")[0]
+		row.Key[5] ^= 1
+		h.put("registry/blob", row.Key, row.Value)
+	}},
+	{name: "a blob that is in another's file", do: func(h *hands) {
+		rows := h.rows("registry/blob", "")
+		h.put("registry/blob", rows[0].Key, rows[1].Value)
+	}},
+	{name: "a blob whose lease never ends", do: func(h *hands) {
+		row := h.rows("registry/link", repo)[0]
+		d := []byte("\x01" + string(sum("x")))
+		h.put("registry/blob", d, h.get("registry/blob", row.Key[len(repo)+1:]))
+		h.put("registry/link", place(repo, d), row.Value)
+		h.put("registry/linked", append(bytes.Clone(d), repo...), nil)
+	}},
+	{
+		name: "a lease of a blob that is needed", unseen: "a lease is when to look at a blob; one that is needed stays",
+		do: func(h *hands) { h.del("registry/lease", h.rows("registry/lease", "")[0].Key) },
+	},
+	{name: "a file in use put into the trash", do: func(h *hands) {
+		row := h.rows("registry/blob", "")[0]
+		h.put("registry/trash", row.Value[2:2+row.Value[1]], binary.AppendUvarint(nil, 1))
+	}},
+	{name: "a blob said to be damaged", do: func(h *hands) {
+		row := h.rows("registry/blob", "")[0]
+		h.put("registry/damaged", row.Key, []byte(`{}`))
+	}},
+	{name: "a manifest said to be going", do: func(h *hands) { h.put("registry/going", place(repo, h.key("one")), binary.AppendUvarint(nil, 19)) }},
+	{name: "a manifest said to lack references", unseen: "it waits for rows that it has: the next start sees that, and takes the mark away", do: func(h *hands) { h.put("registry/incomplete", place(repo, h.key("one")), nil) }},
+	{
+		name: "a done mark taken out", unseen: "what is done once is done again, from the records, and signs nothing",
+		do: func(h *hands) { h.del("registry/done", h.rows("registry/done", "")[0].Key) },
+	},
+	{
+		name: "the registry's clock", unseen: "it counts while the registry runs, to tell when leases end",
+		do: func(h *hands) { h.flip("registry/clock", []byte("clock")) },
+	},
+	{
+		name: "what was seen of an upload", unseen: "an upload is nobody's yet",
+		do: func(h *hands) { h.put("registry/idle", []byte("an upload"), make([]byte, 24)) },
+	},
+	{
+		name: "how far a scrub came", unseen: "it says which files were read when: whoever wants to know runs one",
+		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
+	},
+	{
+		name: "the secret of uploads", unseen: "it makes uploads that are under way hard to guess",
+		do: func(h *hands) { h.flip("registry/secret", []byte("secret")) },
+	},
+}
+
+// tamperedFiles are tamperings with more than the store.
+var tamperedFiles = []tamperRow{
+	{name: "the bytes of a blob", do: func(h *hands) {
+		h.write(filepath.Join(blobsDir, h.blobFile()), "and more")
+	}},
+	{name: "the file of a blob taken away", do: func(h *hands) {
+		h.check(os.Remove(filepath.Join(h.dir, blobsDir, h.blobFile())))
+	}},
+	{
+		name: "keys/log.checkpoint taken away", unseen: "a start without it compares less; nothing else was changed",
+		do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, keysDir, checkpointFile))) },
+	},
+	{name: "keys/log.checkpoint made unreadable", do: func(h *hands) { h.write(filepath.Join(keysDir, checkpointFile), "checkpoint") }},
+	{
+		name: "the key of what is thought taken away", unseen: "opinions are made anew when they are asked for",
+		do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, keptKeyFile))) },
+	},
+	{name: "an older copy of the store, beside the keys as they are", replace: storeFile},
+	{name: "an older copy of everything", replace: ".", unseen: "it fits itself: only somebody else remembers that there was more"},
+	{name: "the layout of the store", do: func(h *hands) { h.put("storage", []byte("version"), []byte{0, 0, 0, 6}) }},
+	{name: "the blobs of another store", do: func(h *hands) { h.flip("hallmark/settings", []byte("blobs")) }},
+	{
+		name: "the mark of the first administrator taken out", unseen: "a start that finds records makes no administrator, and sets the mark again",
+		do: func(h *hands) { h.del("hallmark/settings", []byte("admin")) },
+	},
+}
+
+// blobFile returns the file of a blob, in the directory of blobs.
+func (h *hands) blobFile() (name string) {
+	row := h.get("registry/blob", []byte("\x01"+string(sum("three"))))
+	at := string(row[2 : 2+row[1]])
+	h.check(filepath.WalkDir(filepath.Join(h.dir, blobsDir), func(path string, entry os.DirEntry, err error) error {
+		run, _, _ := strings.Cut(filepath.Base(filepath.Dir(path)), "-")
+		if err == nil && !entry.IsDir() && strings.HasSuffix(at, "."+run+"."+filepath.Base(path)) {
+			name, err = filepath.Rel(filepath.Join(h.dir, blobsDir), path)
+		}
+		return err
+	}))
+	if name == "" {
+		h.t.Errorf("%q has no file", at)
+	}
+	return name
+}
