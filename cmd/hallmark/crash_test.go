@@ -299,6 +299,10 @@ func verb(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// ownConfig is where a verb of a test keeps what it remembers of a registry: beside its data, and not where whoever runs the
+// tests keeps theirs.
+func ownConfig(dir string) string { return "XDG_CONFIG_HOME=" + dir + ".config" }
+
 // TestKilledAtFirstStart kills a server while it makes its data directory, at any moment. The next start
 // must come up with an administrator who can sign in.
 func TestKilledAtFirstStart(t *testing.T) {

@@ -62,7 +62,9 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 		}
 	}
 	for _, verb := range (&env{}).root().Commands() {
-		look(verb)
+		if verb.Name() != "help" {
+			look(verb)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func wantSame(t *testing.T, dir string, before map[string]string) {
 func hallmarkOn(t *testing.T, dir string, args ...string) (said string, status int) {
 	t.Helper()
 	cmd := verb(t, append(args, "--data", dir)...)
-	cmd.Env = append(os.Environ(), "HALLMARK_URL=https://another.example")
+	cmd.Env = append(os.Environ(), "HALLMARK_URL=https://another.example", ownConfig(dir))
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatal(err)

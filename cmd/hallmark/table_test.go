@@ -44,7 +44,10 @@ func TestSourceOf(t *testing.T) {
 	const commit = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
 	for want, claims := range map[string][][2]string{
 		"https://git.example/team/app@aaf4c61ddcc5": {
-			{"source", "https://git.example/team/app"}, {"revision", commit}, {"source", "git+ssh://git@git.example/team/app.git"}, {"revision", commit[:7]},
+			{"source", "https://git.example/team/app"},
+			{"revision", commit},
+			{"source", "git+ssh://git@git.example/team/app.git"},
+			{"revision", commit[:7]},
 			{"source", "https://git.example/team/app"},
 		},
 		"https://git.example/team/app (and others)": {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,7 +19,9 @@ import (
 // hallmark runs a command on the server's data directory.
 func (s *testServer) hallmark(args ...string) string {
 	s.t.Helper()
-	out, err := verb(s.t, append(args, "--data", s.dir)...).CombinedOutput()
+	cmd := verb(s.t, append(args, "--data", s.dir)...)
+	cmd.Env = append(os.Environ(), ownConfig(s.dir))
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("hallmark %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
