@@ -47,7 +47,7 @@ type Verdict struct {
 	Result Result `json:"result"`
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"` // for people
-	// Form is how it was signed: "simple signing", "dsse" or "sigstore bundle".
+	// Form is how it was signed: "simple signing", "dsse", "sigstore bundle" or "helm provenance".
 	Form string `json:"form,omitempty"`
 	// Kind is what was signed, where the signature was verified: image, provenance, … or a full predicate type. It is
 	// absent from records of older versions; KindOf says it in any case.

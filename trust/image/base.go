@@ -42,14 +42,20 @@ func (s *subject) basesOf(p *platform) []Named {
 	return []Named{b}
 }
 
-// claimsAbout are what records say of a platform.
+// claimsAbout are what records and documents say of a platform.
 func (s *subject) claimsAbout(p *platform) (claims []provenance.Claim) {
-	for _, r := range s.about {
-		for _, c := range r.Claimed {
+	add := func(said []provenance.Claim) {
+		for _, c := range said {
 			if c.About == p.desc.Digest {
 				claims = append(claims, c)
 			}
 		}
+	}
+	for _, r := range s.about {
+		add(r.Claimed)
+	}
+	for _, d := range s.documents {
+		add(d.claims)
 	}
 	return claims
 }

@@ -113,6 +113,7 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 	if err := s.measure(ctx); err != nil {
 		return nil, err
 	}
+	d.charts(ctx)
 	d.referrers(ctx, s.desc)
 	for _, p := range s.platforms {
 		if p.desc.Digest != s.desc.Digest {

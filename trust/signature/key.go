@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/opencontainers/go-digest"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -35,6 +36,7 @@ type key struct {
 	notBefore    time.Time // zero where it is not bounded
 	notAfter     time.Time
 	withdrawn    time.Time
+	pgp          *openpgp.Entity // of a key that signs charts, and nothing else
 }
 
 // verifier is one way in which signers use a key. hash is what it makes of a message, or 0 where it needs it whole.
@@ -46,8 +48,11 @@ type verifier struct {
 // leastRSA is the least size of an RSA key in bits.
 const leastRSA = 2048
 
-// parseKey reads a public key from PEM.
+// parseKey reads a public key from PEM, or an armoured OpenPGP key.
 func parseKey(text string) (*key, error) {
+	if strings.HasPrefix(strings.TrimSpace(text), pgpBlock) {
+		return parsePGP(text)
+	}
 	block, rest := pem.Decode([]byte(text))
 	switch {
 	case block == nil:

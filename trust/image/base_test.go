@@ -1,0 +1,54 @@
+package image
+
+import (
+	"context"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// TestBaseOfProvenance wants the base that provenance names to be found where no record does, as in other registries, and
+// several images of a build to be no certain base, unless all are current.
+func TestBaseOfProvenance(t *testing.T) {
+	materials := func(uris ...string) map[string]any {
+		var all []any
+		for _, uri := range uris {
+			all = append(all, map[string]any{"uri": uri, "digest": map[string]string{"sha256": digest.FromString(uri).Encoded()}})
+		}
+		return map[string]any{"builder": map[string]string{"id": "https://ci.example/builder"}, "buildType": "https://mobyproject.org/buildkit@v1", "materials": all}
+	}
+	for name, c := range map[string]struct {
+		predicate map[string]any
+		result    trust.Result
+		points    int
+	}{
+		"one":             {materials("pkg:docker/registry.example/base@1"), trust.Pass, 8},
+		"and a frontend":  {materials("pkg:docker/registry.example/base@1", "pkg:docker/docker/dockerfile@1"), trust.Pass, 8},
+		"outdated":        {materials("pkg:docker/registry.example/old@1"), trust.Fail, 4},
+		"two":             {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/base@2"), trust.Pass, 8},
+		"one of them old": {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/old@1"), trust.Pass, 4},
+		"none":            {materials(), trust.Fail, 0},
+	} {
+		i := made{annotations: without(ocispec.AnnotationBaseImageName, ocispec.AnnotationBaseImageDigest), platforms: 1}
+		m := i.build()
+		for ref, s := range m.manifests {
+			if s.desc.MediaType == ocispec.MediaTypeImageManifest && len(m.referrers[s.desc.Digest]) > 0 && ref == s.desc.Digest.String() {
+				m.attach(s.desc, "application/vnd.in-toto+json", statementOf("https://slsa.dev/provenance/v0.2", s.desc.Digest, c.predicate))
+			}
+		}
+		r, err := Inspect(t.Context(), m, "1.0", Config{Resolve: func(_ context.Context, image Named) (Meaning, error) {
+			if image.Name == "registry.example/old:1" {
+				return Meaning{Now: ocispec.DescriptorEmptyJSON.Digest}, nil
+			}
+			return Meaning{Now: image.Digest}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := byID(r.Checks)[trust.ImageBase]; got.Result != c.result || got.Points != c.points {
+			t.Errorf("%s: %s with %d points: %s", name, got.Result, got.Points, got.Says)
+		}
+	}
+}
