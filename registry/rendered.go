@@ -59,11 +59,6 @@ type renderedDescriptor struct {
 	Size      int64         `json:"size"`
 }
 
-// render makes the provenance artifact of a record in its first form.
-func render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
-	return withoutClass.render(r, payload, signature)
-}
-
 // render makes the provenance artifact of a record, whose statement and signature are given.
 func (f form) render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
 	layer := receipt.Envelope(payload, signature)
