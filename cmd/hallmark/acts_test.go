@@ -191,6 +191,9 @@ func (a *acting) passes(repo, tag, require string) bool {
 // to take no act for a build.
 func TestActs(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := newActing(t, "")
 	const claims = "It claims to be built from " + jobSource + " at " + jobHead + "; nothing proves it. "
 	for name, c := range map[string]struct {
@@ -259,6 +262,9 @@ func TestActs(t *testing.T) {
 // nobody.
 func TestActsUnseen(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	rules := writeFile(t, `rules:
   - {name: attested, repositories: guarded/**, at: tag, require: 'report.facts("source").exists(f, f.class == "attested") && report.check("source-known").points >= 12', owner: bob}
   - {name: of-ci, repositories: prod/**, at: [push, tag, pull], require: 'image.first.job.counts && image.first.job.source.under("octo/app")', owner: bob}

@@ -289,6 +289,9 @@ func (s *testServer) auditor(file *audit.File, m *audit.Memory, ends func(path s
 // to say that, and to blame nobody.
 func TestAuditGoesOn(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"))
 	s.push("team/app", "x", "one", nil)
 	manifest := s.want(200, "GET", "/v2/team/app/manifests/x")

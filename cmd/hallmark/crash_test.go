@@ -284,6 +284,22 @@ func plainProgram(t *testing.T) string {
 	return path
 }
 
+// withoutRace runs a test in a process without the race detector, if this one has it, and says that it did. It is for tests in
+// which one thing happens after another, thousands of times.
+func withoutRace(t *testing.T) bool {
+	t.Helper()
+	plain := plainProgram(t)
+	if plain == program(t) {
+		return false
+	}
+	cmd := exec.Command(plain, "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "20m")
+	cmd.Args[0] = "hallmark.test" // by this name it tests; as hallmark it is that
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "--- PASS: "+t.Name()+" ") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	return true
+}
+
 // longest is how long a verb or an answer may take in a test: what takes longer hangs, and says where.
 const longest = 3 * time.Minute
 

@@ -13,6 +13,9 @@ import (
 // events, another receipt key, a stolen key, and an older copy of the store that was put back.
 func TestIndependent(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := filepath.Join(t.TempDir(), "data")
 	key := newSigner(t)
 	rules := writeFile(t, "rules: []\n")

@@ -62,6 +62,10 @@ var updateTampering = flag.Bool("update-tampering", false, "write testdata/tampe
 // TestTampering tampers with a registry in each of these ways, starts it again, and has everybody look: what they say, word by
 // word, is in testdata/tampering.txt. Who notices is the table in docs/verify.md.
 func TestTampering(t *testing.T) {
+	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	b := newTamperStore(t)
 	want := readTampering(t)
 	var mu sync.Mutex // guards what follows
