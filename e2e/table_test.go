@@ -150,7 +150,7 @@ func (w *world) check(action string) {
 			w.Errorf("nothing refers to the image: %s", out)
 		}
 	case "delete":
-		mustFail(w.T, w.s.hallmark("show", "team/hello:1.0"), "there is no manifest")
+		mustFail(w.T, w.s.hallmark("show", "team/hello:1.0"), "there is no 1.0 in this repository any more: record ")
 	}
 }
 
