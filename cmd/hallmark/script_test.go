@@ -100,11 +100,16 @@ type process struct {
 // kill ends a process that launch started, and what it started: a server that strace runs would outlive that, and who waits
 // for the end of what it says would wait for ever.
 func (p *process) kill() {
-	if p.cmd != nil {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may have ended
-		<-p.done
-		p.cmd = nil
+	if p.cmd == nil {
+		return
 	}
+	select {
+	case <-p.done: // it has ended, and its number may be somebody else's by now
+	default:
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may have ended just now
+		<-p.done
+	}
+	p.cmd = nil
 }
 
 // launch starts hallmark and waits for its ready line. It returns the URL in it.
