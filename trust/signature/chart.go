@@ -48,11 +48,33 @@ func parsePGP(text string) (*key, error) {
 	case ring[0].PrivateKey != nil:
 		return nil, errors.New("it is a private key, which belongs to nobody but who signs: put the public one here, as of gpg --armor --export")
 	}
+	if err := strong(ring[0]); err != nil {
+		return nil, err
+	}
 	var public bytes.Buffer
 	if err := ring[0].PrimaryKey.Serialize(&public); err != nil {
 		return nil, err
 	}
 	return &key{digest: digest.FromBytes(public.Bytes()), pgp: ring[0]}, nil
+}
+
+// strong is an error where an OpenPGP key, or one of its subkeys, is weaker than other keys may be.
+func strong(e *openpgp.Entity) error {
+	keys := []*packet.PublicKey{e.PrimaryKey}
+	for _, sub := range e.Subkeys {
+		keys = append(keys, sub.PublicKey)
+	}
+	for _, k := range keys {
+		switch bits, err := k.BitLength(); k.PubKeyAlgo {
+		case packet.PubKeyAlgoDSA:
+			return errors.New("it is a DSA key; make one of RSA or Ed25519")
+		case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSAEncryptOnly, packet.PubKeyAlgoRSASignOnly:
+			if err != nil || bits < leastRSA {
+				return shortRSA(int(bits))
+			}
+		}
+	}
+	return nil
 }
 
 // A Chart is what a chart's provenance is to be held against.
@@ -115,8 +137,12 @@ func (t *Trust) pgpSigner(block *clearsign.Block, now time.Time) (*key, error) {
 			continue
 		}
 		at := &packet.Config{Time: func() time.Time { return now }}
-		if _, err := openpgp.CheckDetachedSignature(openpgp.EntityList{k.pgp}, bytes.NewReader(block.Bytes), bytes.NewReader(sig), at); err != nil {
+		by, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{k.pgp}, bytes.NewReader(block.Bytes), bytes.NewReader(sig), at)
+		switch {
+		case err != nil:
 			return k, fmt.Errorf("it does not verify with the key %s: %w", k.name, err)
+		case at.RejectMessageHashAlgorithm(by.Hash): // two texts can have one: the library leaves that to us
+			return k, fmt.Errorf("it is a signature of the key %s over a %s, which is too weak", k.name, by.Hash)
 		}
 		return k, nil
 	}

@@ -2,9 +2,14 @@ package signature
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"encoding/binary"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +20,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -122,11 +128,70 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// signedOver replaces the signature of a chart's provenance by one over another hash (RFC 4880, 5.2.3): the library makes none
+// over a weak one.
+func signedOver(t *testing.T, hash crypto.Hash, id byte, e *openpgp.Entity, at time.Time, prov []byte) []byte {
+	t.Helper()
+	block, _ := clearsign.Decode(prov)
+	text, _, _ := bytes.Cut(prov, []byte("-----BEGIN PGP SIGNATURE-----"))
+	made := binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(at.Unix())) //nolint:gosec // it has 32 bits there
+	issuer := binary.BigEndian.AppendUint64([]byte{9, 16}, e.PrivateKey.KeyId)
+	hashed := append([]byte{4, byte(packet.SigTypeText), byte(packet.PubKeyAlgoRSA), id, 0, byte(len(made) + len(issuer))}, append(made, issuer...)...)
+	sum := hash.New()
+	sum.Write(block.Bytes)
+	sum.Write(hashed)
+	sum.Write([]byte{4, 0xff, 0, 0, 0, byte(len(hashed))})
+	summed := sum.Sum(nil)
+	sig, err := rsa.SignPKCS1v15(nil, e.PrivateKey.PrivateKey.(*rsa.PrivateKey), hash, summed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := new(big.Int).SetBytes(sig)
+	body := slices.Concat(hashed, []byte{0, 0}, summed[:2], binary.BigEndian.AppendUint16(nil, uint16(n.BitLen())), n.Bytes())
+	head := []byte{0xc2, byte((len(body)-192)>>8) + 192, byte(len(body) - 192)}
+	return append(bytes.Clone(text), armored(t, openpgp.SignatureType, func(w *bytes.Buffer) error {
+		w.Write(append(head, body...))
+		return nil
+	})...)
+}
+
+// TestWeakHash wants a signature over a SHA-1 not to count, by a key whose others do.
+func TestWeakHash(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	e, err := openpgp.NewEntity("signer", "", "signer@example.org", &packet.Config{RSABits: 2048, Time: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := parseKey(publicPGP(t, e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.repositories = repositories{access.Everything}
+	chart := digest.FromString("the packed chart")
+	prov := chartProvenance(t, e, at, chart.String())
+	for name, c := range map[string]struct {
+		hash   crypto.Hash
+		id     byte
+		result provenance.Result
+	}{"SHA-1": {crypto.SHA1, 2, provenance.Failed}, "SHA-256": {crypto.SHA256, 8, provenance.Good}} {
+		body := signedOver(t, c.hash, c.id, e, at, prov)
+		f := (&Trust{keys: []*key{k}}).LookAtChart("charts/hello", Chart{Manifest: digest.FromString("m"), Body: body, Content: chart}, at)
+		if v := f.Verdict; v.Result != c.result || v.Result == provenance.Failed && (v.Reason != provenance.BadSignature || !strings.Contains(v.Detail, "over a SHA-1")) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
 // TestPGPKeys refuses what is no single public key.
 func TestPGPKeys(t *testing.T) {
 	at := time.Now()
 	one, two := pgpKey(t, "one", at), pgpKey(t, "two", at)
+	short, err := openpgp.NewEntity("short", "", "short@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct{ text, says string }{
+		"a short key": {publicPGP(t, short), "it is an RSA key of 1024 bits"},
 		"two keys": {armored(t, openpgp.PublicKeyType, func(w *bytes.Buffer) error {
 			if err := one.Serialize(w); err != nil {
 				return err

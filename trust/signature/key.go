@@ -48,6 +48,10 @@ type verifier struct {
 // leastRSA is the least size of an RSA key in bits.
 const leastRSA = 2048
 
+func shortRSA(bits int) error {
+	return fmt.Errorf("it is an RSA key of %d bits, and should have %d or more", bits, leastRSA)
+}
+
 // parseKey reads a public key from PEM, or an armoured OpenPGP key.
 func parseKey(text string) (*key, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), pgpBlock) {
@@ -90,7 +94,7 @@ func verifiersOf(public crypto.PublicKey) (all []verifier, err error) {
 		}
 	case *rsa.PublicKey:
 		if k.N.BitLen() < leastRSA {
-			return nil, fmt.Errorf("it is an RSA key of %d bits, and should have %d or more", k.N.BitLen(), leastRSA)
+			return nil, shortRSA(k.N.BitLen())
 		}
 	case ed25519.PublicKey:
 		prehashed, err := signature.LoadED25519phVerifier(k)
