@@ -92,8 +92,9 @@ func (s *subject) pushedSource(facts []fact) (trust.Check, bool) {
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most."), true
 }
 
-// Judge says what verdicts of before are worth now. trusted may be nil.
-func Judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, now time.Time) {
+// Judge says what verdicts of before are worth now, and until when that is so if nothing changes but the time, or zero.
+// trusted may be nil.
+func Judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, now time.Time) (until time.Time) {
 	looks := make([]signature.Look, len(verdicts))
 	for i := range verdicts {
 		looks[i].Verdict = &verdicts[i].Verdict
@@ -101,5 +102,9 @@ func Judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, 
 	trusted.Weigh(looks, repo, now)
 	for i := range verdicts {
 		verdicts[i].Standing = &looks[i].Standing
+		if turns := trusted.Turns(&verdicts[i].Verdict, looks[i].Standing, now); until.IsZero() || !turns.IsZero() && turns.Before(until) {
+			until = turns
+		}
 	}
+	return until
 }

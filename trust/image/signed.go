@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -111,13 +110,7 @@ func (s *subject) ending(c trust.Check) trust.Check {
 		if d.finding == nil {
 			continue
 		}
-		v, at := &d.finding.Verdict, time.Time{}
-		switch {
-		case d.worth.Counts:
-			at = s.Trust.Until(v)
-		case v.Summary != nil && v.Summary.Verified != nil && v.Summary.Verified.After(s.now):
-			at = v.Summary.Verified.Time
-		}
+		at := s.Trust.Turns(&d.finding.Verdict, d.worth, s.now)
 		known := slices.ContainsFunc(c.Drops, func(k trust.Drop) bool { return k.At.Equal(at) })
 		if !at.IsZero() && !known {
 			c.Drops = append(c.Drops, trust.Drop{At: at, Points: c.Points})

@@ -114,7 +114,14 @@ type question struct {
 	warnings []string
 	stored   bool      // it is in its repository
 	trial    bool      // nothing is kept of it
-	until    time.Time // as long as what the report holds; zero where there is none
+	until    time.Time // as long as what rules have read holds; zero where there is no end
+}
+
+// holdsUntil notes until when something holds that rules have read; zero is for ever.
+func (c *question) holdsUntil(at time.Time) {
+	if c.until.IsZero() || !at.IsZero() && at.Before(c.until) {
+		c.until = at
+	}
 }
 
 func (c *question) setTag(m provenance.TagMove) {

@@ -137,7 +137,7 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 		return nil, err
 	}
 	sum := provenance.SumUp(said.Records, said.Beside, parts)
-	image.Judge(j.c.Inspect().Trust, c.object.Repository, sum.Verdicts, j.now())
+	c.holdsUntil(image.Judge(j.c.Inspect().Trust, c.object.Repository, sum.Verdicts, j.now()))
 	if err := image.MarkRemoved(ctx, c.from, c.digest, sum.Verdicts); err != nil {
 		return nil, err
 	}

@@ -212,7 +212,7 @@ func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) 
 	var kept keptReport
 	r := new(Report)
 	if text != nil && json.Unmarshal(text, &kept) == nil && kept.By == stamp && j.now().Before(kept.Until) {
-		c.until = kept.Until
+		c.holdsUntil(kept.Until)
 		return r, json.Unmarshal(kept.Report, r)
 	}
 	made, err := j.inspect(ctx, c, config)
@@ -220,7 +220,7 @@ func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) 
 		return nil, err
 	}
 	kept = keptReport{By: stamp, Until: firstDrop(made, j.now(), j.now().Add(reportKept))}
-	c.until = kept.Until
+	c.holdsUntil(kept.Until)
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}

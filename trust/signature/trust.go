@@ -169,6 +169,18 @@ func (t *Trust) Until(v *provenance.Verdict) time.Time {
 	return until
 }
 
+// Turns is the moment at which a verdict will be worth something else than it is, by itself, or zero where none is set: one
+// that counts ends, and a summary of a time to come begins.
+func (t *Trust) Turns(v *provenance.Verdict, is provenance.Standing, now time.Time) time.Time {
+	switch {
+	case is.Counts:
+		return t.Until(v)
+	case v.Summary != nil && v.Summary.Verified != nil && v.Summary.Verified.After(now):
+		return v.Summary.Verified.Time
+	}
+	return time.Time{}
+}
+
 // earlier is the first of two moments that are set.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
