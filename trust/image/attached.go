@@ -22,6 +22,16 @@ func olderTag(d digest.Digest, suffix string) string {
 	return tag
 }
 
+// olderTags are those under which something is read that is about a manifest.
+func olderTags(d digest.Digest) (tags []string) {
+	for _, suffix := range []string{".sig", ".att", ".sbom"} {
+		if tag := olderTag(d, suffix); tag != "" {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}
+
 // MarkRemoved says of the verdicts about an image, which were judged, whose signatures are not attached to it any more:
 // they count for nothing now. Where more is attached than is read, it says nothing of those that it did not find.
 func MarkRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []provenance.Judged) error {

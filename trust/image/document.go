@@ -155,10 +155,8 @@ func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
 			d.manifest(ctx, to.Digest, desc.Digest.String(), desc.ArtifactType)
 		}
 	}
-	for _, suffix := range []string{".sig", ".att", ".sbom"} {
-		if tag := olderTag(to.Digest, suffix); tag != "" {
-			d.manifest(ctx, to.Digest, tag, "")
-		}
+	for _, tag := range olderTags(to.Digest) {
+		d.manifest(ctx, to.Digest, tag, "")
 	}
 }
 

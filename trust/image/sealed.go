@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -29,6 +30,31 @@ func (d *docReader) carries(ctx context.Context, carrier digest.Digest, m *manif
 		d.within = false
 	}
 	return m.Subject != nil && m.Subject.Digest == on
+}
+
+// Carriers are the manifests of what is attached to some images, as an inspection reads them: what it finds depends on what
+// signs these, too.
+func Carriers(ctx context.Context, from Source, on []digest.Digest) (carriers []digest.Digest, err error) {
+	for _, d := range on {
+		list, err := from.Referrers(ctx, ocispec.Descriptor{Digest: d})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range list {
+			if c.ArtifactType != ownRecord {
+				carriers = append(carriers, c.Digest)
+			}
+		}
+		for _, tag := range olderTags(d) {
+			c, _, err := from.Manifest(ctx, tag)
+			if err == nil {
+				carriers = append(carriers, c.Digest)
+			} else if !errors.Is(err, ErrNotFound) {
+				return nil, err
+			}
+		}
+	}
+	return carriers, nil
 }
 
 const bareStatement = "application/vnd.in-toto+json"

@@ -112,9 +112,10 @@ type question struct {
 	records  records
 	object   Object
 	warnings []string
-	stored   bool      // it is in its repository
-	trial    bool      // nothing is kept of it
-	until    time.Time // as long as what rules have read holds; zero where there is no end
+	carriers []digest.Digest // of what is attached to it, where a report reads what signs them
+	stored   bool            // it is in its repository
+	trial    bool            // nothing is kept of it
+	until    time.Time       // as long as what rules have read holds; zero where there is no end
 }
 
 // holdsUntil notes until when something holds that rules have read; zero is for ever.

@@ -113,10 +113,17 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p place, parents int) (
 	if err != nil {
 		return nil, err
 	}
+	rules := by.For(Pull, p.repo)
 	for _, d := range c.parts()[1:] {
 		made.marks = append(made.marks, j.mark(d))
 	}
-	err = j.ask(ctx, c, Pull, by.For(Pull, p.repo))
+	if err := j.findCarriers(ctx, c, rules); err != nil { // which move the marks of the parts as they come
+		return nil, err
+	}
+	for _, d := range c.carriers {
+		made.marks = append(made.marks, j.mark(d))
+	}
+	err = j.ask(ctx, c, Pull, rules)
 	if err != nil && !registry.IsRefusal(err) {
 		return nil, err
 	}
@@ -192,6 +199,14 @@ func (c *question) parts() []digest.Digest {
 	return parts
 }
 
+// findCarriers finds the manifests of what is attached to the image, where a report is asked for and looks at who signed them.
+func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+	if j.c.Inspect().Trust.Expects(c.object.Repository) && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+		c.carriers, err = image.Carriers(ctx, c.from, append([]digest.Digest{c.digest}, c.about.Inspected...))
+	}
+	return err
+}
+
 // keptReport is a report as it is kept beside its image.
 type keptReport struct {
 	By     string          `json:"by"` // what made it: another version, or another configuration, makes another
@@ -202,7 +217,7 @@ type keptReport struct {
 // storedReport returns the report that is kept beside an image, or makes and keeps it. What it is kept under is
 // taken from the configuration that it is made with: a moment later there may be another.
 func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) {
-	repo, parts := c.object.Repository, c.parts()
+	repo, parts := c.object.Repository, append(c.parts(), c.carriers...)
 	config := j.c.Inspect()
 	stamp := j.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
 	version, text, err := j.c.Registry.Evidence(ctx, repo, parts)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -67,4 +68,26 @@ func TestKeyEnds(t *testing.T) {
 	w.pull(repo, "1.0", "")
 	w.set(time.Now().Add(2 * time.Hour))
 	w.pull(repo, "1.0", "rule signed")
+}
+
+// TestSignedManifest wants a report to know of what signs the manifest of a bare statement, which is attached to the image,
+// as long as it is there.
+func TestSignedManifest(t *testing.T) {
+	w := newWorld(t, `rules: [{name: sbom, repositories: "team/*", at: pull, require: 'report.signedBy("k", "sbom")', owner: alice}]`)
+	sign := w.trusting(time.Now().Add(time.Hour))
+	repo := w.repo("team/app")
+	m, blobs := imageOf("one", nil)
+	d, err := w.push(repo, "1.0", m, blobs...)
+	must(t, err)
+	beside := w.attach(repo, d)
+	w.pull(repo, "1.0", "rule sbom")
+	sealed := sign(repo, beside)
+	w.pull(repo, "1.0", "")
+	must(t, repo.Delete(context.Background(), sealed))
+	w.pull(repo, "1.0", "rule sbom")
+	w.decided.Purge() // as a restart does
+	w.pull(repo, "1.0", "rule sbom")
+	if _, err := w.c.Registry.Check(t.Context(), true, func(err error) { t.Error(err) }); err != nil {
+		t.Error(err)
+	}
 }
