@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -17,19 +16,12 @@ func (c *checker) blobs(ctx context.Context) error {
 		d   digest.Digest
 		row blobRow
 	}
-	var from []byte
-	for more := true; more; {
+	for from, more := []byte(nil), true; more; {
 		var batch []entry
-		more = false
-		err := c.g.store.View(ctx, func(tx storage.Reader) error {
-			for item, err := range tx.Scan(blobTable, from, nil) {
-				if err != nil {
-					return err
-				}
-				if more = len(batch) == checkStep; more {
-					from = bytes.Clone(item.Key)
-					return nil
-				}
+		var next []byte
+		err := c.g.store.View(ctx, func(tx storage.Reader) (err error) {
+			batch = nil
+			next, err = storage.SomeRows(tx, blobTable, from, nil, checkStep, func(item storage.Item) error {
 				d, _, err := cutDigest(item.Key)
 				if err != nil {
 					return err
@@ -38,12 +30,10 @@ func (c *checker) blobs(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if err := c.report(wantUsed(tx, d, row)); err != nil {
-					return err
-				}
 				batch = append(batch, entry{d, row})
-			}
-			return nil
+				return c.report(wantUsed(tx, d, row))
+			})
+			return err
 		})
 		if err != nil {
 			return err
@@ -53,6 +43,7 @@ func (c *checker) blobs(ctx context.Context) error {
 				return err
 			}
 		}
+		from, more = next, next != nil
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -22,28 +21,18 @@ func CompleteReferences(ctx context.Context, store storage.Store) error {
 // changeManifests calls fn for every manifest in the store, step of them in a transaction. It is for steps of the
 // layout: if we stop within it, the next start calls it again, from the beginning.
 func changeManifests(ctx context.Context, store storage.Store, step int, fn func(storage.Tx, storage.Item) error) error {
-	for from, next := []byte(nil), []byte(nil); ; from = next {
-		err := store.Update(ctx, func(tx storage.Tx) error {
-			n := 0
-			next = nil
-			for item, err := range tx.Scan(manifestTable, from, nil) {
-				if err != nil {
-					return err
-				}
-				if n++; n > step {
-					next = bytes.Clone(item.Key)
-					return nil
-				}
-				if err := fn(tx, item); err != nil {
-					return err
-				}
-			}
-			return nil
+	for from, more := []byte(nil), true; more; {
+		var next []byte
+		err := store.Update(ctx, func(tx storage.Tx) (err error) {
+			next, err = storage.SomeRows(tx, manifestTable, from, nil, step, func(item storage.Item) error { return fn(tx, item) })
+			return err
 		})
-		if err != nil || next == nil {
+		if err != nil {
 			return err
 		}
+		from, more = next, next != nil
 	}
+	return nil
 }
 
 // completeStep is how many manifests one transaction completes.

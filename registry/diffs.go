@@ -107,19 +107,11 @@ type undiffed struct {
 func (g *Registry) undiffed(ctx context.Context, from []byte) (some []undiffed, next []byte, err error) {
 	var manifests []*manifest
 	var rows []blobRow
-	err = g.store.View(ctx, func(tx storage.Reader) error {
-		some, next, manifests, rows = nil, nil, nil, nil
-		looked := 0
-		for item, err := range tx.Scan(layersTable, from, nil) {
-			if err != nil {
-				return err
-			}
-			if looked++; looked > diffsStep {
-				next = bytes.Clone(item.Key)
-				return nil
-			}
+	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
+		some, manifests, rows = nil, nil, nil
+		next, err = storage.SomeRows(tx, layersTable, from, nil, diffsStep, func(item storage.Item) error {
 			if len(item.Value) > 0 {
-				continue
+				return nil
 			}
 			p, err := cutLayersKey(item.Key)
 			if err != nil {
@@ -130,15 +122,16 @@ func (g *Registry) undiffed(ctx context.Context, from []byte) (some []undiffed, 
 				return err
 			}
 			if m == nil || m.config == nil {
-				continue
+				return nil
 			}
 			row, err := readBlobRow(tx, m.config.Digest)
 			if err != nil {
-				continue // it is lost, which the scrub tells
+				return nil //nolint:nilerr // it is lost, which the scrub tells
 			}
 			some, manifests, rows = append(some, undiffed{p, bytes.Clone(item.Key), nil}), append(manifests, m), append(rows, row)
-		}
-		return nil
+			return nil
+		})
+		return err
 	})
 	for n, m := range manifests {
 		if content, err := g.readSmall(ctx, m.config.Digest, rows[n], provenance.MaxConfig); err == nil {

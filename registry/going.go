@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -122,19 +121,9 @@ func (g *Registry) checkTags(ctx context.Context, repo string, d digest.Digest) 
 }
 
 func (g *Registry) checkSomeTags(tx storage.Reader, repo string, from, prefix []byte) (next []byte, err error) {
-	n := 0
-	for item, err := range tx.Scan(taggedTable, from, storage.PrefixEnd(prefix)) {
-		if err != nil {
-			return nil, err
-		}
-		if n++; n > checkStep {
-			return bytes.Clone(item.Key), nil
-		}
-		if err := g.mayMove(tx, repo, string(item.Key[len(prefix):])); err != nil {
-			return nil, err
-		}
-	}
-	return nil, nil
+	return storage.SomeRows(tx, taggedTable, from, storage.PrefixEnd(prefix), checkStep, func(item storage.Item) error {
+		return g.mayMove(tx, repo, string(item.Key[len(prefix):]))
+	})
 }
 
 // ending are the manifests whose last rows a request is removing.

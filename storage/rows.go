@@ -36,22 +36,9 @@ const stepRows = 1000
 func EachRow(ctx context.Context, store Store, table Table, fn func(Reader, Item) error) error {
 	for from, more := []byte(nil), true; more; {
 		var next []byte
-		err := store.View(ctx, func(tx Reader) error {
-			next = nil
-			n := 0
-			for item, err := range tx.Scan(table, from, nil) {
-				if err != nil {
-					return err
-				}
-				if n++; n > stepRows {
-					next = bytes.Clone(item.Key)
-					return nil
-				}
-				if err := fn(tx, item); err != nil {
-					return err
-				}
-			}
-			return nil
+		err := store.View(ctx, func(tx Reader) (err error) {
+			next, err = SomeRows(tx, table, from, nil, stepRows, func(item Item) error { return fn(tx, item) })
+			return err
 		})
 		if err != nil {
 			return err
@@ -59,4 +46,21 @@ func EachRow(ctx context.Context, store Store, table Table, fn func(Reader, Item
 		from, more = next, next != nil
 	}
 	return nil
+}
+
+// SomeRows calls fn for the first n rows of a table in a range, as Scan has it, and returns the key of the row behind them, or
+// nil where there is none. An error ends it.
+func SomeRows(tx Reader, table Table, from, to []byte, n int, fn func(Item) error) (next []byte, err error) {
+	for item, err := range tx.Scan(table, from, to) {
+		if err != nil {
+			return nil, err
+		}
+		if n--; n < 0 {
+			return bytes.Clone(item.Key), nil
+		}
+		if err := fn(item); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
