@@ -117,11 +117,11 @@ func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
 	if err := q.readArrivals(tx, acts); err != nil {
 		return err
 	}
-	came, err := first(tx, q.Digest)
+	came, known, err := first(tx, q.Digest)
 	if err != nil {
 		return err
 	}
-	if came == nil && q.Pending != nil && q.Pending.Arrives() {
+	if came == nil && known && q.Pending != nil && q.Pending.Arrives() {
 		came = q.Pending
 	}
 	if came != nil && q.sees(came.Repository) {
@@ -220,7 +220,7 @@ func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
 		job = acts.First.Job
 	}
 	for _, d := range q.Platforms[:min(len(q.Platforms), maxPlatforms)] {
-		r, err := first(tx, d)
+		r, _, err := first(tx, d)
 		if err != nil {
 			return err
 		}
