@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -25,5 +26,24 @@ func TestFirstOfTooMany(t *testing.T) {
 	pending := &Record{Action: Push, Repository: "team/app", Digest: dig("image"), Actor: job.Actor, Authenticated: job.Login}
 	if acts := actsOf(t, b, ActsOf{Repository: "team/app", Digest: dig("image"), Pending: pending}); acts.First != nil {
 		t.Errorf("the first is said to be %+v", acts.First)
+	}
+}
+
+// TestDeletedHere wants what was deleted in a repository to be said there, whatever was deleted in others since.
+func TestDeletedHere(t *testing.T) {
+	b, _ := testBook(t)
+	for _, e := range []Event{
+		{Repository: "team/app"},
+		{Repository: "other/app"},
+		{Repository: "team/app", Action: Delete, Who: bob},
+		{Repository: "team/app"},
+		{Repository: "other/app", Action: Delete},
+	} {
+		e.Digest = dig("image")
+		appendEvent(t, b, e)
+	}
+	acts := actsOf(t, b, ActsOf{Repository: "team/app", Digest: dig("image")})
+	if says := acts.Says("team/app"); !strings.Contains(says, "deleted by bob (record 2) and pushed again by alice") {
+		t.Error(says)
 	}
 }

@@ -92,11 +92,15 @@ func (s *sayer) also() {
 
 // removed names the newest deletion in this repository, and who pushed the image there again.
 func (s *sayer) removed() {
-	n := len(s.Removals) - 1
-	if n < 0 || s.Removals[n].Repository != s.repository {
+	var gone *Act
+	for i := range s.Removals {
+		if a := &s.Removals[i]; a.Repository == s.repository {
+			gone = a
+		}
+	}
+	if gone == nil {
 		return
 	}
-	gone := &s.Removals[n]
 	says := fmt.Sprintf("deleted by %s (record %d)", gone.Actor.says(), gone.Record)
 	for i := range s.Arrivals {
 		if a := &s.Arrivals[i]; a.Repository == s.repository && a.Record > gone.Record {
