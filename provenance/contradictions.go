@@ -2,7 +2,6 @@ package provenance
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -23,39 +22,64 @@ type Contradiction struct {
 	Said []Said `json:"values"`
 }
 
-// comparable are the facts of which an image has one, each with what tells whether two values mean the same.
-var comparable = []struct {
-	fact string
-	same func(a, b string) bool
-}{
-	{FactSource, sameSource},
-	{FactRevision, sameRevision},
-	{FactBase, func(a, b string) bool { return a == b }},
+// A comparison is how the values of a fact are compared of which an image has one.
+type comparison struct {
+	fact   string
+	normal func(value string) string // the one spelling of a value
+	same   func(a, b string) bool    // whether two of those mean the same
 }
+
+var comparable = []comparison{
+	{FactSource, NormalSource, equal},
+	{FactRevision, NormalRevision, sameNormalRevision},
+	{FactBase, func(value string) string { return value }, equal},
+}
+
+func equal(a, b string) bool { return a == b }
 
 // Contradictions returns the facts that do not agree among all that is said of one image, whatever it is
 // said by. Another spelling of the same is none: a URL with or without .git, a commit in short or in full. Neither are the
 // bases of two platforms.
 func Contradictions(said map[string][]Said) (found []Contradiction) {
 	for _, c := range comparable {
-		values := said[c.fact]
-		disagrees := func(s Said) bool {
-			return slices.ContainsFunc(values, func(other Said) bool {
-				return !c.same(s.Value, other.Value) && (c.fact != FactBase || s.About == other.About)
-			})
-		}
-		if slices.ContainsFunc(values, disagrees) {
+		if values := said[c.fact]; c.disagree(values) {
 			found = append(found, Contradiction{c.fact, values})
 		}
 	}
 	return found
 }
 
+// disagree says whether two of some values cannot both be true. Whoever pushes may state thousands, each spelled in
+// another way: one that is spelled like another is compared no more, and few spellings can differ and agree.
+func (c *comparison) disagree(values []Said) bool {
+	type told struct {
+		value string
+		about digest.Digest
+	}
+	known := map[told]bool{}
+	for _, s := range values {
+		is := told{value: c.normal(s.Value)}
+		if c.fact == FactBase {
+			is.about = s.About
+		}
+		if known[is] {
+			continue
+		}
+		for other := range known {
+			if is.about == other.about && !c.same(is.value, other.value) {
+				return true
+			}
+		}
+		known[is] = true
+	}
+	return false
+}
+
 // Same says whether two values of a fact mean the same, in whatever spelling.
 func Same(fact, a, b string) bool {
 	for _, c := range comparable {
 		if c.fact == fact {
-			return c.same(a, b)
+			return c.same(c.normal(a), c.normal(b))
 		}
 	}
 	return a == b
@@ -68,16 +92,17 @@ const shortCommit = 7
 
 // sameRevision says whether two revisions are one, of which either may be a commit cut short. A commit with
 // uncommitted changes is another than the commit.
-func sameRevision(a, b string) bool {
-	a, b = NormalRevision(a), NormalRevision(b)
+func sameRevision(a, b string) bool { return sameNormalRevision(NormalRevision(a), NormalRevision(b)) }
+
+// sameNormalRevision is sameRevision for those that are spelled as NormalRevision does.
+func sameNormalRevision(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a
 	}
 	if a == b {
 		return true
 	}
-	isCommit := strings.Trim(b, "0123456789abcdef") == ""
-	return isCommit && len(a) >= shortCommit && strings.HasPrefix(b, a)
+	return len(a) >= shortCommit && strings.HasPrefix(b, a) && strings.Trim(b, "0123456789abcdef") == ""
 }
 
 // Facts returns what a login of a CI job says of where the job ran: facts by name, and from which of its

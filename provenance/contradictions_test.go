@@ -1,6 +1,9 @@
 package provenance
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestContradictions(t *testing.T) {
 	const full = "0123456789abcdef0123456789abcdef01234567"
@@ -37,6 +40,22 @@ func TestContradictions(t *testing.T) {
 	}
 	if found := Contradictions(nil); len(found) != 0 {
 		t.Errorf("nothing contradicts itself: %v", found)
+	}
+}
+
+// TestManySpellings wants what agrees to agree, and one that does not to be found, among as many spellings of one source
+// as the records of an image can hold. Each of them against each other takes minutes.
+func TestManySpellings(t *testing.T) {
+	var values []Said
+	for n := range 2 * maxTestimony * MaxClaims {
+		values = append(values, Said{Value: fmt.Sprintf("https://github.com/octo/app/tree/%d", n)})
+	}
+	if found := Contradictions(map[string][]Said{FactSource: values}); len(found) != 0 {
+		t.Error("spellings of one source contradict each other")
+	}
+	values = append(values, Said{Value: "https://github.com/octo/web"})
+	if found := Contradictions(map[string][]Said{FactSource: values}); len(found) != 1 || len(found[0].Said) != len(values) {
+		t.Error("another source contradicts none of them")
 	}
 }
 
