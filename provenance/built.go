@@ -59,17 +59,12 @@ func builtOf(class Class, said []saidOf) *Built {
 	}
 	for _, f := range []struct {
 		fact string
-		same func(a, b string) bool
 		into *string
-	}{
-		{FactSource, sameSource, &b.Source},
-		{FactRevision, sameRevision, &b.Revision},
-		{FactBuilder, func(a, b string) bool { return a == b }, &b.Builder},
-	} {
+	}{{FactSource, &b.Source}, {FactRevision, &b.Revision}, {FactBuilder, &b.Builder}} {
 		value, one := "", true
 		for _, s := range said {
 			if s.fact == f.fact {
-				value, one = cmp.Or(value, s.value), one && (value == "" || f.same(value, s.value))
+				value, one = cmp.Or(value, s.value), one && (value == "" || Same(f.fact, value, s.value))
 			}
 		}
 		if *f.into = value; !one {

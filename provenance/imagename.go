@@ -37,7 +37,7 @@ func splitImage(uri string) (name string, d digest.Digest, ok bool) {
 			rest = strings.TrimPrefix(rest, scheme)
 		}
 	}
-	if name, d, found := cutDigest(rest); found && !strings.ContainsAny(name, " :/") || found && !strings.Contains(name, "://") {
+	if name, d, found := cutDigest(rest); found && !strings.Contains(name, "://") {
 		return name, d, true
 	}
 	return rest, "", ok

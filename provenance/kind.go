@@ -30,9 +30,9 @@ var Kinds = []StatementKind{ImageKind, ProvenanceKind, VSAKind, SVRKind, Release
 var kindOf = map[string]StatementKind{
 	"https://sigstore.dev/cosign/sign/v1": ImageKind,
 
-	"https://slsa.dev/provenance/v0.1": ProvenanceKind,
-	slsaV02:                            ProvenanceKind,
-	slsaV1:                             ProvenanceKind,
+	slsaV01: ProvenanceKind,
+	slsaV02: ProvenanceKind,
+	slsaV1:  ProvenanceKind,
 
 	VSAType: VSAKind,
 	"https://in-toto.io/attestation/svr/v0.1":     SVRKind,

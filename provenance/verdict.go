@@ -1,10 +1,6 @@
 package provenance
 
-import (
-	"slices"
-
-	"github.com/opencontainers/go-digest"
-)
+import "github.com/opencontainers/go-digest"
 
 // A Result is what was found of a signature.
 type Result string
@@ -112,13 +108,10 @@ func ParseSignedStatement(payload []byte, about digest.Digest) (*SignedStatement
 // PredicateType is the kind of the statement, at most MaxValue bytes of it.
 func (s *SignedStatement) PredicateType() string { return Bounded(s.InToto.PredicateType) }
 
-// IsAbout says whether an image, which it was read for, is among the subjects that the statement names.
-func (s *SignedStatement) IsAbout(d digest.Digest) bool { return slices.Contains(s.subjects.found, d) }
-
 // Attested returns the facts of the statement about an image that it names, from the document that a good
 // verdict is about. Another verdict, and another image, attest nothing.
 func (s *SignedStatement) Attested(about digest.Digest, v *Verdict) (all []Attestation) {
-	if v.Result != Good || !s.IsAbout(about) {
+	if v.Result != Good || !s.Names(about) {
 		return nil
 	}
 	for _, f := range s.facts() {

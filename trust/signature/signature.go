@@ -180,7 +180,7 @@ func (s *signed) subject(want digest.Digest) (v verified, err error) {
 	if v.statement, err = provenance.ParseSignedStatement(s.payload, want); err != nil {
 		return verified{}, fmt.Errorf("its statement cannot be read: %w", err)
 	}
-	if !v.statement.IsAbout(want) {
+	if !v.statement.Names(want) {
 		return v, fmt.Errorf("its statement does not name %s", want)
 	}
 	return v, nil
