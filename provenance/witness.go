@@ -23,7 +23,7 @@ type witnessed struct {
 	kind    string
 	texts   map[string]string
 	remotes []string
-	lists   []*descriptors // of what a build of docker used
+	list    descriptors // what builds of docker used, one list after the other
 	used    dependencies
 }
 
@@ -39,6 +39,7 @@ func (c *collection) element(int) strictjson.Visitor {
 		return nil
 	}
 	w := &witnessed{texts: map[string]string{}}
+	w.list.take = w.used.take
 	c.all = append(c.all, w)
 	return keyed(func(key string) strictjson.Visitor {
 		switch key {
@@ -74,11 +75,7 @@ func (w *witnessed) product(key string) strictjson.Visitor {
 	if key != "materials" {
 		return nil
 	}
-	return keyed(func(string) strictjson.Visitor {
-		list := &descriptors{take: w.used.take}
-		w.lists = append(w.lists, list)
-		return listed(list.element)
-	})
+	return keyed(func(string) strictjson.Visitor { return listed(w.list.element) })
 }
 
 // attestor is the name of the attestor, as git in https://witness.dev/attestations/git/v0.1.
@@ -114,9 +111,7 @@ func (c *collection) facts() []stated {
 		}
 	}
 	for _, w := range c.all {
-		for _, list := range w.lists {
-			list.end()
-		}
+		w.list.end()
 		for _, image := range w.used.images {
 			f.add(FactMaterial, image.digest.String(), image.name, w.attestor())
 		}
