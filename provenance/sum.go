@@ -128,7 +128,8 @@ type Standing struct {
 
 // SumUp sorts the records of an image into classes, and adds what others claim about it and its parts. The
 // same login, or the same claim, of several records stands once.
-func SumUp(records, others []*Record, parts []digest.Digest) (sum ByClass) {
+func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
+	sum := summing{attested: map[Attestation]int{}, claimed: map[Claim]int{}}
 	for _, r := range records {
 		sum.Observed = append(sum.Observed, Happened{r.Index, r.Time, r.Action, r.Tags})
 		sum.addLogin(r)
@@ -145,7 +146,14 @@ func SumUp(records, others []*Record, parts []digest.Digest) (sum ByClass) {
 		}
 	}
 	sum.addPlatforms(platformsOf(records), others)
-	return sum
+	return sum.ByClass
+}
+
+// summing is a sum with where in its lists is what: records may hold thousands of facts.
+type summing struct {
+	ByClass
+	attested map[Attestation]int
+	claimed  map[Claim]int
 }
 
 // platformsOf are the images that an index lists, as its own push says: BuildKit lists attestations beside them, for no
@@ -163,7 +171,7 @@ func platformsOf(records []*Record) (platforms []digest.Digest) {
 
 // addPlatforms adds the facts that are attested of each of the platforms. What is attested of some of them alone is not known
 // of the index.
-func (sum *ByClass) addPlatforms(platforms []digest.Digest, others []*Record) {
+func (sum *summing) addPlatforms(platforms []digest.Digest, others []*Record) {
 	of := map[string]map[digest.Digest]bool{}
 	for _, r := range others {
 		for _, a := range r.Attested {
@@ -183,7 +191,7 @@ func (sum *ByClass) addPlatforms(platforms []digest.Digest, others []*Record) {
 	}
 }
 
-func (sum *ByClass) addLogin(r *Record) {
+func (sum *summing) addLogin(r *Record) {
 	if r.Authenticated == nil {
 		return
 	}
@@ -198,7 +206,7 @@ func (sum *ByClass) addLogin(r *Record) {
 	sum.Authenticated = append(sum.Authenticated, SignedIn{*r.Authenticated, r.Means(), r.Action, r.Actor, []uint64{r.Index}})
 }
 
-func (sum *ByClass) addVerdict(r *Record) {
+func (sum *summing) addVerdict(r *Record) {
 	if r.Verdict != nil {
 		sum.Verdicts = append(sum.Verdicts, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
 	}
@@ -207,24 +215,22 @@ func (sum *ByClass) addVerdict(r *Record) {
 	}
 }
 
-func (sum *ByClass) addAttested(a Attestation, record uint64) {
-	for i := range sum.Attested {
-		if sum.Attested[i].Attestation == a {
-			sum.Attested[i].Records = append(sum.Attested[i].Records, record)
-			return
-		}
+func (sum *summing) addAttested(a Attestation, record uint64) {
+	i, known := sum.attested[a]
+	if !known {
+		i = len(sum.Attested)
+		sum.attested[a], sum.Attested = i, append(sum.Attested, Signed{Attestation: a})
 	}
-	sum.Attested = append(sum.Attested, Signed{a, []uint64{record}})
+	sum.Attested[i].Records = append(sum.Attested[i].Records, record)
 }
 
-func (sum *ByClass) addClaim(claim Claim, record uint64) {
-	for i := range sum.Claimed {
-		if sum.Claimed[i].Claim == claim {
-			sum.Claimed[i].Records = append(sum.Claimed[i].Records, record)
-			return
-		}
+func (sum *summing) addClaim(claim Claim, record uint64) {
+	i, known := sum.claimed[claim]
+	if !known {
+		i = len(sum.Claimed)
+		sum.claimed[claim], sum.Claimed = i, append(sum.Claimed, Stated{Claim: claim})
 	}
-	sum.Claimed = append(sum.Claimed, Stated{claim, []uint64{record}})
+	sum.Claimed[i].Records = append(sum.Claimed[i].Records, record)
 }
 
 // Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the
