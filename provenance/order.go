@@ -53,24 +53,47 @@ func firsts(tx storage.Reader, d digest.Digest, visible func(string) bool) (foun
 	return found, true, nil
 }
 
-// An Order says which of two images came first, as far as somebody may see.
+// An Order says which of two images came first, as far as somebody may see. It is for one goroutine.
 type Order struct {
 	tx      storage.Reader
 	visible func(repository string) bool
+	known   map[digest.Digest]arrival // asked for before: one image is compared with many
+}
+
+// arrival is the record of the first arrival of an image, if it is known.
+type arrival struct {
+	record uint64
+	known  bool
 }
 
 // NewOrder returns the order of arrivals in what tx reads.
 func NewOrder(tx storage.Reader, visible func(repository string) bool) (Order, error) {
 	all, err := withTail(tx)
-	return Order{all, visible}, err
+	return Order{all, visible, map[digest.Digest]arrival{}}, err
 }
 
 // After says that an image first came after another one. Where it is not known of one, it did not.
 func (o Order) After(later, earlier digest.Digest) (bool, error) {
-	a, _, err := firsts(o.tx, later, o.visible)
-	if err != nil || len(a) == 0 {
+	a, err := o.first(later)
+	if err != nil || !a.known {
 		return false, err
 	}
-	b, _, err := firsts(o.tx, earlier, o.visible)
-	return err == nil && len(b) > 0 && a[0] > b[0], err
+	b, err := o.first(earlier)
+	return err == nil && b.known && a.record > b.record, err
+}
+
+func (o Order) first(d digest.Digest) (arrival, error) {
+	if a, asked := o.known[d]; asked {
+		return a, nil
+	}
+	found, _, err := firsts(o.tx, d, o.visible)
+	if err != nil {
+		return arrival{}, err
+	}
+	var a arrival
+	if len(found) > 0 {
+		a = arrival{found[0], true}
+	}
+	o.known[d] = a
+	return a, nil
 }
