@@ -22,35 +22,51 @@ type fact struct {
 	From  string           `json:"from"`
 	// Elsewhere says that it is of a record of another repository.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+
+	voice string // of what is claimed: what has the same one was claimed together
 }
 
 // facts are what is said of the image and its platforms, in its manifests and in records of them.
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, voiceOf(c)})
 		}
 	}
 	all = append(all, s.jobFacts()...)
 	for _, d := range s.documents {
 		for _, a := range d.attested() {
-			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false})
+			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false, ""})
 		}
 		all = append(all, s.claimedBy(d)...)
 	}
 	for _, p := range s.platforms {
 		for _, o := range originNames {
 			if v := p.label(o.name); v != "" {
-				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false})
+				kind := "label "
+				if p.manifest.Annotations[o.name] != "" {
+					kind = "annotation "
+				}
+				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false, kind + string(p.desc.Digest)})
 			}
 		}
 	}
 	for _, o := range originNames {
 		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false})
+			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false, "annotation " + string(s.desc.Digest)})
 		}
 	}
 	return all
+}
+
+// voiceOf is what a claim has in common with those that were made with it: the same place of a document, or the labels or
+// annotations of an image.
+func voiceOf(c provenance.Claim) string {
+	if c.Evidence.Digest != "" {
+		return fmt.Sprint(c.From, " ", c.Evidence.Digest, " ", c.About)
+	}
+	kind, _, _ := strings.Cut(c.From, " ")
+	return fmt.Sprint(kind, " ", c.About)
 }
 
 // claimedBy are the facts that a document claims of the image and its platforms, where nobody who counts has signed it,
@@ -62,7 +78,7 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 	for _, c := range d.claims {
 		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
 		if !recorded && s.isPart(c.About) {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, voiceOf(c)})
 		}
 	}
 	return all
@@ -103,13 +119,7 @@ func (s *subject) checkSource() trust.Check {
 
 // claimedSource is the check of what is claimed alone.
 func claimedSource(facts []fact) trust.Check {
-	known := map[string]string{}
-	for _, f := range facts {
-		if f.Class == provenance.Claimed {
-			known[f.Fact] = f.Value
-		}
-	}
-	source, revision := known[provenance.FactSource], known[provenance.FactRevision]
+	source, revision := claimedOrigin(facts)
 	switch {
 	case source == "":
 		return trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
@@ -120,6 +130,39 @@ func claimedSource(facts []fact) trust.Check {
 	}
 	return trust.Partly(trust.ImageSource, trust.StepClaimed, fmt.Sprintf("It claims to be built from %s at %s; nothing proves it.", source, revision)).
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
+}
+
+// claimedOrigin is a source and a revision that one voice names, of several the last. Where none names both, it is a
+// source, and a revision that was not claimed of another one.
+func claimedOrigin(facts []fact) (source, revision string) {
+	type origin struct{ source, revision string }
+	by := map[string]origin{}
+	for _, f := range facts {
+		o := by[f.voice]
+		switch {
+		case f.Class != provenance.Claimed:
+		case f.Fact == provenance.FactSource:
+			o.source = f.Value
+		case f.Fact == provenance.FactRevision:
+			o.revision = f.Value
+		}
+		by[f.voice] = o
+	}
+	var whole, apart origin
+	for _, f := range facts {
+		switch o := by[f.voice]; {
+		case o.source != "" && o.revision != "":
+			whole = o
+		case o.source != "":
+			apart.source = o.source
+		case o.revision != "":
+			apart.revision = o.revision
+		}
+	}
+	if whole.source != "" {
+		return whole.source, whole.revision
+	}
+	return apart.source, apart.revision
 }
 
 // of returns the documents of a kind about a platform, or about the whole image.
