@@ -98,47 +98,47 @@ func (g *Registry) indexDiffs(ctx context.Context) error {
 // undiffed is an image whose diff ids are not known.
 type undiffed struct {
 	Place
-	layers []byte // the key of its row
-	diffs  []byte
+	manifest *manifest
+	layers   []byte // the key of its row
+	diffs    []byte
 }
 
-// undiffed looks at some images from a row on, and reads the configs of those whose diff ids are not known. What cannot
-// be read has none.
+// undiffed looks at some images from a row on, and reads the configs of those whose diff ids are not known. What is lost, or
+// larger than is read, has none; what cannot be read for now is an error, since nobody looks again.
 func (g *Registry) undiffed(ctx context.Context, from []byte) (some []undiffed, next []byte, err error) {
-	var manifests []*manifest
-	var rows []blobRow
 	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
-		some, manifests, rows = nil, nil, nil
+		some = nil
 		next, err = storage.SomeRows(tx, layersTable, from, nil, diffsStep, func(item storage.Item) error {
 			if len(item.Value) > 0 {
 				return nil
 			}
-			p, err := cutLayersKey(item.Key)
-			if err != nil {
-				return err
+			u := undiffed{layers: bytes.Clone(item.Key)}
+			if u.Place, err = cutLayersKey(item.Key); err == nil {
+				u.manifest, err = storedManifest(tx, u.Place)
 			}
-			m, err := storedManifest(tx, p)
-			if err != nil {
-				return err
+			if errors.Is(err, storage.ErrCorrupt) {
+				return nil // fsck tells; the others are found all the same
 			}
-			if m == nil || m.config == nil {
-				return nil
+			if err == nil && u.manifest != nil && u.manifest.config != nil {
+				some = append(some, u)
 			}
-			row, err := readBlobRow(tx, m.config.Digest)
-			if err != nil {
-				return nil //nolint:nilerr // it is lost, which the scrub tells
-			}
-			some, manifests, rows = append(some, undiffed{p, bytes.Clone(item.Key), nil}), append(manifests, m), append(rows, row)
-			return nil
+			return err
 		})
 		return err
 	})
-	for n, m := range manifests {
-		if content, err := g.readSmall(ctx, m.config.Digest, rows[n], provenance.MaxConfig); err == nil {
-			some[n].diffs = m.diffChain(content)
-		}
+	for n := 0; n < len(some) && err == nil; n++ {
+		some[n].diffs, err = g.readDiffs(ctx, &some[n])
 	}
 	return some, next, err
+}
+
+func (g *Registry) readDiffs(ctx context.Context, u *undiffed) ([]byte, error) {
+	room := func(n int) ([]byte, error) { return make([]byte, n), nil }
+	config, err := g.BlobInto(ctx, u.Repository, u.manifest.config.Digest, provenance.MaxConfig, room)
+	if large := new(TooLargeError); errors.Is(err, ErrUnknown) || errors.As(err, &large) {
+		return nil, nil
+	}
+	return u.manifest.diffChain(config), err
 }
 
 // putSomeDiffs writes the rows of those images that are still there, and the mark once there are no others.

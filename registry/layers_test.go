@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/sys/unix"
 )
 
 // layered pushes an image with layers of these contents.
@@ -216,6 +218,49 @@ func TestDiffIDs(t *testing.T) {
 		t.Errorf("after a delete: %s", got)
 	}
 	s.wantClean()
+}
+
+// TestIndexDiffs wants what an older store has to be found in the end: where a config cannot be read now, the next start tries
+// again, and a manifest that is damaged keeps none of the others from being found.
+func TestIndexDiffs(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	damaged := s.compressed("a", "gzip", "x")
+	base := s.compressed("base", "gzip", "a", "b")
+	s.compressed("other", "zstd", "a", "b", "c")
+	on := func() string {
+		t.Helper()
+		found, _, err := s.OnLayers(background, Place{"base", base.digest}, func(string) bool { return true }, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, f := range found {
+			names = append(names, f.Repository)
+		}
+		return strings.Join(names, " ")
+	}
+	s.forgetDiffs(t, true)
+	whole := s.blobs
+	s.blobs = failing{whole, &os.PathError{Op: "read", Err: unix.EMFILE}}
+	s.small.Purge()
+	s.IndexDiffs(background)
+	if got := on(); got != "" {
+		t.Errorf("found without its config: %q", got)
+	}
+	s.blobs = whole
+	undo := s.tamper(func(tx storage.Tx) {
+		key := repoKey("a", digestKey(damaged.digest))
+		value, err := tx.Get(manifestTable, key)
+		if err != nil {
+			t.Error(err)
+		}
+		tx.Put(manifestTable, key, bytes.Replace(bytes.Clone(value), []byte(`{"`), []byte(`{{`), 1))
+	})
+	s.IndexDiffs(background)
+	undo()
+	if got := on(); got != "other" {
+		t.Errorf("at the next start: %q", got)
+	}
 }
 
 // forgetDiffs takes the rows of diff ids away, as older stores have none, and the mark that there are; or starts again.
