@@ -121,20 +121,25 @@ func (t *Trust) Standing(v *provenance.Verdict, repository string, at time.Time)
 	if v.Result != provenance.Good {
 		return v.Reason, v.Detail
 	}
-	who := t.signerOf(v)
-	if who == nil {
-		return provenance.NotTrusted, v.Signer + " is not among those who are trusted any more"
-	}
-	if why, detail := who.standing(repository, at); why != "" {
-		return why, detail
-	}
-	if why, detail := who.vouches.standing(v); why != "" || v.KindOf() != provenance.VSAKind {
-		return why, detail
-	}
-	if why, detail := t.entitled(who, v, repository); why != "" {
+	who, why, detail := t.speaks(v, repository, at)
+	if why != "" || v.KindOf() != provenance.VSAKind {
 		return why, detail
 	}
 	return who.verifiers.timely(v, at)
+}
+
+// speaks says who made a good verdict's signature, and why that does not count whenever it says that it was made, or "".
+func (t *Trust) speaks(v *provenance.Verdict, repository string, at time.Time) (who *signer, why provenance.Reason, detail string) {
+	if who = t.signerOf(v); who == nil {
+		return nil, provenance.NotTrusted, v.Signer + " is not among those who are trusted any more"
+	}
+	if why, detail = who.standing(repository, at); why == "" {
+		why, detail = who.vouches.standing(v)
+	}
+	if why == "" && v.KindOf() == provenance.VSAKind {
+		why, detail = t.entitled(who, v, repository)
+	}
+	return who, why, detail
 }
 
 // signerOf is the key or the identity that a verdict names, or nil where it is trusted no more.

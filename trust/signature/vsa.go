@@ -200,14 +200,10 @@ func (t *Trust) latest(looks []Look, repository string, at time.Time) map[questi
 	latest := map[question]answer{}
 	for i := range looks {
 		l := &looks[i]
-		who := t.signerOf(l.Verdict)
-		if l.Verdict.Summary == nil || l.Verdict.Result != provenance.Good || who == nil {
+		if l.Verdict.Summary == nil || l.Verdict.Result != provenance.Good {
 			continue
 		}
-		if why, _ := who.standing(repository, at); why != "" || !who.vouches.forWhat(l.Verdict) {
-			continue
-		}
-		if why, _ := t.entitled(who, l.Verdict, repository); why != "" {
+		if _, why, _ := t.speaks(l.Verdict, repository, at); why != "" {
 			continue
 		}
 		if known, ok := latest[questionOf(l)]; !ok || (answer{l.Verdict.Summary}).after(known.Summary) {
