@@ -104,7 +104,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 // newJudge returns who asks the rules about images of this registry.
 func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	host := addressOf(s.url)
-	resolve := image.NewLocalResolver(s.registry, s.book, host, registry.ErrUnknown, func(string) bool { return true })
+	resolve := image.NewLocalResolver(s.registry, s.book, host, registry.ErrUnknown, func(string) bool { return true }).Untimed()
 	j, err := policy.NewJudge(policy.Config{
 		Registry: s.registry, Book: s.book, Log: log, Version: version.String(),
 		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust()} },

@@ -123,10 +123,10 @@ func (s *subject) baseEvidence(b Named) map[string]any {
 	e := map[string]any{"name": b.Name, "digest": b.Digest}
 	if m, ok := s.bases[b]; ok && m.err == nil {
 		e["now"], e["looked"] = m.Now, s.now
-		if m.Since != nil {
+		if m.Since.isTold() {
 			e["since"] = m.Since
 		}
-		if m.Left != nil {
+		if m.Left.isTold() {
 			e["left"] = m.Left
 		}
 	}
@@ -154,12 +154,12 @@ func (s *subject) checkOneBase(p *platform, b Named) trust.Check {
 		return trust.Passed(trust.ImageBase, "Its base is still what "+b.Name+" means.").With(s.baseEvidence(b))
 	case slices.Contains(now.Lists, b.Digest):
 		return trust.Passed(trust.ImageBase, "Its base is in the index that "+b.Name+" still means.").With(s.baseEvidence(b))
-	case now.Left != nil:
+	case now.Left.isTold():
 		return outdated(declared(fmt.Sprintf("%s is another image since %s (record %d)", b.Name, day(now.Left.Time.Time), now.Left.Record)))
-	case now.begins(p):
+	case now.Left == nil && now.begins(p):
 		return trust.Passed(trust.ImageBase, "It begins with the layers of what "+b.Name+" means now, though it names another digest for it.").
 			With(s.baseEvidence(b))
-	case now.Since != nil || now.Cut:
+	case now.Left == nil && (now.Since != nil || now.Cut):
 		never := "was never that, as far as its records go"
 		if now.Cut {
 			never = fmt.Sprintf("was not that in the last %d changes of its tag", maxRecords)

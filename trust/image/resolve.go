@@ -42,6 +42,22 @@ type Moment struct {
 // A Resolver says what the name of an image means now. Layers are looked at only where that is another digest.
 type Resolver func(ctx context.Context, image Named) (Meaning, error)
 
+// Untimed is a Resolver that says that a name was moved, and not when, nor by which record. Rules ask it: what they
+// refuse is told to whoever pushes or pulls, and they need not be allowed to see the base.
+func (r Resolver) Untimed() Resolver {
+	return func(ctx context.Context, image Named) (Meaning, error) {
+		m, err := r(ctx, image)
+		for _, at := range []**Moment{&m.Since, &m.Left} {
+			if *at != nil {
+				*at = &Moment{}
+			}
+		}
+		return m, err
+	}
+}
+
+func (m *Moment) isTold() bool { return m != nil && !m.Time.IsZero() }
+
 // begins says whether a platform begins with the layers of what the name means for it, and has all of them.
 func (m Meaning) begins(p *platform) bool {
 	base, own := m.Layers[p.config.OS+"/"+p.config.Architecture], p.config.RootFS.DiffIDs
