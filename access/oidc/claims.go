@@ -128,7 +128,8 @@ func (k kind) keeps(name string) bool {
 }
 
 // kept returns those of the claims that are kept. One that holds others is kept with what is in it, each by its name behind
-// a slash. A list is passed over: it is nothing that a grant could compare. Error: a claim is too long.
+// a slash. A list is passed over: it is nothing that a grant could compare. Errors: a claim is too long; something would be
+// cut from an id, and two jobs that differ in that alone would be one.
 func (k kind) kept(claims map[string]any) (map[string]string, error) {
 	all, left := map[string]string{}, maxWithin
 	for _, name := range k.allowed {
@@ -137,11 +138,14 @@ func (k kind) kept(claims map[string]any) (map[string]string, error) {
 			flatten(all, name, inner, &left)
 			continue
 		}
-		value, ok := text(claim)
-		if len(value) > maxValue {
+		whole := text(claim)
+		value := withoutSecrets(whole)
+		switch {
+		case len(value) > maxValue:
 			return nil, fmt.Errorf("%w: its claim %s is longer than %d bytes", ErrToken, name, maxValue)
-		}
-		if ok {
+		case value != whole && slices.Contains(k.ids, name):
+			return nil, fmt.Errorf("%w: its claim %s is a URL with what may be a secret, and the registry's configuration has it as an id", ErrToken, name)
+		case value != "":
 			all[name] = value
 		}
 	}
@@ -180,25 +184,30 @@ func flatten(all map[string]string, name string, claims map[string]any, left *in
 			flatten(all, full, below, left)
 			continue
 		}
-		if value, ok := text(claims[inner]); ok && len(value) <= maxValue && *left > 0 {
+		if value := withoutSecrets(text(claims[inner])); value != "" && len(value) <= maxValue && *left > 0 {
 			all[full] = value
 			*left--
 		}
 	}
 }
 
-// text is a claim as text, without what may be a credential in a URL; false where there is none, or no text.
-func text(claim any) (s string, ok bool) {
+// text is a claim as text; "" where there is none, or no text.
+func text(claim any) string {
 	switch c := claim.(type) {
 	case string:
-		s = c
+		return c
 	case bool:
-		s = strconv.FormatBool(c)
+		return strconv.FormatBool(c)
 	case float64:
-		s = strconv.FormatFloat(c, 'f', -1, 64)
+		return strconv.FormatFloat(c, 'f', -1, 64)
 	}
-	if strings.Contains(s, "://") {
-		s = provenance.CutSecrets(s)
+	return ""
+}
+
+// withoutSecrets is a claim as it may be kept: without what may be a credential in a URL.
+func withoutSecrets(value string) string {
+	if strings.Contains(value, "://") {
+		return provenance.CutSecrets(value)
 	}
-	return s, s != ""
+	return value
 }

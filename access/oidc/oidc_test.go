@@ -164,6 +164,26 @@ func TestOddClaims(t *testing.T) {
 	}
 }
 
+// TestIDsAreWhole has jobs whose ids differ only in what is never kept: they are refused, since they would be one account.
+func TestIDsAreWhole(t *testing.T) {
+	w := newWorld(t, func(i *oidc.Issuer) { i.Kind, i.IDs = "generic", []string{"project", "sub"} })
+	for project, want := range map[string]string{
+		"https://git.example/app":             "https://git.example/app",
+		"https://git.example/app?id=7":        "https://git.example/app?id=7",
+		"https://git.example/app?project=7":   "",
+		"https://git.example/app?project=8":   "",
+		"https://u:secret@git.example/app":    "",
+		"https://git.example/app#token=other": "",
+	} {
+		for id, other := range map[string]string{"project": "sub", "sub": "project"} {
+			j, err := w.verify(w.Token(w.Kubernetes(audience, w.clock, map[string]any{id: project, other: "x"})))
+			if want == "" && (!errors.Is(err, oidc.ErrToken) || strings.Contains(err.Error(), "secret@")) || want != "" && (err != nil || j.Claims[id] != want) {
+				t.Errorf("%s %s: %+v, %v", id, project, j, err)
+			}
+		}
+	}
+}
+
 // TestKindOfURL wants GitHub and GitLab to be known by their issuers, also those of enterprises.
 func TestKindOfURL(t *testing.T) {
 	for url, want := range map[string]bool{
