@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 )
 
@@ -121,5 +123,39 @@ func TestRecordSchema(t *testing.T) {
 	}
 	if !reflect.DeepEqual(any(schema), api.Components.Schemas["Record"]) {
 		t.Error("docs/record.schema.json and api/openapi.json differ about a record")
+	}
+}
+
+// TestActionsAreDescribed wants the description of the API to name every action of a record, and as those that can be asked for.
+func TestActionsAreDescribed(t *testing.T) {
+	type actions struct{ Enum []provenance.Action }
+	var api struct {
+		Paths map[string]struct {
+			Get struct {
+				Parameters []struct {
+					Name   string
+					Schema actions
+				}
+			}
+		}
+		Components struct {
+			Schemas struct {
+				Record struct{ Properties struct{ Action actions } }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(readDoc(t, "api/openapi.json")), &api); err != nil {
+		t.Fatal(err)
+	}
+	described := map[string][]provenance.Action{"a record": api.Components.Schemas.Record.Properties.Action.Enum}
+	for _, p := range api.Paths["/api/v1/records"].Get.Parameters {
+		if p.Name == "action" {
+			described["the parameter"] = p.Schema.Enum
+		}
+	}
+	for _, of := range []string{"a record", "the parameter"} {
+		if !slices.Equal(described[of], provenance.Actions) {
+			t.Errorf("the actions of %s are %q, and should be %q", of, described[of], provenance.Actions)
+		}
 	}
 }
