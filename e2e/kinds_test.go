@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,15 +39,8 @@ func predicates(s *server, repo string) map[string]string {
 // TestCosignKinds attests with cosign every type that it knows, in its older form and in its newer: none of them signs the
 // image, each is of its kind, and cosign verifies them all.
 func TestCosignKinds(t *testing.T) {
-	t.Setenv("COSIGN_PASSWORD", "")
-	crane, cosign := tool(t, "crane"), tool(t, "cosign")
-	dir := t.TempDir()
-	in := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(cosign, args...)
-		cmd.Dir, cmd.Env = dir, os.Environ()
-		return cmd
-	}
-	mustRun(t, in("generate-key-pair"))
+	crane := tool(t, "crane")
+	dir, in := cosignDir(t)
 	write(t, filepath.Join(dir, "trust.yaml"), `keys:
   - name: k
     file: cosign.pub

@@ -53,14 +53,17 @@ func newLitewitness(t *testing.T) *litewitness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
+	t.Cleanup(func() { _ = l.Close() }) // nobody asks it any more
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return // the test has ended
 			}
-			go func() { _ = agent.ServeAgent(keys, conn); _ = conn.Close() }()
+			go func() {
+				_ = agent.ServeAgent(keys, conn) // it ends when the witness hangs up; what it lacks then, the witness says
+				_ = conn.Close()                 // as above
+			}()
 		}
 	}()
 	w.run()
@@ -79,15 +82,15 @@ func (w *litewitness) run() {
 	eventually(w.t, time.Minute, "litewitness listens", func() error {
 		conn, err := net.Dial("tcp", w.address)
 		if err == nil {
-			_ = conn.Close()
+			_ = conn.Close() // that it listens is all that was asked
 		}
 		return err
 	})
 }
 
 func (w *litewitness) stop() {
-	_ = w.cmd.Process.Signal(os.Interrupt)
-	_ = w.cmd.Wait() // its status is that of the interrupt
+	_ = w.cmd.Process.Signal(os.Interrupt) // it may have ended
+	_ = w.cmd.Wait()                       // its status is that of the interrupt
 }
 
 // know tells it of the newest log of a registry, by hand, as its operator does.

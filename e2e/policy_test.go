@@ -165,6 +165,20 @@ func cosignKey(t *testing.T) string {
 	return prefix
 }
 
+// cosignDir makes a directory with a pair of keys, cosign.key and cosign.pub, and returns it with what runs cosign in it.
+func cosignDir(t *testing.T) (dir string, in func(args ...string) *exec.Cmd) {
+	t.Helper()
+	dir = t.TempDir()
+	in = func(args ...string) *exec.Cmd {
+		t.Helper()
+		cmd := cosignWith(t, args...)
+		cmd.Dir = dir
+		return cmd
+	}
+	mustRun(t, in("generate-key-pair"))
+	return dir, in
+}
+
 func cosignWith(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(tool(t, "cosign"), args...)

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -73,16 +72,9 @@ func TestProvenanceBesideSignatures(t *testing.T) {
 	s := start(t)
 	s.systemCA()
 	dockerHome(t)
-	t.Setenv("COSIGN_PASSWORD", "")
-	crane, cosign := tool(t, "crane"), tool(t, "cosign")
+	crane := tool(t, "crane")
 	sh(t, crane, "auth", "login", s.host, "-u", "alice", "-p", alicePassword)
-	dir := t.TempDir()
-	in := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(cosign, args...)
-		cmd.Dir, cmd.Env = dir, os.Environ()
-		return cmd
-	}
-	mustRun(t, in("generate-key-pair"))
+	dir, in := cosignDir(t)
 	for name, flags := range map[string][]string{"older": {"--new-bundle-format=false"}, "newer": nil} {
 		write(t, filepath.Join(dir, name), name)
 		sh(t, "tar", "-C", dir, "-cf", filepath.Join(dir, name+".tar"), name)

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,15 +13,8 @@ import (
 // TestCosignVerdicts signs and attests with cosign and a key, in its older form and in its newer: what the registry
 // found when that came is on record, and the report goes by it.
 func TestCosignVerdicts(t *testing.T) {
-	t.Setenv("COSIGN_PASSWORD", "")
-	crane, cosign := tool(t, "crane"), tool(t, "cosign")
-	dir := t.TempDir()
-	in := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(cosign, args...)
-		cmd.Dir, cmd.Env = dir, os.Environ()
-		return cmd
-	}
-	mustRun(t, in("generate-key-pair"))
+	crane := tool(t, "crane")
+	dir, in := cosignDir(t)
 	write(t, filepath.Join(dir, "trust.yaml"), `keys:
   - name: release-key
     file: cosign.pub
@@ -106,15 +98,8 @@ func (s *server) wantVerdicts(repo, digest, forms string) {
 // TestCosignImmutable signs an image twice, and attests it twice, in cosign's older form, where a rule keeps all tags: refused
 // by the rule alone, and taken with the exception that the command offers. The image's own tag stays.
 func TestCosignImmutable(t *testing.T) {
-	t.Setenv("COSIGN_PASSWORD", "")
-	crane, cosign := tool(t, "crane"), tool(t, "cosign")
-	dir := t.TempDir()
-	in := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(cosign, args...)
-		cmd.Dir, cmd.Env = dir, os.Environ()
-		return cmd
-	}
-	mustRun(t, in("generate-key-pair"))
+	crane := tool(t, "crane")
+	dir, in := cosignDir(t)
 	write(t, filepath.Join(dir, "predicate.json"), "{}")
 	s := start(t)
 	s.systemCA()
