@@ -17,8 +17,15 @@ type RuleFiles struct {
 
 // RecordRules puts on record that the registry decides by other files than the newest such record says; where they are the
 // same it does nothing. Call it before they are in force: what they decide is then decided by what is on record.
-func (b *Book) RecordRules(ctx context.Context, who Identity, now RuleFiles) error {
+//
+// latest is asked within the transaction, so that a call that comes late puts no older files behind newer ones; it returns nil
+// where nothing is left to record.
+func (b *Book) RecordRules(ctx context.Context, who Identity, latest func() *RuleFiles) error {
 	return b.store.Update(ctx, func(tx storage.Tx) error {
+		now := latest()
+		if now == nil {
+			return nil
+		}
 		last, err := newestOfAction(tx, Rules)
 		if err != nil {
 			return err
@@ -27,14 +34,14 @@ func (b *Book) RecordRules(ctx context.Context, who Identity, now RuleFiles) err
 		if last != nil && last.Rules != nil {
 			before = *last.Rules
 		}
-		if before == now || !recording {
+		if before == *now || !recording {
 			return nil
 		}
 		text, err := json.Marshal(now)
 		if err != nil {
 			return err
 		}
-		_, err = b.Append(tx, Event{Action: Rules, Digest: digest.FromBytes(text), Who: who, Rules: &now})
+		_, err = b.Append(tx, Event{Action: Rules, Digest: digest.FromBytes(text), Who: who, Rules: now})
 		return err
 	})
 }

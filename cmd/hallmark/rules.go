@@ -34,13 +34,16 @@ func (s *services) recordRules(ctx context.Context, log *slog.Logger, rules *pol
 
 // recordWaiting records what waits for it, unless nothing can be recorded: /readyz says why then.
 func (s *services) recordWaiting(ctx context.Context) error {
-	now := s.unrecorded.Load()
-	if now == nil || s.book.Stopped() != nil {
+	if s.unrecorded.Load() == nil || s.book.Stopped() != nil {
 		return nil
 	}
-	err := s.book.RecordRules(ctx, access.Operator, *now)
+	var now *provenance.RuleFiles
+	err := s.book.RecordRules(ctx, access.Operator, func() *provenance.RuleFiles {
+		now = s.unrecorded.Load()
+		return now
+	})
 	if err == nil {
-		s.unrecorded.CompareAndSwap(now, nil)
+		s.unrecorded.CompareAndSwap(now, nil) // unless others wait by now
 	}
 	return err
 }
