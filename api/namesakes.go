@@ -12,18 +12,26 @@ import (
 func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
 	asked := map[string]bool{}
 	for _, actor := range actors {
-		if actor.Kind != provenance.User || actor.Account == "" || asked[actor.Handle] {
+		if actor.Account == "" || asked[actor.Name()] {
 			continue
 		}
-		asked[actor.Handle] = true
-		account, err := a.Access.AccountOf(c.Context(), actor.Handle)
-		if errors.Is(err, access.ErrUnknownUser) {
+		asked[actor.Name()] = true
+		var err error
+		switch actor.Kind {
+		case provenance.User:
+			actor.Account, err = a.Access.AccountOf(c.Context(), actor.Handle)
+		case provenance.Robot:
+			actor.Account, err = a.Access.RobotAccount(c.Context(), actor.Handle)
+		default:
 			continue
+		}
+		if errors.Is(err, access.ErrUnknownUser) || errors.Is(err, access.ErrUnknownRobot) {
+			continue // nobody has the name now
 		}
 		if err != nil {
 			return nil, err
 		}
-		actors = append(actors, provenance.Actor{Kind: provenance.User, Handle: actor.Handle, Account: account})
+		actors = append(actors, actor)
 	}
 	return a.Book.Namesakes(c.Context(), actors)
 }

@@ -89,6 +89,41 @@ func TestNamesakes(t *testing.T) {
 	}
 }
 
+// TestNamesakeRobots is TestNamesakes of two robots.
+func TestNamesakeRobots(t *testing.T) {
+	t.Parallel()
+	a := newActing(t, "")
+	first, secret := a.addRobot("builder")
+	a.hallmark("grant", "robot:builder", "team/**", "push")
+	r, err := repository(a.client, addressOf(a.url), "builder:"+secret, "team/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pushTo(t.Context(), r, "1.0", "one", theirOwn); err != nil {
+		t.Fatal(err)
+	}
+	if shown := a.hallmark("show", "team/app:1.0"); strings.Contains(shown, "account") {
+		t.Errorf("one builder:\n%s", shown)
+	}
+	a.hallmark("robot", "remove", "builder")
+	a.addRobot("builder")
+	for _, verb := range [][]string{{"history", "team/app:1.0"}, {"records", "--repo", "team/app"}, {"show", "team/app:1.0"}} {
+		if shown := a.hallmark(verb...); !strings.Contains(shown, "robot:builder (account "+first+")") {
+			t.Errorf("%v: which builder was that?\n%s", verb, shown)
+		}
+	}
+}
+
+func (a *acting) addRobot(name string) (account, secret string) {
+	a.t.Helper()
+	var made struct{ Account, Secret string }
+	status, _, said := a.do("POST", "/api/v1/access/robots", "", string(mustMarshal(map[string]string{"name": name})), "Content-Type", "application/json")
+	if err := json.Unmarshal([]byte(said), &made); err != nil || status != 201 || made.Account == "" {
+		a.t.Fatalf("%d, %v: %s", status, err, said)
+	}
+	return made.Account, made.Secret
+}
+
 func (a *acting) addUser(name string) {
 	a.t.Helper()
 	body := string(mustMarshal(map[string]string{"name": name, "password": tablePassword}))
