@@ -43,7 +43,7 @@ func (a *API) users(c *call) (any, error) {
 	for _, u := range page.Users {
 		actors = append(actors, provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account})
 	}
-	page.Namesakes, err = a.namesakes(c, actors)
+	page.Namesakes, err = a.Book.Namesakes(c.Context(), actors) // they are the accounts of now
 	return page, err
 }
 
