@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -87,8 +89,9 @@ var tamperedRecords = []tamperRow{
 		h.put("provenance/index", append([]byte("iiiiiiiiiiiiiiiii"), recordKey(pushThree)...), nil)
 	}},
 	{name: "an image found by another record", do: func(h *hands) {
-		row := h.rows("provenance/image", "d")[0]
-		h.put("provenance/image", row.Key, recordKey(1))
+		rows := h.rows("provenance/image", "d") // in the order of digests, which are others each time
+		at := slices.IndexFunc(rows, func(row storage.Item) bool { return bytes.Equal(row.Value, recordKey(pushTwo)) })
+		h.put("provenance/image", rows[at].Key, recordKey(1))
 	}},
 	{name: "a record found at another time", do: func(h *hands) {
 		row := h.rows("provenance/time", "")[4]
