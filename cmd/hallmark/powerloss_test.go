@@ -70,10 +70,14 @@ func (r *recording) end() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.events = append(r.events, events...)
 	disk := r.disk.Clone()
 	for _, e := range r.events {
 		err = errors.Join(err, disk.Apply(e))
+	}
+	for _, e := range events {
+		settled, settleErr := disk.Settle(e)
+		err = errors.Join(err, settleErr, disk.Apply(settled))
+		r.events = append(r.events, settled)
 	}
 	if err = errors.Join(err, disk.Compare()); err != nil {
 		r.t.Fatal(err)

@@ -3,6 +3,7 @@ package powerloss
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -83,17 +84,71 @@ func (f *openFile) put(e Event) error {
 	if err != nil {
 		return err
 	}
-	b = b[:e.Ret]
+	b, at := b[:e.Ret], f.place(e)
+	f.write(at, b)
+	if e.Call == "write" {
+		f.at = at + int64(len(b))
+	}
+	return nil
+}
+
+// place is where a write puts its bytes.
+func (f *openFile) place(e Event) int64 {
 	switch {
 	case e.Call == "pwrite64":
-		f.write(int64(number(e.Args[3])), b)
-		return nil
+		return int64(number(e.Args[3]))
 	case f.atTheEnd:
-		f.at = int64(len(f.data))
+		return int64(len(f.data))
 	}
-	f.write(f.at, b)
-	f.at += int64(len(b))
-	return nil
+	return f.at
+}
+
+// Settle says of a write within which the process was killed how much of it came to be: as much as the directory has, which
+// no other process has changed since. Other events stay as they are.
+func (d *Disk) Settle(e Event) (Event, error) {
+	if !e.Cut {
+		return e, nil
+	}
+	e.Cut, e.Ret = false, -1
+	f, err := d.file(e)
+	if err != nil || f == nil {
+		return e, err
+	}
+	path, named := d.root.pathOf(f.inode)
+	if !named {
+		return e, nil
+	}
+	b, err := unquote(e.Args[1])
+	if err != nil {
+		return e, err
+	}
+	now, err := os.ReadFile(d.path + path)
+	if err != nil {
+		return e, err
+	}
+	now = now[min(f.place(e), int64(len(now))):]
+	n := 0
+	for n < min(len(b), len(now)) && b[n] == now[n] {
+		n++
+	}
+	if n > 0 {
+		e.Ret = int64(n)
+	}
+	return e, nil
+}
+
+// pathOf returns the name of a file below a directory, and whether it has one.
+func (i *inode) pathOf(file *inode) (path string, named bool) {
+	for _, name := range sorted(i.names) {
+		is := i.names[name]
+		if is == file {
+			return "/" + name, true
+		}
+		if below, ok := is.pathOf(file); ok {
+			return "/" + name + below, true
+		}
+	}
+	return "", false
 }
 
 // file returns the open file that the first argument means, or nil for one elsewhere.

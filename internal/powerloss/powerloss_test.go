@@ -154,3 +154,41 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestCut kills a process within a write, of which strace sees no end: what the directory has of it was written.
+func TestCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		line, now string
+	}{
+		"never resumed":   {"7 3 pwrite64(5, 'xyz', 3, 1 <unfinished ...>\n", "oxyz"},
+		"no result":       {"7 3 pwrite64(5, 'xyz', 3, 1) = ?\n", "oxyz"},
+		"resumed, killed": {"7 3 pwrite64(5, 'xyz', 3, 1 <unfinished ...>\n8 3 close(9) = 0\n7 4 <... pwrite64 resumed>) = ?\n", "oxyz"},
+		"in part":         {"7 3 pwrite64(5, 'xyz', 3, 1) = ?\n", "oxy"},
+		"in its middle":   {"7 3 pwrite64(5, 'xyz', 3, 1) = ?\n", "oxe"},
+		"not at all":      {"7 3 pwrite64(5, 'xyz', 3, 1) = ?\n", "one"},
+		"at the end":      {"7 3 write(5, 'xyz', 3) = ?\n", "onexyz"},
+		"another process": {"7 3 pwrite64(6, 'xyz', 3, 1) = ?\n", "one"},
+		"no longer named": {"7 3 unlinkat(AT_FDCWD, '%s/f', 0) = 0\n7 3 pwrite64(5, 'xyz', 3, 1) = ?\n", ""},
+	} {
+		dir := t.TempDir()
+		if c.now != "" {
+			if err := os.WriteFile(filepath.Join(dir, "f"), []byte(c.now), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lines := "7 1 openat(AT_FDCWD, '%s/f', O_RDWR|O_CREAT|O_CLOEXEC, 0644) = 5\n7 2 write(5, 'one', 3) = 3\n" + c.line
+		d := NewDisk(dir)
+		for _, e := range trace(t, strings.ReplaceAll(lines, "%s", dir)) {
+			settled, err := d.Settle(e)
+			if err == nil {
+				err = d.Apply(settled)
+			}
+			if err != nil || settled.Cut {
+				t.Fatalf("%s: %+v, %v", name, settled, err)
+			}
+		}
+		if err := d.Compare(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

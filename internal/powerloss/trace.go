@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -48,6 +49,7 @@ type Event struct {
 	Args  []string // as strace writes them
 	Ret   int64
 	Begin bool // a flush that begins
+	Cut   bool // a write in which the process was killed: Disk.Settle knows how much of it came to be
 }
 
 // Flush says that the event is the end of a flush.
@@ -66,7 +68,10 @@ func Read(trace string) (events []Event, err error) {
 	for lines := bufio.NewReaderSize(f, 1<<20); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return append(p.events, Event{Time: p.last, Call: exited}), nil
+			for _, thread := range slices.Sorted(maps.Keys(p.open)) {
+				p.cutOff(p.open[thread])
+			}
+			return append(append(p.events, p.cut...), Event{Time: p.last, Call: exited}), nil
 		}
 		if err == nil {
 			err = p.line(string(bytes.TrimSuffix(line, []byte("\n"))))
@@ -84,6 +89,7 @@ type parser struct {
 	events []Event
 	last   float64
 	open   map[string]Event // calls that have begun, by thread
+	cut    []Event          // writes that nobody saw end
 }
 
 // line reads "THREAD TIME call(args) = ret", or the two halves of a call that others interrupted in the log:
@@ -153,12 +159,21 @@ func (p *parser) end(e Event, rest string) error {
 	returned, _, _ = strings.Cut(returned, " ")
 	e.Args = append(slices.Clone(e.Args), splitArgs(rest[:i])...)
 	ret, err := strconv.ParseInt(returned, 0, 64)
-	if err != nil {
-		return nil // "?": the process ended within it
+	if err != nil { // "?": the process ended within it
+		p.cutOff(e)
+		return nil
 	}
 	e.Ret = ret
 	p.events = append(p.events, e)
 	return nil
+}
+
+// cutOff notes a write within which the process was killed. It may have been done all the same, or in part.
+func (p *parser) cutOff(e Event) {
+	if e.Call == "write" || e.Call == "pwrite64" {
+		e.Time, e.Cut = p.last, true
+		p.cut = append(p.cut, e)
+	}
 }
 
 // splitArgs cuts arguments apart. Strings are written in hexadecimal, so no comma is within one.
