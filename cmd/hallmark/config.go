@@ -3,10 +3,12 @@ package main
 import (
 	"time"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/listen"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
@@ -106,6 +108,13 @@ type LogConfig struct {
 	Public bool `yaml:"public"`
 }
 
+// LimitsConfig bounds what one may take from others.
+type LimitsConfig struct {
+	access.Limits           `yaml:",inline"`
+	registry.UploadLimits   `yaml:",inline"`
+	listen.ConnectionLimits `yaml:",inline"`
+}
+
 // RecordsConfig is about records.
 type RecordsConfig struct {
 	// KeepAddresses is how long a record keeps the client's address and user agent at least; they are erased within
@@ -118,7 +127,7 @@ func defaultConfig() Config {
 		Data:        "hallmark-data",
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
-		Limits:      LimitsConfig{UploadLimits: registry.DefaultUploadLimits, Connections: 10_000, AddressConnections: 1000},
+		Limits:      LimitsConfig{UploadLimits: registry.DefaultUploadLimits, ConnectionLimits: listen.ConnectionLimits{Connections: 10_000, AddressConnections: 1000}},
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Scrub:       defaultScrub,
 		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/seed-260924e6/hallmark/access"
+import (
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/server/listen"
+)
 
 // addLoginMetrics shows what becomes of logins with passwords.
 func (s *server) addLoginMetrics() {
@@ -21,15 +24,15 @@ func (s *server) addLoginMetrics() {
 }
 
 // addConnectionMetrics shows who is connected, and who is not let in.
-func (s *server) addConnectionMetrics(g *guard) {
-	s.metrics.Gauge("hallmark_connections_open", "Connections of clients.", func() float64 { return float64(g.open()) })
+func (s *server) addConnectionMetrics(g *listen.Guard) {
+	s.metrics.Gauge("hallmark_connections_open", "Connections of clients.", func() float64 { return float64(g.Open()) })
 	s.metrics.Counter("hallmark_connections_replaced_total", "Connections that were closed to make room for others.", func() float64 {
-		return float64(g.replaced.Load())
+		return float64(g.Replaced())
 	})
 	s.metrics.Counter("hallmark_connections_refused_total", "Connections that were not let in, because all others were at work.", func() float64 {
-		return float64(g.refused.Load())
+		return float64(g.Refused())
 	})
 	s.metrics.Counter("hallmark_connections_stalled_total", "Requests that were cut because their client sent or took nothing for too long.", func() float64 {
-		return float64(s.stalled.Load())
+		return float64(s.stall.Cut())
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/server/pace"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func (e *env) serve() *cobra.Command {
 // runServer serves until ctx ends.
 func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) error {
 	if e.getenv("GOGC") == "" { // nobody knows better
-		startPacing()
+		pace.Start()
 	}
 	level := new(slog.LevelVar)
 	log, err := obs.NewLogger(e.stderr, cfg.Log.LogConfig, level)

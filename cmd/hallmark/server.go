@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/listen"
 )
 
 // The time limits of connections. Requests have none as a whole, because an upload may take hours: what
@@ -37,7 +38,7 @@ type server struct {
 	metrics  *obs.Metrics
 	reload   func()
 	draining atomic.Bool
-	stalled  atomic.Uint64 // bodies and answers that were cut
+	stall    *listen.Stall
 }
 
 // run serves until ctx ends, then lets the requests under way come to an end.
@@ -111,9 +112,10 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	if err != nil {
 		return nil, nil, err
 	}
+	s.stall = listen.NewStall(time.Duration(s.c.Stall))
 	errs := make(chan error, 3)
 	start := func(l net.Listener, h http.Handler, overTLS bool) {
-		srv := s.newServer(inert(proxies.Believe(obs.Watch(known(s.stalls(h)), s.log, s.metrics))))
+		srv := s.newServer(inert(proxies.Believe(obs.Watch(listen.Known(s.stall.Handler(h)), s.log, s.metrics))))
 		servers = append(servers, srv)
 		go func() {
 			var err error
@@ -141,12 +143,12 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 		if isLoopback(s.c.AdminListen) {
 			start(admin, s.adminRouter(), false)
 		} else {
-			start(newGuard(s.c.Limits, proxies).listener(admin), s.administratorsOnly(s.adminRouter()), true)
+			start(listen.NewGuard(s.c.Limits.ConnectionLimits, proxies).Listener(admin), s.administratorsOnly(s.adminRouter()), true)
 		}
 	}
-	clients := newGuard(s.c.Limits, proxies)
+	clients := listen.NewGuard(s.c.Limits.ConnectionLimits, proxies)
 	s.addConnectionMetrics(clients)
-	start(clients.listener(main), httpsOnly(s.router()), true)
+	start(clients.Listener(main), httpsOnly(s.router()), true)
 	return servers, errs, nil
 }
 
@@ -169,7 +171,7 @@ func (s *server) newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ConnContext:       withConnection,
+		ConnContext:       listen.WithConnection,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: idleTimeout / 2, PingTimeout: headerTimeout, WriteByteTimeout: time.Duration(s.c.Stall)},
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do to TLS
 	}

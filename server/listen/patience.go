@@ -1,4 +1,4 @@
-package main
+package listen
 
 import (
 	"errors"
@@ -18,11 +18,22 @@ const (
 	maxRefused = 256 << 10
 )
 
-// stalls cuts clients that send or take nothing for too long in the middle of a request.
-func (s *server) stalls(next http.Handler) http.Handler {
-	limit := time.Duration(s.c.Stall)
+// A Stall cuts clients that send or take nothing for too long in the middle of a request.
+type Stall struct {
+	limit time.Duration
+	cut   atomic.Uint64 // bodies and answers
+}
+
+// NewStall returns one that lets clients be silent for so long at most.
+func NewStall(limit time.Duration) *Stall { return &Stall{limit: limit} }
+
+// Cut is how many requests were cut.
+func (s *Stall) Cut() uint64 { return s.cut.Load() }
+
+// Handler guards the requests to next.
+func (s *Stall) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := &patience{rc: http.NewResponseController(w), limit: limit, stalled: &s.stalled}
+		p := &patience{rc: http.NewResponseController(w), limit: s.limit, stalled: &s.cut}
 		// The deadline of the connection's last answer may be near, and "100 Continue" is not ours to write.
 		p.write()
 		out := &impatientWriter{ResponseWriter: w, patience: p, conn: connectionOf(r.Context()), shared: r.ProtoMajor != 1}
@@ -32,7 +43,7 @@ func (s *server) stalls(next http.Handler) http.Handler {
 		}
 		in := &impatientBody{ReadCloser: r.Body, patience: p, left: r.ContentLength}
 		if !strings.HasPrefix(r.URL.Path, "/v2/") { // there bodies are read only from those who signed in, and may be long
-			in.end = time.Now().Add(limit)
+			in.end = time.Now().Add(s.limit)
 		}
 		if r.ProtoMajor == 1 {
 			out.unread = in // HTTP/2 leaves what is not read

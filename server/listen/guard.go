@@ -1,4 +1,9 @@
-package main
+// Package listen bounds what clients may take of a server by their connections alone, before anything is known of them.
+//
+// A [Guard] bounds how many connections there are, and which has to go where there are too many; a [Stall] cuts those that
+// send or take nothing in the middle of a request. Reading in bulk, and what the kernel keeps for slow readers, belong here
+// too: they are about the connection, and not about what is asked over it.
+package listen
 
 import (
 	"context"
@@ -8,16 +13,12 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
-	"github.com/seed-260924e6/hallmark/registry"
 )
 
-// LimitsConfig bounds what one may take from others.
-type LimitsConfig struct {
-	access.Limits         `yaml:",inline"`
-	registry.UploadLimits `yaml:",inline"`
+// ConnectionLimits bound connections.
+type ConnectionLimits struct {
 	// Connections is how many connections may be open at once. Default: 10000, and never more than three quarters
 	// of the files that the process may open.
 	Connections int `yaml:"connections"`
@@ -26,10 +27,10 @@ type LimitsConfig struct {
 	AddressConnections int `yaml:"addressConnections"`
 }
 
-// A guard bounds the connections of a listener. Where there are too many, whoever comes takes the place of the one that
+// A Guard bounds the connections of a listener. Where there are too many, whoever comes takes the place of the one that
 // has been of no use for longest: idle, in a handshake, or with a request that nobody has signed in for. So strangers
 // who hold connections open keep nobody out.
-type guard struct {
+type Guard struct {
 	most, mostOf int
 	proxies      peer.Proxies
 	ticks        atomic.Uint64 // orders what happens to connections
@@ -44,7 +45,7 @@ type guard struct {
 // guarded is a connection that a guard counts.
 type guarded struct {
 	*bulkConn
-	guard   *guard
+	guard   *Guard
 	address string
 	exempt  bool          // a trusted proxy's
 	serving atomic.Int32  // requests under way whose client is known
@@ -54,8 +55,9 @@ type guarded struct {
 	closed  sync.Once
 }
 
-func newGuard(c LimitsConfig, proxies peer.Proxies) *guard {
-	g := &guard{most: c.Connections, mostOf: c.AddressConnections, proxies: proxies, from: map[string]map[*guarded]struct{}{}}
+// NewGuard returns a guard of listeners without connections yet.
+func NewGuard(c ConnectionLimits, proxies peer.Proxies) *Guard {
+	g := &Guard{most: c.Connections, mostOf: c.AddressConnections, proxies: proxies, from: map[string]map[*guarded]struct{}{}}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/4*3 < uint64(g.most) {
 		g.most = int(files.Cur / 4 * 3) // the others are for blobs
@@ -63,12 +65,12 @@ func newGuard(c LimitsConfig, proxies peer.Proxies) *guard {
 	return g
 }
 
-// listener returns a listener whose connections are counted, and read bulk in large pieces.
-func (g *guard) listener(l net.Listener) net.Listener { return guardedListener{l, g} }
+// Listener returns a listener whose connections are counted, and read bulk in large pieces.
+func (g *Guard) Listener(l net.Listener) net.Listener { return guardedListener{l, g} }
 
 type guardedListener struct {
 	net.Listener
-	*guard
+	guard *Guard
 }
 
 // Accept implements net.Listener.
@@ -78,7 +80,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.admit(&bulkConn{Conn: conn}); c != nil {
+		if c := l.guard.admit(&bulkConn{Conn: conn}); c != nil {
 			return c, nil
 		}
 		_ = conn.Close() // there is no room, and nobody to tell
@@ -86,7 +88,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 }
 
 // admit counts a connection, and closes another where there are too many. It returns nil where there is no room.
-func (g *guard) admit(conn *bulkConn) *guarded {
+func (g *Guard) admit(conn *bulkConn) *guarded {
 	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
 	if err != nil {
 		host = conn.RemoteAddr().String()
@@ -107,7 +109,7 @@ func (g *guard) admit(conn *bulkConn) *guarded {
 }
 
 // add adds a connection, and says which has to go for it.
-func (g *guard) add(c *guarded) (victim *guarded, ok bool) {
+func (g *Guard) add(c *guarded) (victim *guarded, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch from := g.from[c.address]; {
@@ -138,7 +140,7 @@ func leastUseful(from map[*guarded]struct{}) (least *guarded) {
 }
 
 // ofTheMost is the least useful connection of the address that has the most; the caller holds mu, here and below.
-func (g *guard) ofTheMost() (least *guarded) {
+func (g *Guard) ofTheMost() (least *guarded) {
 	most := 0
 	for _, from := range g.from {
 		if len(from) > most {
@@ -150,7 +152,7 @@ func (g *guard) ofTheMost() (least *guarded) {
 	return least
 }
 
-func (g *guard) insert(c *guarded) {
+func (g *Guard) insert(c *guarded) {
 	from := g.from[c.address]
 	if from == nil {
 		from = map[*guarded]struct{}{}
@@ -160,7 +162,7 @@ func (g *guard) insert(c *guarded) {
 	g.n++
 }
 
-func (g *guard) remove(c *guarded) {
+func (g *Guard) remove(c *guarded) {
 	from := g.from[c.address]
 	if _, ok := from[c]; !ok {
 		return
@@ -171,12 +173,18 @@ func (g *guard) remove(c *guarded) {
 	g.n--
 }
 
-// open is how many connections there are.
-func (g *guard) open() int {
+// Open is how many connections there are.
+func (g *Guard) Open() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.n
 }
+
+// Replaced is how many connections were closed to make room for others.
+func (g *Guard) Replaced() uint64 { return g.replaced.Load() }
+
+// Refused is how many connections were not let in, because all others were at work.
+func (g *Guard) Refused() uint64 { return g.refused.Load() }
 
 func (c *guarded) touch() { c.since.Store(c.guard.ticks.Add(1)) }
 
@@ -192,8 +200,8 @@ func (c *guarded) Close() error {
 
 type connectionKey struct{}
 
-// withConnection lets a request find its connection.
-func withConnection(ctx context.Context, conn net.Conn) context.Context {
+// WithConnection lets a request find its connection: it is a server's ConnContext.
+func WithConnection(ctx context.Context, conn net.Conn) context.Context {
 	if overTLS, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = overTLS.NetConn()
 	}
@@ -203,8 +211,8 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 	return ctx
 }
 
-// known keeps a connection from being replaced while it serves a client that is known.
-func known(next http.Handler) http.Handler {
+// Known keeps a connection from being replaced while it serves a client that is known.
+func Known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connectionOf(r.Context())
 		if c == nil {

@@ -1,4 +1,5 @@
-package main
+// Package pace sets how often the garbage collector runs in a server, whose heap is small.
+package pace
 
 import (
 	"runtime"
@@ -13,7 +14,8 @@ import (
 // time of a small read. When more lives than half of it, Go's own pace is right (docs/design/performance.md).
 const leastHeap = 18 << 20
 
-var startPacing = sync.OnceFunc(func() {
+// Start sets the collector's pace from now on, as long as the process lives. Only its first call does something.
+var Start = sync.OnceFunc(func() {
 	paceCollector()
 	go giveBack()
 })
