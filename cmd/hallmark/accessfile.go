@@ -98,7 +98,7 @@ func (e *env) readAccessFile(path string) (*accessFile, error) {
 	}
 	var y yamlAccess
 	if err := yamlfile.Load(path, data, &y); err != nil {
-		return nil, asUsage(err)
+		return nil, err
 	}
 	return y.parse(path)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/spf13/cobra"
 )
 
@@ -102,7 +103,7 @@ func (e *env) certRenew() *cobra.Command {
 }
 
 // renewOffline makes a certificate where no server runs.
-func (e *env) renewOffline(ctx context.Context, cfg Config, newCA bool) error {
+func (e *env) renewOffline(ctx context.Context, cfg config.Config, newCA bool) error {
 	d, err := e.openData(ctx, cfg.Data, toChange, nil)
 	if err != nil {
 		return exitError{exitAsk, err}

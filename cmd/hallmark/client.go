@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -123,7 +124,7 @@ func (e *env) dialRemote(t *target, server string) (cl *client, host string, err
 	if err != nil || u.Host == "" {
 		return nil, "", usagef("--server %q is not https://host[:port]", server)
 	}
-	if u.Scheme != "https" && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
+	if u.Scheme != "https" && !peer.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
 		return nil, "", usagef("--server %s: a password is sent over https only", server)
 	}
 	roots, err := trustedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), u.Host)

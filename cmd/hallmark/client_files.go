@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -92,9 +93,9 @@ func (f *fileTransport) open(how opening) error {
 	case err != nil:
 		return exitError{exitAsk, err}
 	}
-	cfg, err := loadConfig("", f.env.getenv)
+	cfg, err := config.Load("", f.env.getenv)
 	if err != nil {
-		return errors.Join(err, d.close())
+		return errors.Join(exitError{exitUsage, err}, d.close())
 	}
 	s, err := open(f.ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -1,138 +1,94 @@
 package main
 
 import (
-	"time"
+	"fmt"
 
-	"github.com/seed-260924e6/hallmark/access"
-	"github.com/seed-260924e6/hallmark/access/oidc"
-	"github.com/seed-260924e6/hallmark/internal/obs"
-	"github.com/seed-260924e6/hallmark/internal/units"
-	"github.com/seed-260924e6/hallmark/registry"
-	"github.com/seed-260924e6/hallmark/server/listen"
-	"github.com/seed-260924e6/hallmark/trust/signature"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
 )
 
-// Config is everything that can be set. It is read from, the later winning: the defaults here, the file,
-// the environment, the flags. The file is YAML; an unknown key is an error. Each key has a variable in
-// the environment: tls.cert is HALLMARK_TLS_CERT, adminListen is HALLMARK_ADMIN_LISTEN. Lists are
-// separated by commas there.
-type Config struct {
-	// Data is the directory that holds everything the registry knows. Default: ./hallmark-data.
-	Data string `yaml:"data"`
-	// Listen is where clients connect: host:port, or :port for all addresses. Default: :5443.
-	Listen string `yaml:"listen"`
-	// URL is the one public name of the registry, https://host[:port]. It is kept at the first start
-	// that gives it. Default: https://localhost:PORT.
-	URL string `yaml:"url"`
-	// Hosts are further names and addresses that clients use: the certificate is for them too.
-	Hosts []string `yaml:"hosts"`
-	// AdminListen is where metrics are served. Off loopback it wants TLS and an administrator's login.
-	// "none" turns it off. Default: 127.0.0.1:5444.
-	AdminListen string `yaml:"adminListen"`
-	// InsecureHTTP serves plain HTTP instead of TLS, for a proxy in front: "loopback" allows it where
-	// Listen is a loopback address, "anywhere" everywhere. Default: TLS.
-	InsecureHTTP string `yaml:"insecureHTTP"`
-	// TrustedProxies are the networks and addresses of the proxies in front. From them alone the headers
-	// Forwarded and X-Forwarded-For, -Proto and -Host count: in records, logs and limits. Default: none.
-	TrustedProxies []string `yaml:"trustedProxies"`
-	// OIDC names the issuers whose CI jobs may sign in with their ID tokens: issuer, audience, kind (github,
-	// gitlab or generic), ca, claims, ids, allowEvents, session. Default: none.
-	OIDC []oidc.Issuer `yaml:"oidc"`
-	// Limits bound how many requests one may make, and how many connections.
-	Limits LimitsConfig `yaml:"limits"`
-	// TLS names a certificate of one's own; without it the registry makes one.
-	TLS TLSConfig `yaml:"tls"`
-	// Registry bounds what is taken in.
-	Registry registry.Config `yaml:"registry"`
-	// Scrub says how often every blob is read and compared with its digest, and how fast.
-	Scrub registry.ScrubConfig `yaml:"scrub"`
-	// Records says how long the parts of records that can be erased are kept.
-	Records RecordsConfig `yaml:"records"`
-	// Keys names signing keys of one's own; without it the registry makes them.
-	Keys KeysConfig `yaml:"keys"`
-	// Trust says whose signatures of images count.
-	Trust TrustConfig `yaml:"trust"`
-	// Log says what is logged, and who may see the transparency log.
-	Log LogConfig `yaml:"log"`
-	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
-	// URL where it answers as a C2SP tlog-witness, and the file of its CA where that is one's own; without a
-	// URL it comes by itself. Default: none.
-	Witnesses []string `yaml:"witnesses"`
-	// Policy names the rules about what may be pushed, tagged and pulled.
-	Policy PolicyConfig `yaml:"policy"`
-	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
-	Shutdown units.Duration `yaml:"shutdown"`
-	// Stall is how long a client may send or take nothing, in the middle of a request, before its
-	// connection is cut. Default: 2m.
-	Stall units.Duration `yaml:"stall"`
-}
-
-// TLSConfig names the files of a certificate.
-type TLSConfig struct {
-	// Cert is a PEM file: the certificate, then its chain. It is read again when it changes.
-	Cert string `yaml:"cert"`
-	// Key is the PEM file of its key.
-	Key string `yaml:"key"`
-}
-
-// PolicyConfig names a file of rules.
-type PolicyConfig struct {
-	// File is a file of rules: docs/policy.md. It is read again on SIGHUP. Default: there are no rules.
-	File string `yaml:"file"`
-}
-
-// TrustConfig is about signatures of images.
-type TrustConfig struct {
-	// File names the keys, identities and builders that are trusted, and for which repositories. It is read
-	// again with the configuration. Default: nobody is trusted.
-	File string `yaml:"file"`
-}
-
-// read reads the file, or returns nil where there is none.
-func (c TrustConfig) read() (*signature.Trust, error) {
-	if c.File == "" {
-		return nil, nil
+// config is the verb `hallmark config`.
+func (e *env) config() *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Check or show the configuration"}
+	check := &cobra.Command{Use: "check", Short: "Read the configuration and say what is wrong with it", Args: cobra.NoArgs}
+	flags := addConfigFlags(check)
+	check.RunE = func(*cobra.Command, []string) error {
+		if _, err := flags.load(e.getenv); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.stdout, "the configuration is good")
+		return nil
 	}
-	t, err := signature.ReadFile(c.File)
+	show := &cobra.Command{Use: "show", Short: "Show the configuration in force", Args: cobra.NoArgs}
+	showFlags := addConfigFlags(show)
+	asJSON := addJSON(show)
+	show.RunE = func(*cobra.Command, []string) error {
+		cfg, err := showFlags.load(e.getenv)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return writeJSON(e.stdout, cfg)
+		}
+		data, err := yaml.Dump(cfg)
+		if err != nil {
+			return err
+		}
+		_, err = e.stdout.Write(data)
+		return err
+	}
+	c.AddCommand(check, show)
+	return c
+}
+
+// configFlags are the flags of verbs that read the configuration.
+type configFlags struct {
+	set  *pflag.FlagSet
+	file string
+	config.Config
+}
+
+func addConfigFlags(c *cobra.Command) *configFlags {
+	f := &configFlags{set: c.Flags()}
+	f.set.StringVar(&f.file, "config", "", "configuration `file` (default ./hallmark.yaml, where it exists)")
+	f.set.StringVar(&f.Data, "data", "", "data `directory` (default ./hallmark-data)")
+	f.set.StringVar(&f.Listen, "listen", "", "`address` for clients (default :5443)")
+	f.set.StringVar(&f.URL, "url", "", "public `URL` of the registry (default https://localhost:PORT)")
+	f.set.StringArrayVar(&f.Hosts, "host", nil, "further host `name` or address of the registry; may be repeated")
+	f.set.StringVar(&f.AdminListen, "admin-listen", "", "`address` for metrics, or none (default 127.0.0.1:5444)")
+	f.set.StringVar(&f.InsecureHTTP, "insecure-http", "", "serve plain HTTP for a proxy in front, on `loopback` or anywhere")
+	f.set.Lookup("insecure-http").NoOptDefVal = "loopback"
+	return f
+}
+
+// load returns the configuration in force.
+func (f *configFlags) load(getenv func(string) string) (config.Config, error) {
+	c, err := config.Load(f.file, getenv)
 	if err != nil {
-		return nil, usagef("trust.file: %w", err)
+		return c, err
 	}
-	return t, nil
-}
-
-// LogConfig is about logs: the one that operators read, and the transparency log.
-type LogConfig struct {
-	obs.LogConfig `yaml:",inline"`
-	// Public serves the transparency log, /log/, to those who have not signed in too. It names no
-	// repository and no person. Default: true.
-	Public bool `yaml:"public"`
-}
-
-// LimitsConfig bounds what one may take from others.
-type LimitsConfig struct {
-	access.Limits           `yaml:",inline"`
-	registry.UploadLimits   `yaml:",inline"`
-	listen.ConnectionLimits `yaml:",inline"`
-}
-
-// RecordsConfig is about records.
-type RecordsConfig struct {
-	// KeepAddresses is how long a record keeps the client's address and user agent at least; they are erased within
-	// two hours after it. Only the time that the registry runs counts. Default: 90d.
-	KeepAddresses units.Duration `yaml:"keepAddresses"`
-}
-
-func defaultConfig() Config {
-	return Config{
-		Data:        "hallmark-data",
-		Listen:      ":5443",
-		AdminListen: "127.0.0.1:5444",
-		Limits:      LimitsConfig{UploadLimits: registry.DefaultUploadLimits, ConnectionLimits: listen.ConnectionLimits{Connections: 10_000, AddressConnections: 1000}},
-		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
-		Scrub:       defaultScrub,
-		Records:     RecordsConfig{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
-		Log:         LogConfig{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
-		Shutdown:    units.Duration(30 * time.Second),
-		Stall:       units.Duration(2 * time.Minute),
+	for name, copy := range map[string]func(){
+		"data":          func() { c.Data = f.Data },
+		"listen":        func() { c.Listen = f.Listen },
+		"url":           func() { c.URL = f.URL },
+		"host":          func() { c.Hosts = f.Hosts },
+		"admin-listen":  func() { c.AdminListen = f.AdminListen },
+		"insecure-http": func() { c.InsecureHTTP = f.InsecureHTTP },
+	} {
+		if f.set.Changed(name) {
+			copy()
+		}
 	}
+	return c, c.Check()
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
 }

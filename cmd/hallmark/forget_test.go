@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -26,7 +27,7 @@ func TestAddressesClockAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close()
-	c, err := loadConfig("", e.getenv)
+	c, err := config.Load("", e.getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,22 +17,9 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 )
-
-// KeysConfig names the files of signing keys of one's own. Without it the registry makes its keys, in the
-// directory keys of its data.
-type KeysConfig struct {
-	// Receipt is the PEM file of an ECDSA P-256 key, which signs records. Default: DATA/keys/receipt.pem.
-	Receipt string `yaml:"receipt"`
-	// NextReceipt is the file of the key that `hallmark key rotate` changes to, where Receipt is given. At a
-	// later start the two may change places: the store knows which of them is in force.
-	NextReceipt string `yaml:"nextReceipt"`
-	// Log is the PEM file of an Ed25519 key, which signs the log's checkpoints. Default: DATA/keys/log.pem.
-	Log string `yaml:"log"`
-	// NextLog is the file of the key of the log that follows, where Log is given.
-	NextLog string `yaml:"nextLog"`
-}
 
 // keyFile is where a private key is, and where the one that follows it is or will be.
 type keyFile struct {
@@ -57,7 +44,7 @@ type keyring struct {
 	written string     // what is known to be in the file seen; guarded by mu
 }
 
-func newKeyring(book *provenance.Book, dir string, c KeysConfig, log *slog.Logger) *keyring {
+func newKeyring(book *provenance.Book, dir string, c config.Keys, log *slog.Logger) *keyring {
 	file := func(what, key, path, next string) keyFile {
 		if path != "" {
 			return keyFile{what: what, path: path, next: next}

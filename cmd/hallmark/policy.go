@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
 )
@@ -25,30 +24,14 @@ func (e *env) policyCheck() *cobra.Command {
 	return &cobra.Command{
 		Use: "check FILE", Short: "Compile a file of rules and say what is wrong with it", Args: one("a file of rules"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := readPolicy(args[0])
+			set, err := policy.ReadFile(args[0])
 			if err != nil {
-				return err
+				return usagef("policy: %w", err)
 			}
 			fmt.Fprintf(e.stdout, "%s is good: %d rules\n", args[0], len(set.Rules))
 			return nil
 		},
 	}
-}
-
-// readPolicy reads a file of rules; of no file it reads none.
-func readPolicy(path string) (*policy.Set, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := yamlfile.Read(path, policy.MaxFile)
-	if err != nil {
-		return nil, usagef("policy: %w", err)
-	}
-	set, err := policy.Parse(path, data)
-	if err != nil {
-		return nil, usagef("policy: %w", err)
-	}
-	return set, nil
 }
 
 // policyShow is the verb `hallmark policy show`.

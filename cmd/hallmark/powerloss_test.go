@@ -27,6 +27,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/powerloss"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -274,7 +275,7 @@ func survive(dir string) (v *survivor, err error) {
 		return d.close()
 	}
 	log := slog.New(slog.DiscardHandler)
-	cfg, err := loadConfig("", v.env.getenv)
+	cfg, err := config.Load("", v.env.getenv)
 	if err == nil {
 		v.services, err = open(ctx, d, cfg, "127.0.0.1:5443", log)
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/server/config"
 )
 
 // wantParts wants /readyz to name these parts, and no others.
@@ -111,7 +112,7 @@ func TestNotReadyStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := loadConfig("", e.getenv)
+	c, err := config.Load("", e.getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

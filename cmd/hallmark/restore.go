@@ -13,15 +13,15 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // restore is the verb `hallmark restore`.
@@ -228,9 +228,9 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	cfg, err := loadConfig("", r.getenv)
+	cfg, err := config.Load("", r.getenv)
 	if err != nil {
-		return err
+		return exitError{exitUsage, err}
 	}
 	publicURL, err := d.publicURL(ctx, cfg, cfg.Listen)
 	if err != nil {

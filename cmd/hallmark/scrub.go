@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/spf13/cobra"
 )
@@ -172,16 +171,6 @@ func (e *env) showScrub(st registry.ScrubStatus, asJSON bool) error {
 	}
 	if st.More {
 		fmt.Fprintf(e.stdout, "and more: these are the first %d\n", len(st.Damaged))
-	}
-	return nil
-}
-
-// defaultScrub reads everything once a week, at a rate that no disk notices.
-var defaultScrub = registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}
-
-func checkScrub(c registry.ScrubConfig) error {
-	if c.Every > 0 && c.Rate == 0 {
-		return usagef("scrub.rate is 0: write how many bytes a second are read, as 50MB, or scrub.every: 0 to turn the scrub off")
 	}
 	return nil
 }

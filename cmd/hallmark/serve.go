@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"syscall"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/pace"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -43,7 +43,7 @@ func (e *env) serve() *cobra.Command {
 }
 
 // runServer serves until ctx ends.
-func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) error {
+func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFlags) error {
 	if e.getenv("GOGC") == "" { // nobody knows better
 		pace.Start()
 	}
@@ -77,7 +77,7 @@ func (e *env) runServer(ctx context.Context, cfg Config, flags *configFlags) err
 	if err := e.firstStart(ctx, s); err != nil {
 		return err
 	}
-	rules, err := readPolicy(cfg.Policy.File)
+	rules, err := cfg.Policy.Read()
 	if err != nil {
 		return err
 	}
@@ -176,19 +176,16 @@ func addressOf(publicURL string) string {
 	return strings.TrimSuffix(address, "/")
 }
 
-// reloadable are the keys that SIGHUP changes. Everything else needs a restart.
-var reloadable = map[string]bool{"log.level": true, "policy.file": true, "trust.file": true}
-
 // reloadConfig reads the configuration and the certificate again: all of it, or nothing.
 func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
 	next, err := flags.load(getenv)
 	var rules *policy.Set
 	var trust *signature.Trust
 	if err == nil {
-		rules, err = readPolicy(next.Policy.File)
+		rules, err = next.Policy.Read()
 	}
 	if err == nil {
-		trust, err = next.Trust.read()
+		trust, err = next.Trust.Read()
 	}
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
@@ -197,18 +194,7 @@ func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv fu
 		s.log.Error("nothing was reloaded", "err", err)
 		return
 	}
-	var restart []string
-	old := s.c
-	// Neither function fails.
-	_ = eachKey(reflect.ValueOf(&old).Elem(), "", func(key string, was reflect.Value) error {
-		return eachKey(reflect.ValueOf(&next).Elem(), "", func(other string, is reflect.Value) error {
-			if key == other && !reflect.DeepEqual(was.Interface(), is.Interface()) && !reloadable[key] {
-				restart = append(restart, key)
-			}
-			return nil
-		})
-	})
-	s.c.Log.Level, s.c.Policy, s.c.Trust = next.Log.Level, next.Policy, next.Trust
+	restart := s.c.Reload(next)
 	s.recordRules(ctx, s.log, rules, trust)
 	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
 	s.judge.Use(rules)

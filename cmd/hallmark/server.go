@@ -19,6 +19,8 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/cosigning"
 	"github.com/seed-260924e6/hallmark/server/listen"
 )
 
@@ -33,7 +35,7 @@ const (
 // server is the rooms behind their listeners.
 type server struct {
 	*services
-	c        Config
+	c        config.Config
 	log      *slog.Logger
 	metrics  *obs.Metrics
 	reload   func()
@@ -71,7 +73,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 		func(ctx context.Context) {
 			s.book.KeepIndexed(ctx, func(err error) { s.log.Error("new records were not indexed; they are found all the same", "err", err) })
 		},
-		func(ctx context.Context) { s.askWitnesses(ctx, s.log) },
+		func(ctx context.Context) { cosigning.Ask(ctx, s.book, s.witnesses, s.log) },
 		func(ctx context.Context) { s.keys.keep(ctx, time.Minute) },
 	} {
 		group.Go(func() { work(running) })
@@ -135,12 +137,12 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 		return nil, nil, err
 	}
 	start(socket, asOperator(s.operatorRoutes(s.router())), false)
-	if s.c.AdminListen != noListen {
+	if s.c.AdminListen != config.NoListen {
 		admin, err := net.Listen("tcp", s.c.AdminListen)
 		if err != nil {
 			return nil, nil, askf("listen for administration: %w (choose another adminListen, or none)", errors.Join(err, socket.Close()))
 		}
-		if isLoopback(s.c.AdminListen) {
+		if peer.Loopback(s.c.AdminListen) {
 			start(admin, s.adminRouter(), false)
 		} else {
 			start(listen.NewGuard(s.c.Limits.ConnectionLimits, proxies).Listener(admin), s.administratorsOnly(s.adminRouter()), true)

@@ -16,6 +16,8 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/cosigning"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -34,7 +36,7 @@ type services struct {
 	book       *provenance.Book
 	registry   *registry.Registry
 	signatures *signature.Arrivals
-	witnesses  []witnessServer
+	witnesses  []cosigning.Witness
 	keeper     *certs.Keeper // nil over plain HTTP
 	keys       *keyring
 	judge      *policy.Judge // without rules, until a server begins
@@ -46,7 +48,7 @@ type services struct {
 
 // open wires the rooms over a data directory, for a server that listens on address. Certificates are
 // opened by the server alone: a verb that works beside it knows not all names that they are for.
-func open(ctx context.Context, d *data, c Config, address string, log *slog.Logger) (*services, error) {
+func open(ctx context.Context, d *data, c config.Config, address string, log *slog.Logger) (*services, error) {
 	s := &services{data: d}
 	var err error
 	if s.url, err = d.publicURL(ctx, c, address); err != nil {
@@ -81,7 +83,7 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if err := s.registry.UseScrub(ctx, c.Scrub); err != nil {
 		return nil, err
 	}
-	trusted, err := c.Trust.read()
+	trusted, err := c.Trust.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +93,12 @@ func open(ctx context.Context, d *data, c Config, address string, log *slog.Logg
 	if s.judge, err = s.newJudge(log); err != nil {
 		return nil, err
 	}
-	if s.witnesses, err = parseWitnesses(c.Witnesses); err != nil {
+	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
 	s.api = (&api.API{
 		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, Judge: s.judge, URL: s.url,
-		PrivateLog: !c.Log.Public, Witnesses: verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
+		PrivateLog: !c.Log.Public, Witnesses: cosigning.Verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
 	}).Init()
 	return s, nil
 }
@@ -116,13 +118,13 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 }
 
 // hosts are the names of the registry, as what is said about images may have them.
-func (s *services) hosts(c Config) []string {
+func (s *services) hosts(c config.Config) []string {
 	return append([]string{addressOf(s.url), hostOf(s.url)}, c.Hosts...)
 }
 
 // names says whether a host is one of the registry's: its certificate is for it, or, where a proxy has the
 // certificate, it is configured.
-func (s *services) names(c Config) func(host string) bool {
+func (s *services) names(c config.Config) func(host string) bool {
 	return func(host string) bool {
 		if s.keeper != nil {
 			return s.keeper.Certificate().VerifyHostname(host) == nil
@@ -132,7 +134,7 @@ func (s *services) names(c Config) func(host string) bool {
 }
 
 // openKeeper opens the certificates, unless the server speaks plain HTTP.
-func (s *services) openKeeper(c Config) error {
+func (s *services) openKeeper(c config.Config) error {
 	if c.InsecureHTTP != "" {
 		return nil
 	}
@@ -149,7 +151,7 @@ func (s *services) openKeeper(c Config) error {
 
 // publicURL is the registry's one public name: as configured, else as it was last configured, else
 // localhost with the port that it listens on.
-func (d *data) publicURL(ctx context.Context, c Config, address string) (string, error) {
+func (d *data) publicURL(ctx context.Context, c config.Config, address string) (string, error) {
 	kept, err := d.setting(ctx, urlSetting)
 	if err != nil {
 		return "", err
@@ -184,7 +186,7 @@ func portOf(address string) string {
 	return address[strings.LastIndexByte(address, ':')+1:]
 }
 
-func certsConfig(d *data, c Config, publicURL string) certs.Config {
+func certsConfig(d *data, c config.Config, publicURL string) certs.Config {
 	return certs.Config{
 		Dir: d.file(certsDir), Hosts: append([]string{hostOf(publicURL)}, c.Hosts...),
 		CertFile: c.TLS.Cert, KeyFile: c.TLS.Key,

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"golang.org/x/mod/sumdb/tlog"
@@ -226,7 +227,7 @@ func (h *hands) restate(index uint64, sign bool, from, to string) {
 
 func (h *hands) keys() provenance.Keys {
 	h.t.Helper()
-	keys, err := newKeyring(nil, filepath.Join(h.dir, keysDir), KeysConfig{}, nil).read()
+	keys, err := newKeyring(nil, filepath.Join(h.dir, keysDir), config.Keys{}, nil).read()
 	h.check(err)
 	return keys
 }

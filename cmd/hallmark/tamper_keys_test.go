@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -56,7 +57,7 @@ func (b *tamperStore) invent(t *testing.T, dir string) {
 	b.must(t, err)
 	book, err := provenance.NewBook(store, b.url)
 	b.must(t, err)
-	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), KeysConfig{}, nil).read()
+	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).read()
 	b.must(t, err)
 	b.must(t, book.Begin(t.Context(), keys))
 	d := b.digestOf("web")

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -22,7 +23,7 @@ func newKeys(t *testing.T) provenance.Keys {
 // forge changes a record and signs it again, as the operator can.
 func forge(t *testing.T, tx storage.Tx, dir string, index uint64) {
 	t.Helper()
-	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), KeysConfig{}, nil).read()
+	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).read()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/witness"
@@ -236,7 +237,7 @@ func (e *env) serveWitness(f witnessFlags, w *witness.Witness) (failed <-chan er
 	if err != nil {
 		return nil, nil, usagef("--listen: %w", err)
 	}
-	if f.cert == "" && !isLoopback(listener.Addr().String()) {
+	if f.cert == "" && !peer.Loopback(listener.Addr().String()) {
 		return nil, nil, usagef("--listen %s: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS", f.listen)
 	}
 	server := &http.Server{

@@ -258,3 +258,13 @@ func Network(address string) string {
 	}
 	return prefix.String()
 }
+
+// Loopback says whether only this machine can connect to an address, host:port.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -62,6 +63,15 @@ func (w *words) UnmarshalYAML(n *yaml.Node) error {
 		*w = append(*w, one)
 	}
 	return nil
+}
+
+// ReadFile reads a file of rules. Errors: of the file, which is at most MaxFile long, and those of Parse.
+func ReadFile(path string) (*Set, error) {
+	data, err := yamlfile.Read(path, MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
 }
 
 // Parse reads and compiles a file of rules. Its name stands in errors, which say in which line and rule

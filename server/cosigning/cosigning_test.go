@@ -1,4 +1,4 @@
-package main
+package cosigning
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -62,7 +62,7 @@ func newWitnessed(t *testing.T) *witnessed {
 		w.witness.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(server.Close)
-	configured, err := parseWitnesses([]string{w.witness.VKey() + " " + server.URL + "/"})
+	configured, err := ParseWitnesses([]string{w.witness.VKey() + " " + server.URL + "/"})
 	must(err)
 	w.asker = asker{book: w.book, witness: configured[0], client: server.Client(), again: time.Hour}
 	return w
@@ -76,13 +76,16 @@ func TestWitnessCA(t *testing.T) {
 	t.Cleanup(server.Close)
 	w.push(3)
 	w.know()
-	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	line := w.witness.VKey() + " " + server.URL
 	for line, says := range map[string]string{
-		line: "unknown authority", line + " " + ca: "", line + " nowhere.pem": "no such file", line + " cosign.go": "holds no PEM",
+		line: "unknown authority", line + " " + ca: "", line + " nowhere.pem": "no such file", line + " asker.go": "holds no PEM",
 		line + " " + ca + " more": "KEY URL CA", "": "each is KEY",
 	} {
-		configured, err := parseWitnesses([]string{line})
+		configured, err := ParseWitnesses([]string{line})
 		if err == nil {
 			a := asker{book: w.book, witness: configured[0], client: configured[0].client()}
 			err = a.ask(t.Context())
@@ -227,38 +230,8 @@ func TestWitnessConfig(t *testing.T) {
 		vkey: true, vkey + " https://witness.example/w": true, " " + vkey + "  http://127.0.0.1:80 ": true,
 		"": false, "witness.example": false, vkey[:20]: false, vkey + " witness.example": false, vkey + " http://witness.example": false,
 	} {
-		if _, err := parseWitnesses([]string{line}); (err == nil) != good {
+		if _, err := ParseWitnesses([]string{line}); (err == nil) != good {
 			t.Errorf("%q: %v", line, err)
 		}
-	}
-}
-
-// TestWitnessListens starts a witness as a process of its own.
-func TestWitnessListens(t *testing.T) {
-	t.Parallel()
-	hallmark, err := exec.LookPath("hallmark")
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := filepath.Join(t.TempDir(), "witness.json")
-	const vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
-	p, at, err := launch(exec.Command(hallmark, "witness", "--state", state, "--name", "witness.example", "--log", vkey, "--listen", "127.0.0.1:0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.kill()
-	for body, want := range map[string]int{"hello": 400, "old 0\n\nlog.example\n1\n" + strings.Repeat("A", 43) + "=\n\n": 404, "old 0\n\nPeterNeumann\n1\n" + strings.Repeat("A", 43) + "=\n\n": 403} {
-		resp, err := http.Post(at+"/add-checkpoint", "text/plain", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != want {
-			t.Errorf("%q gets %d, want %d", body, resp.StatusCode, want)
-		}
-	}
-	out, err := verb(t, "witness", "--state", state, "--listen", "0.0.0.0:0").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "another witness runs on it") {
-		t.Errorf("two have one file: %v %s", err, out)
 	}
 }

@@ -1,16 +1,14 @@
-package main
+// Package cosigning has witnesses cosign the log's checkpoints, so that those who check it need not believe the registry
+// alone that there is one history (C2SP tlog-witness).
+package cosigning
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,72 +22,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// witnessServer is a configured witness. url is "" for one that comes by itself.
-type witnessServer struct {
-	note.Verifier
-	url   string
-	roots *x509.CertPool // that its certificate is from; nil are the system's
-}
-
-// parseWitnesses reads the configuration's witnesses: KEY, KEY URL, or KEY URL CA, a file.
-func parseWitnesses(lines []string) (all []witnessServer, err error) {
-	for _, line := range lines {
-		w, err := parseWitness(strings.Fields(line))
-		if err != nil {
-			return nil, usagef("witnesses: %w", err)
-		}
-		all = append(all, w)
-	}
-	return all, nil
-}
-
-func parseWitness(fields []string) (w witnessServer, err error) {
-	if len(fields) == 0 || len(fields) > 3 {
-		return w, errors.New("each is KEY, KEY URL, or KEY URL CA")
-	}
-	if w.Verifier, err = witness.ParseKey(fields[0]); err != nil || len(fields) == 1 {
-		return w, err
-	}
-	w.url = strings.TrimSuffix(fields[1], "/")
-	if u, err := url.Parse(w.url); err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(net80(u)) {
-		return w, fmt.Errorf("%q is not the URL of a witness, https://host[:port][/path]", fields[1])
-	}
-	if len(fields) == 2 {
-		return w, nil
-	}
-	pem, err := os.ReadFile(fields[2])
-	if err != nil {
-		return w, fmt.Errorf("the CA of %s: %w", w.url, err)
-	}
-	w.roots = x509.NewCertPool()
-	if !w.roots.AppendCertsFromPEM(pem) {
-		return w, fmt.Errorf("the CA of %s: %s holds no PEM certificate", w.url, fields[2])
-	}
-	return w, nil
-}
-
-// client asks the witness.
-func (w witnessServer) client() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12}
-	return &http.Client{Timeout: 30 * time.Second, Transport: transport}
-}
-
-// net80 is the address of a URL, with some port.
-func net80(u *url.URL) string {
-	if u.Port() == "" {
-		return u.Hostname() + ":80"
-	}
-	return u.Host
-}
-
-func verifiers(witnesses []witnessServer) (all []note.Verifier) {
-	for _, w := range witnesses {
-		all = append(all, w.Verifier)
-	}
-	return all
-}
-
 // How often a witness is asked: soon after the log has grown, and less and less often while it fails. A log that does not
 // grow is cosigned again all the same: the witness's time tells those who check that nothing is kept from them.
 const (
@@ -98,14 +30,13 @@ const (
 	askWitnessAgain = 6 * time.Hour
 )
 
-// askWitnesses has each witness that has a URL cosign the newest checkpoint, until ctx ends. No push waits
-// for any of it.
-func (s *services) askWitnesses(ctx context.Context, log *slog.Logger) {
+// Ask has each witness that has a URL cosign the newest checkpoint, until ctx ends. No push waits for any of it.
+func Ask(ctx context.Context, book *provenance.Book, witnesses []Witness, log *slog.Logger) {
 	var group sync.WaitGroup
 	defer group.Wait()
-	for _, w := range s.witnesses {
+	for _, w := range witnesses {
 		if w.url != "" {
-			a := &asker{book: s.book, witness: w, client: w.client(), again: askWitnessAgain}
+			a := &asker{book: book, witness: w, client: w.client(), again: askWitnessAgain}
 			group.Go(func() { a.loop(ctx, askWitnessEvery, log.With("witness", w.Name())) })
 		}
 	}
@@ -114,7 +45,7 @@ func (s *services) askWitnesses(ctx context.Context, log *slog.Logger) {
 // asker asks one witness.
 type asker struct {
 	book    *provenance.Book
-	witness witnessServer
+	witness Witness
 	client  *http.Client
 	again   time.Duration // after which an unchanged checkpoint is cosigned again
 

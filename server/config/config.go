@@ -1,0 +1,170 @@
+// Package config is everything that an operator can set: types that are the manual, defaults, and where they are read from.
+//
+// It refuses what cannot be meant, with an [Error] that says what to mend. It opens nothing but the files that a
+// configuration names.
+package config
+
+import (
+	"time"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/listen"
+	"github.com/seed-260924e6/hallmark/trust/policy"
+	"github.com/seed-260924e6/hallmark/trust/signature"
+)
+
+// Config is everything that can be set. It is read from, the later winning: the defaults here, the file,
+// the environment, the flags. The file is YAML; an unknown key is an error. Each key has a variable in
+// the environment: tls.cert is HALLMARK_TLS_CERT, adminListen is HALLMARK_ADMIN_LISTEN. Lists are
+// separated by commas there.
+type Config struct {
+	// Data is the directory that holds everything the registry knows. Default: ./hallmark-data.
+	Data string `yaml:"data"`
+	// Listen is where clients connect: host:port, or :port for all addresses. Default: :5443.
+	Listen string `yaml:"listen"`
+	// URL is the one public name of the registry, https://host[:port]. It is kept at the first start
+	// that gives it. Default: https://localhost:PORT.
+	URL string `yaml:"url"`
+	// Hosts are further names and addresses that clients use: the certificate is for them too.
+	Hosts []string `yaml:"hosts"`
+	// AdminListen is where metrics are served. Off loopback it wants TLS and an administrator's login.
+	// "none" turns it off. Default: 127.0.0.1:5444.
+	AdminListen string `yaml:"adminListen"`
+	// InsecureHTTP serves plain HTTP instead of TLS, for a proxy in front: "loopback" allows it where
+	// Listen is a loopback address, "anywhere" everywhere. Default: TLS.
+	InsecureHTTP string `yaml:"insecureHTTP"`
+	// TrustedProxies are the networks and addresses of the proxies in front. From them alone the headers
+	// Forwarded and X-Forwarded-For, -Proto and -Host count: in records, logs and limits. Default: none.
+	TrustedProxies []string `yaml:"trustedProxies"`
+	// OIDC names the issuers whose CI jobs may sign in with their ID tokens: issuer, audience, kind (github,
+	// gitlab or generic), ca, claims, ids, allowEvents, session. Default: none.
+	OIDC []oidc.Issuer `yaml:"oidc"`
+	// Limits bound how many requests one may make, and how many connections.
+	Limits Limits `yaml:"limits"`
+	// TLS names a certificate of one's own; without it the registry makes one.
+	TLS TLS `yaml:"tls"`
+	// Registry bounds what is taken in.
+	Registry registry.Config `yaml:"registry"`
+	// Scrub says how often every blob is read and compared with its digest, and how fast.
+	Scrub registry.ScrubConfig `yaml:"scrub"`
+	// Records says how long the parts of records that can be erased are kept.
+	Records Records `yaml:"records"`
+	// Keys names signing keys of one's own; without it the registry makes them.
+	Keys Keys `yaml:"keys"`
+	// Trust says whose signatures of images count.
+	Trust Trust `yaml:"trust"`
+	// Log says what is logged, and who may see the transparency log.
+	Log Log `yaml:"log"`
+	// Witnesses may cosign the log's checkpoints: each is its key, NAME+HASH+KEY, and behind a space the
+	// URL where it answers as a C2SP tlog-witness, and the file of its CA where that is one's own; without a
+	// URL it comes by itself. Default: none.
+	Witnesses []string `yaml:"witnesses"`
+	// Policy names the rules about what may be pushed, tagged and pulled.
+	Policy Policy `yaml:"policy"`
+	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
+	Shutdown units.Duration `yaml:"shutdown"`
+	// Stall is how long a client may send or take nothing, in the middle of a request, before its
+	// connection is cut. Default: 2m.
+	Stall units.Duration `yaml:"stall"`
+}
+
+// TLS names the files of a certificate.
+type TLS struct {
+	// Cert is a PEM file: the certificate, then its chain. It is read again when it changes.
+	Cert string `yaml:"cert"`
+	// Key is the PEM file of its key.
+	Key string `yaml:"key"`
+}
+
+// Policy names a file of rules.
+type Policy struct {
+	// File is a file of rules: docs/policy.md. It is read again on SIGHUP. Default: there are no rules.
+	File string `yaml:"file"`
+}
+
+// Read reads the file, or returns nil where there is none.
+func (c Policy) Read() (*policy.Set, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	set, err := policy.ReadFile(c.File)
+	if err != nil {
+		return nil, errorf("policy: %w", err)
+	}
+	return set, nil
+}
+
+// Trust is about signatures of images.
+type Trust struct {
+	// File names the keys, identities and builders that are trusted, and for which repositories. It is read
+	// again with the configuration. Default: nobody is trusted.
+	File string `yaml:"file"`
+}
+
+// Read reads the file, or returns nil where there is none.
+func (c Trust) Read() (*signature.Trust, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	t, err := signature.ReadFile(c.File)
+	if err != nil {
+		return nil, errorf("trust.file: %w", err)
+	}
+	return t, nil
+}
+
+// Log is about logs: the one that operators read, and the transparency log.
+type Log struct {
+	obs.LogConfig `yaml:",inline"`
+	// Public serves the transparency log, /log/, to those who have not signed in too. It names no
+	// repository and no person. Default: true.
+	Public bool `yaml:"public"`
+}
+
+// Limits bounds what one may take from others.
+type Limits struct {
+	access.Limits           `yaml:",inline"`
+	registry.UploadLimits   `yaml:",inline"`
+	listen.ConnectionLimits `yaml:",inline"`
+}
+
+// Keys names the files of signing keys of one's own. Without it the registry makes its keys, in the
+// directory keys of its data.
+type Keys struct {
+	// Receipt is the PEM file of an ECDSA P-256 key, which signs records. Default: DATA/keys/receipt.pem.
+	Receipt string `yaml:"receipt"`
+	// NextReceipt is the file of the key that `hallmark key rotate` changes to, where Receipt is given. At a
+	// later start the two may change places: the store knows which of them is in force.
+	NextReceipt string `yaml:"nextReceipt"`
+	// Log is the PEM file of an Ed25519 key, which signs the log's checkpoints. Default: DATA/keys/log.pem.
+	Log string `yaml:"log"`
+	// NextLog is the file of the key of the log that follows, where Log is given.
+	NextLog string `yaml:"nextLog"`
+}
+
+// Records is about records.
+type Records struct {
+	// KeepAddresses is how long a record keeps the client's address and user agent at least; they are erased within
+	// two hours after it. Only the time that the registry runs counts. Default: 90d.
+	KeepAddresses units.Duration `yaml:"keepAddresses"`
+}
+
+// Default is the configuration where nothing is set.
+func Default() Config {
+	return Config{
+		Data:        "hallmark-data",
+		Listen:      ":5443",
+		AdminListen: "127.0.0.1:5444",
+		Limits:      Limits{UploadLimits: registry.DefaultUploadLimits, ConnectionLimits: listen.ConnectionLimits{Connections: 10_000, AddressConnections: 1000}},
+		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
+		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
+		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
+		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
+		Shutdown:    units.Duration(30 * time.Second),
+		Stall:       units.Duration(2 * time.Minute),
+	}
+}
