@@ -97,7 +97,7 @@ func (e *env) asOperator(ctx context.Context, t *target, fn func(context.Context
 }
 
 func (s *services) adoptLog(ctx context.Context, _ *http.Request) (any, error) {
-	r, err := s.keys.adopt(ctx, access.Operator)
+	r, err := s.keys.Adopt(ctx, access.Operator)
 	if !errors.Is(err, provenance.ErrAdopted) {
 		return r, err
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/spf13/cobra"
 )
@@ -175,7 +176,7 @@ func (b *backupRun) readSnapshot(r io.Reader) error {
 		case isFile:
 			err = b.draft.AddFile(path, t)
 		}
-		if err != nil || path == storeFile {
+		if err != nil || path == datadir.StoreFile {
 			return err
 		}
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 )
@@ -93,7 +95,7 @@ func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 // serveSealed sends the bytes of a blob.
 func (s *services) serveSealed(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
-	f, err := s.data.blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
+	f, err := s.data.Blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
 		api.WriteProblem(w, http.StatusNotFound, "the file "+r.PathValue("at")+" is lost or damaged; `hallmark fsck` says more")
 		return
@@ -124,7 +126,7 @@ type keptFile struct {
 // takeSnapshot prepares a snapshot. Keys and certificates that are changed at that moment may fit the store
 // before or after it, so it is taken again until they are the same on both sides. The newest checkpoint is that of
 // before: the log continues it, and it changes each minute, which a large store takes longer to copy than.
-func takeSnapshot(d *data, copyStore func() (*snapshot, error)) (*snapshot, error) {
+func takeSnapshot(d *datadir.Dir, copyStore func() (*snapshot, error)) (*snapshot, error) {
 	for {
 		before, err := readKept(d)
 		if err != nil {
@@ -156,15 +158,15 @@ func (s *services) copyStore(ctx context.Context) (*snapshot, error) {
 }
 
 func (s *services) fill(ctx context.Context, snap *snapshot) (err error) {
-	if snap.list, err = nameless(s.data.path); err != nil {
+	if snap.list, err = nameless(s.data.Path); err != nil {
 		return err
 	}
-	if snap.store, err = nameless(s.data.path); err != nil {
+	if snap.store, err = nameless(s.data.Path); err != nil {
 		return err
 	}
 	list := bufio.NewWriter(snap.list)
 	said := about{Registry: s.url, Program: version.String()}
-	err = s.data.store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
+	err = s.data.Store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
 		if said.Records, err = provenance.Count(tx); err != nil {
 			return err
 		}
@@ -211,18 +213,18 @@ func (s *snapshot) write(w io.Writer) error {
 			return err
 		}
 	}
-	if err := addFile(t, fileEntry+storeFile, s.store); err != nil {
+	if err := addFile(t, fileEntry+datadir.StoreFile, s.store); err != nil {
 		return err
 	}
 	return t.Close()
 }
 
 // kept are the directories and files that a backup copies beside the store. Blobs are copied one by one.
-var kept = []string{certsDir, keysDir}
+var kept = []string{datadir.CertsDir, datadir.KeysDir}
 
-func readKept(d *data) (files []keptFile, err error) {
+func readKept(d *datadir.Dir) (files []keptFile, err error) {
 	for _, name := range kept {
-		err := filepath.WalkDir(d.file(name), func(path string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(d.File(name), func(path string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) || err == nil && !e.Type().IsRegular() {
 				return nil
 			}
@@ -233,7 +235,7 @@ func readKept(d *data) (files []keptFile, err error) {
 			if err != nil {
 				return err
 			}
-			rel, err := filepath.Rel(d.path, path)
+			rel, err := filepath.Rel(d.Path, path)
 			files = append(files, keptFile{filepath.ToSlash(rel), content})
 			return err
 		})
@@ -245,7 +247,7 @@ func readKept(d *data) (files []keptFile, err error) {
 }
 
 func withoutCheckpoint(files []keptFile) []keptFile {
-	return slices.DeleteFunc(slices.Clone(files), func(f keptFile) bool { return f.path == keysDir+"/"+checkpointFile })
+	return slices.DeleteFunc(slices.Clone(files), func(f keptFile) bool { return f.path == datadir.KeysDir+"/"+keyring.CheckpointFile })
 }
 
 func addFile(t *tar.Writer, name string, f *os.File) error {

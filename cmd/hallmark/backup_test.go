@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
@@ -54,8 +55,8 @@ func restored(t *testing.T, program, saved, name string) (dir string) {
 func TestSnapshotOfOneMoment(t *testing.T) {
 	t.Parallel()
 	for name, tries := range map[string]int{checkpointFile: 1, "receipt.pem": 3} {
-		d := &data{path: t.TempDir()}
-		path := filepath.Join(d.file(keysDir), name)
+		d := &datadir.Dir{Path: t.TempDir()}
+		path := filepath.Join(d.File(keysDir), name)
 		if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}

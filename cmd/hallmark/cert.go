@@ -13,6 +13,7 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 )
 
@@ -86,7 +87,7 @@ func (e *env) certRenew() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if conn, err := dialSocket(c.Context(), cfg.Data); err == nil {
+		if conn, err := datadir.DialSocket(c.Context(), cfg.Data); err == nil {
 			_ = conn.Close() // it was only tried
 			cl := connectSocket(cfg.Data)
 			defer cl.close() //nolint:errcheck // what was asked is answered
@@ -104,16 +105,16 @@ func (e *env) certRenew() *cobra.Command {
 
 // renewOffline makes a certificate where no server runs.
 func (e *env) renewOffline(ctx context.Context, cfg config.Config, newCA bool) error {
-	d, err := e.openData(ctx, cfg.Data, toChange, nil)
+	d, err := datadir.Open(ctx, cfg.Data, datadir.ToChange, e.dataOptions())
 	if err != nil {
 		return exitError{exitAsk, err}
 	}
-	defer d.close() //nolint:errcheck // the certificate is written
-	publicURL, err := d.publicURL(ctx, cfg, cfg.Listen)
+	defer d.Close() //nolint:errcheck // the certificate is written
+	named, err := publicURL(ctx, d, cfg, cfg.Listen)
 	if err != nil {
 		return err
 	}
-	c := certsConfig(d, cfg, publicURL)
+	c := certsConfig(d, cfg, named)
 	if newCA {
 		if _, err = certs.Remake(c); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -68,7 +69,7 @@ func (e *env) connectServer(ctx context.Context, t *target) (*client, error) {
 		return e.connectRemote(ctx, t, server)
 	}
 	dir := e.dataDir(t)
-	conn, err := dialSocket(ctx, dir)
+	conn, err := datadir.DialSocket(ctx, dir)
 	if err != nil {
 		return nil, askf("data directory %s: %w (%w)", dir, errNotRunning, err)
 	}
@@ -90,7 +91,7 @@ func absolute(path string) string {
 
 func connectSocket(dir string) *client {
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, dir) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return datadir.DialSocket(ctx, dir) },
 	}
 	return &client{
 		http: &http.Client{Transport: transport}, base: "http://localhost", name: absolute(dir), login: func(*http.Request) {},

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"github.com/seed-260924e6/hallmark/server/config"
 )
 
 // get asks for a path and reads the answer into value.
@@ -89,6 +91,9 @@ func trustHint(base string, err error) error {
 	}
 	if known := new(exitError); errors.As(err, known) { // it says itself what to do
 		return *known
+	}
+	if wrong := new(config.Error); errors.As(err, &wrong) {
+		return wrong
 	}
 	return exitError{exitAsk, err}
 }

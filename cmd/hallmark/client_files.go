@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,13 +11,14 @@ import (
 
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // connectFiles opens the data directory in this process, and asks the API without a network.
 func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 	f := &fileTransport{ctx: ctx, env: e, dir: dir}
-	if err := f.open(toRead); err != nil && !needsChange(err) {
+	if err := f.open(datadir.ToRead); err != nil && !needsChange(err) {
 		return nil, err
 	}
 	return &client{
@@ -34,14 +36,14 @@ type fileTransport struct {
 	dir string
 
 	mu       sync.Mutex // guards what follows
-	data     *data
+	data     *datadir.Dir
 	services *services
 	handler  http.Handler
 }
 
 // scrub does what the server would in the background: it marks what is damaged, so it opens the directory to change it.
 func (f *fileTransport) scrub(ctx context.Context) {
-	if _, err := f.handlerFor(toChange); err != nil {
+	if _, err := f.handlerFor(datadir.ToChange); err != nil {
 		return // the request that asks for it gets the same
 	}
 	f.mu.Lock()
@@ -52,9 +54,9 @@ func (f *fileTransport) scrub(ctx context.Context) {
 
 // RoundTrip implements http.RoundTripper.
 func (f *fileTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	how := toChange
+	how := datadir.ToChange
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		how = toRead
+		how = datadir.ToRead
 	}
 	handler, err := f.handlerFor(how)
 	if err != nil {
@@ -63,10 +65,10 @@ func (f *fileTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inProcess{handler}.RoundTrip(r)
 }
 
-func (f *fileTransport) handlerFor(how opening) (http.Handler, error) {
+func (f *fileTransport) handlerFor(how datadir.Mode) (http.Handler, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.data != nil && f.data.how >= how {
+	if f.data != nil && f.data.Mode >= how {
 		return f.handler, nil
 	}
 	if err := f.closeData(); err != nil {
@@ -85,23 +87,23 @@ func needsChange(err error) bool {
 }
 
 // open opens the directory. The caller holds mu, or is alone.
-func (f *fileTransport) open(how opening) error {
-	d, err := f.env.openData(f.ctx, f.dir, how, nil)
+func (f *fileTransport) open(how datadir.Mode) error {
+	d, err := datadir.Open(f.ctx, f.dir, how, f.env.dataOptions())
 	switch {
-	case errors.Is(err, errNoData):
+	case errors.Is(err, datadir.ErrNone):
 		return askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
 	case err != nil:
 		return exitError{exitAsk, err}
 	}
 	cfg, err := config.Load("", f.env.getenv)
 	if err != nil {
-		return errors.Join(exitError{exitUsage, err}, d.close())
+		return errors.Join(err, d.Close())
 	}
 	s, err := open(f.ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return errors.Join(err, d.close())
+		return errors.Join(err, d.Close())
 	}
-	if stored, err := certs.Stored(d.file(certsDir)); err == nil {
+	if stored, err := certs.Stored(d.File(datadir.CertsDir)); err == nil {
 		s.api.Certificates = stored
 	}
 	f.data, f.services, f.handler = d, s, asOperator(s.operatorRoutes(s.api))
@@ -118,10 +120,10 @@ func (f *fileTransport) closeData() error {
 	if f.data == nil {
 		return nil
 	}
-	if f.data.how != toRead {
-		f.services.keys.keepNow(context.WithoutCancel(f.ctx))
+	if f.data.Mode != datadir.ToRead {
+		f.services.keys.KeepNow(context.WithoutCancel(f.ctx))
 	}
-	err := f.data.close()
+	err := f.data.Close()
 	f.data, f.services, f.handler = nil, nil, nil
 	return err
 }
@@ -171,3 +173,8 @@ func (w *pipeWriter) Write(p []byte) (int, error) {
 }
 
 func (w *pipeWriter) Flush() {}
+
+// dataOptions say on standard error what is done to a store of an older version.
+func (e *env) dataOptions() datadir.Options {
+	return datadir.Options{Say: func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) }}
+}

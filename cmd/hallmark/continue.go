@@ -65,5 +65,5 @@ func (s *services) continueLog(ctx context.Context, r *http.Request) (any, error
 	if err := strictjson.Unmarshal(data, &c); err != nil {
 		return nil, err
 	}
-	return s.keys.continueRestored(ctx, access.Operator, c.Checkpoint)
+	return s.keys.Continue(ctx, access.Operator, c.Checkpoint)
 }

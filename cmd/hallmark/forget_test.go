@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -22,11 +23,11 @@ func TestAddressesClockAhead(t *testing.T) {
 	s.push("app", "1.0", "layer", nil)
 	s.kill()
 	e := &env{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
-	d, err := e.openData(t.Context(), dir, toServe, nil)
+	d, err := datadir.Open(t.Context(), dir, datadir.ToServe, e.dataOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.close()
+	defer d.Close()
 	c, err := config.Load("", e.getenv)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestAddressesClockAhead(t *testing.T) {
 	if err := rooms.book.Index(t.Context()); err != nil { // a record without rows would tell its time itself
 		t.Fatal(err)
 	}
-	yearAgo(t, d.store)
+	yearAgo(t, d.Store)
 	if n, err := rooms.forgetOld(t.Context(), time.Duration(c.Records.KeepAddresses)); n != 0 || err != nil {
 		t.Errorf("the clock is a year ahead: erased %d addresses, %v", n, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/e2e/independent"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -263,7 +264,7 @@ func decoded(t *testing.T, text any) string {
 // fork signs a checkpoint of a history that never was, with the log's own key, as its operator can.
 func (l *life) fork(t *testing.T, of independent.SeenLog, size uint64) []byte {
 	t.Helper()
-	keys, err := newKeyring(nil, filepath.Join(l.dir, keysDir), config.Keys{}, nil).read()
+	keys, err := keyring.New(nil, filepath.Join(l.dir, keysDir), config.Keys{}, nil).Read()
 	if err != nil {
 		t.Fatal(err)
 	}

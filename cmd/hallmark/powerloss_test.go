@@ -28,6 +28,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -263,7 +264,7 @@ func survive(dir string) (v *survivor, err error) {
 	v.env = &env{getenv: func(name string) string {
 		return map[string]string{"HALLMARK_ADMIN_PASSWORD": adminPassword, "HALLMARK_REGISTRY_LEASE": "300ms"}[name]
 	}, stdout: &v.said, stderr: &v.said}
-	d, err := v.env.openData(ctx, dir, toServe, nil)
+	d, err := datadir.Open(ctx, dir, datadir.ToServe, v.env.dataOptions())
 	if err != nil {
 		cancel()
 		return nil, err
@@ -272,7 +273,7 @@ func survive(dir string) (v *survivor, err error) {
 	v.stop = func() error {
 		cancel()
 		group.Wait()
-		return d.close()
+		return d.Close()
 	}
 	log := slog.New(slog.DiscardHandler)
 	cfg, err := config.Load("", v.env.getenv)

@@ -64,7 +64,7 @@ func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
 	if s.draining.Load() {
 		add("server", "the registry is shutting down", true)
 	}
-	switch err := s.data.store.Err(); {
+	switch err := s.data.Store.Err(); {
 	case errors.Is(err, storage.ErrClosed):
 		add("store", "the store is closed", true)
 	case err != nil:
@@ -81,7 +81,7 @@ func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
 	if errors.Is(room, storage.ErrFull) {
 		add("disk", "less is free than registry.reserve, so nothing can be pushed. Make room, or delete images", false)
 	}
-	if err := s.data.blobs.Here(); err != nil || room != nil && !errors.Is(room, storage.ErrFull) {
+	if err := s.data.Blobs.Here(); err != nil || room != nil && !errors.Is(room, storage.ErrFull) {
 		add("blobs", "the disk of the blobs does not answer, or is not mounted", true)
 	}
 	if s.keeper != nil && time.Now().After(s.keeper.Certificate().NotAfter) {

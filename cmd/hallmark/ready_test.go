@@ -25,6 +25,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 )
 
 // wantParts wants /readyz to name these parts, and no others.
@@ -108,7 +109,7 @@ func wantHealth(t *testing.T, dir string, status int, says string) {
 func TestNotReadyStore(t *testing.T) {
 	t.Parallel()
 	e := &env{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
-	d, err := e.openData(t.Context(), filepath.Join(t.TempDir(), "data"), toServe, nil)
+	d, err := datadir.Open(t.Context(), filepath.Join(t.TempDir(), "data"), datadir.ToServe, e.dataOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestNotReadyStore(t *testing.T) {
 	if parts := s.unready(context.Background()); len(parts) > 0 {
 		t.Errorf("at first: %+v", parts)
 	}
-	if err := d.close(); err != nil {
+	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if parts := s.unready(context.Background()); len(parts) != 1 || parts[0].Part != "store" || !parts[0].reads {

@@ -18,8 +18,9 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/storage/archive"
-	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +78,7 @@ func readCheckpoint(path string) (string, error) {
 
 func restoreError(dir string, err error) error {
 	switch {
-	case errors.As(err, new(exitError)):
+	case errors.As(err, new(exitError)), errors.As(err, new(*config.Error)):
 		return err
 	case errors.Is(err, archive.ErrDamaged):
 		return nof("nothing was restored to %s: %w; another backup may be whole (--backup)", dir, err)
@@ -90,7 +91,7 @@ func restoreError(dir string, err error) error {
 // another name until everything is there, so that nothing can be started before.
 const (
 	restoringFile = "restoring"
-	newStoreFile  = storeFile + ".restoring"
+	newStoreFile  = datadir.StoreFile + ".restoring"
 )
 
 // restoreRun is a restore under way.
@@ -129,7 +130,7 @@ func (r *restoreRun) run(ctx context.Context) (err error) {
 	if err := durable.SyncTree(r.dir); err != nil {
 		return err
 	}
-	if err := durable.Rename(r.file(newStoreFile), r.file(storeFile)); err != nil {
+	if err := durable.Rename(r.file(newStoreFile), r.file(datadir.StoreFile)); err != nil {
 		return err
 	}
 	return durable.Remove(r.file(restoringFile))
@@ -145,7 +146,7 @@ func (r *restoreRun) claim() (*os.File, error) {
 		return nil, err
 	}
 	// Also behind a mark that a power loss has brought back.
-	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == storeFile }) {
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == datadir.StoreFile }) {
 		return nil, usagef("%s is not empty, there is a registry in it: a backup is restored into a new or empty directory (--data)", r.dir)
 	}
 	if begun, err := os.ReadFile(r.file(restoringFile)); errors.Is(err, fs.ErrNotExist) && len(entries) > 0 {
@@ -170,7 +171,7 @@ func (r *restoreRun) claim() (*os.File, error) {
 // copyFiles copies keys, certificates and the store, which keeps another name for now.
 func (r *restoreRun) copyFiles() error {
 	return r.snapshot.CopyFiles(func(path string, content io.Reader) error {
-		if path == storeFile {
+		if path == datadir.StoreFile {
 			path = newStoreFile
 		}
 		full := r.file(filepath.FromSlash(path))
@@ -178,7 +179,7 @@ func (r *restoreRun) copyFiles() error {
 			return err
 		}
 		mode := fs.FileMode(0o600)
-		if strings.HasPrefix(path, certsDir+"/") && filepath.Base(path) == "ca.pem" {
+		if strings.HasPrefix(path, datadir.CertsDir+"/") && filepath.Base(path) == "ca.pem" {
 			mode = 0o644 // everybody may read it, and tools do
 		}
 		return durable.Write(full, mode, func(w io.Writer) error {
@@ -190,16 +191,12 @@ func (r *restoreRun) copyFiles() error {
 
 // fillStore copies the blobs to where the store says that they are.
 func (r *restoreRun) fillStore(ctx context.Context) (err error) {
-	d := &data{path: r.dir, how: toChange}
-	if d.store, err = r.openStore(r.file(newStoreFile), toChange, nil); err != nil {
+	d := &datadir.Dir{Path: r.dir, Mode: datadir.ToChange}
+	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, r.dataOptions()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	id, err := d.setting(ctx, blobsSetting)
-	if err != nil {
-		return err
-	}
-	if d.blobs, err = files.Recreate(r.file(blobsDir), id); err != nil {
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.RecreateBlobs(ctx); err != nil {
 		return err
 	}
 	var blobs []archive.Blob
@@ -212,7 +209,7 @@ func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 		return err
 	}
 	err = inParallel(ctx, copiers, blobs, func(b archive.Blob) error {
-		err := d.blobs.Import(b.At, func(w io.Writer) error { return r.snapshot.CopyBlob(w, b) })
+		err := d.Blobs.Import(b.At, func(w io.Writer) error { return r.snapshot.CopyBlob(w, b) })
 		r.progress.done(b.Size)
 		return err
 	})
@@ -223,29 +220,29 @@ func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 // beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of
 // the old one than is in the backup, so going on with it would be a second history.
 func (r *restoreRun) beginLog(ctx context.Context) (err error) {
-	d := &data{path: r.dir, how: toChange}
-	if d.store, err = r.openStore(r.file(newStoreFile), toChange, nil); err != nil {
+	d := &datadir.Dir{Path: r.dir, Mode: datadir.ToChange}
+	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, r.dataOptions()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
+	defer func() { err = errors.Join(err, d.Close()) }()
 	cfg, err := config.Load("", r.getenv)
 	if err != nil {
-		return exitError{exitUsage, err}
+		return err
 	}
-	publicURL, err := d.publicURL(ctx, cfg, cfg.Listen)
+	named, err := publicURL(ctx, d, cfg, cfg.Listen)
 	if err != nil {
 		return err
 	}
-	book, err := provenance.NewBook(d.store, publicURL)
+	book, err := provenance.NewBook(d.Store, named)
 	if err != nil {
 		return err
 	}
 	end := provenance.Ending{Action: provenance.Restore, Reason: "restored", Checkpoint: r.checkpoint}
-	keys := newKeyring(book, d.file(keysDir), cfg.Keys, slog.New(slog.DiscardHandler))
-	if _, err := keys.recall(); err != nil {
+	keys := keyring.New(book, d.File(datadir.KeysDir), cfg.Keys, slog.New(slog.DiscardHandler))
+	if _, err := keys.Recall(); err != nil {
 		return err
 	}
-	r.begun, err = keys.replaceAll(ctx, access.Operator, end)
+	r.begun, err = keys.Replace(ctx, access.Operator, end)
 	if errors.Is(err, log.ErrNoLog) {
 		return nil // a backup from before there was a log: `hallmark log adopt` begins it
 	}

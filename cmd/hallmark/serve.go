@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/pace"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -53,12 +54,12 @@ func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFla
 		return usagef("%w", err)
 	}
 	metrics := obs.NewMetrics()
-	d, err := e.openData(ctx, cfg.Data, toServe, metrics.Commit)
+	d, err := datadir.Open(ctx, cfg.Data, datadir.ToServe, datadir.Options{OnCommit: metrics.Commit, Say: e.dataOptions().Say})
 	if err != nil {
 		return exitError{exitAsk, err}
 	}
 	defer func() {
-		if err := d.close(); err != nil {
+		if err := d.Close(); err != nil {
 			log.Error("closing the store failed", "err", err)
 		}
 	}()
@@ -91,14 +92,14 @@ func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFla
 // firstStart makes the first administrator, once, and tells whoever started the registry what they need
 // to know of it.
 func (e *env) firstStart(ctx context.Context, s *services) error {
-	made, err := s.data.setting(ctx, adminSetting)
+	made, err := s.data.Setting(ctx, datadir.SettingAdmin)
 	if err != nil || made != "" {
 		return err
 	}
 	// The user is made together with the first record. Where there are records the mark was taken away, or we stopped
 	// before it: whoever takes it away gets no administrator for it.
 	if n, err := s.book.Len(ctx); err != nil || n > 0 {
-		return errors.Join(err, s.data.set(ctx, adminSetting, "made"))
+		return errors.Join(err, s.data.Set(ctx, datadir.SettingAdmin, "made"))
 	}
 	if s.book.Stopped() != nil {
 		return nil // nothing can be recorded; /readyz says why
@@ -115,7 +116,7 @@ func (e *env) firstStart(ctx context.Context, s *services) error {
 	if err != nil && !errors.Is(err, access.ErrUserExists) {
 		return err
 	}
-	if err := s.data.set(ctx, adminSetting, "made"); err != nil {
+	if err := s.data.Set(ctx, datadir.SettingAdmin, "made"); err != nil {
 		return err
 	}
 	e.welcome(s, shown)
@@ -133,12 +134,12 @@ func (e *env) adminPassword(s *services) (password, shown string, err error) {
 	if isTerminal(e.stdout) {
 		return password, password + "   (shown only now)", nil
 	}
-	path := s.data.file(passwordFile)
+	path := s.data.File(datadir.PasswordFile)
 	return password, "in " + path, durable.WriteFile(path, []byte(password+"\n"), 0o600)
 }
 
 func (e *env) welcome(s *services, password string) {
-	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", s.data.path)
+	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", s.data.Path)
 	fmt.Fprintf(e.stdout, "  URL        %s\n", s.url)
 	fmt.Fprintf(e.stdout, "  user       admin\n  password   %s\n", password)
 	address := addressOf(s.url)
@@ -147,7 +148,7 @@ func (e *env) welcome(s *services, password string) {
 		fmt.Fprintln(e.stdout, "Let your tools trust its certificate:")
 		if os.Getpid() != 1 { // the first process of a container has no tools beside it
 			for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
-				fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.path)
+				fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.Path)
 			}
 			fmt.Fprintln(e.stdout, "or on another machine:")
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/cosigning"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/listen"
 )
 
@@ -47,7 +47,7 @@ type server struct {
 func (s *server) run(ctx context.Context, main net.Listener, ready func()) error {
 	s.addMetrics()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer s.keys.keepNow(context.WithoutCancel(ctx)) // when nothing appends any more
+	defer s.keys.KeepNow(context.WithoutCancel(ctx)) // when nothing appends any more
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
@@ -74,7 +74,7 @@ func (s *server) run(ctx context.Context, main net.Listener, ready func()) error
 			s.book.KeepIndexed(ctx, func(err error) { s.log.Error("new records were not indexed; they are found all the same", "err", err) })
 		},
 		func(ctx context.Context) { cosigning.Ask(ctx, s.book, s.witnesses, s.log) },
-		func(ctx context.Context) { s.keys.keep(ctx, time.Minute) },
+		func(ctx context.Context) { s.keys.Keep(ctx, time.Minute) },
 	} {
 		group.Go(func() { work(running) })
 	}
@@ -132,7 +132,7 @@ func (s *server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 			}
 		}()
 	}
-	socket, err := listenSocket(s.data.path)
+	socket, err := datadir.ListenSocket(s.data.Path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -315,15 +315,15 @@ func (s *server) addMetrics() {
 		return 1
 	})
 	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
-		n, _ := s.data.store.Size() // 0 where it cannot be told
+		n, _ := s.data.Store.Size() // 0 where it cannot be told
 		return float64(n)
 	})
 	s.metrics.Gauge("hallmark_store_free_pages", "Pages of the store's file that hold nothing. Each commit lists them all.", func() float64 {
-		free, _, _ := s.data.store.FreePages() // 0 where it cannot be told
+		free, _, _ := s.data.Store.FreePages() // 0 where it cannot be told
 		return float64(free)
 	})
 	s.metrics.Gauge("hallmark_disk_free_bytes", "Room left on the disk of the blobs.", func() float64 {
-		free, _, _ := s.data.blobs.Free() // 0 where it cannot be told
+		free, _, _ := s.data.Blobs.Free() // 0 where it cannot be told
 		return float64(free)
 	})
 	s.addLoginMetrics()
@@ -342,13 +342,4 @@ func (s *server) addScrubMetrics() {
 	s.metrics.Gauge("hallmark_scrub_finished_seconds", "When everything had last been read, in seconds since 1970; 0 before the first time.", func() float64 {
 		return float64(scrubbed().Finished)
 	})
-}
-
-// removeStale removes the socket of a process that was killed. No process can still have it: we hold the
-// store's lock.
-func removeStale(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/cosigning"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -30,7 +32,7 @@ var passwordCost int
 // services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
 // verb, when no server runs, asks their API directly.
 type services struct {
-	data       *data
+	data       *datadir.Dir
 	url        string
 	access     *access.Access
 	book       *provenance.Book
@@ -38,7 +40,7 @@ type services struct {
 	signatures *signature.Arrivals
 	witnesses  []cosigning.Witness
 	keeper     *certs.Keeper // nil over plain HTTP
-	keys       *keyring
+	keys       *keyring.Ring
 	judge      *policy.Judge // without rules, until a server begins
 	api        *api.API
 
@@ -48,36 +50,40 @@ type services struct {
 
 // open wires the rooms over a data directory, for a server that listens on address. Certificates are
 // opened by the server alone: a verb that works beside it knows not all names that they are for.
-func open(ctx context.Context, d *data, c config.Config, address string, log *slog.Logger) (*services, error) {
+func open(ctx context.Context, d *datadir.Dir, c config.Config, address string, log *slog.Logger) (*services, error) {
 	s := &services{data: d}
 	var err error
-	if s.url, err = d.publicURL(ctx, c, address); err != nil {
+	if s.url, err = publicURL(ctx, d, c, address); err != nil {
 		return nil, err
 	}
-	if s.book, err = provenance.NewBook(d.store, s.url); err != nil {
+	if s.book, err = provenance.NewBook(d.Store, s.url); err != nil {
 		return nil, err
 	}
-	s.keys = newKeyring(s.book, d.file(keysDir), c.Keys, log)
-	if d.how == toRead {
-		err = s.keys.look(ctx)
+	s.keys = keyring.New(s.book, d.File(datadir.KeysDir), c.Keys, log)
+	if d.Mode == datadir.ToRead {
+		err = s.keys.Look(ctx)
 	} else {
-		err = s.keys.open(ctx)
+		err = s.keys.Open(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	ports, err := d.ports(ctx, address)
+	reachedAt, err := ports(ctx, d, address)
 	if err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: ports, BcryptCost: passwordCost}); err != nil {
+	if s.access, err = access.New(ctx, d.Store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost}); err != nil {
 		return nil, err
 	}
-	if s.registry, err = registry.New(ctx, d.store, d.blobs, s.book, s.access, log, c.Registry); err != nil {
+	if s.registry, err = registry.New(ctx, d.Store, d.Blobs, s.book, s.access, log, c.Registry); err != nil {
 		return nil, err
 	}
-	if err := d.sealKept(s.registry); err != nil {
+	kept, err := d.KeptKey()
+	if err != nil {
 		return nil, err
+	}
+	if kept != nil {
+		s.registry.SealKept(kept)
 	}
 	s.registry.LimitUploads(c.Limits.UploadLimits)
 	if err := s.registry.UseScrub(ctx, c.Scrub); err != nil {
@@ -97,7 +103,7 @@ func open(ctx context.Context, d *data, c config.Config, address string, log *sl
 		return nil, err
 	}
 	s.api = (&api.API{
-		Access: s.access, Registry: s.registry, Book: s.book, Store: d.store, Keys: s.keys, Judge: s.judge, URL: s.url,
+		Access: s.access, Registry: s.registry, Book: s.book, Store: d.Store, Keys: s.keys, Judge: s.judge, URL: s.url,
 		PrivateLog: !c.Log.Public, Witnesses: cosigning.Verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
 	}).Init()
 	return s, nil
@@ -151,17 +157,17 @@ func (s *services) openKeeper(c config.Config) error {
 
 // publicURL is the registry's one public name: as configured, else as it was last configured, else
 // localhost with the port that it listens on.
-func (d *data) publicURL(ctx context.Context, c config.Config, address string) (string, error) {
-	kept, err := d.setting(ctx, urlSetting)
+func publicURL(ctx context.Context, d *datadir.Dir, c config.Config, address string) (string, error) {
+	kept, err := d.Setting(ctx, datadir.SettingURL)
 	if err != nil {
 		return "", err
 	}
 	given := strings.TrimSuffix(c.URL, "/")
 	switch {
-	case given != "" && d.how == toRead:
+	case given != "" && d.Mode == datadir.ToRead:
 		return given, nil
 	case given != "" && given != kept:
-		return given, d.set(ctx, urlSetting, given)
+		return given, d.Set(ctx, datadir.SettingURL, given)
 	case kept != "":
 		return kept, nil
 	}
@@ -174,8 +180,8 @@ func (d *data) publicURL(ctx context.Context, c config.Config, address string) (
 
 // ports are those, besides that of the public name, at which clients reach the registry. Where it was never given a
 // public name, any may be: somebody tries it out, perhaps in a container whose port is published at another.
-func (d *data) ports(ctx context.Context, address string) ([]string, error) {
-	given, err := d.setting(ctx, urlSetting)
+func ports(ctx context.Context, d *datadir.Dir, address string) ([]string, error) {
+	given, err := d.Setting(ctx, datadir.SettingURL)
 	if err != nil || given == "" {
 		return nil, err
 	}
@@ -186,9 +192,9 @@ func portOf(address string) string {
 	return address[strings.LastIndexByte(address, ':')+1:]
 }
 
-func certsConfig(d *data, c config.Config, publicURL string) certs.Config {
+func certsConfig(d *datadir.Dir, c config.Config, publicURL string) certs.Config {
 	return certs.Config{
-		Dir: d.file(certsDir), Hosts: append([]string{hostOf(publicURL)}, c.Hosts...),
+		Dir: d.File(datadir.CertsDir), Hosts: append([]string{hostOf(publicURL)}, c.Hosts...),
 		CertFile: c.TLS.Cert, KeyFile: c.TLS.Key,
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"golang.org/x/mod/sumdb/tlog"
@@ -46,7 +48,7 @@ func (b *tamperStore) tamper(t *testing.T, dir string, fn func(*hands)) map[stor
 // change changes a store that nobody has open.
 func change(t *testing.T, path string, fn func(storage.Tx)) {
 	t.Helper()
-	store, err := bolt.Open(path, bolt.Config{Steps: layoutSteps})
+	store, err := bolt.Open(path, bolt.Config{Steps: datadir.Layouts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +229,7 @@ func (h *hands) restate(index uint64, sign bool, from, to string) {
 
 func (h *hands) keys() provenance.Keys {
 	h.t.Helper()
-	keys, err := newKeyring(nil, filepath.Join(h.dir, keysDir), config.Keys{}, nil).read()
+	keys, err := keyring.New(nil, filepath.Join(h.dir, keysDir), config.Keys{}, nil).Read()
 	h.check(err)
 	return keys
 }

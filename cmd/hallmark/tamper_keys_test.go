@@ -8,6 +8,8 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -53,11 +55,11 @@ func (h *hands) rewrite(index uint64) {
 // invent puts a push of alice's on record that never happened, by what the program is made of.
 func (b *tamperStore) invent(t *testing.T, dir string) {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(dir, storeFile), bolt.Config{Steps: layoutSteps})
+	store, err := bolt.Open(filepath.Join(dir, storeFile), bolt.Config{Steps: datadir.Layouts})
 	b.must(t, err)
 	book, err := provenance.NewBook(store, b.url)
 	b.must(t, err)
-	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).read()
+	keys, err := keyring.New(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).Read()
 	b.must(t, err)
 	b.must(t, book.Begin(t.Context(), keys))
 	d := b.digestOf("web")

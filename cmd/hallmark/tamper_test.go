@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/keyring"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -23,7 +24,7 @@ func newKeys(t *testing.T) provenance.Keys {
 // forge changes a record and signs it again, as the operator can.
 func forge(t *testing.T, tx storage.Tx, dir string, index uint64) {
 	t.Helper()
-	keys, err := newKeyring(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).read()
+	keys, err := keyring.New(nil, filepath.Join(dir, keysDir), config.Keys{}, nil).Read()
 	if err != nil {
 		t.Fatal(err)
 	}

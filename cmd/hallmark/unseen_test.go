@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -17,7 +18,7 @@ func TestNoAdministratorByAMark(t *testing.T) {
 	s := startServer(t, dir)
 	s.kill()
 	change(t, filepath.Join(dir, storeFile), func(tx storage.Tx) {
-		tx.Delete(settingsTable, []byte(adminSetting))
+		tx.Delete(datadir.SettingsTable, []byte(datadir.SettingAdmin))
 		user, err := tx.Get("access/user", []byte("admin"))
 		if err != nil {
 			t.Fatal(err)

@@ -93,7 +93,7 @@ func (c Policy) Read() (*policy.Set, error) {
 	}
 	set, err := policy.ReadFile(c.File)
 	if err != nil {
-		return nil, errorf("policy: %w", err)
+		return nil, Errorf("policy: %w", err)
 	}
 	return set, nil
 }
@@ -112,7 +112,7 @@ func (c Trust) Read() (*signature.Trust, error) {
 	}
 	t, err := signature.ReadFile(c.File)
 	if err != nil {
-		return nil, errorf("trust.file: %w", err)
+		return nil, Errorf("trust.file: %w", err)
 	}
 	return t, nil
 }

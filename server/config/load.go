@@ -35,7 +35,7 @@ func loadFile(c *Config, path string) error {
 		return nil
 	}
 	if err != nil {
-		return errorf("configuration: %w", err)
+		return Errorf("configuration: %w", err)
 	}
 	return asError(yamlfile.Load(path, data, c))
 }
@@ -62,7 +62,7 @@ func loadEnv(c *Config, getenv func(string) string) error {
 		if field.Kind() == reflect.Bool {
 			yes, err := strconv.ParseBool(value)
 			if err != nil {
-				return errorf("%s is %q, and should be true or false", name, value)
+				return Errorf("%s is %q, and should be true or false", name, value)
 			}
 			field.SetBool(yes)
 			return nil
@@ -70,14 +70,14 @@ func loadEnv(c *Config, getenv func(string) string) error {
 		if field.Kind() == reflect.Int {
 			n, err := strconv.Atoi(value)
 			if err != nil {
-				return errorf("%s is %q, and should be a number", name, value)
+				return Errorf("%s is %q, and should be a number", name, value)
 			}
 			field.SetInt(int64(n))
 			return nil
 		}
 		err := field.Addr().Interface().(interface{ UnmarshalText([]byte) error }).UnmarshalText([]byte(value))
 		if err != nil {
-			return errorf("%s: %w", name, err)
+			return Errorf("%s: %w", name, err)
 		}
 		return nil
 	})
@@ -119,7 +119,8 @@ func (e *Error) Error() string { return e.err.Error() }
 // Unwrap returns what was wrong.
 func (e *Error) Unwrap() error { return e.err }
 
-func errorf(format string, args ...any) error { return &Error{fmt.Errorf(format, args...)} }
+// Errorf returns an *Error.
+func Errorf(format string, args ...any) error { return &Error{fmt.Errorf(format, args...)} }
 
 // asError says that an error is the configuration's, where there is one.
 func asError(err error) error {

@@ -1,4 +1,4 @@
-package main
+package datadir
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 // The socket lets whoever owns the data directory administrate the running server, and ask it anything,
 // without a password.
 
-// listenSocket makes the socket in a data directory, which this process has open.
-func listenSocket(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, socketFile)
+// ListenSocket makes the socket in a data directory, which this process has open.
+func ListenSocket(dir string) (net.Listener, error) {
+	path := filepath.Join(dir, SocketFile)
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -30,8 +30,8 @@ func listenSocket(dir string) (net.Listener, error) {
 	return l, errors.Join(os.Chmod(path, 0o600))
 }
 
-// dialSocket connects to the server that runs on a data directory.
-func dialSocket(ctx context.Context, dir string) (conn net.Conn, err error) {
+// DialSocket connects to the server that runs on a data directory.
+func DialSocket(ctx context.Context, dir string) (conn net.Conn, err error) {
 	err = viaShortPath(dir, func(short string) (err error) {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", short)
 		return err
@@ -44,7 +44,7 @@ const maxSocketPath = 107
 
 // viaShortPath calls fn with a path of the socket that the kernel takes, however deep the directory is.
 func viaShortPath(dir string, fn func(path string) error) error {
-	path := filepath.Join(dir, socketFile)
+	path := filepath.Join(dir, SocketFile)
 	if len(path) <= maxSocketPath {
 		return fn(path)
 	}
@@ -53,5 +53,14 @@ func viaShortPath(dir string, fn func(path string) error) error {
 		return err
 	}
 	defer d.Close() //nolint:errcheck // it was only looked through
-	return fn(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), socketFile))
+	return fn(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), SocketFile))
+}
+
+// removeStale removes the socket of a process that was killed. No process can still have it: we hold the
+// store's lock.
+func removeStale(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

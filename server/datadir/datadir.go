@@ -1,0 +1,184 @@
+// Package datadir is the directory that holds everything a registry knows: its store, its blobs, its keys and certificates,
+// and the socket of the server that runs on it.
+//
+// It knows where things are, brings a directory of an older version up to date, and says whose it is where it cannot be
+// opened. What is in the store belongs to the rooms.
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/files"
+)
+
+// What is in a data directory.
+const (
+	StoreFile    = "hallmark.db"
+	BlobsDir     = "blobs"
+	CertsDir     = "certs"
+	KeysDir      = "keys"
+	SocketFile   = "hallmark.sock"
+	PasswordFile = "admin-password"
+)
+
+// SettingsTable keeps what belongs to the data directory as a whole, under the names below.
+const SettingsTable = storage.Table("hallmark/settings")
+
+// The settings.
+const (
+	settingBlobs = "blobs" // the id of the blobs directory
+	SettingURL   = "url"   // the public URL, as it was last given
+	SettingAdmin = "admin" // there once the first administrator was made
+)
+
+// Dir is an open data directory. One process has it open at a time.
+type Dir struct {
+	Path  string // absolute
+	Store *bolt.Store
+	Blobs *files.Dir
+	Mode  Mode
+}
+
+// Mode is what a data directory is opened for.
+type Mode int
+
+// The modes, each of which may do what those before it may.
+const (
+	ToRead   Mode = iota // nothing in it changes
+	ToChange             // an older one is brought up to date, which Options.Say is told
+	ToServe              // and it is made where there is none
+)
+
+// Options are how a store is opened.
+type Options struct {
+	// OnCommit is told of each transaction; nil is nobody.
+	OnCommit func(changes int, took time.Duration, err error)
+	// Say is told what is done to a store of an older version, as sentences; nil is nobody.
+	Say func(sentence string)
+}
+
+// ErrNone says that a directory holds no registry.
+var ErrNone = errors.New("there is no registry in it")
+
+// Open opens a data directory. Errors: ErrNone, storage.ErrInUse, and, of one that is only read, storage.ErrOlder
+// and storage.ErrReadOnly: it is of an older version, or its first start did not come to its end.
+func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{Path: path, Mode: mode}
+	if _, err := os.Stat(d.File(StoreFile)); errors.Is(err, fs.ErrNotExist) && mode != ToServe {
+		return nil, fmt.Errorf("data directory %s: %w", path, ErrNone)
+	}
+	if mode != ToRead {
+		if err := durable.Settle(path, 0o700); err != nil {
+			return nil, ownerHint(path, err)
+		}
+	}
+	d.Store, err = OpenStore(d.File(StoreFile), mode, o)
+	if errors.Is(err, storage.ErrInUse) {
+		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)
+	}
+	if err != nil {
+		return nil, ownerHint(path, err)
+	}
+	if d.Blobs, err = d.openBlobs(ctx); err != nil {
+		return nil, errors.Join(ownerHint(path, err), d.Store.Close())
+	}
+	return d, nil
+}
+
+// OpenStore opens the store in a file, which has the usual name only once its directory is whole.
+func OpenStore(path string, mode Mode, o Options) (*bolt.Store, error) {
+	return bolt.Open(path, bolt.Config{OnCommit: o.OnCommit, ReadOnly: mode == ToRead, Steps: Layouts, Say: o.say})
+}
+
+func (o Options) say(sentence string) {
+	if o.Say != nil {
+		o.Say(sentence)
+	}
+}
+
+// openBlobs opens the blobs that belong to the store. If we stop before their id is kept, the next start
+// takes the directory that is there.
+func (d *Dir) openBlobs(ctx context.Context) (*files.Dir, error) {
+	id, err := d.Setting(ctx, settingBlobs)
+	if err != nil {
+		return nil, err
+	}
+	if d.Mode == ToRead {
+		return files.OpenReadOnly(d.File(BlobsDir), id)
+	}
+	blobs, err := files.Open(d.File(BlobsDir), id)
+	if err != nil || id != "" {
+		return blobs, err
+	}
+	return blobs, d.Set(ctx, settingBlobs, blobs.ID())
+}
+
+// RecreateBlobs makes the blobs directory of a store that is being put back.
+func (d *Dir) RecreateBlobs(ctx context.Context) error {
+	id, err := d.Setting(ctx, settingBlobs)
+	if err == nil {
+		d.Blobs, err = files.Recreate(d.File(BlobsDir), id)
+	}
+	return err
+}
+
+// File is the path of what has a name in the directory.
+func (d *Dir) File(name string) string { return filepath.Join(d.Path, name) }
+
+// Setting returns a setting, or "".
+func (d *Dir) Setting(ctx context.Context, name string) (value string, err error) {
+	err = d.Store.View(ctx, func(tx storage.Reader) error {
+		v, err := tx.Get(SettingsTable, []byte(name))
+		value = string(v)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return value, err
+}
+
+// Set keeps a setting, durably.
+func (d *Dir) Set(ctx context.Context, name, value string) error {
+	return d.Store.Update(ctx, func(tx storage.Tx) error {
+		tx.Put(SettingsTable, []byte(name), []byte(value))
+		return nil
+	})
+}
+
+// Close closes the store.
+func (d *Dir) Close() error { return d.Store.Close() }
+
+// ownerHint explains a refusal of the file system: most often the directory is another user's, as a
+// volume is that was made by root.
+func ownerHint(path string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	uid := os.Geteuid()
+	for dir := path; ; dir = filepath.Dir(dir) {
+		info, statErr := os.Stat(dir)
+		if statErr != nil && dir != filepath.Dir(dir) {
+			continue
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); statErr == nil && ok && int(stat.Uid) != uid {
+			return fmt.Errorf("%w: %s belongs to uid %d, and hallmark runs as uid %d. Either give it the directory: chown -R %d:%d %s. Or run it as uid %d",
+				err, dir, stat.Uid, uid, uid, os.Getegid(), dir, stat.Uid)
+		}
+		return err
+	}
+}

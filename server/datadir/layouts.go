@@ -1,0 +1,34 @@
+package datadir
+
+import (
+	"context"
+	"errors"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+)
+
+// Layouts take a store of an older version to what the rooms of this one keep. A step is never changed or
+// removed once it was released.
+var Layouts = []bolt.Step{
+	{Does: "index images by what is said of them and by their layers", Run: func(store storage.Store) error {
+		ctx := context.Background()
+		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))
+	}},
+	{Does: "pack the records", Run: func(store storage.Store) error { return provenance.Pack(context.Background(), store) }},
+	{Does: "note that all records can be found", Run: func(store storage.Store) error { return provenance.MarkIndexed(context.Background(), store) }},
+	{Does: "keep new blobs in files that are named ahead; those that are there stay where they are", Run: func(storage.Store) error { return nil }},
+	{Does: "note everything that images refer to, so that it stays as long as they do", Run: func(store storage.Store) error {
+		return registry.CompleteReferences(context.Background(), store)
+	}},
+	{Does: "note from where on each record names the one before it", Run: func(store storage.Store) error {
+		return provenance.MarkChained(context.Background(), store)
+	}},
+	// An older version would leave such rows behind when it deletes an image. The server adds those of images that are there.
+	{Does: "let images be found by the diff ids of their layers, too", Run: func(storage.Store) error { return nil }},
+	{Does: "index images by one spelling of what they were built from", Run: func(store storage.Store) error {
+		return provenance.Reindex(context.Background(), store)
+	}},
+}
