@@ -117,19 +117,8 @@ func (a *API) log(c *call) (any, error) {
 
 // receiptKeys answers GET /keys/receipts.json.
 func (a *API) receiptKeys(c *call) (any, error) {
-	ranges, err := a.Book.KeyRanges(c.Context())
-	if err != nil {
-		return nil, err
-	}
-	file := receipt.KeyFile{Keys: []receipt.KeyEntry{}}
-	for _, k := range ranges {
-		bounds := receipt.Range{From: k.From}
-		if k.To != 0 {
-			bounds.To = &k.To
-		}
-		file.Keys = append(file.Keys, receipt.KeyEntry{Hint: k.Key.Hint(), PEM: string(k.Key.PEM()), Ranges: []receipt.Range{bounds}})
-	}
-	return file, nil
+	keys, err := a.Book.KeyEntries(c.Context())
+	return receipt.KeyFile{Keys: keys}, err
 }
 
 const pemType = "application/x-pem-file"

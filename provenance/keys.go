@@ -68,6 +68,20 @@ func readKeyRanges(tx storage.Reader) (ranges []KeyRange, err error) {
 	return ranges, nil
 }
 
+// KeyEntries returns the receipt keys as those know them who verify receipts, in order.
+func (b *Book) KeyEntries(ctx context.Context) ([]receipt.KeyEntry, error) {
+	ranges, err := b.KeyRanges(ctx)
+	entries := []receipt.KeyEntry{}
+	for _, k := range ranges {
+		bounds := receipt.Range{From: k.From}
+		if k.To != 0 {
+			bounds.To = &k.To
+		}
+		entries = append(entries, receipt.KeyEntry{Hint: k.Key.Hint(), PEM: string(k.Key.PEM()), Ranges: []receipt.Range{bounds}})
+	}
+	return entries, err
+}
+
 // keyOf returns the key that signed a record.
 func keyOf(tx storage.Reader, index uint64) (*receipt.Key, error) {
 	for item, err := range tx.ScanReverse(keyTable, nil, indexKey(index+1)) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -31,10 +32,10 @@ func (c *checker) provenance(_ context.Context, tx storage.Reader, item storage.
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(digestKey(out.descriptor.Digest), row.manifest) || !bytes.Equal(digestKey(out.layerDigest), row.layer) {
+	if !bytes.Equal(out.row().encode(), row.encode()) {
 		return damaged("the provenance of %s is not what record %d gives", name, row.record)
 	}
-	for _, part := range [][]byte{row.manifest, row.layer} {
+	for _, part := range row.parts() {
 		if err := want(tx, renderedTable, repoKey(repo, part), "the provenance of %s is not found by its digest", name); err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func (c *checker) rendered(_ context.Context, tx storage.Reader, item storage.It
 		return err
 	}
 	row, err := decodeProvenanceRow(value)
-	if err == nil && !bytes.Equal(row.manifest, key) && !bytes.Equal(row.layer, key) {
+	if err == nil && !slices.ContainsFunc(row.parts(), func(part []byte) bool { return bytes.Equal(part, key) }) {
 		return damaged("%s@%s is said to be an image's provenance, which is another", repo, d)
 	}
 	return err

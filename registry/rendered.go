@@ -17,8 +17,9 @@ import (
 )
 
 // An image that gets a tag has the record of its arrival beside it, as an artifact that refers to it: a
-// manifest with one layer, the signed statement. Nothing of it is kept but rows that say which record it is
-// rendered from. The same record gives the same bytes, so its digest is stable.
+// manifest whose layers are the signed statement, its receipt, and the receipts by which its key came into force. Nothing of it is kept but rows that say which record it
+// is rendered from. The same record gives the same bytes, so its digest is stable: the receipt is the one at the record's
+// own size, with the checkpoint's signature that was kept with the record.
 //
 // It is the registry's own: no client can replace or delete it, it goes with its image, and an image that
 // arrives anew has a new one. It is no manifest of the repository: it keeps none alive, and has no record.
@@ -28,17 +29,37 @@ const (
 	ownAnnotations = "vnd.hallmark."
 	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
 	provenanceType = "application/vnd.hallmark.provenance.v1"
+	// receiptType is that of the second layer: byte for byte a sigstore bundle, under a type that no tool takes for a signature of
+	// the image. cosign takes every layer of a bundle's own type for one.
+	receiptType = receipt.LayerType
 	// sourceClass says of which class of evidence the annotations of source and revision are.
 	sourceClass = ownAnnotations + "source-class"
 )
 
 // rendering is the provenance of an image as an artifact.
 type rendering struct {
-	record      uint64
-	manifest    []byte
-	layer       []byte // the DSSE envelope
-	descriptor  ocispec.Descriptor
-	layerDigest digest.Digest
+	record     uint64
+	manifest   []byte
+	descriptor ocispec.Descriptor
+	layers     []renderedLayer
+}
+
+type renderedLayer struct {
+	renderedDescriptor
+	content []byte
+}
+
+func newLayer(mediaType string, content []byte) renderedLayer {
+	return renderedLayer{renderedDescriptor{mediaType, digest.FromBytes(content), int64(len(content))}, content}
+}
+
+// row is what is kept of it.
+func (out *rendering) row() provenanceRow {
+	row := provenanceRow{record: out.record, manifest: digestKey(out.descriptor.Digest)}
+	for _, l := range out.layers {
+		row.layers = append(row.layers, digestKey(l.Digest))
+	}
+	return row
 }
 
 // renderedManifest is an OCI image manifest with what this one has. It is declared here, because its digest
@@ -59,16 +80,25 @@ type renderedDescriptor struct {
 	Size      int64         `json:"size"`
 }
 
-// render makes the provenance artifact of a record, whose statement and signature are given.
-func (f form) render(r *provenance.Record, payload, signature []byte) (*rendering, error) {
-	layer := receipt.Envelope(payload, signature)
-	out := &rendering{record: r.Index, layer: layer, layerDigest: digest.FromBytes(layer)}
+// render makes the provenance artifact of a record with its receipt, of which forms without one need statement and signature.
+// Behind it come the receipts of the records by which its key came into force.
+func (f form) render(r *provenance.Record, proved *receipt.Receipt, steps ...*receipt.Receipt) (*rendering, error) {
+	out := &rendering{record: r.Index, layers: []renderedLayer{newLayer(provenance.EnvelopeType, receipt.Envelope(proved.Payload, proved.Signature))}}
+	for _, p := range f.receipts(proved, steps) {
+		bundle, err := p.Bundle()
+		if err != nil {
+			return nil, err
+		}
+		out.layers = append(out.layers, newLayer(receiptType, bundle))
+	}
 	m := renderedManifest{
 		SchemaVersion: 2, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: provenanceType,
 		Config:      renderedDescriptor{ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Digest, ocispec.DescriptorEmptyJSON.Size},
-		Layers:      []renderedDescriptor{{provenance.EnvelopeType, out.layerDigest, int64(len(layer))}},
 		Subject:     renderedDescriptor{r.Observed.MediaType, r.Digest, r.Observed.Size},
 		Annotations: f.annotationsOf(r),
+	}
+	for _, l := range out.layers {
+		m.Layers = append(m.Layers, l.renderedDescriptor)
 	}
 	var err error
 	if out.manifest, err = json.Marshal(m); err != nil {
@@ -96,7 +126,7 @@ func (f form) annotationsOf(r *provenance.Record) map[string]string {
 	for _, c := range r.Claimed {
 		if name := names[c.Fact]; name != "" && a[name] == "" {
 			a[name] = c.Value
-			if f == withClass { // a login says nothing of a source, and signatures come later
+			if f >= withClass { // a login says nothing of a source, and signatures come later
 				a[sourceClass] = string(provenance.Claimed)
 			}
 		}
@@ -110,7 +140,7 @@ func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
 }
 
 func (f form) renderRecord(tx storage.Reader, index uint64) (*rendering, error) {
-	sealed, err := provenance.ReadSealed(tx, index)
+	proved, err := f.prove(tx, index)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +148,36 @@ func (f form) renderRecord(tx storage.Reader, index uint64) (*rendering, error) 
 	if err != nil {
 		return nil, err
 	}
-	return f.render(r, sealed.Payload, sealed.Signature)
+	steps, err := f.keySteps(tx, index)
+	if err != nil {
+		return nil, err
+	}
+	return f.render(r, proved, steps...)
+}
+
+// receipts are those that a form has as layers.
+func (f form) receipts(proved *receipt.Receipt, steps []*receipt.Receipt) []*receipt.Receipt {
+	if f < withReceipt {
+		return nil
+	}
+	return append([]*receipt.Receipt{proved}, steps...)
+}
+
+// keySteps reads how a record's key came into force, as far as a form tells.
+func (f form) keySteps(tx storage.Reader, index uint64) ([]*receipt.Receipt, error) {
+	if f < withReceipt {
+		return nil, nil
+	}
+	return provenance.ReadKeySteps(tx, index)
+}
+
+// prove reads what a form needs of a record's receipt.
+func (f form) prove(tx storage.Reader, index uint64) (*receipt.Receipt, error) {
+	if f >= withReceipt {
+		return provenance.ReadReceipt(tx, index)
+	}
+	sealed, err := provenance.ReadSealed(tx, index)
+	return &receipt.Receipt{Payload: sealed.Payload, Signature: sealed.Signature}, err
 }
 
 // putRendered gives an image that got a tag its provenance, unless it has it, or is itself about another one.
@@ -131,20 +190,11 @@ func (p *push) putRendered(tx storage.Tx, r *provenance.Record) error {
 	if err != nil || there != nil {
 		return err
 	}
-	sealed, err := provenance.ReadSealed(tx, r.Index)
+	out, err := newestForm.renderRecord(tx, r.Index)
 	if err != nil {
 		return err
 	}
-	out, err := newestForm.render(r, sealed.Payload, sealed.Signature)
-	if err != nil {
-		return err
-	}
-	if out.descriptor.Annotations[sourceClass] != "" {
-		if err := markClass(tx, r.Index); err != nil {
-			return err
-		}
-	}
-	return out.put(tx, p.repo, subject)
+	return errors.Join(markForm(tx, newestForm, r.Index), out.put(tx, p.repo, subject))
 }
 
 // put writes the rows of a rendering.
@@ -153,10 +203,11 @@ func (out *rendering) put(tx storage.Tx, repo string, subject []byte) error {
 	if err != nil {
 		return err
 	}
-	row := provenanceRow{record: out.record, manifest: digestKey(out.descriptor.Digest), layer: digestKey(out.layerDigest)}
+	row := out.row()
 	tx.Put(provenanceTable, repoKey(repo, subject), row.encode())
-	tx.Put(renderedTable, repoKey(repo, row.manifest), subject)
-	tx.Put(renderedTable, repoKey(repo, row.layer), subject)
+	for _, part := range row.parts() {
+		tx.Put(renderedTable, repoKey(repo, part), subject)
+	}
 	tx.Put(referrerTable, repoKey(repo, subject, row.manifest), referrerRow{provenanceType, listed}.encode())
 	return nil
 }
@@ -172,13 +223,14 @@ func removeRendered(tx storage.Tx, repo string, subject []byte) error {
 		return err
 	}
 	tx.Delete(provenanceTable, repoKey(repo, subject))
-	tx.Delete(renderedTable, repoKey(repo, row.manifest))
-	tx.Delete(renderedTable, repoKey(repo, row.layer))
+	for _, part := range row.parts() {
+		tx.Delete(renderedTable, repoKey(repo, part))
+	}
 	tx.Delete(referrerTable, repoKey(repo, subject, row.manifest))
 	return nil
 }
 
-// findRendered renders the artifact that a digest is the manifest or the layer of, or returns nil.
+// findRendered renders the artifact that a digest is the manifest or a layer of, or returns nil.
 func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, error) {
 	subject, err := getOrNil(tx, renderedTable, repoKey(repo, digestKey(d)))
 	if err != nil || subject == nil {
@@ -221,13 +273,17 @@ func renderedAsBlob(tx storage.Reader, repo string, d digest.Digest) (storage.Bl
 		return memory{bytes.NewReader(emptyJSON.Data)}, nil
 	}
 	out, err := findRendered(tx, repo, d)
-	if err == nil && (out == nil || out.layerDigest != d) {
-		err = storage.ErrNotFound
-	}
 	if err != nil {
 		return nil, err
 	}
-	return memory{bytes.NewReader(out.layer)}, nil
+	if out != nil {
+		for _, l := range out.layers {
+			if l.Digest == d {
+				return memory{bytes.NewReader(l.content)}, nil
+			}
+		}
+	}
+	return nil, storage.ErrNotFound
 }
 
 // keepRendered makes a blob of the call's repository of what is rendered in one that it may pull from: for a mount,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,7 +17,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // provenanceOf returns the one artifact with the registry's own record of an image.
@@ -283,6 +286,11 @@ func TestRenderedIsThere(t *testing.T) {
 	s.wantClean()
 }
 
+const goldenKey = `-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt
+6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==
+-----END PUBLIC KEY-----`
+
 // TestRenderingNeverChanges holds what is made of a record: digests of it are out in the world.
 func TestRenderingNeverChanges(t *testing.T) {
 	image := digest.FromString("image")
@@ -296,75 +304,200 @@ func TestRenderingNeverChanges(t *testing.T) {
 			{Fact: provenance.FactSource, Value: "https://git.example/another", About: image},
 		},
 	}
+	key, err := receipt.ParseKeys([]byte(goldenKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proved := &receipt.Receipt{
+		Payload: []byte(`{"_type":"https://in-toto.io/Statement/v1"}`), Signature: []byte("signature"), Key: key[0], LogID: []byte("log"), Leaf: 1,
+		Proof: tlog.RecordProof{{1}}, Checkpoint: "log.example\n2\n" + tlog.Hash{2}.String() + "\n\n— log.example c2lnbmF0dXJl\n",
+	}
 	const layer = "sha256:b37b01b83af3dedf0acd8320426322520d89d8dc9228d2699acbcc2fbf50d578"
 	for f, manifest := range []digest.Digest{
 		withoutClass: "sha256:24f127a5dc5dce5845146e15f4347e32ac967c90344b1ec95edc799fc41f65d4",
 		withClass:    "sha256:23172c5ac53333a3addb7a6a0addc31fc6bcf1fa380408b8919a1a5e682943e7",
+		withReceipt:  "sha256:5989ed84a1b25299bf7f68b48192b3d26eac21ded5da1c7ee4461ea8168f8d9f",
 	} {
-		out, err := form(f).render(r, []byte(`{"_type":"https://in-toto.io/Statement/v1"}`), []byte("signature"))
+		out, err := form(f).render(r, proved)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out.descriptor.Digest != manifest || out.layerDigest != layer {
-			t.Errorf("form %d: the manifest is %s, the layer %s:\n%s\n%s", f, out.descriptor.Digest, out.layerDigest, out.manifest, out.layer)
+		if out.descriptor.Digest != manifest || out.layers[0].Digest != layer {
+			t.Errorf("form %d: the manifest is %s, the layer %s:\n%s\n%s", f, out.descriptor.Digest, out.layers[0].Digest, out.manifest, out.layers[0].content)
 		}
 	}
 }
 
-// TestKeepsItsForm has an image from before source and revision said of which class they are: its referrer stays what it
-// was, for who reads it, for fsck, and where it is made again. Those of new images say the class.
+// TestKeepsItsForm has images from before source and revision said of which class they are, and from before the second layer:
+// their referrers stay what they were, for who reads them, for fsck, and where they are made again.
 func TestKeepsItsForm(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	push := func(tag string) (digest.Digest, uint64) {
-		config := s.pushBlob("app", `{"config":{"Labels":{"org.opencontainers.image.source":"https://git.example/`+tag+`"}}}`)
-		config.MediaType = ocispec.MediaTypeImageConfig
-		image := s.pushManifest("app", tag, marshal(ocispec.Manifest{
-			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{s.pushBlob("app", "layer")},
-		}))
-		record, err := strconv.ParseUint(s.provenanceOf("app", image.digest).Annotations["vnd.hallmark.record"], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return image.digest, record
+	images := make([]digest.Digest, newestForm+1)
+	want := make([]ocispec.Descriptor, len(images))
+	for f := range images {
+		images[f] = s.pushFrom("https://git.example/app", fmt.Sprint("t", f))
+		want[f] = s.provenanceOf("app", images[f])
 	}
-	older, record := push("older")
-	newer, next := push("newer")
-	var before digest.Digest
-	update := func(fn func(tx storage.Tx) error) {
+	update := func(fn func(tx storage.Tx, f form) error) {
 		t.Helper()
-		if err := s.store.Update(background, fn); err != nil {
+		err := s.store.Update(background, func(tx storage.Tx) error {
+			for f := range newestForm {
+				if err := fn(tx, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	update(func(tx storage.Tx) error {
-		if err := removeRendered(tx, "app", digestKey(older)); err != nil {
-			return err
-		}
-		out, err := withoutClass.renderRecord(tx, record)
+	update(func(tx storage.Tx, f form) error {
+		out, err := f.renderRecord(tx, recordOf(t, want[f]))
 		if err != nil {
 			return err
 		}
-		before = out.descriptor.Digest
-		tx.Put(doneTable, classMark, binary.BigEndian.AppendUint64(nil, next))
-		return out.put(tx, "app", digestKey(older))
+		tx.Put(doneTable, formMarks[f+1], binary.BigEndian.AppendUint64(nil, recordOf(t, want[f+1])))
+		want[f] = out.descriptor
+		return errors.Join(removeRendered(tx, "app", digestKey(images[f])), out.put(tx, "app", digestKey(images[f])))
 	})
-	want := func() {
+	check := func() {
 		t.Helper()
-		if p := s.provenanceOf("app", older); p.Digest != before || p.Annotations[sourceClass] != "" {
-			t.Errorf("the referrer of before is %+v, and was %s", p, before)
-		}
-		s.want(s.do("GET", "/v2/app/manifests/"+before.String(), nil), 200, "")
-		if p := s.provenanceOf("app", newer); p.Annotations[sourceClass] != "claimed" {
-			t.Errorf("a new referrer says %v", p.Annotations)
+		for f, image := range images {
+			if p := s.provenanceOf("app", image); marshal(p) != marshal(want[f]) {
+				t.Errorf("form %d: the referrer is %v, and was %v", f, p, want[f])
+			}
+			s.want(s.do("GET", "/v2/app/manifests/"+want[f].Digest.String(), nil), 200, "")
 		}
 		s.wantClean()
 	}
-	want()
-	update(func(tx storage.Tx) error {
-		return errors.Join(removeRendered(tx, "app", digestKey(older)), removeRendered(tx, "app", digestKey(newer)))
-	})
-	if n, err := s.renderOld(background); n != 2 || err != nil {
+	check()
+	update(func(tx storage.Tx, f form) error { return removeRendered(tx, "app", digestKey(images[f])) })
+	if n, err := s.renderOld(background); n != int(newestForm) || err != nil {
 		t.Errorf("%d rendered again, %v", n, err)
 	}
-	want()
+	check()
+}
+
+// pushFrom pushes an image that claims a source.
+func (s *server) pushFrom(source, tag string) digest.Digest {
+	s.t.Helper()
+	config := s.pushBlob("app", `{"config":{"Labels":{"org.opencontainers.image.source":"`+source+`","tag":"`+tag+`"}}}`)
+	config.MediaType = ocispec.MediaTypeImageConfig
+	return s.pushManifest("app", tag, marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{s.pushBlob("app", "layer")},
+	})).digest
+}
+
+func recordOf(t *testing.T, d ocispec.Descriptor) uint64 {
+	t.Helper()
+	record, err := strconv.ParseUint(d.Annotations["vnd.hallmark.record"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+// TestReceiptLayer wants the second layer to be a receipt that verifies, with nothing in it that could change: whatever becomes of
+// the log, its key and its witnesses, the artifact stays what it is.
+func TestReceiptLayer(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.pushImage("app", "0", "none")
+	image := s.pushImage("app", "1.0", "one")
+	d := s.provenanceOf("app", image.digest)
+	own := s.do("GET", "/v2/app/manifests/"+d.Digest.String(), nil).body
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(own), &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Layers) != 2 || m.Layers[1].MediaType != receipt.LayerType {
+		t.Fatalf("its layers: %v", m.Layers)
+	}
+	path := "/v2/app/blobs/" + m.Layers[1].Digest.String()
+	bundle := s.want(s.do("GET", path, nil), 200, "").body
+	v, err := receipt.Verify([]byte(bundle), s.trust())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Index != recordOf(t, d) || v.Checkpoint.Size != v.Leaf+1 || len(v.Unchecked) != 0 {
+		t.Errorf("it proves %+v", v)
+	}
+	var parts struct{ DsseEnvelope json.RawMessage }
+	if err := json.Unmarshal([]byte(bundle), &parts); err != nil {
+		t.Fatal(err)
+	}
+	if envelope := s.do("GET", "/v2/app/blobs/"+m.Layers[0].Digest.String(), nil).body; string(parts.DsseEnvelope) != envelope {
+		t.Errorf("the receipt has the envelope %s\nand the first layer is %s", parts.DsseEnvelope, envelope)
+	}
+	s.want(s.do("DELETE", path, nil), 403, "DENIED")
+	s.pushImage("app", "2.0", "two")
+	before := s.trust()
+	for n := range 6 {
+		next, err := receipt.GenerateSigner()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.book.Rotate(background, access.Operator, next); err != nil {
+			t.Fatal(err)
+		}
+		later := s.pushImage("app", fmt.Sprint("rotated", n), fmt.Sprint("rotated", n))
+		s.wantKeySteps(before, later.digest, min(n+1, 4), n < 4)
+	}
+	for _, end := range []provenance.Ending{{Action: provenance.KeyChange, Reason: "stolen"}, {Action: provenance.Restore, Reason: "restored"}} {
+		keys, err := provenance.GenerateKeys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.book.Succeed(background, access.Operator, keys, end); err != nil {
+			t.Fatal(err)
+		}
+		s.pushImage("app", end.Reason, end.Reason)
+		if now := s.provenanceOf("app", image.digest); marshal(now) != marshal(d) {
+			t.Errorf("%s: it is %v, and was %v", end.Reason, now, d)
+		}
+		if now := s.do("GET", path, nil).body; now != bundle {
+			t.Errorf("%s: the receipt is\n%s\nand was\n%s", end.Reason, now, bundle)
+		}
+	}
+	if _, err := receipt.Verify([]byte(bundle), s.trust()); !errors.Is(err, receipt.ErrRefused) {
+		t.Errorf("of a closed log: %v", err)
+	}
+	s.wantClean()
+}
+
+// trust is what the registry says of its logs and keys.
+func (s *server) trust() receipt.Trust {
+	s.t.Helper()
+	logs, err := s.book.LogEntries(background)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	keys, err := s.book.KeyEntries(background)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return receipt.Trust{Logs: logs, Keys: keys}
+}
+
+// wantKeySteps wants an image to carry the changes of the receipt key, the first of which is signed by a key of before where
+// that can be followed.
+func (s *server) wantKeySteps(before receipt.Trust, image digest.Digest, steps int, follows bool) {
+	s.t.Helper()
+	var m ocispec.Manifest
+	d := s.provenanceOf("app", image)
+	if err := json.Unmarshal([]byte(s.want(s.do("GET", "/v2/app/manifests/"+d.Digest.String(), nil), 200, "").body), &m); err != nil {
+		s.t.Fatal(err)
+	}
+	if len(m.Layers) != 2+steps {
+		s.t.Fatalf("it has %d layers, want %d", len(m.Layers), 2+steps)
+	}
+	for n, l := range m.Layers[1:] {
+		body := []byte(s.want(s.do("GET", "/v2/app/blobs/"+l.Digest.String(), nil), 200, "").body)
+		if _, err := receipt.Verify(body, s.trust()); err != nil {
+			s.t.Errorf("layer %d: %v", n+1, err)
+		}
+		if _, err := receipt.Verify(body, before); n == 1 && (err == nil) != follows {
+			s.t.Errorf("the first change of the key, by the keys of before: %v", err)
+		}
+	}
 }

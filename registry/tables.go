@@ -40,7 +40,7 @@ const (
 	subjectTable = storage.Table("registry/subject")
 	// REPO DIGEST(image) → provenanceRow. There while the image has had a tag since it arrived.
 	provenanceTable = storage.Table("registry/provenance")
-	// REPO DIGEST(manifest or layer) → DIGEST(image). What is rendered of an image's provenance.
+	// REPO DIGEST(manifest or a layer) → DIGEST(image). What is rendered of an image's provenance.
 	renderedTable = storage.Table("registry/rendered")
 	// a hash of each layer (8), 0, REPO DIGEST → a hash of each diff id (8), or nothing where they are not known. Images
 	// in the order of their layers: layers.go.
@@ -213,12 +213,16 @@ func decodeBlobRow(value []byte) (blobRow, error) {
 
 // provenanceRow says which record an image's provenance is rendered from, and under which digests.
 type provenanceRow struct {
-	record          uint64
-	manifest, layer []byte // DIGEST
+	record   uint64
+	manifest []byte   // DIGEST
+	layers   [][]byte // DIGEST of each: the envelope and, since there is one, the receipt
 }
 
+// parts are the digests under which it is found.
+func (p provenanceRow) parts() [][]byte { return append([][]byte{p.manifest}, p.layers...) }
+
 func (p provenanceRow) encode() []byte {
-	return append(append(binary.AppendUvarint(nil, p.record), p.manifest...), p.layer...)
+	return append(binary.AppendUvarint(nil, p.record), bytes.Join(p.parts(), nil)...)
 }
 
 func decodeProvenanceRow(value []byte) (p provenanceRow, err error) {
@@ -231,11 +235,14 @@ func decodeProvenanceRow(value []byte) (p provenanceRow, err error) {
 	if err != nil {
 		return p, err
 	}
-	layer, _, err := cutDigest(rest)
-	if err != nil {
-		return p, err
+	p.manifest = digestKey(manifest)
+	for more := true; more; more = len(rest) > 0 {
+		var layer digest.Digest
+		if layer, rest, err = cutDigest(rest); err != nil {
+			return p, err
+		}
+		p.layers = append(p.layers, digestKey(layer))
 	}
-	p.manifest, p.layer = digestKey(manifest), digestKey(layer)
 	return p, nil
 }
 

@@ -72,7 +72,7 @@ var tamperedImages = []tamperRow{
 	{name: "an image's provenance taken out", do: func(h *hands) {
 		row := h.get("registry/provenance", place(repo, h.key("three")))
 		h.del("registry/provenance", place(repo, h.key("three")))
-		h.del("registry/rendered", place(repo, row[1:34]), place(repo, row[34:]))
+		h.del("registry/rendered", place(repo, row[1:34]), place(repo, row[34:67]), place(repo, row[67:]))
 		h.del("registry/referrer", place(repo, h.key("three"), row[1:34]))
 	}},
 	{name: "the row of an image's provenance alone taken out", do: func(h *hands) { h.del("registry/provenance", place(repo, h.key("three"))) }},

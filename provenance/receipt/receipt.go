@@ -28,6 +28,9 @@ import (
 const (
 	MediaType   = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	PayloadType = "application/vnd.in-toto+json"
+	// LayerType is that of a layer which is a receipt, byte for byte. It is not MediaType, because cosign takes every layer of
+	// that type for a signature of the image.
+	LayerType = "application/vnd.hallmark.receipt.v1+json"
 )
 
 // A Receipt is what a bundle is made of. All else in a bundle follows from it.
