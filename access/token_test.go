@@ -576,6 +576,9 @@ func TestGrantsThatNeverMatch(t *testing.T) {
 		p.URL + ":repository_id=4711,runner_environment=github-hosted":   false,
 		p.URL + ":repository_id=4711,ref_protected=true,ref_type=branch": false,
 		p.URL + ":repository_owner_id=77,enterprise_id=55":               false,
+		p.URL + ":repository_id=4711,repo_property_tier=prod":            false,
+		p.URL + ":repository_id=4711,repo_property_email=x":              true,
+		p.URL + ":repository_id=4711,repo_property_=x":                   true,
 		p.URL + ":repository_id=4711,no_such_claim=x":                    true,
 		p.URL + ":repository_id=4711,sub=**":                             true,
 		p.URL + ":repository_id=4711,actor=mona":                         true,
@@ -587,6 +590,7 @@ func TestGrantsThatNeverMatch(t *testing.T) {
 		"https://gitlab.example:project_id=7,environment_protected=true": false,
 		"https://gitlab.example:project_id=7,deployment_tier=production": false,
 		"https://gitlab.example:project_id=7,ref_path=refs/heads/main":   false,
+		"https://gitlab.example:project_id=7,repo_property_tier=prod":    true,
 		"https://gitlab.example:project_id=7,no_such_claim=x":            true,
 		"https://gitlab.example:project_id=7,user_login=mona":            true,
 	} {

@@ -17,9 +17,11 @@ type kind struct {
 	// allowed are the claims that stand in records. No other ever does. Records cannot be amended, so all are here that
 	// say what a job is, and none that says who a person is.
 	allowed []string
-	needed  []string // without them it is no token of this kind
-	handle  string
-	ids     []string // claims that it never gives to another, the first being the account; one of them is in each grant
+	// properties begins the names of claims that whoever runs the issuer's organisation thinks of: see keepProperties.
+	properties string
+	needed     []string // without them it is no token of this kind
+	handle     string
+	ids        []string // claims that it never gives to another, the first being the account; one of them is in each grant
 }
 
 var kinds = map[string]kind{
@@ -31,8 +33,9 @@ var kinds = map[string]kind{
 			"workflow", "workflow_ref", "workflow_sha", "job_workflow_ref", "job_workflow_sha",
 			"event_name", "run_id", "run_number", "run_attempt", "check_run_id", "runner_environment",
 		},
-		needed: []string{"repository", "repository_id", "repository_owner_id", "event_name"},
-		handle: "repository", ids: []string{"repository_id", "repository_owner_id"},
+		properties: "repo_property_",
+		needed:     []string{"repository", "repository_id", "repository_owner_id", "event_name"},
+		handle:     "repository", ids: []string{"repository_id", "repository_owner_id"},
 	},
 	// https://docs.gitlab.com/ci/secrets/id_token_authentication/
 	"gitlab": {
@@ -98,7 +101,7 @@ func (v *Verifier) Matchable(issuer, name, value string, names []string) error {
 	case !known:
 		return nil
 	case !k.keeps(name):
-		return fmt.Errorf("%w: %s is none of those that are kept of %s, which are %s", ErrNeverMatches, name, issuer, strings.Join(k.allowed, ", "))
+		return fmt.Errorf("%w: %s is none of those that are kept of %s, which are %s", ErrNeverMatches, name, issuer, k.names())
 	case value != "" && k.handle != "sub" && slices.Contains(k.ids, name) && strings.Trim(value, "0123456789") != "":
 		return fmt.Errorf("%w: %s is a number, and not %.60q", ErrNeverMatches, name, value)
 	case name == "event_name" && value == pullRequestTarget && !slices.Contains(events, value):
@@ -122,9 +125,18 @@ func (v *Verifier) kindOf(issuer string, names []string) (k kind, events []strin
 	return kind{}, nil, false
 }
 
+// names are the claims that are kept, for people.
+func (k kind) names() string {
+	all := strings.Join(k.allowed, ", ")
+	if k.properties != "" {
+		all += ", " + k.properties + "*"
+	}
+	return all
+}
+
 // keeps says whether a claim is kept, by its own name or as part of one that is kept with all that is in it.
 func (k kind) keeps(name string) bool {
-	return slices.ContainsFunc(k.allowed, func(allowed string) bool { return name == allowed || strings.HasPrefix(name, allowed+"/") })
+	return k.isProperty(name) || slices.ContainsFunc(k.allowed, func(allowed string) bool { return name == allowed || strings.HasPrefix(name, allowed+"/") })
 }
 
 // kept returns those of the claims that are kept. One that holds others is kept with what is in it, each by its name behind
@@ -149,10 +161,32 @@ func (k kind) kept(claims map[string]any) (map[string]string, error) {
 			all[name] = value
 		}
 	}
+	k.keepProperties(all, claims)
 	return all, nil
 }
 
-// maxWithin bounds the claims that are kept of those that hold others.
+// isProperty says whether a claim is one of those that an organisation thinks of, and may be kept. What a grant cannot name
+// is not, and neither is what says who a person is.
+func (k kind) isProperty(name string) bool {
+	property, is := strings.CutPrefix(name, k.properties)
+	return k.properties != "" && is && property != "" && ValidClaim(name) && !isPersonal(property)
+}
+
+// keepProperties adds the claims that an organisation thinks of, up to maxWithin in the order of their names. Nobody here
+// knows what they are for, so one that is too long, or that holds an @ as addresses of people do, is left out: a grant that
+// names it does not match, and the job is not refused for the rest.
+func (k kind) keepProperties(all map[string]string, claims map[string]any) {
+	left := maxWithin
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		value := withoutSecrets(text(claims[name]))
+		if left > 0 && k.isProperty(name) && value != "" && len(value) <= maxValue && !strings.Contains(value, "@") {
+			all[name] = value
+			left--
+		}
+	}
+}
+
+// maxWithin bounds the claims that are kept of those that hold others, and of those that an organisation thinks of.
 const maxWithin = 16
 
 // within finds a claim by its name, or within others by a name with slashes. The names of claims may have slashes, too.

@@ -77,6 +77,29 @@ func TestGitHub(t *testing.T) {
 	}
 }
 
+// TestProperties wants what a GitHub organisation says of its repositories to be kept, within bounds and without persons.
+func TestProperties(t *testing.T) {
+	w := newWorld(t, nil)
+	j, err := w.verify(w.Token(w.github(map[string]any{
+		"repo_property_tier": "prod", "repo_property_Cost-Center": "c-7", "repo_property_audited": true, "repo_property_docs": "https://u:secret@wiki.example/app",
+		"repo_property_owner": "mona@example.org", "repo_property_email": "x", "repo_property_long": strings.Repeat("x", 2000), "repo_property_a$b": "x",
+		"repo_property_teams": []any{"a", "b"}, "repo_property_": "x", "repo_property_none": "",
+	})))
+	want := map[string]string{"repo_property_tier": "prod", "repo_property_Cost-Center": "c-7", "repo_property_audited": "true", "repo_property_docs": "https://wiki.example/app"}
+	maps.DeleteFunc(j.Claims, func(name, _ string) bool { return !strings.HasPrefix(name, "repo_property_") })
+	if err != nil || !maps.Equal(j.Claims, want) {
+		t.Errorf("%v, %v; want %v", j.Claims, err, want)
+	}
+	many := map[string]any{}
+	for i := range 40 {
+		many[fmt.Sprintf("repo_property_p%02d", i)] = "x"
+	}
+	j, err = w.verify(w.Token(w.github(many)))
+	if err != nil || len(j.Claims) != 23+16 || j.Claims["repo_property_p15"] != "x" || j.Claims["run_id"] != "9001" {
+		t.Errorf("%d claims, %v", len(j.Claims), err)
+	}
+}
+
 func TestGitLab(t *testing.T) {
 	w := newWorld(t, func(c *oidc.Issuer) { c.Kind, c.Session = "gitlab", units.Duration(2*time.Hour) })
 	claims := w.GitLab(audience, w.clock, map[string]any{"aud": []string{"other", audience}, "project_id": 42, "ref_protected": true})
