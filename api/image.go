@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,7 +123,9 @@ func (a *API) image(c *call) (any, error) {
 		return nil, err
 	}
 	answer.Built = answer.Provenance.Built()
-	answer.Contradictions = answer.Provenance.Contradictions(img.Digest, answer.First)
+	if answer.Contradictions, err = a.contradictions(c, answer); err != nil {
+		return nil, err
+	}
 	answer.Cut = said.Cut(len(img.Children))
 	if len(img.Tags) == registry.MaxTags {
 		answer.Cut = append(answer.Cut, "tags")
@@ -137,6 +141,26 @@ func (a *API) image(c *call) (any, error) {
 		answer.Cut = append(answer.Cut, "derived.bases")
 	}
 	return answer, err
+}
+
+// maxBases bounds the digests whose families are looked up for one image. An image has one base, in two forms at most.
+const maxBases = 4
+
+// contradictions are the facts about an image that cannot all be true. Two digests name one base where one of them is an
+// index, as far as the caller may see it, that lists the other: some clients write down the one, and some the other.
+func (a *API) contradictions(c *call, answer imageAnswer) ([]provenance.Contradiction, error) {
+	families := map[string][]digest.Digest{}
+	var failed error
+	lists := func(index, d string) bool {
+		if _, known := families[index]; !known && len(families) < maxBases && digest.Digest(index).Validate() == nil {
+			family, err := a.Book.Family(c.Context(), digest.Digest(index), a.mayPull(c))
+			families[index], failed = family, errors.Join(failed, err)
+		}
+		return slices.Contains(families[index], digest.Digest(d))
+	}
+	oneBase := func(one, other string) bool { return lists(one, other) || lists(other, one) }
+	found := answer.Provenance.Contradictions(answer.Descriptor.Digest, answer.First, oneBase)
+	return found, failed
 }
 
 // trust is whom the registry trusts to sign images, or nil.

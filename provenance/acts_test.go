@@ -170,6 +170,9 @@ func TestBuilt(t *testing.T) {
 	signed := func(fact, value string) Signed {
 		return Signed{Attestation{Fact: fact, Value: value, From: "slsa v1", Signer: "key"}, []uint64{7}}
 	}
+	by := func(from string, s Stated) Stated { s.From = from; return s }
+	document := func(name string, s Stated) Stated { s.Evidence.Digest = dig(name); return s }
+	signer := func(name string, s Signed) Signed { s.Signer = name; return s }
 	verdict := func(counts bool) []Judged {
 		return []Judged{{Verdict: Verdict{Result: Good}, Record: 7, Standing: &Standing{Counts: counts}}}
 	}
@@ -191,6 +194,20 @@ func TestBuilt(t *testing.T) {
 		"attested": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a"), signed(FactBuilder, "ci")}, Verdicts: verdict(true)},
 			"&{attested git.example/a  ci key slsa v1 []}",
+		},
+		"of two voices": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), by("annotation", claim(FactRevision, "c1"))}}, "&{claimed git.example/a    label []}",
+		},
+		"a whole voice behind half of one": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), by("annotation", claim(FactSource, "git.example/a")), by("annotation", claim(FactRevision, "c1"))}},
+			"&{claimed git.example/a c1   annotation []}",
+		},
+		"a builder that another signer names": {
+			ByClass{Attested: []Signed{signed(FactSource, "git.example/a"), signer("other", signed(FactBuilder, "ci"))}, Verdicts: verdict(true)},
+			"&{attested git.example/a   key slsa v1 []}",
+		},
+		"a builder that another document names": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), document("one", by("slsa v1", claim(FactBuilder, "ci")))}}, "&{claimed git.example/a    label []}",
 		},
 		"withdrawn": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a")}, Verdicts: verdict(false)},

@@ -2,7 +2,9 @@ package provenance
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // Built is what provenance says of how an image was built. It is Attested or Claimed, and never follows from a login:
@@ -19,7 +21,25 @@ type Built struct {
 }
 
 // saidOf is a fact of one class.
-type saidOf struct{ fact, value, from, signer string }
+type saidOf struct {
+	fact, value, from, signer string
+	voice                     string // see VoiceOf
+	document                  string // in which it stands, and about what
+}
+
+func newSaidOf(c Claim, signer string) saidOf {
+	return saidOf{c.Fact, c.Value, c.From, signer, signer + " " + VoiceOf(c), fmt.Sprint(signer, " ", c.Evidence.Digest, " ", c.About)}
+}
+
+// VoiceOf is what claims have in common that were made together: the same place of a document, or the labels or the
+// annotations of an image. A source of one voice was claimed at no revision of another.
+func VoiceOf(c Claim) string {
+	if c.Evidence.Digest != "" {
+		return fmt.Sprint(c.From, " ", c.Evidence.Digest, " ", c.About)
+	}
+	kind, _, _ := strings.Cut(c.From, " ")
+	return fmt.Sprint(kind, " ", c.About)
+}
 
 // Built returns what is attested of the source, by signatures that still count, or else what is claimed of it; nil where
 // there is neither.
@@ -27,11 +47,11 @@ func (sum *ByClass) Built() *Built {
 	var attested, claimed []saidOf
 	for _, a := range sum.Attested {
 		if sum.counts(a.Records) {
-			attested = append(attested, saidOf{a.Fact, a.Value, a.From, a.Signer})
+			attested = append(attested, newSaidOf(Claim{Fact: a.Fact, Value: a.Value, About: a.About, From: a.From, Evidence: a.Evidence}, a.Signer))
 		}
 	}
 	for _, c := range sum.Claimed {
-		claimed = append(claimed, saidOf{c.Fact, c.Value, c.From, ""})
+		claimed = append(claimed, newSaidOf(c.Claim, ""))
 	}
 	if b := builtOf(Attested, attested); b != nil {
 		return b
@@ -46,30 +66,62 @@ func (sum *ByClass) counts(records []uint64) bool {
 	})
 }
 
+// builtOf is what one voice says of a class: the first that names a source and a revision of it, or else a source. The builder
+// is the one that its document names. A fact that another voice disputes is not told.
 func builtOf(class Class, said []saidOf) *Built {
-	b := &Built{Class: class}
-	for _, s := range said {
-		if s.fact == FactSource {
-			b.From, b.Signer = s.from, s.signer
-			break
-		}
-	}
-	if b.From == "" {
+	source := firstSource(said)
+	if source == nil {
 		return nil
+	}
+	b := &Built{Class: class, From: source.from, Signer: source.signer, Source: source.value}
+	for _, s := range said {
+		switch {
+		case s.fact == FactRevision && s.voice == source.voice:
+			b.Revision = cmp.Or(b.Revision, s.value)
+		case s.fact == FactBuilder && s.document == source.document:
+			b.Builder = cmp.Or(b.Builder, s.value)
+		}
 	}
 	for _, f := range []struct {
 		fact string
-		into *string
+		told *string
 	}{{FactSource, &b.Source}, {FactRevision, &b.Revision}, {FactBuilder, &b.Builder}} {
-		value, one := "", true
-		for _, s := range said {
-			if s.fact == f.fact {
-				value, one = cmp.Or(value, s.value), one && (value == "" || Same(f.fact, value, s.value))
-			}
-		}
-		if *f.into = value; !one {
-			*f.into, b.Disputed = "", append(b.Disputed, f.fact)
+		if isDisputed(f.fact, said) {
+			*f.told, b.Disputed = "", append(b.Disputed, f.fact)
 		}
 	}
 	return b
+}
+
+// firstSource is the first source of a voice that names a revision, too, or else the first.
+func firstSource(said []saidOf) (first *saidOf) {
+	whole := map[string]bool{}
+	for _, s := range said {
+		whole[s.voice] = whole[s.voice] || s.fact == FactRevision
+	}
+	for i, s := range said {
+		if s.fact != FactSource {
+			continue
+		}
+		if whole[s.voice] {
+			return &said[i]
+		}
+		if first == nil {
+			first = &said[i]
+		}
+	}
+	return first
+}
+
+// isDisputed says whether a fact is stated in ways that do not mean the same.
+func isDisputed(fact string, said []saidOf) bool {
+	value := ""
+	for _, s := range said {
+		if s.fact == fact {
+			if value = cmp.Or(value, s.value); !Same(fact, value, s.value) {
+				return true
+			}
+		}
+	}
+	return false
 }

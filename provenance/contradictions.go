@@ -39,9 +39,12 @@ func equal(a, b string) bool { return a == b }
 
 // Contradictions returns the facts that do not agree among all that is said of one image, whatever it is
 // said by. Another spelling of the same is none: a URL with or without .git, a commit in short or in full. Neither are the
-// bases of two platforms.
-func Contradictions(said map[string][]Said) (found []Contradiction) {
+// bases of two platforms, nor two digests of which oneBase says that they name one base.
+func Contradictions(said map[string][]Said, oneBase func(a, b string) bool) (found []Contradiction) {
 	for _, c := range comparable {
+		if c.fact == FactBase && oneBase != nil {
+			c.same = func(a, b string) bool { return a == b || oneBase(a, b) }
+		}
 		if values := said[c.fact]; c.disagree(values) {
 			found = append(found, Contradiction{c.fact, values})
 		}

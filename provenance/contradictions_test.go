@@ -25,20 +25,27 @@ func TestContradictions(t *testing.T) {
 		"two builders":           {FactBuilder, "a", "b", false},
 	} {
 		for _, values := range [][]Said{{{Value: c.a}, {Value: c.b}}, {{Value: c.b}, {Value: c.a}}, {{Value: c.a}, {Value: c.a}, {Value: c.b}}} {
-			found := Contradictions(map[string][]Said{c.fact: values})
+			found := Contradictions(map[string][]Said{c.fact: values}, nil)
 			if (len(found) == 1) != c.want {
 				t.Errorf("%s: %v", name, found)
 			}
 		}
 	}
 	one, two := Said{Value: string(dig("a")), About: dig("amd64")}, Said{Value: string(dig("b")), About: dig("arm64")}
-	if found := Contradictions(map[string][]Said{FactBase: {one, two}}); len(found) != 0 {
+	if found := Contradictions(map[string][]Said{FactBase: {one, two}}, nil); len(found) != 0 {
 		t.Errorf("the bases of two platforms: %v", found)
 	}
-	if found := Contradictions(map[string][]Said{FactBase: {one, two, {Value: one.Value, About: two.About}}}); len(found) != 1 {
+	if found := Contradictions(map[string][]Said{FactBase: {one, two, {Value: one.Value, About: two.About}}}, nil); len(found) != 1 {
 		t.Errorf("two bases of one of two platforms: %v", found)
 	}
-	if found := Contradictions(nil); len(found) != 0 {
+	index := func(a, b string) bool { return a == two.Value && b == one.Value || a == one.Value && b == two.Value }
+	if found := Contradictions(map[string][]Said{FactBase: {one, {Value: two.Value, About: one.About}}}, index); len(found) != 0 {
+		t.Errorf("a base, and the index that lists it: %v", found)
+	}
+	if found := Contradictions(map[string][]Said{FactBase: {one, {Value: string(dig("c")), About: one.About}}}, index); len(found) != 1 {
+		t.Errorf("two bases, one of which an index lists: %v", found)
+	}
+	if found := Contradictions(nil, nil); len(found) != 0 {
 		t.Errorf("nothing contradicts itself: %v", found)
 	}
 }
@@ -50,11 +57,11 @@ func TestManySpellings(t *testing.T) {
 	for n := range 2 * maxTestimony * MaxClaims {
 		values = append(values, Said{Value: fmt.Sprintf("https://github.com/octo/app/tree/%d", n)})
 	}
-	if found := Contradictions(map[string][]Said{FactSource: values}); len(found) != 0 {
+	if found := Contradictions(map[string][]Said{FactSource: values}, nil); len(found) != 0 {
 		t.Error("spellings of one source contradict each other")
 	}
 	values = append(values, Said{Value: "https://github.com/octo/web"})
-	if found := Contradictions(map[string][]Said{FactSource: values}); len(found) != 1 || len(found[0].Said) != len(values) {
+	if found := Contradictions(map[string][]Said{FactSource: values}, nil); len(found) != 1 || len(found[0].Said) != len(values) {
 		t.Error("another source contradicts none of them")
 	}
 }

@@ -234,8 +234,8 @@ func (sum *summing) addClaim(claim Claim, record uint64) {
 }
 
 // Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the
-// first to push it, if it counts as that job's.
-func (sum *ByClass) Contradictions(d digest.Digest, first *Act) []Contradiction {
+// first to push it, if it counts as that job's. oneBase is as in the function Contradictions.
+func (sum *ByClass) Contradictions(d digest.Digest, first *Act, oneBase func(a, b string) bool) []Contradiction {
 	said := map[string][]Said{}
 	for _, c := range sum.Claimed {
 		said[c.Fact] = append(said[c.Fact], Said{
@@ -253,5 +253,5 @@ func (sum *ByClass) Contradictions(d digest.Digest, first *Act) []Contradiction 
 			said[fact] = append(said[fact], s)
 		}
 	}
-	return Contradictions(said)
+	return Contradictions(said, oneBase)
 }

@@ -30,7 +30,7 @@ type fact struct {
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, voiceOf(c)})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, provenance.VoiceOf(c)})
 		}
 	}
 	all = append(all, s.jobFacts()...)
@@ -59,16 +59,6 @@ func (s *subject) facts() (all []fact) {
 	return all
 }
 
-// voiceOf is what a claim has in common with those that were made with it: the same place of a document, or the labels or
-// annotations of an image.
-func voiceOf(c provenance.Claim) string {
-	if c.Evidence.Digest != "" {
-		return fmt.Sprint(c.From, " ", c.Evidence.Digest, " ", c.About)
-	}
-	kind, _, _ := strings.Cut(c.From, " ")
-	return fmt.Sprint(kind, " ", c.About)
-}
-
 // claimedBy are the facts that a document claims of the image and its platforms, where nobody who counts has signed it,
 // and no record of the image says so.
 func (s *subject) claimedBy(d *document) (all []fact) {
@@ -78,7 +68,7 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 	for _, c := range d.claims {
 		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
 		if !recorded && s.isPart(c.About) {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, voiceOf(c)})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, provenance.VoiceOf(c)})
 		}
 	}
 	return all
@@ -132,37 +122,24 @@ func claimedSource(facts []fact) trust.Check {
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
 }
 
-// claimedOrigin is a source and a revision that one voice names, of several the last. Where none names both, it is a
-// source, and a revision that was not claimed of another one.
+// claimedOrigin is a source and the revision that the same voice names, of several the last. Where none names both, it is a
+// source alone: a revision of somebody else's is not known to be one of it.
 func claimedOrigin(facts []fact) (source, revision string) {
-	type origin struct{ source, revision string }
-	by := map[string]origin{}
+	revisions := map[string]string{}
 	for _, f := range facts {
-		o := by[f.voice]
-		switch {
-		case f.Class != provenance.Claimed:
-		case f.Fact == provenance.FactSource:
-			o.source = f.Value
-		case f.Fact == provenance.FactRevision:
-			o.revision = f.Value
-		}
-		by[f.voice] = o
-	}
-	var whole, apart origin
-	for _, f := range facts {
-		switch o := by[f.voice]; {
-		case o.source != "" && o.revision != "":
-			whole = o
-		case o.source != "":
-			apart.source = o.source
-		case o.revision != "":
-			apart.revision = o.revision
+		if f.Class == provenance.Claimed && f.Fact == provenance.FactRevision {
+			revisions[f.voice] = f.Value
 		}
 	}
-	if whole.source != "" {
-		return whole.source, whole.revision
+	for _, f := range facts {
+		if f.Class != provenance.Claimed || f.Fact != provenance.FactSource {
+			continue
+		}
+		if at := revisions[f.voice]; at != "" || revision == "" {
+			source, revision = f.Value, at
+		}
 	}
-	return apart.source, apart.revision
+	return source, revision
 }
 
 // of returns the documents of a kind about a platform, or about the whole image.

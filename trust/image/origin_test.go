@@ -20,7 +20,7 @@ func TestOneVoice(t *testing.T) {
 		"another source of the index": {good(), map[string]string{source: other}, "It claims to be built from https://git.example/team/app at 1f0c2a4;"},
 		"both of the index":           {good(), map[string]string{source: other, revision: "ffffff0"}, "It claims to be built from " + other + " at ffffff0;"},
 		"neither of the platforms":    {map[string]string{}, map[string]string{source: other}, "It names a source, " + other + ", and no revision of it."},
-		"one of each":                 {map[string]string{revision: "1f0c2a4"}, map[string]string{source: other}, "It claims to be built from " + other + " at 1f0c2a4;"},
+		"one of each":                 {map[string]string{revision: "1f0c2a4"}, map[string]string{source: other}, "It names a source, " + other + ", and no revision of it."},
 	} {
 		m := made{annotations: c.platforms, labels: c.index}.build()
 		r, err := Inspect(t.Context(), m, "1.0", Config{Subject: "registry.example/team/app", Repository: "team/app"})
