@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -53,10 +54,6 @@ func runMillion(ctx context.Context, program, dir string, records int) error {
 
 func (m million) file() string { return filepath.Join(m.dir, "hallmark.db") }
 
-// layouts is how many layouts a store has had. The steps between them are the server's, which has made the
-// store in the newest; bolt says it when this number is not that.
-const layouts = 7
-
 // shelf is a book with its store, without a server.
 type shelf struct {
 	store *bolt.Store
@@ -66,7 +63,7 @@ type shelf struct {
 
 // withShelf opens a store.
 func (m million) withShelf(ctx context.Context, path string, fn func(*shelf) error) error {
-	store, err := bolt.Open(path, bolt.Config{Steps: make([]bolt.Step, layouts-1)})
+	store, err := datadir.OpenStore(path, datadir.ToChange, datadir.Options{})
 	if err != nil {
 		return err
 	}

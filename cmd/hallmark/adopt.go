@@ -2,23 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 
-	"github.com/seed-260924e6/hallmark/access"
-	"github.com/seed-260924e6/hallmark/api"
-	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
-	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/spf13/cobra"
-)
-
-// What an older version left, and nobody is known to have seen happen, comes into force by the operator's hand alone:
-// through the socket, or on the files. A start that did it would do it for whoever can write the store, too.
-const (
-	adoptLogPath    = "/operator/log/adopt"
-	adoptAccessPath = "/operator/access/adopt"
 )
 
 // logAdopt is the verb `hallmark log adopt`.
@@ -34,7 +22,7 @@ func (e *env) logAdopt(t *target) *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.asOperator(c.Context(), t, func(ctx context.Context, cl *client) error {
 			var r provenance.Record
-			if err := cl.send(ctx, "POST", adoptLogPath, struct{}{}, &r); err != nil {
+			if err := cl.send(ctx, "POST", server.AdoptLogPath, struct{}{}, &r); err != nil {
 				return err
 			}
 			if *asJSON {
@@ -65,8 +53,8 @@ func (e *env) accessAdopt(t *target) *cobra.Command {
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.asOperator(c.Context(), t, func(ctx context.Context, cl *client) error {
-			var a adopted
-			if err := cl.send(ctx, "POST", adoptAccessPath, struct{}{}, &a); err != nil {
+			var a server.Adopted
+			if err := cl.send(ctx, "POST", server.AdoptAccessPath, struct{}{}, &a); err != nil {
 				return err
 			}
 			if *asJSON {
@@ -82,53 +70,10 @@ func (e *env) accessAdopt(t *target) *cobra.Command {
 	return c
 }
 
-// adopted is what became of accounts.
-type adopted struct {
-	Accounts int             `json:"accounts"`
-	Changes  []access.Change `json:"changes"`
-}
-
 // asOperator asks what only the operator may, who is never a remote one.
 func (e *env) asOperator(ctx context.Context, t *target, fn func(context.Context, *client) error) error {
 	if t.data == "" && firstOf(t.server, e.getenv("HALLMARK_SERVER")) != "" {
 		return usagef("this runs on the machine of the registry: name its data directory with --data, and no --server")
 	}
 	return e.ask(ctx, t, fn)
-}
-
-func (s *services) adoptLog(ctx context.Context, _ *http.Request) (any, error) {
-	r, err := s.keys.Adopt(ctx, access.Operator)
-	if !errors.Is(err, provenance.ErrAdopted) {
-		return r, err
-	}
-	r, baseline := s.access.Baseline(ctx, access.Operator)
-	if errors.Is(baseline, access.ErrAdopted) {
-		return nil, err
-	}
-	return r, baseline
-}
-
-func (s *services) adoptAccess(ctx context.Context, _ *http.Request) (any, error) {
-	accounts, changes, err := s.access.Adopt(ctx, access.Operator)
-	return adopted{accounts, changes}, err
-}
-
-// operatorDoes answers the operator, who is told of an error in its own words.
-func operatorDoes(route string, do func(context.Context, *http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		obs.SetRoute(r.Context(), route)
-		value, err := do(r.Context(), r)
-		switch {
-		case errors.Is(err, provenance.ErrAdopted), errors.Is(err, access.ErrAdopted), errors.Is(err, provenance.ErrNotBehind),
-			errors.Is(err, api.ErrNoNextKey):
-			api.WriteProblem(w, http.StatusConflict, err.Error())
-		case errors.Is(err, checkpoint.ErrInvalid):
-			api.WriteProblem(w, http.StatusBadRequest, err.Error())
-		case err != nil:
-			api.WriteProblem(w, access.TroubleOf(err, "").Status, err.Error())
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			_ = writeJSON(w, value) // a client that left does not matter any more
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/server/backup"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/spf13/cobra"
@@ -129,7 +130,7 @@ func (b *backupRun) run(ctx context.Context) (err error) {
 	if b.draft, err = b.archive.Begin(time.Now()); err != nil {
 		return err
 	}
-	resp, err := b.client.open(ctx, "GET", snapshotPath, nil)
+	resp, err := b.client.open(ctx, "GET", backup.SnapshotPath, nil)
 	if err != nil {
 		return err
 	}
@@ -167,11 +168,11 @@ func (b *backupRun) readSnapshot(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("the server's snapshot is cut short: %w", err)
 		}
-		path, isFile := strings.CutPrefix(h.Name, fileEntry)
+		path, isFile := strings.CutPrefix(h.Name, backup.FileEntry)
 		switch {
-		case h.Name == aboutEntry:
+		case h.Name == backup.AboutEntry:
 			b.draft.About, err = io.ReadAll(io.LimitReader(t, 1<<20))
-		case h.Name == listEntry:
+		case h.Name == backup.ListEntry:
 			err = b.draft.AddList(t)
 		case isFile:
 			err = b.draft.AddFile(path, t)
@@ -216,7 +217,7 @@ func (b *backupRun) copyBlobs(ctx context.Context) error {
 // copyBlob copies a blob. Error: archive.ErrDamaged, where the registry has not what the blob's digest says. One blob
 // that is lost must not keep all others from being saved.
 func (b *backupRun) copyBlob(ctx context.Context, blob archive.Blob) error {
-	resp, err := b.client.open(ctx, "GET", blobPath+url.PathEscape(string(blob.At)), nil)
+	resp, err := b.client.open(ctx, "GET", backup.BlobPath+url.PathEscape(string(blob.At)), nil)
 	if refused := (exitError{}); errors.As(err, &refused) && refused.code == exitNo {
 		return fmt.Errorf("%w: %w", archive.ErrDamaged, err)
 	}
@@ -291,7 +292,7 @@ func (e *env) listBackups(dir string, asJSON bool) error {
 	}
 	tab := newTable(e.stdout, "NAME", "MADE", "RECORDS", "BLOBS", "SIZE", "REGISTRY")
 	for _, m := range all {
-		var said about
+		var said backup.About
 		if err := json.Unmarshal(m.About, &said); err != nil {
 			return nof("%s: what it says of its registry is not JSON: %w", filepath.Join(dir, m.Name), err)
 		}

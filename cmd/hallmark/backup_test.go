@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/durable"
-	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/backup"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
@@ -48,36 +47,6 @@ func restored(t *testing.T, program, saved, name string) (dir string) {
 		t.Errorf("backup %s does not fit together: %v\n%s", name, err, out)
 	}
 	return dir
-}
-
-// TestSnapshotOfOneMoment changes a file of the data directory while the store is copied: a key makes it copy the store
-// again, and the newest checkpoint, which changes each minute, does not. What is taken is that of before.
-func TestSnapshotOfOneMoment(t *testing.T) {
-	t.Parallel()
-	for name, tries := range map[string]int{checkpointFile: 1, "receipt.pem": 3} {
-		d := &datadir.Dir{Path: t.TempDir()}
-		path := filepath.Join(d.File(keysDir), name)
-		if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		copies := 0
-		write := func() {
-			t.Helper()
-			if err := durable.WriteFile(path, fmt.Append(nil, copies), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		write()
-		snap, err := takeSnapshot(d, func() (*snapshot, error) {
-			if copies++; copies < 3 {
-				write()
-			}
-			return &snapshot{}, nil
-		})
-		if err != nil || copies != tries || len(snap.files) != 1 || string(snap.files[0].content) != fmt.Sprint(tries-1) {
-			t.Errorf("%s: after %d copies there is %q, %v", name, copies, snap.files, err)
-		}
-	}
 }
 
 // TestBackupUnderLoad makes backups while images are pushed and deleted, and what nothing needs is collected
@@ -180,7 +149,7 @@ func TestBackupServerEnds(t *testing.T) {
 	s.push("team/app", "1", "one", nil)
 	cl := connectSocket(s.dir)
 	defer cl.close()
-	resp, err := cl.open(t.Context(), "GET", snapshotPath, nil)
+	resp, err := cl.open(t.Context(), "GET", backup.SnapshotPath, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +158,7 @@ func TestBackupServerEnds(t *testing.T) {
 	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Error("the client does not see that the server has ended")
 	}
-	if _, err := cl.open(t.Context(), "GET", snapshotPath, nil); !errors.As(err, new(exitError)) {
+	if _, err := cl.open(t.Context(), "GET", backup.SnapshotPath, nil); !errors.As(err, new(exitError)) {
 		t.Errorf("after that: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -12,7 +11,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/provenance"
-	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 )
@@ -98,41 +97,13 @@ func (e *env) certRenew() *cobra.Command {
 			renewed.print(e.stdout)
 			return nil
 		}
-		return e.renewOffline(c.Context(), cfg, *newCA)
+		if err := server.RenewCertificate(c.Context(), cfg, *newCA, e.sayUpgrade); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.stdout, "made a new certificate; the next start shows it")
+		return nil
 	}
 	return c
-}
-
-// renewOffline makes a certificate where no server runs.
-func (e *env) renewOffline(ctx context.Context, cfg config.Config, newCA bool) error {
-	d, err := datadir.Open(ctx, cfg.Data, datadir.ToChange, e.dataOptions())
-	if err != nil {
-		return exitError{exitAsk, err}
-	}
-	defer d.Close() //nolint:errcheck // the certificate is written
-	named, err := publicURL(ctx, d, cfg, cfg.Listen)
-	if err != nil {
-		return err
-	}
-	c := certsConfig(d, cfg, named)
-	if newCA {
-		if _, err = certs.Remake(c); err != nil {
-			return err
-		}
-	} else {
-		k, err := certs.Open(c)
-		if errors.Is(err, certs.ErrName) {
-			return exitError{exitUsage, err}
-		}
-		if err != nil {
-			return err
-		}
-		if err := k.Renew(false); err != nil {
-			return usagef("%w", err)
-		}
-	}
-	fmt.Fprintln(e.stdout, "made a new certificate; the next start shows it")
-	return nil
 }
 
 func (e *env) certTrust() *cobra.Command {
@@ -169,11 +140,11 @@ func (e *env) findCA(ctx context.Context, t *target, fingerprint string) (*x509.
 	if fingerprint == "" {
 		return nil, nil, usagef("--server needs --fingerprint: the server printed it at its first start, and `hallmark cert show` prints it there")
 	}
-	server := t.server
-	if !strings.Contains(server, "://") {
-		server = "https://" + server
+	address := t.server
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
 	}
-	u, err := url.Parse(server)
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return nil, nil, usagef("--server %q is not https://host[:port]", t.server)
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/server"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -79,6 +81,20 @@ func (e *env) connectServer(ctx context.Context, t *target) (*client, error) {
 
 func (e *env) dataDir(t *target) string {
 	return firstOf(t.data, e.getenv("HALLMARK_DATA"), "hallmark-data")
+}
+
+// connectFiles opens the data directory in this process, and asks the API without a network.
+func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
+	f, err := server.OpenFiles(ctx, dir, server.FilesOptions{
+		Config: func() (config.Config, error) { return config.Load("", e.getenv) }, PasswordCost: passwordCost, Say: e.sayUpgrade,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &client{
+		http: &http.Client{Transport: f}, base: "http://localhost", name: absolute(dir),
+		login: func(*http.Request) {}, close: f.Close, background: f.Scrub,
+	}, nil
 }
 
 // absolute is a path that means the same from every directory, where that can be found out.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
 )
 
@@ -94,6 +95,9 @@ func trustHint(base string, err error) error {
 	}
 	if wrong := new(config.Error); errors.As(err, &wrong) {
 		return wrong
+	}
+	if away := new(server.UnavailableError); errors.As(err, &away) {
+		return away
 	}
 	return exitError{exitAsk, err}
 }

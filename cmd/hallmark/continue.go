@@ -3,23 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 
-	"github.com/seed-260924e6/hallmark/access"
-	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
-	checkpoints "github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/spf13/cobra"
 )
-
-// continueLogPath is beside the paths of what is adopted, and for the same reason on no listener but the socket.
-const continueLogPath = "/operator/log/continue"
-
-// continuing is what the operator knows of a log that went further than its store.
-type continuing struct {
-	Checkpoint string `json:"checkpoint,omitempty"` // a signed one, later than any that the registry has
-}
 
 // logContinue is the verb `hallmark log continue`.
 func (e *env) logContinue(t *target) *cobra.Command {
@@ -42,7 +30,7 @@ func (e *env) logContinue(t *target) *cobra.Command {
 		}
 		return e.asOperator(c.Context(), t, func(ctx context.Context, cl *client) error {
 			var r provenance.Record
-			if err := cl.send(ctx, "POST", continueLogPath, continuing{signed}, &r); err != nil {
+			if err := cl.send(ctx, "POST", server.ContinueLogPath, server.Continuing{Checkpoint: signed}, &r); err != nil {
 				return err
 			}
 			if *asJSON {
@@ -54,16 +42,4 @@ func (e *env) logContinue(t *target) *cobra.Command {
 		})
 	}
 	return c
-}
-
-func (s *services) continueLog(ctx context.Context, r *http.Request) (any, error) {
-	data, err := io.ReadAll(io.LimitReader(r.Body, 2*checkpoints.MaxText))
-	if err != nil {
-		return nil, err
-	}
-	var c continuing
-	if err := strictjson.Unmarshal(data, &c); err != nil {
-		return nil, err
-	}
-	return s.keys.Continue(ctx, access.Operator, c.Checkpoint)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/version"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/spf13/cobra"
 )
 
@@ -41,8 +42,8 @@ func (e *env) health() *cobra.Command {
 
 // healthAnswer is what the server says of itself.
 type healthAnswer struct {
-	Ready bool          `json:"ready"`
-	Parts []unreadyPart `json:"parts,omitempty"` // those that cannot do their work
+	Ready bool                 `json:"ready"`
+	Parts []server.UnreadyPart `json:"parts,omitempty"` // those that cannot do their work
 }
 
 func askHealth(ctx context.Context, cl *client, read bool) (h healthAnswer, err error) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/seed-260924e6/hallmark/internal/version"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -121,6 +122,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &e):
 		return e.code
+	case errors.As(err, new(*server.UnavailableError)):
+		return exitAsk
 	default:
 		return exitUsage
 	}

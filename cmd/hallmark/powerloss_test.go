@@ -8,27 +8,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/access"
-	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/powerloss"
-	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
-	"github.com/seed-260924e6/hallmark/server/config"
-	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server"
+	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage/archive"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
@@ -251,61 +246,43 @@ func signsIn(user, password string) func(*survivor) error {
 
 // survivor is a registry on what a power loss left, in this process.
 type survivor struct {
-	*services
-	env    *env
-	said   bytes.Buffer
-	router http.Handler
-	stop   func() error
+	*servertest.Server
+	said bytes.Buffer
 }
 
-func survive(dir string) (v *survivor, err error) {
-	v = &survivor{}
-	ctx, cancel := context.WithCancel(context.Background())
-	v.env = &env{getenv: func(name string) string {
-		return map[string]string{"HALLMARK_ADMIN_PASSWORD": adminPassword, "HALLMARK_REGISTRY_LEASE": "300ms"}[name]
-	}, stdout: &v.said, stderr: &v.said}
-	d, err := datadir.Open(ctx, dir, datadir.ToServe, v.env.dataOptions())
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	var group sync.WaitGroup
-	v.stop = func() error {
-		cancel()
-		group.Wait()
-		return d.Close()
-	}
-	log := slog.New(slog.DiscardHandler)
-	cfg, err := config.Load("", v.env.getenv)
-	if err == nil {
-		v.services, err = open(ctx, d, cfg, "127.0.0.1:5443", log)
-	}
-	if err == nil {
-		err = v.openKeeper(cfg)
-	}
-	if err == nil {
-		err = v.env.firstStart(ctx, v.services)
-	}
-	if err != nil {
-		return nil, errors.Join(err, v.stop())
-	}
-	v.router = (&server{services: v.services, c: cfg, log: log, metrics: obs.NewMetrics()}).router()
-	group.Go(func() { v.registry.Sweep(ctx, time.Hour) })
-	group.Go(func() { v.registry.Collect(ctx) })
-	return v, nil
+func survive(dir string) (*survivor, error) {
+	o := servertest.Options()
+	o.AdminPassword, o.Config.Registry.Lease = adminPassword, units.Duration(300*time.Millisecond)
+	s, err := servertest.TryOn(dir, o)
+	return &survivor{Server: s}, err
 }
 
 // do asks as the operator, or with a login.
 func (v *survivor) do(method, path, login string, body ...string) (status int, answer string) {
-	r := httptest.NewRequest(method, "https://localhost:5443"+path, strings.NewReader(strings.Join(body, "")))
-	h := asOperator(v.router)
-	if user, password, ok := strings.Cut(login, ":"); ok {
-		r.SetBasicAuth(user, password)
-		h = v.router
+	var err error
+	if login != "" {
+		status, answer, err = v.Do(method, path, login, []byte(strings.Join(body, "")))
+	} else {
+		status, answer, err = v.asOperator(method, path, strings.Join(body, ""))
 	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Code, w.Body.String()
+	if err != nil {
+		return 0, err.Error()
+	}
+	return status, answer
+}
+
+func (v *survivor) asOperator(method, path, body string) (status int, answer string, err error) {
+	r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := v.Operator.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(got), err
 }
 
 // hasImage wants an image to be there with its layer, and its record.
@@ -380,8 +357,8 @@ func (v *survivor) push() error {
 func (v *survivor) clean() error {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		v.said.Reset()
-		cl := &client{http: &http.Client{Transport: inProcess{asOperator(v.operatorRoutes(v.api))}}, base: "http://localhost", login: func(*http.Request) {}}
-		err := v.env.check(context.Background(), cl, true, false)
+		cl := connectSocket(v.Dir)
+		err := errors.Join((&env{stdout: &v.said, stderr: &v.said}).check(context.Background(), cl, true, false), cl.close())
 		if err == nil || time.Now().After(deadline) {
 			if err != nil {
 				err = fmt.Errorf("fsck: %w\n%s", err, v.said.String())
@@ -405,14 +382,12 @@ func holds(v *survivor, facts []*fact, at float64) error {
 
 // adopt takes over what an older version left, unless that was done.
 func (v *survivor) adopt() error {
-	if _, err := v.adoptLog(context.Background(), nil); err != nil && !errors.Is(err, provenance.ErrAdopted) {
-		return err
+	for _, path := range []string{server.AdoptLogPath, server.AdoptAccessPath} {
+		if status, said := v.do("POST", path, "", "{}"); status != 200 && status != 409 {
+			return fmt.Errorf("%s: %d %s", path, status, said)
+		}
 	}
-	_, err := v.adoptAccess(context.Background(), nil)
-	if errors.Is(err, access.ErrAdopted) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // isWhole opens a registry on what is left in a directory, and wants all facts to hold, also after it has gone on.
@@ -421,7 +396,7 @@ func (r *recording) isWhole(dir string, at float64) (err error) {
 	if err != nil {
 		return fmt.Errorf("it does not start: %w", err)
 	}
-	defer func() { err = errors.Join(err, v.stop()) }()
+	defer v.Stop()
 	if err := holds(v, r.facts, at); err != nil {
 		return err
 	}
@@ -446,7 +421,7 @@ func (r *recording) goesOn(dir string, at float64) (err error) {
 	if err != nil {
 		return fmt.Errorf("it does not start: %w", err)
 	}
-	defer func() { err = errors.Join(err, v.stop()) }()
+	defer v.Stop()
 	if err := holds(v, r.facts, at); err != nil {
 		return err
 	}

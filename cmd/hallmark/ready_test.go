@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,8 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"os"
@@ -24,8 +21,7 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/server/config"
-	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server"
 )
 
 // wantParts wants /readyz to name these parts, and no others.
@@ -41,7 +37,7 @@ func (s *testServer) wantParts(path string, want ...string) {
 	var p struct {
 		Status int
 		Detail string
-		Parts  []unreadyPart
+		Parts  []server.UnreadyPart
 	}
 	if err := json.Unmarshal([]byte(body), &p); err != nil || status != 503 || p.Status != 503 || header.Get("Content-Type") != "application/problem+json" {
 		s.t.Fatalf("%s: %d %s %v", path, status, body, err)
@@ -102,34 +98,6 @@ func wantHealth(t *testing.T, dir string, status int, says string) {
 	}
 	if said, _ := hallmarkOn(t, dir, "health", "--json"); status == exitNo && !strings.Contains(said, `"ready": false`) {
 		t.Errorf("health --json: %s", said)
-	}
-}
-
-// TestNotReadyStore closes the store under a server.
-func TestNotReadyStore(t *testing.T) {
-	t.Parallel()
-	e := &env{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
-	d, err := datadir.Open(t.Context(), filepath.Join(t.TempDir(), "data"), datadir.ToServe, e.dataOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := config.Load("", e.getenv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	services, err := open(t.Context(), d, c, c.Listen, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{services: services}
-	if parts := s.unready(context.Background()); len(parts) > 0 {
-		t.Errorf("at first: %+v", parts)
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if parts := s.unready(context.Background()); len(parts) != 1 || parts[0].Part != "store" || !parts[0].reads {
-		t.Errorf("with a closed store: %+v", parts)
 	}
 }
 

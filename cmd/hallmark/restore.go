@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/server/backup"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/keyring"
@@ -192,7 +193,7 @@ func (r *restoreRun) copyFiles() error {
 // fillStore copies the blobs to where the store says that they are.
 func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 	d := &datadir.Dir{Path: r.dir, Mode: datadir.ToChange}
-	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, r.dataOptions()); err != nil {
+	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, datadir.Options{Say: r.sayUpgrade}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -221,7 +222,7 @@ func (r *restoreRun) fillStore(ctx context.Context) (err error) {
 // the old one than is in the backup, so going on with it would be a second history.
 func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 	d := &datadir.Dir{Path: r.dir, Mode: datadir.ToChange}
-	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, r.dataOptions()); err != nil {
+	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, datadir.Options{Say: r.sayUpgrade}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -229,7 +230,7 @@ func (r *restoreRun) beginLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	named, err := publicURL(ctx, d, cfg, cfg.Listen)
+	named, err := d.PublicURL(ctx, cfg, cfg.Listen)
 	if err != nil {
 		return err
 	}
@@ -258,7 +259,7 @@ func (r *restoreRun) show(asJSON bool) error {
 		}
 		return writeJSON(r.stdout, answer)
 	}
-	var said about
+	var said backup.About
 	if err := json.Unmarshal(m.About, &said); err != nil {
 		return err
 	}

@@ -2,25 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
-	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/certs"
-	"github.com/seed-260924e6/hallmark/internal/durable"
-	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
-	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/pace"
-	"github.com/seed-260924e6/hallmark/trust/policy"
-	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/spf13/cobra"
 )
 
@@ -43,118 +33,70 @@ func (e *env) serve() *cobra.Command {
 	return c
 }
 
+// passwordCost is the work that checking a password takes: 0 is access's own. Tests start many servers, and
+// under the race detector each password would take seconds.
+var passwordCost int
+
 // runServer serves until ctx ends.
 func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFlags) error {
 	if e.getenv("GOGC") == "" { // nobody knows better
 		pace.Start()
 	}
-	level := new(slog.LevelVar)
-	log, err := obs.NewLogger(e.stderr, cfg.Log.LogConfig, level)
-	if err != nil {
-		return usagef("%w", err)
-	}
-	metrics := obs.NewMetrics()
-	d, err := datadir.Open(ctx, cfg.Data, datadir.ToServe, datadir.Options{OnCommit: metrics.Commit, Say: e.dataOptions().Say})
-	if err != nil {
-		return exitError{exitAsk, err}
-	}
-	defer func() {
-		if err := d.Close(); err != nil {
-			log.Error("closing the store failed", "err", err)
-		}
-	}()
-	listener, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return askf("listen on %s: %w", cfg.Listen, err)
-	}
-	defer listener.Close() //nolint:errcheck // the server closes it before
-	s, err := open(ctx, d, cfg, listener.Addr().String(), log)
+	s, err := server.Open(ctx, cfg.Data, server.Options{
+		Config:        cfg,
+		Reload:        func() (config.Config, error) { return flags.load(e.getenv) },
+		AdminPassword: e.getenv("HALLMARK_ADMIN_PASSWORD"),
+		Watched:       isTerminal(e.stdout),
+		PasswordCost:  passwordCost,
+		Output:        e.stderr,
+		Say:           e.sayUpgrade,
+	})
 	if err != nil {
 		return err
 	}
-	if err := s.openKeeper(cfg); err != nil {
-		return err
+	defer s.Close()
+	if w := s.Welcome(); w != nil {
+		e.welcome(w)
 	}
-	if err := e.firstStart(ctx, s); err != nil {
-		return err
-	}
-	rules, err := cfg.Policy.Read()
-	if err != nil {
-		return err
-	}
-	s.recordRules(ctx, log, rules, s.signatures.Trust())
-	s.judge.Use(rules)
-	srv := &server{services: s, c: cfg, log: log, metrics: metrics}
-	srv.reload = func() { srv.reloadConfig(ctx, flags, e.getenv, level) }
-	return srv.run(ctx, listener, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.url) })
+	return s.Run(ctx, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.URL()) })
 }
 
-// firstStart makes the first administrator, once, and tells whoever started the registry what they need
-// to know of it.
-func (e *env) firstStart(ctx context.Context, s *services) error {
-	made, err := s.data.Setting(ctx, datadir.SettingAdmin)
-	if err != nil || made != "" {
-		return err
-	}
-	// The user is made together with the first record. Where there are records the mark was taken away, or we stopped
-	// before it: whoever takes it away gets no administrator for it.
-	if n, err := s.book.Len(ctx); err != nil || n > 0 {
-		return errors.Join(err, s.data.Set(ctx, datadir.SettingAdmin, "made"))
-	}
-	if s.book.Stopped() != nil {
-		return nil // nothing can be recorded; /readyz says why
-	}
-	password, shown, err := e.adminPassword(s)
-	if err != nil {
-		return err
-	}
-	// If we stop after this and before the setting is kept, the next start finds its records, and goes on.
-	_, err = s.access.AddUser(ctx, access.Operator, "admin", password, true)
-	if errors.Is(err, access.ErrPassword) {
-		return usagef("HALLMARK_ADMIN_PASSWORD: %w", err)
-	}
-	if err != nil && !errors.Is(err, access.ErrUserExists) {
-		return err
-	}
-	if err := s.data.Set(ctx, datadir.SettingAdmin, "made"); err != nil {
-		return err
-	}
-	e.welcome(s, shown)
-	return nil
-}
+// sayUpgrade says on standard error what is done to a store of an older version.
+func (e *env) sayUpgrade(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) }
 
-// adminPassword returns the first administrator's password, and a sentence that says where it is. Where
-// nobody looks at the output it is in a file, written before the user is made: if we stop between the
-// two, the next start writes another.
-func (e *env) adminPassword(s *services) (password, shown string, err error) {
-	if p := e.getenv("HALLMARK_ADMIN_PASSWORD"); p != "" {
-		return p, "the one in HALLMARK_ADMIN_PASSWORD", nil
+// welcome tells whoever started a new registry what they need to know of it.
+func (e *env) welcome(w *server.Welcome) {
+	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", w.Data)
+	fmt.Fprintf(e.stdout, "  URL        %s\n", w.URL)
+	fmt.Fprintf(e.stdout, "  user       %s\n  password   %s\n", w.User, shownPassword(w))
+	if w.CA != nil {
+		e.welcomeCA(w)
 	}
-	password = access.NewPassword()
-	if isTerminal(e.stdout) {
-		return password, password + "   (shown only now)", nil
-	}
-	path := s.data.File(datadir.PasswordFile)
-	return password, "in " + path, durable.WriteFile(path, []byte(password+"\n"), 0o600)
-}
-
-func (e *env) welcome(s *services, password string) {
-	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", s.data.Path)
-	fmt.Fprintf(e.stdout, "  URL        %s\n", s.url)
-	fmt.Fprintf(e.stdout, "  user       admin\n  password   %s\n", password)
-	address := addressOf(s.url)
-	if s.keeper != nil && s.keeper.CA() != nil {
-		fmt.Fprintf(e.stdout, "  CA         %s\n  SHA-256    %s\n", s.keeper.CAPath(), certs.Fingerprint(s.keeper.CA()))
-		fmt.Fprintln(e.stdout, "Let your tools trust its certificate:")
-		if os.Getpid() != 1 { // the first process of a container has no tools beside it
-			for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
-				fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, s.data.Path)
-			}
-			fmt.Fprintln(e.stdout, "or on another machine:")
-		}
-		fmt.Fprintf(e.stdout, "  hallmark cert trust docker --server %s --fingerprint %s\n", s.url, certs.Fingerprint(s.keeper.CA()))
-	}
+	address := addressOf(w.URL)
 	fmt.Fprintf(e.stdout, "Then push:\n  docker login %s -u admin\n  docker tag IMAGE %s/IMAGE && docker push %s/IMAGE\n", address, address, address)
+}
+
+func shownPassword(w *server.Welcome) string {
+	switch {
+	case w.Password != "":
+		return w.Password + "   (shown only now)"
+	case w.PasswordFile != "":
+		return "in " + w.PasswordFile
+	}
+	return "the one in HALLMARK_ADMIN_PASSWORD"
+}
+
+func (e *env) welcomeCA(w *server.Welcome) {
+	fingerprint := certs.Fingerprint(w.CA)
+	fmt.Fprintf(e.stdout, "  CA         %s\n  SHA-256    %s\n", w.CAFile, fingerprint)
+	fmt.Fprintln(e.stdout, "Let your tools trust its certificate:")
+	if os.Getpid() != 1 { // the first process of a container has no tools beside it
+		for _, client := range []string{"docker", "podman", "containerd", "buildkit"} {
+			fmt.Fprintf(e.stdout, "  sudo %s cert trust %s --data %s\n", self(), client, w.Data)
+		}
+		fmt.Fprintln(e.stdout, "or on another machine:")
+	}
+	fmt.Fprintf(e.stdout, "  hallmark cert trust docker --server %s --fingerprint %s\n", w.URL, fingerprint)
 }
 
 // self is how to call this program again.
@@ -175,46 +117,4 @@ func self() string {
 func addressOf(publicURL string) string {
 	_, address, _ := strings.Cut(publicURL, "://")
 	return strings.TrimSuffix(address, "/")
-}
-
-// reloadConfig reads the configuration and the certificate again: all of it, or nothing.
-func (s *server) reloadConfig(ctx context.Context, flags *configFlags, getenv func(string) string, level *slog.LevelVar) {
-	next, err := flags.load(getenv)
-	var rules *policy.Set
-	var trust *signature.Trust
-	if err == nil {
-		rules, err = next.Policy.Read()
-	}
-	if err == nil {
-		trust, err = next.Trust.Read()
-	}
-	if err == nil && s.keeper != nil {
-		err = s.keeper.Refresh()
-	}
-	if err != nil {
-		s.log.Error("nothing was reloaded", "err", err)
-		return
-	}
-	restart := s.c.Reload(next)
-	s.recordRules(ctx, s.log, rules, trust)
-	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
-	s.judge.Use(rules)
-	l, _ := obs.ParseLevel(next.Log.Level) // load has checked it
-	level.Set(l)
-	s.log.Info("configuration, policy and certificate reloaded", "needRestart", restart)
-}
-
-// hangups calls fn for each SIGHUP until ctx ends.
-func hangups(ctx context.Context, fn func()) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			fn()
-		}
-	}
 }

@@ -1,9 +1,8 @@
-package main
+package server
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,25 +14,13 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// connectFiles opens the data directory in this process, and asks the API without a network.
-func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
-	f := &fileTransport{ctx: ctx, env: e, dir: dir}
-	if err := f.open(datadir.ToRead); err != nil && !needsChange(err) {
-		return nil, err
-	}
-	return &client{
-		http: &http.Client{Transport: f}, base: "http://localhost", name: absolute(dir),
-		login: func(*http.Request) {}, close: f.close, background: f.scrub,
-	}, nil
-}
-
-// fileTransport answers requests from a data directory that no server runs on. Until the first request that changes
+// Files answers requests from a data directory that no server runs on. Until the first request that changes
 // something it only reads: whoever asks, checks or backs up a registry leaves every byte as it was, and needs no right
 // to write.
-type fileTransport struct {
-	ctx context.Context // of the verb
-	env *env
-	dir string
+type Files struct {
+	ctx     context.Context // of the verb
+	dir     string
+	options FilesOptions
 
 	mu       sync.Mutex // guards what follows
 	data     *datadir.Dir
@@ -41,8 +28,27 @@ type fileTransport struct {
 	handler  http.Handler
 }
 
-// scrub does what the server would in the background: it marks what is damaged, so it opens the directory to change it.
-func (f *fileTransport) scrub(ctx context.Context) {
+// FilesOptions are how a data directory is answered from.
+type FilesOptions struct {
+	// Config returns the configuration; it is asked each time that the directory is opened.
+	Config func() (config.Config, error)
+	// PasswordCost is as in Options.
+	PasswordCost int
+	// Say is as in Options.
+	Say func(sentence string)
+}
+
+// OpenFiles opens a data directory to read it. Errors: *UnavailableError, *config.Error.
+func OpenFiles(ctx context.Context, dir string, o FilesOptions) (*Files, error) {
+	f := &Files{ctx: ctx, dir: dir, options: o}
+	if err := f.open(datadir.ToRead); err != nil && !needsChange(err) {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Scrub does what the server would in the background: it marks what is damaged, so it opens the directory to change it.
+func (f *Files) Scrub(ctx context.Context) {
 	if _, err := f.handlerFor(datadir.ToChange); err != nil {
 		return // the request that asks for it gets the same
 	}
@@ -53,7 +59,7 @@ func (f *fileTransport) scrub(ctx context.Context) {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (f *fileTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *Files) RoundTrip(r *http.Request) (*http.Response, error) {
 	how := datadir.ToChange
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		how = datadir.ToRead
@@ -65,7 +71,7 @@ func (f *fileTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inProcess{handler}.RoundTrip(r)
 }
 
-func (f *fileTransport) handlerFor(how datadir.Mode) (http.Handler, error) {
+func (f *Files) handlerFor(how datadir.Mode) (http.Handler, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.data != nil && f.data.Mode >= how {
@@ -76,7 +82,7 @@ func (f *fileTransport) handlerFor(how datadir.Mode) (http.Handler, error) {
 	}
 	err := f.open(how)
 	if needsChange(err) {
-		err = askf("data directory %s: %w; reading changes nothing, so start `hallmark serve` on it once", f.dir, err)
+		err = unavailablef("data directory %s: %w; reading changes nothing, so start `hallmark serve` on it once", f.dir, err)
 	}
 	return f.handler, err
 }
@@ -87,21 +93,21 @@ func needsChange(err error) bool {
 }
 
 // open opens the directory. The caller holds mu, or is alone.
-func (f *fileTransport) open(how datadir.Mode) error {
-	d, err := datadir.Open(f.ctx, f.dir, how, f.env.dataOptions())
+func (f *Files) open(how datadir.Mode) error {
+	d, err := datadir.Open(f.ctx, f.dir, how, datadir.Options{Say: f.options.Say})
 	switch {
 	case errors.Is(err, datadir.ErrNone):
-		return askf("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
+		return unavailablef("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
 	case err != nil:
-		return exitError{exitAsk, err}
+		return &UnavailableError{err}
 	}
-	cfg, err := config.Load("", f.env.getenv)
+	cfg, err := f.options.Config()
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	s, err := open(f.ctx, d, cfg, cfg.Listen, slog.New(slog.DiscardHandler))
+	s, err := wire(f.ctx, d, cfg, cfg.Listen, f.options.PasswordCost, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return errors.Join(err, d.Close())
+		return errors.Join(unavailable(err), d.Close())
 	}
 	if stored, err := certs.Stored(d.File(datadir.CertsDir)); err == nil {
 		s.api.Certificates = stored
@@ -110,13 +116,14 @@ func (f *fileTransport) open(how datadir.Mode) error {
 	return nil
 }
 
-func (f *fileTransport) close() error {
+// Close closes the directory.
+func (f *Files) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.closeData()
 }
 
-func (f *fileTransport) closeData() error {
+func (f *Files) closeData() error {
 	if f.data == nil {
 		return nil
 	}
@@ -126,6 +133,14 @@ func (f *fileTransport) closeData() error {
 	err := f.data.Close()
 	f.data, f.services, f.handler = nil, nil, nil
 	return err
+}
+
+// unavailable says that what failed is not the asker's to mend, unless it is the configuration's.
+func unavailable(err error) error {
+	if errors.As(err, new(*config.Error)) {
+		return err
+	}
+	return &UnavailableError{err}
 }
 
 // inProcess is a transport that calls a handler, and passes its answer on as it is written.
@@ -173,8 +188,3 @@ func (w *pipeWriter) Write(p []byte) (int, error) {
 }
 
 func (w *pipeWriter) Flush() {}
-
-// dataOptions say on standard error what is done to a store of an older version.
-func (e *env) dataOptions() datadir.Options {
-	return datadir.Options{Say: func(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) }}
-}

@@ -1,14 +1,12 @@
-package main
+package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/api"
@@ -24,10 +22,6 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
-
-// passwordCost is the work that checking a password takes: 0 is access's own. Tests start many servers, and
-// under the race detector each password would take seconds.
-var passwordCost int
 
 // services are the rooms over one open data directory, wired. A server runs them behind its listeners; a
 // verb, when no server runs, asks their API directly.
@@ -48,12 +42,13 @@ type services struct {
 	unrecorded atomic.Pointer[provenance.RuleFiles]
 }
 
-// open wires the rooms over a data directory, for a server that listens on address. Certificates are
-// opened by the server alone: a verb that works beside it knows not all names that they are for.
-func open(ctx context.Context, d *datadir.Dir, c config.Config, address string, log *slog.Logger) (*services, error) {
+// wire connects the rooms over a data directory, for a server that listens on address. Certificates are
+// opened by the server alone: a verb that works beside it knows not all names that they are for. passwordCost is the work
+// that checking a password takes; 0 is access's own.
+func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, passwordCost int, log *slog.Logger) (*services, error) {
 	s := &services{data: d}
 	var err error
-	if s.url, err = publicURL(ctx, d, c, address); err != nil {
+	if s.url, err = d.PublicURL(ctx, c, address); err != nil {
 		return nil, err
 	}
 	if s.book, err = provenance.NewBook(d.Store, s.url); err != nil {
@@ -68,7 +63,7 @@ func open(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if err != nil {
 		return nil, err
 	}
-	reachedAt, err := ports(ctx, d, address)
+	reachedAt, err := d.Ports(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -146,50 +141,10 @@ func (s *services) openKeeper(c config.Config) error {
 	}
 	var err error
 	s.keeper, err = certs.Open(certsConfig(s.data, c, s.url))
-	if errors.Is(err, certs.ErrName) {
-		return exitError{exitUsage, err}
-	}
 	if err == nil {
 		s.api.Certificates = s.keeper
 	}
 	return err
-}
-
-// publicURL is the registry's one public name: as configured, else as it was last configured, else
-// localhost with the port that it listens on.
-func publicURL(ctx context.Context, d *datadir.Dir, c config.Config, address string) (string, error) {
-	kept, err := d.Setting(ctx, datadir.SettingURL)
-	if err != nil {
-		return "", err
-	}
-	given := strings.TrimSuffix(c.URL, "/")
-	switch {
-	case given != "" && d.Mode == datadir.ToRead:
-		return given, nil
-	case given != "" && given != kept:
-		return given, d.Set(ctx, datadir.SettingURL, given)
-	case kept != "":
-		return kept, nil
-	}
-	scheme := "https"
-	if c.InsecureHTTP != "" {
-		scheme = "http"
-	}
-	return scheme + "://localhost:" + portOf(address), nil
-}
-
-// ports are those, besides that of the public name, at which clients reach the registry. Where it was never given a
-// public name, any may be: somebody tries it out, perhaps in a container whose port is published at another.
-func ports(ctx context.Context, d *datadir.Dir, address string) ([]string, error) {
-	given, err := d.Setting(ctx, datadir.SettingURL)
-	if err != nil || given == "" {
-		return nil, err
-	}
-	return []string{portOf(address)}, nil
-}
-
-func portOf(address string) string {
-	return address[strings.LastIndexByte(address, ':')+1:]
 }
 
 func certsConfig(d *datadir.Dir, c config.Config, publicURL string) certs.Config {
@@ -207,26 +162,8 @@ func hostOf(publicURL string) string {
 	return u.Hostname()
 }
 
-// forget erases addresses from records that are old enough, now and every hour until ctx ends.
-func (s *services) forget(ctx context.Context, keep time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		n, err := s.forgetOld(ctx, keep)
-		if err != nil && ctx.Err() == nil {
-			log.Error("erasing addresses from old records failed", "err", err)
-		} else if n > 0 {
-			log.Info("erased addresses from old records", "records", n)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// forgetOld erases what is old enough by the clock that counts while the registry runs.
-func (s *services) forgetOld(ctx context.Context, keep time.Duration) (erased int, err error) {
-	return s.book.Forget(ctx, s.registry.Clock, keep)
+// addressOf is host[:port] of a URL, as it stands in image names.
+func addressOf(publicURL string) string {
+	_, address, _ := strings.Cut(publicURL, "://")
+	return strings.TrimSuffix(address, "/")
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A part of the registry that cannot do its work.
-type unreadyPart struct {
+// UnreadyPart is a part of the registry that cannot do its work.
+type UnreadyPart struct {
 	Part string `json:"part"`
 	Says string `json:"says"` // what is wrong, and what to do; strangers read it too
 	// reads says that pulls fail too, and not only what changes something.
@@ -25,7 +25,7 @@ type unreadyPart struct {
 // that can fail: a process that is killed for a full disk comes back to the same disk.
 //
 // GET /readyz fails while anything is refused that the registry is for; GET /readyz?read only while pulls are.
-func (s *server) serveHealth(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "health")
 	if r.URL.Path == "/readyz" {
 		parts := s.unready(r.Context())
@@ -41,7 +41,7 @@ func (s *server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "ok\n") // a client that left does not matter any more
 }
 
-func onlyReads(parts []unreadyPart) (left []unreadyPart) {
+func onlyReads(parts []UnreadyPart) (left []UnreadyPart) {
 	for _, p := range parts {
 		if p.reads {
 			left = append(left, p)
@@ -50,7 +50,7 @@ func onlyReads(parts []unreadyPart) (left []unreadyPart) {
 	return left
 }
 
-func writeUnready(w http.ResponseWriter, parts []unreadyPart) {
+func writeUnready(w http.ResponseWriter, parts []UnreadyPart) {
 	var says []string
 	for _, p := range parts {
 		says = append(says, p.Part+": "+p.Says)
@@ -59,8 +59,8 @@ func writeUnready(w http.ResponseWriter, parts []unreadyPart) {
 }
 
 // unready returns the parts that cannot do their work, in the order in which somebody should look at them.
-func (s *server) unready(ctx context.Context) (parts []unreadyPart) {
-	add := func(part, says string, reads bool) { parts = append(parts, unreadyPart{part, says, reads}) }
+func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
+	add := func(part, says string, reads bool) { parts = append(parts, UnreadyPart{part, says, reads}) }
 	if s.draining.Load() {
 		add("server", "the registry is shutting down", true)
 	}

@@ -1,16 +1,13 @@
-package main
+package server_test
 
 import (
 	"encoding/binary"
-	"io"
-	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
-	"github.com/seed-260924e6/hallmark/server/config"
-	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server"
+	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -18,38 +15,29 @@ import (
 // What was counted before is erased in the end.
 func TestAddressesClockAhead(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	s := startServer(t, dir)
-	s.push("app", "1.0", "layer", nil)
-	s.kill()
-	e := &env{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
-	d, err := datadir.Open(t.Context(), dir, datadir.ToServe, e.dataOptions())
+	s := servertest.Start(t)
+	s.Push("app", "1.0", "layer")
+	s.Stop()
+	o := servertest.Options()
+	later, err := server.Open(t.Context(), s.Dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
-	c, err := config.Load("", e.getenv)
-	if err != nil {
+	defer later.Close()
+	if err := later.Book().Index(t.Context()); err != nil { // a record without rows would tell its time itself
 		t.Fatal(err)
 	}
-	rooms, err := open(t.Context(), d, c, c.Listen, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := rooms.book.Index(t.Context()); err != nil { // a record without rows would tell its time itself
-		t.Fatal(err)
-	}
-	yearAgo(t, d.Store)
-	if n, err := rooms.forgetOld(t.Context(), time.Duration(c.Records.KeepAddresses)); n != 0 || err != nil {
+	yearAgo(t, later.Store())
+	if n, err := later.ForgetOld(t.Context(), time.Duration(o.Config.Records.KeepAddresses)); n != 0 || err != nil {
 		t.Errorf("the clock is a year ahead: erased %d addresses, %v", n, err)
 	}
-	if addresses(t, rooms.book) == 0 {
+	if addresses(t, later.Book()) == 0 {
 		t.Error("no record has an address")
 	}
-	if _, err := rooms.forgetOld(t.Context(), 0); err != nil {
+	if _, err := later.ForgetOld(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if n := addresses(t, rooms.book); n != 0 {
+	if n := addresses(t, later.Book()); n != 0 {
 		t.Errorf("%d records still have addresses", n)
 	}
 }

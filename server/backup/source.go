@@ -1,4 +1,10 @@
-package main
+// Package backup copies a registry as it is at one moment, while its server runs or not, and makes a data directory of such
+// a copy.
+//
+// A [Source] is the side of the server: a snapshot of everything but the bytes of blobs, which are sent one by one. A backup
+// holds private keys, so it is given to the operator alone: these routes are on the socket in the data directory, and on no
+// other listener.
+package backup
 
 import (
 	"archive/tar"
@@ -28,45 +34,45 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/archive"
 )
 
-// A backup holds private keys, so what it copies is given to the operator alone: these routes are on the
-// socket in the data directory, and on no other listener.
+// The routes.
 const (
-	snapshotPath = "/operator/snapshot"
-	blobPath     = "/operator/blobs/" // and the blob's location
+	SnapshotPath = "/operator/snapshot"
+	BlobPath     = "/operator/blobs/" // and the blob's location
 )
 
 // The names in the tar that a snapshot is sent as. The store comes last.
 const (
-	aboutEntry = "about.json" // what the registry says of itself
-	listEntry  = "blobs"      // archive.Blob lines
-	fileEntry  = "files/"     // files of the data directory
+	AboutEntry = "about.json" // what the registry says of itself
+	ListEntry  = "blobs"      // archive.Blob lines
+	FileEntry  = "files/"     // files of the data directory
 )
 
-// about is what a registry says of itself in a backup.
-type about struct {
+// About is what a registry says of itself in a backup.
+type About struct {
 	Registry string `json:"registry"` // its URL
 	Program  string `json:"program"`  // the version that made the backup
 	Records  uint64 `json:"records"`
 }
 
-// operatorRoutes are what only the operator's own command asks, before everything that others may ask too.
-func (s *services) operatorRoutes(next http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+snapshotPath, s.serveSnapshot)
-	mux.HandleFunc("GET "+blobPath+"{at}", s.serveSealed)
-	mux.HandleFunc("POST "+adoptLogPath, operatorDoes("adopt-log", s.adoptLog))
-	mux.HandleFunc("POST "+continueLogPath, operatorDoes("continue-log", s.continueLog))
-	mux.HandleFunc("POST "+adoptAccessPath, operatorDoes("adopt-access", s.adoptAccess))
-	mux.Handle("/", next)
-	return mux
+// Source is the registry that is copied.
+type Source struct {
+	Dir      *datadir.Dir
+	Registry *registry.Registry
+	URL      string // the registry's public name
+}
+
+// Routes adds what a copy asks for to a mux.
+func (s *Source) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+SnapshotPath, s.serveSnapshot)
+	mux.HandleFunc("GET "+BlobPath+"{at}", s.serveSealed)
 }
 
 // serveSnapshot sends a snapshot, and keeps the files of the blobs that it names until the client leaves.
-func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+func (s *Source) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
-	release := s.registry.KeepFiles()
+	release := s.Registry.KeepFiles()
 	defer release()
-	snap, err := takeSnapshot(s.data, func() (*snapshot, error) { return s.copyStore(r.Context()) })
+	snap, err := takeSnapshot(s.Dir, func() (*snapshot, error) { return s.copyStore(r.Context()) })
 	if err != nil {
 		// The operator alone asks this, so the error itself is told.
 		api.WriteProblem(w, access.TroubleOf(err, "").Status, "the snapshot could not be taken: "+err.Error())
@@ -93,9 +99,9 @@ func (s *services) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveSealed sends the bytes of a blob.
-func (s *services) serveSealed(w http.ResponseWriter, r *http.Request) {
+func (s *Source) serveSealed(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
-	f, err := s.data.Blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
+	f, err := s.Dir.Blobs.Open(r.Context(), storage.Location(r.PathValue("at")))
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
 		api.WriteProblem(w, http.StatusNotFound, "the file "+r.PathValue("at")+" is lost or damaged; `hallmark fsck` says more")
 		return
@@ -148,7 +154,7 @@ func takeSnapshot(d *datadir.Dir, copyStore func() (*snapshot, error)) (*snapsho
 	}
 }
 
-func (s *services) copyStore(ctx context.Context) (*snapshot, error) {
+func (s *Source) copyStore(ctx context.Context) (*snapshot, error) {
 	snap := &snapshot{}
 	if err := s.fill(ctx, snap); err != nil {
 		snap.close()
@@ -157,16 +163,16 @@ func (s *services) copyStore(ctx context.Context) (*snapshot, error) {
 	return snap, nil
 }
 
-func (s *services) fill(ctx context.Context, snap *snapshot) (err error) {
-	if snap.list, err = nameless(s.data.Path); err != nil {
+func (s *Source) fill(ctx context.Context, snap *snapshot) (err error) {
+	if snap.list, err = nameless(s.Dir.Path); err != nil {
 		return err
 	}
-	if snap.store, err = nameless(s.data.Path); err != nil {
+	if snap.store, err = nameless(s.Dir.Path); err != nil {
 		return err
 	}
 	list := bufio.NewWriter(snap.list)
-	said := about{Registry: s.url, Program: version.String()}
-	err = s.data.Store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
+	said := About{Registry: s.URL, Program: version.String()}
+	err = s.Dir.Store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
 		if said.Records, err = provenance.Count(tx); err != nil {
 			return err
 		}
@@ -202,18 +208,18 @@ func (s *snapshot) close() {
 // write writes the snapshot as a tar, whose last entry is the store.
 func (s *snapshot) write(w io.Writer) error {
 	t := tar.NewWriter(w)
-	if err := addEntry(t, aboutEntry, int64(len(s.about)), bytes.NewReader(s.about)); err != nil {
+	if err := addEntry(t, AboutEntry, int64(len(s.about)), bytes.NewReader(s.about)); err != nil {
 		return err
 	}
-	if err := addFile(t, listEntry, s.list); err != nil {
+	if err := addFile(t, ListEntry, s.list); err != nil {
 		return err
 	}
 	for _, f := range s.files {
-		if err := addEntry(t, fileEntry+f.path, int64(len(f.content)), bytes.NewReader(f.content)); err != nil {
+		if err := addEntry(t, FileEntry+f.path, int64(len(f.content)), bytes.NewReader(f.content)); err != nil {
 			return err
 		}
 	}
-	if err := addFile(t, fileEntry+datadir.StoreFile, s.store); err != nil {
+	if err := addFile(t, FileEntry+datadir.StoreFile, s.store); err != nil {
 		return err
 	}
 	return t.Close()

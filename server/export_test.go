@@ -1,0 +1,26 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Book returns the server's book.
+func (s *Server) Book() *provenance.Book { return s.book }
+
+// Store returns its store.
+func (s *Server) Store() storage.Store { return s.data.Store }
+
+// ForgetOld is what the background does each hour.
+func (s *Server) ForgetOld(ctx context.Context, keep time.Duration) (int, error) {
+	return s.forgetOld(ctx, keep)
+}
+
+// Unready returns the parts that cannot do their work.
+func (s *Server) Unready(ctx context.Context) []UnreadyPart { return s.unready(ctx) }
+
+// StopsPulls says whether pulls fail too.
+func (p UnreadyPart) StopsPulls() bool { return p.reads }

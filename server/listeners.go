@@ -1,0 +1,125 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/listen"
+)
+
+// The time limits of connections. Requests have none as a whole, because an upload may take hours: what
+// is limited is silence (Config.Stall).
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10 // bytes
+)
+
+// listen starts all servers: clients, the socket in the data directory, and the administration.
+func (s *Server) listen(main net.Listener) (servers []*http.Server, failed <-chan error, err error) {
+	proxies, err := peer.ParseProxies(s.c.TrustedProxies)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.stall = listen.NewStall(time.Duration(s.c.Stall))
+	errs := make(chan error, 3)
+	start := func(l net.Listener, h http.Handler, overTLS bool) {
+		srv := s.newServer(inert(proxies.Believe(obs.Watch(listen.Known(s.stall.Handler(h)), s.log, s.metrics))))
+		servers = append(servers, srv)
+		go func() {
+			var err error
+			if overTLS && s.keeper != nil {
+				srv.TLSConfig = s.keeper.TLS()
+				err = srv.ServeTLS(l, "", "")
+			} else {
+				err = srv.Serve(l)
+			}
+			if !errors.Is(err, http.ErrServerClosed) {
+				errs <- err
+			}
+		}()
+	}
+	socket, err := datadir.ListenSocket(s.data.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	start(socket, asOperator(s.operatorRoutes(s.router())), false)
+	if s.c.AdminListen != config.NoListen {
+		admin, err := net.Listen("tcp", s.c.AdminListen)
+		if err != nil {
+			return nil, nil, unavailablef("listen for administration: %w (choose another adminListen, or none)", errors.Join(err, socket.Close()))
+		}
+		if peer.Loopback(s.c.AdminListen) {
+			start(admin, s.adminRouter(), false)
+		} else {
+			start(listen.NewGuard(s.c.Limits.ConnectionLimits, proxies).Listener(admin), s.administratorsOnly(s.adminRouter()), true)
+		}
+	}
+	clients := listen.NewGuard(s.c.Limits.ConnectionLimits, proxies)
+	s.addConnectionMetrics(clients)
+	start(clients.Listener(main), httpsOnly(s.router()), true)
+	return servers, errs, nil
+}
+
+// inert keeps a browser from making anything of an answer but what it is said to be, and from running it: a
+// manifest is served under the media type that its client gave it, be it text/html, and names and messages of
+// clients are in most other answers. It is around all of them, so that none can be forgotten.
+func inert(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// newServer returns a server with the time limits of connections.
+func (s *Server) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       listen.WithConnection,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: idleTimeout / 2, PingTimeout: headerTimeout, WriteByteTimeout: time.Duration(s.c.Stall)},
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do to TLS
+	}
+}
+
+// httpsOnly tells browsers to use HTTPS for this name from now on (RFC 6797). They keep that by name, for
+// every port: so not for localhost, where others serve plain HTTP, and not for addresses.
+func httpsOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && r.TLS.ServerName != "" && r.TLS.ServerName != "localhost" {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// drain ends the servers. Requests that go on longer than the limit are cut; an upload can be resumed.
+func (s *Server) drain(servers []*http.Server) error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.c.Shutdown))
+	defer cancel()
+	var group sync.WaitGroup
+	for _, srv := range servers {
+		group.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				s.log.Warn("requests were cut", "err", err)
+				_ = srv.Close() // it says the same once more
+			}
+		})
+	}
+	group.Wait()
+	return nil
+}

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/listen"
+)
+
+// addLoginMetrics shows what becomes of logins with passwords.
+func (s *Server) addLoginMetrics() {
+	for _, m := range []struct {
+		name, help string
+		count      func(access.LoginCounts) uint64
+	}{
+		{"hashed", "Passwords that took a hash.", func(n access.LoginCounts) uint64 { return n.Hashed }},
+		{"refused", "Logins with a wrong name or password.", func(n access.LoginCounts) uint64 { return n.Refused }},
+		{"slowed", "Logins that were not looked at, after several wrong ones of that user from that address.", func(n access.LoginCounts) uint64 { return n.Slowed }},
+		{"shed", "Logins that were not looked at because too many waited.", func(n access.LoginCounts) uint64 { return n.Shed }},
+	} {
+		s.metrics.Counter("hallmark_logins_"+m.name+"_total", m.help, func() float64 { return float64(m.count(s.access.Logins())) })
+	}
+	s.metrics.Gauge("hallmark_logins_waiting", "Logins that wait for their password to be checked.", func() float64 {
+		return float64(s.access.Logins().Waiting)
+	})
+}
+
+// addConnectionMetrics shows who is connected, and who is not let in.
+func (s *Server) addConnectionMetrics(g *listen.Guard) {
+	s.metrics.Gauge("hallmark_connections_open", "Connections of clients.", func() float64 { return float64(g.Open()) })
+	s.metrics.Counter("hallmark_connections_replaced_total", "Connections that were closed to make room for others.", func() float64 {
+		return float64(g.Replaced())
+	})
+	s.metrics.Counter("hallmark_connections_refused_total", "Connections that were not let in, because all others were at work.", func() float64 {
+		return float64(g.Refused())
+	})
+	s.metrics.Counter("hallmark_connections_stalled_total", "Requests that were cut because their client sent or took nothing for too long.", func() float64 {
+		return float64(s.stall.Cut())
+	})
+}
+
+func (s *Server) addMetrics() {
+	s.metrics.Counter("hallmark_records_total", "Records of pushes, deletes and everything else.", func() float64 {
+		n, err := s.book.Len(context.Background())
+		if err != nil {
+			return 0
+		}
+		return float64(n)
+	})
+	s.metrics.Gauge("hallmark_uploads_in_flight", "Uploads begun and not ended.", func() float64 { return float64(s.registry.Uploads()) })
+	s.metrics.Counter("hallmark_uploads_refused_total", "Uploads that were not begun because there were too many.", func() float64 {
+		return float64(s.registry.UploadsRefused())
+	})
+	s.metrics.Counter("hallmark_collected_blobs_total", "Blobs that nothing needed and whose room was given back.", func() float64 {
+		return float64(s.registry.Collected().Blobs)
+	})
+	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
+	s.addScrubMetrics()
+	s.metrics.Gauge("hallmark_ready", "1 while the registry can do all of its work, 0 while /readyz fails.", func() float64 {
+		if len(s.unready(context.Background())) > 0 {
+			return 0
+		}
+		return 1
+	})
+	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
+		n, _ := s.data.Store.Size() // 0 where it cannot be told
+		return float64(n)
+	})
+	s.metrics.Gauge("hallmark_store_free_pages", "Pages of the store's file that hold nothing. Each commit lists them all.", func() float64 {
+		free, _, _ := s.data.Store.FreePages() // 0 where it cannot be told
+		return float64(free)
+	})
+	s.metrics.Gauge("hallmark_disk_free_bytes", "Room left on the disk of the blobs.", func() float64 {
+		free, _, _ := s.data.Blobs.Free() // 0 where it cannot be told
+		return float64(free)
+	})
+	s.addLoginMetrics()
+	if s.keeper != nil {
+		s.metrics.Gauge("hallmark_certificate_expires_seconds", "When the server's certificate ends, in seconds since 1970.", func() float64 {
+			return float64(s.keeper.Certificate().NotAfter.Unix())
+		})
+	}
+}
+
+func (s *Server) addScrubMetrics() {
+	scrubbed := func() registry.Scrubbed { return s.registry.Scrubbed(context.Background()) }
+	s.metrics.Gauge("hallmark_blobs_damaged", "Blobs and manifests that are lost or damaged; 10000 stands for all beyond.", func() float64 { return float64(scrubbed().Damaged) })
+	s.metrics.Counter("hallmark_scrub_blobs_total", "Blobs that were read and compared with their digests in the background.", func() float64 { return float64(scrubbed().Blobs) })
+	s.metrics.Counter("hallmark_scrub_bytes_total", "Bytes of these, and of manifests.", func() float64 { return float64(scrubbed().Bytes) })
+	s.metrics.Gauge("hallmark_scrub_finished_seconds", "When everything had last been read, in seconds since 1970; 0 before the first time.", func() float64 {
+		return float64(scrubbed().Finished)
+	})
+}

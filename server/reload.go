@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/trust/policy"
+	"github.com/seed-260924e6/hallmark/trust/signature"
+)
+
+// reload reads the configuration and the certificate again: all of it, or nothing.
+func (s *Server) reload(ctx context.Context) {
+	next, rules, trust, err := s.readAgain()
+	if err == nil && s.keeper != nil {
+		err = s.keeper.Refresh()
+	}
+	if err != nil {
+		s.log.Error("nothing was reloaded", "err", err)
+		return
+	}
+	needRestart := s.c.Reload(next)
+	s.recordRules(ctx, s.log, rules, trust)
+	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
+	s.judge.Use(rules)
+	l, _ := obs.ParseLevel(next.Log.Level) // it was checked
+	s.level.Set(l)
+	s.log.Info("configuration, policy and certificate reloaded", "needRestart", needRestart)
+}
+
+// readAgain reads the configuration, and the files that it names.
+func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *signature.Trust, err error) {
+	next = s.c
+	if s.options.Reload != nil {
+		if next, err = s.options.Reload(); err != nil {
+			return next, nil, nil, err
+		}
+	}
+	if rules, err = next.Policy.Read(); err != nil {
+		return next, nil, nil, err
+	}
+	trust, err = next.Trust.Read()
+	return next, rules, trust, err
+}
+
+// hangups calls fn for each SIGHUP until ctx ends.
+func hangups(ctx context.Context, fn func()) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			fn()
+		}
+	}
+}

@@ -1,0 +1,159 @@
+// Package server is one process over its data: it opens a data directory, wires the rooms over it, listens, and does what
+// goes on in the background, until it is told to end.
+//
+// What it has to say it returns: the command line prints it, and turns its errors into exit codes. [Open] and [Server.Run]
+// are a server; [OpenFiles] answers the same API where none runs.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/listen"
+)
+
+// Options are what a server is started with.
+type Options struct {
+	// Config is the configuration in force, which was checked.
+	Config config.Config
+	// Reload returns the configuration anew, on SIGHUP. Default: Config.
+	Reload func() (config.Config, error)
+	// AdminPassword is the first administrator's, at a first start. Default: one is made.
+	AdminPassword string
+	// Watched says that somebody sees what Welcome says: a password that was made is there alone, and in no file.
+	Watched bool
+	// PasswordCost is the work that checking a password takes, as bcrypt's cost. Default: access's own.
+	PasswordCost int
+	// Output gets the log. Default: nothing is logged.
+	Output io.Writer
+	// Say is told what is done to a store of an older version. Default: nobody is.
+	Say func(sentence string)
+}
+
+// An UnavailableError says that a registry cannot be had here and now: its directory is in use or not to be read, its port
+// taken. Nothing is wrong with how it was asked.
+type UnavailableError struct{ err error }
+
+func (e *UnavailableError) Error() string { return e.err.Error() }
+
+// Unwrap returns why.
+func (e *UnavailableError) Unwrap() error { return e.err }
+
+func unavailablef(format string, args ...any) error {
+	return &UnavailableError{fmt.Errorf(format, args...)}
+}
+
+// Server is the rooms over one data directory, behind their listeners.
+type Server struct {
+	*services
+	options  Options
+	c        config.Config // one goroutine reloads it
+	log      *slog.Logger
+	level    *slog.LevelVar
+	metrics  *obs.Metrics
+	main     net.Listener
+	welcome  *Welcome
+	draining atomic.Bool
+	stall    *listen.Stall
+}
+
+// Open opens a data directory, and makes it where there is none, and listens. Nobody is answered before Run. Errors:
+// *UnavailableError, *config.Error.
+func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
+	s := &Server{options: o, c: o.Config, level: new(slog.LevelVar), metrics: obs.NewMetrics()}
+	if s.log, err = newLog(o, s.level); err != nil {
+		return nil, err
+	}
+	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say})
+	if err != nil {
+		return nil, &UnavailableError{err}
+	}
+	if s.main, err = net.Listen("tcp", s.c.Listen); err != nil {
+		return nil, errors.Join(unavailablef("listen on %s: %w", s.c.Listen, err), d.Close())
+	}
+	if err := s.begin(ctx, d); err != nil {
+		return nil, errors.Join(err, s.main.Close(), d.Close())
+	}
+	return s, nil
+}
+
+func newLog(o Options, level *slog.LevelVar) (*slog.Logger, error) {
+	if o.Output == nil {
+		return slog.New(slog.DiscardHandler), nil
+	}
+	log, err := obs.NewLogger(o.Output, o.Config.Log.LogConfig, level)
+	if err != nil {
+		return nil, config.Errorf("%w", err)
+	}
+	return log, nil
+}
+
+// begin wires the rooms, and does what a start does once.
+func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
+	rules, err := s.c.Policy.Read()
+	if err != nil {
+		return err
+	}
+	if s.services, err = wire(ctx, d, s.c, s.main.Addr().String(), s.options.PasswordCost, s.log); err != nil {
+		return err
+	}
+	if err := s.openKeeper(s.c); err != nil {
+		return err
+	}
+	if s.welcome, err = s.firstStart(ctx); err != nil {
+		return err
+	}
+	s.recordRules(ctx, s.log, rules, s.signatures.Trust())
+	s.judge.Use(rules)
+	return nil
+}
+
+// URL is the registry's one public name.
+func (s *Server) URL() string { return s.url }
+
+// Addr is where clients connect.
+func (s *Server) Addr() net.Addr { return s.main.Addr() }
+
+// Welcome is what the first start has to say; nil at any later one.
+func (s *Server) Welcome() *Welcome { return s.welcome }
+
+// Run serves until ctx ends, then lets the requests under way come to an end. It calls ready when it answers.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	s.addMetrics()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer s.keys.KeepNow(context.WithoutCancel(ctx)) // when nothing appends any more
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	servers, failed, err := s.listen(s.main)
+	if err != nil {
+		return err
+	}
+	for _, work := range s.background() {
+		group.Go(func() { work(running) })
+	}
+	ready()
+	select {
+	case <-ctx.Done():
+		s.log.Info("shutting down: waiting for requests under way", "limit", s.c.Shutdown)
+	case err = <-failed:
+	}
+	return errors.Join(err, s.drain(servers))
+}
+
+// Close closes what Open opened.
+func (s *Server) Close() {
+	_ = s.main.Close() // Run has closed it before
+	if err := s.data.Close(); err != nil {
+		s.log.Error("closing the store failed", "err", err)
+	}
+}
