@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
 // A Description is what a manifest says of itself.
@@ -52,6 +53,7 @@ var documentTypes = map[string]bool{
 	"application/vnd.dev.cosign.simplesigning.v1+json": true,
 	"application/jose+json":                            true, // Notation
 	"application/cose":                                 true, // Notation
+	receipt.LayerType:                                  true, // beside the envelope in a registry's record of an image
 }
 
 func isDocument(layer ocispec.Descriptor) bool {
