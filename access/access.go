@@ -162,6 +162,9 @@ var stranger = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Anon
 // Errors: ErrNoLogin, ErrBadLogin, ErrBusy, SlowDownError, and
 // those of the store.
 func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
+	if who, ok := r.Context().Value(identityKey{}).(provenance.Identity); ok {
+		return who, nil
+	}
 	return a.limited(r, func(address string) (provenance.Identity, error) { return a.identify(r, address) })
 }
 
@@ -178,6 +181,9 @@ func (a *Access) limited(r *http.Request, identify func(address string) (provena
 func (a *Access) identify(r *http.Request, address string) (provenance.Identity, error) {
 	if r.Context().Value(operatorKey{}) != nil {
 		return Operator, nil
+	}
+	if secret, ok := r.Context().Value(webSessionKey{}).(string); ok && r.Header.Get("Authorization") == "" {
+		return a.byWebSession(r.Context(), secret, address)
 	}
 	if hasNoLogin(r) {
 		if len(a.rules.Load().anonymous) > 0 {

@@ -180,7 +180,7 @@ func (a *Access) wasNotEnded(tx storage.Reader, who provenance.Identity) error {
 	return err
 }
 
-// touch notes that a session is used. A login lasts from its last use on.
+// touch notes that a session is used. A login, and that of a browser, lasts from its last use on.
 func (a *Access) touch(ctx context.Context, id, address string, now time.Time) error {
 	return a.store.Update(ctx, func(tx storage.Tx) error {
 		s, err := readSession(tx, id)
@@ -192,9 +192,7 @@ func (a *Access) touch(ctx context.Context, id, address string, now time.Time) e
 		}
 		used := provenance.At(now)
 		s.Used, s.UsedFrom = &used, address
-		if s.Kind == LoginSession {
-			s.Expires = provenance.At(now.Add(loginLasts))
-		}
+		s.extend(now)
 		return s.write(tx)
 	})
 }

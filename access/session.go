@@ -28,6 +28,7 @@ const (
 	LoginSession SessionKind = "login" // a refresh token, given for a password: what `docker login` keeps
 	TokenSession SessionKind = "token" // a personal access token, narrower than its owner
 	JobSession   SessionKind = "job"   // a CI job, whose ID token was exchanged
+	WebSession   SessionKind = "web"   // a browser, signed in with a password: it shows the secret in a cookie
 )
 
 // How long sessions last.
@@ -59,7 +60,7 @@ var (
 type Session struct {
 	ID      string           `json:"id"`
 	Kind    SessionKind      `json:"kind"`
-	Name    string           `json:"name,omitempty"` // of a token, as its owner calls it; of a login, the client's
+	Name    string           `json:"name,omitempty"` // of a token, as its owner calls it; of a login or a browser, the client's
 	Owner   provenance.Actor `json:"owner"`
 	Scopes  Scopes           `json:"scopes,omitempty"` // of a token: all that it may do
 	Created provenance.Time  `json:"created"`
@@ -72,7 +73,7 @@ type Session struct {
 // session is a Session as it is stored.
 type session struct {
 	Session
-	Credential string            `json:"credential,omitempty"` // of a login: the password that it came from
+	Credential string            `json:"credential,omitempty"` // of a login or a browser: the password that it came from
 	Secret     []byte            `json:"secret,omitempty"`     // SHA-256
 	Issuer     string            `json:"issuer,omitempty"`     // of a job
 	Claims     map[string]string `json:"claims,omitempty"`     // of a job
@@ -85,7 +86,7 @@ type session struct {
 func sessionKind(id string) SessionKind {
 	kind, _, _ := strings.Cut(id, "-")
 	switch k := SessionKind(kind); k {
-	case LoginSession, TokenSession, JobSession:
+	case LoginSession, TokenSession, JobSession, WebSession:
 		return k
 	}
 	return ""
@@ -277,7 +278,7 @@ func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id str
 		case TokenSession:
 			s.remove(tx)
 			return unlessUnrecorded(a.record(tx, who, s.change(provenance.TokenEnded)))
-		case LoginSession:
+		case LoginSession, WebSession:
 			s.remove(tx)
 			return nil
 		}
