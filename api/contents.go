@@ -1,0 +1,130 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// contents is what an image is made of, as its manifest and its config say: claims, all of it, but for what is attached,
+// which the registry found.
+type contents struct {
+	Repository string               `json:"repository"`
+	Digest     digest.Digest        `json:"digest"`
+	Config     *imageConfig         `json:"config,omitempty"` // of a container image
+	Layers     []ocispec.Descriptor `json:"layers,omitempty"`
+	// History are the steps of the build; Layer is the index of the layer that a step made, absent where it made none.
+	History []buildStep `json:"history,omitempty"`
+	// Referrers are manifests whose subject is this one: signatures, attestations, reports.
+	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
+	// Cut are the lists here that are not whole.
+	Cut []string `json:"cut,omitempty"`
+	// Unread is why the config is not here, or absent.
+	Unread string `json:"unread,omitempty"`
+}
+
+// imageConfig is the part of a config (OCI image specification, "Image Configuration") that says how an image runs.
+type imageConfig struct {
+	Created      string              `json:"created,omitempty"`
+	Author       string              `json:"author,omitempty"`
+	OS           string              `json:"os,omitempty"`
+	Architecture string              `json:"architecture,omitempty"`
+	Variant      string              `json:"variant,omitempty"`
+	Config       ocispec.ImageConfig `json:"config"`
+}
+
+type buildStep struct {
+	ocispec.History
+	Layer *int `json:"layer,omitempty"`
+}
+
+// The bounds of contents, in bytes and entries.
+const (
+	maxConfig    = 4 << 20
+	maxSteps     = 500
+	maxAttached  = 100
+	configOCI    = ocispec.MediaTypeImageConfig
+	configDocker = "application/vnd.docker.container.image.v1+json"
+)
+
+// contents answers GET /api/v1/contents.
+func (a *API) contents(c *call) (any, error) {
+	q := c.query()
+	repo, ref := q.needed("repo"), q.needed("ref")
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	d, body, err := a.Registry.Manifest(c.Context(), repo, ref)
+	if err != nil {
+		return nil, a.orGone(c.Context(), repo, ref, err)
+	}
+	answer := contents{Repository: repo, Digest: d.Digest}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		m, answer.Unread = ocispec.Manifest{}, "the manifest is not one of an image"
+	}
+	answer.Layers = m.Layers
+	if len(answer.Layers) > maxSteps {
+		answer.Layers, answer.Cut = answer.Layers[:maxSteps], append(answer.Cut, "layers")
+	}
+	if m.Config.MediaType == configOCI || m.Config.MediaType == configDocker {
+		if err := a.readConfig(c, repo, m.Config, &answer); err != nil {
+			return nil, err
+		}
+	}
+	answer.Referrers, err = a.Registry.ReferrersOf(c.Context(), repo, d.Digest, maxAttached+1)
+	if len(answer.Referrers) > maxAttached {
+		answer.Referrers, answer.Cut = answer.Referrers[:maxAttached], append(answer.Cut, "referrers")
+	}
+	return answer, err
+}
+
+// readConfig reads the config of a container image into the answer, or says why it cannot.
+func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *contents) error {
+	body, err := a.Registry.BlobInto(c.Context(), repo, d.Digest, maxConfig, func(n int) ([]byte, error) { return make([]byte, n), nil })
+	var large *registry.TooLargeError
+	switch {
+	case errors.As(err, &large):
+		answer.Unread = large.Error()
+		return nil
+	case errors.Is(err, registry.ErrUnknown):
+		answer.Unread = "the config is not in this repository"
+		return nil
+	case err != nil:
+		return err
+	}
+	var read struct {
+		imageConfig
+		History []ocispec.History `json:"history"`
+	}
+	if err := json.Unmarshal(body, &read); err != nil {
+		answer.Unread = "the config is not what its media type says"
+		return nil
+	}
+	answer.Config, answer.History = &read.imageConfig, steps(read.History)
+	if len(answer.History) > maxSteps {
+		answer.History, answer.Cut = answer.History[:maxSteps], append(answer.Cut, "history")
+	}
+	return nil
+}
+
+// steps says which layer each step of a build made.
+func steps(history []ocispec.History) (list []buildStep) {
+	layer := 0
+	for _, h := range history {
+		s := buildStep{History: h}
+		if !h.EmptyLayer {
+			s.Layer = new(int)
+			*s.Layer = layer
+			layer++
+		}
+		list = append(list, s)
+	}
+	return list
+}
