@@ -12,11 +12,12 @@ import (
 
 // The facts that records are searched by.
 const (
-	FactSource   = "source"   // where the source code is
-	FactRevision = "revision" // which revision of it
-	FactBase     = "base"     // the digest of the base image
-	FactMaterial = "material" // the digest of an image that the build used: a base, or of a stage before
-	FactBuilder  = "builder"  // what built it; not searched by
+	FactSource   = "source"    // where the source code is
+	FactRevision = "revision"  // which revision of it
+	FactBase     = "base"      // the digest of the base image
+	FactBaseName = "base-name" // what the image calls its base
+	FactMaterial = "material"  // the digest of an image that the build used: a base, or of a stage before
+	FactBuilder  = "builder"   // what built it; not searched by
 )
 
 // MaxConfig is the size in bytes above which an image's config is not read for claims.
@@ -30,7 +31,7 @@ var factOf = map[string]string{
 	ocispec.AnnotationVersion:         "version",
 	ocispec.AnnotationCreated:         "created",
 	ocispec.AnnotationBaseImageDigest: FactBase,
-	ocispec.AnnotationBaseImageName:   "base-name",
+	ocispec.AnnotationBaseImageName:   FactBaseName,
 }
 
 // ClaimsOf reads what an image claims about itself: the annotations of its manifest, and the labels and

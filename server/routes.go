@@ -9,16 +9,24 @@ import (
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/web"
 )
 
 // router sends a request to its room.
 func (s *Server) router() http.Handler {
+	var asked http.Handler = s.api
+	var pages *web.Pages
+	if s.c.Pages {
+		pages = web.New(web.Config{API: s.api, Logins: s.access, URL: s.url, Log: s.log})
+		asked = pages.Cookies(s.api)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 			s.registry.ServeHTTP(w, r)
-		case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/log/"), strings.HasPrefix(path, "/keys/"),
-			path == "/trusted_root.json", path == "/openapi.json":
+		case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/log/"):
+			asked.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/keys/"), path == "/trusted_root.json", path == "/openapi.json":
 			s.api.ServeHTTP(w, r)
 		case path == "/token":
 			s.api.ServeToken(w, r)
@@ -26,6 +34,8 @@ func (s *Server) router() http.Handler {
 			readOnly(s.serveCA)(w, r)
 		case path == "/healthz", path == "/readyz":
 			readOnly(s.serveHealth)(w, r)
+		case pages != nil && web.Serves(r):
+			pages.ServeHTTP(w, r)
 		default:
 			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; images are under /v2/, and /openapi.json lists the rest")
 		}

@@ -65,6 +65,8 @@ type Config struct {
 	Witnesses []string `yaml:"witnesses"`
 	// Policy names the rules about what may be pushed, tagged and pulled.
 	Policy Policy `yaml:"policy"`
+	// Pages serves pages for browsers beside the API. Default: true.
+	Pages bool `yaml:"pages"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
 	Shutdown units.Duration `yaml:"shutdown"`
 	// Stall is how long a client may send or take nothing, in the middle of a request, before its
@@ -164,6 +166,7 @@ func Default() Config {
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
 		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
+		Pages:       true,
 		Shutdown:    units.Duration(30 * time.Second),
 		Stall:       units.Duration(2 * time.Minute),
 	}

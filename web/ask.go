@@ -1,0 +1,98 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/seed-260924e6/hallmark/access"
+)
+
+// answer takes what a handler writes, in memory. The API's answers are bounded.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// A refusal is why a page cannot be shown: a status, and a sentence for people.
+type refusal struct {
+	status int
+	says   string
+	header http.Header
+}
+
+func (r *refusal) Error() string { return r.says }
+
+func refusalf(status int, format string, args ...any) *refusal {
+	return &refusal{status: status, says: fmt.Sprintf(format, args...)}
+}
+
+// errSignIn sends a stranger to sign in, whether what they asked for exists or not.
+var errSignIn = errors.New("sign in first")
+
+// ask asks the API a question on behalf of whoever asks for the page, and reads the answer into value. Errors: a
+// *refusal in the API's words, errSignIn for a stranger who may not know.
+func (pg *page) ask(path string, query url.Values, value any) error {
+	data, err := pg.askRaw(path, query)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, value); err != nil {
+		return fmt.Errorf("the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+func (pg *page) askRaw(path string, query url.Values) ([]byte, error) {
+	a := pg.do(http.MethodGet, path, query, nil)
+	if a.status == http.StatusOK {
+		return a.body.Bytes(), nil
+	}
+	return nil, pg.refused(a)
+}
+
+// do makes one request to the API.
+func (pg *page) do(method, path string, query url.Values, body []byte) *answer {
+	a := &answer{header: http.Header{}}
+	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path+"?"+query.Encode(), bytes.NewReader(body))
+	if err != nil { // a path of ours
+		a.status = http.StatusInternalServerError
+		return a
+	}
+	r.RemoteAddr, r.TLS, r.Host = pg.r.RemoteAddr, pg.r.TLS, pg.r.Host
+	r.Header.Set("User-Agent", pg.r.UserAgent())
+	r.Header.Set("Content-Type", "application/json")
+	pg.API.ServeHTTP(a, r)
+	return a
+}
+
+// refused turns the API's problem (RFC 9457) into a refusal.
+func (pg *page) refused(a *answer) error {
+	if a.status == http.StatusUnauthorized {
+		return errSignIn
+	}
+	var problem struct {
+		Detail string `json:"detail"`
+	}
+	if err := json.Unmarshal(a.body.Bytes(), &problem); err != nil || problem.Detail == "" {
+		problem.Detail = http.StatusText(a.status)
+	}
+	return &refusal{status: a.status, says: sentence(problem.Detail), header: http.Header{"Retry-After": a.header["Retry-After"]}}
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// recordView is one record, whole.
+type recordView struct {
+	Frame
+	Record *provenance.Record
+	What   string
+	Raw    string // as the API has it, indented
+	Moves  []tagMove
+}
+
+// tagMove is what a record did to one tag.
+type tagMove struct {
+	provenance.TagMove
+	To string
+}
+
+// record shows one record.
+func (pg *page) record() error {
+	index, err := strconv.ParseUint(pg.r.PathValue("index"), 10, 63)
+	if err != nil {
+		return refusalf(404, "%q is not the number of a record.", plain(pg.r.PathValue("index")))
+	}
+	raw, err := pg.askRaw(fmt.Sprintf("/api/v1/records/%d", index), nil)
+	if err != nil {
+		return err
+	}
+	view := recordView{}
+	if err := json.Unmarshal(raw, &view.Record); err != nil {
+		return fmt.Errorf("record %d: %w", index, err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, raw, "", "  "); err != nil {
+		return fmt.Errorf("record %d: %w", index, err)
+	}
+	view.Raw, view.What = pretty.String(), does(view.Record)
+	for _, t := range view.Record.Tags {
+		view.Moves = append(view.Moves, tagMove{t, string(view.Record.Meaning(t))})
+	}
+	view.Frame = pg.frame(fmt.Sprintf("Record %d", index))
+	return pg.show(200, "record", view)
+}
+
+// recordsView is a page of records that a filter finds.
+type recordsView struct {
+	Frame
+	Lines     []recordLine
+	Filters   []filter
+	Namesakes []string
+	Next      string
+	Actions   []provenance.Action
+	Action    string
+}
+
+// A filter narrows a list; Without is the same page without it.
+type filter struct{ Name, Value, Without string }
+
+// records lists records.
+func (pg *page) records() error {
+	q := pg.r.URL.Query()
+	ask := url.Values{"limit": {listed}}
+	view := recordsView{Actions: provenance.Actions, Action: q.Get("action")}
+	for name, values := range q {
+		if len(values) > 0 && values[0] != "" {
+			ask.Set(name, values[0])
+		}
+	}
+	for _, name := range []string{"repo", "tag", "digest", "identity", "source", "revision", "base", "action", "class", "since", "until"} {
+		if v := q.Get(name); v != "" {
+			rest := pg.r.URL.Query()
+			rest.Del(name)
+			rest.Del("after")
+			view.Filters = append(view.Filters, filter{name, v, "/-/records?" + rest.Encode()})
+		}
+	}
+	var found recordPage
+	if err := pg.ask("/api/v1/records", ask, &found); err != nil {
+		return err
+	}
+	view.Lines, view.Namesakes, view.Next = linesOf(found.Records), found.Namesakes, pg.following(found.Next)
+	view.Frame = pg.frame("Records")
+	return pg.show(200, "records", view)
+}
+
+// does says in words what a record is about, without who did it.
+func does(r *provenance.Record) string {
+	switch r.Action {
+	case provenance.Push, provenance.Import:
+		return string(r.Action) + "ed" + tagNames(r, " as ")
+	case provenance.Tag:
+		return "set" + tagNames(r, " ")
+	case provenance.Untag:
+		return "removed the tag" + tagNames(r, " ")
+	case provenance.Delete:
+		return "deleted an image" + tagNames(r, " with ")
+	case provenance.Attest:
+		return "added a signature" + verdictOf(r)
+	case provenance.Grant, provenance.Revoke:
+		return rights(r)
+	case provenance.KeyChange:
+		return "changed the signing key"
+	case provenance.Restore:
+		return "restored a backup and began another log"
+	case provenance.Rules:
+		return "changed the rules about images"
+	}
+	return string(r.Action)
+}
+
+func tagNames(r *provenance.Record, before string) string {
+	var names []string
+	for _, t := range r.Tags {
+		names = append(names, t.Name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return before + strings.Join(names, ", ")
+}
+
+func verdictOf(r *provenance.Record) string {
+	if r.Verdict == nil {
+		return ""
+	}
+	says := " (" + string(r.Verdict.Result)
+	if r.Verdict.Signer != "" {
+		says += ", by " + r.Verdict.Signer
+	}
+	return says + ")"
+}
+
+// rights says what a grant gave or a revoke took away.
+func rights(r *provenance.Record) string {
+	g := r.Grant
+	verb := map[provenance.Action]string{provenance.Grant: "granted", provenance.Revoke: "revoked"}[r.Action]
+	if g == nil {
+		return verb
+	}
+	var parts []string
+	for _, p := range []struct{ name, value string }{
+		{"", g.Subject}, {"", string(g.Change)}, {"team", g.Team}, {"", g.Role}, {"on", g.Pattern}, {"tags", g.Tags},
+	} {
+		if p.value != "" {
+			parts = append(parts, strings.TrimSpace(p.name+" "+p.value))
+		}
+	}
+	return verb + " " + strings.Join(parts, " ")
+}

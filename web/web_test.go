@@ -1,0 +1,314 @@
+package web
+
+import (
+	"encoding/json"
+	"html"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// oneUser is a Logins with one user, alice, whose password is right and whose session is "cookie".
+type oneUser struct{ ended []string }
+
+func (*oneUser) Identify(r *http.Request) (provenance.Identity, error) {
+	if access.IsWeb(r.Context()) {
+		if c, err := r.Cookie("__Host-hallmark-session-443"); err != nil || c.Value != "cookie" {
+			return provenance.Identity{}, access.ErrBadLogin
+		}
+	} else if _, password, ok := r.BasicAuth(); !ok || password != "right" {
+		return provenance.Identity{}, access.ErrBadLogin
+	}
+	return provenance.Identity{Actor: provenance.Actor{Kind: provenance.User, Handle: "alice", Account: "a1"}, Login: &provenance.Login{Method: "basic"}}, nil
+}
+
+func (*oneUser) AnythingForStrangers() bool { return false }
+
+func (*oneUser) SignInBrowser(_ *http.Request, name, password, _ string) (access.Session, string, error) {
+	if name != "alice" || password != "right" {
+		return access.Session{}, "", access.ErrBadLogin
+	}
+	return access.Session{}, "cookie", nil
+}
+
+func (o *oneUser) EndWebSession(_ *http.Request, secret string) error {
+	o.ended = append(o.ended, secret)
+	return nil
+}
+
+// fixedAPI answers by path.
+type fixedAPI map[string]string
+
+func (f fixedAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := f[r.URL.Path]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		body = `{"detail":"there is no such thing"}`
+	}
+	_, _ = w.Write([]byte(body))
+}
+
+var empty = fixedAPI{"/api/v1/repositories": `{"repositories":[]}`, "/api/v1/records": `{"records":[]}`}
+
+// browser keeps cookies, as one does.
+type browser struct {
+	t       *testing.T
+	pages   *Pages
+	cookies map[string]string
+}
+
+func newBrowser(t *testing.T, api http.Handler) *browser {
+	return &browser{t, New(Config{API: api, Logins: new(oneUser), URL: "https://registry.example", Log: slog.New(slog.DiscardHandler)}), map[string]string{}}
+}
+
+func (b *browser) send(method, target, origin string, form url.Values) *httptest.ResponseRecorder {
+	b.t.Helper()
+	r := httptest.NewRequest(method, "https://registry.example"+target, strings.NewReader(form.Encode()))
+	r.Header.Set("Accept", "text/html")
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if origin != "" {
+		r.Header.Set("Origin", origin)
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.pages.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		}
+	}
+	return w
+}
+
+var tokenField = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
+func (b *browser) token(target string) string {
+	b.t.Helper()
+	found := tokenField.FindStringSubmatch(b.send("GET", target, "", nil).Body.String())
+	if found == nil {
+		b.t.Fatalf("%s has no form", target)
+	}
+	return found[1]
+}
+
+const own = "https://registry.example"
+
+// TestForms sends the form that signs in, and the one that signs out, in ways in which nothing may happen.
+func TestForms(t *testing.T) {
+	for name, c := range map[string]struct {
+		origin string
+		change func(b *browser, form url.Values)
+		status int
+	}{
+		"as it is":        {own, nil, 303},
+		"no origin":       {"", nil, 403},
+		"null":            {"null", nil, 403},
+		"foreign":         {"https://evil.example", nil, 403},
+		"sibling port":    {own + ":8443", nil, 403},
+		"another scheme":  {"http://registry.example", nil, 403},
+		"no token":        {own, func(_ *browser, f url.Values) { f.Del("token") }, 403},
+		"another token":   {own, func(_ *browser, f url.Values) { f.Set("token", "AAAA") }, 403},
+		"another browser": {own, func(b *browser, _ url.Values) { b.cookies["__Host-hallmark-form-443"] = strings.Repeat("x", 26) }, 403},
+		"an hour later": {own, func(b *browser, _ url.Values) {
+			b.pages.forms.now = func() time.Time { return time.Now().Add(61 * time.Minute) }
+		}, 403},
+		"a wrong password": {own, func(_ *browser, f url.Values) { f.Set("password", "wrong") }, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBrowser(t, empty)
+			form := url.Values{"token": {b.token("/-/sign-in")}, "name": {"alice"}, "password": {"right"}, "next": {"/r/team/app"}}
+			if c.change != nil {
+				c.change(b, form)
+			}
+			w := b.send("POST", "/-/sign-in", c.origin, form)
+			if signedIn := b.cookies["__Host-hallmark-session-443"] == "cookie"; w.Code != c.status || signedIn != (c.status == 303) {
+				t.Errorf("%d, signed in: %v\n%s", w.Code, signedIn, w.Body)
+			}
+			if c.status == 303 && w.Header().Get("Location") != "/r/team/app" {
+				t.Errorf("led to %s", w.Header().Get("Location"))
+			}
+		})
+	}
+}
+
+// TestOnce sends a form twice: the second time nothing is done.
+func TestOnce(t *testing.T) {
+	b := newBrowser(t, empty)
+	form := url.Values{"token": {b.token("/-/sign-in")}, "name": {"alice"}, "password": {"right"}}
+	before := b.cookies["__Host-hallmark-form-443"]
+	if w := b.send("POST", "/-/sign-in", own, form); w.Code != 303 {
+		t.Fatal(w.Code, w.Body)
+	}
+	b.cookies = map[string]string{"__Host-hallmark-form-443": before}
+	if w := b.send("POST", "/-/sign-in", own, form); w.Code != 403 || len(b.cookies) > 1 {
+		t.Errorf("a form that was sent again was answered %d", w.Code)
+	}
+}
+
+// TestSignOut ends the session at the server, not only in the browser.
+func TestSignOut(t *testing.T) {
+	b := newBrowser(t, empty)
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	form := url.Values{"token": {b.token("/")}}
+	if w := b.send("POST", "/-/sign-out", "https://evil.example", form); w.Code != 403 || b.cookies["__Host-hallmark-session-443"] == "" {
+		t.Errorf("another site signed somebody out: %d", w.Code)
+	}
+	w := b.send("POST", "/-/sign-out", own, url.Values{"token": {b.token("/")}})
+	if ended := b.pages.Logins.(*oneUser).ended; w.Code != 303 || len(ended) != 1 || b.cookies["__Host-hallmark-session-443"] != "" {
+		t.Errorf("%d, ended %q, cookies %v", w.Code, ended, b.cookies)
+	}
+}
+
+// TestStranger wants who has not signed in to be sent to sign in, whether what they ask for exists or not, and never to
+// be asked for a password by the browser itself.
+func TestStranger(t *testing.T) {
+	b := newBrowser(t, empty)
+	for _, path := range []string{"/", "/r/team/app", "/r/team/app:1.0", "/r/none", "/search?q=x", "/-/record/1", "/-/records", "/-/none"} {
+		w := b.send("GET", path, "", nil)
+		if w.Code != 303 || w.Header().Get("Location") != "/-/sign-in?next="+url.QueryEscape(path) || w.Header().Get("Www-Authenticate") != "" {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+	}
+	b.cookies["__Host-hallmark-session-443"] = "ended"
+	if w := b.send("GET", "/r/team/app", "", nil); w.Code != 303 || b.cookies["__Host-hallmark-session-443"] != "" {
+		t.Errorf("a session that ended: %d, cookies %v", w.Code, b.cookies)
+	}
+}
+
+// TestHeaders wants each answer to say what a browser may do with it.
+func TestHeaders(t *testing.T) {
+	b := newBrowser(t, empty)
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	for _, path := range []string{"/", "/r/none", "/-/static/style.css", "/robots.txt", "/-/none"} {
+		h := b.send("GET", path, "", nil).Header()
+		csp := h.Get("Content-Security-Policy")
+		if !strings.HasPrefix(csp, "default-src 'none'; ") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") ||
+			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") == "" {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+}
+
+// TestJSON sends programs to the API.
+func TestJSON(t *testing.T) {
+	b := newBrowser(t, empty)
+	for path, want := range map[string]string{
+		"/r/team/app":               "/api/v1/tags?repo=team%2Fapp",
+		"/r/team/app:1.0":           "/api/v1/image?ref=1.0&repo=team%2Fapp",
+		"/r/team/app@sha256:abc":    "/api/v1/image?ref=sha256%3Aabc&repo=team%2Fapp",
+		"/r/team/app/-/history/1.0": "/api/v1/history?repo=team%2Fapp&tag=1.0",
+		"/-/record/41":              "/api/v1/records/41",
+		"/-/records?repo=team/app":  "/api/v1/records?repo=team/app",
+		"/search?q=x":               "/api/v1/search?q=x",
+	} {
+		r := httptest.NewRequest("GET", own+path, nil)
+		r.Header.Set("Accept", "application/json")
+		w := httptest.NewRecorder()
+		b.pages.ServeHTTP(w, r)
+		if w.Code != 303 || w.Header().Get("Location") != want || !strings.Contains(w.Header().Get("Vary"), "Accept") {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+	}
+}
+
+// TestOwnPath wants sign-in to lead to paths of this server alone.
+func TestOwnPath(t *testing.T) {
+	for next, want := range map[string]string{
+		"/r/team/app?x=1": "/r/team/app?x=1", "": "/", "https://evil.example/": "/", "//evil.example": "/", "/\\evil.example": "/",
+		"javascript:alert(1)": "/", "r/team": "/", "/-/sign-in": "/", "/\t/evil.example": "/", "/%5cevil": "/%5cevil", "///evil.example": "/",
+	} {
+		if got := ownPath(next); got != want {
+			t.Errorf("%q leads to %q, not %q", next, got, want)
+		}
+	}
+}
+
+// TestHostile shows an image whose every field is markup, or turns the direction of text.
+func TestHostile(t *testing.T) {
+	const evil = "<script>alert(1)</script>\u202e\" onload='x' javascript:alert(1)"
+	text, err := json.Marshal(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	b := newBrowser(t, fixedAPI{
+		"/api/v1/image": `{"repository":"team/app","reference":"1.0","descriptor":{"mediaType":` + string(text) + `,"digest":"` + digest + `","size":1,"annotations":{` + string(text) + `:` + string(text) + `}},
+			"children":[{"digest":"` + digest + `","platform":` + string(text) + `}],
+			"provenance":{"observed":[],"claimed":[{"fact":"source","value":"javascript:alert(1)","from":` + string(text) + `}]},
+			"built":{"class":"claimed","source":"javascript:alert(1)","revision":` + string(text) + `},
+			"contradictions":[{"fact":"source","values":[{"value":` + string(text) + `,"class":"claimed","from":"x"}]}]}`,
+		"/api/v1/contents": `{"config":{"os":` + string(text) + `,"config":{"Env":[` + string(text) + `],"Labels":{` + string(text) + `:` + string(text) + `}}},"history":[{"created_by":` + string(text) + `}]}`,
+		"/api/v1/report":   `{"grades":{},"checks":[{"id":"x","result":"fail","says":` + string(text) + `,"advice":` + string(text) + `,"evidence":{"x":` + string(text) + `}}]}`,
+	})
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	w := b.send("GET", "/r/team/app:1.0", "", nil)
+	body := w.Body.String()
+	if w.Code != 200 {
+		t.Fatal(w.Code, body)
+	}
+	for _, never := range []string{"<script>alert", "\u202e", `href="javascript:`, "onload='x'"} {
+		if strings.Contains(body, never) {
+			t.Errorf("the page holds %q", never)
+		}
+	}
+	if !strings.Contains(html.UnescapeString(body), "⟨U+202E⟩") {
+		t.Error("the page hides what turns the direction of text")
+	}
+}
+
+// TestPlaces reads the paths of pages and makes them again.
+func TestPlaces(t *testing.T) {
+	for path, want := range map[string]place{
+		"team/app":               {Repository: "team/app"},
+		"team/app/":              {Repository: "team/app"},
+		"team/app:1.0":           {Repository: "team/app", Ref: "1.0"},
+		"team/app@sha256:ab":     {Repository: "team/app", Ref: "sha256:ab"},
+		"team/app:1.0@sha256:ab": {Repository: "team/app", Ref: "sha256:ab"},
+		"team/app/-/history/1.0": {Repository: "team/app", History: "1.0"},
+	} {
+		if got, ok := parsePlace(path); !ok || got != want {
+			t.Errorf("%s is %+v, %v", path, got, ok)
+		}
+	}
+	for _, path := range []string{"", "/", "team/app/-/x", "team/app/-/history/", ":1.0", "@x", "team/app:"} {
+		if got, ok := parsePlace(path); ok {
+			t.Errorf("%q is %+v", path, got)
+		}
+	}
+	for got, want := range map[string]string{
+		imageURL("team/app", "1.0"): "/r/team/app:1.0", imageURL("team/app", "sha256:ab"): "/r/team/app@sha256:ab",
+		historyURL("team/app", "1.0"): "/r/team/app/-/history/1.0", repoURL("team/app"): "/r/team/app",
+	} {
+		if got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}
+
+// TestFold puts the tags of signing tools under their images.
+func TestFold(t *testing.T) {
+	hex := strings.Repeat("ab", 32)
+	lines, apart := fold([]tagEntry{
+		{Name: "1.0", Digest: digest.Digest("sha256:" + hex)},
+		{Name: "sha256-" + hex + ".sig"},
+		{Name: "sha256-" + hex},
+		{Name: "sha256-" + strings.Repeat("cd", 32) + ".att"},
+		{Name: "sha256-short"},
+	})
+	if len(lines) != 2 || len(lines[0].Beside) != 2 || apart != 1 {
+		t.Errorf("%+v, %d apart", lines, apart)
+	}
+}

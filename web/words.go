@@ -1,0 +1,161 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// words are what templates may say.
+var words = template.FuncMap{
+	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by,
+	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
+	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL,
+}
+
+// when is a moment for machines: RFC 3339, whole.
+func when(t provenance.Time) string { return t.String() }
+
+// ago is how long ago a moment was, as people say it.
+func ago(t provenance.Time, now time.Time) string {
+	d := now.Sub(t.Time)
+	switch {
+	case d < 0:
+		return "in the future"
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return plural(int(d/time.Hour), "hour") + " ago"
+	case d < 60*24*time.Hour:
+		return plural(int(d/(24*time.Hour)), "day") + " ago"
+	case d < 730*24*time.Hour:
+		return plural(int(d/(30*24*time.Hour)), "month") + " ago"
+	}
+	return plural(int(d/(365*24*time.Hour)), "year") + " ago"
+}
+
+func plural(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return strconv.Itoa(n) + " " + of + "s"
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	f, at := float64(n)/1024, 0
+	for f >= 1024 && at < len(units)-1 {
+		f, at = f/1024, at+1
+	}
+	return strconv.FormatFloat(f, 'f', 1, 64) + " " + units[at:at+1] + "iB"
+}
+
+// plain makes text of others safe to look at: characters that nobody sees, or that turn the direction of what stands
+// around them, become their code points. Escaping for HTML is the template's.
+func plain(s string) string {
+	if strings.IndexFunc(s, hidden) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+		if hidden(r) {
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool {
+	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) || r == '\u2028' || r == '\u2029')
+}
+
+// short is a digest as people compare it. What is copied is always the whole one.
+func short(d any) string {
+	s := fmt.Sprint(d)
+	if algorithm, hex, ok := strings.Cut(s, ":"); ok && len(hex) > 12 {
+		return algorithm + ":" + hex[:12]
+	}
+	return s
+}
+
+// commit is a revision as people compare it.
+func commit(s string) string {
+	if len(s) >= 40 && strings.Trim(s, "0123456789abcdef") == "" {
+		return s[:12]
+	}
+	return s
+}
+
+// link is a URL that may be followed, or "": http and https alone, without a login in it.
+func link(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.IndexFunc(s, hidden) >= 0 {
+		return ""
+	}
+	return u.String()
+}
+
+// A class is a class of evidence, as pages show it: by an icon, a word and a colour.
+type class struct{ Name, Icon, Word, Means string }
+
+var classes = map[provenance.Class]class{
+	provenance.Observed:      {"observed", "◉", "seen", "The registry saw this itself."},
+	provenance.Authenticated: {"authenticated", "◆", "login", "The login proves who did this, and nothing about the bytes."},
+	provenance.Attested:      {"attested", "✔", "signed", "A signature over this was verified."},
+	provenance.Claimed:       {"claimed", "○", "claimed", "The image or the client says so; nothing proves it."},
+}
+
+func classOf(c any) class { return classes[provenance.Class(fmt.Sprint(c))] }
+
+// dict makes one value of several, for a part of a page.
+func dict(pairs ...any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return m
+}
+
+// by is who did something.
+func by(a provenance.Actor) string {
+	switch a.Kind {
+	case provenance.User:
+		return a.Handle
+	case provenance.CI:
+		return "CI of " + a.Handle
+	case provenance.Anonymous:
+		return "somebody who did not sign in"
+	case provenance.System:
+		return "the operator"
+	}
+	return string(a.Kind) + " " + a.Handle
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return s
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.ContainsAny(s[len(s)-1:], ".!?`") {
+		s += "."
+	}
+	return s
+}
