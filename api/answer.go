@@ -245,6 +245,16 @@ func (q *query) time(name string) time.Time {
 	return time.Time{}
 }
 
+// endOf returns a parameter that is a moment at which something is looked at, or the zero time. Whoever gives a second
+// without a fraction means its end: what happened within it, and is shown with that time elsewhere, has happened.
+func (q *query) endOf(name string) time.Time {
+	t, s := q.time(name), q.values.Get(name)
+	if t.IsZero() || !strings.Contains(s, "T") || strings.Contains(s, ".") {
+		return t
+	}
+	return t.Add(time.Second - time.Microsecond)
+}
+
 // end returns the first thing that was wrong with the query.
 func (q *query) end() error {
 	for name := range q.values {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -9,11 +11,22 @@ import (
 // repositoryPage is a page of repositories.
 type repositoryPage struct {
 	Repositories []repositoryEntry `json:"repositories"`
-	Next         string            `json:"next,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes []string `json:"namesakes,omitempty"`
+	Next      string   `json:"next,omitempty"`
 }
 
 type repositoryEntry struct {
-	Name string `json:"name"`
+	Name   string  `json:"name"`
+	Newest *newest `json:"newest,omitempty"`
+}
+
+// newest is what happened last in a repository.
+type newest struct {
+	Record uint64            `json:"record"`
+	Time   provenance.Time   `json:"time"`
+	Action provenance.Action `json:"action"`
+	Actor  provenance.Actor  `json:"actor"`
 }
 
 func (p repositoryPage) nextPage() string { return p.Next }
@@ -33,13 +46,24 @@ func (a *API) repositories(c *call) (any, error) {
 		return nil, err
 	}
 	page := repositoryPage{Repositories: []repositoryEntry{}}
+	var actors []provenance.Actor
 	for _, name := range found {
-		page.Repositories = append(page.Repositories, repositoryEntry{name})
+		last, err := a.Book.Last(c.Context(), name)
+		switch {
+		case errors.Is(err, provenance.ErrNoRecord):
+			page.Repositories = append(page.Repositories, repositoryEntry{Name: name})
+		case err != nil:
+			return nil, err
+		default:
+			page.Repositories = append(page.Repositories, repositoryEntry{name, &newest{last.Index, last.Time, last.Action, last.Actor}})
+			actors = append(actors, last.Actor)
+		}
 	}
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})
 	}
-	return page, nil
+	page.Namesakes, err = a.namesakes(c, actors)
+	return page, err
 }
 
 // tagPage is a page of tags.

@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -42,6 +44,7 @@ func (a *API) records(c *call) (any, error) {
 		Visible:     a.mayPull(c),
 		Administers: func(pattern string) bool { return a.Access.AdministersAll(c.who, pattern) },
 	}
+	find.Kind, find.Identity = splitActor(find.Identity)
 	if find.Tag != "" && find.Repository == "" {
 		q.fail("tag needs repo: a tag belongs to a repository")
 	}
@@ -61,6 +64,16 @@ func (a *API) records(c *call) (any, error) {
 	}
 	answer.Namesakes, err = a.namesakes(c, actorsOf(page.Records))
 	return answer, err
+}
+
+// splitActor takes the kind from a name as answers and tables show it, as robot:builder. Without one, the name is a handle or
+// an account.
+func splitActor(name string) (kind provenance.Kind, rest string) {
+	before, after, ok := strings.Cut(name, ":")
+	if ok && after != "" && slices.Contains(provenance.ActorKinds, provenance.Kind(before)) {
+		return provenance.Kind(before), after
+	}
+	return "", name
 }
 
 func names[S ~string](values []S) (s []string) {
@@ -155,7 +168,7 @@ type meaning struct {
 // history answers GET /api/v1/history.
 func (a *API) history(c *call) (any, error) {
 	q := c.query()
-	repo, tag, at := q.needed("repo"), q.needed("tag"), q.time("at")
+	repo, tag, at := q.needed("repo"), q.needed("tag"), q.endOf("at")
 	after, limit := q.index("after"), q.limit()
 	if err := q.end(); err != nil {
 		return nil, err

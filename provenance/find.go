@@ -23,6 +23,7 @@ type Query struct {
 	About      digest.Digest // claimed about by records of other digests
 	Child      digest.Digest // listed by the index that the record is about
 	Identity   string        // a handle, or an account
+	Kind       Kind          // of the actor
 	Source     string        // in any spelling
 	Revision   string
 	Base       digest.Digest
@@ -179,6 +180,7 @@ func (q *Query) matches(r *Record) bool {
 		(q.About == "" || claimsAbout(r, q.About)) &&
 		(q.Child == "" || slices.ContainsFunc(r.Observed.Children, func(c Child) bool { return c.Digest == q.Child })) &&
 		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
+		(q.Kind == "" || r.Actor.Kind == q.Kind) &&
 		(q.Action == "" || r.Action == q.Action) &&
 		q.matchesFacts(r)
 }

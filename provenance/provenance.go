@@ -80,6 +80,9 @@ const (
 	System    Kind = "system"    // the operator, through the data directory
 )
 
+// ActorKinds lists every Kind of an actor.
+var ActorKinds = []Kind{User, Robot, CI, Anonymous, System}
+
 // An Actor is who did something, as it will be shown for as long as the record lives.
 type Actor struct {
 	Kind   Kind   `json:"kind"`

@@ -94,6 +94,20 @@ func Newest(tx storage.Reader, repository string) (uint64, error) {
 	return indexIn(value)
 }
 
+// Last returns the newest record of a repository. Error: ErrNoRecord, also where it is from before records name the one
+// before them.
+func (b *Book) Last(ctx context.Context, repository string) (r *Record, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		index, err := Newest(tx, repository)
+		if err != nil {
+			return err
+		}
+		r, err = ReadRecord(tx, index)
+		return err
+	})
+	return r, err
+}
+
 // ChainedFrom returns the first record that names the one before it in its repository. It is 0 where everything happened
 // since records state all that they change.
 func ChainedFrom(tx storage.Reader) (uint64, error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/certs"
@@ -112,8 +113,19 @@ func (f *Files) open(how datadir.Mode) error {
 	if stored, err := certs.Stored(d.File(datadir.CertsDir)); err == nil {
 		s.api.Certificates = stored
 	}
-	f.data, f.services, f.handler = d, s, asOperator(s.operatorRoutes(s.api))
+	f.data, f.services, f.handler = d, s, asOperator(s.operatorRoutes(s.imagesAndAPI()))
 	return nil
+}
+
+// imagesAndAPI serves what verbs ask: the API, and images as the registry has them.
+func (s *services) imagesAndAPI() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/") {
+			s.registry.ServeHTTP(w, r)
+		} else {
+			s.api.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Close closes the directory.

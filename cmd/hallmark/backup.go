@@ -290,13 +290,13 @@ func (e *env) listBackups(dir string, asJSON bool) error {
 	if asJSON {
 		return writeJSON(e.stdout, map[string]any{"backups": all})
 	}
-	tab := newTable(e.stdout, "NAME", "MADE", "RECORDS", "BLOBS", "SIZE", "REGISTRY")
+	tab := e.table("NAME", "MADE", "RECORDS", "BLOBS", "SIZE", "REGISTRY…")
 	for _, m := range all {
 		var said backup.About
 		if err := json.Unmarshal(m.About, &said); err != nil {
 			return nof("%s: what it says of its registry is not JSON: %w", filepath.Join(dir, m.Name), err)
 		}
-		tab.row(m.Name, m.Made.Local().Format(time.DateTime), strconv.FormatUint(said.Records, 10), strconv.Itoa(m.Blobs), inBytes(m.Bytes), said.Registry)
+		tab.row(m.Name, moment(m.Made), strconv.FormatUint(said.Records, 10), strconv.Itoa(m.Blobs), inBytes(m.Bytes), said.Registry)
 	}
 	return tab.flush()
 }

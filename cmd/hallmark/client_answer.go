@@ -111,9 +111,15 @@ func (e loginError) Error() string { return e.detail }
 func refusal(base string, resp *http.Response) error {
 	var p struct {
 		Detail string `json:"detail"`
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"` // of routes for images
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came will do
-	if json.Unmarshal(data, &p) != nil || p.Detail == "" {
+	if json.Unmarshal(data, &p) == nil && p.Detail == "" && len(p.Errors) > 0 {
+		p.Detail = p.Errors[0].Message
+	}
+	if p.Detail == "" {
 		p.Detail = base + " answers " + resp.Status
 	}
 	switch resp.StatusCode {

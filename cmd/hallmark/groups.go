@@ -6,6 +6,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// group is verbs that the help shows together.
+type group struct {
+	id, title string
+	verbs     []*cobra.Command
+}
+
+// forItself is the group of verbs about the command itself.
+const forItself = "itself"
+
+// groups are all verbs.
+func (e *env) groups() []group {
+	return []group{
+		{"serve", "Run a registry", []*cobra.Command{e.serve(), e.config(), e.health(), e.cert(), e.key()}},
+		{"people", "People and what they may do", []*cobra.Command{
+			e.user(), e.team(), e.robot(), e.grant(), e.revoke(), e.grants(), e.may(), e.tags(), e.access(), e.token(), e.session(), e.login(), e.logout(),
+		}},
+		{"images", "Images and where they came from", []*cobra.Command{
+			e.list(), e.show(), e.history(), e.records(), e.sources(), e.descendants(), e.inspect(), e.policy(), e.delete(),
+		}},
+		{"evidence", "Evidence that others can check", []*cobra.Command{e.verify(), e.log(), e.audit(), e.witness()}},
+		{"operation", "Keep it whole", []*cobra.Command{e.backup(), e.restore(), e.fsck(), e.scrub()}},
+		{forItself, "This command", []*cobra.Command{e.version()}},
+	}
+}
+
 // strictGroups lets no command that only groups verbs pass for one: cobra answers `user remov alice` with help and success,
 // and a script that mistypes a verb goes on as if all had been done.
 func strictGroups(c *cobra.Command) {

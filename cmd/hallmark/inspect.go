@@ -124,7 +124,7 @@ func (e *env) printReport(report *trust.Report, whole any, out *reportFlags) err
 }
 
 func (e *env) reportPrinter(out *reportFlags) reportPrinter {
-	return reportPrinter{w: e.stdout, colour: isTerminal(e.stdout) && e.getenv("NO_COLOR") == "", evidence: out.evidence}
+	return reportPrinter{w: e.stdout, colour: e.colours(), evidence: out.evidence}
 }
 
 // check refuses a grade that there is not.

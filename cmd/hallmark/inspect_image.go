@@ -36,6 +36,9 @@ func (e *env) inspectImage() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if ref, err = e.settleAt(ctx, t, ref); err != nil {
+			return err
+		}
 		look, err := e.looker(ctx, t, ref, whom)
 		if err != nil {
 			return err
@@ -210,7 +213,7 @@ func (e *env) inspectRepository() *cobra.Command {
 		if *most < 1 {
 			return usagef("--limit is %d, and should be 1 or more", *most)
 		}
-		if ref.tag != "" || ref.digest != "" {
+		if ref.tag != "" || ref.digest != "" || ref.prefix != "" {
 			return usagef("%q names an image: see hallmark inspect image", args[0])
 		}
 		tags, err := e.tagsOf(ctx, t, ref, *most)
@@ -299,9 +302,9 @@ func (e *env) printRepository(r *repositoryReport, out *reportFlags) error {
 	}
 	p := e.reportPrinter(out)
 	fmt.Fprintf(e.stdout, "%s  %s\n\n", p.grade(r.Grade), clean(r.Subject))
-	tab := newTable(e.stdout, "TAG", "GRADE", "PROVENANCE", "QUALITY", "DIGEST", "WORST")
+	tab := e.table("TAG…", "GRADE", "PROVENANCE", "QUALITY", "DIGEST", "WORST…")
 	for _, i := range r.Images {
-		tab.row(i.Tag, string(i.Grade), string(i.Grades[trust.Provenance].Grade), string(i.Grades[trust.Quality].Grade), short(i.Digest), i.Checks[0].Says)
+		tab.row(i.Tag, string(i.Grade), string(i.Grades[trust.Provenance].Grade), string(i.Grades[trust.Quality].Grade), i.Digest.String(), i.Checks[0].Says)
 	}
 	if err := tab.flush(); err != nil {
 		return err

@@ -84,7 +84,7 @@ type keyList struct {
 }
 
 func (e *env) keyTable(list keyList) error {
-	tab := newTable(e.stdout, "KIND", "KEY", "FIRST RECORD", "BEFORE RECORD")
+	tab := e.table("KIND", "KEY", "FIRST RECORD", "BEFORE RECORD")
 	for _, k := range list.Keys {
 		for _, r := range k.Ranges {
 			end := ""

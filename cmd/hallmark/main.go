@@ -34,11 +34,13 @@ type env struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	noTrunc bool // --no-trunc of the verb that runs
 }
 
 // run runs one command line.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := (&env{getenv, stdin, stdout, stderr}).root()
+	root := (&env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}).root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -55,7 +57,7 @@ func (e *env) root() *cobra.Command {
 			"which source, and how well each of these facts is known.\n\n" +
 			"Exit status: 0 good, 1 the answer is no, 2 wrong use, 3 could not ask.",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.ArbitraryArgs,
+		Args: cobra.ArbitraryArgs, PersistentPreRun: e.readNoTrunc,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return wantsVerb(c, args)
@@ -63,23 +65,20 @@ func (e *env) root() *cobra.Command {
 			return c.Help()
 		},
 	}
-	root.AddCommand(
-		e.serve(),
-		e.user(), e.login(), e.logout(), e.token(), e.session(),
-		e.team(), e.robot(),
-		e.grant(), e.revoke(), e.grants(), e.tags(), e.access(),
-		e.records(), e.show(), e.history(), e.sources(), e.descendants(),
-		e.inspect(), e.policy(),
-		e.verify(), e.log(), e.audit(), e.witness(),
-		e.cert(), e.key(),
-		e.fsck(), e.scrub(),
-		e.backup(), e.restore(),
-		e.config(), e.health(), e.version(),
-	)
+	for _, g := range e.groups() {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title + ":"})
+		for _, verb := range g.verbs {
+			verb.GroupID = g.id
+			root.AddCommand(verb)
+		}
+	}
 	root.Version = version.String()
 	root.SetVersionTemplate("hallmark {{.Version}}\n")
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
+	root.SetHelpCommandGroupID(forItself)
+	root.SetCompletionCommandGroupID(forItself)
+	e.addCompletions(root)
 	strictGroups(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, c.CommandPath())

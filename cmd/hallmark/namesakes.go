@@ -70,3 +70,23 @@ func (e *env) say(text string) error {
 	_, err := io.WriteString(e.stdout, text)
 	return err
 }
+
+// nothingFound is what the help of a verb says that looks for something.
+const nothingFound = "Exit status 1 says that nothing was found."
+
+// nothing is the error of an empty answer. A revision that was shortened is not looked for: where nothing says it as it
+// was given, the whole one may be there.
+func (f *found[Item]) nothing(what, revision string) error {
+	switch {
+	case len(f.items) > 0 || f.more || f.bounded:
+		return nil
+	case isShortCommit(revision):
+		return usagef("no %s says the revision %s, which looks like the beginning of a commit: give all of it", what, revision)
+	}
+	return nof("no %s was found", what)
+}
+
+// isShortCommit says whether a text looks like the beginning of a git commit.
+func isShortCommit(s string) bool {
+	return len(s) >= 4 && len(s) < 40 && strings.Trim(s, "0123456789abcdef") == ""
+}

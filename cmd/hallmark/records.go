@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 )
@@ -18,15 +18,18 @@ import (
 func (e *env) records() *cobra.Command {
 	c := &cobra.Command{
 		Use: "records", Short: "Find records of pushes and other events", Args: cobra.NoArgs,
-		Example: "  hallmark records --repo team/app --since 7d\n  hallmark records --source https://git.example/team/app --revision 1f0c2a4",
+		Long: "Find records of pushes and other events. What tables print can be given back: times, digests of any length that is\n" +
+			"unambiguous in --repo, accounts. " + nothingFound,
+		Example: "  hallmark records --repo team/app --since 7d\n  hallmark records --identity alice --action push\n" +
+			"  hallmark records --source https://git.example/team/app --json",
 	}
 	t := addTarget(c)
 	filters := map[string]*string{}
 	for name, help := range map[string]string{
 		"repo": "in this `repository`", "tag": "that moved this `tag` of --repo", "digest": "about this `digest`",
-		"identity": "by this `user`", "source": "of images that claim this `URL` as their source",
-		"revision": "of images that claim this `commit` of their source", "base": "of images on the base with this `digest`",
-		"action": "push, untag, delete or attest", "class": "with facts of this class: observed, authenticated, attested or claimed",
+		"identity": "by this `user`, as alice, robot:builder, or an account", "source": "of images that claim this `URL` as their source",
+		"revision": "of images that claim this `commit` of their source, in full", "base": "of images on the base with this `digest`",
+		"action": strings.Join(actionNames(), ", "), "class": "with facts of this class: observed, authenticated, attested or claimed",
 		"since": "not before this `time`: 2006-01-02, 2006-01-02T15:04:05Z, or 7d, 24h ago", "until": "before this `time`",
 		"order": "asc or desc: oldest or newest first (default desc)",
 	} {
@@ -37,17 +40,24 @@ func (e *env) records() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		query := url.Values{}
 		for name, value := range filters {
-			if *value != "" {
-				query.Set(name, ago(*value, name, time.Now()))
-			}
+			addFilter(query, name, *value)
+		}
+		if err := findMoments(query, time.Now(), "since", "until"); err != nil {
+			return err
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			if err := wholeFilters(ctx, cl, query); err != nil {
+				return err
+			}
 			found, err := somePages(ctx, cl, "/api/v1/records", query, *limit, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				return writeJSON(e.stdout, found.json(map[string]any{"records": found.items}))
+				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"records": found.items})), found.nothing("record", query.Get("revision")))
+			}
+			if err := found.nothing("record", query.Get("revision")); err != nil {
+				return err
 			}
 			return e.recordTable(found)
 		})
@@ -55,19 +65,45 @@ func (e *env) records() *cobra.Command {
 	return c
 }
 
-// ago turns a length of time into the moment that long ago, for the filters that want a time.
-func ago(value, name string, now time.Time) string {
-	var d units.Duration
-	if name != "since" && name != "until" && name != "at" || d.UnmarshalText([]byte(value)) != nil {
-		return value
+func actionNames() (names []string) {
+	for _, a := range provenance.Actions {
+		names = append(names, string(a))
 	}
-	return now.Add(-time.Duration(d)).UTC().Format(time.RFC3339Nano)
+	return names
+}
+
+// wholeFilters reads filters as tables show what they are about: a digest may be shortened, where its repository is named,
+// and a name may stand with its account.
+func wholeFilters(ctx context.Context, cl *client, query url.Values) error {
+	if _, account, ok := strings.Cut(query.Get("identity"), " (account "); ok {
+		query.Set("identity", strings.TrimSuffix(account, ")"))
+	}
+	for _, name := range []string{"digest", "base"} {
+		given := query.Get(name)
+		if given == "" {
+			continue
+		}
+		d, prefix, err := parseDigest(given)
+		switch {
+		case err != nil:
+			return err
+		case prefix == "":
+		case query.Get("repo") == "" || name == "base":
+			return usagef("--%s %s is shortened, which only a --digest with its --repo may be: give all of it; --no-trunc prints it", name, given)
+		default:
+			if d, err = cl.wholeDigest(ctx, query.Get("repo"), prefix); err != nil {
+				return err
+			}
+		}
+		query.Set(name, d.String())
+	}
+	return nil
 }
 
 func (e *env) recordTable(found *found[*provenance.Record]) error {
-	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "ABOUT", "TAG", "DIGEST", "CLAIMED SOURCE")
+	tab := e.table("RECORD", "TIME", "ACTION", "WHO…", "ABOUT…", "TAG…", "DIGEST", "CLAIMED SOURCE…")
 	for _, r := range found.items {
-		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), found.names.who(r.Actor), found.names.topic(r), tagNames(r.Tags), short(r.Digest), sourceOf(r.Claimed))
+		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), found.names.who(r.Actor), found.names.topic(r), tagNames(r.Tags), r.Digest.String(), sourceOf(r.Claimed))
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))
 }
@@ -129,7 +165,7 @@ func (e *env) history() *cobra.Command {
 		Use: "history REPO:TAG", Short: "Show who moved a tag from what to what, and when", Args: one("a repository with a tag, as team/app:latest"),
 	}
 	t := addTarget(c)
-	at := c.Flags().String("at", "", "show what the tag meant at this `time` instead")
+	at := c.Flags().String("at", "", "show what the tag meant at this `time` instead: 2006-01-02, 2006-01-02T15:04:05Z, or 7d, 24h ago. A whole second means its end")
 	limit := c.Flags().Int("limit", 100, "print at most this many moves; 0 is all")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -144,7 +180,10 @@ func (e *env) history() *cobra.Command {
 		query := url.Values{"repo": {ref.repository}, "tag": {ref.tag}}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			if *at != "" {
-				query.Set("at", ago(*at, "at", time.Now()))
+				query.Set("at", *at)
+				if err := findMoments(query, time.Now(), "at"); err != nil {
+					return err
+				}
 				return e.meaning(ctx, cl, query, *asJSON)
 			}
 			moves, err := somePages(ctx, cl, "/api/v1/history", query, *limit, func(p struct{ Moves []provenance.Move }) []provenance.Move { return p.Moves })
@@ -180,14 +219,14 @@ func (e *env) meaning(ctx context.Context, cl *client, query url.Values, asJSON 
 }
 
 func (e *env) moveTable(moves *found[provenance.Move]) error {
-	tab := newTable(e.stdout, "RECORD", "TIME", "ACTION", "WHO", "FROM", "TO", "CLAIMED SOURCE")
+	tab := e.table("RECORD", "TIME", "ACTION", "WHO…", "FROM", "TO", "CLAIMED SOURCE…")
 	for _, m := range moves.items {
-		to := short(m.To)
+		to := m.To.String()
 		if m.To == m.From {
 			to = "(the same)"
 		}
 		r := m.Record
-		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), moves.names.who(r.Actor), short(m.From), to, sourceOf(r.Claimed))
+		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), moves.names.who(r.Actor), m.From.String(), to, sourceOf(r.Claimed))
 	}
 	return errors.Join(tab.flush(), e.say(moves.leftOut()))
 }

@@ -91,7 +91,7 @@ func (e *env) robotList(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"robots": robots})
 			}
-			tab := newTable(e.stdout, "NAME", "CREATED", "SECRET SET", "EXPIRES", "LAST USE", "FROM")
+			tab := e.table("NAME…", "CREATED", "SECRET SET", "EXPIRES", "LAST USE", "FROM…")
 			for _, r := range robots {
 				when, from := "", ""
 				if r.LastUse != nil {

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +49,8 @@ func TestMain(m *testing.M) {
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
 //	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
 //	let VARIABLE FIELD   set a variable to a field of the JSON that the last command printed
+//	cell VARIABLE LINE COLUMN   set a variable to a cell of the table that the last command printed, counted from 1
+//	cut VARIABLE MOMENT  set a variable to a moment without its fraction of a second
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
@@ -54,7 +58,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "asnobody": asNobodyCmd,
+			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd, "pushthing": pushThingCmd,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -402,6 +406,26 @@ func letCmd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("there is no text %s", args[1])
 	}
 	ts.Setenv(args[0], value)
+}
+
+func cellCmd(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(ts.ReadFile("stdout"), "\n")
+	line, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	column, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	if line > len(lines) {
+		ts.Fatalf("there are only %d lines", len(lines))
+	}
+	cells := regexp.MustCompile("  +").Split(lines[line-1], -1)
+	if column > len(cells) {
+		ts.Fatalf("there are only %d cells in %q", len(cells), lines[line-1])
+	}
+	ts.Setenv(args[0], cells[column-1])
+}
+
+func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], regexp.MustCompile(`\.\d+`).ReplaceAllString(args[1], ""))
 }
 
 const nobody = 65534

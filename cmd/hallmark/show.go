@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,13 +23,14 @@ type reference struct {
 	repository string
 	tag        string
 	digest     digest.Digest
+	prefix     string // of the digest, where only that was given: settle finds the digest
 }
 
 func parseReference(s string) (r reference, err error) {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	if hasDigest {
-		if r.digest, err = digest.Parse(d); err != nil {
-			return r, usagef("%q is no digest: %w", d, err)
+		if r.digest, r.prefix, err = parseDigest(d); err != nil {
+			return r, err
 		}
 	}
 	if first, after, ok := strings.Cut(rest, "/"); ok && (strings.ContainsAny(first, ".:") || first == "localhost") {
@@ -94,9 +94,9 @@ type shownImage struct {
 // show is the verb `hallmark show`.
 func (e *env) show() *cobra.Command {
 	c := &cobra.Command{
-		Use: "show REF", Short: "Show everything known about one image, by class of evidence",
-		Args: one("an image, as team/app:1.0 or team/app@sha256:…"),
-		Example: "  hallmark show team/app:1.0\n  hallmark show registry.example/team/app@sha256:… --json\n" +
+		Use: "show REF|RECORD", Short: "Show everything known about one image, or one record, by class of evidence",
+		Args: one("an image, as team/app:1.0 or team/app@sha256:…, or the number of a record"),
+		Example: "  hallmark show team/app:1.0\n  hallmark show 41\n  hallmark show registry.example/team/app@sha256:… --json\n" +
 			"  hallmark show 41 --tlog-proof > 41.tlog-proof     the proof that record 41 is in the log, or that of an image's",
 	}
 	t := addTarget(c)
@@ -107,16 +107,22 @@ func (e *env) show() *cobra.Command {
 		if *proof {
 			return e.showProof(c.Context(), t, args[0])
 		}
+		if index, err := strconv.ParseUint(args[0], 10, 64); err == nil {
+			return e.showRecord(c.Context(), t, index, *asJSON)
+		}
 		ref, err := parseReference(args[0])
 		if err != nil {
 			return err
 		}
 		ref.aim(t)
-		query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
-		if *derive {
-			query.Set("derived", "true")
-		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			query, err := ref.query(ctx, cl)
+			if err != nil {
+				return err
+			}
+			if *derive {
+				query.Set("derived", "true")
+			}
 			var raw json.RawMessage
 			if err := cl.get(ctx, "/api/v1/image", query, &raw); err != nil {
 				return err
@@ -149,7 +155,10 @@ func (e *env) showProof(ctx context.Context, t *target, arg string) error {
 	return e.ask(ctx, t, func(ctx context.Context, cl *client) error {
 		if !isNumber {
 			var img shownImage
-			query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
+			query, err := ref.query(ctx, cl)
+			if err != nil {
+				return err
+			}
 			if err := cl.get(ctx, "/api/v1/image", query, &img); err != nil {
 				return err
 			}

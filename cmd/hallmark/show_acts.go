@@ -85,7 +85,7 @@ func jobSays(j *provenance.Job) string {
 		says = " of " + j.Source
 	}
 	if j.Revision != "" {
-		says += " at " + shortRevision(j.Revision)
+		says += " at " + j.Revision
 	}
 	if j.Event != "" {
 		says += ", started by " + j.Event

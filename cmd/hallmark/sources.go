@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -34,11 +35,12 @@ type originEntry struct {
 func (e *env) sources() *cobra.Command {
 	c := &cobra.Command{
 		Use: "sources [URL]", Short: "Show what was built from a source, a commit, or both", Args: cobra.MaximumNArgs(1),
+		Long:    "Show what was built from a source, a commit, or both. " + nothingFound,
 		Example: "  hallmark sources https://git.example/team/app\n  hallmark sources git.example/team/app --revision 1f0c2a4…\n  hallmark sources --revision 1f0c2a4…",
 	}
 	revision := c.Flags().String("revision", "", "of this `commit`, in full")
 	repo := c.Flags().String("repo", "", "only in this `repository`")
-	e.askOrigins(c, "/api/v1/sources", func(t *target, args []string) (url.Values, error) {
+	e.askOrigins(c, "/api/v1/sources", func(_ *target, args []string) (originQuery, error) {
 		query := url.Values{}
 		if len(args) > 0 {
 			query.Set("source", args[0])
@@ -49,9 +51,9 @@ func (e *env) sources() *cobra.Command {
 			}
 		}
 		if len(args) == 0 && *revision == "" {
-			return nil, usagef("name a source, a --revision, or both; see `%s --help`", c.CommandPath())
+			return originQuery{}, usagef("name a source, a --revision, or both; see `%s --help`", c.CommandPath())
 		}
-		return query, nil
+		return originQuery{query: query, revision: *revision}, nil
 	}, func(entry originEntry) string { return sourceOf(entry.Claims) }, "CLAIMED SOURCE")
 	return c
 }
@@ -61,26 +63,42 @@ func (e *env) descendants() *cobra.Command {
 	c := &cobra.Command{
 		Use: "descendants REF|DIGEST", Short: "Show every image on a base, and by which rule it is known",
 		Args:    one("a base, as base/alpine:3.22 or sha256:…"),
+		Long:    "Show every image on a base, and by which rule it is known. " + nothingFound,
 		Example: "  hallmark descendants base/alpine:3.22\n  hallmark descendants sha256:… --derive --json",
 	}
 	derive := c.Flags().Bool("derive", false, "also images that nobody says to be on it, and that begin with its layers")
-	e.askOrigins(c, "/api/v1/descendants", func(t *target, args []string) (url.Values, error) {
-		derived := strconv.FormatBool(*derive)
+	e.askOrigins(c, "/api/v1/descendants", func(t *target, args []string) (originQuery, error) {
+		query := url.Values{"derived": {strconv.FormatBool(*derive)}}
 		if d, err := digest.Parse(args[0]); err == nil {
-			return url.Values{"base": {d.String()}, "derived": {derived}}, nil
+			query.Set("base", d.String())
+			return originQuery{query: query}, nil
 		}
 		ref, err := parseReference(args[0])
-		if err != nil {
-			return nil, err
-		}
 		ref.aim(t)
-		return url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}, "derived": {derived}}, nil
+		return originQuery{query: query, of: &ref}, err
 	}, originEntry.rules, "RULE")
 	return c
 }
 
+// originQuery is a question whose answer is images.
+type originQuery struct {
+	query    url.Values
+	of       *reference // the image that it is about, if any
+	revision string     // that was asked for
+}
+
+// complete returns the query with the image that it is about.
+func (o originQuery) complete(ctx context.Context, cl *client) (url.Values, error) {
+	if o.of == nil {
+		return o.query, nil
+	}
+	about, err := o.of.query(ctx, cl)
+	maps.Copy(about, o.query)
+	return about, err
+}
+
 // askOrigins makes a verb ask a question whose answer is images.
-func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []string) (url.Values, error), why func(originEntry) string, header string) {
+func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []string) (originQuery, error), why func(originEntry) string, header string) {
 	t := addTarget(c)
 	limit := c.Flags().Int("limit", 100, "print at most this many; 0 is all")
 	asJSON := addJSON(c)
@@ -91,7 +109,11 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			derivedMore := false
-			found, err := somePages(ctx, cl, path, asked, *limit, func(p struct {
+			query, err := asked.complete(ctx, cl)
+			if err != nil {
+				return err
+			}
+			found, err := somePages(ctx, cl, path, query, *limit, func(p struct {
 				Images, Derived []originEntry
 				DerivedMore     bool
 			},
@@ -104,11 +126,14 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			}
 			found.items, found.bounded = eachOnce(found.items), derivedMore
 			if *asJSON {
-				return writeJSON(e.stdout, found.json(map[string]any{"images": found.items}))
+				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"images": found.items})), found.nothing("image", asked.revision))
 			}
-			tab := newTable(e.stdout, "REPOSITORY", "DIGEST", "TAGS NOW", "RECORD", "TIME", "WHO", header)
+			if err := found.nothing("image", asked.revision); err != nil {
+				return err
+			}
+			tab := e.table("REPOSITORY…", "DIGEST", "TAGS NOW…", "RECORD", "TIME", "WHO…", header+mayCut)
 			for _, entry := range found.items {
-				tab.row(entry.Repository, short(entry.Digest), entry.tagsNow(), entry.record(), entry.time(), entry.who(found.names), why(entry))
+				tab.row(entry.Repository, entry.Digest.String(), entry.tagsNow(), entry.record(), entry.time(), entry.who(found.names), why(entry))
 			}
 			return errors.Join(tab.flush(), e.say(found.leftOut()))
 		})

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -16,8 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addJSON adds --json to a verb that prints a table.
+// addJSON adds --json to a verb that prints a table, and --no-trunc.
 func addJSON(c *cobra.Command) *bool {
+	c.Flags().Bool("no-trunc", false, "shorten nothing in tables, however wide the terminal is")
 	return c.Flags().Bool("json", false, "print JSON, for programs")
 }
 
@@ -27,28 +27,6 @@ func writeJSON(w io.Writer, value any) error {
 	enc.SetIndent("", "  ")
 	return enc.Encode(value)
 }
-
-// table prints aligned columns. Every cell is cleaned: what images claim must not reach the terminal as
-// control characters.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(w io.Writer, header ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row(header...)
-	return t
-}
-
-func (t *table) row(cells ...string) {
-	for i, c := range cells {
-		cells[i] = clean(c)
-		if cells[i] == "" {
-			cells[i] = "-"
-		}
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
-}
-
-func (t *table) flush() error { return t.w.Flush() }
 
 // clean replaces what a terminal would act upon.
 func clean(s string) string {
@@ -77,7 +55,10 @@ func short(d digest.Digest) string {
 	return string(d[:19])
 }
 
-func local(t provenance.Time) string { return t.Local().Format(time.DateTime) }
+// local is a moment as people read it and commands take it: RFC 3339, with the zone here and the whole fraction.
+func local(t provenance.Time) string { return moment(t.Time) }
+
+func moment(t time.Time) string { return t.Local().Format("2006-01-02T15:04:05.000000Z07:00") }
 
 // who is an actor in one word, with its kind where it is not a person.
 func who(a provenance.Actor) string {
@@ -130,18 +111,10 @@ func sourceOf(claims []provenance.Claim) string {
 		s = source[0]
 	}
 	if len(revision) > 0 {
-		s += "@" + shortRevision(revision[0])
+		s += "@" + revision[0]
 	}
 	if len(source) > 1 || len(revision) > 1 {
 		s += " (and others)"
-	}
-	return s
-}
-
-// shortRevision shortens what looks like a git commit.
-func shortRevision(s string) string {
-	if len(s) == 40 && strings.Trim(s, "0123456789abcdef") == "" {
-		return s[:12]
 	}
 	return s
 }

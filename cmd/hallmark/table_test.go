@@ -43,7 +43,7 @@ func TestErrorsOfOthers(t *testing.T) {
 func TestSourceOf(t *testing.T) {
 	const commit = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
 	for want, claims := range map[string][][2]string{
-		"https://git.example/team/app@aaf4c61ddcc5": {
+		"https://git.example/team/app@aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d": {
 			{"source", "https://git.example/team/app"},
 			{"revision", commit},
 			{"source", "git+ssh://git@git.example/team/app.git"},
@@ -53,8 +53,8 @@ func TestSourceOf(t *testing.T) {
 		"https://git.example/team/app (and others)": {
 			{"source", "https://git.example/team/app"}, {"source", "https://git.example/team/other"}, {"source", "https://git.example/team/app.git"},
 		},
-		"@aaf4c61ddcc5 (and others)": {{"revision", commit}, {"revision", commit + "-dirty"}},
-		"":                           {{"builder", "x"}},
+		"@aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d (and others)": {{"revision", commit}, {"revision", commit + "-dirty"}},
+		"": {{"builder", "x"}},
 	} {
 		var all []provenance.Claim
 		for _, c := range claims {

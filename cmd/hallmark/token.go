@@ -120,7 +120,7 @@ func (e *env) sessionList(t *target, what, path string) *cobra.Command {
 }
 
 func (e *env) showSessions(list []access.Session) error {
-	tab := newTable(e.stdout, "ID", "NAME", "CREATED", "EXPIRES", "USED", "FROM", "SCOPES")
+	tab := e.table("ID", "NAME…", "CREATED", "EXPIRES", "USED", "FROM…", "SCOPES…")
 	for _, s := range list {
 		used := ""
 		if s.Used != nil {

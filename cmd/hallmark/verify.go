@@ -126,6 +126,9 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 			_, err := v.add(data)
 			return err
 		}
+		if ref, err = ref.settle(ctx, cl); err != nil {
+			return err
+		}
 		return v.image(ctx, cl, ref)
 	})
 }

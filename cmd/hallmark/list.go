@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+// list is the verb `hallmark list`.
+func (e *env) list() *cobra.Command {
+	c := &cobra.Command{
+		Use: "list [REPO]", Short: "List the repositories that you may pull from, or the tags of one", Args: cobra.MaximumNArgs(1),
+		Long: "List the repositories that you may pull from, with what happened last in each; or the tags of one, with what each\n" +
+			"means, how large that is, and who set it.",
+		Example: "  hallmark list\n  hallmark list team/app\n  hallmark list registry.example/team/app --json",
+	}
+	t := addTarget(c)
+	limit := c.Flags().Int("limit", 0, "print at most this many; 0 is all")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error { return e.listRepositories(ctx, cl, *limit, *asJSON) })
+		}
+		ref, err := parseReference(args[0])
+		if err != nil {
+			return err
+		}
+		if ref.tag != "" || ref.digest != "" || ref.prefix != "" {
+			return usagef("%q names an image: `hallmark show` says what is known of it", args[0])
+		}
+		ref.aim(t)
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			return e.listTags(ctx, cl, ref.repository, *limit, *asJSON)
+		})
+	}
+	return c
+}
+
+// listedRepository is a repository as the API lists it.
+type listedRepository struct {
+	Name   string      `json:"name"`
+	Newest *listedTime `json:"newest,omitempty"`
+}
+
+// listedTime is a record as lists show it.
+type listedTime struct {
+	Record uint64            `json:"record"`
+	Time   provenance.Time   `json:"time"`
+	Action provenance.Action `json:"action"`
+	Actor  provenance.Actor  `json:"actor"`
+}
+
+func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSON bool) error {
+	found, err := somePages(ctx, cl, "/api/v1/repositories", nil, limit, func(p struct{ Repositories []listedRepository }) []listedRepository { return p.Repositories })
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(e.stdout, found.json(map[string]any{"repositories": found.items}))
+	}
+	tab := e.table("REPOSITORY…", "RECORD", "TIME", "ACTION", "WHO…")
+	for _, r := range found.items {
+		if n := r.Newest; n != nil {
+			tab.row(r.Name, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), found.names.who(n.Actor))
+		} else {
+			tab.row(r.Name, "", "", "", "")
+		}
+	}
+	return errors.Join(tab.flush(), e.say(found.leftOut()))
+}
+
+// listedTag is a tag as the API lists it.
+type listedTag struct {
+	Name      string           `json:"name"`
+	Digest    digest.Digest    `json:"digest"`
+	MediaType string           `json:"mediaType,omitempty"`
+	Size      int64            `json:"size,omitempty"`
+	ImageSize int64            `json:"imageSize,omitempty"`
+	Actor     provenance.Actor `json:"actor"`
+	Time      provenance.Time  `json:"time"`
+	Record    uint64           `json:"record"`
+}
+
+func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, asJSON bool) error {
+	found, err := somePages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, limit, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(e.stdout, found.json(map[string]any{"repository": repo, "tags": found.items}))
+	}
+	tab := e.table("TAG…", "DIGEST", "SIZE", "RECORD", "TIME", "WHO…")
+	for _, t := range found.items {
+		tab.row(t.Name, t.Digest.String(), inBytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), found.names.who(t.Actor))
+	}
+	return errors.Join(tab.flush(), e.say(found.leftOut()))
+}
