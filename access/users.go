@@ -242,6 +242,14 @@ func newID() string { return strings.ToLower(rand.Text()) }
 // NewPassword returns a password that nobody can guess.
 func NewPassword() string { return rand.Text() }
 
+// CheckUserName says what is wrong with the name of a new user or robot. Error: ErrUserName.
+func CheckUserName(name string) error {
+	if !validUserName(name) {
+		return ErrUserName
+	}
+	return nil
+}
+
 func validUserName(name string) bool {
 	if name == "" || len(name) > 64 || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "-") {
 		return false

@@ -400,8 +400,11 @@ func TestFetch(t *testing.T) {
 		t.Errorf("fetch: %v", err)
 	}
 	other := open(t, Config{Dir: t.TempDir(), Hosts: []string{"localhost"}}).CA()
-	if _, err := Fetch(ctx, address, Fingerprint(other)); err == nil || !strings.Contains(err.Error(), "NOT the one") {
+	if _, err := Fetch(ctx, address, Fingerprint(other)); err == nil || !strings.Contains(err.Error(), "NOT the one") || strings.Contains(err.Error(), Fingerprint(ca)[:20]) {
 		t.Errorf("another fingerprint: %v", err)
+	}
+	if _, err := Fetch(ctx, address, Fingerprint(k.Certificate())); err == nil || !strings.Contains(err.Error(), "that of its authority") {
+		t.Errorf("the certificate's own fingerprint: %v", err)
 	}
 	set(EncodePEM(other)) // the right fingerprint of a CA that did not sign this server
 	if _, err := Fetch(ctx, address, Fingerprint(other)); err == nil {
@@ -439,6 +442,17 @@ func TestTrust(t *testing.T) {
 			if err != nil || !bytes.Equal(got, f.Content) {
 				t.Errorf("%s: %s holds %q, %v", client, f.Path, got, err)
 			}
+		}
+		if err := plan.Reverse(context.Background(), io.Discard); err != nil {
+			t.Errorf("%s: %v", client, err)
+		}
+		for _, f := range plan.Files {
+			if _, err := os.Stat(f.Path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %s is there still: %v", client, f.Path, err)
+			}
+		}
+		if len(plan.Files) == 0 && len(plan.Undo) == 0 {
+			t.Errorf("%s: nothing says how to undo it", client)
 		}
 	}
 	for _, client := range []string{"containerd", "kubernetes"} { // which ask the server what the host does not have
@@ -494,6 +508,12 @@ func TestTrustKeepsSettings(t *testing.T) {
 	}
 	if !strings.HasPrefix(string(got), theirs) || strings.Count(string(got), `[registry."registry.example:5443"]`) != 1 {
 		t.Errorf("the file holds\n%s", got)
+	}
+	if err := plan.Reverse(context.Background(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadFile(path); err != nil || string(left) != theirs {
+		t.Errorf("after it was taken back the file holds %q, %v", left, err)
 	}
 	if err := os.WriteFile(path, []byte("[registry.\"registry.example:5443\"]\n  http = true\n"), 0o644); err != nil {
 		t.Fatal(err)

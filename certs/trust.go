@@ -3,24 +3,21 @@ package certs
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Clients lists what Trust knows, in the order in which help shows them.
-var Clients = []string{"docker", "podman", "containerd", "buildkit", "debian", "macos", "windows", "kubernetes"}
+var Clients = []string{"docker", "podman", "containerd", "buildkit", "debian", "fedora", "rhel", "alpine", "macos", "windows", "kubernetes"}
 
 // A Registry is what a client is to trust.
 type Registry struct {
@@ -33,6 +30,7 @@ type Plan struct {
 	Files    []File
 	Commands [][]string // to run after the files are written
 	Notes    []string   // what is left to do by hand, a paragraph each
+	Undo     []string   // what undoes by hand what was done by hand, a paragraph each
 }
 
 // A File is to be written. With Section set, it is appended to an existing file that does not have it.
@@ -69,7 +67,7 @@ func Trust(client string, r Registry, at Place) (Plan, error) {
 	}
 	plans := map[string]func(Registry, Place) Plan{
 		"docker": trustDocker, "podman": trustPodman, "containerd": trustContainerd, "buildkit": trustBuildkit,
-		"debian": trustDebian, "macos": trustMacOS, "windows": trustWindows, "kubernetes": trustKubernetes,
+		"debian": trustDebian, "fedora": trustFedora, "rhel": trustFedora, "alpine": trustDebian, "macos": trustMacOS, "windows": trustWindows, "kubernetes": trustKubernetes,
 	}
 	plan, ok := plans[client]
 	if !ok {
@@ -135,6 +133,7 @@ func trustBuildkit(r Registry, at Place) Plan {
 	}
 }
 
+// trustDebian is for Alpine, too, where the package ca-certificates brings the command.
 func trustDebian(r Registry, at Place) Plan {
 	return Plan{
 		Files: []File{{
@@ -146,6 +145,13 @@ func trustDebian(r Registry, at Place) Plan {
 	}
 }
 
+func trustFedora(r Registry, at Place) Plan {
+	plan := trustDebian(r, at)
+	plan.Files[0].Path = at.path("etc/pki/ca-trust/source/anchors", "hallmark-"+fileName(r.Address)+".crt")
+	plan.Commands = [][]string{{"update-ca-trust", "extract"}}
+	return plan
+}
+
 func trustMacOS(r Registry, _ Place) Plan {
 	return Plan{Notes: []string{
 		"Save this certificate as hallmark-ca.pem:\n" + string(EncodePEM(r.CA)),
@@ -154,6 +160,9 @@ func trustMacOS(r Registry, _ Place) Plan {
 		"Docker Desktop takes it from the keychain when it starts again. To trust it for this registry only:\n" +
 			"    mkdir -p ~/.docker/certs.d/" + r.Address + " && cp hallmark-ca.pem ~/.docker/certs.d/" + r.Address + "/ca.crt\n" +
 			"and restart Docker Desktop.",
+	}, Undo: []string{
+		"    sudo security delete-certificate -c \"" + r.CA.Subject.CommonName + "\" /Library/Keychains/System.keychain\n" +
+			"    rm -r ~/.docker/certs.d/" + r.Address,
 	}}
 }
 
@@ -164,6 +173,9 @@ func trustWindows(r Registry, _ Place) Plan {
 			`    Import-Certificate -FilePath hallmark-ca.crt -CertStoreLocation Cert:\LocalMachine\Root`,
 		"Docker Desktop takes it from there when it starts again. The Docker engine for Windows containers reads\n" +
 			`    C:\ProgramData\docker\certs.d\` + strings.ReplaceAll(r.Address, ":", "") + `\ca.crt`,
+	}, Undo: []string{
+		"In PowerShell, as administrator:\n" +
+			`    Get-ChildItem Cert:\LocalMachine\Root | Where-Object Subject -like "CN=` + r.CA.Subject.CommonName + `*" | Remove-Item`,
 	}}
 }
 
@@ -178,6 +190,9 @@ func trustKubernetes(r Registry, at Place) Plan {
 		"Nodes with CRI-O read " + at.path("etc/containers/certs.d", r.Address, "ca.crt") + ".",
 		"And the pods need the login:\n    kubectl create secret docker-registry hallmark --docker-server=" + r.Address +
 			" --docker-username=NAME --docker-password=PASSWORD",
+	}, Undo: []string{
+		"Whatever put these files on the nodes takes them away: " + hosts.Files[0].Path + " and " + hosts.Files[1].Path + ".",
+		"    kubectl delete secret hallmark",
 	}}
 }
 
@@ -193,18 +208,27 @@ func (p Plan) Do(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	for _, command := range p.Commands {
-		fmt.Fprintf(out, "run %s\n", strings.Join(command, " "))
-		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", command[0], err, output)
-		}
+	if err := p.run(ctx, out); err != nil {
+		return err
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(out, "\n%s\n", note)
 	}
 	return nil
 }
+
+func (p Plan) run(ctx context.Context, out io.Writer) error {
+	for _, command := range p.Commands {
+		fmt.Fprintf(out, "run %s\n", joined(command))
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", command[0], err, output)
+		}
+	}
+	return nil
+}
+
+func joined(command []string) string { return strings.Join(command, " ") }
 
 func (f File) write(out io.Writer) error {
 	content, err := f.merged()
@@ -216,6 +240,11 @@ func (f File) write(out io.Writer) error {
 	if err == nil {
 		err = os.WriteFile(f.Path, content, 0o644)
 	}
+	return asRoot(err)
+}
+
+// asRoot says what to do about a lack of rights, where that is what is wrong.
+func asRoot(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; run it as root (sudo), or see with --print what it would do", err)
 	}
@@ -251,74 +280,9 @@ func (p Plan) Print(out io.Writer) {
 		fmt.Fprintf(out, "%s %s:\n%s\n", verb, f.Path, f.Content)
 	}
 	for _, command := range p.Commands {
-		fmt.Fprintf(out, "run %s\n", strings.Join(command, " "))
+		fmt.Fprintf(out, "run %s\n", joined(command))
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(out, "\n%s\n", note)
 	}
-}
-
-// maxCA bounds what is read from a server that is not trusted yet, in bytes.
-const maxCA = 64 << 10
-
-// Fetch gets the CA of a server, and returns it only when it has the fingerprint and the server's own
-// certificate is signed by it. Nothing that the server says is believed before that.
-func Fetch(ctx context.Context, address, fingerprint string) (*x509.Certificate, error) {
-	var shown []*x509.Certificate
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{
-			// The CA that would verify this connection is what it fetches. Both are checked below.
-			InsecureSkipVerify: true,
-			MinVersion:         tls.VersionTLS12,
-			VerifyConnection:   func(s tls.ConnectionState) error { shown = s.PeerCertificates; return nil },
-		},
-	}
-	defer transport.CloseIdleConnections()
-	data, err := get(ctx, transport, "https://"+address+"/ca.pem")
-	if err != nil {
-		return nil, err
-	}
-	ca, err := ParseCertificate(data)
-	if err != nil {
-		return nil, fmt.Errorf("https://%s/ca.pem: %w", address, err)
-	}
-	if !MatchesFingerprint(ca, fingerprint) {
-		return nil, fmt.Errorf("the CA of %s is NOT the one that you named: its SHA-256 fingerprint is %s. "+
-			"Either the fingerprint was copied wrongly, or somebody stands between you and the registry. Nothing was changed",
-			address, Fingerprint(ca))
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	return ca, verify(ca, shown, strings.Trim(host, "[]"))
-}
-
-func get(ctx context.Context, transport http.RoundTripper, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := transport.RoundTrip(req) // follows no redirect
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s; does this registry have a certificate of another CA?", url, resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, maxCA))
-}
-
-// verify checks that a server's certificate is one that the CA signed for the host.
-func verify(ca *x509.Certificate, shown []*x509.Certificate, host string) error {
-	if len(shown) == 0 {
-		return errors.New("the server showed no certificate")
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca)
-	_, err := shown[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
-	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"net/url"
@@ -65,12 +66,12 @@ func (e *env) certShow() *cobra.Command {
 func (c certificates) print(w io.Writer) {
 	describe := func(title string, cert certificate) {
 		fmt.Fprintf(w, "%s\n  subject    %s\n  issuer     %s\n  names      %s\n  valid      %s to %s\n  SHA-256    %s\n", title,
-			clean(cert.Subject), clean(cert.Issuer), clean(strings.Join(cert.Names, ", ")), local(cert.NotBefore), local(cert.NotAfter), cert.Fingerprint)
+			clean(cert.Subject), clean(cert.Issuer), clean(orNone(strings.Join(cert.Names, ", "))), local(cert.NotBefore), local(cert.NotAfter), cert.Fingerprint)
+	}
+	if c.CA != nil { // first, because its fingerprint is what other machines are asked for
+		describe("certificate authority: `hallmark cert trust` wants this fingerprint", *c.CA)
 	}
 	describe("certificate of "+c.URL, c.Server)
-	if c.CA != nil {
-		describe("certificate authority", *c.CA)
-	}
 }
 
 func (e *env) certRenew() *cobra.Command {
@@ -111,25 +112,58 @@ func (e *env) certTrust() *cobra.Command {
 		Use: "trust " + strings.Join(certs.Clients, "|"), Short: "Make a client on this machine trust the registry's certificate",
 		Long: "Make a client on this machine trust the registry's certificate authority, for this registry alone. With --server\n" +
 			"the authority is fetched from there, and refused when it does not have the --fingerprint that the server printed\n" +
-			"at its first start (`hallmark cert show` prints it too).",
+			"at its first start (`hallmark cert show` prints it first).",
 		Args: one("one of " + strings.Join(certs.Clients, ", ")), ValidArgs: certs.Clients,
-		Example: "  sudo hallmark cert trust docker\n  sudo hallmark cert trust docker --server https://registry.example:5443 --fingerprint AB:CD:…",
+		Example: "  sudo hallmark cert trust docker\n  sudo hallmark cert trust docker --server https://registry.example:5443 --fingerprint AB:CD:…\n" +
+			"  sudo hallmark cert trust docker --server https://registry.example:5443 --undo",
 	}
 	t := addTarget(c)
 	fingerprint := c.Flags().String("fingerprint", "", "SHA-256 fingerprint of the certificate authority of --server")
 	names := c.Flags().StringArray("name", nil, "`host[:port]` that stands in image names (default that of the registry's URL); may be repeated")
 	print := c.Flags().Bool("print", false, "only print what would be done")
+	undo := c.Flags().Bool("undo", false, "take back what it did; nothing is fetched for it")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ca, addresses, err := e.findCA(c.Context(), t, *fingerprint)
+		find := e.findCA
+		if *undo {
+			find = e.findTrusted
+		}
+		ca, addresses, err := find(c.Context(), t, *fingerprint)
 		if err != nil {
 			return err
 		}
 		if len(*names) > 0 {
 			addresses = *names
 		}
-		return e.trust(c.Context(), args[0], ca, addresses, *print)
+		return e.trust(c.Context(), args[0], ca, addresses, trustHow{print: *print, undo: *undo})
 	}
 	return c
+}
+
+// trustHow says what is done with a plan: it is carried out, or taken back, or only printed.
+type trustHow struct{ print, undo bool }
+
+// findTrusted is findCA for what was trusted: of another machine's registry the name is enough, which may be gone.
+func (e *env) findTrusted(ctx context.Context, t *target, _ string) (*x509.Certificate, []string, error) {
+	if t.server == "" {
+		return e.ownCA(ctx, t)
+	}
+	u, err := parseServer(t.server)
+	if err != nil {
+		return nil, nil, err
+	}
+	unknown := &x509.Certificate{Subject: pkix.Name{CommonName: "Hallmark CA of " + u.Hostname()}}
+	return unknown, []string{u.Host}, nil
+}
+
+func parseServer(server string) (*url.URL, error) {
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return nil, usagef("--server %q is not https://host[:port]", server)
+	}
+	return u, nil
 }
 
 // findCA returns the authority to trust, and the addresses that it is for.
@@ -140,13 +174,9 @@ func (e *env) findCA(ctx context.Context, t *target, fingerprint string) (*x509.
 	if fingerprint == "" {
 		return nil, nil, usagef("--server needs --fingerprint: the server printed it at its first start, and `hallmark cert show` prints it there")
 	}
-	address := t.server
-	if !strings.Contains(address, "://") {
-		address = "https://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return nil, nil, usagef("--server %q is not https://host[:port]", t.server)
+	u, err := parseServer(t.server)
+	if err != nil {
+		return nil, nil, err
 	}
 	ca, err := certs.Fetch(ctx, u.Host, fingerprint)
 	if err != nil {
@@ -172,7 +202,7 @@ func (e *env) ownCA(ctx context.Context, t *target) (ca *x509.Certificate, addre
 	return ca, addresses, err
 }
 
-func (e *env) trust(ctx context.Context, client string, ca *x509.Certificate, addresses []string, print bool) error {
+func (e *env) trust(ctx context.Context, client string, ca *x509.Certificate, addresses []string, how trustHow) error {
 	place := certs.Place{}
 	if os.Geteuid() != 0 && client == "podman" {
 		place.Home, _ = os.UserHomeDir() // without one it is the whole machine's, which then says what it needs
@@ -182,13 +212,23 @@ func (e *env) trust(ctx context.Context, client string, ca *x509.Certificate, ad
 		if err != nil {
 			return usagef("%w", err)
 		}
-		if print {
-			plan.Print(e.stdout)
-			continue
-		}
-		if err := plan.Do(ctx, e.stdout); err != nil {
+		if err := how.follow(ctx, plan, e.stdout); err != nil {
 			return nof("%w", err)
 		}
+	}
+	return nil
+}
+
+func (h trustHow) follow(ctx context.Context, plan certs.Plan, out io.Writer) error {
+	switch {
+	case h.print && h.undo:
+		plan.PrintReverse(out)
+	case h.print:
+		plan.Print(out)
+	case h.undo:
+		return plan.Reverse(ctx, out)
+	default:
+		return plan.Do(ctx, out)
 	}
 	return nil
 }

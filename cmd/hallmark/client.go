@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
 // target is the registry that a verb asks: the one in a data directory, or a remote one.
@@ -47,6 +45,8 @@ type client struct {
 	base  string
 	name  string // what this registry is remembered by: its URL, or its data directory
 	user  string // who signs in, where a name is known
+	kept  string // who keeps the login, where it is a stored one
+	host  string // that it is for
 	login func(*http.Request)
 	close func() error
 
@@ -121,10 +121,11 @@ func (e *env) connectRemote(ctx context.Context, t *target, server string) (*cli
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.remoteLogin(ctx, t, host)
+	found, of, err := e.remoteLogin(ctx, t, host)
 	if err == nil {
-		cl.user = found.Username
+		cl.user, cl.host, cl.kept = found.Username, host, of
 		cl.login, err = cl.signIn(ctx, found)
+		err = cl.explain(err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, cl.close())
@@ -134,12 +135,9 @@ func (e *env) connectRemote(ctx context.Context, t *target, server string) (*cli
 
 // dialRemote prepares to ask over the network, and returns the registry's host[:port].
 func (e *env) dialRemote(t *target, server string) (cl *client, host string, err error) {
-	if !strings.Contains(server, "://") {
-		server = "https://" + server
-	}
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" {
-		return nil, "", usagef("--server %q is not https://host[:port]", server)
+	u, err := parseServer(server)
+	if err != nil {
+		return nil, "", err
 	}
 	if u.Scheme != "https" && !peer.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
 		return nil, "", usagef("--server %s: a password is sent over https only", server)
@@ -210,28 +208,26 @@ func rootFiles(file, host string) (sets []rootSet, err error) {
 	return sets, nil
 }
 
-// remoteLogin finds the login: flags, environment, docker's own credential store.
-func (e *env) remoteLogin(ctx context.Context, t *target, host string) (found auth.Credential, err error) {
+// remoteLogin finds the login: flags, environment, what docker or podman keep. of says who keeps it, where somebody does.
+func (e *env) remoteLogin(ctx context.Context, t *target, host string) (found auth.Credential, of string, err error) {
 	found.Username = firstOf(t.user, e.getenv("HALLMARK_USER"))
 	if t.passwordStdin {
 		found.Password, err = readPassword(e.stdin)
-		return found, err
+		return found, "", err
 	}
 	if found.Password = e.getenv("HALLMARK_PASSWORD"); found.Username != "" && found.Password != "" {
-		return found, nil
+		return found, "", nil
 	}
 	name := found.Username
-	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
-	if err != nil {
-		return found, askf("docker's logins: %w", err)
+	found, of, others, err := e.storedLogin(ctx, host, name)
+	switch {
+	case err != nil:
+	case len(others) > 0:
+		err = usagef("no password for %s: the login to %s is kept for %s; use --password-stdin or HALLMARK_PASSWORD, or `hallmark login %s --user %s`", name, host, strings.Join(others, " and for "), host, name)
+	case name != "" && of == "":
+		err = usagef("no password for %s: use --password-stdin or HALLMARK_PASSWORD, or `hallmark login %s --user %s`", name, host, name)
 	}
-	if found, err = store.Get(ctx, host); err != nil {
-		return found, askf("docker's login for %s: %w", host, err)
-	}
-	if name != "" && found.Username != name {
-		return found, usagef("no password for %s: use --password-stdin or HALLMARK_PASSWORD, or `hallmark login %s --user %s`", name, host, name)
-	}
-	return found, nil
+	return found, of, err
 }
 
 // readPassword reads a password from the first line of a stream.

@@ -80,9 +80,17 @@ func (c *client) open(ctx context.Context, method, path string, body any) (*http
 	}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close() //nolint:errcheck // it was only read
-		return nil, refusal(c.base, resp)
+		return nil, c.explain(refusal(c.base, resp))
 	}
 	return resp, nil
+}
+
+// explain says which stored login was refused, where one was.
+func (c *client) explain(err error) error {
+	if c.kept != "" && errors.As(err, new(loginError)) {
+		return refusedStored(c.kept, c.user, c.host, err)
+	}
+	return err
 }
 
 // trustHint explains why a server is not trusted.

@@ -62,7 +62,7 @@ func (e *env) hostConfig(ctx context.Context, t *target, address string) (c host
 	if c.Roots, err = namedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), address); err != nil {
 		return c, usagef("--ca: %w", err)
 	}
-	c.Login, err = e.remoteLogin(ctx, t, address)
+	c.Login, _, err = e.remoteLogin(ctx, t, address)
 	return c, err
 }
 

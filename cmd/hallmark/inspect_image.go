@@ -150,7 +150,7 @@ func (e *env) registryClient(ctx context.Context, t *target, host string) (*auth
 	if err != nil {
 		return nil, usagef("--ca: %w", err)
 	}
-	login, err := e.remoteLogin(ctx, t, host)
+	login, _, err := e.remoteLogin(ctx, t, host)
 	if err != nil {
 		return nil, err
 	}

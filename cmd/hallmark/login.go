@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,7 +140,7 @@ func (e *env) runLogout(ctx context.Context, at loginAt) error {
 		if at.client.login, err = at.client.signIn(ctx, found); err == nil {
 			err = at.client.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
 		}
-		if err != nil {
+		if err != nil && !errors.As(err, new(loginError)) { // which says that it had ended there already
 			return askf("the login is forgotten here, but the registry could not be told: %w", err)
 		}
 	}
@@ -192,7 +193,7 @@ func (c *client) askToken(ctx context.Context, form url.Values) (got gotToken, e
 			refused.Description = c.base + " answers " + resp.Status
 		}
 		if resp.StatusCode == http.StatusUnauthorized {
-			return got, nof("%s", refused.Description)
+			return got, exitError{exitNo, loginError{refused.Description}}
 		}
 		return got, askf("%s", refused.Description)
 	}

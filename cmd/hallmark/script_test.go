@@ -23,6 +23,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"golang.org/x/crypto/bcrypt"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
@@ -51,6 +53,8 @@ func TestMain(m *testing.M) {
 //	let VARIABLE FIELD   set a variable to a field of the JSON that the last command printed
 //	cell VARIABLE LINE COLUMN   set a variable to a cell of the table that the last command printed, counted from 1
 //	cut VARIABLE MOMENT  set a variable to a moment without its fraction of a second
+//	lasts ROBOT TIME     want a robot of the list that the last command printed to have a secret that is good for so long
+//	fingerprints CA SERVER   set variables to the fingerprints that `hallmark cert show --json` printed
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
@@ -58,7 +62,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "asnobody": asNobodyCmd,
+			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd,
+			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd, "pushthing": pushThingCmd,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -426,6 +431,29 @@ func cellCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], regexp.MustCompile(`\.\d+`).ReplaceAllString(args[1], ""))
+}
+
+func lastsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var list struct{ Robots []access.Robot }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	for _, r := range list.Robots {
+		if r.Name != args[0] {
+			continue
+		}
+		lasts := units.Duration(r.Expires.Sub(r.SecretSet.Time).Round(time.Minute))
+		if lasts.String() != args[1] {
+			ts.Fatalf("the secret of %s is good for %s", r.Name, lasts)
+		}
+		return
+	}
+	ts.Fatalf("there is no robot %s", args[0])
+}
+
+func fingerprintsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var found certificates
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &found))
+	ts.Setenv(args[0], found.CA.Fingerprint)
+	ts.Setenv(args[1], found.Server.Fingerprint)
 }
 
 const nobody = 65534

@@ -24,7 +24,11 @@ func (e *env) user() *cobra.Command {
 	admin := false
 	add := &cobra.Command{
 		Use: "add NAME", Short: "Add a user", Args: one("a name"),
+		Example: "  hallmark user add alice\n  pass show registry/alice | hallmark user add alice --password-stdin",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := access.CheckUserName(args[0]); err != nil { // before anybody is asked for a password
+				return usagef("user %q: %w", args[0], err)
+			}
 			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
 				body := map[string]any{"name": args[0], "password": password, "admin": admin}
 				return cl.send(ctx, "POST", "/api/v1/users", body, nil)
@@ -150,7 +154,8 @@ func (e *env) typedPassword(t *target, name string) (string, error) {
 func (e *env) prompt(text string) (string, error) {
 	terminal, ok := e.stdin.(*os.File)
 	if !ok || !isTerminal(terminal) {
-		return "", usagef("there is nobody to ask for a password: use --password-stdin")
+		return "", usagef("there is nobody to ask for a password, because standard input is no terminal: give it there with --password-stdin, " +
+			"as in printf '%%s' \"$PASSWORD\" | hallmark … --password-stdin")
 	}
 	fmt.Fprint(e.stderr, text)
 	typed, err := term.ReadPassword(int(terminal.Fd()))
