@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed-260924e6/hallmark/internal/durable"
 )
 
 // Reverse takes back what Do did, and says on out what it does. What somebody changed since stays, and is named.
@@ -58,7 +60,7 @@ func (f File) takeBack(out io.Writer) error {
 		return nil
 	case len(bytes.TrimSpace(rest)) > 0:
 		fmt.Fprintf(out, "remove %s from %s\n", f.Section, f.Path)
-		return asRoot(os.WriteFile(f.Path, rest, 0o644))
+		return asRoot(durable.WriteFile(f.Path, rest, 0o644))
 	}
 	fmt.Fprintf(out, "remove %s\n", f.Path)
 	if err := os.Remove(f.Path); err != nil {
