@@ -17,6 +17,7 @@ import (
 	"github.com/distribution/distribution/v3"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -288,6 +289,9 @@ func (u *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 // it a disk that is full stays full: to give back room takes a transaction, and that takes room.
 const leastReserve = 16 << 20
 
+// DefaultReserve is what is kept in reserve of a disk of so many bytes where the configuration says nothing.
+func DefaultReserve(size uint64) units.Size { return units.Size(min(1<<30, size/20)) }
+
 // Room returns nil while there is room for pushes. Errors: storage.ErrFull, and those of the disk.
 func (g *Registry) Room() error { return g.room() }
 
@@ -299,7 +303,7 @@ func (g *Registry) room() error {
 	}
 	reserve := max(uint64(g.c.Reserve), min(leastReserve, size/20))
 	if g.c.Reserve == 0 {
-		reserve = min(1<<30, size/20)
+		reserve = uint64(DefaultReserve(size))
 	}
 	if free < reserve {
 		return fmt.Errorf("%w: %d bytes are free, and %d are kept in reserve", storage.ErrFull, free, reserve)

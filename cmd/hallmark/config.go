@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed-260924e6/hallmark/server/config"
@@ -12,35 +14,80 @@ import (
 // config is the verb `hallmark config`.
 func (e *env) config() *cobra.Command {
 	c := &cobra.Command{Use: "config", Short: "Check or show the configuration"}
-	check := &cobra.Command{Use: "check", Short: "Read the configuration and say what is wrong with it", Args: cobra.NoArgs}
-	flags := addConfigFlags(check)
-	check.RunE = func(*cobra.Command, []string) error {
-		if _, err := flags.load(e.getenv); err != nil {
+	c.AddCommand(e.configCheck(), e.configShow())
+	return c
+}
+
+func (e *env) configCheck() *cobra.Command {
+	c := &cobra.Command{
+		Use: "check [FILE]", Short: "Say everything that is wrong with the configuration", Args: cobra.MaximumNArgs(1),
+		Long: "Say everything that would keep `hallmark serve` from starting with this configuration, or clients from trusting it,\n" +
+			"each with the line, variable or flag that says so: also files that are missing, and a certificate that is for\n" +
+			"another name or has ended. What is worth a look, as a variable HALLMARK_… that nothing reads, is a warning, and the\n" +
+			"exit status is 0. It changes nothing.",
+		Example: "  hallmark config check\n  hallmark config check /etc/hallmark/hallmark.yaml",
+	}
+	flags := addConfigFlags(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			flags.file = args[0]
+		}
+		cfg, wrong := flags.read(e.getenv)
+		problems := append(cfg.Examine(), config.Unknown(e.environ())...)
+		for _, p := range problems {
+			if p.Warning {
+				fmt.Fprintln(e.stderr, clean("warning: "+p.String()))
+			}
+		}
+		if err := errors.Join(wrong, config.ErrorOf(problems)); err != nil {
 			return err
 		}
 		fmt.Fprintln(e.stdout, "the configuration is good")
 		return nil
 	}
-	show := &cobra.Command{Use: "show", Short: "Show the configuration in force", Args: cobra.NoArgs}
-	showFlags := addConfigFlags(show)
-	asJSON := addJSON(show)
-	show.RunE = func(*cobra.Command, []string) error {
-		cfg, err := showFlags.load(e.getenv)
+	return c
+}
+
+func (e *env) configShow() *cobra.Command {
+	c := &cobra.Command{
+		Use: "show", Short: "Show the configuration in force", Args: cobra.NoArgs,
+		Long: "Show the configuration in force, as a file has it: what is set, what is the default, and the public name that the data\n" +
+			"directory keeps. What is not set and has no default is left out.",
+	}
+	flags := addConfigFlags(c)
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := flags.load(e.getenv)
+		if err != nil {
+			return err
+		}
+		keys, err := cfg.Shown(e.keptURL(c.Context(), cfg.Data))
 		if err != nil {
 			return err
 		}
 		if *asJSON {
-			return writeJSON(e.stdout, cfg)
+			return writeJSON(e.stdout, keys)
 		}
-		data, err := yaml.Dump(cfg)
+		data, err := yaml.Dump(keys)
 		if err != nil {
 			return err
 		}
 		_, err = e.stdout.Write(data)
 		return err
 	}
-	c.AddCommand(check, show)
 	return c
+}
+
+// keptURL is the public name that the registry in a data directory has, or "" where there is none, or it cannot be asked.
+func (e *env) keptURL(ctx context.Context, dir string) string {
+	var found certificates
+	err := e.ask(ctx, &target{data: dir}, func(ctx context.Context, cl *client) error {
+		return cl.get(ctx, "/api/v1/certificate", nil, &found)
+	})
+	if err != nil {
+		return ""
+	}
+	return found.URL
 }
 
 // configFlags are the flags of verbs that read the configuration.
@@ -65,23 +112,33 @@ func addConfigFlags(c *cobra.Command) *configFlags {
 
 // load returns the configuration in force.
 func (f *configFlags) load(getenv func(string) string) (config.Config, error) {
-	c, err := config.Load(f.file, getenv)
+	c, err := f.read(getenv)
 	if err != nil {
 		return c, err
 	}
-	for name, copy := range map[string]func(){
-		"data":          func() { c.Data = f.Data },
-		"listen":        func() { c.Listen = f.Listen },
-		"url":           func() { c.URL = f.URL },
-		"host":          func() { c.Hosts = f.Hosts },
-		"admin-listen":  func() { c.AdminListen = f.AdminListen },
-		"insecure-http": func() { c.InsecureHTTP = f.InsecureHTTP },
+	return c, c.Check()
+}
+
+// read returns the configuration in force before it is checked.
+func (f *configFlags) read(getenv func(string) string) (config.Config, error) {
+	c, err := config.Load(f.file, getenv)
+	for _, flag := range []struct {
+		name, key string
+		copy      func()
+	}{
+		{"data", "data", func() { c.Data = f.Data }},
+		{"listen", "listen", func() { c.Listen = f.Listen }},
+		{"url", "url", func() { c.URL = f.URL }},
+		{"host", "hosts", func() { c.Hosts = f.Hosts }},
+		{"admin-listen", "adminListen", func() { c.AdminListen = f.AdminListen }},
+		{"insecure-http", "insecureHTTP", func() { c.InsecureHTTP = f.InsecureHTTP }},
 	} {
-		if f.set.Changed(name) {
-			copy()
+		if f.set.Changed(flag.name) {
+			flag.copy()
+			c.From(flag.key, "--"+flag.name)
 		}
 	}
-	return c, c.Check()
+	return c, err
 }
 
 func firstOf(values ...string) string {

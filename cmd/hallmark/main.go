@@ -35,12 +35,13 @@ type env struct {
 	stdout io.Writer
 	stderr io.Writer
 
-	noTrunc bool // --no-trunc of the verb that runs
+	environ func() []string // all variables, as os.Environ
+	noTrunc bool            // --no-trunc of the verb that runs
 }
 
 // run runs one command line.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := (&env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}).root()
+	root := (&env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ}).root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -89,18 +89,22 @@ func (d Duration) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// Rate is how often something may happen, in times a second, written as 100/s, 3000/m or 10/h.
+// Rate is how often something may happen, in times a second, written as 100/s, 3000/m or 10/h; 0 is no limit, written as none.
 type Rate float64
 
 var rateUnits = map[string]float64{"s": 1, "m": 60, "h": 3600}
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (r *Rate) UnmarshalText(text []byte) error {
+	if string(text) == "none" {
+		*r = 0
+		return nil
+	}
 	number, unit, _ := strings.Cut(string(text), "/")
 	n, err := strconv.ParseUint(number, 10, 32)
 	seconds := rateUnits[unit]
 	if err != nil || seconds == 0 {
-		return fmt.Errorf("%q is not a rate: write 100/s, 3000/m or 10/h", text)
+		return fmt.Errorf("%q is not a rate: write 100/s, 3000/m or 10/h, or none", text)
 	}
 	*r = Rate(float64(n) / seconds)
 	return nil
@@ -108,6 +112,9 @@ func (r *Rate) UnmarshalText(text []byte) error {
 
 // String writes the rate in the smallest unit that makes it a whole number.
 func (r Rate) String() string {
+	if r == 0 {
+		return "none"
+	}
 	for _, unit := range []string{"s", "m"} {
 		if n := float64(r) * rateUnits[unit]; n == math.Round(n) {
 			return strconv.FormatFloat(n, 'f', 0, 64) + "/" + unit

@@ -12,61 +12,78 @@ import (
 	"github.com/seed-260924e6/hallmark/server/cosigning"
 )
 
-// Check refuses what cannot be meant. Errors: *Error.
-func (c *Config) Check() error {
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		return Errorf("tls.cert and tls.key belong together: one of them is missing")
+// Check refuses what cannot be meant: all of it at once. Errors: *Error.
+func (c *Config) Check() error { return ErrorOf(c.problems()) }
+
+// problems are what cannot be meant, whatever is on the disk.
+func (c *Config) problems() []Problem {
+	p := &problems{of: c}
+	switch {
+	case c.TLS.Cert != "" && c.TLS.Key == "":
+		p.addf("tls.cert", "tls.cert and tls.key belong together: tls.key is missing")
+	case c.TLS.Cert == "" && c.TLS.Key != "":
+		p.addf("tls.key", "tls.cert and tls.key belong together: tls.cert is missing")
 	}
 	if _, err := obs.ParseLevel(c.Log.Level); err != nil {
-		return Errorf("log.level: %w", err)
+		p.addf("log.level", "log.level: %w", err)
 	}
-	for key, address := range map[string]string{"listen": c.Listen, "adminListen": c.AdminListen} {
-		if key == "adminListen" && address == NoListen {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return Errorf("%s is %q, and should be host:port or :port", key, address)
-		}
+	p.checkListen("listen", c.Listen)
+	if c.AdminListen != NoListen {
+		p.checkListen("adminListen", c.AdminListen)
 	}
-	if l := c.Limits; l.Connections < 1 || l.AddressConnections < 1 {
-		return Errorf("limits.connections and limits.addressConnections are at least 1: without a connection nobody gets in")
-	}
-	if l := c.Limits; l.Uploads < 1 || l.AccountUploads < 1 {
-		return Errorf("limits.uploads and limits.accountUploads are at least 1: without an upload nobody can push")
-	}
+	p.checkLimits(c.Limits)
 	if _, err := peer.ParseProxies(c.TrustedProxies); err != nil {
-		return Errorf("trustedProxies: %w", err)
+		p.addf("trustedProxies", "trustedProxies: %w", err)
 	}
-	if _, err := oidc.New(c.OIDC, time.Now); err != nil {
-		return Errorf("%w", err)
+	_, err := oidc.New(c.OIDC, time.Now)
+	p.add("oidc", err)
+	p.add("url", c.checkURL())
+	if _, err := cosigning.ParseWitnesses(c.Witnesses); err != nil {
+		p.addf("witnesses", "witnesses: %w", err)
 	}
-	if c.URL != "" {
-		if err := checkURL(c.URL); err != nil {
-			return err
+	_, err = c.Policy.Read()
+	p.add("policy.file", err)
+	_, err = c.Trust.Read()
+	p.add("trust.file", err)
+	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {
+		p.addf("scrub.rate", "scrub.rate is 0: write how many bytes a second are read, as 50MB, or scrub.every: 0 to turn the scrub off")
+	}
+	p.add("insecureHTTP", c.checkInsecure())
+	return p.list
+}
+
+func (p *problems) checkListen(key, address string) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		p.addf(key, "%s is %q, and should be host:port or :port", key, address)
+	}
+}
+
+func (p *problems) checkLimits(l Limits) {
+	for key, n := range map[string]int{"limits.connections": l.Connections, "limits.addressConnections": l.AddressConnections} {
+		if n < 1 {
+			p.addf(key, "%s is at least 1: without a connection nobody gets in", key)
 		}
 	}
-	if _, err := cosigning.ParseWitnesses(c.Witnesses); err != nil {
-		return Errorf("witnesses: %w", err)
+	for key, n := range map[string]int{"limits.uploads": l.Uploads, "limits.accountUploads": l.AccountUploads} {
+		if n < 1 {
+			p.addf(key, "%s is at least 1: without an upload nobody can push", key)
+		}
 	}
-	if _, err := c.Policy.Read(); err != nil {
-		return err
-	}
-	if _, err := c.Trust.Read(); err != nil {
-		return err
-	}
-	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {
-		return Errorf("scrub.rate is 0: write how many bytes a second are read, as 50MB, or scrub.every: 0 to turn the scrub off")
-	}
-	return c.checkInsecure()
 }
 
 // NoListen is the AdminListen of no listener.
 const NoListen = "none"
 
-func checkURL(s string) error {
-	u, err := url.Parse(s)
+func (c *Config) checkURL() error {
+	if c.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return Errorf("url is %q, and should be https://host or https://host:port", s)
+		return Errorf("url is %q, and should be https://host or https://host:port", c.URL)
+	}
+	if u.Scheme == "http" && c.InsecureHTTP == "" {
+		return Errorf("url is %q, and the registry speaks TLS: write https://%s. With a proxy in front that ends TLS, url is the proxy's, and insecureHTTP is loopback", c.URL, u.Host)
 	}
 	return nil
 }

@@ -72,6 +72,9 @@ type Config struct {
 	// Stall is how long a client may send or take nothing, in the middle of a request, before its
 	// connection is cut. Default: 2m.
 	Stall units.Duration `yaml:"stall"`
+
+	// origins says of each key that is set where: hallmark.yaml:7, HALLMARK_URL, --url.
+	origins map[string]string
 }
 
 // TLS names the files of a certificate.

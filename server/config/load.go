@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,10 +19,8 @@ import (
 // not checked yet: flags may follow. Where no file is named, ./hallmark.yaml may be absent.
 func Load(file string, getenv func(string) string) (Config, error) {
 	c := Default()
-	if err := loadFile(&c, cmp.Or(file, getenv("HALLMARK_CONFIG"))); err != nil {
-		return c, err
-	}
-	return c, loadEnv(&c, getenv)
+	err := loadFile(&c, cmp.Or(file, getenv("HALLMARK_CONFIG")))
+	return c, asError(errors.Join(err, loadEnv(&c, getenv)))
 }
 
 // loadFile reads a file into the configuration. One that was not named may be absent.
@@ -37,55 +36,63 @@ func loadFile(c *Config, path string) error {
 	if err != nil {
 		return Errorf("configuration: %w", err)
 	}
+	for key, line := range yamlfile.Lines(data) {
+		c.From(key, fmt.Sprintf("%s:%d", path, line))
+	}
 	return asError(yamlfile.Load(path, data, c))
 }
 
 // loadEnv reads the variables of all keys.
 func loadEnv(c *Config, getenv func(string) string) error {
-	return eachKey(reflect.ValueOf(c).Elem(), "", func(key string, field reflect.Value) error {
+	var wrong []error
+	err := eachKey(reflect.ValueOf(c).Elem(), "", func(key string, field reflect.Value) error {
 		name := envName(key)
-		value := getenv(name)
-		if value == "" {
-			return nil
-		}
-		if list, ok := field.Addr().Interface().(*[]string); ok {
-			*list = strings.Split(value, ",")
-			return nil
-		}
-		if field.Kind() == reflect.Slice { // of structs, as a list in YAML, or JSON
-			return asError(yamlfile.Load(name, []byte(value), field.Addr().Interface()))
-		}
-		if field.Kind() == reflect.String {
-			field.SetString(value)
-			return nil
-		}
-		if field.Kind() == reflect.Bool {
-			yes, err := strconv.ParseBool(value)
-			if err != nil {
-				return Errorf("%s is %q, and should be true or false", name, value)
-			}
-			field.SetBool(yes)
-			return nil
-		}
-		if field.Kind() == reflect.Int {
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				return Errorf("%s is %q, and should be a number", name, value)
-			}
-			field.SetInt(int64(n))
-			return nil
-		}
-		err := field.Addr().Interface().(interface{ UnmarshalText([]byte) error }).UnmarshalText([]byte(value))
-		if err != nil {
-			return Errorf("%s: %w", name, err)
+		if value := getenv(name); value != "" {
+			c.From(key, name)
+			wrong = append(wrong, setFrom(name, value, field))
 		}
 		return nil
 	})
+	return errors.Join(append(wrong, err)...)
+}
+
+// setFrom sets a key from its variable.
+func setFrom(name, value string, field reflect.Value) error {
+	if list, ok := field.Addr().Interface().(*[]string); ok {
+		*list = strings.Split(value, ",")
+		return nil
+	}
+	switch field.Kind() {
+	case reflect.Slice: // of structs, as a list in YAML, or JSON
+		return asError(yamlfile.Load(name, []byte(value), field.Addr().Interface()))
+	case reflect.String:
+		field.SetString(value)
+	case reflect.Bool:
+		yes, err := strconv.ParseBool(value)
+		if err != nil {
+			return Errorf("%s is %q, and should be true or false", name, value)
+		}
+		field.SetBool(yes)
+	case reflect.Int:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return Errorf("%s is %q, and should be a number", name, value)
+		}
+		field.SetInt(int64(n))
+	default:
+		if err := field.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(value)); err != nil {
+			return Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // eachKey calls fn for every key of the configuration, as tls.cert, and its field.
 func eachKey(v reflect.Value, prefix string, fn func(key string, field reflect.Value) error) error {
 	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
 		key := prefix + name
 		if field := v.Field(i); option == "inline" {
