@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,6 +56,8 @@ func TestMain(m *testing.M) {
 //	cut VARIABLE MOMENT  set a variable to a moment without its fraction of a second
 //	lasts ROBOT TIME     want a robot of the list that the last command printed to have a secret that is good for so long
 //	fingerprints CA SERVER   set variables to the fingerprints that `hallmark cert show --json` printed
+//	give DIR             give a directory, with all below it, to a user without rights
+//	given DIR            want all of it to be theirs
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
@@ -62,7 +65,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd,
+			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "given": givenCmd,
 			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd, "pushthing": pushThingCmd,
 		},
@@ -458,13 +461,45 @@ func fingerprintsCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 const nobody = 65534
 
+// isRoot says whether what takes root can be tried. In CI it can.
+func isRoot(ts *testscript.TestScript) bool {
+	if os.Geteuid() == 0 {
+		return true
+	}
+	if os.Getenv("CI") != "" {
+		ts.Fatalf("CI has to run as root")
+	}
+	ts.Logf("skipped: it takes root")
+	return false
+}
+
+func giveCmd(ts *testscript.TestScript, _ bool, args []string) {
+	if isRoot(ts) {
+		ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, nobody, nobody))
+		}))
+	}
+}
+
+func givenCmd(ts *testscript.TestScript, _ bool, args []string) {
+	if !isRoot(ts) {
+		return
+	}
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != nobody {
+			err = fmt.Errorf("%s belongs to another", path)
+		}
+		return err
+	}))
+}
+
 // asNobodyCmd runs hallmark as a user who owns nothing. That takes root; in CI it is there.
 func asNobodyCmd(ts *testscript.TestScript, neg bool, args []string) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			ts.Fatalf("CI has to run as root")
-		}
-		ts.Logf("skipped: it takes root")
+	if !isRoot(ts) {
 		return
 	}
 	hallmark, err := exec.LookPath("hallmark")

@@ -39,7 +39,11 @@ func Write(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := write(f); err != nil {
+	err = giveAway(f)
+	if err == nil {
+		err = write(f)
+	}
+	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(path+".new"))
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
@@ -55,7 +59,7 @@ func OpenFile(path string, mode fs.FileMode) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := SyncDir(filepath.Dir(path)); err != nil {
+	if err := errors.Join(giveAway(f), SyncDir(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -78,6 +82,9 @@ func MkdirAll(path string, mode fs.FileMode) error {
 		return err
 	}
 	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := giveAwayDir(path); err != nil {
 		return err
 	}
 	return SyncDir(parent)
