@@ -242,6 +242,14 @@ func (s *InToto) Claims(from, attachedTo digest.Digest) (claims []Claim) {
 // Names says whether the statement itself names an image, of those that it was read for.
 func (s *InToto) Names(d digest.Digest) bool { return slices.Contains(s.subjects.found, d) }
 
+// NamesOf are what the statement calls an image, of those that it was read for.
+func (s *InToto) NamesOf(d digest.Digest) Names {
+	if n := s.subjects.names[d]; n != nil {
+		return *n
+	}
+	return Names{}
+}
+
 // About returns the images that the statement is about.
 func (s *InToto) About(attachedTo digest.Digest) []digest.Digest { return s.subjects.about(attachedTo) }
 

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -98,21 +99,37 @@ const maxAbout = 4
 
 // subjects are what a statement says that it is about.
 type subjects struct {
-	wanted []digest.Digest // of these it is known whether they are among all subjects
-	found  []digest.Digest // those that are
-	first  []digest.Digest // of all, maxAbout+1 at most
+	wanted []digest.Digest          // of these it is known whether they are among all subjects
+	found  []digest.Digest          // those that are
+	names  map[digest.Digest]*Names // what it calls those
+	first  []digest.Digest          // of all, maxAbout+1 at most
 }
 
 func (s *subjects) take(d *descriptor) {
 	for _, hash := range imageHashes {
 		named := digest.Digest(hash + ":" + d.hashes[hash])
-		if slices.Contains(s.wanted, named) && !slices.Contains(s.found, named) {
+		if !slices.Contains(s.wanted, named) {
+			continue
+		}
+		if !slices.Contains(s.found, named) {
 			s.found = append(s.found, named)
 		}
+		s.call(named, cmp.Or(d.name, d.uri))
 	}
 	if named := d.image(); named != "" && len(s.first) <= maxAbout && !slices.Contains(s.first, named) {
 		s.first = append(s.first, named)
 	}
+}
+
+// call remembers a name of an image.
+func (s *subjects) call(d digest.Digest, name string) {
+	if s.names == nil {
+		s.names = map[digest.Digest]*Names{}
+	}
+	if s.names[d] == nil {
+		s.names[d] = &Names{}
+	}
+	s.names[d].Add(name)
 }
 
 // about returns the images that a statement is about. One that is attached to an image and names it among others is

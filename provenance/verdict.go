@@ -27,6 +27,7 @@ const (
 	NotTrusted   Reason = "untrusted"  // the signer is no longer among those who are trusted
 	Removed      Reason = "removed"    // it is not attached to the image any more
 	OtherKind    Reason = "kind"       // it holds, and the signer does not vouch for this kind
+	OtherName    Reason = "name"       // it holds, and was made for another name than its signer's signatures may have
 
 	// Of a verification summary that holds.
 	OtherVerifier Reason = "verifier"  // its signer does not speak for this verifier
@@ -48,6 +49,9 @@ type Verdict struct {
 	// Kind is what was signed, where the signature was verified: image, provenance, … or a full predicate type. It is
 	// absent from records of older versions; KindOf says it in any case.
 	Kind StatementKind `json:"kind,omitempty"`
+	// Names are what was signed calls the image: the docker-reference of a simple signature, or the names of the subjects of
+	// a statement that have the image's digest. Records of older versions have none.
+	Names
 	// Summary is what a verification summary says.
 	Summary *Summary `json:"summary,omitempty"`
 	// Evidence is the document that was looked at, and what kind of statement it holds.

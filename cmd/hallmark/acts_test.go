@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -172,19 +171,6 @@ func (a *acting) told(who, repo, tag string) (t told) {
 	t.shown = a.hallmark("show", repo+":"+tag)
 	t.counts = a.passes(repo, tag, "image.first.job.counts") && a.passes(repo, tag, `report.facts("source").exists(f, f.class == "authenticated")`)
 	return t
-}
-
-// passes says whether an image is as a rule wants it, at a pull.
-func (a *acting) passes(repo, tag, require string) bool {
-	a.t.Helper()
-	rules := fmt.Sprintf("rules:\n  - {name: tried, repositories: %q, at: pull, require: %q, owner: alice}\n", repo, require)
-	status, _, body := a.do("POST", "/api/v1/policy/test", "", string(mustMarshal(map[string]any{
-		"images": []any{map[string]string{"repository": repo, "tag": tag}}, "file": rules,
-	})), "Content-Type", "application/json")
-	if status != 200 || strings.Contains(body, `"error"`) {
-		a.t.Fatalf("%s: %d: %s", require, status, body)
-	}
-	return !strings.Contains(body, `"rule":"tried"`)
 }
 
 // TestActs does what people and jobs do with images, and wants everything that tells of it to tell who did what, and

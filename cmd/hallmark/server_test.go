@@ -387,10 +387,11 @@ func TestDrainLimit(t *testing.T) {
 // reload sends SIGHUP, and waits for what the log will say of it.
 func (s *testServer) reload(says string) {
 	s.t.Helper()
+	before := strings.Count(s.log(), says)
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.log(), says); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); strings.Count(s.log(), says) == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the log does not say %q:\n%s", says, s.log())
 		}

@@ -262,6 +262,9 @@ func printVerdicts(w io.Writer, title string, verdicts []provenance.Judged) {
 			text += " over " + v.Evidence.PredicateType
 		}
 		line(w, "  "+string(v.Result), "%s, %s (record %d)", text, local(v.Time), v.Record)
+		if len(v.Names.Names) > 0 {
+			line(w, "", "signed as %s%s", strings.Join(v.Names.Names, ", "), andMore(v.NamesCut))
+		}
 		if s := v.Summary; s != nil {
 			line(w, "", "%s, says %s: %s of %s", firstOf(s.Result, "nothing"), s.Verifier, firstOf(strings.Join(s.Levels, ", "), "no level"), s.Resource)
 		}
@@ -271,6 +274,13 @@ func printVerdicts(w io.Writer, title string, verdicts []provenance.Judged) {
 			line(w, "  does not count", "%s", v.Standing.Detail)
 		}
 	}
+}
+
+func andMore(cut bool) string {
+	if cut {
+		return ", and more"
+	}
+	return ""
 }
 
 func (img *shownImage) printContradictions(w io.Writer) {

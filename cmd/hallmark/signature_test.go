@@ -85,7 +85,14 @@ func (s *signer) attach(to *testServer, repo, digest, suffix string, layer ocisp
 
 // signImage signs one image, and attaches that to another, or to itself.
 func (s *signer) signImage(to *testServer, repo, digest, attachedTo string) {
-	payload := fmt.Appendf(nil, `{"critical":{"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"}}`, digest)
+	s.t.Helper()
+	s.signAs(to, repo, digest, attachedTo, "")
+}
+
+// signAs is signImage, by a name for the image.
+func (s *signer) signAs(to *testServer, repo, digest, attachedTo, name string) {
+	s.t.Helper()
+	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"}}`, name, digest)
 	s.attach(to, repo, attachedTo, ".sig", ocispec.Descriptor{
 		MediaType:   "application/vnd.dev.cosign.simplesigning.v1+json",
 		Annotations: map[string]string{"dev.cosignproject.cosign/signature": s.sign(payload)},
@@ -95,7 +102,7 @@ func (s *signer) signImage(to *testServer, repo, digest, attachedTo string) {
 // attest signs provenance of an image.
 func (s *signer) attest(to *testServer, repo, digest string) {
 	s.t.Helper()
-	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[{"digest":{"sha256":%q}}],
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[{"name":"pkg:docker/registry.example/team/app@1.0","digest":{"sha256":%q}}],
 		"predicate":{"buildDefinition":{"externalParameters":{"configSource":{"uri":"https://git.example/team/app","digest":{"sha1":"aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"}}}},
 		"runDetails":{"builder":{"id":"https://ci.example/builder"}}}}`, strings.TrimPrefix(digest, "sha256:"))
 	body, err := json.Marshal(map[string]any{

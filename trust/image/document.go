@@ -46,6 +46,7 @@ type document struct {
 	// signature counts here, and for what is not signed.
 	finding *provenance.Finding
 	worth   provenance.Standing // of the finding, now
+	ours    bool                // what was signed calls the image by its name here
 }
 
 // says whether a document is about a digest.
@@ -62,7 +63,7 @@ func (d *document) isAbout(want digest.Digest) bool {
 func (d *document) evidence() map[string]any {
 	e := map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
 	if d.finding != nil {
-		e["verdict"], e["standing"] = d.finding.Verdict, d.worth
+		e["verdict"], e["standing"], e["namesRepository"] = d.finding.Verdict, d.worth, d.ours
 	}
 	return e
 }

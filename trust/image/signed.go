@@ -42,6 +42,9 @@ func (s *subject) weigh() {
 		d.worth = looks[i].Standing
 	}
 	s.attestCarried()
+	for _, d := range s.documents {
+		d.ours = d.finding != nil && s.Trust.Names(&d.finding.Verdict, s.Repository)
+	}
 }
 
 // signs says whether a signature of a kind counts: it holds, and its signer vouches for what was signed.
@@ -72,7 +75,7 @@ func (s *subject) checkSignature() trust.Check {
 	var found []*document
 	good := map[digest.Digest]*document{}
 	for _, d := range s.documents {
-		if d.signs(provenance.ImageKind) {
+		if d.signs(provenance.ImageKind) && (good[d.on] == nil || d.ours) {
 			good[d.on] = d
 		}
 		if d.kind == signatureKind || d.finding != nil {
@@ -143,8 +146,32 @@ func (s *subject) signedBy(good map[digest.Digest]*document) trust.Check {
 		}
 	}
 	slices.Sort(by)
-	return trust.Passed(trust.ImageSignature, fmt.Sprintf("It is signed by %s.", strings.Join(by, " and "))).Dropping(drops...)
+	return trust.Passed(trust.ImageSignature, fmt.Sprintf("It is signed by %s%s.", strings.Join(by, " and "), otherNames(good))).Dropping(drops...)
 }
+
+// otherNames says for which names an image was signed, where none of them is its own.
+func otherNames(good map[digest.Digest]*document) string {
+	names := map[string]bool{}
+	for _, d := range good {
+		if d.ours {
+			return ""
+		}
+		for _, name := range d.finding.Verdict.Names.Names {
+			names[name] = true
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	sorted := slices.Sorted(maps.Keys(names))
+	if more := len(sorted) - maxSaid; more > 0 {
+		sorted = append(sorted[:maxSaid], fmt.Sprintf("%d others", more))
+	}
+	return ", for another name: " + strings.Join(sorted, ", ")
+}
+
+// maxSaid bounds the names in one sentence.
+const maxSaid = 3
 
 // notSigned is the check of an image whose signatures do not count.
 func (s *subject) notSigned(found []*document, partly bool) trust.Check {

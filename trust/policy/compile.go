@@ -145,7 +145,7 @@ func (r *Rule) noteName(name string) {
 // noteCall looks at the arguments of our own functions: a misspelt name would never be there.
 func (r *Rule) noteCall(call ast.CallExpr) error {
 	name := call.FunctionName()
-	if !slices.Contains([]string{"check", "facts", "signedBy", "verified", "atLeast"}, name) || len(call.Args()) == 0 {
+	if !slices.Contains([]string{"check", "facts", "signedBy", "named", "verified", "atLeast"}, name) || len(call.Args()) == 0 {
 		return nil
 	}
 	args, literal := literals(call.Args())
@@ -156,7 +156,7 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 	switch {
 	case name == "verified" && strings.HasPrefix(args[1], "SLSA_") && !buildLevel.MatchString(args[1]):
 		return fmt.Errorf("%q is no level of an image: SLSA has SLSA_BUILD_LEVEL_0 to SLSA_BUILD_LEVEL_4, and levels of a source are not an image's", args[1])
-	case name == "signedBy" && len(args) > 1 && !provenance.StatementKind(args[1]).Valid():
+	case (name == "signedBy" || name == "named") && len(args) > 1 && !provenance.StatementKind(args[1]).Valid():
 		return fmt.Errorf("%q is no kind of signed statement: write one of %s, or a full predicate type", args[1], provenance.Kinds)
 	case name == "check" && !isImageCheck(arg):
 		return fmt.Errorf("there is no check %q of an image; docs/trust.md lists them", arg)
@@ -174,6 +174,8 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 		r.reads.verified = append(r.reads.verified, strings.Join(args, " for "))
 	case "signedBy":
 		r.reads.signers = append(r.reads.signers, strings.Join(args, " for "))
+	case "named":
+		r.reads.signers = append(r.reads.signers, strings.Join(args, " for ")+" under this repository's name")
 	}
 	return nil
 }

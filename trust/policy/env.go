@@ -43,9 +43,8 @@ var environments = sync.OnceValues(func() (envs struct{ push, pull *cel.Env }, e
 		reportFunction("check", cel.ObjectType("policy.Check"), base, func(r *Report, id string) any { return r.check(id) }),
 		reportFunction("facts", cel.ListType(cel.ObjectType("policy.Fact")), base, func(r *Report, fact string) any { return r.facts(fact) }),
 		cel.Function("verified", cel.MemberOverload("report_verified", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(verified))),
-		cel.Function("signedBy",
-			cel.MemberOverload("report_signedBy", []*cel.Type{reportType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy)),
-			cel.MemberOverload("report_signedBy_kind", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(signedBy))),
+		signerFunction("signedBy", signedBy),
+		signerFunction("named", named),
 	}
 	if envs.pull, err = base.Extend(functions...); err != nil {
 		return envs, err
@@ -74,6 +73,13 @@ func reportFunction(name string, result *cel.Type, env *cel.Env, fn func(*Report
 			}
 			return env.CELTypeAdapter().NativeToValue(value)
 		})))
+}
+
+// signerFunction is a function of a report and a signer, and perhaps a kind of statement.
+func signerFunction(name string, fn func(...ref.Val) ref.Val) cel.EnvOption {
+	return cel.Function(name,
+		cel.MemberOverload("report_"+name, []*cel.Type{reportType, cel.StringType}, cel.BoolType, cel.FunctionBinding(fn)),
+		cel.MemberOverload("report_"+name+"_kind", []*cel.Type{reportType, cel.StringType, cel.StringType}, cel.BoolType, cel.FunctionBinding(fn)))
 }
 
 // atLeast says that a grade is as good as another, or better. No grade is not.
@@ -153,6 +159,7 @@ func (sizes) CallCost(_, overload string, _ []ref.Val, _ ref.Val) *uint64 {
 // ownCosts are those of the functions declared here, which are bounded by the bounds of a report.
 var ownCosts = map[string]uint64{
 	"grade_at_least": 2, "source_under": 100, "report_check": 30, "report_facts": 200, "report_signedBy": 100, "report_signedBy_kind": 100, "report_verified": 200,
+	"report_named": 100, "report_named_kind": 100,
 }
 
 // estimate is what an expression can cost at most.

@@ -207,7 +207,9 @@ type Signature struct {
 	Reason    string    `json:"reason"`
 	Detail    string    `json:"detail"`
 	Form      string    `json:"form"`
-	Kind      string    `json:"kind"` // of what was signed
+	Kind      string    `json:"kind"`  // of what was signed
+	Names     []string  `json:"names"` // that it gives the image
+	NamesCut  bool      `json:"namesCut"`
 	Evidence  Evidence  `json:"evidence"`
 	Manifest  string    `json:"manifest"`
 	Signer    string    `json:"signer"`

@@ -19,20 +19,36 @@ func signedBy(args ...ref.Val) ref.Val {
 	if !ok {
 		return types.NewErr("signedBy is of a report")
 	}
-	kind := string(provenance.ImageKind)
-	if len(args) > 2 {
-		kind = args[2].Value().(string)
-	}
-	return types.Bool(r.signedBy(args[1].Value().(string), kind))
+	return types.Bool(r.signedBy(args[1].Value().(string), kindOf(args), counts))
 }
 
-// signedBy says that a signature of a signer, by its name in the configuration, counts for a kind of statement: over the
-// image, or over each of its platforms.
-func (r *Report) signedBy(name, kind string) bool {
+// named is report.named("signer") and report.named("signer", "kind"): signedBy, by a signature that calls the image by the
+// name of its repository.
+func named(args ...ref.Val) ref.Val {
+	r, ok := args[0].Value().(*Report)
+	if !ok {
+		return types.NewErr("named is of a report")
+	}
+	return types.Bool(r.signedBy(args[1].Value().(string), kindOf(args), func(document map[string]any) bool {
+		return counts(document) && document["namesRepository"] == true
+	}))
+}
+
+// kindOf is the kind of statement that a function of a report and a signer is asked about.
+func kindOf(args []ref.Val) string {
+	if len(args) > 2 {
+		return args[2].Value().(string)
+	}
+	return string(provenance.ImageKind)
+}
+
+// signedBy says that a signature of a signer, by its name in the configuration, is worth something for a kind of statement:
+// over the image, or over each of its platforms.
+func (r *Report) signedBy(name, kind string, worth func(document map[string]any) bool) bool {
 	signed := map[string]bool{}
 	for _, d := range r.signatures(kind) {
 		verdict, _ := d["verdict"].(map[string]any)
-		if on, ok := d["attachedTo"].(string); ok && counts(d) && verdict["signer"] == name && isOf(verdict, kind) {
+		if on, ok := d["attachedTo"].(string); ok && worth(d) && verdict["signer"] == name && isOf(verdict, kind) {
 			signed[on] = true
 		}
 	}

@@ -14,6 +14,8 @@ func TestSignedBy(t *testing.T) {
 			"result": result, "signer": signer, "kind": kind, "evidence": map[string]any{"predicateType": predicateType},
 		}}
 	}
+	ours := document("sha256:1", "k", "svr", "", "good", true)
+	ours.(map[string]any)["namesRepository"] = true
 	const spdx, tests = "https://spdx.dev/Document/v2.3", "https://in-toto.io/attestation/test-result/v0.1"
 	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: map[string]any{"documents": []any{
 		document("sha256:1", "k", "sbom", spdx, "good", true),
@@ -21,6 +23,7 @@ func TestSignedBy(t *testing.T) {
 		document("sha256:1", "k", "release", "", "failed", true),
 		document("sha256:2", "k", "test", tests, "good", true),
 		document("sha256:1", "other", "image", "", "good", true),
+		ours,
 	}}}
 	for text, want := range map[string]bool{
 		`report.signedBy("k", "sbom")`:                           true,
@@ -33,6 +36,9 @@ func TestSignedBy(t *testing.T) {
 		`report.signedBy("k")`:                                   false,
 		`report.signedBy("other")`:                               false, // the check did not pass
 		`report.signedBy("other", "sbom")`:                       false,
+		`report.named("k", "svr")`:                               true,
+		`report.named("k", "sbom")`:                              false, // by another name
+		`report.named("k")`:                                      false,
 	} {
 		o := &Object{Report: &Report{Digest: "sha256:1", Checks: []Check{check}, Platforms: []Platform{{Digest: "sha256:2"}, {Digest: "sha256:3"}}}}
 		set := parse(t, `rules: [{name: r, repositories: "**", at: pull, owner: alice, require: '`+text+`'}]`)
@@ -41,7 +47,7 @@ func TestSignedBy(t *testing.T) {
 		}
 	}
 	check.Cap = "D" // another signature does not hold
-	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); r.signedBy("k", "sbom") {
+	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); r.signedBy("k", "sbom", counts) {
 		t.Error("a statement counts beside one that was changed")
 	}
 }

@@ -39,6 +39,7 @@ type fileKey struct {
 	NotAfter     yamlfile.Word  `yaml:"notAfter"`
 	Withdrawn    yamlfile.Word  `yaml:"withdrawn"` // since when nothing by this key counts
 	Vouches      yamlfile.List  `yaml:"vouches"`   // kinds of signed statements; byDefault where there are none
+	Names        yamlfile.List  `yaml:"names"`     // `repository`, or patterns of what its signatures call the image; default: any
 	Verifiers    []fileVerifier `yaml:"verifiers"` // whose verification summaries it signs
 }
 
@@ -54,6 +55,7 @@ type fileIdentity struct {
 	Subject      yamlfile.Word  `yaml:"subject"` // pattern of its subject alternative name
 	Repositories yamlfile.List  `yaml:"repositories"`
 	Vouches      yamlfile.List  `yaml:"vouches"`
+	Names        yamlfile.List  `yaml:"names"`
 	Verifiers    []fileVerifier `yaml:"verifiers"`
 }
 
@@ -156,7 +158,10 @@ func (r *reader) key(f fileKey) {
 		return
 	}
 	k.name, k.repositories, k.vouches = name, r.patterns(f.Name, f.Repositories), r.vouches(f.Vouches)
-	k.summaries = r.verifiers(f.Name, k.vouches, f.Verifiers)
+	k.summaries, k.named = r.verifiers(f.Name, k.vouches, f.Verifiers), r.named(f.Names)
+	if k.pgp != nil && len(f.Names) > 0 {
+		r.failf(f.Names[0], "the key %s signs charts, whose signatures name no repository: leave out `names`", name)
+	}
 	k.notBefore, k.notAfter, k.withdrawn = r.time(f.NotBefore), r.time(f.NotAfter), r.time(f.Withdrawn)
 	if !k.notAfter.IsZero() && !k.notBefore.Before(k.notAfter) {
 		r.failf(f.NotAfter, "the key %s ends before it begins", name)
@@ -191,7 +196,7 @@ func (r *reader) root(f fileRoot) {
 			name: r.name("identity", i.Name), root: made, issuer: i.Issuer.Text, subject: subject,
 			repositories: r.patterns(i.Name, i.Repositories), vouches: r.vouches(i.Vouches),
 		}
-		who.summaries = r.verifiers(i.Name, who.vouches, i.Verifiers)
+		who.summaries, who.named = r.verifiers(i.Name, who.vouches, i.Verifiers), r.named(i.Names)
 		r.t.identities = append(r.t.identities, who)
 	}
 }

@@ -38,6 +38,7 @@ func TestFileErrors(t *testing.T) {
 		"bad repositories":  {key("    repositories: [Team/*]\n"), "trust.yaml:4: pattern"},
 		"bad time":          {key(all + "    notAfter: soon\n"), `trust.yaml:5: "soon" should be a day`},
 		"no kind":           {key(all + "    vouches: [image, sboms]\n"), `trust.yaml:5: "sboms" is no kind of signed statement: ` + "`vouches` may name image, provenance, vsa, svr, release, sbom, vulnerabilities, vex, test, or a full predicate type"},
+		"no name at all":    {key(all + "    names: [\"\"]\n"), "trust.yaml:5: `names` may have the word repository, for the image's own, or patterns of names"},
 		"no verifiers":      {key(all + "    vouches: vsa\n"), "trust.yaml:2: a vouches for vsa, so it needs `verifiers`"},
 		"verifiers, no vsa": {key(all + "    verifiers:\n      - id: https://v.example\n"), "trust.yaml:6: a speaks for `verifiers`, and does not vouch for their statements: add vsa to its `vouches`"},
 		"no verifier":       {key(all + "    vouches: vsa\n    verifiers:\n      - maxAge: 90d\n"), "trust.yaml:2: each of the `verifiers` of a needs `id`"},

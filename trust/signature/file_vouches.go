@@ -39,6 +39,22 @@ func (r *reader) vouches(list yamlfile.List) (all vouches) {
 	return all
 }
 
+// named reads what a signer's signatures have to call an image.
+func (r *reader) named(list yamlfile.List) (n named) {
+	for _, w := range list {
+		if w.Text == ownRepository {
+			n.repository = true
+			continue
+		}
+		g, err := access.ParseGlob(w.Text)
+		if err != nil {
+			r.failf(w, "`names` may have the word %s, for the image's own, or patterns of names, as registry.example/prod/**: %s", ownRepository, err)
+		}
+		n.patterns = append(n.patterns, g)
+	}
+	return n
+}
+
 // verifiers reads for whom a signer speaks. Who vouches for verification summaries speaks for somebody, and who does not
 // for nobody.
 func (r *reader) verifiers(of yamlfile.Word, kinds vouches, list []fileVerifier) (all verifiers) {

@@ -32,6 +32,7 @@ type key struct {
 	verifiers    []verifier
 	repositories repositories
 	vouches      vouches
+	named        named
 	summaries    verifiers
 	notBefore    time.Time // zero where it is not bounded
 	notAfter     time.Time
@@ -174,7 +175,7 @@ func (k *key) isCalled(hint string) bool {
 }
 
 func (k *key) signer() *signer {
-	return &signer{name: k.name, root: k.digest, standing: k.standing, vouches: k.vouches, verifiers: k.summaries}
+	return &signer{name: k.name, root: k.digest, standing: k.standing, vouches: k.vouches, named: k.named, verifiers: k.summaries}
 }
 
 // standing says why the key does not count in a repository at a moment, or "". Withdrawing and expiring

@@ -93,24 +93,28 @@ func openEnvelope(d Document) (*signed, error) {
 // simplePayload is what a simple signature is over (containers/image, "atomic-signature"; cosign's type).
 type simplePayload struct {
 	Critical struct {
-		Type  string `json:"type"`
+		Type     string `json:"type"`
+		Identity struct {
+			Reference string `json:"docker-reference"`
+		} `json:"identity"`
 		Image struct {
 			Digest digest.Digest `json:"docker-manifest-digest"`
 		} `json:"image"`
 	} `json:"critical"`
 }
 
-// simpleIsAbout is an error where a payload is about another image.
-func simpleIsAbout(payload []byte, want digest.Digest) error {
+// simpleIsAbout returns the name that a payload gives an image, with an error where it is about another image.
+func simpleIsAbout(payload []byte, want digest.Digest) (name string, err error) {
 	var p simplePayload
 	if err := strictjson.Unmarshal(payload, &p); err != nil {
-		return fmt.Errorf("its payload cannot be read: %w", err)
+		return "", fmt.Errorf("its payload cannot be read: %w", err)
 	}
+	name = p.Critical.Identity.Reference
 	if kind := p.Critical.Type; kind != "cosign container image signature" && kind != "atomic container signature" {
-		return fmt.Errorf("its payload is no signature of an image, but of type %.60q", kind)
+		return name, fmt.Errorf("its payload is no signature of an image, but of type %.60q", kind)
 	}
 	if p.Critical.Image.Digest != want {
-		return fmt.Errorf("it is a signature of %.80q", p.Critical.Image.Digest)
+		return name, fmt.Errorf("it is a signature of %.80q", p.Critical.Image.Digest)
 	}
-	return nil
+	return name, nil
 }

@@ -32,6 +32,7 @@ type identity struct {
 	subject      access.Glob
 	repositories repositories
 	vouches      vouches
+	named        named
 	summaries    verifiers
 }
 
@@ -138,7 +139,7 @@ func (t *Trust) identified(r *root, c certificate.Summary, repository string) *s
 }
 
 func (i *identity) signer() *signer {
-	return &signer{name: i.name, root: i.root.digest, standing: i.standing, vouches: i.vouches, verifiers: i.summaries}
+	return &signer{name: i.name, root: i.root.digest, standing: i.standing, vouches: i.vouches, named: i.named, verifiers: i.summaries}
 }
 
 // publicSubject is the subject of a certificate where it is a URI, or "". Else it is a person's address, which

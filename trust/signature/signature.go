@@ -148,7 +148,7 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 		return fail(provenance.BadSignature, err.Error())
 	}
 	about, err := s.subject(d.Subject)
-	v.Kind = provenance.ImageKind
+	v.Kind, v.Names = provenance.ImageKind, about.names
 	if about.statement != nil {
 		v.Evidence.PredicateType = about.statement.PredicateType()
 		v.Kind, v.Summary = provenance.KindOf(v.Evidence.PredicateType), provenance.SummaryOf(v.Evidence.PredicateType, s.payload)
@@ -160,14 +160,17 @@ func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) p
 		return fail(why, detail)
 	}
 	v.Result = provenance.Good
-	if about.statement != nil && who.vouches.forWhat(v) {
+	if _, why, _ := t.speaks(v, repository, now); why == "" && about.statement != nil {
 		f.Attested = about.statement.Attested(d.Subject, v)
 	}
 	return f
 }
 
 // verified is a payload whose signature was verified.
-type verified struct{ statement *provenance.SignedStatement }
+type verified struct {
+	statement *provenance.SignedStatement // nil for a signature of the image itself
+	names     provenance.Names            // what it calls the image
+}
 
 // subject reads a payload whose signature was verified. It is an error where it is about another image.
 func (s *signed) subject(want digest.Digest) (v verified, err error) {
@@ -175,7 +178,9 @@ func (s *signed) subject(want digest.Digest) (v verified, err error) {
 	case s.payload == nil: // it was verified over the digest itself
 		return v, nil
 	case !s.statement:
-		return v, simpleIsAbout(s.payload, want)
+		name, err := simpleIsAbout(s.payload, want)
+		v.names.Add(name)
+		return v, err
 	}
 	if v.statement, err = provenance.ParseSignedStatement(s.payload, want); err != nil {
 		return verified{}, fmt.Errorf("its statement cannot be read: %w", err)
@@ -183,5 +188,6 @@ func (s *signed) subject(want digest.Digest) (v verified, err error) {
 	if !v.statement.Names(want) {
 		return v, fmt.Errorf("its statement does not name %s", want)
 	}
+	v.names = v.statement.NamesOf(want)
 	return v, nil
 }

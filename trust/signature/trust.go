@@ -96,6 +96,7 @@ type signer struct {
 	certificate *provenance.Certificate
 	signedAt    *provenance.Time
 	vouches     vouches
+	named       named
 	verifiers   verifiers
 	// standing says why the signer does not count in a repository at a moment, or "".
 	standing func(repository string, at time.Time) (provenance.Reason, string)
@@ -115,7 +116,7 @@ func (t *Trust) Vouches(signer, builderID string) bool {
 }
 
 // Standing says what a verdict of before is worth in a repository at a moment: a key may have been withdrawn
-// since, or an identity be trusted no more; or the signer does not vouch for what was signed. It returns "" for a good
+// since, or an identity be trusted no more; or the signer does not vouch for what was signed, or not by that name. It returns "" for a good
 // verdict that stands.
 func (t *Trust) Standing(v *provenance.Verdict, repository string, at time.Time) (provenance.Reason, string) {
 	if v.Result != provenance.Good {
@@ -135,6 +136,9 @@ func (t *Trust) speaks(v *provenance.Verdict, repository string, at time.Time) (
 	}
 	if why, detail = who.standing(repository, at); why == "" {
 		why, detail = who.vouches.standing(v)
+	}
+	if why == "" {
+		why, detail = who.named.standing(v, repository, t.hosts)
 	}
 	if why == "" && v.KindOf() == provenance.VSAKind {
 		why, detail = t.entitled(who, v, repository)

@@ -2,9 +2,7 @@ package signature
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -88,48 +86,13 @@ func (v *checker) isAbout(resource, repository string, hosts []string) bool {
 	if len(v.resources) > 0 {
 		return slices.ContainsFunc(v.resources, func(g access.Glob) bool { return g.Matches(resource) })
 	}
-	host, name := placeOf(resource)
-	return name == repository && slices.ContainsFunc(hosts, func(h string) bool {
-		return strings.EqualFold(h, host) || strings.EqualFold(h, withoutPort(host))
-	})
+	return isPlace(resource, repository, hosts)
 }
 
 func (v *checker) decidesBy(s *provenance.Summary) bool {
 	return len(v.policies) == 0 || slices.ContainsFunc(v.policies, func(p policy) bool {
 		return (p.uri == "" || p.uri == s.Policy) && (p.digest == "" || slices.Contains(s.PolicyDigests, p.digest))
 	})
-}
-
-// placeOf takes the URI of an image apart: REGISTRY/NAME, perhaps with a scheme, a tag and a digest, or a package URL of
-// the types oci and docker.
-func placeOf(resource string) (host, name string) {
-	rest := resource
-	if kind, purl, ok := strings.Cut(resource, "/"); ok && (kind == "pkg:oci" || kind == "pkg:docker") {
-		path, query, _ := strings.Cut(purl, "?")
-		values, err := url.ParseQuery(query)
-		if err != nil {
-			return "", ""
-		}
-		rest = values.Get("repository_url")
-		if kind == "pkg:docker" {
-			path, _, _ = strings.Cut(path, "@")
-			rest += "/" + path
-		}
-	}
-	if scheme, behind, ok := strings.Cut(rest, "://"); ok && slices.Contains([]string{"https", "http", "oci", "docker"}, scheme) {
-		rest = behind
-	}
-	rest, _, _ = strings.Cut(rest, "@")
-	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
-		rest = rest[:colon]
-	}
-	host, name, _ = strings.Cut(rest, "/")
-	return host, name
-}
-
-func withoutPort(host string) string {
-	name, _, _ := strings.Cut(host, ":")
-	return name
 }
 
 // A Look is a verdict about an image, and what it is worth.
@@ -166,7 +129,7 @@ type question struct {
 
 func questionOf(l *Look) question {
 	s := l.Verdict.Summary
-	host, name := placeOf(s.Resource)
+	host, name := provenance.PlaceOf(s.Resource)
 	return question{l.About, s.Verifier, host + "/" + name, s.Policy}
 }
 
