@@ -167,7 +167,7 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
 		return
 	}
-	_, body, err := d.s.from.Manifest(ctx, ref)
+	carrier, body, err := d.s.from.Manifest(ctx, ref)
 	if errors.Is(err, ErrNotFound) {
 		return
 	}
@@ -179,13 +179,12 @@ func (d *docReader) manifest(ctx context.Context, on digest.Digest, ref, artifac
 		d.miss("what is attached to it could not be read", err)
 		return
 	}
-	carrier := digest.FromBytes(body)
-	names := d.carries(ctx, carrier, &m, on)
+	names := d.carries(ctx, carrier.Digest, &m, on)
 	for _, layer := range m.Layers {
 		stated := []string{provenance.StatedPredicate(layer.Annotations), layer.MediaType, provenance.StatedPredicate(m.Annotations), artifactType, m.ArtifactType}
 		is := slices.IndexFunc(stated, func(t string) bool { return kindOf(t) != "" })
 		made, _ := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // zero where it says nothing
-		d.blob(ctx, &document{from: layer, carrier: carrier, on: on, made: made, names: names}, stated[max(0, is)])
+		d.blob(ctx, &document{from: layer, carrier: carrier.Digest, on: on, made: made, names: names}, stated[max(0, is)])
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
@@ -91,7 +92,24 @@ func (r *Remote) Referrers(ctx context.Context, d ocispec.Descriptor) (all []oci
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
+	if errors.Is(err, errdef.ErrInvalidReference) && d.Digest.Algorithm() != digest.SHA256 {
+		return r.listed(ctx, d.Digest)
+	}
 	return all, err
+}
+
+// listed returns what a registry without the referrers API has under the tag that is made of a digest. The client does not
+// cut what is too long for a tag, as SHA-512 is (OCI's specification of distribution, "Referrers Tag Schema").
+func (r *Remote) listed(ctx context.Context, d digest.Digest) ([]ocispec.Descriptor, error) {
+	_, body, err := r.Manifest(ctx, fmt.Sprintf("%.32s-%.64s", d.Algorithm(), d.Encoded()))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	var list ocispec.Index
+	if err == nil {
+		err = strictjson.Unmarshal(body, &list)
+	}
+	return list.Manifests, err
 }
 
 var errEnough = errors.New("enough")

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/provenance"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 )
@@ -54,7 +56,19 @@ func openBundle(b *bundle.Bundle) (*signed, error) {
 	if envelope := content.EnvelopeContent(); envelope != nil {
 		return s, s.setStatement(envelope)
 	}
+	s.over = algorithmOf(content.MessageSignatureContent().DigestAlgorithm())
 	return s, nil
+}
+
+// algorithmOf is the hash that a bundle's signature is over, of the image's manifest. Where it says none, it is what clients use.
+func algorithmOf(name string) digest.Algorithm {
+	switch name {
+	case protocommon.HashAlgorithm_SHA2_384.String():
+		return digest.SHA384
+	case protocommon.HashAlgorithm_SHA2_512.String():
+		return digest.SHA512
+	}
+	return digest.SHA256
 }
 
 func (s *signed) setStatement(e verify.EnvelopeContent) (err error) {

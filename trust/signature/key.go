@@ -134,7 +134,7 @@ func (k *key) made(s *signed, subject digest.Digest) bool {
 func (s *signed) message(subject digest.Digest, v verifier) (message []byte, over []signature.VerifyOption, ok bool) {
 	if s.payload == nil { // the image itself
 		sum, err := hex.DecodeString(subject.Encoded())
-		return nil, []signature.VerifyOption{options.WithDigest(sum)}, err == nil && subject.Algorithm() == digest.SHA256
+		return nil, []signature.VerifyOption{options.WithDigest(sum)}, err == nil && v.hash != 0 && v.hash.Size() == len(sum)
 	}
 	message = s.payload
 	if s.statement {

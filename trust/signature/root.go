@@ -67,7 +67,7 @@ func parseRoot(data []byte) (*root, error) {
 func (t *Trust) certified(s *signed, subject digest.Digest, repository string) (*signer, error) {
 	why := errNobody
 	for _, r := range t.roots {
-		result, err := r.verifier.Verify(s.entity, verify.NewPolicy(s.over(subject), verify.WithoutIdentitiesUnsafe()))
+		result, err := r.verifier.Verify(s.entity, verify.NewPolicy(s.artifact(subject), verify.WithoutIdentitiesUnsafe()))
 		if err != nil {
 			if who := t.pretended(r, s.entity, repository); who != nil {
 				return who, err
@@ -87,9 +87,9 @@ func (t *Trust) certified(s *signed, subject digest.Digest, repository string) (
 	return nil, why
 }
 
-// over says what the signature has to be over. Whether a statement is about the image is looked at behind
+// artifact says what the signature has to be over. Whether a statement is about the image is looked at behind
 // this, so that the one is not taken for the other.
-func (s *signed) over(subject digest.Digest) verify.ArtifactPolicyOption {
+func (s *signed) artifact(subject digest.Digest) verify.ArtifactPolicyOption {
 	switch {
 	case s.statement:
 		return verify.WithoutArtifactUnsafe()

@@ -125,6 +125,7 @@ type signed struct {
 	encoded   []byte                 // what a signature of a statement is over: its payload, in DSSE's encoding
 	statement bool                   // the payload is an in-toto statement, signed in a DSSE envelope
 	kind      string                 // the payload type of the envelope
+	over      digest.Algorithm       // of the hash of the image that was signed itself
 	sums      map[crypto.Hash][]byte // of the message, where they were made
 	sigs      [][]byte               // any of them will do
 	hints     []string               // by what they say the key is known
@@ -133,6 +134,9 @@ type signed struct {
 
 // judge finds out who made it, what it is about, and whether that counts in a repository now.
 func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
+	if s.payload == nil && s.over != d.Subject.Algorithm() {
+		return unread(d, s.form, fmt.Sprintf("it is over the %s of the manifest, which is known here by its %s", s.over, d.Subject.Algorithm()))
+	}
 	f := newFinding(d, s.form)
 	v := &f.Verdict
 	who, err := t.signer(s, d.Subject, repository)

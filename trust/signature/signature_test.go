@@ -439,3 +439,32 @@ func pemFile(t *testing.T, m maker) string {
 	fatal(t, os.WriteFile(path, []byte(m.pem()), 0o600))
 	return path
 }
+
+// TestMessageOfAnotherHash wants a signature over a hash of the manifest that is not the one it is known by to be unknown, and
+// not to be one that does not hold.
+func TestMessageOfAnotherHash(t *testing.T) {
+	t.Parallel()
+	m := newMaker(t)
+	trust := trusting(t, m, "")
+	const manifest = "the image"
+	over := func(subject digest.Digest, algorithm string) provenance.Verdict {
+		d := m.message(manifest)
+		d.Subject, d.Body = subject, []byte(strings.Replace(string(d.Body), "SHA2_256", algorithm, 1))
+		return trust.Look(inRepo, d, now).Verdict
+	}
+	if v := over(image, "SHA2_256"); v.Result != provenance.Good {
+		t.Errorf("SHA-256: %+v", v)
+	}
+	for _, v := range []provenance.Verdict{over(digest.SHA512.FromString(manifest), "SHA2_256"), over(image, "SHA2_384"), over(image, "SHA2_512")} {
+		if v.Result != provenance.Unread || v.Detail == "" {
+			t.Errorf("%+v", v)
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	fatal(t, err)
+	m = maker{t, key, crypto.SHA512}
+	trust = trusting(t, m, "")
+	if v := over(digest.SHA512.FromString(manifest), "SHA2_512"); v.Result != provenance.Good {
+		t.Errorf("SHA-512 of an image that is known by it: %+v", v)
+	}
+}
