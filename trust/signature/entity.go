@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/internal/desk"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
@@ -18,14 +19,18 @@ import (
 
 // olderEntity packs a signature with a certificate, which cosign's older tags keep in annotations, as a bundle of
 // version 0.1: so there is one verifier of certificates, logs and timestamps, and it is not ours.
-func olderEntity(s *signed, annotations map[string]string) (entity, error) {
+func olderEntity(s *signed, d Document) (entity, error) {
 	b := &protobundle.Bundle{MediaType: "application/vnd.dev.sigstore.bundle+json;version=0.1"}
 	var err error
-	if b.VerificationMaterial, err = olderMaterial(annotations); err != nil {
+	if b.VerificationMaterial, err = olderMaterial(d.Layer.Annotations); err != nil {
 		return nil, err
 	}
+	large := len(d.Body) > desk.Large
 	if s.statement {
 		envelope := &protodsse.Envelope{PayloadType: s.kind, Payload: s.payload}
+		if large {
+			envelope.Payload = []byte("{}")
+		}
 		for _, sig := range s.sigs {
 			envelope.Signatures = append(envelope.Signatures, &protodsse.Signature{Sig: sig})
 		}
@@ -37,7 +42,11 @@ func olderEntity(s *signed, annotations map[string]string) (entity, error) {
 			Signature:     s.sigs[0],
 		}}
 	}
-	return bundle.NewBundle(b)
+	made, err := bundle.NewBundle(b)
+	if err != nil || !large {
+		return made, err
+	}
+	return s.stream(made)
 }
 
 // olderMaterial reads the certificate and what a log or a timestamp authority said of the signature.

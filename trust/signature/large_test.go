@@ -3,10 +3,12 @@ package signature
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -46,10 +48,67 @@ func TestLarge(t *testing.T) {
 	if v := trust.Look(inRepo, changed, now).Verdict; v.Reason != provenance.BadSignature {
 		t.Errorf("one that was changed: %+v", v)
 	}
-	certified := m.dsse(sbomOf(maxCertified))
-	certified.Layer.Annotations = map[string]string{certificateAnnotation: "x"}
-	if v := trust.Look(inRepo, certified, now).Verdict; v.Result != provenance.Unread {
-		t.Errorf("one with a certificate: %+v", v)
+}
+
+// TestLargeCertified wants large statements by the holder of a certificate to be judged as small ones are, with entries of logs of
+// both versions.
+func TestLargeCertified(t *testing.T) {
+	p, stranger := newPrivate(t), newPrivate(t)
+	trust := p.trusting("team/*")
+	const most = MaxDocument*3/4 - 8<<10 // packed in base64, with what certifies it
+	changed := func(d Document) Document {
+		d.Body = []byte(strings.Replace(string(d.Body), base64.StdEncoding.EncodeToString([]byte("yyyyyy")), base64.StdEncoding.EncodeToString([]byte("yyyyyz")), 1))
+		return d
+	}
+	about := []byte(strings.Replace(string(sbomOf(2<<20)), image.Encoded(), other.Encoded(), 1))
+	for name, version := range map[string]func(subject, issuer string, statement []byte) Document{"v1": p.attestV1, "v2": p.attest} {
+		for what, c := range map[string]struct {
+			made   Document
+			want   provenance.Result
+			reason provenance.Reason
+		}{
+			"the largest":   {version(ciJob, ciIssuer, sbomOf(most)), provenance.Good, ""},
+			"changed":       {changed(version(ciJob, ciIssuer, sbomOf(2<<20))), provenance.Failed, provenance.BadSignature},
+			"another image": {version(ciJob, ciIssuer, about), provenance.Failed, provenance.OtherDigest},
+			"somebody else": {version("https://git.example/other", ciIssuer, sbomOf(2<<20)), provenance.Foreign, ""},
+			"another root":  {stranger.attest(ciJob, ciIssuer, sbomOf(2<<20)), provenance.Foreign, ""},
+			"another entry": {p.otherEntry(version(ciJob, ciIssuer, sbomOf(2<<20)), version(ciJob, ciIssuer, sbomOf(3<<20))), provenance.Failed, provenance.BadSignature},
+		} {
+			v := trust.Look(inRepo, c.made, time.Now()).Verdict
+			if v.Result != c.want || v.Reason != c.reason || v.Result == provenance.Good && (v.Kind != provenance.SBOMKind || v.SignedAt == nil || v.Signer != "release") {
+				t.Errorf("%s, %s: %+v", name, what, v)
+			}
+		}
+	}
+}
+
+// otherEntry is a bundle with the entry that a log has of another one.
+func (p private) otherEntry(of, other Document) Document {
+	p.t.Helper()
+	var b, o map[string]any
+	fatal(p.t, json.Unmarshal(of.Body, &b))
+	fatal(p.t, json.Unmarshal(other.Body, &o))
+	entries := "tlogEntries"
+	b["verificationMaterial"].(map[string]any)[entries] = o["verificationMaterial"].(map[string]any)[entries]
+	body, err := json.Marshal(b)
+	fatal(p.t, err)
+	of.Body = body
+	return of
+}
+
+// TestLargeCertifiedOlder wants the same of a statement whose certificate is in annotations.
+func TestLargeCertifiedOlder(t *testing.T) {
+	p := newPrivate(t)
+	trust := p.trusting("team/*")
+	for _, size := range []int{1 << 10, 10 << 20} {
+		d := p.olderStatement(ciJob, ciIssuer, sbomOf(size))
+		if v := trust.Look(inRepo, d, time.Now()).Verdict; v.Result != provenance.Good || v.Form != formDSSE || v.Signer != "release" {
+			t.Errorf("of %d bytes: %+v", len(d.Body), v)
+		}
+		d.Body = []byte(strings.Replace(string(d.Body), base64.StdEncoding.EncodeToString([]byte("yyyyyy")), base64.StdEncoding.EncodeToString([]byte("yyyyyz")), 1))
+		if v := trust.Look(inRepo, d, time.Now()).Verdict; v.Reason != provenance.BadSignature {
+			t.Errorf("of %d bytes, changed: %+v", len(d.Body), v)
+		}
 	}
 }
 
@@ -80,7 +139,11 @@ func TestAlphabets(t *testing.T) {
 // arrivingLarge is an attachment whose only layer is of a size, over and over.
 func arrivingLarge(t *testing.T, m maker, size int) registry.Attachment {
 	t.Helper()
-	made := m.bundle(sbomOf(size))
+	return arriving(m.bundle(sbomOf(size)))
+}
+
+// arriving is an attachment whose only layer is a document, over and over.
+func arriving(made Document) registry.Attachment {
 	return registry.Attachment{
 		Repository: inRepo, Subject: image, Manifest: digest.FromString("m"), Layers: []ocispec.Descriptor{made.Layer},
 		Blob: func(_ context.Context, _ digest.Digest, _ int64, room func(n int) ([]byte, error)) ([]byte, error) {

@@ -33,11 +33,8 @@ func (Older) Look(t *Trust, repository string, d Document, now time.Time) proven
 		return refused(d, s.form, err)
 	}
 	if pem := d.Layer.Annotations[certificateAnnotation]; pem != "" {
-		if len(d.Body) > maxCertified {
-			return unread(d, s.form, tooLarge(int64(len(d.Body)), maxCertified)+" of one with a certificate")
-		}
-		if s.entity, err = olderEntity(s, d.Layer.Annotations); err != nil {
-			return foreign(d, s.form, err.Error())
+		if s.entity, err = olderEntity(s, d); err != nil {
+			return refused(d, s.form, err)
 		}
 	}
 	return s.judge(t, repository, d, now)
@@ -83,7 +80,7 @@ func openEnvelope(d Document) (*signed, error) {
 	if n := len(e.Signatures); n == 0 || n > maxSignatures {
 		return s, fmt.Errorf("it has %d signatures, and 1 to %d are read", n, maxSignatures)
 	}
-	s.payload, s.encoded, s.kind = e.Payload.text(), e.Payload.encoded(e.PayloadType), e.PayloadType
+	s.setPacked(&e.Payload, e.PayloadType)
 	for _, sig := range e.Signatures {
 		s.sigs, s.hints = append(s.sigs, sig.Sig), append(s.hints, sig.KeyID)
 	}

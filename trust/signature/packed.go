@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type packed struct {
 	desk *desk.Desk
 	room []byte // maxHead bytes, and the payload
+	as   []byte // the payload as it came, where that is standard base64: it lies in the document
 }
 
 // maxHead is room for the head of DSSE's encoding.
@@ -31,7 +33,8 @@ func (p *packed) UnmarshalJSON(text []byte) error {
 	if len(text) < 2 || text[0] != '"' {
 		return errors.New("the payload is no text")
 	}
-	if bytes.IndexByte(text, '\\') >= 0 { // some escape slashes
+	escaped := bytes.IndexByte(text, '\\') >= 0 // some escape slashes
+	if escaped {
 		var plain string
 		if err := json.Unmarshal(text, &plain); err != nil {
 			return err
@@ -46,6 +49,9 @@ func (p *packed) UnmarshalJSON(text []byte) error {
 	}
 	n, err := alphabet.Decode(room[maxHead:], text)
 	p.room = room[:maxHead+n]
+	if alphabet == base64.StdEncoding && !escaped {
+		p.as = text
+	}
 	return err
 }
 
@@ -61,6 +67,11 @@ func (p *packed) encoded(payloadType string) []byte {
 	begin := maxHead - len(head)
 	copy(p.room[begin:], head)
 	return p.room[begin:]
+}
+
+// setPacked says that a statement was signed.
+func (s *signed) setPacked(p *packed, payloadType string) {
+	s.payload, s.encoded, s.as, s.kind = p.text(), p.encoded(payloadType), p.as, payloadType
 }
 
 // largeBundle is a bundle whose payload is not read by sigstore's own reader, which makes copies of it.
@@ -106,12 +117,9 @@ func openLarge(d Document) (*signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.entity != nil { // what its certificate is for is in the whole bundle
-		if len(d.Body) > maxCertified {
-			return nil, errUnread(tooLarge(int64(len(d.Body)), maxCertified) + " of one with a certificate")
-		}
-		return openSmall(d)
+	s.setPacked(&l.Envelope.Payload, l.Envelope.PayloadType)
+	if s.entity != nil {
+		s.entity, err = s.stream(s.entity)
 	}
-	s.payload, s.encoded = l.Envelope.Payload.text(), l.Envelope.Payload.encoded(l.Envelope.PayloadType)
-	return s, nil
+	return s, err
 }

@@ -65,6 +65,9 @@ func parseRoot(data []byte) (*root, error) {
 
 // certified finds out whom one of the roots identifies as the signer.
 func (t *Trust) certified(s *signed, subject digest.Digest, repository string) (*signer, error) {
+	if large, ok := s.entity.(*streamed); ok {
+		defer large.collect()
+	}
 	why := errNobody
 	for _, r := range t.roots {
 		result, err := r.verifier.Verify(s.entity, verify.NewPolicy(s.artifact(subject), verify.WithoutIdentitiesUnsafe()))
@@ -90,7 +93,10 @@ func (t *Trust) certified(s *signed, subject digest.Digest, repository string) (
 // artifact says what the signature has to be over. Whether a statement is about the image is looked at behind
 // this, so that the one is not taken for the other.
 func (s *signed) artifact(subject digest.Digest) verify.ArtifactPolicyOption {
+	large, isLarge := s.entity.(*streamed)
 	switch {
+	case isLarge:
+		return large.message()
 	case s.statement:
 		return verify.WithoutArtifactUnsafe()
 	case s.payload != nil:

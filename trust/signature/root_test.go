@@ -104,14 +104,53 @@ func (p private) attest(subject, issuer string, statement []byte) Document {
 	return layer(bundleType, body, nil)
 }
 
+// attestV1 is attest in a bundle of version 0.1, with the promise of a log of version 1.
+func (p private) attestV1(subject, issuer string, statement []byte) Document {
+	p.t.Helper()
+	const version = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+	e, err := p.Attest(subject, issuer, statement)
+	fatal(p.t, err)
+	signed, err := e.SignatureContent()
+	fatal(p.t, err)
+	material, err := olderMaterial(p.annotations(e))
+	fatal(p.t, err)
+	body, err := protojson.Marshal(&protobundle.Bundle{
+		MediaType: version, VerificationMaterial: material, Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
+			Payload: statement, PayloadType: "application/vnd.in-toto+json", Signatures: []*protodsse.Signature{{Sig: signed.Signature()}},
+		}},
+	})
+	fatal(p.t, err)
+	return layer(version, body, nil)
+}
+
 // older makes a simple signature as cosign kept it in annotations, with the promise of the log.
 func (p private) older(subject, issuer string, payload []byte) Document {
 	p.t.Helper()
 	e, err := p.Sign(subject, issuer, payload)
 	fatal(p.t, err)
-	content, err := e.VerificationContent()
+	signed, err := e.SignatureContent()
+	fatal(p.t, err)
+	d := layer(simpleType, payload, p.annotations(e))
+	d.Layer.Annotations[signatureAnnotation] = base64.StdEncoding.EncodeToString(signed.Signature())
+	return d
+}
+
+// olderStatement makes a statement as cosign kept it under .att, with a certificate and the promise of the log.
+func (p private) olderStatement(subject, issuer string, statement []byte) Document {
+	p.t.Helper()
+	e, err := p.Attest(subject, issuer, statement)
 	fatal(p.t, err)
 	signed, err := e.SignatureContent()
+	fatal(p.t, err)
+	body, err := json.Marshal(signed.EnvelopeContent().RawEnvelope())
+	fatal(p.t, err)
+	return layer(provenance.EnvelopeType, body, p.annotations(e))
+}
+
+// annotations are the certificate of a signature and the promise of the log, as cosign kept them.
+func (p private) annotations(e *ca.TestEntity) map[string]string {
+	p.t.Helper()
+	content, err := e.VerificationContent()
 	fatal(p.t, err)
 	entries, err := e.TlogEntries()
 	fatal(p.t, err)
@@ -124,12 +163,10 @@ func (p private) older(subject, issuer string, payload []byte) Document {
 	fatal(p.t, err)
 	rekor, err := json.Marshal(map[string]any{"SignedEntryTimestamp": promise, "Payload": said})
 	fatal(p.t, err)
-	fatal(p.t, err)
-	return layer(simpleType, payload, map[string]string{
-		signatureAnnotation:   base64.StdEncoding.EncodeToString(signed.Signature()),
+	return map[string]string{
 		certificateAnnotation: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: content.Certificate().Raw})),
 		rekorAnnotation:       string(rekor),
-	})
+	}
 }
 
 // TestIdentities signs with certificates of a private authority, in both forms.

@@ -26,9 +26,8 @@ import (
 
 // The bounds of what is read, in bytes.
 const (
-	MaxDocument  = provenance.MaxAttestation // a document
-	maxCertified = 8 << 20                   // one with a certificate, which sigstore's verifier copies several times
-	maxSimple    = 64 << 10                  // the payload of a simple signature
+	MaxDocument = provenance.MaxAttestation // a document
+	maxSimple   = 64 << 10                  // the payload of a simple signature
 )
 
 // A Document is a layer that may hold a signature of an image.
@@ -123,6 +122,7 @@ type signed struct {
 	form      string
 	payload   []byte                 // a statement, or the payload of a simple signature; nil where the image itself was signed
 	encoded   []byte                 // what a signature of a statement is over: its payload, in DSSE's encoding
+	as        []byte                 // the payload of a statement in standard base64, where it came in that
 	statement bool                   // the payload is an in-toto statement, signed in a DSSE envelope
 	kind      string                 // the payload type of the envelope
 	over      digest.Algorithm       // of the hash of the image that was signed itself
