@@ -111,9 +111,9 @@ func (a *API) image(c *call) (any, error) {
 		answer.Older = "/api/v1/records?" + older.Encode()
 	}
 	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
-	image.Judge(a.trust(), repo, answer.Provenance.Verdicts, time.Now())
 	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
-	if err := image.MarkRemoved(c.Context(), from, img.Digest, answer.Provenance.Verdicts); err != nil {
+	judgment := image.Judgment{Trust: a.trust(), From: from, Repository: repo, Now: time.Now()}
+	if _, err := judgment.Of(c.Context(), img.Digest, &answer.Provenance); err != nil {
 		return nil, err
 	}
 	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {

@@ -20,7 +20,7 @@ type Query struct {
 	Repository string
 	Tag        string // within Repository
 	Digest     digest.Digest
-	About      digest.Digest // claimed about by records of other digests
+	About      digest.Digest // claimed or attested about by records of other digests
 	Child      digest.Digest // listed by the index that the record is about
 	Identity   string        // a handle, or an account
 	Kind       Kind          // of the actor
@@ -177,7 +177,7 @@ func (q *Query) matches(r *Record) bool {
 		(q.Repository == "" || r.Repository == q.Repository) &&
 		(q.Tag == "" || movesTag(r, q.Tag)) &&
 		(q.Digest == "" || r.Digest == q.Digest) &&
-		(q.About == "" || claimsAbout(r, q.About)) &&
+		(q.About == "" || saysAbout(r, q.About)) &&
 		(q.Child == "" || slices.ContainsFunc(r.Observed.Children, func(c Child) bool { return c.Digest == q.Child })) &&
 		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
 		(q.Kind == "" || r.Actor.Kind == q.Kind) &&
@@ -185,8 +185,10 @@ func (q *Query) matches(r *Record) bool {
 		q.matchesFacts(r)
 }
 
-func claimsAbout(r *Record, d digest.Digest) bool {
-	return r.Digest != d && slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == d })
+// saysAbout says whether a record of another digest says something about one.
+func saysAbout(r *Record, d digest.Digest) bool {
+	return r.Digest != d && (slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == d }) ||
+		slices.ContainsFunc(r.Attested, func(a Attestation) bool { return a.About == d }))
 }
 
 func movesTag(r *Record, tag string) bool {

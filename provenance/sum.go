@@ -15,6 +15,15 @@ type ByClass struct {
 	Attested      []Signed   `json:"attested,omitempty"`
 	Claimed       []Stated   `json:"claimed,omitempty"`
 	Verdicts      []Judged   `json:"verdicts,omitempty"` // of its signatures, newest first
+	// Behind are the verdicts of signatures of other manifests, of its platforms and of statements about it, by which something
+	// is attested of it.
+	Behind []Behind `json:"-"`
+}
+
+// Behind is what was found of a signature of another manifest.
+type Behind struct {
+	Digest digest.Digest // of that manifest
+	Judged
 }
 
 // Happened is one thing that happened to the image.
@@ -144,6 +153,10 @@ func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
 				sum.addClaim(claim, r.Index)
 			}
 		}
+		sum.addAttestedOf(parts[0], r)
+		if r.Verdict != nil && len(r.Attested) > 0 {
+			sum.Behind = append(sum.Behind, Behind{r.Digest, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time}})
+		}
 	}
 	sum.addPlatforms(platformsOf(records), others)
 	return sum.ByClass
@@ -210,8 +223,15 @@ func (sum *summing) addVerdict(r *Record) {
 	if r.Verdict != nil {
 		sum.Verdicts = append(sum.Verdicts, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
 	}
+	sum.addAttestedOf(r.Digest, r)
+}
+
+// addAttestedOf adds what a record attests of an image. A signature over a manifest of statements attests facts of others.
+func (sum *summing) addAttestedOf(image digest.Digest, r *Record) {
 	for _, a := range r.Attested {
-		sum.addAttested(a, r.Index)
+		if a.About == image {
+			sum.addAttested(a, r.Index)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ type dimension byte
 
 const (
 	byDigest         dimension = 'd'
-	byAbout          dimension = 'o' // another digest that a claim is about
+	byAbout          dimension = 'o' // another digest that a claim or an attested fact is about
 	byRepository     dimension = 'r'
 	byTag            dimension = 't' // repository, tag
 	byIdentity       dimension = 'i' // handle, account
@@ -116,6 +116,9 @@ func termsOf(r *Record) map[term]bool {
 		add(byClass, string(Attested))
 	}
 	for _, a := range r.Attested {
+		if a.About != r.Digest {
+			add(byAbout, a.About.String())
+		}
 		for _, t := range factTerms(a.Fact, a.Value) {
 			terms[t] = true
 		}

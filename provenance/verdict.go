@@ -83,7 +83,7 @@ type Certificate struct {
 }
 
 // Attestation is a fact in a statement whose signature was verified, and by whom it is. Only a
-// SignedStatement makes one.
+// SignedStatement makes one, and a statement in a manifest that is signed.
 type Attestation struct {
 	Fact      string        `json:"fact"`
 	Value     string        `json:"value"`
@@ -118,13 +118,18 @@ func (s *SignedStatement) Attested(about digest.Digest, v *Verdict) (all []Attes
 	if v.Result != Good || !s.Names(about) {
 		return nil
 	}
-	for _, f := range s.facts() {
-		all = append(all, Attestation{
-			Fact: f.fact, Value: f.value, About: about, From: f.from, Name: f.name, Cut: f.cut,
-			Evidence: v.Evidence, Signer: v.Signer, TrustRoot: v.TrustRoot,
-		})
+	for _, c := range s.Claims(v.Evidence.Digest, about) {
+		all = append(all, c.Attested(v))
 	}
 	return all
+}
+
+// Attested is a claim of a statement over which a signature was verified, as the fact that the signer attests.
+func (c Claim) Attested(v *Verdict) Attestation {
+	return Attestation{
+		Fact: c.Fact, Value: c.Value, About: c.About, From: c.From, Name: c.Name, Cut: c.Cut,
+		Evidence: v.Evidence, Signer: v.Signer, TrustRoot: v.TrustRoot,
+	}
 }
 
 // SameAs says whether two verdicts found the same of the same document.

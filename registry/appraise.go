@@ -27,6 +27,14 @@ type Attachment struct {
 	Layers     []ocispec.Descriptor
 	// Blob returns a layer of at most most bytes, in the room that it asks for. Errors: ErrUnknown, TooLargeError.
 	Blob func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error)
+	// Signed returns what is known of the image, which may be a manifest of statements. Error: ErrUnknown.
+	Signed func(ctx context.Context) (Signed, error)
+}
+
+// Signed is a manifest that something is attached to.
+type Signed struct {
+	Subject digest.Digest // that it names itself, or ""
+	Layers  []ocispec.Descriptor
 }
 
 // SetAppraiser lets an appraiser look at signatures from now on. Call it before the first request.
@@ -57,11 +65,28 @@ func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
 		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
 			return g.BlobInto(ctx, p.repo, d, most, room)
 		},
+		Signed: func(ctx context.Context) (Signed, error) { return g.signed(ctx, p.repo, image) },
 	})
 	if errors.Is(err, ErrUnknown) {
 		return nil
 	}
 	return err
+}
+
+func (g *Registry) signed(ctx context.Context, repo string, d digest.Digest) (s Signed, err error) {
+	desc, body, err := g.Manifest(ctx, repo, d.String())
+	if err != nil {
+		return s, err
+	}
+	m, err := parseManifest(desc.MediaType, body)
+	if err != nil {
+		return s, err
+	}
+	s.Layers = m.layers
+	if m.subject != nil {
+		s.Subject = m.subject.Digest
+	}
+	return s, nil
 }
 
 // recordFindings adds a record about the image for each signature.

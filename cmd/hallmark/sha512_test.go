@@ -11,75 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
-
-// longDigests pushes what is named by SHA-512, manifests and blobs.
-type longDigests struct {
-	*testServer
-	repo string
-}
-
-func (l longDigests) blob(mediaType, body string) ocispec.Descriptor {
-	l.t.Helper()
-	d := digest.SHA512.FromString(body)
-	if status, _, answer := l.do("POST", "/v2/"+l.repo+"/blobs/uploads/?digest="+d.String(), "", body); status != 201 {
-		l.t.Fatalf("%d %s", status, answer)
-	}
-	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(body))}
-}
-
-// manifest pushes a manifest, with a tag unless that is empty.
-func (l longDigests) manifest(tag, mediaType string, v any) ocispec.Descriptor {
-	l.t.Helper()
-	body := string(mustMarshal(v))
-	d := digest.SHA512.FromString(body)
-	path := "/v2/" + l.repo + "/manifests/" + d.String()
-	if tag != "" {
-		path += "?tag=" + tag
-	}
-	if status, _, answer := l.do("PUT", path, "", body, "Content-Type", mediaType); status != 201 {
-		l.t.Fatalf("%d %s", status, answer)
-	}
-	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(body))}
-}
-
-// image pushes an image for an architecture.
-func (l longDigests) image(tag, arch string) ocispec.Descriptor {
-	l.t.Helper()
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	m.Config = l.blob(ocispec.MediaTypeImageConfig, fmt.Sprintf(`{"os":"linux","architecture":%q,"config":{"User":"app"},"rootfs":{"type":"layers","diff_ids":[%q]}}`, arch, digest.SHA512.FromString(arch)))
-	m.Layers = []ocispec.Descriptor{l.blob(ocispec.MediaTypeImageLayer, arch)}
-	d := l.manifest(tag, m.MediaType, m)
-	d.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
-	return d
-}
-
-// attach pushes a document about an image, and returns the manifest that holds it.
-func (l longDigests) attach(to ocispec.Descriptor, mediaType, body string) ocispec.Descriptor {
-	l.t.Helper()
-	to.Platform = nil
-	return l.manifest("", ocispec.MediaTypeImageManifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: mediaType,
-		Config: l.blob(ocispec.MediaTypeEmptyJSON, "{}"), Layers: []ocispec.Descriptor{l.blob(mediaType, body)}, Subject: &to,
-	})
-}
-
-// statementAbout is one about an image.
-func statementAbout(about digest.Digest, predicateType, predicate string) []byte {
-	return fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[{"name":"registry.example/team/app","digest":{%q:%q}}],"predicate":%s}`,
-		predicateType, about.Algorithm(), about.Encoded(), predicate)
-}
-
-// sealed is a signed statement about an image.
-func (s *signer) sealed(about digest.Digest, predicateType, predicate string) string {
-	s.t.Helper()
-	statement := statementAbout(about, predicateType, predicate)
-	return string(mustMarshal(map[string]any{
-		"payloadType": "application/vnd.in-toto+json", "payload": statement,
-		"signatures": []any{map[string]any{"sig": s.sign(dsse.PAE("application/vnd.in-toto+json", statement))}},
-	}))
-}
 
 // TestSHA512 pushes an image and an index that are named by SHA-512, like all that they are made of and that is attached to
 // them, and wants them to be inspected as others are.
@@ -88,7 +20,7 @@ func TestSHA512(t *testing.T) {
 	key := newSigner(t)
 	key.write("builders:\n  - {id: \"https://ci.example/*\", by: release-key}\n")
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "trust:\n  file: "+key.file+"\n"))
-	l := longDigests{s, "team/app"}
+	l := pusher{s, "team/app", digest.SHA512}
 	const envelope, commit = "application/vnd.dsse.envelope.v1+json", "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
 	provenance := fmt.Sprintf(`{"buildDefinition":{"externalParameters":{"configSource":{"uri":"https://git.example/team/app","digest":{"sha1":%q}}}},"runDetails":{"builder":{"id":"https://ci.example/builder"}}}`, commit)
 	one := l.image("one", "amd64")

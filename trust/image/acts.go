@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,9 +93,55 @@ func (s *subject) pushedSource(facts []fact) (trust.Check, bool) {
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most."), true
 }
 
-// Judge says what verdicts of before are worth now, and until when that is so if nothing changes but the time, or zero.
-// trusted may be nil.
-func Judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, now time.Time) (until time.Time) {
+// A Judgment is asked of what was found of signatures before.
+type Judgment struct {
+	Trust      *signature.Trust // may be nil
+	From       Source
+	Repository string
+	Now        time.Time
+}
+
+// Of says what the verdicts about an image are worth now, and those behind what is attested of it; and until when that is so if
+// nothing changes but the time, or zero.
+func (j Judgment) Of(ctx context.Context, d digest.Digest, sum *provenance.ByClass) (until time.Time, err error) {
+	until = judge(j.Trust, j.Repository, sum.Verdicts, j.Now)
+	if err := markRemoved(ctx, j.From, d, sum.Verdicts); err != nil {
+		return until, err
+	}
+	for i := range sum.Behind {
+		ends, err := j.behind(ctx, &sum.Behind[i])
+		if err != nil {
+			return until, err
+		}
+		until = sooner(until, ends)
+	}
+	return until, nil
+}
+
+// behind is Of for a verdict about another manifest, which may be gone itself.
+func (j Judgment) behind(ctx context.Context, b *provenance.Behind) (until time.Time, err error) {
+	one := []provenance.Judged{b.Judged}
+	until = judge(j.Trust, j.Repository, one, j.Now)
+	if _, _, err := j.From.Manifest(ctx, b.Digest.String()); errors.Is(err, ErrNotFound) {
+		one[0].Standing = removed()
+	} else if err != nil {
+		return until, err
+	}
+	err = markRemoved(ctx, j.From, b.Digest, one)
+	b.Judged = one[0]
+	return until, err
+}
+
+// sooner is the first of two moments that are set.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// judge says what verdicts of before are worth now, and until when.
+func judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, now time.Time) (until time.Time) {
 	looks := make([]signature.Look, len(verdicts))
 	for i := range verdicts {
 		looks[i].Verdict = &verdicts[i].Verdict
@@ -102,9 +149,7 @@ func Judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, 
 	trusted.Weigh(looks, repo, now)
 	for i := range verdicts {
 		verdicts[i].Standing = &looks[i].Standing
-		if turns := trusted.Turns(&verdicts[i].Verdict, looks[i].Standing, now); until.IsZero() || !turns.IsZero() && turns.Before(until) {
-			until = turns
-		}
+		until = sooner(until, trusted.Turns(&verdicts[i].Verdict, looks[i].Standing, now))
 	}
 	return until
 }

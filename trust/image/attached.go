@@ -32,9 +32,9 @@ func olderTags(d digest.Digest) (tags []string) {
 	return tags
 }
 
-// MarkRemoved says of the verdicts about an image, which were judged, whose signatures are not attached to it any more:
+// markRemoved says of the verdicts about an image, which were judged, whose signatures are not attached to it any more:
 // they count for nothing now. Where more is attached than is read, it says nothing of those that it did not find.
-func MarkRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []provenance.Judged) error {
+func markRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []provenance.Judged) error {
 	a := attached{from: from, on: on}
 	for i := range verdicts {
 		v := &verdicts[i]
@@ -46,10 +46,14 @@ func MarkRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []
 			return err
 		}
 		if !there {
-			v.Standing = &provenance.Standing{Reason: provenance.Removed, Detail: "it is not attached to the image any more"}
+			v.Standing = removed()
 		}
 	}
 	return nil
+}
+
+func removed() *provenance.Standing {
+	return &provenance.Standing{Reason: provenance.Removed, Detail: "it is not attached to the image any more"}
 }
 
 // attached is what is attached to an image now.

@@ -31,7 +31,7 @@ func TestMarkRemoved(t *testing.T) {
 		for i := range verdicts {
 			verdicts[i].Standing = &provenance.Standing{Counts: true}
 		}
-		if err := MarkRemoved(t.Context(), mem, top.Digest, verdicts); err != nil {
+		if err := markRemoved(t.Context(), mem, top.Digest, verdicts); err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range verdicts {

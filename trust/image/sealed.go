@@ -7,19 +7,18 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
-// A statement without a signature of its own, as BuildKit's, is attested where its manifest is signed: a signature over
-// the manifest is one over all that it holds. It counts for the kinds that its signer vouches for, and where the
-// statement or the manifest itself names the image: what an index says about a manifest is the word of whoever made the
-// index. A signature over an index is about its platforms, and about no statement in it.
+// Statements without a signature of their own are attested by a signature over their manifest (trust/signature, "Carried").
+// A signature over an index is about its platforms, and about no statement in it.
 
 // carries says of a manifest that holds bare statements whether it names what they are attached to, and reads what signs
 // it, once.
 func (d *docReader) carries(ctx context.Context, carrier digest.Digest, m *manifest, on digest.Digest) (named bool) {
 	bare := false
 	for _, layer := range m.Layers {
-		bare = bare || layer.MediaType == bareStatement
+		bare = bare || layer.MediaType == signature.BareStatement
 	}
 	if bare && d.s.Trust.Expects(d.s.Repository) && !d.sealed[carrier] && !d.within {
 		if d.sealed == nil {
@@ -57,8 +56,6 @@ func Carriers(ctx context.Context, from Source, on []digest.Digest) (carriers []
 	return carriers, nil
 }
 
-const bareStatement = "application/vnd.in-toto+json"
-
 // attestCarried gives each bare statement the signature over its manifest, where that counts for it.
 func (s *subject) attestCarried() {
 	by := map[digest.Digest][]*document{}
@@ -71,27 +68,12 @@ func (s *subject) attestCarried() {
 		if d.finding != nil || d.sealed || !d.names {
 			continue
 		}
+		carried := signature.Carried{Manifest: d.carrier, Layer: d.from.Digest, PredicateType: d.predicateType, About: d.on, Claims: d.claims}
 		for _, sig := range by[d.carrier] {
-			v := sig.finding.Verdict
-			v.Kind, v.Manifest = provenance.KindOf(d.predicateType), d.carrier
-			v.Evidence = provenance.Evidence{Digest: d.from.Digest, PredicateType: provenance.Bounded(d.predicateType)}
-			if why, _ := s.Trust.Standing(&v, s.Repository, s.now); why == "" {
-				d.finding, d.worth = &provenance.Finding{Verdict: v, Attested: d.attestedBy(&v)}, provenance.Standing{Counts: true}
+			if f, ok := s.Trust.Over(&sig.finding.Verdict, carried, s.Repository, s.now); ok {
+				d.finding, d.worth = &f, provenance.Standing{Counts: true}
 				break
 			}
 		}
 	}
-}
-
-// attestedBy are the claims of a document about what it is attached to, as a signer's.
-func (d *document) attestedBy(v *provenance.Verdict) (all []provenance.Attestation) {
-	for _, c := range d.claims {
-		if c.About == d.on {
-			all = append(all, provenance.Attestation{
-				Fact: c.Fact, Value: c.Value, About: c.About, From: c.From, Name: c.Name, Cut: c.Cut,
-				Evidence: v.Evidence, Signer: v.Signer, TrustRoot: v.TrustRoot,
-			})
-		}
-	}
-	return all
 }

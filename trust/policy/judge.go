@@ -112,7 +112,7 @@ type question struct {
 	records  records
 	object   Object
 	warnings []string
-	carriers []digest.Digest // of what is attached to it, where a report reads what signs them
+	carriers []digest.Digest // of what is attached to it, where a rule asks for what depends on who signed them
 	stored   bool            // it is in its repository
 	trial    bool            // nothing is kept of it
 	until    time.Time       // as long as what rules have read holds; zero where there is no end

@@ -137,10 +137,12 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 		return nil, err
 	}
 	sum := provenance.SumUp(said.Records, said.Beside, parts)
-	c.holdsUntil(image.Judge(j.c.Inspect().Trust, c.object.Repository, sum.Verdicts, j.now()))
-	if err := image.MarkRemoved(ctx, c.from, c.digest, sum.Verdicts); err != nil {
+	judgment := image.Judgment{Trust: j.c.Inspect().Trust, From: c.from, Repository: c.object.Repository, Now: j.now()}
+	until, err := judgment.Of(ctx, c.digest, &sum)
+	if err != nil {
 		return nil, err
 	}
+	c.holdsUntil(until)
 	acts, err := c.records.Acts(ctx, provenance.ActsOf{
 		Repository: c.object.Repository, Digest: c.digest, Tag: c.object.Tag, Platforms: c.about.Platforms,
 	})

@@ -199,7 +199,7 @@ func (c *question) parts() []digest.Digest {
 	return parts
 }
 
-// findCarriers finds the manifests of what is attached to the image, where a report is asked for and looks at who signed them.
+// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them.
 func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
 	if j.c.Inspect().Trust.Expects(c.object.Repository) && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
 		c.carriers, err = image.Carriers(ctx, c.from, append([]digest.Digest{c.digest}, c.about.Inspected...))

@@ -59,7 +59,11 @@ func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]prov
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	findings, err := t.lookAt(ctx, to, time.Now())
+	now := time.Now()
+	findings, err := t.lookAt(ctx, to, now)
+	if err == nil {
+		err = t.attestCarried(ctx, to, findings, now)
+	}
 	if err != nil {
 		return nil, err
 	}
