@@ -22,8 +22,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 )
 
-// trusting trusts a key, until a moment, from now on. It returns what attaches a signature by it.
-func (w *world) trusting(until time.Time) (sign func(repo *remote.Repository, to ocispec.Descriptor) ocispec.Descriptor) {
+// trusting trusts a key, with a bound on when that counts, as notAfter, from now on. It returns what attaches a signature by it.
+func (w *world) trusting(bound string, at time.Time) (sign func(repo *remote.Repository, to ocispec.Descriptor) ocispec.Descriptor) {
 	w.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(w.t, err)
@@ -31,7 +31,7 @@ func (w *world) trusting(until time.Time) (sign func(repo *remote.Repository, to
 	must(w.t, err)
 	dir := w.t.TempDir()
 	must(w.t, os.WriteFile(filepath.Join(dir, "k.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600))
-	text := fmt.Sprintf("keys: [{name: k, file: k.pub, repositories: [team/*], notAfter: %q, vouches: [image, sbom]}]\n", until.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("keys: [{name: k, file: k.pub, repositories: [team/*], %s: %q, vouches: [image, sbom]}]\n", bound, at.UTC().Format(time.RFC3339))
 	must(w.t, os.WriteFile(filepath.Join(dir, "trust.yaml"), []byte(text), 0o600))
 	w.trust, err = signature.ReadFile(filepath.Join(dir, "trust.yaml"))
 	must(w.t, err)
@@ -58,7 +58,7 @@ func (w *world) trusting(until time.Time) (sign func(repo *remote.Repository, to
 // TestKeyEnds wants a decision to end with the key by which it was made, where a rule asks the image for its signatures.
 func TestKeyEnds(t *testing.T) {
 	w := newWorld(t, `rules: [{name: signed, repositories: "team/*", at: pull, require: 'image.provenance.verdicts.exists(v, v.standing.counts)', owner: alice}]`)
-	sign := w.trusting(time.Now().Add(time.Hour))
+	sign := w.trusting("notAfter", time.Now().Add(time.Hour))
 	repo := w.repo("team/app")
 	m, blobs := imageOf("one", nil)
 	d, err := w.push(repo, "1.0", m, blobs...)
@@ -70,11 +70,27 @@ func TestKeyEnds(t *testing.T) {
 	w.pull(repo, "1.0", "rule signed")
 }
 
+// TestKeyBegins wants a decision to end when the key begins to be valid by which it will be another.
+func TestKeyBegins(t *testing.T) {
+	w := newWorld(t, `rules: [{name: signed, repositories: "team/*", at: pull, require: 'report.signedBy("k")', owner: alice}]`)
+	sign := w.trusting("notBefore", time.Now().Add(time.Hour))
+	repo := w.repo("team/app")
+	m, blobs := imageOf("one", nil)
+	d, err := w.push(repo, "1.0", m, blobs...)
+	must(t, err)
+	sign(repo, d)
+	w.pull(repo, "1.0", "rule signed")
+	w.set(time.Now().Add(30 * time.Minute))
+	w.pull(repo, "1.0", "rule signed")
+	w.set(time.Now().Add(2 * time.Hour))
+	w.pull(repo, "1.0", "")
+}
+
 // TestSignedManifest wants a report to know of what signs the manifest of a bare statement, which is attached to the image,
 // as long as it is there.
 func TestSignedManifest(t *testing.T) {
 	w := newWorld(t, `rules: [{name: sbom, repositories: "team/*", at: pull, require: 'report.signedBy("k", "sbom")', owner: alice}]`)
-	sign := w.trusting(time.Now().Add(time.Hour))
+	sign := w.trusting("notAfter", time.Now().Add(time.Hour))
 	repo := w.repo("team/app")
 	m, blobs := imageOf("one", nil)
 	d, err := w.push(repo, "1.0", m, blobs...)

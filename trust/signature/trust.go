@@ -179,13 +179,28 @@ func (t *Trust) Until(v *provenance.Verdict) time.Time {
 }
 
 // Turns is the moment at which a verdict will be worth something else than it is, by itself, or zero where none is set: one
-// that counts ends, and a summary of a time to come begins.
+// that counts ends, and a summary of a time to come begins, as a key does that is not valid yet.
 func (t *Trust) Turns(v *provenance.Verdict, is provenance.Standing, now time.Time) time.Time {
 	switch {
 	case is.Counts:
 		return t.Until(v)
+	case is.Reason == provenance.NotYetValid:
+		return t.begins(v)
 	case v.Summary != nil && v.Summary.Verified != nil && v.Summary.Verified.After(now):
 		return v.Summary.Verified.Time
+	}
+	return time.Time{}
+}
+
+// begins is the moment from which the key that a verdict names is valid, or zero.
+func (t *Trust) begins(v *provenance.Verdict) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	for _, k := range t.keys {
+		if k.digest == v.TrustRoot {
+			return k.notBefore
+		}
 	}
 	return time.Time{}
 }
