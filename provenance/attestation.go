@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"mime"
 	"slices"
@@ -115,20 +116,35 @@ func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
 // OpenAttestationIn is OpenAttestation for who has room for what is packed in the document. Of several lines each needs its
 // own, so it is taken for the whole document alone.
 func OpenAttestationIn(room Room, text []byte, named ...digest.Digest) (all []*InToto) {
-	if s, err := openStatement(text, room, named); err == nil {
-		return []*InToto{s}
+	lines, _ := Lines(text)
+	if len(lines) > 1 {
+		room = heap
 	}
-	for n := 0; len(text) > 0 && n < maxLines; n++ {
-		line, rest, _ := bytes.Cut(text, []byte("\n"))
-		text = rest
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		if s, err := openStatement(line, heap, named); err == nil && s.PredicateType != "" {
+	for _, line := range lines {
+		if s, err := openStatement(line, room, named); err == nil && (s.PredicateType != "" || len(lines) == 1) {
 			all = append(all, s)
 		}
 	}
 	return all
+}
+
+// Lines returns the documents in a layer where they lie: one, or one in each line (JSON lines). Of those there are more where
+// more than are read.
+func Lines(text []byte) (lines [][]byte, more bool) {
+	first, rest, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n"))
+	if len(rest) == 0 || json.Valid(text) {
+		return [][]byte{text}, false
+	}
+	for ; len(first)+len(rest) > 0; first, rest, _ = bytes.Cut(rest, []byte("\n")) {
+		if first = bytes.TrimSpace(first); len(first) == 0 {
+			continue
+		}
+		if len(lines) == maxLines {
+			return lines, true
+		}
+		lines = append(lines, first)
+	}
+	return lines, false
 }
 
 // openStatement reads a statement, in an envelope or bare. Error: what is wrong with it as JSON.

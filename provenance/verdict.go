@@ -56,6 +56,8 @@ type Verdict struct {
 	Summary *Summary `json:"summary,omitempty"`
 	// Evidence is the document that was looked at, and what kind of statement it holds.
 	Evidence Evidence `json:"evidence"`
+	// Line is the line of the document, from 1, where it holds several, one in a line.
+	Line int `json:"line,omitempty"`
 	// Manifest is what carried it.
 	Manifest digest.Digest `json:"manifest,omitempty"`
 

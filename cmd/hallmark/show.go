@@ -261,6 +261,9 @@ func printVerdicts(w io.Writer, title string, verdicts []provenance.Judged) {
 		if v.Evidence.PredicateType != "" && string(v.KindOf()) != v.Evidence.PredicateType {
 			text += " over " + v.Evidence.PredicateType
 		}
+		if v.Line > 0 {
+			text += fmt.Sprintf(", line %d", v.Line)
+		}
 		line(w, "  "+string(v.Result), "%s, %s (record %d)", text, local(v.Time), v.Record)
 		if len(v.Names.Names) > 0 {
 			line(w, "", "signed as %s%s", strings.Join(v.Names.Names, ", "), andMore(v.NamesCut))

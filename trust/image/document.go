@@ -212,16 +212,32 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 		return
 	}
 	d.bytes -= int64(len(body)) // and not what its descriptor says
-	opened := d.s.open(on, doc, body)
+	var found []provenance.Finding
 	if verify {
-		found := d.s.Trust.Look(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body, Desk: on}, d.s.now)
-		for _, doc := range opened {
-			doc.finding = &found
-		}
+		found = d.s.Trust.LookAtEach(d.s.Repository, signature.Document{Subject: doc.on, Manifest: doc.carrier, Layer: doc.from, Body: body, Desk: on}, d.s.now)
 	}
-	for _, doc := range opened {
-		if doc.kind != "" {
-			d.s.documents = append(d.s.documents, doc)
+	d.lines(on, doc, body, found)
+}
+
+// lines opens a document, or the one in each of its lines, with what was found of its signature.
+func (d *docReader) lines(on *desk.Desk, doc *document, body []byte, found []provenance.Finding) {
+	lines, more := [][]byte{body}, false
+	if provenance.HoldsStatement(doc.from.MediaType) {
+		lines, more = provenance.Lines(body)
+	}
+	d.left -= len(lines) - 1
+	if more || d.left < 0 {
+		d.miss("there is more attached to it than is read", errors.New("a bound was reached"))
+	}
+	for i, line := range lines {
+		one := *doc
+		for _, opened := range d.s.open(on, &one, line) {
+			if i < len(found) {
+				opened.finding = &found[i]
+			}
+			if opened.kind != "" {
+				d.s.documents = append(d.s.documents, opened)
+			}
 		}
 	}
 }

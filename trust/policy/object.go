@@ -211,6 +211,7 @@ type Signature struct {
 	Names     []string  `json:"names"` // that it gives the image
 	NamesCut  bool      `json:"namesCut"`
 	Evidence  Evidence  `json:"evidence"`
+	Line      int64     `json:"line"` // of the document, where it has several
 	Manifest  string    `json:"manifest"`
 	Signer    string    `json:"signer"`
 	TrustRoot string    `json:"trustRoot"`

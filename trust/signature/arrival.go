@@ -72,7 +72,7 @@ func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]prov
 	})
 	known := func(f provenance.Finding) bool {
 		last := slices.IndexFunc(before.Records, func(r *provenance.Record) bool {
-			return r.Verdict != nil && r.Verdict.Evidence.Digest == f.Verdict.Evidence.Digest
+			return r.Verdict != nil && r.Verdict.Evidence.Digest == f.Verdict.Evidence.Digest && r.Verdict.Line == f.Verdict.Line
 		})
 		return last >= 0 && before.Records[last].Verdict.SameAs(&f.Verdict)
 	}
@@ -88,28 +88,35 @@ func (t *Trust) lookAt(ctx context.Context, to registry.Attachment, now time.Tim
 			continue
 		}
 		d := Document{Subject: to.Subject, Manifest: to.Manifest, Layer: layer}
-		if len(findings) == maxLayers {
-			return append(findings, unread(d, "", fmt.Sprintf("its manifest holds more than %d signatures, and those behind are not read", maxLayers))), nil
+		if len(findings) >= maxLayers {
+			return append(findings[:maxLayers], tooMany(d)), nil
 		}
-		f, size, err := t.lookAtLayer(ctx, to, d, min(MaxDocument, left), now)
+		found, size, err := t.lookAtLayer(ctx, to, d, min(MaxDocument, left), now)
 		if err != nil {
 			return nil, err
 		}
 		left -= size
-		findings = append(findings, f)
+		if most := maxLayers - len(findings); len(found) > most {
+			found = append(found[:most], tooMany(d))
+		}
+		findings = append(findings, found...)
 	}
 	return findings, nil
 }
 
-func (t *Trust) lookAtLayer(ctx context.Context, to registry.Attachment, d Document, most int64, now time.Time) (f provenance.Finding, size int64, err error) {
+func tooMany(d Document) provenance.Finding {
+	return unread(d, "", fmt.Sprintf("its manifest holds more than %d signatures, and those behind are not read", maxLayers))
+}
+
+func (t *Trust) lookAtLayer(ctx context.Context, to registry.Attachment, d Document, most int64, now time.Time) (found []provenance.Finding, size int64, err error) {
 	d.Desk = desk.Sit(ctx)
 	defer d.Desk.Leave()
 	d.Body, err = to.Blob(ctx, d.Layer.Digest, most, d.Desk.Whole)
 	if large := new(registry.TooLargeError); errors.As(err, &large) {
-		return unread(d, "", tooLarge(large.Size, most)), 0, nil
+		return []provenance.Finding{unread(d, "", tooLarge(large.Size, most))}, 0, nil
 	}
 	if err != nil {
-		return f, 0, errors.Join(err, ctx.Err())
+		return nil, 0, errors.Join(err, ctx.Err())
 	}
-	return t.Look(to.Repository, d, now), int64(len(d.Body)), nil
+	return t.LookAtEach(to.Repository, d, now), int64(len(d.Body)), nil
 }

@@ -66,6 +66,27 @@ func tooLarge(size, most int64) string {
 	return fmt.Sprintf("it has %d bytes, and at most %d are read", size, most)
 }
 
+// LookAtEach returns what is found of each document in a layer, whose media type Reads: of one, or of one in each line.
+func (t *Trust) LookAtEach(repository string, d Document, now time.Time) (found []provenance.Finding) {
+	if !provenance.HoldsStatement(d.Layer.MediaType) {
+		return []provenance.Finding{t.Look(repository, d, now)}
+	}
+	lines, more := provenance.Lines(d.Body)
+	for i, line := range lines {
+		one := d
+		one.Body = line
+		f := t.Look(repository, one, now)
+		if len(lines) > 1 {
+			f.Verdict.Line = i + 1
+		}
+		found = append(found, f)
+	}
+	if more {
+		found = append(found, unread(d, "", fmt.Sprintf("it has more than %d lines, and those behind are not read", len(lines))))
+	}
+	return found
+}
+
 // Look returns what is found of a document, whose media type Reads, in a repository.
 func (t *Trust) Look(repository string, d Document, now time.Time) provenance.Finding {
 	if len(d.Body) > MaxDocument {
