@@ -62,7 +62,7 @@ func inVersion(d Document, version string) Document {
 }
 
 // inLine is a document as one of several JSON lines, of which the first is by a stranger.
-func inLine(d Document, first Document) Document {
+func inLine(d, first Document) Document {
 	d.Body = append(append(append([]byte{}, first.Body...), '\n'), append(d.Body, '\n')...)
 	d.Layer.Digest = digest.FromBytes(d.Body)
 	return d
