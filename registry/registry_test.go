@@ -456,7 +456,8 @@ func TestDelete(t *testing.T) {
 	one := s.pushImage("team/app", "1.0", "one")
 	again := s.record(s.pushManifest("team/app", "latest", one.body).record)
 	two := s.pushImage("team/app", "2.0", "two")
-	got := s.want(s.do("DELETE", "/v2/team/app/manifests/latest", nil, as("bob")), 202, "")
+	s.want(s.do("DELETE", "/v2/team/app/manifests/latest", nil, as("bob"), header("If-Match", `"sha256:another"`)), 412, "DENIED")
+	got := s.want(s.do("DELETE", "/v2/team/app/manifests/latest", nil, as("bob"), header("If-Match", `"x", "`+one.digest.String()+`"`)), 202, "")
 	move := provenance.TagMove{Name: "latest", Previous: one.digest, Since: &again.Index}
 	if r := s.record(got.header.Get("Hallmark-Record")); r.Action != provenance.Untag || r.Digest != one.digest || again.Manifest != provenance.ManifestAgain ||
 		len(r.Tags) != 1 || !reflect.DeepEqual(r.Tags[0], move) || r.Actor.Handle != "bob" {
