@@ -17,7 +17,7 @@ func (s *Server) router() http.Handler {
 	var asked http.Handler = s.api
 	var pages *web.Pages
 	if s.c.Pages {
-		pages = web.New(web.Config{API: s.api, Logins: s.access, URL: s.url, Log: s.log})
+		pages = web.New(web.Config{API: s.api, Registry: s.registry, Logins: s.access, URL: s.url, Log: s.log})
 		asked = pages.Cookies(s.api)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -50,11 +50,15 @@ var errSignIn = errors.New("sign in first")
 // ask asks the API a question on behalf of whoever asks for the page, and reads the answer into value. Errors: a
 // *refusal in the API's words, errSignIn for a stranger who may not know.
 func (pg *page) ask(path string, query url.Values, value any) error {
-	data, err := pg.askRaw(path, query)
-	if err != nil {
-		return err
+	return pg.read(pg.do(http.MethodGet, path, query, nil), path, value)
+}
+
+// read reads the API's answer into value.
+func (pg *page) read(a *answer, path string, value any) error {
+	if a.status != http.StatusOK {
+		return pg.refused(a)
 	}
-	if err := json.Unmarshal(data, value); err != nil {
+	if err := json.Unmarshal(a.body.Bytes(), value); err != nil {
 		return fmt.Errorf("the answer of %s: %w", path, err)
 	}
 	return nil
@@ -71,16 +75,34 @@ func (pg *page) askRaw(path string, query url.Values) ([]byte, error) {
 // do makes one request to the API.
 func (pg *page) do(method, path string, query url.Values, body []byte) *answer {
 	a := &answer{header: http.Header{}}
-	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path+"?"+query.Encode(), bytes.NewReader(body))
-	if err != nil { // a path of ours
-		a.status = http.StatusInternalServerError
-		return a
+	pg.API.ServeHTTP(a, pg.request(method, path, query, body))
+	return a
+}
+
+// request is one on behalf of whoever asks for the page, from where they are. path is of our making, and escaped.
+func (pg *page) request(method, path string, query url.Values, body []byte) *http.Request {
+	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path, bytes.NewReader(body))
+	if err != nil {
+		r = &http.Request{Method: method, URL: new(url.URL), Header: http.Header{}} // a bug: there is nothing at that path
 	}
+	r.URL.RawQuery = query.Encode()
 	r.RemoteAddr, r.TLS, r.Host = pg.r.RemoteAddr, pg.r.TLS, pg.r.Host
 	r.Header.Set("User-Agent", pg.r.UserAgent())
 	r.Header.Set("Content-Type", "application/json")
-	pg.API.ServeHTTP(a, r)
-	return a
+	return r
+}
+
+// ociMessage is the first message of an error of the registry (OCI distribution specification, "Error Codes").
+func ociMessage(body []byte) string {
+	var answer struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
+		return "The registry refused it"
+	}
+	return answer.Errors[0].Message
 }
 
 // refused turns the API's problem (RFC 9457) into a refusal.

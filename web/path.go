@@ -13,12 +13,16 @@ type place struct {
 	Repository string
 	Ref        string // a tag or a digest, or ""
 	History    string // a tag, or ""
+	Remove     bool   // the page that removes tags
 }
 
 // parsePlace reads the path behind /r/. A segment "-" ends a repository's name.
 func parsePlace(path string) (place, bool) {
 	path = strings.TrimSuffix(path, "/")
 	if repo, rest, ok := strings.Cut(path, "/-/"); ok {
+		if rest == "remove" {
+			return place{Repository: repo, Remove: true}, repo != ""
+		}
 		tag, isHistory := strings.CutPrefix(rest, "history/")
 		return place{Repository: repo, History: tag}, isHistory && repo != "" && tag != "" && !strings.Contains(tag, "/")
 	}
@@ -46,6 +50,8 @@ func imageURL(repo string, ref any) string {
 }
 
 func historyURL(repo, tag string) string { return repoURL(repo) + "/-/history/" + url.PathEscape(tag) }
+
+func removeURL(repo string) string { return repoURL(repo) + "/-/remove" }
 
 func recordURL(index uint64) string { return "/-/record/" + strconv.FormatUint(index, 10) }
 

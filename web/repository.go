@@ -15,6 +15,8 @@ func (pg *page) below() error {
 	switch {
 	case !ok:
 		return refusalf(404, "%q names neither a repository, as team/app, nor an image, as team/app:1.0.", plain(pg.r.PathValue("path")))
+	case at.Remove:
+		return pg.confirm(at)
 	case at.History != "":
 		return pg.history(at)
 	case at.Ref != "":
@@ -32,7 +34,8 @@ type repositoryView struct {
 	Tags       []tagLine
 	Next       string
 	Namesakes  []string
-	Folded     int // tags of signatures whose image is on another page
+	Removes    bool // tags can be chosen, to remove them
+	Folded     int  // tags of signatures whose image is on another page
 }
 
 type tagEntry struct {
@@ -68,6 +71,7 @@ func (pg *page) repository(at place) error {
 	}
 	view := repositoryView{Repository: at.Repository, Namesakes: found.Namesakes, Next: pg.following(found.Next)}
 	view.Tags, view.Folded = fold(found.Tags)
+	view.Removes = len(view.Tags) > 0 && pg.mayDelete(at.Repository)
 	view.Frame = pg.frame(at.Repository)
 	return pg.show(200, "repository", view)
 }

@@ -27,12 +27,15 @@ type Logins interface {
 	AnythingForStrangers() bool
 	SignInBrowser(r *http.Request, name, password, client string) (access.Session, string, error)
 	EndWebSession(r *http.Request, secret string) error
+	May(who provenance.Identity, right access.Right, repository string) bool
 }
 
 // Config is how pages are set up.
 type Config struct {
 	// API answers what pages ask. It identifies a request by its context (access.WithIdentity).
 	API http.Handler
+	// Registry serves /v2/: what a form changes, it changes as any client does.
+	Registry http.Handler
 	// Logins says who makes a request.
 	Logins Logins
 	// URL is the registry's public name, https://host[:port], as it stands in image names.
@@ -63,6 +66,7 @@ func (p *Pages) routes() []route {
 	return []route{
 		{"GET /{$}", "page-home", false, (*page).home, homeAPI},
 		{"GET /r/{path...}", "page-repository", false, (*page).below, belowAPI},
+		{"POST /r/{path...}", "page-remove", false, (*page).remove, nil},
 		{"GET /search", "page-search", false, (*page).search, searchAPI},
 		{"GET /-/record/{index}", "page-record", false, (*page).record, recordAPI},
 		{"GET /-/records", "page-records", false, (*page).records, recordsAPI},

@@ -45,6 +45,10 @@ func (o *oneUser) EndWebSession(_ *http.Request, secret string) error {
 	return nil
 }
 
+func (*oneUser) May(_ provenance.Identity, _ access.Right, repository string) bool {
+	return repository == "team/app"
+}
+
 // fixedAPI answers by path.
 type fixedAPI map[string]string
 
@@ -269,6 +273,50 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestRemove removes a tag with a form, and names those that moved or are refused.
+func TestRemove(t *testing.T) {
+	one, two := "sha256:"+strings.Repeat("1", 64), "sha256:"+strings.Repeat("2", 64)
+	b := newBrowser(t, fixedAPI{"/api/v1/image": `{"descriptor":{"digest":"` + one + `"},"tags":["1.0","latest"]}`})
+	var removed []string
+	b.pages.Registry = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Match") != `"`+one+`"` {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		removed = append(removed, r.Method+" "+r.URL.Path)
+		w.WriteHeader(http.StatusAccepted)
+	})
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	chosen := "/r/team/app/-/remove?tag=1.0@" + one + "&tag=1.1@" + two
+	shown := b.send("GET", chosen, "", nil).Body.String()
+	for _, want := range []string{"The image keeps latest", "by now, and stays", "Remove 1 tag<"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page does not say %q:\n%s", want, shown)
+		}
+	}
+	if strings.Contains(shown, `value="1.1@`) || len(removed) > 0 {
+		t.Errorf("the form has a tag that moved, or GET removed %q", removed)
+	}
+	token := regexp.MustCompile(`name="token" value="([^"]+)">\n<input type="hidden" name="tag"`).FindStringSubmatch(shown)
+	if token == nil {
+		t.Fatalf("there is no form:\n%s", shown)
+	}
+	form := url.Values{"token": {token[1]}, "tag": {"1.0@" + one, "1.1@" + two}}
+	if w := b.send("POST", "/r/team/app/-/remove", "https://evil.example", form); w.Code != 403 || len(removed) > 0 {
+		t.Errorf("another site removed %q: %d", removed, w.Code)
+	}
+	w := b.send("POST", "/r/team/app/-/remove", own, form)
+	if w.Code != 200 || len(removed) != 1 || removed[0] != "DELETE /v2/team/app/manifests/1.0" || !strings.Contains(w.Body.String(), "It moved since the page was shown") {
+		t.Errorf("%d, removed %q:\n%s", w.Code, removed, w.Body)
+	}
+	if w := b.send("POST", "/r/team/app/-/remove", own, form); w.Code != 403 || len(removed) != 1 {
+		t.Errorf("the form did its work twice: %d, %q", w.Code, removed)
+	}
+	if w := b.send("GET", "/r/other/-/remove?tag=1.0@"+one, "", nil); w.Code != 404 {
+		t.Errorf("who may not delete sees the page: %d", w.Code)
+	}
+}
+
 // TestPlaces reads the paths of pages and makes them again.
 func TestPlaces(t *testing.T) {
 	for path, want := range map[string]place{
@@ -278,6 +326,7 @@ func TestPlaces(t *testing.T) {
 		"team/app@sha256:ab":     {Repository: "team/app", Ref: "sha256:ab"},
 		"team/app:1.0@sha256:ab": {Repository: "team/app", Ref: "sha256:ab"},
 		"team/app/-/history/1.0": {Repository: "team/app", History: "1.0"},
+		"team/app/-/remove":      {Repository: "team/app", Remove: true},
 	} {
 		if got, ok := parsePlace(path); !ok || got != want {
 			t.Errorf("%s is %+v, %v", path, got, ok)
