@@ -176,8 +176,15 @@ func (f *follower) session(tx storage.Reader, item storage.Item) error {
 		f.badf("%s:%s has the token %s; by the records nobody made it", s.Owner.Kind, s.Owner.Handle, s.ID)
 	case is.Account != s.Owner.Account || !isItsOwn(s.ID, s.Owner.Account, s.Secret):
 		f.badf("the token %s is not the one that account %s made, by record %d", s.ID, is.Account, is.Record)
+	case is.Says() != "" && is.Says() != s.reach().Says():
+		f.badf("the token %s of %s:%s is for %s; by record %d it is for %s", s.ID, s.Owner.Kind, s.Owner.Handle, s.reach().Says(), is.Record, is.Says())
 	}
 	return nil
+}
+
+// reach is what a token may do, as its record has to state it.
+func (s *session) reach() replay.Reach {
+	return replay.Reach{Scopes: s.Scopes.onRecord(), Expires: &s.Expires}
 }
 
 // missing looks for accounts that the records give and the tables have not.

@@ -77,6 +77,7 @@ type session struct {
 	Secret     []byte            `json:"secret,omitempty"`     // SHA-256
 	Issuer     string            `json:"issuer,omitempty"`     // of a job
 	Claims     map[string]string `json:"claims,omitempty"`     // of a job
+	Cut        []string          `json:"cut,omitempty"`        // the claims from whose values something was cut
 	// Ended is set on a job's session that was ended: its row stays for as long as its ID token could be
 	// exchanged again.
 	Ended bool `json:"ended,omitempty"`
@@ -228,7 +229,23 @@ func (s *session) drawSecret() (secret string) {
 
 // change is what a record says of a token.
 func (s *session) change(what provenance.AccountChange) provenance.RightsChange {
-	return provenance.RightsChange{Subject: string(s.Owner.Kind) + ":" + s.Owner.Handle, Account: s.Owner.Account, Change: what, Credential: s.ID}
+	c := provenance.RightsChange{Subject: string(s.Owner.Kind) + ":" + s.Owner.Handle, Account: s.Owner.Account, Change: what, Credential: s.ID}
+	if what == provenance.TokenAdded {
+		c.Scopes, c.Expires = s.Scopes.onRecord(), &s.Expires
+	}
+	return c
+}
+
+// onRecord are scopes as records state them.
+func (s Scopes) onRecord() (stated []provenance.TokenScope) {
+	for _, scope := range s {
+		one := provenance.TokenScope{Pattern: scope.Pattern.String()}
+		for _, right := range scope.Rights {
+			one.Rights = append(one.Rights, right.String())
+		}
+		stated = append(stated, one)
+	}
+	return stated
 }
 
 // Sessions returns up to limit sessions of an account, in the order of their ids, from the one behind

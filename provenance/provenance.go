@@ -99,6 +99,8 @@ type Login struct {
 	// Credential identifies the password or token that was used, and says nothing of its secret.
 	Credential string            `json:"credential,omitempty"`
 	Claims     map[string]string `json:"claims,omitempty"`
+	// Cut are the claims from whose values something was cut that records never have. It is not recorded.
+	Cut []string `json:"-"`
 }
 
 // An Identity is who makes a request. Login is nil when nobody signed in.
@@ -263,6 +265,15 @@ type RightsChange struct {
 	Change     AccountChange `json:"change,omitempty"`
 	Former     string        `json:"former,omitempty"`
 	Credential string        `json:"credential,omitempty"`
+	// Scopes and Expires are of a token that was made: all that it may do, and until when. Older versions stated neither.
+	Scopes  []TokenScope `json:"scopes,omitempty"`
+	Expires *Time        `json:"expires,omitempty"`
+}
+
+// A TokenScope is a part of what a personal token may do: exactly these rights, in the repositories of a pattern.
+type TokenScope struct {
+	Pattern string   `json:"pattern"`
+	Rights  []string `json:"rights"`
 }
 
 // An AccountChange is what happened to an account.

@@ -49,6 +49,10 @@ type vector struct {
 		}
 		Access   *struct{ Version, Digest any }
 		Accounts map[string]struct{ Subject string }
+		Tokens   map[string]struct {
+			Account string
+			reach
+		}
 	}
 	Wrong []string
 }
@@ -142,7 +146,11 @@ func viewOf(s *state) any {
 	for id, subject := range s.accounts {
 		accounts[id] = object{"Subject": subject}
 	}
-	view := object{"Repositories": repositories, "Accounts": accounts}
+	tokens := object{}
+	for id, t := range s.tokens {
+		tokens[id] = object{"Account": t.account, "Scopes": t.Scopes, "Expires": t.Expires}
+	}
+	view := object{"Repositories": repositories, "Accounts": accounts, "Tokens": tokens}
 	if s.access != nil {
 		view["Access"] = object{"Version": s.access.version, "Digest": s.access.digest}
 	}

@@ -40,6 +40,7 @@ type state struct {
 	repositories map[string]*repository
 	rights       map[string]right
 	accounts     map[string]string // subject by account id
+	tokens       map[string]token  // personal tokens, by id
 	access       *access
 	wrong        []string // what does not fit
 }
@@ -60,7 +61,7 @@ type tag struct {
 }
 
 func newState() *state {
-	return &state{repositories: make(map[string]*repository), rights: make(map[string]right), accounts: make(map[string]string)}
+	return &state{repositories: make(map[string]*repository), rights: make(map[string]right), accounts: make(map[string]string), tokens: make(map[string]token)}
 }
 
 func (s *state) wrongf(r *record, format string, args ...any) {

@@ -3,6 +3,7 @@ package independent
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,23 @@ type rightsChange struct {
 	Except         []string
 	Version        uint64
 	Change, Former string
+	Credential     string
+	reach
+}
+
+// reach is what a personal token may do, and until when. Records of older versions state neither.
+type reach struct {
+	Scopes []struct {
+		Pattern string
+		Rights  []string
+	}
+	Expires string
+}
+
+// token is a personal token that was made and not ended.
+type token struct {
+	account string
+	reach
 }
 
 // access is the access document in force.
@@ -42,6 +60,14 @@ func (s *state) right(r *record) {
 		s.account(r)
 	case "removed":
 		delete(s.accounts, g.Account)
+		maps.DeleteFunc(s.tokens, func(_ string, t token) bool { return t.account == g.Account })
+	case "token":
+		s.tokens[g.Credential] = token{g.Account, g.reach}
+	case "token-ended":
+		if _, ok := s.tokens[g.Credential]; !ok && strings.HasPrefix(g.Credential, "token-s-") {
+			s.wrongf(r, "it ends the token %s, which no record made", g.Credential)
+		}
+		delete(s.tokens, g.Credential)
 	}
 	if g.Change != "" && g.Role == "" {
 		return

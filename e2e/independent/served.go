@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,23 +149,49 @@ func (v *visit) document(ctx context.Context) error {
 	return nil
 }
 
-// accounts wants those who can sign in to be those who were given an account.
+// accounts wants those who can sign in to be those who were given an account, and their personal tokens to be those that they made.
 func (v *visit) accounts(ctx context.Context) error {
-	var users struct{ Users []struct{ Name string } }
-	var robots struct{ Robots []struct{ Name string } }
-	if err := v.getJSON(ctx, "/api/v1/users", &users); err != nil {
-		return err
-	}
-	if err := v.getJSON(ctx, "/api/v1/access/robots", &robots); err != nil {
-		return err
-	}
 	var served []string
-	for _, u := range users.Users {
-		served = append(served, "user:"+u.Name)
-	}
-	for _, r := range robots.Robots {
-		served = append(served, "robot:"+r.Name)
+	for _, list := range []struct{ kind, path string }{{"user:", "/api/v1/users"}, {"robot:", "/api/v1/access/robots"}} {
+		err := v.pages(ctx, list.path+"?limit=100", func(page []byte) error {
+			var all struct {
+				Users, Robots []struct{ Name, Account string }
+			}
+			err := json.Unmarshal(page, &all)
+			for _, a := range slices.Concat(all.Users, all.Robots) {
+				served = append(served, list.kind+a.Name)
+				if err == nil && list.kind == "user:" {
+					err = v.tokens(ctx, a.Account)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	v.report.Accounts = len(served)
 	return same(nil, "the accounts", served, slices.Collect(maps.Values(v.state.accounts)))
+}
+
+// tokens wants a record of each personal token of an account, of one that may do as much as long.
+func (v *visit) tokens(ctx context.Context, account string) error {
+	return v.pages(ctx, "/api/v1/access/tokens?limit=100&account="+account, func(page []byte) error {
+		var list struct {
+			Sessions []struct {
+				ID string
+				reach
+			}
+		}
+		if err := json.Unmarshal(page, &list); err != nil {
+			return err
+		}
+		for _, t := range list.Sessions {
+			is, ok := v.state.tokens[t.ID]
+			if !ok || is.account != account || !reflect.DeepEqual(is.reach, t.reach) {
+				return refuse("the token %s of account %s: %v; by the records it is %v", t.ID, account, t.reach, is)
+			}
+		}
+		return nil
+	})
 }

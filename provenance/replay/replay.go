@@ -8,6 +8,7 @@ package replay
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -32,6 +33,8 @@ type State struct {
 	Tokens       map[string]Token   // personal tokens, by id; also those that expired
 	Rights       map[string]Right   // by what is given or withheld; the keys say nothing else
 
+	// Founded says that the first record added an account: so each account and token is on record.
+	Founded bool
 	// Baseline is the record that says which rows were found that are from before their kind was on record; nil where there
 	// is none.
 	Baseline *Baseline
@@ -95,6 +98,25 @@ type Baseline struct {
 type Token struct {
 	Account string
 	Record  uint64
+	Reach
+}
+
+// A Reach is what a personal token may do, and until when. It is zero where an older version made the token.
+type Reach struct {
+	Scopes  []provenance.TokenScope `json:"scopes,omitempty"`
+	Expires *provenance.Time        `json:"expires,omitempty"`
+}
+
+// Says says it in words; "" where it is not on record.
+func (r Reach) Says() string {
+	if r.Expires == nil {
+		return ""
+	}
+	var scopes []string
+	for _, s := range r.Scopes {
+		scopes = append(scopes, strings.Join(s.Rights, " and ")+" on "+s.Pattern)
+	}
+	return strings.Join(scopes, ", ") + ", until " + r.Expires.String()
 }
 
 // A Right is something given, or withheld by a rule for tags.
@@ -119,6 +141,9 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 	}
 	index := s.Next
 	s.Next++
+	if index == 0 {
+		s.Founded = r.Grant != nil && r.Grant.Change == provenance.AccountAdded
+	}
 	if s.states = s.states || r.StatesEffects(); !s.states {
 		s.States = s.Next
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -27,7 +28,15 @@ type stateView struct {
 	Repositories map[string]repositoryView `json:"repositories"`
 	Access       *accessView               `json:"access,omitempty"`
 	Accounts     map[string]accountView    `json:"accounts,omitempty"`
+	Tokens       map[string]tokenView      `json:"tokens,omitempty"`
 	Rights       []string                  `json:"rights,omitempty"`
+}
+
+type tokenView struct {
+	Account string                  `json:"account"`
+	Record  uint64                  `json:"record"`
+	Scopes  []provenance.TokenScope `json:"scopes,omitempty"`
+	Expires *provenance.Time        `json:"expires,omitempty"`
 }
 
 type repositoryView struct {
@@ -85,6 +94,12 @@ func viewOf(s *State) (v stateView) {
 			v.Accounts = make(map[string]accountView)
 		}
 		v.Accounts[id] = accountView(a)
+	}
+	for id, t := range s.Tokens {
+		if v.Tokens == nil {
+			v.Tokens = make(map[string]tokenView)
+		}
+		v.Tokens[id] = tokenView{t.Account, t.Record, t.Scopes, t.Expires}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Rights)) {
 		v.Rights = append(v.Rights, fmt.Sprintf("%d: %s", s.Rights[key].Record, Describe(s.Rights[key].RightsChange)))
@@ -164,9 +179,10 @@ func saveAndRead(t *testing.T, s *State) *State {
 // TestSaved saves a state in which everything is there that a state can hold.
 func TestSaved(t *testing.T) {
 	s := New(Options{})
-	unknown := uint64(3)
+	unknown, until := uint64(3), provenance.At(time.Unix(1, 0))
+	s.Founded = true
 	s.Next, s.States, s.states, s.Access, s.Baseline = 9, 2, true, Access{1, 2, "sha256:aa"}, &Baseline{4, "sha256:bb"}
-	s.Accounts["a"], s.Tokens["t"] = Account{"user:a", "s-1", 5}, Token{"a", 6}
+	s.Accounts["a"], s.Tokens["t"] = Account{"user:a", "s-1", 5}, Token{"a", 6, Reach{[]provenance.TokenScope{{Pattern: "**", Rights: []string{"pull"}}}, &until}}
 	s.Rights[KeyOf(provenance.RightsChange{Team: "x"})] = Right{provenance.RightsChange{Team: "x"}, 7}
 	s.repository("app").Unknown = &unknown
 	s.repository("app").seen, s.repository("app").tags["1"] = true, Tag{"sha256:cc", 8}

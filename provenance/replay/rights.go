@@ -50,7 +50,7 @@ func (s *State) account(index uint64, g provenance.RightsChange, wrong func(erro
 	was, known := s.Accounts[g.Account]
 	switch g.Change {
 	case provenance.TokenAdded:
-		s.Tokens[g.Credential] = Token{g.Account, index}
+		s.Tokens[g.Credential] = Token{g.Account, index, Reach{g.Scopes, g.Expires}}
 		return
 	case provenance.TokenEnded:
 		if _, ok := s.Tokens[g.Credential]; !ok && IsOnRecord(g.Credential) {

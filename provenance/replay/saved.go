@@ -19,6 +19,7 @@ type saved struct {
 	Tokens       map[string]Token       `json:"tokens"`
 	Rights       []Right                `json:"rights"`
 	Baseline     *Baseline              `json:"baseline,omitempty"`
+	Founded      bool                   `json:"founded,omitempty"`
 }
 
 type savedRepository struct {
@@ -31,7 +32,7 @@ type savedRepository struct {
 // MarshalJSON implements json.Marshaler. What it returns is for UnmarshalJSON, so that a replay can be gone on with.
 func (s *State) MarshalJSON() ([]byte, error) {
 	return json.Marshal(saved{
-		s.Next, s.States, s.states, s.Repositories, s.Access, s.Accounts, s.Tokens, slices.Collect(maps.Values(s.Rights)), s.Baseline,
+		s.Next, s.States, s.states, s.Repositories, s.Access, s.Accounts, s.Tokens, slices.Collect(maps.Values(s.Rights)), s.Baseline, s.Founded,
 	})
 }
 
@@ -46,7 +47,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	fresh.Next, fresh.States, fresh.states, fresh.Access = from.Next, from.States, from.PassedStates, from.Access
-	fresh.Baseline = from.Baseline
+	fresh.Baseline, fresh.Founded = from.Baseline, from.Founded
 	for _, r := range from.Rights {
 		fresh.Rights[KeyOf(r.RightsChange)] = r
 	}
