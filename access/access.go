@@ -56,6 +56,8 @@ type Config struct {
 	URL string
 	// Book takes the records of what is granted and revoked. provenance.Book is one.
 	Book Recorder
+	// Key signs bearer tokens: 32 random bytes, which are not in the store. Default: drawn, so that tokens end with the process.
+	Key []byte
 	// BcryptCost is the work that checking a password takes, as an exponent of 2. Default and least: 12,
 	// except in tests.
 	BcryptCost int
@@ -110,7 +112,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits),
 		now: time.Now, names: c.Names, ports: c.Ports,
 	}
-	if err := a.openTokens(ctx, c); err != nil {
+	if err := a.openTokens(c); err != nil {
 		return nil, err
 	}
 	return a, a.reload(ctx) // nobody else has this Access yet
@@ -120,7 +122,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 const maxPasses = 4096
 
 // openTokens opens what tokens of all kinds need.
-func (a *Access) openTokens(ctx context.Context, c Config) (err error) {
+func (a *Access) openTokens(c Config) (err error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return err
@@ -133,9 +135,7 @@ func (a *Access) openTokens(ctx context.Context, c Config) (err error) {
 	if a.issuers, err = oidc.New(c.Issuers, now); err != nil {
 		return err
 	}
-	if a.key, err = openKey(ctx, a.store); err != nil {
-		return err
-	}
+	a.key = keyOrDrawn(c.Key)
 	if a.tokens, err = lru.New[string, *pass](maxPasses); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ func (a *Access) Check(ctx context.Context, bad func(error)) (accounts int, err 
 		{sessionTable, checkSession},
 		{sessionSecret, checkSessionSecret},
 		{sessionOf, checkSessionOf},
+		{tokenKeyTable, checkStoredKey},
 	} {
 		err := storage.EachRow(ctx, a.store, t.table, func(tx storage.Reader, item storage.Item) error {
 			if t.table == accountTable {

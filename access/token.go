@@ -19,8 +19,8 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A bearer token is BODY.MAC in base64 for URLs: a JSON object, and its HMAC-SHA256 under a key that never
-// leaves the store. Clients pass it on unread (the token specification calls it opaque). It says for whom it
+// A bearer token is BODY.MAC in base64 for URLs: a JSON object, and its HMAC-SHA256 under a key that is
+// never in the store: whoever can write there must not be able to sign in. Clients pass it on unread (the token specification calls it opaque). It says for whom it
 // was made, by which credential, and what it may be used for at most; what that is worth is looked up at
 // each request. It names no algorithm and no key, so nobody can choose either.
 
@@ -30,16 +30,32 @@ const tokenLasts = 5 * time.Minute
 // maxToken bounds a bearer token, in bytes: with it a request's header stays within what proxies take.
 const maxToken = 6 << 10
 
-// tokenKeyTable: "bearer" → 32 random bytes, drawn once.
+// tokenKeyTable had the key of bearer tokens under "bearer" in older versions.
 const tokenKeyTable = storage.Table("access/tokenKey")
 
 var tokenKeyName = []byte("bearer")
 
-// openKey reads the key of bearer tokens, and draws it at the first start.
-func openKey(ctx context.Context, store storage.Store) (key []byte, err error) {
-	drawn := make([]byte, 32)
-	rand.Read(drawn) // which never fails
-	return storage.GetOrPut(ctx, store, tokenKeyTable, tokenKeyName, drawn)
+// RemoveStoredKey removes the key of bearer tokens from the store of an older version: whoever can read the store could sign
+// tokens with it. What it signed counts no more.
+func RemoveStoredKey(ctx context.Context, store storage.Store) error {
+	return store.Update(ctx, func(tx storage.Tx) error {
+		tx.Delete(tokenKeyTable, tokenKeyName)
+		return nil
+	})
+}
+
+// checkStoredKey wants no key to be in the store.
+func checkStoredKey(_ storage.Reader, item storage.Item) error {
+	return corruptf("%s has the row %q, and no key of bearer tokens is kept in the store: it is not used", tokenKeyTable, item.Key)
+}
+
+// keyOrDrawn is the configured key, or one that counts in this process alone.
+func keyOrDrawn(key []byte) []byte {
+	if key == nil {
+		key = make([]byte, 32)
+		rand.Read(key) // which never fails
+	}
+	return key
 }
 
 // token is the body of a bearer token.

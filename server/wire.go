@@ -67,7 +67,13 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if err != nil {
 		return nil, err
 	}
-	if s.access, err = access.New(ctx, d.Store, access.Config{URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost}); err != nil {
+	bearer, err := d.BearerKey()
+	if err != nil {
+		return nil, err
+	}
+	if s.access, err = access.New(ctx, d.Store, access.Config{
+		URL: s.url, Book: s.book, Key: bearer, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
+	}); err != nil {
 		return nil, err
 	}
 	if s.registry, err = registry.New(ctx, d.Store, d.Blobs, s.book, s.access, log, c.Registry); err != nil {

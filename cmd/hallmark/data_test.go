@@ -13,5 +13,6 @@ const (
 	keysDir        = datadir.KeysDir
 	socketFile     = datadir.SocketFile
 	keptKeyFile    = datadir.KeptKeyFile
+	bearerKeyFile  = datadir.BearerKeyFile
 	checkpointFile = keyring.CheckpointFile
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -30,5 +31,10 @@ var Layouts = []bolt.Step{
 	{Does: "let images be found by the diff ids of their layers, too", Run: func(storage.Store) error { return nil }},
 	{Does: "index images by one spelling of what they were built from", Run: func(store storage.Store) error {
 		return provenance.Reindex(context.Background(), store)
+	}},
+	// It is made anew, beside the keys: who can read a backup of the older store knows this one. If we stop between this step and
+	// that file, the next start makes it. Bearer tokens last five minutes, and clients fetch the next by themselves.
+	{Does: "take the key of bearer tokens out of the store", Run: func(store storage.Store) error {
+		return access.RemoveStoredKey(context.Background(), store)
 	}},
 }
