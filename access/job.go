@@ -57,7 +57,7 @@ func (a *Access) exchange(ctx context.Context, raw string, sum [sha256.Size]byte
 			Owner:   provenance.Actor{Kind: provenance.CI, Handle: job.Handle, Account: job.Account},
 			Created: provenance.At(now), Expires: provenance.At(now.Add(job.Session)),
 		},
-		Secret: sum[:], Issuer: job.Issuer, Claims: job.Claims,
+		Secret: sum[:], Issuer: job.Issuer, Claims: job.Claims, Cut: job.Cut,
 	}
 	return s, a.beginOnce(ctx, s)
 }

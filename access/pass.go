@@ -218,7 +218,7 @@ func (a *Access) passOf(tx storage.Reader, s *session) (*pass, error) {
 // passOfJob makes the pass of a CI job's session.
 func passOfJob(s *session) *pass {
 	return &pass{session: s.ID, who: provenance.Identity{Actor: s.Owner, Login: &provenance.Login{
-		Method: "oidc", Issuer: s.Issuer, Identity: s.Owner.Handle, Credential: s.ID, Claims: s.Claims,
+		Method: "oidc", Issuer: s.Issuer, Identity: s.Owner.Handle, Credential: s.ID, Claims: s.Claims, Cut: s.Cut,
 	}}}
 }
 

@@ -217,7 +217,7 @@ func (s Subject) isCI(who provenance.Identity) bool {
 		return false
 	}
 	for _, want := range s.Claims {
-		if value, ok := who.Login.Claims[want.Name]; !ok || !want.Value.Matches(value) {
+		if value, ok := who.Login.Claims[want.Name]; !ok || !want.Value.Matches(value) || slices.Contains(who.Login.Cut, want.Name) {
 			return false
 		}
 	}

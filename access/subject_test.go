@@ -66,6 +66,12 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
+// cutIn is an identity from whose claim something was cut that records never have.
+func cutIn(who provenance.Identity, name string) provenance.Identity {
+	who.Login.Cut = []string{name}
+	return who
+}
+
 // TestClaimsOneByOne gives a job's own choice the form of another claim.
 func TestClaimsOneByOne(t *testing.T) {
 	sub := mustSubject(t, "ci:"+github+":ref=refs/heads/*,repository_id=42")
@@ -87,6 +93,7 @@ func TestClaimsOneByOne(t *testing.T) {
 		"no repository":      with(github, "repository_id", ""),
 		"id within a ref":    with(github, "ref", "refs/tags/x,repository_id=42"),
 		"deeper ref":         with(github, "ref", "refs/heads/a/b"),
+		"a ref that was cut": cutIn(with(github, "sha", "x"), "ref"),
 		"nobody":             {Actor: provenance.Actor{Kind: provenance.CI}},
 	} {
 		if sub.isCI(who) {

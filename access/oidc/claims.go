@@ -139,30 +139,33 @@ func (k kind) keeps(name string) bool {
 	return k.isProperty(name) || slices.ContainsFunc(k.allowed, func(allowed string) bool { return name == allowed || strings.HasPrefix(name, allowed+"/") })
 }
 
-// kept returns those of the claims that are kept. One that holds others is kept with what is in it, each by its name behind
-// a slash. A list is passed over: it is nothing that a grant could compare. Errors: a claim is too long; something would be
+// kept returns those of the claims that are kept, and the names of those of which something was cut. One that holds others is
+// kept with what is in it, each by its name behind a slash. A list is passed over: it is nothing that a grant could compare. Errors: a claim is too long; something would be
 // cut from an id, and two jobs that differ in that alone would be one.
-func (k kind) kept(claims map[string]any) (map[string]string, error) {
-	all, left := map[string]string{}, maxWithin
+func (k kind) kept(claims map[string]any) (all map[string]string, cut []string, err error) {
+	all = map[string]string{}
+	left := maxWithin
 	for _, name := range k.allowed {
 		claim := within(claims, name)
 		if inner, ok := claim.(map[string]any); ok {
-			flatten(all, name, inner, &left)
+			cut = flatten(all, cut, name, inner, &left)
 			continue
 		}
 		whole := text(claim)
 		value := withoutSecrets(whole)
 		switch {
 		case len(value) > maxValue:
-			return nil, fmt.Errorf("%w: its claim %s is longer than %d bytes", ErrToken, name, maxValue)
+			return nil, nil, fmt.Errorf("%w: its claim %s is longer than %d bytes", ErrToken, name, maxValue)
 		case value != whole && slices.Contains(k.ids, name):
-			return nil, fmt.Errorf("%w: its claim %s is a URL with what may be a secret, and the registry's configuration has it as an id", ErrToken, name)
+			return nil, nil, fmt.Errorf("%w: its claim %s is a URL with what may be a secret, and the registry's configuration has it as an id", ErrToken, name)
 		case value != "":
 			all[name] = value
 		}
+		if value != whole {
+			cut = append(cut, name)
+		}
 	}
-	k.keepProperties(all, claims)
-	return all, nil
+	return all, k.keepProperties(all, cut, claims), nil
 }
 
 // isProperty says whether a claim is one of those that an organisation thinks of, and may be kept. What a grant cannot name
@@ -174,16 +177,21 @@ func (k kind) isProperty(name string) bool {
 
 // keepProperties adds the claims that an organisation thinks of, up to maxWithin in the order of their names. Nobody here
 // knows what they are for, so one that is too long, or that holds an @ as addresses of people do, is left out: a grant that
-// names it does not match, and the job is not refused for the rest.
-func (k kind) keepProperties(all map[string]string, claims map[string]any) {
+// names it does not match, and the job is not refused for the rest. It returns the claims from which something was cut, with those.
+func (k kind) keepProperties(all map[string]string, cut []string, claims map[string]any) []string {
 	left := maxWithin
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
-		value := withoutSecrets(text(claims[name]))
+		whole := text(claims[name])
+		value := withoutSecrets(whole)
 		if left > 0 && k.isProperty(name) && value != "" && len(value) <= maxValue && !strings.Contains(value, "@") {
 			all[name] = value
 			left--
+			if value != whole {
+				cut = append(cut, name)
+			}
 		}
 	}
+	return cut
 }
 
 // maxWithin bounds the claims that are kept of those that hold others, and of those that an organisation thinks of.
@@ -208,21 +216,27 @@ func within(claims map[string]any, name string) any {
 }
 
 // flatten adds what is in a claim, in the order of its names, as long as some are left. What is too long is left out.
-func flatten(all map[string]string, name string, claims map[string]any, left *int) {
+// It returns the claims from which something was cut, with those.
+func flatten(all map[string]string, cut []string, name string, claims map[string]any, left *int) []string {
 	for _, inner := range slices.Sorted(maps.Keys(claims)) {
 		full := name + "/" + inner
 		if !ValidClaim(full) || isPersonal(full) {
 			continue
 		}
 		if below, ok := claims[inner].(map[string]any); ok {
-			flatten(all, full, below, left)
+			cut = flatten(all, cut, full, below, left)
 			continue
 		}
-		if value := withoutSecrets(text(claims[inner])); value != "" && len(value) <= maxValue && *left > 0 {
+		whole := text(claims[inner])
+		if value := withoutSecrets(whole); value != "" && len(value) <= maxValue && *left > 0 {
 			all[full] = value
 			*left--
+			if value != whole {
+				cut = append(cut, full)
+			}
 		}
 	}
+	return cut
 }
 
 // text is a claim as text; "" where there is none, or no text.

@@ -39,6 +39,9 @@ type Job struct {
 	// Account is an id that the issuer never gives to another, with the issuer.
 	Account string
 	Claims  map[string]string
+	// Cut are the claims from whose values something was cut: a grant that names one is of no job, because two that differ in
+	// what was cut look the same.
+	Cut []string
 	// Session is how long the job may go on after its token was exchanged.
 	Session time.Duration
 }
@@ -153,11 +156,11 @@ var mail = regexp.MustCompile(`^[^\s/:@]+@[^\s/:@]+\.[^\s/:@]+$`)
 
 // job keeps the claims that are allowed, and names the job after them.
 func (i *issuer) job(claims map[string]any) (Job, error) {
-	kept, err := i.kept(claims)
+	kept, cut, err := i.kept(claims)
 	if err != nil {
 		return Job{}, err
 	}
-	j := Job{Issuer: i.URL, Claims: kept, Session: i.session}
+	j := Job{Issuer: i.URL, Claims: kept, Cut: cut, Session: i.session}
 	for _, name := range i.needed {
 		if j.Claims[name] == "" {
 			return Job{}, fmt.Errorf("%w: it has no claim %s, which those of kind %s have", ErrToken, name, i.Kind)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,15 +158,16 @@ func TestOddClaims(t *testing.T) {
 			"kubernetes.io/namespace": "prod", "kubernetes.io/node/name": "node-1", "kubernetes.io/node/uid": "n-1", "kubernetes.io/pod/name": "build-7", "kubernetes.io/pod/uid": "p-1",
 			"kubernetes.io/serviceaccount/name": "builder", "kubernetes.io/serviceaccount/uid": "a-1", "kubernetes.io/warnafter": "1795593660",
 		}},
-		"some of it":         {[]string{"kubernetes.io/serviceaccount/uid"}, []string{"kubernetes.io/namespace"}, nil, map[string]string{"kubernetes.io/namespace": "prod", "kubernetes.io/serviceaccount/uid": "a-1"}},
-		"a slash in a name":  {[]string{"oidc.circleci.com/project-id"}, nil, map[string]any{"oidc.circleci.com/project-id": "c-1"}, map[string]string{"oidc.circleci.com/project-id": "c-1"}},
-		"capitals":           {[]string{"repositoryUuid"}, nil, map[string]any{"repositoryUuid": "{b-1}"}, map[string]string{"repositoryUuid": "{b-1}"}},
-		"a list":             {[]string{"sub"}, []string{"groups"}, map[string]any{"groups": []any{"a", "b"}}, nil},
-		"none":               {[]string{"sub"}, []string{"pipeline"}, map[string]any{"pipeline": nil}, nil},
-		"unknown and nested": {[]string{"sub"}, nil, map[string]any{"act": map[string]any{"sub": "x", "deep": map[string]any{"email": "mona@example.org"}}}, nil},
-		"a person in it":     {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"email": "mona@example.org", "user": map[string]any{"user_login": "mona"}, "id": 7}}, map[string]string{"ctx/id": "7"}},
-		"too long, in it":    {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"a": strings.Repeat("x", 2000), "b": true, "c d": "x"}}, map[string]string{"ctx/b": "true"}},
-		"a URL with a token": {[]string{"sub"}, []string{"repo_url"}, map[string]any{"repo_url": "https://u:secret@git.example/app?private_token=secret"}, map[string]string{"repo_url": "https://git.example/app"}},
+		"some of it":                {[]string{"kubernetes.io/serviceaccount/uid"}, []string{"kubernetes.io/namespace"}, nil, map[string]string{"kubernetes.io/namespace": "prod", "kubernetes.io/serviceaccount/uid": "a-1"}},
+		"a slash in a name":         {[]string{"oidc.circleci.com/project-id"}, nil, map[string]any{"oidc.circleci.com/project-id": "c-1"}, map[string]string{"oidc.circleci.com/project-id": "c-1"}},
+		"capitals":                  {[]string{"repositoryUuid"}, nil, map[string]any{"repositoryUuid": "{b-1}"}, map[string]string{"repositoryUuid": "{b-1}"}},
+		"a list":                    {[]string{"sub"}, []string{"groups"}, map[string]any{"groups": []any{"a", "b"}}, nil},
+		"none":                      {[]string{"sub"}, []string{"pipeline"}, map[string]any{"pipeline": nil}, nil},
+		"unknown and nested":        {[]string{"sub"}, nil, map[string]any{"act": map[string]any{"sub": "x", "deep": map[string]any{"email": "mona@example.org"}}}, nil},
+		"a person in it":            {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"email": "mona@example.org", "user": map[string]any{"user_login": "mona"}, "id": 7}}, map[string]string{"ctx/id": "7"}},
+		"too long, in it":           {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"a": strings.Repeat("x", 2000), "b": true, "c d": "x"}}, map[string]string{"ctx/b": "true"}},
+		"a URL with a token, in it": {[]string{"sub"}, []string{"ctx"}, map[string]any{"ctx": map[string]any{"url": "https://u:secret@git.example/app"}}, map[string]string{"ctx/url": "https://git.example/app"}},
+		"a URL with a token":        {[]string{"sub"}, []string{"repo_url"}, map[string]any{"repo_url": "https://u:secret@git.example/app?private_token=secret"}, map[string]string{"repo_url": "https://git.example/app"}},
 	} {
 		w := newWorld(t, func(i *oidc.Issuer) { i.Kind, i.IDs, i.Claims = "generic", c.ids, c.claims })
 		j, err := w.verify(w.Token(w.Kubernetes(audience, w.clock, c.changes)))
@@ -174,6 +176,9 @@ func TestOddClaims(t *testing.T) {
 			continue
 		}
 		delete(j.Claims, "sub")
+		if cut := strings.HasPrefix(name, "a URL with a token"); cut != slices.Equal(j.Cut, []string{map[bool]string{true: "ctx/url", false: "repo_url"}[strings.HasSuffix(name, "in it")]}) || !cut && j.Cut != nil {
+			t.Errorf("%s: %q are said to be cut", name, j.Cut)
+		}
 		if !maps.Equal(j.Claims, c.want) {
 			t.Errorf("%s: %v, want %v", name, j.Claims, c.want)
 		}
