@@ -77,7 +77,9 @@ func (b *Book) putCosignatures(ctx context.Context, c checkpoint.Checkpoint, by 
 			return err
 		}
 		for witness, s := range newer(by, signed, witnesses) {
-			tree.PutCosignature(tx, c.Size, signed, witness, fmt.Sprintf("— %s %s\n", s.Name, s.Base64))
+			if err := tree.PutCosignature(tx, c.Size, signed, witness, fmt.Sprintf("— %s %s\n", s.Name, s.Base64)); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 
 	"filippo.io/torchwood"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/storage"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -72,4 +74,48 @@ func TestCosignAgain(t *testing.T) {
 		t.Errorf("one of tomorrow: %v", err)
 	}
 	want(now.Add(time.Hour))
+}
+
+// TestCosignDamaged wants a cosignature not to be kept where what the witness cosigned before cannot be read: else what it
+// cosigned last could become less.
+func TestCosignDamaged(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	w := newTestWitness(t)
+	c, err := checkpoint.Parse(newest(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosign := func(after time.Duration) error {
+		_, err := b.Cosign(background, w.cosign(c.String(), b.now().Add(after)), []note.Verifier{w})
+		return err
+	}
+	if err := cosign(-time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	damage := func(tx storage.Tx) error {
+		for row, err := range tx.Scan("log/witness", nil, nil) {
+			if err != nil {
+				return err
+			}
+			tx.Put("log/witness", bytes.Clone(row.Key), []byte("cut"))
+		}
+		return nil
+	}
+	if err := b.store.Update(background, damage); err != nil {
+		t.Fatal(err)
+	}
+	if err := cosign(0); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a cosignature over damage: %v", err)
+	}
+}
+
+// TestCosignedByLongName wants the name of a witness, which a stranger gives, to be cut where it is repeated.
+func TestCosignedByLongName(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("x")})
+	_, err := b.CosignedCheckpoint(background, "", strings.Repeat("w", 10_000)+"\n")
+	if err == nil || len(err.Error()) > 300 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
 }

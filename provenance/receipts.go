@@ -217,7 +217,7 @@ func byWhom(witness string) string {
 	if witness == "" {
 		return ""
 	}
-	return " by " + witness
+	return fmt.Sprintf(" by %.100q", witness)
 }
 
 // Tile returns a tile of a log: hashes, or a bundle of entries. Errors: log.ErrNoLog, log.ErrSize.

@@ -503,7 +503,6 @@ func putCosignature(b *Book, origin string, size uint64, witness, line string) e
 		if err != nil {
 			return err
 		}
-		tree.PutCosignature(tx, size, signed, witness, line)
-		return nil
+		return tree.PutCosignature(tx, size, signed, witness, line)
 	})
 }

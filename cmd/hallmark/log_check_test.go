@@ -105,7 +105,10 @@ func cosignAt(t *testing.T, dir string, key ed25519.PrivateKey, at time.Time) {
 		data := binary.BigEndian.AppendUint32(nil, v.KeyHash())
 		data = binary.BigEndian.AppendUint64(data, uint64(at.Unix()))
 		data = append(data, ed25519.Sign(key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", at.Unix(), text))...)
-		tree.PutCosignature(tx, tree.Size, signed, fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash()), "— "+v.Name()+" "+base64.StdEncoding.EncodeToString(data))
+		err = tree.PutCosignature(tx, tree.Size, signed, fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash()), "— "+v.Name()+" "+base64.StdEncoding.EncodeToString(data))
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

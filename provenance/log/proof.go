@@ -160,15 +160,20 @@ func (t *Tree) SignedBefore(size uint64, signature []byte) (string, error) {
 // PutCosignature keeps a witness's signature line over the checkpoint of a size. signed is that checkpoint
 // as SignedCheckpoint gives it, or as the log's key signs it. witness tells the witness's key from all others,
 // as NAME+HASH; a later line of the same key takes the place of an earlier one.
-func (t *Tree) PutCosignature(tx storage.Tx, size uint64, signed, witness, line string) {
+func (t *Tree) PutCosignature(tx storage.Tx, size uint64, signed, witness, line string) error {
+	last, ok, err := cosignedBy(tx, t.Number, witness)
+	if err != nil {
+		return err
+	}
 	key := sizeKey(t.Number, size)
 	text, rest, _ := strings.Cut(signed, "\n\n")
 	own, _, _ := strings.Cut(rest, "\n") // the log's own signature is the first
 	tx.Put(cosignatureTable, key, []byte(text+"\n\n"+own+"\n"))
 	tx.Put(cosignatureTable, append(key, witness...), []byte(strings.TrimSuffix(line, "\n")+"\n"))
-	if last, ok, err := cosignedBy(tx, t.Number, witness); err != nil || !ok || last < size {
+	if !ok || last < size {
 		tx.Put(witnessTable, witnessKey(t.Number, witness), binary.BigEndian.AppendUint64(nil, size))
 	}
+	return nil
 }
 
 // CosignedBy returns the size of the largest checkpoint that a witness, NAME+HASH, cosigned, if it is known.

@@ -252,7 +252,7 @@ func testCosignatures(t *testing.T, s storage.Store) {
 		err := s.Update(background, func(tx storage.Tx) error {
 			tree, err := log.Open(tx, "")
 			if err == nil {
-				tree.PutCosignature(tx, 2, second, strings.Fields(line)[1], line)
+				err = tree.PutCosignature(tx, 2, second, strings.Fields(line)[1], line)
 			}
 			return err
 		})
