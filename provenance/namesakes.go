@@ -14,7 +14,8 @@ import (
 func (a Actor) Name() string { return string(a.Kind) + ":" + a.Handle }
 
 // Namesakes returns the names of actors that more than one account had, in order: among the actors themselves, or by the
-// first and the newest record of the name. It reads two records a name.
+// first and the newest record of the name. It reads two records a name, or a few more where names of other kinds have the
+// same handle; of a name that it does not find among these it says that it does not tell who it was.
 func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names []string, err error) {
 	had := map[string]string{} // name → an account
 	shared := map[string]bool{}
@@ -37,19 +38,12 @@ func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names []string, e
 				if err != nil {
 					return err
 				}
-				index, ok, err := s.next()
+				unseen, err := firstOfNames(tx, s, namesOf(actors, handle), add)
 				if err != nil {
 					return err
 				}
-				if !ok {
-					continue
-				}
-				r, err := ReadRecord(tx, index)
-				if err != nil {
-					return err
-				}
-				if _, asked := had[r.Actor.Name()]; asked {
-					add(r.Actor)
+				for _, name := range unseen {
+					shared[name] = true
 				}
 			}
 		}
@@ -62,6 +56,44 @@ func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names []string, e
 	}
 	slices.Sort(names)
 	return names, err
+}
+
+// namesRead bounds the records that are read for the names of one handle.
+const namesRead = 32
+
+// firstOfNames tells found of the first record of each name that a seeker comes to. It returns the names that others were
+// before, so that they were not come to.
+func firstOfNames(tx storage.Reader, s *seeker, names []string, found func(Actor)) (unseen []string, err error) {
+	for range namesRead {
+		if len(names) == 0 {
+			return nil, nil
+		}
+		index, ok, err := s.next()
+		if err != nil || !ok {
+			return nil, err
+		}
+		s.skip(index)
+		r, err := ReadRecord(tx, index)
+		if err != nil {
+			return nil, err
+		}
+		if at := slices.Index(names, r.Actor.Name()); at >= 0 {
+			found(r.Actor)
+			names = slices.Delete(names, at, at+1)
+		}
+	}
+	return names, nil
+}
+
+// namesOf are the names of actors with accounts that have a handle, each once.
+func namesOf(actors []Actor, handle string) (names []string) {
+	for _, a := range actors {
+		if a.Account != "" && a.Handle == handle {
+			names = append(names, a.Name())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // handlesOf are the handles of actors with accounts, each once.
