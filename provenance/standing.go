@@ -94,13 +94,14 @@ func compare(tx storage.Reader, seen string) error {
 	return examineNewest(tx, head, books.next-1)
 }
 
-// noneBehind wants no row of a record behind the end.
+// noneBehind wants no row of a record behind the end, and no receipt key but for the record that is next.
 func noneBehind(tx storage.Reader, next uint64) error {
 	for _, of := range []struct {
 		table storage.Table
+		from  uint64
 		what  string
-	}{{recordTable, "row"}, {signatureTable, "signature"}} {
-		for item, err := range tx.Scan(of.table, indexKey(next), nil) {
+	}{{recordTable, next, "row"}, {signatureTable, next, "signature"}, {keyTable, next + 1, "receipt key"}} {
+		for item, err := range tx.Scan(of.table, indexKey(of.from), nil) {
 			if err != nil {
 				return err
 			}

@@ -186,12 +186,12 @@ func TestAuditFinds(t *testing.T) {
 			damage: func(t *testing.T, tx storage.Tx) {
 				tx.Put("provenance/record", recordKey(2), bytes.Replace(statement(t, tx, 2), []byte(`"handle":"admin"`), []byte(`"handle":"alice"`), 1))
 			},
-			says:  []string{"record 2 is not the one that the log"},
+			says:  []string{"record 2 is not the one that the log", "the provenance of team/app@"},
 			first: true,
 		},
 		"a record changed and signed": {
 			damage: func(t *testing.T, tx storage.Tx) { forge(t, tx, dir, 2) },
-			says:   []string{"record 2 is not the one that the log"},
+			says:   []string{"record 2 is not the one that the log", "the provenance of team/app@"},
 			first:  true,
 		},
 		"a record lost": {
@@ -201,7 +201,7 @@ func TestAuditFinds(t *testing.T) {
 		},
 		"a signature lost": {
 			damage: func(_ *testing.T, tx storage.Tx) { tx.Delete("provenance/signature", recordKey(2)) },
-			says:   []string{"record 2 has no signature"},
+			says:   []string{"record 2 has no signature", "the provenance of team/app@"},
 			first:  true,
 		},
 	} {

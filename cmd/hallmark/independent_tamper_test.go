@@ -201,8 +201,8 @@ func (l *life) tamperings(t *testing.T, memory independent.Memory, p *tape) map[
 			m["repositories"] = append(listIn(m, "repositories"), "team/gone")
 		})),
 		"rights changed": one("GET /api/v1/access/document", "the access document is sha256:0", set("ETag", `"sha256:0"`)),
-		"a user made": one("GET /api/v1/users", "the accounts: user:mallory is there", edited(t, func(m map[string]any) {
-			m["users"] = append(listIn(m, "users"), map[string]any{"name": "mallory"})
+		"a user made": one("GET /api/v1/users?limit=100", "the accounts: user:mallory is there", edited(t, func(m map[string]any) {
+			m["users"] = append(listIn(m, "users"), map[string]any{"name": "mallory", "account": "none"})
 		})),
 
 		"a root changed":       checkpoints("a checkpoint of "+newest.Origin, replaced(t, tlog.Hash(last.Root).String(), tlog.Hash{1}.String())),

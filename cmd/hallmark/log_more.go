@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/audit"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -17,7 +18,7 @@ import (
 // that it does. Without it a registry could tell one that follows the log of another beginning than those who hold
 // its receipts. The record is for those who sign in: for others the report says that it was not read.
 func (l logCheck) checkNamed(ctx context.Context, cl *client, state *follow.State, report *follow.Report) error {
-	if !slices.ContainsFunc(state.Logs[1:], func(s follow.Seen) bool { return !s.Named }) {
+	if len(state.Logs) < 2 {
 		return nil
 	}
 	logs, err := cl.logs(ctx)
@@ -25,19 +26,25 @@ func (l logCheck) checkNamed(ctx context.Context, cl *client, state *follow.Stat
 		return err
 	}
 	for i := 1; i < min(len(state.Logs), len(logs)); i++ {
-		this, before := &state.Logs[i], logs[i-1]
-		if this.Named {
+		this, before, says := &state.Logs[i], logs[i-1], saysOfEnd(logs[i-1], logs[i])
+		if this.Named && this.Said == says {
 			continue
 		}
-		err := namesEnd(ctx, cl, this.First, before)
+		err := namesEnd(ctx, cl, this.First, before, logs[i])
 		switch {
+		case errors.As(err, new(loginError)) && this.Said != "":
+			return nof("of the log %s, which goes on in %s, the registry said %s, and says now %s", before.Origin, this.Origin, this.Said, says)
 		case errors.As(err, new(loginError)):
 			report.More = append(report.More, fmt.Sprintf("not checked: whether the log %s names the end of the log %s; sign in to read record %d", this.Origin, before.Origin, this.First))
 		case errors.Is(err, receipt.ErrRefused):
-			return nof("the log %s goes on in %s, whose first record does not say so: %w", before.Origin, this.Origin, err)
+			return nof("the log %s goes on in %s, whose first record does not say so, or not so: %w", before.Origin, this.Origin, err)
 		case err != nil:
 			return err
 		default:
+			this.Said = says
+			if this.Named { // and an older version noted no more
+				continue
+			}
 			this.Named = true
 			report.More = append(report.More, fmt.Sprintf("the log %s begins with record %d, which names the end of the log %s", this.Origin, this.First, before.Origin))
 		}
@@ -45,8 +52,20 @@ func (l logCheck) checkNamed(ctx context.Context, cl *client, state *follow.Stat
 	return nil
 }
 
-// namesEnd wants a record, by its receipt, to name the end of a log. ErrRefused when it does not.
-func namesEnd(ctx context.Context, cl *client, index uint64, before receipt.LogEntry) error {
+// saysOfEnd is what a registry says of the end of a log, and of the beginning of the one after it.
+func saysOfEnd(before, entry receipt.LogEntry) string {
+	said := "that it goes on"
+	if end := before.Closed; end != nil {
+		said = fmt.Sprintf("that it ended at %s (%s), with the checkpoint %s", provenance.At(end.Time), end.Reason, digest.FromString(end.Checkpoint))
+	}
+	if entry.From != nil {
+		said += fmt.Sprintf(" and the next began at %s", provenance.At(*entry.From))
+	}
+	return said
+}
+
+// namesEnd wants the first record of a log, by its receipt, to name the end of the log before. ErrRefused when it does not.
+func namesEnd(ctx context.Context, cl *client, index uint64, before, entry receipt.LogEntry) error {
 	data, err := cl.fetch(ctx, fmt.Sprintf("/api/v1/records/%d/receipt", index), receipt.MaxBundle)
 	if err != nil {
 		return err
@@ -59,7 +78,13 @@ func namesEnd(ctx context.Context, cl *client, index uint64, before receipt.LogE
 	if err != nil {
 		return err
 	}
-	return continues(r.record, index, before)
+	if err := continues(r.record, index, before); err != nil {
+		return err
+	}
+	if why := audit.Began(r.record).Against(before, entry, index); why != "" {
+		return fmt.Errorf("%w: %s", receipt.ErrRefused, why)
+	}
+	return nil
 }
 
 // continues says whether a record names the end of a log: the checkpoint that the log was closed with, and how

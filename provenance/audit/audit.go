@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 )
 
@@ -52,6 +53,7 @@ type Memory struct {
 	// State is what followed from the records that were read; nil where none were, or where something was found.
 	State  *replay.State `json:"state,omitempty"`
 	Hidden uint64        `json:"hidden,omitempty"` // how many of these were not shown
+	Marks  *Marks        `json:"marks,omitempty"`  // what these say of logs and keys; there with State
 	// Told is how many records there were at the last report of acts, by what it was called.
 	Told map[string]uint64 `json:"told,omitempty"`
 }
@@ -91,8 +93,8 @@ func (a *Audit) Run(ctx context.Context, m *Memory) (*Report, error) {
 
 func (a *Audit) run(ctx context.Context, m *Memory) (*Report, error) {
 	r := &run{Audit: a, memory: m, report: &Report{Findings: []string{}}}
-	if m.State == nil {
-		m.State = replay.New(a.Replay)
+	if m.State == nil || m.Marks == nil { // or an older version kept it
+		m.State, m.Marks, m.Hidden = replay.New(a.Replay), newMarks(), 0
 	} else {
 		m.State.Use(a.Replay)
 	}
@@ -123,10 +125,12 @@ type run struct {
 	memory *Memory
 	report *Report
 	logs   []section
-	keys   keys
-	ahead  *ahead    // the page behind the last one, or nil
-	kept   time.Time // when Keep was called last
-	done   bool      // what was found makes all else pointless
+	// entries is /keys/logs.json as it was read last.
+	entries []receipt.LogEntry
+	keys    keys
+	ahead   *ahead    // the page behind the last one, or nil
+	kept    time.Time // when Keep was called last
+	done    bool      // what was found makes all else pointless
 	// touched is what the records name that were read since somebody began to look; nil where nobody did.
 	touched map[string]bool
 	blind   bool // a record is lost, and what follows from the records is not known

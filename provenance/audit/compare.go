@@ -16,6 +16,7 @@ import (
 type meaning struct {
 	digest digest.Digest
 	since  uint64
+	as     string // what else is said of it, where a question has more
 }
 
 // A view is what a question is answered with: by tag, digest or other name. What is not there is absent.
@@ -42,6 +43,7 @@ const mostLooks = 10
 // compare asks everything, and looks again at what differs: once the newer records are replayed, only what they did not
 // change between can be called a difference.
 func (r *run) compare(ctx context.Context) error {
+	entries, keys := r.entries, r.keys // of before the records that are read from here on
 	questions, err := r.questions(ctx)
 	if err != nil {
 		return err
@@ -71,7 +73,12 @@ func (r *run) compare(ctx context.Context) error {
 	if len(open) > 0 {
 		r.notCompared("%d answers changed whenever they were looked at", len(open))
 	}
-	return r.read(ctx)
+	if err := r.read(ctx); err != nil || r.done {
+		return err
+	}
+	r.checkLogs(entries)
+	r.checkKeys(keys)
+	return nil
 }
 
 func (r *run) notCompared(format string, args ...any) {
@@ -148,8 +155,11 @@ func (r *run) touch(record *provenance.Record) {
 		r.touched[tagName(record.Repository, t.Name)] = true
 	}
 	r.touched[manifestName(record.Repository, record.Digest.String())] = true
-	if record.Grant != nil {
-		r.touched[documentName] = true
+	r.touched[record.Repository] = true
+	if g := record.Grant; g != nil {
+		for _, name := range []string{documentName, g.Subject, g.Former, g.Credential} {
+			r.touched[name] = true
+		}
 	}
 }
 

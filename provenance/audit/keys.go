@@ -47,3 +47,13 @@ func readKeys(ctx context.Context, fetch follow.Source) (keys, error) {
 func (k *rangedKey) has(index uint64) bool {
 	return slices.ContainsFunc(k.ranges, func(r receipt.Range) bool { return r.Has(index) })
 }
+
+// signed says whether a statement of a record is signed with a key that was in force for it.
+func (all keys) signed(index uint64, payload, signature []byte) bool {
+	for _, k := range all {
+		if k.has(index) && k.Verify(payload, signature) {
+			return true
+		}
+	}
+	return false
+}

@@ -18,9 +18,8 @@ import (
 // A section is the records of one log.
 type section struct {
 	*follow.Remote
-	now    checkpoint.Checkpoint
-	first  uint64
-	before *receipt.LogEntry // the log that ended before it, or nil
+	now   checkpoint.Checkpoint
+	first uint64
 }
 
 func (s section) end() uint64 { return s.first + s.now.Size }
@@ -43,7 +42,7 @@ func (r *run) follow(ctx context.Context) error {
 		r.done = true
 		return nil
 	case found.Verdict == follow.Restored: // a log that was closed may have lost what was replayed of it
-		r.memory.State, r.memory.Hidden = replay.New(r.Replay), 0
+		r.memory.State, r.memory.Marks, r.memory.Hidden = replay.New(r.Replay), newMarks(), 0
 	}
 	for _, c := range found.Closings {
 		if c.Lost != nil {
@@ -73,6 +72,7 @@ func (r *run) sections(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("/keys/logs.json: %w", err)
 	}
+	r.entries = entries
 	r.report.Found = r.memory.Log.Logs[0].First
 	if r.keys, err = readKeys(ctx, r.Fetch); err != nil {
 		return err
@@ -88,9 +88,6 @@ func (r *run) sections(ctx context.Context) error {
 		}
 		if s.now, err = s.Open(seen.Sightings[len(seen.Sightings)-1].Checkpoint); err != nil {
 			return err
-		}
-		if i > 0 && i <= len(entries) {
-			s.before = &entries[i-1]
 		}
 		if i > 0 && r.logs[i-1].end() != s.first {
 			return r.broken(fmt.Errorf("%w: the log %s begins with record %d, and the one before it ends before record %d",
@@ -243,9 +240,7 @@ func (r *run) apply(s section, given looked) {
 	if p := record.Log; given.Index >= s.first && p != nil && (p.Origin != s.Origin || p.Leaf != given.Index-s.first) {
 		r.findf("record %d says that it is leaf %d of the log %s, and it is leaf %d of %s", given.Index, p.Leaf, p.Origin, given.Index-s.first, s.Origin)
 	}
-	if given.Index == s.first && s.before != nil && !names(record, s.before) {
-		r.findf("record %d begins the log %s, and does not name the end of the log %s before it", given.Index, s.Origin, s.before.Origin)
-	}
+	r.memory.Marks.add(given.Index, record)
 	r.note(given.Index, record)
 	if given.Own { // of its repository nothing else is shown
 		r.memory.Hidden++
@@ -265,10 +260,4 @@ func (r *run) note(index uint64, record *provenance.Record) {
 	if r.Wanted != nil && index >= r.memory.Told[r.As] && r.Wanted(record) {
 		r.report.Acts = append(r.report.Acts, record)
 	}
-}
-
-// names says whether a record names the end of a log.
-func names(record *provenance.Record, before *receipt.LogEntry) bool {
-	c := record.Continues
-	return c != nil && before.Closed != nil && c.Origin == before.Origin && c.Checkpoint == before.Closed.Checkpoint
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -16,8 +17,8 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 )
 
-// questions are all that is asked: the tags of each repository, as the API and as the registry list them; some tags and
-// manifests, as they are pulled; the access document.
+// questions are all that is asked: the repositories, and the tags of each, as the API and as the registry list them; some tags
+// and manifests, as they are pulled, with what refers to them; the access document, the accounts, and the tokens of some.
 func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	served, err := r.repositories(ctx)
 	if err != nil {
@@ -37,10 +38,60 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	for _, p := range tags {
 		all = append(all, r.pulledTag(p), r.history(p))
 	}
-	for _, p := range manifests {
+	for _, p := range append(r.others(manifests), manifests...) {
 		all = append(all, r.pulledManifest(p))
 	}
-	return append(all, r.document()), nil
+	for repo, subjects := range r.subjects(manifests) {
+		all = append(all, r.referrers(repo, subjects))
+	}
+	people, err := r.people(ctx)
+	if err != nil && !errors.Is(err, errKept) {
+		return nil, err
+	}
+	for _, p := range people {
+		all = append(all, r.tokens(p.ref))
+	}
+	return append(all, r.document(), r.accounts(),
+		r.repositoriesIn("/api/v1/repositories", r.repositories), r.repositoriesIn("/v2/_catalog", r.catalog)), nil
+}
+
+// otherRepositories is in how many others each manifest is asked for.
+const otherRepositories = 2
+
+// others are the same manifests in repositories that do not have them by the records, at random: no list shows what is
+// there by its digest alone.
+func (r *run) others(pulled []pull) (all []pull) {
+	var names []string
+	for name, p := range r.memory.State.Repositories {
+		if p.Unknown == nil && len(p.Manifests) > 0 {
+			names = append(names, name)
+		}
+	}
+	for _, p := range pulled {
+		at := rand.IntN(len(names)) // there is the one that has it
+		for i, left := 0, otherRepositories; left > 0 && i < min(4*otherRepositories, len(names)); i++ {
+			name := names[(at+i)%len(names)]
+			if r.memory.State.Repositories[name].Manifests[digest.Digest(p.ref)] == nil {
+				all, left = append(all, pull{name, p.ref}), left-1
+			}
+		}
+	}
+	return all
+}
+
+// subjects are the digests whose referrers are asked for, by repository: the manifests that are pulled, and what these refer to.
+func (r *run) subjects(pulled []pull) map[string]map[digest.Digest]bool {
+	all := make(map[string]map[digest.Digest]bool)
+	for _, p := range pulled {
+		if all[p.repo] == nil {
+			all[p.repo] = make(map[digest.Digest]bool)
+		}
+		all[p.repo][digest.Digest(p.ref)] = true
+		if m := r.memory.State.Repositories[p.repo].Manifests[digest.Digest(p.ref)]; m.Subject != "" {
+			all[p.repo][m.Subject] = true
+		}
+	}
+	return all
 }
 
 // repositories lists the repositories that are served.
@@ -71,7 +122,7 @@ func tagsOf(s *replay.State, repo string) view {
 	if p := s.Repositories[repo]; p != nil {
 		for _, name := range p.Tags() {
 			t, _ := p.Tag(name)
-			tags[name] = meaning{t.Digest, t.Since}
+			tags[name] = meaning{digest: t.Digest, since: t.Since}
 		}
 	}
 	return tags
@@ -95,7 +146,7 @@ func (r *run) listed(repo string) *question {
 				}
 				err := json.Unmarshal(data, &page)
 				for _, t := range page.Tags {
-					tags[t.Name] = meaning{t.Digest, t.Record}
+					tags[t.Name] = meaning{digest: t.Digest, since: t.Record}
 				}
 				return page.Next, err
 			})
@@ -211,7 +262,7 @@ func (r *run) some(all []pull) []pull {
 func (p pull) tag(s *replay.State) view {
 	if in := s.Repositories[p.repo]; in != nil {
 		if t, ok := in.Tag(p.ref); ok {
-			return view{p.ref: {t.Digest, t.Since}}
+			return view{p.ref: {digest: t.Digest, since: t.Since}}
 		}
 	}
 	return view{}
@@ -236,7 +287,7 @@ func (r *run) history(p pull) *question {
 					return page.Next, err
 				}
 				if m := page.Moves[0]; m.To != "" {
-					newest[p.ref] = meaning{m.To, m.Record.Index}
+					newest[p.ref] = meaning{digest: m.To, since: m.Record.Index}
 				}
 				return "", nil
 			})
@@ -267,7 +318,7 @@ func (r *run) pulledManifest(p pull) *question {
 		byRecords: func(s *replay.State) view {
 			if in := s.Repositories[p.repo]; in != nil {
 				if m := in.Manifests[digest.Digest(p.ref)]; m != nil {
-					return view{p.ref: {m.Digest, m.Added}}
+					return view{p.ref: {digest: m.Digest, since: m.Added}}
 				}
 			}
 			return view{}
@@ -299,7 +350,7 @@ func (r *run) pull(ctx context.Context, p pull) (view, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: the answer names no record", path)
 		}
-		return view{p.ref: {digest.Digest(header.Get("Docker-Content-Digest")), since}}, nil
+		return view{p.ref: {digest: digest.Digest(header.Get("Docker-Content-Digest")), since: since}}, nil
 	case http.StatusNotFound, http.StatusInternalServerError: // damage is an answer too: what was there is gone
 		return view{}, nil
 	default:
@@ -324,7 +375,7 @@ func (r *run) document() *question {
 			if s.Access.Digest == "" {
 				return view{}
 			}
-			return view{documentName: {s.Access.Digest, s.Access.Version}}
+			return view{documentName: {digest: s.Access.Digest, since: s.Access.Version}}
 		},
 		served: func(ctx context.Context) (view, error) {
 			answer, err := r.Ask(ctx, http.MethodGet, path)
@@ -342,7 +393,7 @@ func (r *run) document() *question {
 			if file.Version == 0 {
 				return view{}, nil
 			}
-			return view{documentName: {digest.Digest(sum), file.Version}}, nil
+			return view{documentName: {digest: digest.Digest(sum), since: file.Version}}, nil
 		},
 		says: func(_ string, served, byRecords *meaning) string {
 			is := func(m *meaning) string {

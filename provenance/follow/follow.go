@@ -172,7 +172,7 @@ func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
 			c.replaced(seen, entry)
 			return nil
 		}
-		next.Sightings, next.Named = append(next.Sightings, seen.Sightings...), seen.Named
+		next.Sightings, next.Named, next.Said = append(next.Sightings, seen.Sightings...), seen.Named, seen.Said
 		if err := c.compare(remote, seen, now, cp); err != nil || c.report.Verdict.Bad() {
 			return err
 		}

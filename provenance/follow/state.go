@@ -25,6 +25,8 @@ type Seen struct {
 	// Named says that the log's first record was seen to name the end of the log before. It is the caller's:
 	// records are not in the log, and only those who may read them can look.
 	Named bool `json:"named,omitempty"`
+	// Said is what the registry said then of when this log began, and when and why the one before ended: the caller's, too.
+	Said string `json:"said,omitempty"`
 }
 
 // A Sighting is a signed checkpoint and when it was seen.
