@@ -41,6 +41,11 @@ var tamperedWithKeys = []tamperRow{
 		h.beside()
 	}},
 	{
+		name:   "what was thought of an image, forged with its key",
+		unseen: "it is an opinion, and follows from no record: `hallmark inspect` forms another from the image itself",
+		do:     func(h *hands) { h.keep("three", h.macKey(keptKeyFile), h.macKey(keptKeyFile)) },
+	},
+	{
 		name: "a push that never happened", image: "team/web:2", run: (*tamperStore).invent,
 		unseen: "the keys sign whatever their holder wants: `hallmark audit --identity me` shows it to whoever is said to have done it",
 	},

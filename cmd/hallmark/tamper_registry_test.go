@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -92,6 +95,13 @@ var tamperedImages = []tamperRow{
 	{name: "what was thought of an image, taken from another", do: func(h *hands) {
 		h.put("registry/kept", place(repo, h.key("three")), h.get("registry/kept", place(repo, h.key("two"))))
 	}},
+	{name: "what was thought of an image, forged under the name of the registry's key", do: func(h *hands) {
+		h.keep("three", h.macKey(keptKeyFile), sum("another key"))
+	}},
+	{
+		name: "what was thought of an image, forged with another key", unseen: "what was kept under another key is no opinion: it is made anew when it is asked for",
+		do: func(h *hands) { h.keep("three", sum("another key"), sum("another key")) },
+	},
 	{
 		name: "what was thought of an image forgotten", unseen: "an opinion is no fact: it is made anew when it is asked for",
 		do: func(h *hands) { h.del("registry/kept", place(repo, h.key("three"))) },
@@ -192,6 +202,10 @@ var tamperedFiles = []tamperRow{
 		name: "the key of what is thought taken away", unseen: "opinions are made anew when they are asked for",
 		do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, keptKeyFile))) },
 	},
+	{
+		name: "the key of bearer tokens taken away", unseen: "another is made: bearer tokens end, and clients fetch the next",
+		do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, bearerKeyFile))) },
+	},
 	{name: "an older copy of the store, beside the keys as they are", replace: storeFile},
 	{name: "an older copy of everything", replace: ".", unseen: "it fits itself: only somebody else remembers that there was more"},
 	{name: "the layout of the store", do: func(h *hands) { h.put("storage", []byte("version"), []byte{0, 0, 0, 6}) }},
@@ -200,6 +214,26 @@ var tamperedFiles = []tamperRow{
 		name: "the mark of the first administrator taken out", unseen: "a start that finds records makes no administrator, and sets the mark again",
 		do: func(h *hands) { h.del("hallmark/settings", []byte("admin")) },
 	},
+}
+
+// keep writes what is thought of an image as the registry keeps it, as if under the key that is named, with the MAC of another.
+func (h *hands) keep(layer string, named, key []byte) {
+	at := place(repo, h.key(layer))
+	row := h.get("registry/kept", at)
+	version, n := binary.Uvarint(row)
+	body := h.replaced(row[n+1+4+sha256.Size:], `"grade":"F"`, `"grade":"A"`)
+	name := sha256.Sum256(append([]byte("hallmark kept key"), named...))
+	mac := hmac.New(sha256.New, key)
+	for _, part := range [][]byte{recordKey(uint64(len(at))), at, recordKey(version), body} {
+		mac.Write(part)
+	}
+	h.put("registry/kept", at, slices.Concat(row[:n+1], name[:4], mac.Sum(nil), body))
+}
+
+func (h *hands) macKey(name string) []byte {
+	key, err := os.ReadFile(filepath.Join(h.dir, name))
+	h.check(err)
+	return key
 }
 
 // blobFile returns the file of a blob, in the directory of blobs.

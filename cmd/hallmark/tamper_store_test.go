@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,10 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
 
 // tamperStore is a registry that was used by honest people, stopped; and what others remember of it. Each tampering has a
@@ -77,6 +81,18 @@ func (b *tamperStore) stop(t *testing.T, s *testServer) {
 	<-s.done
 	s.cmd = nil
 	b.must(t, os.Remove(filepath.Join(b.dir, socketFile)))
+	b.index(t)
+}
+
+// index makes the rows that find the newest records, as a registry does a moment later: how many it has made when it is
+// stopped is chance.
+func (b *tamperStore) index(t *testing.T) {
+	t.Helper()
+	store, err := bolt.Open(filepath.Join(b.dir, storeFile), bolt.Config{Steps: datadir.Layouts})
+	b.must(t, err)
+	book, err := provenance.NewBook(store, "https://registry.example")
+	b.must(t, err)
+	b.must(t, errors.Join(book.Index(t.Context()), store.Close()))
 }
 
 // hallmark runs a verb in this process.
