@@ -37,6 +37,7 @@ func main() {
 	without := flag.String("without-records", "", "instead, measure what records cost: the same `program`, built with -tags norecords")
 	protocols := flag.Bool("protocols", false, "instead, compare HTTP/1.1 with HTTP/2")
 	records := flag.Int("records", 0, "instead, fill a store with so many records, and ask it questions")
+	starts := flag.Int("starts", 0, "instead, compare a start over so many records with one over 1,000")
 	audited := flag.Int("audit", 0, "instead, push so many records, and compare an audit of them with reading them")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
@@ -55,6 +56,8 @@ func main() {
 			return runRecords(ctx, *hallmark, *without, dir, *rounds)
 		case *records > 0:
 			return runMillion(ctx, *hallmark, dir, *records)
+		case *starts > 0:
+			return runStarts(ctx, *hallmark, dir, *starts)
 		case *audited > 0:
 			return runAudit(ctx, *hallmark, dir, *audited, *rounds)
 		case *access:
