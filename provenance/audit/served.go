@@ -38,10 +38,14 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	for _, p := range tags {
 		all = append(all, r.pulledTag(p), r.history(p))
 	}
-	for _, p := range append(r.others(manifests), manifests...) {
+	few := manifests
+	if r.Sample >= 0 { // each takes several questions more, and an audit is to take no more than three times what reading does
+		few = manifests[:min(len(manifests), r.Sample/5)]
+	}
+	for _, p := range append(r.others(few), manifests...) {
 		all = append(all, r.pulledManifest(p))
 	}
-	for repo, subjects := range r.subjects(manifests) {
+	for repo, subjects := range r.subjects(few) {
 		all = append(all, r.referrers(repo, subjects))
 	}
 	people, err := r.people(ctx)
