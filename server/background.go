@@ -10,6 +10,7 @@ import (
 
 // background is what goes on beside the requests, each until its context ends.
 func (s *Server) background() []func(context.Context) {
+	hup := hangup() // before anybody is told that we are ready
 	return []func(context.Context){
 		s.whenWhole(func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) }),
 		s.whenWhole(s.registry.Collect),
@@ -18,7 +19,7 @@ func (s *Server) background() []func(context.Context) {
 		s.registry.RenderOld,
 		s.registry.IndexDiffs,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
-		func(ctx context.Context) { hangups(ctx, func() { s.reload(ctx) }) },
+		func(ctx context.Context) { onHangup(ctx, hup, func() { s.reload(ctx) }) },
 		s.watchCertificate,
 		s.keepRulesOnRecord,
 		func(ctx context.Context) {

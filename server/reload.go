@@ -46,10 +46,15 @@ func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *sign
 	return next, rules, trust, err
 }
 
-// hangups calls fn for each SIGHUP until ctx ends.
-func hangups(ctx context.Context, fn func()) {
+// hangup returns where each SIGHUP is told from now on: without it, one ends the process.
+func hangup() chan os.Signal {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
+	return hup
+}
+
+// onHangup calls fn for each SIGHUP until ctx ends.
+func onHangup(ctx context.Context, hup chan os.Signal, fn func()) {
 	defer signal.Stop(hup)
 	for {
 		select {
