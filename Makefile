@@ -5,13 +5,17 @@ BUILD := CGO_ENABLED=0 go build -trimpath
 VERSION ?=
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/seed-260924e6/hallmark/internal/version.release=$(VERSION))
 
-.PHONY: run build check lint test fuzz soak e2e bench load growth image tools clean vuln
+.PHONY: run build man check lint test fuzz soak e2e bench load growth image tools clean vuln
 
 run: ## run the registry from source
 	go run ./cmd/hallmark serve
 
 build: ## bin/hallmark, static
 	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/hallmark ./cmd/hallmark
+
+man: ## the manual pages, in bin/man
+	mkdir -p bin/man
+	HALLMARK_MAN=$(CURDIR)/bin/man go test -count 1 -run '^TestMan$$' ./cmd/hallmark
 
 # Tests flush what they write, and wait for it. What they show is that it is flushed, in order; so they may keep it in
 # memory, where there is room for it and programs can be started from there.

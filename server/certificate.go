@@ -21,6 +21,13 @@ func RenewCertificate(ctx context.Context, c config.Config, newCA bool, say func
 		return err
 	}
 	own := certsConfig(d, c, url)
+	if err := renew(own, newCA); err != nil {
+		return err
+	}
+	return d.KeepURL(ctx, c)
+}
+
+func renew(own certs.Config, newCA bool) error {
 	if newCA {
 		_, err := certs.Remake(own)
 		return err

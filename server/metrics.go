@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/listen"
 )
@@ -41,6 +43,8 @@ func (s *Server) addConnectionMetrics(g *listen.Guard) {
 }
 
 func (s *Server) addMetrics() {
+	s.metrics.Info("hallmark_build_info", "Always 1: the version that runs, and the Go that it was built with.",
+		map[string]string{"version": version.String(), "go": runtime.Version()})
 	s.metrics.Counter("hallmark_records_total", "Records of pushes, deletes and everything else.", func() float64 {
 		n, err := s.book.Len(context.Background())
 		if err != nil {

@@ -73,6 +73,10 @@ func (s *Server) adminRouter() http.Handler {
 // administratorsOnly guards the administration where others than this machine reach it.
 func (s *Server) administratorsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" && hasMetricsToken(s.c.Metrics.TokenFile, r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		who, err := s.access.Identify(r)
 		if err != nil || who.Actor.Kind == provenance.Anonymous { // whatever is granted to strangers
 			w.Header().Set("Www-Authenticate", `Basic realm="Hallmark", charset="UTF-8"`)

@@ -109,6 +109,9 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 	if err := s.openKeeper(s.c); err != nil {
 		return err
 	}
+	if err := d.KeepURL(ctx, s.c); err != nil {
+		return err
+	}
 	if s.welcome, err = s.firstStart(ctx); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if err != nil {
 		return nil, err
 	}
-	reachedAt, err := d.Ports(ctx, address)
+	reachedAt, err := d.Ports(ctx, c, address)
 	if err != nil {
 		return nil, err
 	}

@@ -75,10 +75,10 @@ func (e *env) root() *cobra.Command {
 	}
 	root.Version = version.String()
 	root.SetVersionTemplate("hallmark {{.Version}}\n")
-	root.InitDefaultCompletionCmd()
-	root.InitDefaultHelpCmd()
 	root.SetHelpCommandGroupID(forItself)
 	root.SetCompletionCommandGroupID(forItself)
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	e.addCompletions(root)
 	strictGroups(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

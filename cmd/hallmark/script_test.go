@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -56,6 +57,8 @@ func TestMain(m *testing.M) {
 //	cut VARIABLE MOMENT  set a variable to a moment without its fraction of a second
 //	lasts ROBOT TIME     want a robot of the list that the last command printed to have a secret that is good for so long
 //	fingerprints CA SERVER   set variables to the fingerprints that `hallmark cert show --json` printed
+//	port VARIABLE        set a variable to a port that was free just now
+//	metrics STATUS TOKEN ask for the metrics at the port $ADMIN, with a token
 //	give DIR             give a directory, with all below it, to a user without rights
 //	given DIR            want all of it to be theirs
 //	asnobody COMMAND...  run hallmark as a user without rights
@@ -65,7 +68,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "given": givenCmd,
+			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "metrics": metricsCmd, "port": portCmd, "given": givenCmd,
 			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
 			"attach": attachCmd, "pushthing": pushThingCmd,
 		},
@@ -471,6 +474,32 @@ func isRoot(ts *testscript.TestScript) bool {
 	}
 	ts.Logf("skipped: it takes root")
 	return false
+}
+
+func portCmd(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(errors.Join(err, l.Close()))
+	ts.Setenv(args[0], port)
+}
+
+func metricsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	client, err := httpClient(ts.MkAbs("hallmark-data"))
+	ts.Check(err)
+	r, err := http.NewRequest(http.MethodGet, "https://localhost:"+ts.Getenv("ADMIN")+"/metrics", nil)
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+args[1])
+	resp, err := client.Do(r)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("status %d, want %s\n%s", resp.StatusCode, args[0], body)
+	}
+	_, err = ts.Stdout().Write(body)
+	ts.Check(err)
 }
 
 func giveCmd(ts *testscript.TestScript, _ bool, args []string) {

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/pace"
@@ -46,7 +48,7 @@ func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFla
 		Config:        cfg,
 		Reload:        func() (config.Config, error) { return flags.load(e.getenv) },
 		AdminPassword: e.getenv("HALLMARK_ADMIN_PASSWORD"),
-		Watched:       isTerminal(e.stdout),
+		Watched:       isTerminal(e.stdout) && cfg.Log.Format != "json", // a log is no place for a password
 		PasswordCost:  passwordCost,
 		Output:        e.stderr,
 		Say:           e.sayUpgrade,
@@ -55,8 +57,13 @@ func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFla
 		return err
 	}
 	defer s.Close()
-	if w := s.Welcome(); w != nil {
+	if w := s.Welcome(); w != nil && cfg.Log.Format == "json" {
+		err = e.logWelcome(w, cfg.Log.LogConfig)
+	} else if w != nil {
 		e.welcome(w)
+	}
+	if err != nil {
+		return err
 	}
 	return s.Run(ctx, func() { fmt.Fprintf(e.stdout, "hallmark: ready at %s\n", s.URL()) })
 }
@@ -74,6 +81,20 @@ func (e *env) welcome(w *server.Welcome) {
 	}
 	address := addressOf(w.URL)
 	fmt.Fprintf(e.stdout, "Then push:\n  docker login %s -u admin\n  docker tag IMAGE %s/IMAGE && docker push %s/IMAGE\n", address, address, address)
+}
+
+// logWelcome is welcome as a line of the log, for those whose log is read by programs.
+func (e *env) logWelcome(w *server.Welcome, c obs.LogConfig) error {
+	log, err := obs.NewLogger(e.stderr, c, new(slog.LevelVar))
+	if err != nil {
+		return err
+	}
+	fields := []any{"data", w.Data, "url", w.URL, "user", w.User, "password", shownPassword(w)}
+	if w.CA != nil {
+		fields = append(fields, "ca", w.CAFile, "sha256", certs.Fingerprint(w.CA))
+	}
+	log.Info("new registry", fields...)
+	return nil
 }
 
 func shownPassword(w *server.Welcome) string {

@@ -35,10 +35,19 @@ func NewLogger(w io.Writer, c LogConfig, level *slog.LevelVar) (*slog.Logger, er
 	case "", "text":
 		return slog.New(slog.NewTextHandler(w, o)), nil
 	case "json":
+		o.ReplaceAttr = withUnits
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	default:
 		return nil, fmt.Errorf("log format %q is neither text nor json", c.Format)
 	}
+}
+
+// withUnits writes lengths of time as people do, 1.5s, where JSON would have nanoseconds without saying so.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
 }
 
 // ParseLevel reads a level as LogConfig has it.

@@ -34,6 +34,8 @@ type Config struct {
 	// AdminListen is where metrics are served. Off loopback it wants TLS and an administrator's login.
 	// "none" turns it off. Default: 127.0.0.1:5444.
 	AdminListen string `yaml:"adminListen"`
+	// Metrics says who may read the metrics, beside administrators.
+	Metrics Metrics `yaml:"metrics"`
 	// InsecureHTTP serves plain HTTP instead of TLS, for a proxy in front: "loopback" allows it where
 	// Listen is a loopback address, "anywhere" everywhere. Default: TLS.
 	InsecureHTTP string `yaml:"insecureHTTP"`
@@ -75,6 +77,13 @@ type Config struct {
 
 	// origins says of each key that is set where: hallmark.yaml:7, HALLMARK_URL, --url.
 	origins map[string]string
+}
+
+// Metrics is about who reads /metrics.
+type Metrics struct {
+	// TokenFile holds a token of 16 bytes or more, which opens /metrics and nothing else where AdminListen is off loopback:
+	// Authorization: Bearer TOKEN. It is read at each request. Default: only administrators read them.
+	TokenFile string `yaml:"tokenFile"`
 }
 
 // TLS names the files of a certificate.

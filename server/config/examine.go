@@ -14,6 +14,7 @@ func (c *Config) Examine() []Problem {
 	p := &problems{of: c, list: c.problems()}
 	for key, path := range map[string]string{
 		"keys.receipt": c.Keys.Receipt, "keys.nextReceipt": c.Keys.NextReceipt, "keys.log": c.Keys.Log, "keys.nextLog": c.Keys.NextLog,
+		"metrics.tokenFile": c.Metrics.TokenFile,
 	} {
 		p.checkReadable(key, path)
 	}

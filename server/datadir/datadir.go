@@ -86,6 +86,9 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 			return nil, ownerHint(path, err)
 		}
 	}
+	if err := d.keepOut(); err != nil {
+		return nil, ownerHint(path, err)
+	}
 	d.Store, err = OpenStore(d.File(StoreFile), mode, o)
 	if errors.Is(err, storage.ErrInUse) {
 		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)

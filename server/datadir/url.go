@@ -8,7 +8,7 @@ import (
 )
 
 // PublicURL is the registry's one public name: as configured, else as it was last configured, else
-// localhost with the port that it listens on.
+// localhost with the port that it listens on. KeepURL keeps it.
 func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (string, error) {
 	kept, err := d.Setting(ctx, SettingURL)
 	if err != nil {
@@ -16,10 +16,8 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 	}
 	given := strings.TrimSuffix(c.URL, "/")
 	switch {
-	case given != "" && d.Mode == ToRead:
+	case given != "":
 		return given, nil
-	case given != "" && given != kept:
-		return given, d.Set(ctx, SettingURL, given)
 	case kept != "":
 		return kept, nil
 	}
@@ -30,11 +28,22 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 	return scheme + "://localhost:" + portOf(address), nil
 }
 
+// KeepURL keeps the public name that is configured, if one is, for starts that are told none. It comes after everything that
+// may refuse the name: one that was refused and kept all the same would break the next start.
+func (d *Dir) KeepURL(ctx context.Context, c config.Config) error {
+	given := strings.TrimSuffix(c.URL, "/")
+	kept, err := d.Setting(ctx, SettingURL)
+	if err != nil || given == "" || given == kept {
+		return err
+	}
+	return d.Set(ctx, SettingURL, given)
+}
+
 // Ports are those, besides that of the public name, at which clients reach the registry. Where it was never given a
 // public name, any may be: somebody tries it out, perhaps in a container whose port is published at another.
-func (d *Dir) Ports(ctx context.Context, address string) ([]string, error) {
-	given, err := d.Setting(ctx, SettingURL)
-	if err != nil || given == "" {
+func (d *Dir) Ports(ctx context.Context, c config.Config, address string) ([]string, error) {
+	kept, err := d.Setting(ctx, SettingURL)
+	if err != nil || kept == "" && c.URL == "" {
 		return nil, err
 	}
 	return []string{portOf(address)}, nil
