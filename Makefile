@@ -35,7 +35,7 @@ test: ## the tests alone, without the race detector
 
 FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME
-	grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | xargs -P 2 -I DIR tools/fuzz DIR $(FUZZTIME)
+	tools/fuzz $(FUZZTIME)
 
 soak: ## the tests that are too long for each change: crashes, faults and load, by the half hour; wants strace
 	go test -tags soak -count 1 -timeout 90m -run '^TestSoak' -v ./...
