@@ -20,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/access/oidc/oidctest"
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -331,6 +332,9 @@ func TestPersonalToken(t *testing.T) {
 }
 
 func TestNewTokenBounds(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	a, _ := testAccess(t)
 	owner, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -102,6 +103,9 @@ func TestForgetClockFallsBack(t *testing.T) {
 
 // TestForgetOlderStore has records from before there were notes: they are kept from the first call on.
 func TestForgetOlderStore(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	b, _ := testBook(t)
 	err := b.store.Update(background, func(tx storage.Tx) error {
 		for range forgetStep + 1 {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -321,6 +322,9 @@ func TestNoKey(t *testing.T) {
 // TestAdopt opens a book from before there was a log: it is read as it is, takes nothing until it is adopted, and
 // what was found stays unsigned.
 func TestAdopt(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	b, keys := oldBook(t, 1200)
 	for range 2 {
 		if err := b.Begin(background, keys); !errors.Is(err, ErrNotAdopted) {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -415,6 +416,9 @@ func TestContinueNoForgery(t *testing.T) {
 
 // TestStartReads counts the rows that a start reads: as many at any size.
 func TestStartReads(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	b, _ := testBook(t)
 	counted := &counting{Store: b.store}
 	for _, n := range []int{1, 200, 800} {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
@@ -265,14 +265,11 @@ func program(t *testing.T) string {
 // leaves. The detector makes a start ten times slower, and what it finds is lost with a process that is killed.
 var plain = sync.OnceValues(func() (string, error) {
 	path, err := exec.LookPath("hallmark")
-	if info, ok := debug.ReadBuildInfo(); err != nil || !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if err != nil || !unraced.Raced() {
 		return path, err
 	}
 	path = filepath.Join(filepath.Dir(path), "plain", "hallmark") // goes with the other
-	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
+	return path, unraced.Build(path)
 })
 
 func plainProgram(t *testing.T) string {
@@ -284,19 +281,13 @@ func plainProgram(t *testing.T) string {
 	return path
 }
 
-// withoutRace runs a test in a process without the race detector, if this one has it, and says that it did. It is for tests in
-// which one thing happens after another, thousands of times.
+// withoutRace is [unraced.Test] with the plain program, which is there for other things, too.
 func withoutRace(t *testing.T) bool {
 	t.Helper()
-	plain := plainProgram(t)
-	if plain == program(t) {
+	if !unraced.Raced() {
 		return false
 	}
-	cmd := exec.Command(plain, "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "20m")
-	cmd.Args[0] = "hallmark.test" // by this name it tests; as hallmark it is that
-	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "--- PASS: "+t.Name()+" ") {
-		t.Errorf("%v\n%s", err, said)
-	}
+	unraced.Run(t, plainProgram(t))
 	return true
 }
 

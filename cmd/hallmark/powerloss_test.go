@@ -684,6 +684,9 @@ func replayLayout(t *testing.T, strict, others int) {
 // healing of a blob.
 func TestPowerLossElsewhere(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	replayRestore(t, replayBackups(t, 3, 2), 1, 1)
 	replayLayout(t, 1, 1)
 	replayHeal(t, 2, 2)
