@@ -69,6 +69,10 @@ func goesDown(room, below string) bool {
 		return false
 	case leaf(below):
 		return true
+	case below == "client": // it asks a registry as anybody may, and needs no room for it
+		return room == "cmd" || room == "client"
+	case room == "client":
+		return false
 	case room == below:
 		return true
 	}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/audit"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
@@ -41,13 +41,13 @@ func (f *auditFlags) as() string { return fmt.Sprintf("identity %s, expect %s", 
 
 func (f *auditFlags) parse(cl *client) (err error) {
 	if f.expect != "" {
-		f.expect = absolute(f.expect)
+		f.expect = ask.Absolute(f.expect)
 		if f.expected, err = readExpectation(f.expect); err != nil {
 			return err
 		}
 	}
 	if f.identity == "me" {
-		if f.identity = cl.user; f.identity == "" {
+		if f.identity = cl.User; f.identity == "" {
 			return usagef("--identity me: you did not sign in with a name; give a name or an account")
 		}
 	}
@@ -110,7 +110,7 @@ func (e *env) auditOf(ctx context.Context, cl *client, f *auditFlags) (*audit.Re
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	memory, err := file.Memory(cl.name)
+	memory, err := file.Memory(cl.Name)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
@@ -125,7 +125,7 @@ func (e *env) auditOf(ctx context.Context, cl *client, f *auditFlags) (*audit.Re
 		Replay:   replay.Options{Covers: coversTag},
 		Sample:   auditSample,
 		Progress: line.at,
-		Keep:     func() error { return file.Keep(cl.name, memory) },
+		Keep:     func() error { return file.Keep(cl.Name, memory) },
 		Now:      func() time.Time { return time.Now().UTC().Truncate(time.Second) },
 	}
 	if f.all {
@@ -149,19 +149,14 @@ func coversTag(rule provenance.RightsChange, repository, tag string) bool {
 
 // answer asks for a path, and returns the answer, whatever it is: an audit.Ask.
 func (c *client) answer(ctx context.Context, method, path string) (*audit.Answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	resp, err := c.Do(ctx, method, path, nil)
 	if err != nil {
-		return nil, err
-	}
-	c.login(r)
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return nil, trustHint(c.base, err)
+		return nil, status(err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, auditPage))
 	if err != nil {
-		return nil, askf("%s%s: %w", c.base, path, err)
+		return nil, askf("%s%s: %w", c.Base, path, err)
 	}
 	return &audit.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
@@ -177,7 +172,7 @@ func (e *env) auditVerdict(cl *client, f *auditFlags, report *audit.Report) erro
 	case report.Log.Verdict.Bad():
 		now := time.Now().UTC()
 		l := logCheck{proof: firstOf(f.proof, now.Format("hallmark-proof-20060102T150405Z.json")), now: now}
-		return l.shout(cl.name, report.Log)
+		return l.shout(cl.Name, report.Log)
 	case n == 1:
 		return nof("1 thing is not as the records have it")
 	default:

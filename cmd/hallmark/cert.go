@@ -6,11 +6,11 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/certs"
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/datadir"
@@ -147,23 +147,12 @@ func (e *env) findTrusted(ctx context.Context, t *target, _ string) (*x509.Certi
 	if t.server == "" {
 		return e.ownCA(ctx, t)
 	}
-	u, err := parseServer(t.server)
+	u, err := ask.ParseServer(t.server)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, status(err)
 	}
 	unknown := &x509.Certificate{Subject: pkix.Name{CommonName: "Hallmark CA of " + u.Hostname()}}
 	return unknown, []string{u.Host}, nil
-}
-
-func parseServer(server string) (*url.URL, error) {
-	if !strings.Contains(server, "://") {
-		server = "https://" + server
-	}
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" {
-		return nil, usagef("--server %q is not https://host[:port]", server)
-	}
-	return u, nil
 }
 
 // findCA returns the authority to trust, and the addresses that it is for.
@@ -174,9 +163,9 @@ func (e *env) findCA(ctx context.Context, t *target, fingerprint string) (*x509.
 	if fingerprint == "" {
 		return nil, nil, usagef("--server needs --fingerprint: the server printed it at its first start, and `hallmark cert show` prints it there")
 	}
-	u, err := parseServer(t.server)
+	u, err := ask.ParseServer(t.server)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, status(err)
 	}
 	ca, err := certs.Fetch(ctx, u.Host, fingerprint)
 	if err != nil {

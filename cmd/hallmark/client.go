@@ -2,19 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
+	"net/url"
 	"strings"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/peer"
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
@@ -39,18 +35,45 @@ func addTarget(c *cobra.Command) *target {
 	return t
 }
 
-// client talks to one registry's API. close ends it.
+// client is a registry as a verb asks it: where it does not answer well, the error has the exit status.
 type client struct {
-	http  *http.Client
-	base  string
-	name  string // what this registry is remembered by: its URL, or its data directory
-	user  string // who signs in, where a name is known
-	kept  string // who keeps the login, where it is a stored one
-	host  string // that it is for
-	login func(*http.Request)
-	close func() error
-
+	*ask.Client
 	background func(context.Context) // scrubs what this process has open; nil where a server runs
+}
+
+func (c *client) get(ctx context.Context, path string, query url.Values, value any) error {
+	return status(c.Get(ctx, path, query, value))
+}
+
+func (c *client) send(ctx context.Context, method, path string, body, value any) error {
+	return status(c.Send(ctx, method, path, body, value))
+}
+
+func (c *client) fetch(ctx context.Context, path string, most int64) ([]byte, error) {
+	data, err := c.Fetch(ctx, path, most)
+	return data, status(err)
+}
+
+func (c *client) open(ctx context.Context, method, path string) (*http.Response, error) {
+	resp, err := c.Open(ctx, method, path, nil)
+	return resp, status(err)
+}
+
+func (c *client) close() error { return c.Close() }
+
+// status gives an error of a question its exit status.
+func status(err error) error {
+	var e *ask.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case ask.Refused:
+		return exitError{exitNo, err}
+	case ask.Invalid:
+		return exitError{exitUsage, err}
+	}
+	return exitError{exitAsk, err}
 }
 
 // connect finds the registry: a remote one when it is named, else the server that runs on the data
@@ -67,8 +90,8 @@ var errNotRunning = errors.New("no server runs there")
 
 // connectServer finds a server that runs.
 func (e *env) connectServer(ctx context.Context, t *target) (*client, error) {
-	if server := firstOf(t.server, e.getenv("HALLMARK_SERVER")); server != "" && t.data == "" {
-		return e.connectRemote(ctx, t, server)
+	if address := firstOf(t.server, e.getenv("HALLMARK_SERVER")); address != "" && t.data == "" {
+		return e.connectRemote(ctx, t, address)
 	}
 	dir := e.dataDir(t)
 	conn, err := datadir.DialSocket(ctx, dir)
@@ -83,6 +106,10 @@ func (e *env) dataDir(t *target) string {
 	return firstOf(t.data, e.getenv("HALLMARK_DATA"), "hallmark-data")
 }
 
+func connectSocket(dir string) *client {
+	return &client{Client: ask.OverSocket(dir, func(ctx context.Context) (net.Conn, error) { return datadir.DialSocket(ctx, dir) })}
+}
+
 // connectFiles opens the data directory in this process, and asks the API without a network.
 func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 	f, err := server.OpenFiles(ctx, dir, server.FilesOptions{
@@ -91,41 +118,18 @@ func (e *env) connectFiles(ctx context.Context, dir string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{
-		http: &http.Client{Transport: f}, base: "http://localhost", name: absolute(dir),
-		login: func(*http.Request) {}, close: f.Close, background: f.Scrub,
-	}, nil
-}
-
-// absolute is a path that means the same from every directory, where that can be found out.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
-}
-
-func connectSocket(dir string) *client {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return datadir.DialSocket(ctx, dir) },
-	}
-	return &client{
-		http: &http.Client{Transport: transport}, base: "http://localhost", name: absolute(dir), login: func(*http.Request) {},
-		close: func() error { transport.CloseIdleConnections(); return nil },
-	}
+	return &client{Client: ask.InProcess(dir, f), background: f.Scrub}, nil
 }
 
 // connectRemote prepares to ask over the network, signed in.
-func (e *env) connectRemote(ctx context.Context, t *target, server string) (*client, error) {
-	cl, host, err := e.dialRemote(t, server)
+func (e *env) connectRemote(ctx context.Context, t *target, address string) (*client, error) {
+	cl, host, err := e.dialRemote(t, address)
 	if err != nil {
 		return nil, err
 	}
 	found, of, err := e.remoteLogin(ctx, t, host)
 	if err == nil {
-		cl.user, cl.host, cl.kept = found.Username, host, of
-		cl.login, err = cl.signIn(ctx, found)
-		err = cl.explain(err)
+		err = status(cl.SignIn(ctx, found, of))
 	}
 	if err != nil {
 		return nil, errors.Join(err, cl.close())
@@ -134,78 +138,9 @@ func (e *env) connectRemote(ctx context.Context, t *target, server string) (*cli
 }
 
 // dialRemote prepares to ask over the network, and returns the registry's host[:port].
-func (e *env) dialRemote(t *target, server string) (cl *client, host string, err error) {
-	u, err := parseServer(server)
-	if err != nil {
-		return nil, "", err
-	}
-	if u.Scheme != "https" && !peer.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
-		return nil, "", usagef("--server %s: a password is sent over https only", server)
-	}
-	roots, err := trustedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), u.Host)
-	if err != nil {
-		return nil, "", usagef("--ca: %w", err)
-	}
-	transport := &http.Transport{
-		Proxy:           http.ProxyFromEnvironment,
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}
-	return &client{
-		http: &http.Client{Transport: transport}, base: u.Scheme + "://" + u.Host, name: u.Scheme + "://" + u.Host,
-		login: func(*http.Request) {},
-		close: func() error { transport.CloseIdleConnections(); return nil },
-	}, u.Host, nil
-}
-
-// trustedRoots are the authorities of rootSets together.
-func trustedRoots(file, host string) (*x509.CertPool, error) {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	sets, err := rootFiles(file, host)
-	for _, set := range sets {
-		for _, data := range set.pem {
-			pool.AppendCertsFromPEM(data)
-		}
-	}
-	return pool, err
-}
-
-// rootSet is the files of certificate authorities that somebody trusts for a host.
-type rootSet struct {
-	by  string
-	pem [][]byte
-}
-
-// rootFiles reads the authority in file, and those that docker and podman trust for this host.
-func rootFiles(file, host string) (sets []rootSet, err error) {
-	if file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", file)
-		}
-		sets = append(sets, rootSet{"--ca", [][]byte{data}})
-	}
-	home, _ := os.UserHomeDir() // without one there are only the system's
-	for client, name := range map[string]string{"docker": "docker", "podman": "containers"} {
-		set := rootSet{by: client + "'s certs.d"}
-		for _, dir := range []string{"/etc", filepath.Join(home, ".config")} {
-			matches, _ := filepath.Glob(filepath.Join(dir, name, "certs.d", host, "*.crt")) // a host with a pattern in it matches nothing
-			for _, path := range matches {
-				if data, err := os.ReadFile(path); err == nil {
-					set.pem = append(set.pem, data)
-				}
-			}
-		}
-		if len(set.pem) > 0 {
-			sets = append(sets, set)
-		}
-	}
-	return sets, nil
+func (e *env) dialRemote(t *target, address string) (cl *client, host string, err error) {
+	c, host, err := ask.Dial(address, firstOf(t.ca, e.getenv("HALLMARK_CA")))
+	return &client{Client: c}, host, status(err)
 }
 
 // remoteLogin finds the login: flags, environment, what docker or podman keep. of says who keeps it, where somebody does.
@@ -219,9 +154,10 @@ func (e *env) remoteLogin(ctx context.Context, t *target, host string) (found au
 		return found, "", nil
 	}
 	name := found.Username
-	found, of, others, err := e.storedLogin(ctx, host, name)
+	found, of, others, err := ask.StoredLogin(ctx, e.getenv, host, name)
 	switch {
 	case err != nil:
+		err = status(err)
 	case len(others) > 0:
 		err = usagef("no password for %s: the login to %s is kept for %s; use --password-stdin or HALLMARK_PASSWORD, or `hallmark login %s --user %s`", name, host, strings.Join(others, " and for "), host, name)
 	case name != "" && of == "":

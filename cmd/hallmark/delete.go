@@ -43,7 +43,7 @@ func (e *env) deleteImage(ctx context.Context, cl *client, ref reference) error 
 		return usagef("a tag and a digest: name the one that is to be deleted")
 	}
 	name := firstOf(ref.digest.String(), ref.tag)
-	resp, err := cl.open(ctx, http.MethodDelete, (&url.URL{Path: "/v2/" + ref.repository + "/manifests/" + name}).EscapedPath(), nil)
+	resp, err := cl.open(ctx, http.MethodDelete, (&url.URL{Path: "/v2/" + ref.repository + "/manifests/" + name}).EscapedPath())
 	if err != nil {
 		return err
 	}

@@ -51,13 +51,9 @@ func askHealth(ctx context.Context, cl *client, read bool) (h healthAnswer, err 
 	if read {
 		path += "?read"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, cl.base+path, nil)
+	resp, err := cl.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return h, err
-	}
-	resp, err := cl.http.Do(r)
-	if err != nil {
-		return h, trustHint(cl.base, err)
+		return h, status(err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	switch resp.StatusCode {
@@ -69,9 +65,9 @@ func askHealth(ctx context.Context, cl *client, read bool) (h healthAnswer, err 
 		if err == nil && json.Unmarshal(body, &h) == nil && len(h.Parts) > 0 {
 			return h, nil
 		}
-		return h, askf("%s answers %s", cl.base, resp.Status) // a proxy in front of it, perhaps
+		return h, askf("%s answers %s", cl.Base, resp.Status) // a proxy in front of it, perhaps
 	default:
-		return h, refusal(cl.base, resp)
+		return h, status(cl.Refusal(resp))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/host"
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func (e *env) hostConfig(ctx context.Context, t *target, address string) (c host
 
 // namedRoots are the authorities that are trusted for a host, by who trusts them.
 func namedRoots(file, address string) ([]host.Roots, error) {
-	sets, err := rootFiles(file, address)
+	sets, err := ask.RootSets(file, address)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +79,8 @@ func namedRoots(file, address string) ([]host.Roots, error) {
 	}
 	for _, set := range sets {
 		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM([]byte(strings.Join(texts(set.pem), "\n")))
-		all = append(all, host.Roots{Name: set.by, Pool: pool})
+		pool.AppendCertsFromPEM([]byte(strings.Join(texts(set.PEM), "\n")))
+		all = append(all, host.Roots{Name: set.By, Pool: pool})
 	}
 	return all, nil
 }

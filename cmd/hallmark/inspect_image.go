@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/image"
@@ -138,7 +139,7 @@ func (e *env) remoteLooker(ctx context.Context, t *target, ref reference, truste
 		case errors.Is(err, image.ErrNotFound):
 			return nil, nof("%s: %w", name, err)
 		case err != nil:
-			return nil, trustHint("https://"+name, err)
+			return nil, explain("https://"+name, err)
 		}
 		return report, nil
 	}, nil
@@ -146,7 +147,7 @@ func (e *env) remoteLooker(ctx context.Context, t *target, ref reference, truste
 
 // registryClient asks a registry with docker's login for it, or that of the flags.
 func (e *env) registryClient(ctx context.Context, t *target, host string) (*auth.Client, error) {
-	roots, err := trustedRoots(firstOf(t.ca, e.getenv("HALLMARK_CA")), host)
+	roots, err := ask.Roots(firstOf(t.ca, e.getenv("HALLMARK_CA")), host)
 	if err != nil {
 		return nil, usagef("--ca: %w", err)
 	}
@@ -250,7 +251,7 @@ func (e *env) tagsOf(ctx context.Context, t *target, ref reference, most int) (t
 			return nil, err
 		}
 		if tags, err = image.Tags(ctx, ref.host+"/"+ref.repository, cl, most); err != nil {
-			return nil, trustHint("https://"+ref.host, err)
+			return nil, explain("https://"+ref.host, err)
 		}
 		return tags, nil
 	}
@@ -310,4 +311,12 @@ func (e *env) printRepository(r *repositoryReport, out *reportFlags) error {
 		return err
 	}
 	return out.compare(r.Subject, r.Grade)
+}
+
+// explain says why an image could not be looked at.
+func explain(base string, err error) error {
+	if known := new(exitError); errors.As(err, known) { // it says itself what to do
+		return *known
+	}
+	return status(ask.Explain(base, err))
 }

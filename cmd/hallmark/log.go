@@ -57,7 +57,7 @@ func (e *env) printCheckpoint(ctx context.Context, cl *client, path string, asJS
 	}
 	remote, err := follow.NewRemote(cl.source, logs[len(logs)-1].VKey)
 	if err != nil {
-		return askf("%s/keys/logs.json: %w", cl.base, err)
+		return askf("%s/keys/logs.json: %w", cl.Base, err)
 	}
 	signed, err := cl.fetch(ctx, path, maxKeyFile)
 	if err != nil {
@@ -65,7 +65,7 @@ func (e *env) printCheckpoint(ctx context.Context, cl *client, path string, asJS
 	}
 	cp, err := remote.Open(string(signed))
 	if err != nil {
-		return nof("%s%s: %w", cl.base, path, err)
+		return nof("%s%s: %w", cl.Base, path, err)
 	}
 	if asJSON {
 		return writeJSON(e.stdout, map[string]any{"origin": cp.Origin, "size": cp.Size, "rootHash": cp.Root, "checkpoint": string(signed)})
@@ -82,7 +82,7 @@ func (c *client) logs(ctx context.Context) ([]receipt.LogEntry, error) {
 	}
 	logs, err := receipt.ParseLogs(data)
 	if err != nil {
-		return nil, askf("%s/keys/logs.json: %w", c.base, err)
+		return nil, askf("%s/keys/logs.json: %w", c.Base, err)
 	}
 	return logs, nil
 }
@@ -195,10 +195,10 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := seen.Registries[cl.name]
+	state := seen.Registries[cl.Name]
 	if state == nil {
 		state = &follow.State{}
-		seen.Registries[cl.name] = state
+		seen.Registries[cl.Name] = state
 	}
 	report, err := follow.Check(ctx, cl.source, state, l.now)
 	if err != nil {
@@ -209,7 +209,7 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 		err = answered(l.more(ctx, cl, state, report))
 	}
 	if report.Verdict.Bad() {
-		err = l.shout(cl.name, report)
+		err = l.shout(cl.Name, report)
 	} else {
 		// Also where a witness does not say the same: what the log signed binds it all the more.
 		err = errors.Join(err, writeSeen(l.state, seen))

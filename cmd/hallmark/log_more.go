@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/audit"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -32,9 +33,9 @@ func (l logCheck) checkNamed(ctx context.Context, cl *client, state *follow.Stat
 		}
 		err := namesEnd(ctx, cl, this.First, before, logs[i])
 		switch {
-		case errors.As(err, new(loginError)) && this.Said != "":
+		case errors.As(err, new(ask.LoginError)) && this.Said != "":
 			return nof("of the log %s, which goes on in %s, the registry said %s, and says now %s", before.Origin, this.Origin, this.Said, says)
-		case errors.As(err, new(loginError)):
+		case errors.As(err, new(ask.LoginError)):
 			report.More = append(report.More, fmt.Sprintf("not checked: whether the log %s names the end of the log %s; sign in to read record %d", this.Origin, before.Origin, this.First))
 		case errors.Is(err, receipt.ErrRefused):
 			return nof("the log %s goes on in %s, whose first record does not say so, or not so: %w", before.Origin, this.Origin, err)

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strings"
 
+	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -59,15 +55,6 @@ func (e *env) serverOf(t *target, args []string) (string, error) {
 	return server, nil
 }
 
-// dockerStore is where docker keeps its logins: its credential helper, where it has one, or its file.
-func dockerStore() (*credentials.DynamicStore, error) {
-	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{AllowPlaintextPut: true, DetectDefaultNativeStore: true})
-	if err != nil {
-		return nil, askf("docker's logins: %w", err)
-	}
-	return store, nil
-}
-
 // loginAt is a registry, and where docker keeps the login to it.
 type loginAt struct {
 	*target
@@ -85,9 +72,9 @@ func (e *env) atRegistry(ctx context.Context, t *target, server string, fn func(
 		return err
 	}
 	defer cl.close() //nolint:errcheck // what was asked is answered
-	store, err := dockerStore()
+	store, err := ask.DockerLogins()
 	if err != nil {
-		return err
+		return status(err)
 	}
 	return fn(ctx, loginAt{t, cl, host, store})
 }
@@ -97,14 +84,12 @@ func (e *env) runLogin(ctx context.Context, at loginAt) error {
 	if err != nil {
 		return err
 	}
-	got, err := at.client.askToken(ctx, url.Values{
-		"grant_type": {"password"}, "username": {given.Username}, "password": {given.Password}, "access_type": {"offline"},
-	})
+	refresh, err := at.client.RefreshToken(ctx, given)
 	if err != nil {
-		return err
+		return status(err)
 	}
-	if got.RefreshToken != "" {
-		given.Password, given.RefreshToken = "", got.RefreshToken
+	if refresh != "" {
+		given.Password, given.RefreshToken = "", refresh
 	}
 	if err := at.store.Put(ctx, at.host, given); err != nil {
 		return askf("keeping the login where docker keeps its own: %w", err)
@@ -137,68 +122,13 @@ func (e *env) runLogout(ctx context.Context, at loginAt) error {
 		return askf("docker's login for %s: %w", at.host, err)
 	}
 	if found.RefreshToken != "" {
-		if at.client.login, err = at.client.signIn(ctx, found); err == nil {
+		if err = status(at.client.SignIn(ctx, found, "")); err == nil {
 			err = at.client.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
 		}
-		if err != nil && !errors.As(err, new(loginError)) { // which says that it had ended there already
+		if err != nil && !errors.As(err, new(ask.LoginError)) { // which says that it had ended there already
 			return askf("the login is forgotten here, but the registry could not be told: %w", err)
 		}
 	}
 	fmt.Fprintf(e.stdout, "signed out of %s\n", at.host)
 	return nil
-}
-
-// signIn makes the requests of a client those of somebody: with a name and a password, or with a token got
-// for a refresh token.
-func (c *client) signIn(ctx context.Context, found auth.Credential) (func(*http.Request), error) {
-	if found.RefreshToken == "" {
-		return func(r *http.Request) {
-			r.SetBasicAuth(found.Username, found.Password) // an empty login says that there is none, and asks for what strangers see
-		}, nil
-	}
-	got, err := c.askToken(ctx, url.Values{
-		"grant_type": {"refresh_token"}, "refresh_token": {found.RefreshToken}, "scope": {"hallmark:account:*"},
-	})
-	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+got.AccessToken) }, err
-}
-
-// gotToken is the answer of /token.
-type gotToken struct {
-	AccessToken  string `json:"access_token"`
-	RefreshToken string `json:"refresh_token"`
-}
-
-// askToken asks /token with a form.
-func (c *client) askToken(ctx context.Context, form url.Values) (got gotToken, err error) {
-	form.Set("client_id", "hallmark")
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/token", strings.NewReader(form.Encode()))
-	if err != nil {
-		return got, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return got, trustHint(c.base, err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return got, askf("%s: %w", c.base, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var refused struct {
-			Description string `json:"error_description"`
-		}
-		if json.Unmarshal(data, &refused) != nil || refused.Description == "" {
-			refused.Description = c.base + " answers " + resp.Status
-		}
-		if resp.StatusCode == http.StatusUnauthorized {
-			return got, exitError{exitNo, loginError{refused.Description}}
-		}
-		return got, askf("%s", refused.Description)
-	}
-	if err := json.Unmarshal(data, &got); err != nil || got.AccessToken == "" {
-		return got, askf("%s answers with something else than a token", c.base)
-	}
-	return got, nil
 }

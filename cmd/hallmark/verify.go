@@ -195,9 +195,9 @@ func (v *verification) fetchTrust(ctx context.Context, cl *client) error {
 			return err
 		}
 		if v.trust.Logs, err = receipt.ParseLogs(data); err != nil {
-			return askf("%s/keys/logs.json: %w", cl.base, err)
+			return askf("%s/keys/logs.json: %w", cl.Base, err)
 		}
-		v.LogsFrom = cl.name
+		v.LogsFrom = cl.Name
 	}
 	if v.KeysFrom == "" {
 		data, err := cl.fetch(ctx, "/keys/receipts.json", maxKeyFile)
@@ -205,9 +205,9 @@ func (v *verification) fetchTrust(ctx context.Context, cl *client) error {
 			return err
 		}
 		if v.trust.Keys, err = receipt.ParseKeyFile(data); err != nil {
-			return askf("%s/keys/receipts.json: %w", cl.base, err)
+			return askf("%s/keys/receipts.json: %w", cl.Base, err)
 		}
-		v.KeysFrom = cl.name
+		v.KeysFrom = cl.Name
 	}
 	return nil
 }

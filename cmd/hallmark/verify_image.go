@@ -106,7 +106,7 @@ func (v *verification) receipt(ctx context.Context, cl *client, index uint64) ([
 	}
 	c, err := checkpoint.Parse(string(signed))
 	if err != nil {
-		return nil, askf("%s/log/%s/checkpoint.cosigned: %w", cl.base, origin, err)
+		return nil, askf("%s/log/%s/checkpoint.cosigned: %w", cl.Base, origin, err)
 	}
 	if again, err := cl.fetch(ctx, fmt.Sprintf("%s?at=%d", path, c.Size), receipt.MaxBundle); err == nil {
 		return again, nil

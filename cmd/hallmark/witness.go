@@ -172,18 +172,18 @@ func (e *env) cosign(ctx context.Context, cl *client, w *witness.Witness) error 
 		}
 	}
 	if err := w.Add(newest.VKey); err != nil {
-		return nof("%s: %w", cl.base, err)
+		return nof("%s: %w", cl.Base, err)
 	}
-	if err := w.Met(newest.Origin, cl.base, origins(logs[:len(logs)-1])); err != nil {
-		return askf("%s: %w", cl.base, err)
+	if err := w.Met(newest.Origin, cl.Base, origins(logs[:len(logs)-1])); err != nil {
+		return askf("%s: %w", cl.Base, err)
 	}
 	remote, err := follow.NewRemote(cl.source, newest.VKey)
 	if err != nil {
-		return askf("%s: %w", cl.base, err)
+		return askf("%s: %w", cl.Base, err)
 	}
 	text, line, err := cosignRemote(ctx, remote, w)
 	if err != nil {
-		return cannotCosign(cl.base, err)
+		return cannotCosign(cl.Base, err)
 	}
 	var kept struct{ Size uint64 }
 	if err := cl.send(ctx, http.MethodPost, "/log/cosignature", map[string]string{"checkpoint": text + "\n" + line}, &kept); err != nil {

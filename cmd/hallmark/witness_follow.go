@@ -21,18 +21,18 @@ func (e *env) followed(ctx context.Context, cl *client, w *witness.Witness, logs
 			return err
 		}
 		entry := entryOf(logs, origin)
-		if known.Size == 0 || known.Next != "" || entry == nil && known.Registry != cl.base {
+		if known.Size == 0 || known.Next != "" || entry == nil && known.Registry != cl.Base {
 			continue // nothing is vouched for, or its end was looked at, or it is of another registry
 		}
 		says, err := ended(ctx, cl, entry, known)
 		if errors.Is(err, witness.ErrProof) {
 			return nof("%s: not cosigned: the log %s %w. Ask its operator what happened; to cosign its log %s all the same, name it: hallmark witness --log %s %s",
-				cl.base, origin, err, newest.Origin, newest.VKey, cl.base)
+				cl.Base, origin, err, newest.Origin, newest.VKey, cl.Base)
 		}
 		if err != nil {
-			return cannotCosign(cl.base, err)
+			return cannotCosign(cl.Base, err)
 		}
-		fmt.Fprintf(e.stdout, "the log %s %s; %s goes on in the log %s\n", clean(origin), clean(says), cl.base, clean(newest.Origin))
+		fmt.Fprintf(e.stdout, "the log %s %s; %s goes on in the log %s\n", clean(origin), clean(says), cl.Base, clean(newest.Origin))
 	}
 	return nil
 }

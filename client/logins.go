@@ -1,9 +1,8 @@
-package main
+package client
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,19 +18,19 @@ type loginStore struct {
 }
 
 // loginStores are those of docker, and then of podman, which are there. Docker's is there always.
-func (e *env) loginStores() (stores []loginStore, err error) {
+func loginStores(getenv func(string) string) (stores []loginStore, err error) {
 	docker, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return nil, askf("docker's logins: %w", err)
+		return nil, away("docker's logins: %w", err)
 	}
 	stores = append(stores, loginStore{"docker (" + docker.ConfigPath() + ")", docker})
-	for _, path := range e.podmanFiles() {
+	for _, path := range podmanFiles(getenv) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		podman, err := credentials.NewStore(path, credentials.StoreOptions{})
 		if err != nil {
-			return nil, askf("podman's logins in %s: %w", path, err)
+			return nil, away("podman's logins in %s: %w", path, err)
 		}
 		stores = append(stores, loginStore{"podman (" + path + ")", podman})
 	}
@@ -39,15 +38,15 @@ func (e *env) loginStores() (stores []loginStore, err error) {
 }
 
 // podmanFiles are the files in which podman, skopeo and buildah look for logins (containers-auth.json(5)).
-func (e *env) podmanFiles() (files []string) {
-	if file := e.getenv("REGISTRY_AUTH_FILE"); file != "" {
+func podmanFiles(getenv func(string) string) (files []string) {
+	if file := getenv("REGISTRY_AUTH_FILE"); file != "" {
 		return []string{file}
 	}
-	if dir := e.getenv("XDG_RUNTIME_DIR"); dir != "" {
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
 		files = append(files, filepath.Join(dir, "containers", "auth.json"))
 	}
-	config := e.getenv("XDG_CONFIG_HOME")
-	if home := e.getenv("HOME"); config == "" && home != "" {
+	config := getenv("XDG_CONFIG_HOME")
+	if home := getenv("HOME"); config == "" && home != "" {
 		config = filepath.Join(home, ".config")
 	}
 	if config != "" {
@@ -56,10 +55,10 @@ func (e *env) podmanFiles() (files []string) {
 	return files
 }
 
-// storedLogin finds the first login to a host that a client keeps, of one user where a name is given, and who keeps it.
-// others are the names of those who are kept, too.
-func (e *env) storedLogin(ctx context.Context, host, name string) (found auth.Credential, of string, others []string, err error) {
-	stores, err := e.loginStores()
+// StoredLogin finds the first login to a host that a client keeps, of one user where a name is given, and who keeps it.
+// others are the names of those who are kept, too. Error: *Error.
+func StoredLogin(ctx context.Context, getenv func(string) string, host, name string) (found auth.Credential, of string, others []string, err error) {
+	stores, err := loginStores(getenv)
 	if err != nil {
 		return found, "", nil, err
 	}
@@ -67,7 +66,7 @@ func (e *env) storedLogin(ctx context.Context, host, name string) (found auth.Cr
 		kept, err := s.Get(ctx, host)
 		switch {
 		case err != nil:
-			return found, "", nil, askf("the login to %s that is kept by %s: %w", host, s.of, err)
+			return found, "", nil, away("the login to %s that is kept by %s: %w", host, s.of, err)
 		case kept == auth.EmptyCredential:
 		case name != "" && kept.Username != name:
 			others = append(others, kept.Username)
@@ -76,10 +75,4 @@ func (e *env) storedLogin(ctx context.Context, host, name string) (found auth.Cr
 		}
 	}
 	return found, "", others, nil
-}
-
-// refusedStored says which stored login was refused, and how to get another.
-func refusedStored(of, user, host string, err error) error {
-	return exitError{exitAsk, loginError{fmt.Sprintf("the login to %s as %s that is kept by %s was refused: %s. `hallmark login %s --user %s` makes another",
-		host, firstOf(user, "nobody"), of, err, host, firstOf(user, "NAME"))}}
 }
