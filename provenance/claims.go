@@ -7,7 +7,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
 // The facts that records are searched by.
@@ -19,9 +18,6 @@ const (
 	FactMaterial = "material"  // the digest of an image that the build used: a base, or of a stage before
 	FactBuilder  = "builder"   // what built it; not searched by
 )
-
-// MaxConfig is the size in bytes above which an image's config is not read for claims.
-const MaxConfig = 4 << 20
 
 // factOf names the fact that an OCI annotation, or a label of the same name, claims. Others, such as
 // authors, may hold e-mail addresses or nothing of use here, and stay out of records.
@@ -35,22 +31,16 @@ var factOf = map[string]string{
 }
 
 // ClaimsOf reads what an image claims about itself: the annotations of its manifest, and the labels and
-// the time of creation in its config, which may be nil. A config that not everybody
-// reads alike claims nothing.
-func ClaimsOf(about digest.Digest, annotations map[string]string, config []byte) []Claim {
+// the time of creation in its config. A config that not everybody reads alike claims nothing.
+func ClaimsOf(about digest.Digest, annotations map[string]string, config Config) []Claim {
 	claims := claimsIn(about, "annotation", annotations)
-	var image struct {
-		Created string `json:"created"`
-		Config  struct {
-			Labels map[string]string `json:"Labels"`
-		} `json:"config"`
-	}
-	if len(config) == 0 || len(config) > MaxConfig || strictjson.Unmarshal(config, &image) != nil {
+	created, labels, ok := config.said()
+	if !ok {
 		return claims
 	}
-	claims = append(claims, claimsIn(about, "label", image.Config.Labels)...)
-	if image.Created != "" {
-		claims = append(claims, claim("created", image.Created, about, "config created"))
+	claims = append(claims, claimsIn(about, "label", labels)...)
+	if created != "" {
+		claims = append(claims, claim("created", created, about, "config created"))
 	}
 	return claims
 }

@@ -78,17 +78,19 @@ func TestOneSource(t *testing.T) {
 func TestNamedCommit(t *testing.T) {
 	const hash = "0123456789abcdef0123456789abcdef01234567"
 	for in, want := range map[string]string{
-		"git+https://git.example/app@" + hash:              hash,
-		"https://git.example/team/app.git#" + hash:         hash,
-		"https://git.example/team/app.git#" + hash + ":x":  hash,
-		"https://git.example/team/app/commit/" + hash:      hash,
-		"https://gitlab.example/a/b/c/-/tree/" + hash:      hash,
-		"git+https://git.example/app?ref=main&rev=" + hash: hash,
-		"github:team/app/" + hash:                          hash,
-		"pkg:github/team/app@" + strings.ToUpper(hash):     hash,
-		"git+https://git.example/app@refs/heads/main":      "",
-		"https://git.example/" + hash:                      "",
-		"git+https://git.example/app@v1.2":                 "",
+		"git+https://git.example/app@" + hash:                   hash,
+		"https://git.example/team/app.git#" + hash:              hash,
+		"https://git.example/team/app.git#" + hash + ":x":       hash,
+		"https://git.example/team/app/commit/" + hash:           hash,
+		"https://gitlab.example/a/b/c/-/tree/" + hash:           hash,
+		"git+https://git.example/app?ref=main&rev=" + hash:      hash,
+		"github:team/app/" + hash:                               hash,
+		"pkg:github/team/app@" + strings.ToUpper(hash):          hash,
+		"git+https://git.example/app@refs/heads/main":           "",
+		"https://git.example/" + hash:                           "",
+		"git+https://git.example/app@v1.2":                      "",
+		"git://github.com/acme/app.git#refs/heads/main#" + hash: hash,
+		"git://github.com/acme/app.git#refs/heads/" + hash[:7]:  "",
 	} {
 		if _, got := splitSource(in); got != want {
 			t.Errorf("%q names the commit %q, want %q", in, got, want)
@@ -161,7 +163,7 @@ func TestClaimsOf(t *testing.T) {
 		"unknown":                           "x",
 	}
 	var got []string
-	for _, c := range ClaimsOf(dig("x"), annotations, []byte(config)) {
+	for _, c := range ClaimsOf(dig("x"), annotations, ReadConfig([]byte(config))) {
 		if c.About != dig("x") {
 			t.Errorf("about %s", c.About)
 		}
@@ -184,7 +186,7 @@ func TestClaimsOf(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	for _, config := range []string{"", "null", "[]", "{", `{"config":null}`, `{"config":{"Labels":[]}}`, "\x1f\x8b"} {
-		if got := ClaimsOf(dig("x"), nil, []byte(config)); len(got) != 0 {
+		if got := ClaimsOf(dig("x"), nil, ReadConfig([]byte(config))); len(got) != 0 {
 			t.Errorf("config %q claims %v", config, got)
 		}
 	}

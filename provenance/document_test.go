@@ -35,7 +35,7 @@ func TestAmbiguousClaimsNothing(t *testing.T) {
 			t.Errorf("%s: it is taken when it is signed", name)
 		}
 		labels := []byte(`{"config":{"Labels":{"org.opencontainers.image.source":"https://git.example"}},`)
-		if claims := ClaimsOf("", nil, append(labels, text[1:]...)); name != "key twice" && len(claims) > 0 {
+		if claims := ClaimsOf("", nil, ReadConfig(append(labels, text[1:]...))); name != "key twice" && len(claims) > 0 {
 			t.Errorf("%s: a config with it claims %v", name, claimLines(claims))
 		}
 	}

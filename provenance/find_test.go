@@ -44,7 +44,7 @@ func TestFind(t *testing.T) {
 	source := func(about, url, revision string) []Claim {
 		return ClaimsOf(dig(about), map[string]string{
 			"org.opencontainers.image.source": url, "org.opencontainers.image.revision": revision,
-		}, nil)
+		}, Config{})
 	}
 	for _, e := range []Event{
 		0: {Repository: "team/app", Digest: dig("a"), Tags: []TagMove{{Name: "1.0"}}, Claimed: source("a", "https://git.example/team/app.git", "c1")},
@@ -53,7 +53,7 @@ func TestFind(t *testing.T) {
 		3: {Repository: "team/web", Digest: dig("c"), Claimed: append(source("x", "https://git.example/one", "c1"), source("y", "https://git.example/two", "c2")...)},
 		4: {Action: Untag, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "1.0", Previous: dig("b")}}, Who: operator},
 		5: {Action: Delete, Repository: "team/app", Digest: dig("b"), Tags: []TagMove{{Name: "latest", Previous: dig("b")}}},
-		6: {Repository: "team/app", Digest: dig("d"), Claimed: ClaimsOf(dig("d"), map[string]string{"org.opencontainers.image.base.digest": dig("base").String()}, nil)},
+		6: {Repository: "team/app", Digest: dig("d"), Claimed: ClaimsOf(dig("d"), map[string]string{"org.opencontainers.image.base.digest": dig("base").String()}, Config{})},
 		7: {Action: "tag", Repository: "team/end", Digest: dig("e"), Who: carol, Claimed: []Claim{
 			{Fact: FactMaterial, Value: dig("stage").String(), About: dig("f")},
 			{Fact: FactSource, Value: "git+https://git.example/end@refs/heads/main", About: dig("f")},
@@ -143,7 +143,7 @@ func findAgainstScan(t *testing.T, n int, seed rand.Source) {
 		appendEvent(t, b, Event{
 			Action: Action(pick("push", "tag")), Repository: pick("r1", "r2"), Digest: d, Who: who,
 			Tags:    []TagMove{{Name: pick("t1", "t2", "t3")}},
-			Claimed: ClaimsOf(d, map[string]string{"org.opencontainers.image.source": pick("https://h/a", "https://h/b", "")}, nil),
+			Claimed: ClaimsOf(d, map[string]string{"org.opencontainers.image.source": pick("https://h/a", "https://h/b", "")}, Config{}),
 		})
 		*clock = clock.Add(time.Duration(rng.IntN(100)-20) * time.Second) // now and then it goes back
 	}

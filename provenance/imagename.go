@@ -10,15 +10,24 @@ import (
 // imageSchemes are those with which builders say that what follows is the name of an image.
 var imageSchemes = []string{"oci://", "docker://", "docker-pullable://", "docker-image://", "container://", "containers://", "image://"}
 
-// imageOf reads the image that an element of a list names: by a scheme, as a package URL, or by a name that ends with a
-// digest. The digest is the element's, or that in the name; "" where there is none.
+// imageOf reads the image that an element of a list names: by a scheme, as a package URL, by a name that ends with a digest,
+// or by one with a registry and a tag beside a digest. The digest is the element's, or that in the name; "" where there is
+// none.
 func imageOf(d *descriptor) (image usedImage, ok bool) {
 	image.name, image.digest, ok = splitImage(strings.TrimSpace(d.uri))
 	if own := d.image(); own != "" {
-		image.digest = own
+		image.digest, ok = own, ok || isTagged(strings.TrimSpace(d.uri))
 	}
 	image.name = CutSecrets(image.name)
 	return image, ok && image.name != ""
+}
+
+// isTagged says whether a text is the name of an image at a registry, with a tag, as registry.example/team/app:1.0.
+func isTagged(text string) bool {
+	host, way, _ := strings.Cut(text, "/")
+	last := way[strings.LastIndexByte(way, '/')+1:]
+	name, tag, _ := strings.Cut(last, ":")
+	return strings.ContainsAny(host, ".:") && name != "" && tag != "" && !strings.ContainsAny(text, "@#? ") && !strings.Contains(text, "://") && !strings.Contains(tag, ":")
 }
 
 // splitImage returns the name of an image with its tag, and the digest that its spelling has, if any.

@@ -43,7 +43,12 @@ func TestImageOf(t *testing.T) {
 			t.Errorf("%q is the image %v", uri, got)
 		}
 	}
-	if got, _ := imageOf(&descriptor{uri: "oci://registry.example/base", hashes: map[string]string{"sha256": hex}}); got.digest != at {
-		t.Errorf("its digest set is not looked at: %v", got)
+	for uri, want := range map[string]bool{
+		"oci://registry.example/base": true, "cgr.dev/chainguard/static:latest": true, "localhost:5000/base:1": true,
+		"files.example/app.tgz": false, "team/base:1": false, "git@git.example:team/app:1": false, "https://files.example/app:1": false,
+	} {
+		if got, ok := imageOf(&descriptor{uri: uri, hashes: map[string]string{"sha256": hex}}); ok != want || want && got.digest != at {
+			t.Errorf("%s beside a digest is an image: %t, %v", uri, ok, got)
+		}
 	}
 }

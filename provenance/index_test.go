@@ -104,7 +104,7 @@ func TestTail(t *testing.T) {
 			e := Event{Action: Push, Repository: fmt.Sprintf("r%d", random.IntN(3)), Digest: d, Tags: []TagMove{{Name: "t"}}, Who: alice, Claimed: ClaimsOf(d, map[string]string{
 				"org.opencontainers.image.source": fmt.Sprintf("https://git.example/%d", n%2), "org.opencontainers.image.revision": fmt.Sprintf("c%d", n),
 				"org.opencontainers.image.base.digest": dig("base").String(),
-			}, nil)}
+			}, Config{})}
 			if random.IntN(3) == 0 {
 				e.Who = bob
 			}

@@ -44,7 +44,8 @@ func splitSource(source string) (name, commit string) {
 	way, version := cutVersion(way)
 	way, page := cutPage(way)
 	host, way = onHost(host, way)
-	if commit = firstCommit(version, page, strings.Split(fragment, ":")[0], queryCommit(query)); way == "" {
+	_, behind, _ := strings.Cut(fragment, "#") // kaniko has the commit behind the branch
+	if commit = firstCommit(version, page, strings.Split(fragment, ":")[0], behind, queryCommit(query)); way == "" {
 		return host, commit
 	}
 	return host + "/" + way, commit

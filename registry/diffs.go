@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/opencontainers/go-digest"
-	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -16,16 +14,15 @@ import (
 // what is found by it says so. The row of the layers holds the chain of the other, so that both go together.
 
 // diffChain is the diff ids of an image as a chain, or nil where its config does not name one for each layer.
-func (m *manifest) diffChain(config []byte) (chain []byte) {
-	var c struct {
-		RootFS struct {
-			DiffIDs []digest.Digest `json:"diff_ids"`
-		} `json:"rootfs"`
-	}
-	if m.chain() == nil || strictjson.Unmarshal(config, &c) != nil || len(c.RootFS.DiffIDs) != len(m.layers) {
+func (m *manifest) diffChain(config provenance.Config) (chain []byte) {
+	if m.chain() == nil {
 		return nil
 	}
-	for _, d := range c.RootFS.DiffIDs {
+	ids := config.DiffIDs()
+	if len(ids) != len(m.layers) {
+		return nil
+	}
+	for _, d := range ids {
 		if _, ok := parseDigest(d.String()); !ok {
 			return nil
 		}
@@ -138,7 +135,7 @@ func (g *Registry) readDiffs(ctx context.Context, u *undiffed) ([]byte, error) {
 	if large := new(TooLargeError); errors.Is(err, ErrUnknown) || errors.As(err, &large) {
 		return nil, nil
 	}
-	return u.manifest.diffChain(config), err
+	return u.manifest.diffChain(provenance.ReadConfig(config)), err
 }
 
 // putSomeDiffs writes the rows of those images that are still there, and the mark once there are no others.

@@ -119,8 +119,9 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 			return asNeeded(p.manifest.config.Digest, err)
 		}
 	}
-	p.diffs = p.manifest.diffChain(content)
-	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, content), p.claims...)
+	image := provenance.ReadConfig(content)
+	p.diffs = p.manifest.diffChain(image)
+	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, image), p.claims...)
 	return g.readAttestations(ctx, p)
 }
 
