@@ -58,6 +58,7 @@ func rows() []row {
 			return c.want(200, request{method: "GET", path: "/v2/_catalog?n=10"})
 		}},
 		{name: "push of 3 × 1 MiB (POST, PUT)", unit: "images/s", worth: 1, fixed: true, do: func(c *conn, images []image, i int) error { return images[perRound+i].push(c, monolithic) }},
+		{name: "push of an index of 2 platforms with attestations", unit: "indexes/s", worth: 1, noFloor: true, do: pushBuilt},
 	}
 }
 

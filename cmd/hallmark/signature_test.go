@@ -18,6 +18,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	"oras.land/oras-go/v2/registry/remote"
 )
 
 // signer signs as cosign does in its older form, with a key in a file of trust.
@@ -65,8 +66,13 @@ func (s *signer) sign(message []byte) string {
 	return base64.StdEncoding.EncodeToString(sig)
 }
 
+// registryOf is a server of a test.
+type registryOf interface {
+	repository(name string) *remote.Repository
+}
+
 // attach pushes a layer under a tag of the older form.
-func (s *signer) attach(to *testServer, repo, digest, suffix string, layer ocispec.Descriptor, body []byte) {
+func (s *signer) attach(to registryOf, repo, digest, suffix string, layer ocispec.Descriptor, body []byte) {
 	s.t.Helper()
 	ctx, r := context.Background(), to.repository(repo)
 	pushed, err := pushBlob(ctx, r, layer.MediaType, body)
@@ -105,6 +111,12 @@ func (s *signer) attest(to *testServer, repo, digest string) {
 	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[{"name":"pkg:docker/registry.example/team/app@1.0","digest":{"sha256":%q}}],
 		"predicate":{"buildDefinition":{"externalParameters":{"configSource":{"uri":"https://git.example/team/app","digest":{"sha1":"aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"}}}},
 		"runDetails":{"builder":{"id":"https://ci.example/builder"}}}}`, strings.TrimPrefix(digest, "sha256:"))
+	s.attachStatement(to, repo, digest, statement)
+}
+
+// attachStatement signs a statement, and attaches it to an image.
+func (s *signer) attachStatement(to registryOf, repo, digest string, statement []byte) {
+	s.t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"payloadType": "application/vnd.in-toto+json", "payload": statement,
 		"signatures": []any{map[string]any{"sig": s.sign(dsse.PAE("application/vnd.in-toto+json", statement))}},
