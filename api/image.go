@@ -27,6 +27,8 @@ type imageAnswer struct {
 	Provenance provenance.ByClass `json:"provenance"`
 	// Contradictions are facts that are stated in ways that cannot all be true.
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
+	// Words are what other registries' records that came with it say, and what that is worth now. They are no signatures.
+	Words []provenance.WeighedWord `json:"words,omitempty"`
 	// Acts are what was done with this digest, as far as the caller may see.
 	provenance.Acts
 	// Built is what is said of how it was built, never by a login.
@@ -116,6 +118,10 @@ func (a *API) image(c *call) (any, error) {
 	if _, err := judgment.Of(c.Context(), img.Digest, &answer.Provenance); err != nil {
 		return nil, err
 	}
+	cut, err := a.listen(c, &answer, from, said.Records)
+	if err != nil {
+		return nil, err
+	}
 	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {
 		return nil, err
 	}
@@ -129,6 +135,9 @@ func (a *API) image(c *call) (any, error) {
 	answer.Cut = said.Cut(len(img.Children))
 	if len(img.Tags) == registry.MaxTags {
 		answer.Cut = append(answer.Cut, "tags")
+	}
+	if cut {
+		answer.Cut = append(answer.Cut, "words")
 	}
 	if answer.ArrivalsCut {
 		answer.Cut = append(answer.Cut, "arrivals")
@@ -161,6 +170,14 @@ func (a *API) contradictions(c *call, answer imageAnswer) ([]provenance.Contradi
 	oneBase := func(one, other string) bool { return lists(one, other) || lists(other, one) }
 	found := answer.Provenance.Contradictions(answer.Descriptor.Digest, answer.First, oneBase)
 	return found, failed
+}
+
+// listen adds what other registries say of the image, and when that was first verified by the records about it.
+func (a *API) listen(c *call, answer *imageAnswer, from image.Local, records []*provenance.Record) (cut bool, err error) {
+	l := image.Listener{From: from, Repository: from.Repository, Trust: a.trust().Words(), Holds: a.Book.Holds}
+	answer.Words, cut, err = l.Words(c.Context(), answer.Descriptor.Digest)
+	image.Remember(answer.Words, records)
+	return cut, err
 }
 
 // trust is whom the registry trusts to sign images, or nil.

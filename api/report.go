@@ -34,7 +34,7 @@ func (a *API) report(c *call) (any, error) {
 		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, a.mayPull(c)},
 		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
 		Resolve: image.NewLocalResolver(a.Registry, a.Book, a.host(), registry.ErrUnknown, a.mayPull(c)),
-		Trust:   a.trust(),
+		Trust:   a.trust(), Holds: a.Book.Holds,
 	})
 	if errors.Is(err, image.ErrNotFound) {
 		if gone := a.orGone(c.Context(), repo, ref, registry.ErrUnknown); !errors.Is(gone, registry.ErrUnknown) {

@@ -135,6 +135,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Authenticated: e.Who.Login,
 		Claimed:       e.Claimed,
 		Verdict:       e.Verdict,
+		Word:          e.Word,
 		Attested:      e.Attested,
 		Grant:         e.Grant,
 		Key:           e.Key,

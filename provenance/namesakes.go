@@ -13,6 +13,14 @@ import (
 // Name is an actor as people are named: the kind and the handle.
 func (a Actor) Name() string { return string(a.Kind) + ":" + a.Handle }
 
+// Known is how people know an actor: a user by the handle alone, anything else with its kind.
+func (a Actor) Known() string {
+	if a.Kind == User {
+		return a.Handle
+	}
+	return a.Name()
+}
+
 // Namesakes returns the names of actors that more than one account had, in order: among the actors themselves, or by the
 // first and the newest record of the name. It reads two records a name, or a few more where names of other kinds have the
 // same handle; of a name that it does not find among these it says that it does not tell who it was.

@@ -144,6 +144,7 @@ type Record struct {
 	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
 
 	Verdict         *Verdict      `json:"verdict,omitempty"` // of the action attest
+	Word            *Word         `json:"word,omitempty"`    // of the action attest, about another registry's record
 	Attested        []Attestation `json:"attested,omitempty"`
 	AttestedLeftOut int           `json:"attestedLeftOut,omitempty"` // facts beyond the bounds of a record
 
@@ -341,6 +342,7 @@ type Event struct {
 	Observed   Observation
 	Claimed    []Claim
 	Verdict    *Verdict
+	Word       *Word
 	Attested   []Attestation
 	Grant      *RightsChange
 	Key        *KeyStep

@@ -55,7 +55,8 @@ const (
 	byBase           dimension = 'b' // or another material
 	byChild          dimension = 'k' // a manifest that an index lists
 	byAction         dimension = 'a' // but for Push
-	byClass          dimension = 'c' // Attested alone
+	byClass          dimension = 'c' // Attested alone, and words that prove a fork
+	byCheckpoint     dimension = 'p' // another registry's log, size: the checkpoints that words are proved by
 )
 
 // term is a dimension with a value: the first 17 bytes of the keys of all records that have it. Hashing
@@ -114,6 +115,9 @@ func termsOf(r *Record) map[term]bool {
 	}
 	if len(r.Attested) > 0 {
 		add(byClass, string(Attested))
+	}
+	for _, t := range r.Word.terms() {
+		terms[t] = true
 	}
 	for _, a := range r.Attested {
 		if a.About != r.Digest {

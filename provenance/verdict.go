@@ -71,10 +71,12 @@ type Verdict struct {
 	SignedAt *Time `json:"signedAt,omitempty"`
 }
 
-// A Finding is what was found of one signature: the verdict, and what a statement with a good one attests.
+// A Finding is what was found of one signature: the verdict, and what a statement with a good one attests. Or it is what was
+// found of another registry's record, and nothing else.
 type Finding struct {
 	Verdict  Verdict
 	Attested []Attestation
+	Word     *Word
 }
 
 // A Certificate is whom a certificate authority identified. Subject is absent where it is not a URI: it

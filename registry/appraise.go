@@ -11,7 +11,8 @@ import (
 )
 
 // Signatures come as manifests: one that has the image as its subject, or one under a tag of cosign's older
-// form. They are looked at before the transaction, by a room above; what was found is recorded in it.
+// form. They are looked at before the transaction, by a room above; what was found is recorded in it. So are records of other
+// registries, which come with images that were copied from there.
 
 // An Appraiser looks at signatures as they arrive. trust/signature has one.
 type Appraiser interface {
@@ -24,7 +25,10 @@ type Attachment struct {
 	Repository string
 	Subject    digest.Digest // the image
 	Manifest   digest.Digest
-	Layers     []ocispec.Descriptor
+	// Own says that it is of the type of registries' own records; then Annotations are those of the manifest.
+	Own         bool
+	Annotations map[string]string
+	Layers      []ocispec.Descriptor
 	// Blob returns a layer of at most most bytes, in the room that it asks for. Errors: ErrUnknown, TooLargeError.
 	Blob func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error)
 	// Signed returns what is known of the image, which may be a manifest of statements. Error: ErrUnknown.
@@ -57,11 +61,12 @@ func (p *push) attachedTo() digest.Digest {
 // will be refused.
 func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
 	image := p.attachedTo()
-	if g.appraiser == nil || image == "" || p.manifest.artifactType == provenanceType {
+	if g.appraiser == nil || image == "" {
 		return nil
 	}
 	p.findings, err = g.appraiser.Appraise(ctx, Attachment{
 		Repository: p.repo, Subject: image, Manifest: p.digest, Layers: p.manifest.layers,
+		Own: p.manifest.artifactType == provenanceType, Annotations: p.manifest.annotations,
 		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
 			return g.BlobInto(ctx, p.repo, d, most, room)
 		},
@@ -89,11 +94,14 @@ func (g *Registry) signed(ctx context.Context, repo string, d digest.Digest) (s 
 	return s, nil
 }
 
-// recordFindings adds a record about the image for each signature.
+// recordFindings adds a record about the image for each signature, and each other registry's record.
 func (g *Registry) recordFindings(tx storage.Tx, p *push) error {
 	for _, f := range p.findings {
 		e := p.event(provenance.Attest)
-		e.Digest, e.Verdict, e.Attested = p.attachedTo(), &f.Verdict, f.Attested
+		e.Digest, e.Attested, e.Word = p.attachedTo(), f.Attested, f.Word
+		if f.Word == nil {
+			e.Verdict = &f.Verdict
+		}
 		if _, err := g.book.Append(tx, e); err != nil {
 			return err
 		}

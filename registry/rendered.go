@@ -113,12 +113,8 @@ func (f form) render(r *provenance.Record, proved *receipt.Receipt, steps ...*re
 
 // annotationsOf are what a list of referrers shows of a record.
 func (f form) annotationsOf(r *provenance.Record) map[string]string {
-	by := r.Actor.Handle
-	if r.Actor.Kind != provenance.User {
-		by = string(r.Actor.Kind) + ":" + by
-	}
 	a := map[string]string{
-		ownAnnotations + "pushed-by": by,
+		ownAnnotations + "pushed-by": r.Actor.Known(),
 		ownAnnotations + "pushed-at": r.Time.String(),
 		ownAnnotations + "record":    strconv.FormatUint(r.Index, 10),
 	}
@@ -133,6 +129,9 @@ func (f form) annotationsOf(r *provenance.Record) map[string]string {
 	}
 	return a
 }
+
+// OwnAnnotations are those of the artifact that a registry renders of a record.
+func OwnAnnotations(r *provenance.Record) map[string]string { return newestForm.annotationsOf(r) }
 
 // renderRecord renders what a record in the store gives, as it is rendered now.
 func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {

@@ -100,6 +100,10 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if s.judge, err = s.newJudge(log); err != nil {
 		return nil, err
 	}
+	s.signatures.OnFork(func() { s.judge.Use(s.judge.Rules()) })
+	if err := s.signatures.Recall(ctx); err != nil {
+		return nil, err
+	}
 	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
@@ -116,7 +120,9 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	resolve := image.NewLocalResolver(s.registry, s.book, host, registry.ErrUnknown, func(string) bool { return true }).Untimed()
 	j, err := policy.NewJudge(policy.Config{
 		Registry: s.registry, Book: s.book, Log: log, Version: version.String(),
-		Inspect: func() image.Config { return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust()} },
+		Inspect: func() image.Config {
+			return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust(), Holds: s.book.Holds}
+		},
 	})
 	if err == nil {
 		s.registry.SetJudge(j)

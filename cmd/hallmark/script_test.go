@@ -28,7 +28,9 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"golang.org/x/crypto/bcrypt"
+	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/oci"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -61,6 +63,7 @@ func TestMain(m *testing.M) {
 //	metrics STATUS TOKEN ask for the metrics at the port $ADMIN, with a token
 //	give DIR             give a directory, with all below it, to a user without rights
 //	given DIR            want all of it to be theirs
+//	carry out|in USER:PASSWORD REPO:TAG DIR   copy an image with all that refers to it into an OCI layout, or out of one
 //	asnobody COMMAND...  run hallmark as a user without rights
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
@@ -70,7 +73,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "metrics": metricsCmd, "port": portCmd, "given": givenCmd,
 			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
-			"attach": attachCmd, "pushthing": pushThingCmd,
+			"attach": attachCmd, "carry": carryCmd, "pushthing": pushThingCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
@@ -329,6 +332,21 @@ func pushManifest(ctx context.Context, repo *remote.Repository, tag string, m oc
 		return d.Digest, repo.Push(ctx, d, strings.NewReader(string(data)))
 	}
 	return d.Digest, repo.PushReference(ctx, d, strings.NewReader(string(data)), tag)
+}
+
+// carryCmd copies as `oras cp -r` does.
+func carryCmd(ts *testscript.TestScript, _ bool, args []string) {
+	repo := scriptRepository(ts, args[1], args[2])
+	layout, err := oci.New(ts.MkAbs(args[3]))
+	ts.Check(err)
+	from, to := oras.ReadOnlyGraphTarget(repo), oras.Target(layout)
+	if args[0] == "in" {
+		from, to = layout, repo
+	}
+	tag := repo.Reference.Reference
+	d, err := oras.ExtendedCopy(context.Background(), from, tag, to, tag, oras.DefaultExtendedCopyOptions)
+	ts.Check(err)
+	ts.Setenv("DIGEST", d.Digest.String())
 }
 
 // attachCmd is "attach USER:PASSWORD REPO:TAG FILE": it attaches an in-toto statement to an image.

@@ -76,6 +76,7 @@ type shownImage struct {
 		Verdicts []provenance.Judged `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
+	Words          []provenance.WeighedWord   `json:"words"`
 	provenance.Acts
 	Namesakes []string          `json:"namesakes"`
 	Built     *provenance.Built `json:"built"`
@@ -217,6 +218,7 @@ func (img *shownImage) printEvidence(w io.Writer) {
 		}
 	}
 	img.printSigned(w)
+	img.printWords(w)
 	if len(img.Provenance.Claimed) > 0 {
 		fmt.Fprintln(w, "\nclaimed: the image says so, or what is attached to it, and nobody has proved it")
 	}
@@ -246,6 +248,35 @@ func (img *shownImage) printSigned(w io.Writer) {
 	}
 	for _, a := range img.Provenance.Attested {
 		line(w, "  "+a.Fact, "%s (%s, signed by %s, %s)", strings.TrimSpace(a.Value+" "+a.Name), a.From, a.Signer, records(a.Records))
+	}
+}
+
+// printWords says what other registries say of the image. It stands apart from signatures, which it is none of.
+func (img *shownImage) printWords(w io.Writer) {
+	if len(img.Words) > 0 {
+		fmt.Fprintln(w, "\nother registries: what their records say that came with it, as verified now; no signature, and nothing of this registry's tags")
+	}
+	for _, word := range img.Words {
+		line(w, "  "+string(word.Class), "%s (%s)", word.Says, short(word.Evidence.Digest))
+		if word.Said != nil {
+			img.printLogin(w, word.Said.Login)
+		}
+		if !word.Standing.Counts {
+			line(w, "  does not count", "%s", firstOf(word.Standing.Detail, string(word.Standing.Reason)))
+		}
+		if word.Before != nil {
+			line(w, "  verified before", "%s (record %d)", local(word.Before.Time), word.Before.Record)
+		}
+	}
+}
+
+// printLogin says where the CI job ran that did something elsewhere.
+func (img *shownImage) printLogin(w io.Writer, l *provenance.Login) {
+	if l == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Claims)) {
+		line(w, "    "+name, "%s", l.Claims[name])
 	}
 }
 

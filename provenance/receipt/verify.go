@@ -23,6 +23,9 @@ const PredicateType = "https://github.com/seed-260924e6/hallmark/record/v1"
 // ErrRefused says that something is not a receipt that these logs, keys and witnesses stand for.
 var ErrRefused = errors.New("refused")
 
+// ErrUnknownKey says that a receipt is refused because of the key that signed its statement.
+var ErrUnknownKey = errors.New("which is not a trusted one")
+
 func refusef(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
 }
@@ -34,6 +37,7 @@ type Verified struct {
 	Index      uint64 // of the record
 	Leaf       uint64 // the record's place in its log
 	Checkpoint checkpoint.Checkpoint
+	Signed     string // the checkpoint's signed note
 	Log        LogEntry
 	Key        *Key
 	Cosigned   []string // names of the demanded witnesses, which all cosigned
@@ -72,6 +76,45 @@ func OriginOf(data []byte) string {
 		return ""
 	}
 	return c.Origin
+}
+
+// StatementIn returns the statement of what is to be a receipt, and the leaf that it says to be, or nothing. It checks nothing.
+func StatementIn(data []byte) (statement []byte, leaf uint64) {
+	b, err := parseBundle(data)
+	if err != nil {
+		return nil, 0
+	}
+	return b.Envelope.Payload, b.Material.Entries[0].LogIndex
+}
+
+// KeyIn returns the key in the log's entry of what is to be a receipt, or nil: whoever knows its hint otherwise has the key
+// with it. It checks nothing.
+func KeyIn(data []byte) *Key {
+	b, err := parseBundle(data)
+	if err != nil {
+		return nil
+	}
+	var entry struct {
+		Spec struct {
+			Record struct {
+				Signature struct {
+					Verifier struct {
+						PublicKey struct {
+							RawBytes []byte `json:"rawBytes"`
+						} `json:"publicKey"`
+					} `json:"verifier"`
+				} `json:"signature"`
+			} `json:"hashedRekordV002"`
+		} `json:"spec"`
+	}
+	if err := strictjson.Unmarshal(b.Material.Entries[0].Body, &entry); err != nil {
+		return nil
+	}
+	key, err := ParseKeyDER(entry.Spec.Record.Signature.Verifier.PublicKey.RawBytes)
+	if err != nil {
+		return nil
+	}
+	return key
 }
 
 // parseBundle reads a bundle that has the parts of a receipt.
@@ -120,7 +163,7 @@ func (v *Verified) checkProof(b *bundle, trust Trust) (r *Receipt, err error) {
 	if r.Leaf >= v.Checkpoint.Size || tlog.CheckRecord(r.Proof, int64(v.Checkpoint.Size), v.Checkpoint.Root, int64(r.Leaf), leaf) != nil {
 		return nil, refusef("the proof does not show this statement at leaf %d of the log %s of %d leaves", r.Leaf, v.Checkpoint.Origin, v.Checkpoint.Size)
 	}
-	v.Key, v.Leaf = r.Key, r.Leaf
+	v.Key, v.Leaf, v.Signed = r.Key, r.Leaf, r.Checkpoint
 	return r, nil
 }
 
@@ -141,7 +184,7 @@ func (t Trust) key(hint string) (*Key, error) {
 			return e.key()
 		}
 	}
-	return nil, refusef("it is signed with the key %.80q, which is not a trusted one", hint)
+	return nil, refusef("it is signed with the key %.80q, %w", hint, ErrUnknownKey)
 }
 
 // checkCheckpoint checks who signed a checkpoint, and that the log had not ended before.
@@ -194,45 +237,53 @@ func (v *Verified) findLog(trust Trust) (note.Verifier, error) {
 // checkClosing refuses what the key of a closed log may have signed after the end: a thief may have it, and can sign
 // checkpoints of any size. What counts is the checkpoint that the log was closed with, and what demanded witnesses cosigned.
 func (v *Verified) checkClosing(cosigned bool) error {
-	end := v.Log.Closed
+	return v.Log.ends(v.Checkpoint, cosigned)
+}
+
+// Ends wants a checkpoint that the log signed to count by how it ended: as its last one, or that of what is kept of it. A log that
+// goes on takes any. Error: ErrRefused.
+func (e LogEntry) Ends(c checkpoint.Checkpoint) error { return e.ends(c, false) }
+
+func (e LogEntry) ends(c checkpoint.Checkpoint, cosigned bool) error {
+	end := e.Closed
 	switch {
 	case end == nil, end.Checkpoint == "" && cosigned:
 		return nil
 	case end.Checkpoint == "":
 		return refusef("the log %s was closed on %s, and it is not known with which checkpoint: rely on a list of its logs, /keys/logs.json, or demand a witness",
-			v.Log.Origin, end.Time.Format(time.DateOnly))
+			e.Origin, end.Time.Format(time.DateOnly))
 	}
 	last, err := checkpoint.Parse(end.Checkpoint)
 	if err != nil {
-		return fmt.Errorf("the last checkpoint of the log %s: %w", v.Log.Origin, err)
+		return fmt.Errorf("the last checkpoint of the log %s: %w", e.Origin, err)
 	}
-	if v.Checkpoint.Size > last.Size {
+	if c.Size > last.Size {
 		return refusef("the log %s was closed at %d leaves (%s), and this checkpoint has %d: fetch the receipt again, or rely on a list of logs from before",
-			v.Log.Origin, last.Size, v.Log.Closed.Reason, v.Checkpoint.Size)
+			e.Origin, last.Size, end.Reason, c.Size)
 	}
-	if v.Checkpoint.Size == last.Size && v.Checkpoint.Root != last.Root {
-		return refusef("the log %s was closed with another root hash", v.Log.Origin)
+	if c.Size == last.Size && c.Root != last.Root {
+		return refusef("the log %s was closed with another root hash", e.Origin)
 	}
-	if v.Checkpoint.Size == last.Size || cosigned {
+	if c.Size == last.Size || cosigned {
 		return nil
 	}
-	return v.checkKept(last.Size)
+	return e.checkKept(c, last.Size)
 }
 
 // checkKept wants the checkpoint to be that of what is kept of a closed log, where that is less than it had.
-func (v *Verified) checkKept(size uint64) error {
-	end := v.Log.Closed
+func (e LogEntry) checkKept(c checkpoint.Checkpoint, size uint64) error {
+	end := e.Closed
 	if end.Kept != "" {
 		kept, err := checkpoint.Parse(end.Kept)
 		if err != nil {
-			return fmt.Errorf("the checkpoint of what is kept of the log %s: %w", v.Log.Origin, err)
+			return fmt.Errorf("the checkpoint of what is kept of the log %s: %w", e.Origin, err)
 		}
-		if kept == v.Checkpoint {
+		if kept == c {
 			return nil
 		}
 	}
 	return refusef("the log %s was closed at %d leaves (%s), and this checkpoint of %d may be signed after that: fetch the receipt again, "+
-		"which is then proved by the last one, or demand a witness that cosigned it", v.Log.Origin, size, end.Reason, v.Checkpoint.Size)
+		"which is then proved by the last one, or demand a witness that cosigned it", e.Origin, size, end.Reason, c.Size)
 }
 
 // exactNote refuses a signed note that could be spelled otherwise: base64 has bits that say nothing.

@@ -56,8 +56,8 @@ func (s *subject) jobFacts() []fact {
 	from := fmt.Sprintf("login of %s at the first push, record %d", f.Issuer, f.Record)
 	elsewhere := f.Repository != s.Repository
 	return []fact{
-		{provenance.FactRevision, j.Revision, provenance.Authenticated, from, elsewhere, ""},
-		{provenance.FactSource, j.Source, provenance.Authenticated, from, elsewhere, ""},
+		{provenance.FactRevision, j.Revision, provenance.Authenticated, from, elsewhere, "", ""},
+		{provenance.FactSource, j.Source, provenance.Authenticated, from, elsewhere, "", ""},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/signature"
+	"github.com/seed-260924e6/hallmark/trust/word"
 )
 
 // Config says how an image is inspected. The zero value of a field is its default.
@@ -29,7 +30,9 @@ type Config struct {
 	Fixed func(ctx context.Context, tag string) (string, error)
 	// Resolve looks up what a base's name means now. Default: it is unknown.
 	Resolve Resolver
-	// Trust says whose signatures count. Default: nobody's, and signatures prove nothing.
+	// Holds recognises records of the image's own registry that come back to it. Default: none is.
+	Holds word.Holds
+	// Trust says whose signatures count, and the word of which registries. Default: nobody's, and signatures prove nothing.
 	Trust *signature.Trust
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time

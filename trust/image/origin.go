@@ -22,6 +22,8 @@ type fact struct {
 	From  string           `json:"from"`
 	// Elsewhere says that it is of a record of another repository.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+	// By is the signer, or the other registry, that attests it.
+	By string `json:"by,omitempty"`
 
 	voice string // of what is claimed: what has the same one was claimed together
 }
@@ -30,13 +32,14 @@ type fact struct {
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, provenance.VoiceOf(c)})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, "", provenance.VoiceOf(c)})
 		}
 	}
 	all = append(all, s.jobFacts()...)
+	all = append(all, s.wordFacts()...)
 	for _, d := range s.documents {
 		for _, a := range d.attested() {
-			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false, ""})
+			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false, a.Signer, ""})
 		}
 		all = append(all, s.claimedBy(d)...)
 	}
@@ -47,13 +50,13 @@ func (s *subject) facts() (all []fact) {
 				if p.manifest.Annotations[o.name] != "" {
 					kind = "annotation "
 				}
-				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false, kind + string(p.desc.Digest)})
+				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false, "", kind + string(p.desc.Digest)})
 			}
 		}
 	}
 	for _, o := range originNames {
 		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false, "annotation " + string(s.desc.Digest)})
+			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false, "", "annotation " + string(s.desc.Digest)})
 		}
 	}
 	return all
@@ -68,7 +71,7 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 	for _, c := range d.claims {
 		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
 		if !recorded && s.isPart(c.About) {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, provenance.VoiceOf(c)})
+			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, "", provenance.VoiceOf(c)})
 		}
 	}
 	return all
@@ -98,6 +101,9 @@ func (s *subject) checkSource() trust.Check {
 		}
 	}
 	e := map[string]any{"facts": facts}
+	if len(s.words) > 0 {
+		e["words"] = s.words
+	}
 	if s.acts.First != nil {
 		e["first"] = s.acts.First
 	}

@@ -26,7 +26,8 @@ type subject struct {
 	platforms []*platform
 	leftOut   int         // platforms beyond maxPlatforms
 	documents []*document // about the image or one of its platforms
-	missed    string      // why documents may be missing, or empty
+	words     []provenance.WeighedWord
+	missed    string // why documents may be missing, or empty
 
 	secretTexts int // bytes that may still be looked through for secrets
 	configs     int // bytes of configs that may still be read
@@ -121,6 +122,9 @@ func read(ctx context.Context, from Source, ref string, c Config) (*subject, err
 		}
 	}
 	if err := s.readRecords(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.readWords(ctx, &d); err != nil {
 		return nil, err
 	}
 	s.weigh()

@@ -165,6 +165,9 @@ func (l Local) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []
 	return d, body, l.absentOr(err)
 }
 
+// IsLocal marks what is read of this registry itself.
+func (l Local) IsLocal() {}
+
 // Blob implements Source. What was hashed when it came in is not hashed again.
 func (l Local) Blob(ctx context.Context, d ocispec.Descriptor, most int64, room Room) ([]byte, error) {
 	body, err := l.From.BlobInto(ctx, l.Repository, d.Digest, most, room)

@@ -160,8 +160,8 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 		return fmt.Errorf("%q is no kind of signed statement: write one of %s, or a full predicate type", args[1], provenance.Kinds)
 	case name == "check" && !isImageCheck(arg):
 		return fmt.Errorf("there is no check %q of an image; docs/trust.md lists them", arg)
-	case name == "facts" && arg != provenance.FactSource && arg != provenance.FactRevision:
-		return fmt.Errorf("facts(…) are of %q or %q, and not of %q", provenance.FactSource, provenance.FactRevision, arg)
+	case name == "facts" && !slices.Contains(askedFacts, arg):
+		return fmt.Errorf("facts(…) are of %q, %q or %q, and not of %q", askedFacts[0], askedFacts[1], askedFacts[2], arg)
 	case name == "atLeast" && !trust.Grade(arg).Valid():
 		return fmt.Errorf("there is no grade %q: grades are A, B, C, D and F", arg)
 	}
@@ -198,3 +198,6 @@ func literals(args []ast.Expr) (texts []string, ok bool) {
 func isImageCheck(id string) bool {
 	return slices.ContainsFunc(trust.Rubric, func(r trust.Rule) bool { return r.ID == id && r.Question != trust.Source })
 }
+
+// askedFacts are what report.facts(…) can be asked for.
+var askedFacts = []string{provenance.FactSource, provenance.FactRevision, provenance.FactPushedBy}

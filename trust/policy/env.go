@@ -103,7 +103,7 @@ func (r *Report) check(id string) any {
 	return fmt.Errorf("the report has no check %q", id)
 }
 
-// facts are what is said of an image's source or revision, each with its class of evidence.
+// facts are what is said of an image's source or revision, and of who pushed it at other registries, each with its class of evidence.
 func (r *Report) facts(name string) any {
 	found := []Fact{}
 	for _, c := range r.Checks {
@@ -117,7 +117,7 @@ func (r *Report) facts(name string) any {
 			text := func(key string) string { s, _ := said[key].(string); return s }
 			if text("fact") == name {
 				elsewhere, _ := said["elsewhere"].(bool)
-				found = append(found, Fact{text("fact"), text("value"), text("class"), text("from"), elsewhere})
+				found = append(found, Fact{text("fact"), text("value"), text("class"), text("from"), elsewhere, text("by")})
 			}
 		}
 	}

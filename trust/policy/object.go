@@ -67,6 +67,8 @@ type Fact struct {
 	From  string `json:"from"`
 	// Elsewhere says that a record of another repository says so.
 	Elsewhere bool `json:"elsewhere"`
+	// By is the signer, or the other registry, that attests it.
+	By string `json:"by"`
 }
 
 // Image is the body of GET /api/v1/image, as far as it is of this repository.

@@ -195,7 +195,7 @@ func TestMistakes(t *testing.T) {
 		{"a kind that is computed", rule("require", `report.signedBy("release", tag)`), "wants a text between quotes"},
 		{"a level of a source", rule("require", `report.verified("k", "SLSA_SOURCE_LEVEL_3")`), `"SLSA_SOURCE_LEVEL_3" is no level of an image`},
 		{"a level that there is not", rule("require", `report.verified("k", "SLSA_BUILD_LVL_3")`), `is no level of an image`},
-		{"a fact", rule("require", `report.facts("builder") == []`), `facts(…) are of "source" or "revision"`},
+		{"a fact", rule("require", `report.facts("builder") == []`), `facts(…) are of "source", "revision" or "pushed-by"`},
 		{"a name that is computed", rule("require", `report.check(tag).result == "pass"`), "wants a text between quotes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,12 @@ import (
 // Records are those of earlier verdicts. A provenance.Book has them.
 type Records interface {
 	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
+	// Kept returns the records of words that are proved by checkpoints of a log at a size.
+	Kept(ctx context.Context, origin string, size uint64) ([]*provenance.Record, error)
+	// Forks returns the records of words that proved a fork.
+	Forks(ctx context.Context) ([]*provenance.Record, error)
+	// Holds says whether a log is ours, and whether it holds a statement.
+	Holds(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error)
 }
 
 // Arrivals looks at signatures as they come to a registry. It is safe for concurrent use; whom it trusts can
@@ -24,6 +31,10 @@ type Arrivals struct {
 	records Records
 	trust   atomic.Pointer[Trust]
 	looking chan struct{} // holds one for each manifest that is looked at
+
+	forking sync.Mutex
+	forks   map[string]uint64 // of logs of other registries; forking owns it, and each map is never changed
+	changed func()            // what is done when a fork was found, which changes what images are worth
 }
 
 // The bounds of what is looked at in one manifest, and at once.
@@ -36,20 +47,27 @@ const (
 
 // NewArrivals returns one that trusts nobody yet.
 func NewArrivals(records Records) *Arrivals {
-	return &Arrivals{records: records, looking: make(chan struct{}, maxLooking)}
+	return &Arrivals{records: records, looking: make(chan struct{}, maxLooking), changed: func() {}}
 }
 
 // Trust is who is trusted now, or nil.
 func (a *Arrivals) Trust() *Trust { return a.trust.Load() }
 
 // SetTrust changes who is trusted from now on. It may be nil.
-func (a *Arrivals) SetTrust(t *Trust) { a.trust.Store(t) }
+func (a *Arrivals) SetTrust(t *Trust) {
+	a.forking.Lock()
+	defer a.forking.Unlock()
+	a.trust.Store(t.forked(a.forks))
+}
 
 // Appraise implements registry.Appraiser. What it found before of the same document it does not return
 // again: cosign pushes the older signatures with each new one. Where nobody is trusted for the repository it
 // finds nothing.
 func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]provenance.Finding, error) {
 	t := a.Trust()
+	if to.Own {
+		return a.appraiseWord(ctx, t, to)
+	}
 	if !t.Expects(to.Repository) || !slices.ContainsFunc(to.Layers, isSignature) {
 		return nil, nil
 	}

@@ -28,6 +28,8 @@ type file struct {
 	Roots []fileRoot `yaml:"roots"`
 	// Builders says who may vouch for which builder.
 	Builders []fileBuilder `yaml:"builders"`
+	// Registries are others whose word about images counts.
+	Registries []fileRegistry `yaml:"registries"`
 }
 
 type fileKey struct {
@@ -88,6 +90,7 @@ func ReadFile(path string) (*Trust, error) {
 		r.entry = fmt.Sprintf("builders[%d]", i)
 		r.builder(b)
 	}
+	r.registries(f.Registries)
 	if len(r.t.keys) > maxSigners || len(r.t.identities) > maxSigners || len(r.t.builders) > maxSigners {
 		return nil, fmt.Errorf("%s: there may be %d keys, %d identities and %d builders", path, maxSigners, maxSigners, maxSigners)
 	}
@@ -119,6 +122,7 @@ func (t *Trust) And(other *Trust) *Trust {
 		keys: append(t.keys[:len(t.keys):len(t.keys)], other.keys...), roots: append(t.roots[:len(t.roots):len(t.roots)], other.roots...),
 		identities: append(t.identities[:len(t.identities):len(t.identities)], other.identities...),
 		builders:   append(t.builders[:len(t.builders):len(t.builders)], other.builders...),
+		words:      t.words.With(other.words),
 	}
 }
 

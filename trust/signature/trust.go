@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/trust/word"
 )
 
 // Trust is whom an operator trusts to sign which images. It is never changed once it was read; the nil Trust
@@ -20,6 +21,7 @@ type Trust struct {
 	identities []*identity // of all roots
 	builders   []builder
 	hosts      []string // of the registry, for what is said about resources
+	words      *word.Trust
 	// fingerprint is of every byte that was read.
 	fingerprint string
 }
@@ -49,7 +51,25 @@ func (t *Trust) Stamp() string {
 	if t == nil {
 		return ""
 	}
-	return strings.Join(append([]string{t.fingerprint}, t.hosts...), " ")
+	return strings.Join(append([]string{t.fingerprint + t.words.Stamp()}, t.hosts...), " ")
+}
+
+// Words is the registries whose word counts, or nil.
+func (t *Trust) Words() *word.Trust {
+	if t == nil {
+		return nil
+	}
+	return t.words
+}
+
+// forked is the same trust where logs of other registries are known to have forked.
+func (t *Trust) forked(by map[string]uint64) *Trust {
+	if t == nil {
+		return nil
+	}
+	of := *t
+	of.words = t.words.Forked(by)
+	return &of
 }
 
 // repositories are those that a signer is trusted for.

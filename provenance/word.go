@@ -1,0 +1,250 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// Another registry's record comes with an image as an artifact, and its word counts where the operator says so. It is a
+// class of its own within attested: attested *by that registry*, which says what it saw. It is no signature of the image,
+// it says nothing of what a tag means here or now, and its accounts are not ours.
+
+// A Word is what was found of another registry's record of an image, at the time of our record. What it is worth later is
+// asked of the configuration.
+type Word struct {
+	// Result is good where the record is proved by a log and a key of a registry that is known here, and is about this image;
+	// failed where it names such a log and that does not hold; foreign where nobody who is known here speaks.
+	Result Result `json:"result"`
+	Reason Reason `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"` // for people
+	// Registry is the configuration's name for whose word it is.
+	Registry string `json:"registry,omitempty"`
+	// Own says that it is this registry's own record, come back.
+	Own bool `json:"own,omitempty"`
+	// Said is what the record says. It is absent where that was not verified.
+	Said *Saying `json:"said,omitempty"`
+	// Checkpoint is what proves it, a signed note. Two of one log that contradict each other prove that it forked.
+	Checkpoint string `json:"checkpoint,omitempty"`
+	// Against is the record here with the checkpoint that this one contradicts.
+	Against  *uint64       `json:"against,omitempty"`
+	Key      string        `json:"key,omitempty"` // the hint of the key that signed the record
+	Evidence Evidence      `json:"evidence"`      // the layer that was looked at
+	Manifest digest.Digest `json:"manifest"`      // what carried it
+}
+
+// The reasons why a word does not count, beside those of signatures.
+const (
+	NoReceipt      Reason = "receipt"     // there is none, or it does not hold
+	OtherEnvelope  Reason = "envelope"    // the statement beside the receipt is another one
+	OtherNotes     Reason = "annotations" // the artifact's annotations contradict its statement
+	LogClosed      Reason = "closed"      // its log was closed, and it is not proved to the end of that
+	NotCosigned    Reason = "witnesses"   // no quorum of witnesses has cosigned its checkpoint
+	LogForked      Reason = "fork"        // its log has shown two histories
+	NotInOurLog    Reason = "own"         // it says to be this registry's own, and is not
+	UnknownKey     Reason = "key"         // its log is known here, and the key that signed it is not
+	OtherStatement Reason = "statement"   // it is no record of an image
+)
+
+// A Saying is a record of another registry, with its own names and numbers.
+type Saying struct {
+	At         string `json:"at"` // what the registry calls itself
+	Record     uint64 `json:"record"`
+	Time       Time   `json:"time"` // by its clock
+	Action     Action `json:"action"`
+	Repository string `json:"repository"`
+	Actor      Actor  `json:"actor"`
+	Login      *Login `json:"authenticated,omitempty"`
+	Log        Place  `json:"log"`
+	// Of is whose word that registry has recorded, where its record is of one: what it says of others is its word, and not theirs.
+	Of *Saying `json:"of,omitempty"`
+}
+
+// SayingOf is what a record of another registry says, whose statement was verified. Ids of accounts and credentials mean
+// nothing outside that registry, and stay behind.
+func SayingOf(r *Record, log Place) *Saying {
+	s := &Saying{
+		At: r.Registry, Record: r.Index, Time: r.Time, Action: r.Action, Repository: r.Repository,
+		Actor: Actor{Kind: r.Actor.Kind, Handle: r.Actor.Handle}, Log: log,
+	}
+	if r.Authenticated != nil {
+		login := *r.Authenticated
+		login.Credential = ""
+		s.Login = &login
+	}
+	if r.Word != nil && r.Word.Said != nil {
+		of := *r.Word.Said
+		of.Of = nil // nobody needs to know it from farther
+		s.Of = &of
+	}
+	return s
+}
+
+// done is what a record's action did to its image.
+var done = map[Action]string{
+	Push: "pushed", Import: "imported", Tag: "tagged", Untag: "untagged", Delete: "deleted", Attest: "looked at signatures of",
+}
+
+// String says it in words. The time is that registry's own.
+func (s *Saying) String() string {
+	did := done[s.Action]
+	if did == "" {
+		did = string(s.Action)
+	}
+	text := fmt.Sprintf("%s by %s at %s, record %d of %s, %s by its clock",
+		did, s.Actor.Known(), s.At, s.Record, s.Repository, s.Time.UTC().Format(time.RFC3339))
+	if s.Login != nil && s.Actor.Kind == CI {
+		text += ", signed in by " + s.Login.Issuer
+	}
+	if s.Of != nil {
+		text += "; it says that the record of another registry says: " + s.Of.String()
+	}
+	return text
+}
+
+// A WeighedWord is a word with what it is worth now.
+type WeighedWord struct {
+	Word
+	Class    Class    `json:"class"` // attested by that registry where it counts, else claimed; observed where it is our own
+	Says     string   `json:"says"`  // in words
+	Standing Standing `json:"standing"`
+	// Before is when it was first verified here, where a record says so.
+	Before *Verified `json:"before,omitempty"`
+}
+
+// Verified is a record here by which something was verified.
+type Verified struct {
+	Record uint64 `json:"record"`
+	Time   Time   `json:"time"`
+}
+
+// Facts are what a word that counts attests: who pushed it at that registry, and where the CI job ran that did, by name. What
+// the image claimed there it claims here as well.
+func (w *WeighedWord) Facts() map[string]Said {
+	facts := map[string]Said{}
+	if w.Class != Attested || w.Said == nil || w.Said.Action != Push && w.Said.Action != Import {
+		return facts
+	}
+	from := fmt.Sprintf("record %d of %s at %s", w.Said.Record, w.Said.Repository, w.Said.At)
+	facts[FactPushedBy] = Said{Value: w.Said.Actor.Known(), Class: Attested, From: from}
+	if w.Said.Login == nil {
+		return facts
+	}
+	for fact, said := range w.Said.Login.Facts() {
+		facts[fact] = Said{Value: said.Value, Class: Attested, From: said.From + ", " + from}
+	}
+	return facts
+}
+
+// FactPushedBy is who pushed an image at another registry.
+const FactPushedBy = "pushed-by"
+
+// Weigh says what a word is worth, where it does not count for a reason that is not empty.
+func Weigh(w Word, why Reason, detail string) WeighedWord {
+	ww := WeighedWord{Word: w, Class: Claimed, Standing: Standing{Counts: why == "", Reason: why, Detail: detail}}
+	switch {
+	case w.Own && why == "":
+		ww.Class = Observed
+	case why == "":
+		ww.Class = Attested
+	}
+	ww.Says = w.says(ww.Class)
+	return ww
+}
+
+func (w *Word) says(class Class) string {
+	switch {
+	case w.Said == nil:
+		return "a record that nobody who is known here stands for"
+	case w.Own && class == Observed:
+		return "this registry's own record, come back: " + w.Said.String()
+	case class == Attested:
+		return "attested by registry " + w.Registry + ": " + w.Said.String()
+	}
+	return "claimed: " + w.Said.String()
+}
+
+// Shows is the log and the size of the checkpoint that proves a word; ok is false where none does.
+func (w *Word) Shows() (c checkpoint.Checkpoint, ok bool) {
+	if w == nil || w.Checkpoint == "" {
+		return c, false
+	}
+	c, err := checkpoint.Parse(w.Checkpoint)
+	return c, err == nil
+}
+
+// terms are what the record of a word is found by: the checkpoint that it kept, and a fork that it proves.
+func (w *Word) terms() (terms []term) {
+	c, ok := w.Shows()
+	if !ok {
+		return nil
+	}
+	terms = append(terms, newTerm(byCheckpoint, c.Origin, strconv.FormatUint(c.Size, 10)))
+	if w.Reason == LogForked {
+		terms = append(terms, newTerm(byClass, string(LogForked)))
+	}
+	return terms
+}
+
+// Kept returns the records of words that are proved by checkpoints of a log at a size, oldest first: where two have other root
+// hashes, the log has forked. Of one size there are few, of which it returns up to 1000.
+func (b *Book) Kept(ctx context.Context, origin string, size uint64) ([]*Record, error) {
+	return b.words(ctx, newTerm(byCheckpoint, origin, strconv.FormatUint(size, 10)), func(w *Word) bool {
+		c, ok := w.Shows()
+		return ok && c.Origin == origin && c.Size == size
+	})
+}
+
+// Forks returns the records of words that proved that a log has forked, oldest first, up to 1000.
+func (b *Book) Forks(ctx context.Context) ([]*Record, error) {
+	return b.words(ctx, newTerm(byClass, string(LogForked)), func(w *Word) bool { return w != nil && w.Reason == LogForked })
+}
+
+func (b *Book) words(ctx context.Context, t term, is func(*Word) bool) (found []*Record, err error) {
+	err = b.view(ctx, func(tx storage.Reader) error {
+		found = nil
+		for item, err := range tx.Scan(indexTable, t[:], storage.PrefixEnd(t[:])) {
+			if err != nil || len(found) == MaxPage {
+				return err
+			}
+			r, err := ReadRecord(tx, lastIndex(item.Key))
+			if err != nil {
+				return err
+			}
+			if is(r.Word) {
+				found = append(found, r)
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record. Whoever has the
+// statement knows all that the record says.
+func (b *Book) Holds(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		ours, held = false, false
+		if _, err := log.Open(tx, origin); errors.Is(err, log.ErrNoLog) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		ours = true
+		s, err := ReadSealed(tx, index)
+		if errors.Is(err, ErrNoRecord) || errors.Is(err, ErrNotSealed) {
+			return nil
+		}
+		held = err == nil && bytes.Equal(s.Payload, payload)
+		return err
+	})
+	return ours, held, err
+}

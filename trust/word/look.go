@@ -1,0 +1,228 @@
+package word
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// The bounds of what is read of one artifact.
+const (
+	MaxLayers = 9                 // its envelope, its receipt, and changes of keys
+	MaxLayer  = receipt.MaxBundle // bytes of each
+	maxSaying = 8 << 10           // bytes of what a record says, as JSON
+	maxProof  = 16 << 10          // bytes of a checkpoint with its cosignatures
+)
+
+// An Artifact is another registry's record of an image, as it came.
+type Artifact struct {
+	Subject     digest.Digest // the image that it is attached to
+	Manifest    digest.Digest
+	Annotations map[string]string
+	Layers      []Layer // the first MaxLayers
+}
+
+// A Layer is one of its documents.
+type Layer struct {
+	MediaType string
+	Digest    digest.Digest
+	Body      []byte // at most MaxLayer
+}
+
+// Reads says whether a layer of this media type is one to read.
+func Reads(mediaType string) bool {
+	return mediaType == receipt.LayerType || mediaType == provenance.EnvelopeType
+}
+
+// Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record.
+type Holds func(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error)
+
+// Look finds out whose word an artifact is. Whatever is in it is no error; one is holds's.
+func (t *Trust) Look(ctx context.Context, a Artifact, holds Holds) (w provenance.Word, err error) {
+	w = provenance.Word{Result: provenance.Foreign, Manifest: a.Manifest}
+	receipts := a.of(receipt.LayerType)
+	if len(receipts) == 0 {
+		w.Reason, w.Detail = provenance.NoReceipt, "it carries no receipt, so nothing proves that its record is in a log"
+		for _, l := range a.of(provenance.EnvelopeType) {
+			w.Evidence.Digest = l.Digest
+		}
+		return w, nil
+	}
+	own := receipts[0]
+	w.Evidence = provenance.Evidence{Digest: own.Digest, PredicateType: receipt.PredicateType}
+	origin := receipt.OriginOf(own.Body)
+	if w, is, err := ownWord(ctx, w, a, own.Body, origin, holds); is || err != nil {
+		return w, err
+	}
+	r := t.find(func(r *Registry) bool { return r.log(origin) != nil })
+	if r == nil {
+		w.Reason, w.Detail = provenance.NotTrusted, "its log is not one of those that are kept here of other registries"
+		if origin != "" {
+			w.Detail = fmt.Sprintf("it is in the log %.80s, which is not one of those that are kept here of other registries", origin)
+		}
+		return w, nil
+	}
+	w.Registry = r.name
+	conclude(&w, r.verify(&w, a, receipts))
+	return w, nil
+}
+
+// of are the layers of a media type.
+func (a *Artifact) of(mediaType string) (layers []Layer) {
+	for _, l := range a.Layers[:min(len(a.Layers), MaxLayers)] {
+		if l.MediaType == mediaType {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
+
+// A refusal says why a word does not hold.
+type refusal struct {
+	why    provenance.Reason
+	detail string
+}
+
+func (r refusal) Error() string { return r.detail }
+
+func refusef(why provenance.Reason, format string, args ...any) error {
+	return refusal{why, fmt.Sprintf(format, args...)}
+}
+
+// ownWord recognises what this registry said itself. It is held against our own log and nothing else: whoever has our keys can
+// make more, and only what the log holds did we say.
+func ownWord(ctx context.Context, w provenance.Word, a Artifact, body []byte, origin string, holds Holds) (_ provenance.Word, is bool, err error) {
+	if holds == nil || origin == "" {
+		return w, false, nil
+	}
+	payload, leaf := receipt.StatementIn(body)
+	rec, parsed := provenance.ParseStatement(payload)
+	if parsed != nil {
+		rec = &provenance.Record{}
+	}
+	ours, held, err := holds(ctx, origin, rec.Index, payload)
+	if err != nil || !ours {
+		return w, false, err
+	}
+	w.Own = true
+	wrong := isAbout(rec, a, payload)
+	if parsed != nil || !held {
+		wrong = refusef(provenance.NotInOurLog, "it says to be in this registry's own log %.80s, which does not hold it", origin)
+	}
+	conclude(&w, wrong)
+	if wrong == nil {
+		w.Said = provenance.SayingOf(rec, provenance.Place{Origin: origin, Leaf: leaf})
+	}
+	return w, true, nil
+}
+
+// conclude notes that a word holds, or why not.
+func conclude(w *provenance.Word, wrong error) {
+	w.Result = provenance.Good
+	var refused refusal
+	if errors.As(wrong, &refused) {
+		w.Result, w.Reason, w.Detail = provenance.Failed, refused.why, provenance.Bounded(refused.detail)
+	}
+}
+
+// verify checks a record by what was kept of its registry, and notes what it says.
+func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) error {
+	trust := receipt.Trust{Logs: r.open(), Keys: r.follow(receipts)}
+	v, err := receipt.Verify(receipts[0].Body, trust)
+	switch {
+	case errors.Is(err, receipt.ErrUnknownKey):
+		return refusef(provenance.UnknownKey, "the registry %s has this log, and its record is signed with a key that is not known here: keep its /keys/receipts.json anew, "+
+			"or attach the receipt of the record of its key change", r.name)
+	case err != nil:
+		return refusef(provenance.NoReceipt, "%s", strings.TrimPrefix(err.Error(), receipt.ErrRefused.Error()+": "))
+	}
+	rec, err := provenance.ParseStatement(v.Statement)
+	if err != nil {
+		return refusef(provenance.OtherStatement, "its statement is no record of an image: %v", err)
+	}
+	if err := isAbout(rec, a, v.Statement); err != nil {
+		return err
+	}
+	said := provenance.SayingOf(rec, provenance.Place{Origin: v.Log.Origin, Leaf: v.Leaf})
+	if text, err := json.Marshal(said); err != nil || len(text) > maxSaying || len(v.Signed) > maxProof {
+		return refusef(provenance.OtherStatement, "what it says, or its checkpoint, is longer than is kept here")
+	}
+	w.Said, w.Checkpoint, w.Key = said, v.Signed, v.Key.Hint()
+	return nil
+}
+
+// isAbout wants a record to be about the image that it is attached to, with the same statement beside its receipt, and with
+// annotations that do not say something else.
+func isAbout(rec *provenance.Record, a Artifact, payload []byte) error {
+	if rec.Digest != a.Subject {
+		return refusef(provenance.OtherDigest, "its record %d is about %s, and not about this image", rec.Index, rec.Digest)
+	}
+	for _, l := range a.of(provenance.EnvelopeType) {
+		var e struct {
+			Payload []byte `json:"payload"`
+		}
+		if strictjson.Unmarshal(l.Body, &e) != nil || !bytes.Equal(e.Payload, payload) {
+			return refusef(provenance.OtherEnvelope, "the statement in its envelope is not the one that its receipt proves")
+		}
+	}
+	for name, value := range registry.OwnAnnotations(rec) {
+		if says, there := a.Annotations[name]; there && says != value {
+			return refusef(provenance.OtherNotes, "its annotation %s says %q, and its statement %q", name, says, value)
+		}
+	}
+	return nil
+}
+
+// follow are the receipt keys of a registry with those that its records have put in force since they were kept, of which the
+// receipts come behind the image's: each such record is signed by a key that is known, and names the one that came. That itself is in
+// what it has signed.
+func (r *Registry) follow(receipts []Layer) []receipt.KeyEntry {
+	keys := r.keys
+	came := map[string]*receipt.Key{}
+	for _, l := range receipts {
+		if k := receipt.KeyIn(l.Body); k != nil {
+			came[k.Hint()] = k
+		}
+	}
+	for _, step := range receipts[1:] {
+		v, err := receipt.Verify(step.Body, receipt.Trust{Logs: r.open(), Keys: keys})
+		if err != nil {
+			continue // it is of a key from before those that are known, or nothing
+		}
+		rec, err := provenance.ParseStatement(v.Statement)
+		if err == nil && rec.Action == provenance.KeyChange && rec.Key != nil && rec.Continues == nil {
+			keys = succeed(keys, v.Key.Hint(), came[rec.Key.Hint], v.Index+1)
+		}
+	}
+	return keys
+}
+
+// succeed puts a key in force from a record on, in the place of another, unless it is known.
+func succeed(keys []receipt.KeyEntry, before string, next *receipt.Key, from uint64) []receipt.KeyEntry {
+	if next == nil || slices.ContainsFunc(keys, func(k receipt.KeyEntry) bool { return k.Hint == next.Hint() }) {
+		return keys
+	}
+	out := []receipt.KeyEntry{{Hint: next.Hint(), PEM: string(next.PEM()), Ranges: []receipt.Range{{From: from}}}}
+	for _, k := range keys {
+		if k.Hint == before {
+			k.Ranges = slices.Clone(k.Ranges)
+			for i := range k.Ranges {
+				if k.Ranges[i].To == nil {
+					k.Ranges[i].To = &from
+				}
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}

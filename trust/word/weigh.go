@@ -1,0 +1,115 @@
+package word
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/provenance/follow"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Weigh says what a word of now or of before is worth in a repository.
+func (t *Trust) Weigh(w provenance.Word, repository string) provenance.WeighedWord {
+	why, detail := t.standing(&w, repository)
+	return provenance.Weigh(w, why, detail)
+}
+
+// standing says why a word does not count, or "".
+func (t *Trust) standing(w *provenance.Word, repository string) (provenance.Reason, string) {
+	if w.Result != provenance.Good {
+		return w.Reason, w.Detail
+	}
+	if w.Own {
+		return "", ""
+	}
+	c, ok := w.Shows()
+	r := t.find(func(r *Registry) bool { return r.name == w.Registry })
+	if !ok || r == nil || r.log(c.Origin) == nil {
+		return provenance.NotTrusted, fmt.Sprintf("the registry %s is not among those whose word counts any more, or its log %s is not", w.Registry, c.Origin)
+	}
+	l := *r.log(c.Origin)
+	if record, forked := t.forked[l.Origin]; forked {
+		return provenance.LogForked, fmt.Sprintf("the log %s of the registry %s has shown two histories, as record %d proves: nothing in it counts", l.Origin, r.name, record)
+	}
+	for _, ask := range []func(*provenance.Word, receipt.LogEntry, checkpoint.Checkpoint) (provenance.Reason, string){r.signed, r.ended, r.cosigned} {
+		if why, detail := ask(w, l, c); why != "" {
+			return why, detail
+		}
+	}
+	if !slices.Contains(r.ours(w.Said.Repository), repository) {
+		return provenance.OtherPlace, fmt.Sprintf("it is about %s at the registry %s, which is not called %s here", w.Said.Repository, r.name, repository)
+	}
+	return "", ""
+}
+
+// signed wants the checkpoint to be of the log as it is known now, and the key of the record to be in force for it, as far as that is
+// known: one that was followed need not be.
+func (r *Registry) signed(w *provenance.Word, l receipt.LogEntry, _ checkpoint.Checkpoint) (provenance.Reason, string) {
+	v, err := note.NewVerifier(l.VKey)
+	if err == nil {
+		_, err = checkpoint.Open(w.Checkpoint, v)
+	}
+	if err != nil {
+		return provenance.NotTrusted, fmt.Sprintf("the log %s of the registry %s has another key now: %v", l.Origin, r.name, err)
+	}
+	for _, k := range r.keys {
+		if k.Hint == w.Key && !slices.ContainsFunc(k.Ranges, func(in receipt.Range) bool { return in.Has(w.Said.Record) }) {
+			return provenance.UnknownKey, fmt.Sprintf("its key %.12s… was not in force at the registry %s for record %d", k.Hint, r.name, w.Said.Record)
+		}
+	}
+	return "", ""
+}
+
+// ended wants what is in a closed log to be proved to its end: somebody else may have its keys.
+func (r *Registry) ended(_ *provenance.Word, l receipt.LogEntry, c checkpoint.Checkpoint) (provenance.Reason, string) {
+	if l.Closed == nil {
+		return "", ""
+	}
+	if err := l.Ends(c); err != nil {
+		return provenance.LogClosed, fmt.Sprintf("the registry %s closed its log %s on %s (%s), and this record is not proved to the end of that: whoever has the keys since could have made it",
+			r.name, l.Origin, l.Closed.Time.UTC().Format(time.DateOnly), l.Closed.Reason)
+	}
+	return "", ""
+}
+
+// cosigned wants a quorum of witnesses, where one is configured.
+func (r *Registry) cosigned(w *provenance.Word, l receipt.LogEntry, c checkpoint.Checkpoint) (provenance.Reason, string) {
+	if r.policy == nil {
+		return "", ""
+	}
+	v, err := note.NewVerifier(l.VKey)
+	if err != nil || !r.policy.Knows(v) {
+		return provenance.NotCosigned, fmt.Sprintf("the witness policy of the registry %s does not name its log %s", r.name, l.Origin)
+	}
+	by, err := follow.Cosignatures(w.Checkpoint, c, r.policy.Witnesses)
+	has := func(v note.Verifier) bool {
+		return slices.ContainsFunc(by, func(s follow.Cosignature) bool { return s.By(v) })
+	}
+	if err != nil || !r.policy.Satisfied(has) {
+		return provenance.NotCosigned, fmt.Sprintf("its checkpoint of %d leaves has not the cosignatures that are wanted of the registry %s: there are %d of the witnesses that are known",
+			c.Size, r.name, len(by))
+	}
+	return "", ""
+}
+
+// Fork says that a word is proved by a checkpoint that contradicts one of those that records here have kept, of the same log and
+// size: then its registry has shown two histories. The word does not hold, and keeps the proof.
+func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Word {
+	c, ok := w.Shows()
+	if !ok || w.Result != provenance.Good {
+		return w
+	}
+	for _, k := range kept {
+		if other, ok := k.Word.Shows(); ok && other.Origin == c.Origin && other.Size == c.Size && other.Root != c.Root {
+			w.Result, w.Reason, w.Against = provenance.Failed, provenance.LogForked, &k.Index
+			w.Detail = fmt.Sprintf("the log %s of the registry %s has two checkpoints of %d leaves that contradict each other, this one and that in record %d; its key signed both: it shows different people different histories",
+				c.Origin, w.Registry, c.Size, k.Index)
+			break
+		}
+	}
+	return w
+}
