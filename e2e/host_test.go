@@ -4,11 +4,8 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -65,18 +62,7 @@ func TestInspectHost(t *testing.T) {
 	sh(t, tool(t, "crane"), "push", tarball, s.host+"/team/app:1.0")
 	s.inspectHost(t, s.host).want(t, "A", nil)
 
-	dir, port := t.TempDir(), freePort(t)
-	address := fmt.Sprintf("%s:%d", name, port)
-	config := filepath.Join(dir, "registry.yml")
-	write(t, config, fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: '[::1]:%d'\n  tls:\n    certificate: %s\n    key: %s\n",
-		filepath.Join(dir, "data"), port, filepath.Join(s.dir, "certs/server.pem"), filepath.Join(s.dir, "certs/server.key")))
-	upstream := exec.Command(tool(t, "registry"), "serve", config)
-	for _, v := range os.Environ() { // it takes what begins with REGISTRY_ for its own configuration
-		if !strings.HasPrefix(v, "REGISTRY_") {
-			upstream.Env = append(upstream.Env, v)
-		}
-	}
-	daemon(t, upstream)
+	address := s.upstream()
 	push := func() error { return exec.Command(tool(t, "crane"), "push", tarball, address+"/team/app:1.0").Run() }
 	eventually(t, 30*time.Second, "upstream's registry takes an image", push)
 	s.inspectHost(t, address).want(t, "C", map[string]string{

@@ -48,9 +48,15 @@ func TestProvenanceReferrer(t *testing.T) {
 	own := found.Referrers[0].Reference
 	sh(t, oras, "copy", own, "--to-oci-layout", filepath.Join(dir, "layout"))
 	sh(t, crane, "pull", "--format", "oci", own, filepath.Join(dir, "pulled"))
-	if envelope := sh(t, regctl, "artifact", "get", own); !strings.Contains(envelope, "application/vnd.in-toto+json") {
-		t.Errorf("its layer is %s", envelope)
+	if envelope := sh(t, regctl, "artifact", "get", "-m", "application/vnd.dsse.envelope.v1+json", own); !strings.Contains(envelope, "application/vnd.in-toto+json") {
+		t.Errorf("its first layer is %s", envelope)
 	}
+	write(t, filepath.Join(dir, "receipt.json"), sh(t, regctl, "artifact", "get", "-m", "application/vnd.hallmark.receipt.v1+json", own))
+	write(t, filepath.Join(dir, "root.json"), s.get("/trusted_root.json"))
+	write(t, filepath.Join(dir, "key.pem"), s.get("/keys/receipts.pem"))
+	sh(t, tool(t, "cosign"), "verify-blob-attestation", "--bundle", filepath.Join(dir, "receipt.json"), "--trusted-root", filepath.Join(dir, "root.json"),
+		"--key", filepath.Join(dir, "key.pem"), "--type", "https://github.com/seed-260924e6/hallmark/record/v1",
+		"--digest", strings.TrimPrefix(digest, "sha256:"), "--digestAlg", "sha256")
 	mustFail(t, exec.Command(crane, "delete", own), "goes with the image")
 	mustFail(t, exec.Command(oras, "manifest", "delete", "--force", own), "goes with the image")
 	// Copied with all that refers to it: onto itself, and elsewhere, where it is but a claim.
