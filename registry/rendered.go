@@ -205,7 +205,7 @@ func (out *rendering) put(tx storage.Tx, repo string, subject []byte) error {
 	row := out.row()
 	tx.Put(provenanceTable, repoKey(repo, subject), row.encode())
 	for _, part := range row.parts() {
-		tx.Put(renderedTable, repoKey(repo, part), subject)
+		tx.Put(renderedTable, repoKey(repo, part, subject), nil)
 	}
 	tx.Put(referrerTable, repoKey(repo, subject, row.manifest), referrerRow{provenanceType, listed}.encode())
 	return nil
@@ -223,7 +223,14 @@ func removeRendered(tx storage.Tx, repo string, subject []byte) error {
 	}
 	tx.Delete(provenanceTable, repoKey(repo, subject))
 	for _, part := range row.parts() {
-		tx.Delete(renderedTable, repoKey(repo, part))
+		tx.Delete(renderedTable, repoKey(repo, part, subject))
+		older, err := getOrNil(tx, renderedTable, repoKey(repo, part))
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(older, subject) {
+			tx.Delete(renderedTable, repoKey(repo, part))
+		}
 	}
 	tx.Delete(referrerTable, repoKey(repo, subject, row.manifest))
 	return nil
@@ -231,7 +238,7 @@ func removeRendered(tx storage.Tx, repo string, subject []byte) error {
 
 // findRendered renders the artifact that a digest is the manifest or a layer of, or returns nil.
 func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, error) {
-	subject, err := getOrNil(tx, renderedTable, repoKey(repo, digestKey(d)))
+	subject, err := renderedFor(tx, repo, digestKey(d))
 	if err != nil || subject == nil {
 		return nil, err
 	}
@@ -247,6 +254,27 @@ func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, 
 		return nil, err
 	}
 	return renderRow(tx, row)
+}
+
+// renderedFor returns an image of whose provenance a digest is a part, or nil: the parts that several images share are the
+// same bytes, whichever of them it is.
+func renderedFor(tx storage.Reader, repo string, part []byte) ([]byte, error) {
+	from := repoKey(repo, part)
+	for item, err := range tx.Scan(renderedTable, from, storage.PrefixEnd(from)) {
+		if err != nil {
+			return nil, err
+		}
+		return bytes.Clone(renderedSubject(item, len(from))), nil
+	}
+	return nil, nil
+}
+
+// renderedSubject is the image of a row whose key names the part in its first bytes.
+func renderedSubject(item storage.Item, part int) []byte {
+	if len(item.Key) > part {
+		return item.Key[part:]
+	}
+	return item.Value // of an older version
 }
 
 // renderedAsManifest is a manifest that is rendered here, as a reader gets it, or nil.

@@ -501,3 +501,38 @@ func (s *server) wantKeySteps(before receipt.Trust, image digest.Digest, steps i
 		}
 	}
 }
+
+// TestSharedLayer deletes an image whose provenance has a layer in common with that of another, as those of one key have
+// the receipt by which the key came into force. The other keeps it.
+func TestSharedLayer(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	next, err := receipt.GenerateSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.book.Rotate(background, access.Operator, next); err != nil {
+		t.Fatal(err)
+	}
+	one, two := s.pushFrom("https://git.example/one", "one"), s.pushFrom("https://git.example/two", "two")
+	first, second := s.layersOf(s.provenanceOf("app", one).Digest), s.layersOf(s.provenanceOf("app", two).Digest)
+	shared := first[len(first)-1].Digest
+	if len(first) < 3 || second[len(second)-1].Digest != shared {
+		t.Fatalf("no layer in common: %v and %v", first, second)
+	}
+	for _, d := range []digest.Digest{two, one} {
+		s.want(s.do("GET", "/v2/app/blobs/"+shared.String(), nil), 200, "")
+		s.want(s.do("DELETE", "/v2/app/manifests/"+d.String(), nil), 202, "")
+		s.wantClean()
+	}
+	s.want(s.do("GET", "/v2/app/blobs/"+shared.String(), nil), 404, "BLOB_UNKNOWN")
+}
+
+// layersOf are the layers of a manifest of the repository app.
+func (s *server) layersOf(d digest.Digest) []ocispec.Descriptor {
+	s.t.Helper()
+	var m ocispec.Manifest
+	if err := json.Unmarshal([]byte(s.want(s.do("GET", "/v2/app/manifests/"+d.String(), nil), 200, "").body), &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return m.Layers
+}

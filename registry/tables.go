@@ -40,7 +40,8 @@ const (
 	subjectTable = storage.Table("registry/subject")
 	// REPO DIGEST(image) → provenanceRow. There while the image has had a tag since it arrived.
 	provenanceTable = storage.Table("registry/provenance")
-	// REPO DIGEST(manifest or a layer) → DIGEST(image). What is rendered of an image's provenance.
+	// REPO DIGEST(manifest or a layer) DIGEST(image) → nothing. What is rendered of an image's provenance: several images
+	// may have a layer in common. Older versions wrote REPO DIGEST(manifest or a layer) → DIGEST(image).
 	renderedTable = storage.Table("registry/rendered")
 	// a hash of each layer (8), 0, REPO DIGEST → a hash of each diff id (8), or nothing where they are not known. Images
 	// in the order of their layers: layers.go.

@@ -75,13 +75,14 @@ var tamperedImages = []tamperRow{
 	{name: "an image's provenance taken out", do: func(h *hands) {
 		row := h.get("registry/provenance", place(repo, h.key("three")))
 		h.del("registry/provenance", place(repo, h.key("three")))
-		h.del("registry/rendered", place(repo, row[1:34]), place(repo, row[34:67]), place(repo, row[67:]))
+		h.del("registry/rendered", place(repo, row[1:34], h.key("three")), place(repo, row[34:67], h.key("three")), place(repo, row[67:], h.key("three")))
 		h.del("registry/referrer", place(repo, h.key("three"), row[1:34]))
 	}},
 	{name: "the row of an image's provenance alone taken out", do: func(h *hands) { h.del("registry/provenance", place(repo, h.key("three"))) }},
 	{name: "provenance found under another image", do: func(h *hands) {
 		row := h.get("registry/provenance", place(repo, h.key("three")))
-		h.put("registry/rendered", place(repo, row[1:34]), h.key("gone"))
+		h.del("registry/rendered", place(repo, row[1:34], h.key("three")))
+		h.put("registry/rendered", place(repo, row[1:34], h.key("gone")), nil)
 	}},
 	{name: "provenance that is listed as something else", do: func(h *hands) {
 		row := h.get("registry/provenance", place(repo, h.key("three")))
