@@ -57,9 +57,12 @@ var questions = []string{
 	"GET /api/v1/descendants?base=DIGEST", "GET /api/v1/descendants?base=DIGEST&derived=true", "GET /api/v1/descendants?base=BASE", "GET /api/v1/descendants?repo=REPO&ref=1.0",
 	"GET /api/v1/access/grants", "GET /api/v1/access/grants?repo=REPO", "GET /api/v1/access/grants?subject=user:admin", "GET /api/v1/access/immutable",
 	"GET /v2/_catalog", "GET /v2/_catalog?last=seb", "GET /api/v1/repositories", "GET /api/v1/repositories?prefix=se",
+	"GET /api/v1/contents?repo=REPO&ref=1.0", "GET /api/v1/contents?repo=OWN&ref=DIGEST", "GET /api/v1/search?q=DIGEST", "GET /api/v1/search?q=REPO",
+	"GET /api/v1/search?q=REPO:1.0", "GET /api/v1/search?q=SOURCE", "GET /api/v1/search?q=admin", "GET /r/REPO", "GET /r/REPO:1.0", "GET /r/REPO@DIGEST",
+	"GET /r/OWN@DIGEST", "GET /r/REPO/-/history/1.0", "GET /-/record/INDEX", "GET /-/records?repo=REPO", "GET /search?q=DIGEST", "GET /search?q=REPO",
 	// What the caller has pushed about it.
 	"GET /api/v1/image?repo=OWN&ref=index&derived=true", "GET /api/v1/image?repo=OWN&ref=copy&derived=true", "GET /api/v1/report?repo=OWN&ref=index",
-	"GET /api/v1/report?repo=OWN&ref=copy", "GET /v2/OWN/manifests/index", "GET /v2/OWN/referrers/DIGEST?artifactType=application/x",
+	"GET /r/OWN:index", "GET /r/OWN:copy", "GET /api/v1/report?repo=OWN&ref=copy", "GET /v2/OWN/manifests/index", "GET /v2/OWN/referrers/DIGEST?artifactType=application/x",
 }
 
 // askedFor is a repository that somebody asks about, which may not be there, and where they push what names it.
@@ -128,7 +131,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 }
 
 // changing is what differs between two answers because of what was asked for, and when.
-var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{64}|records?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
+var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{64}|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
 
 // pushAbout pushes what names an image of a repository.
 func (s *rightsTable) pushAbout(who identity, to askedFor) {

@@ -92,6 +92,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(declared, "GET /api/v1/records/statements", api+"/records/statements"),
 		row(declared, "GET /api/v1/records", api+"/records?source=x"), row(open, "GET /api/v1/records", api+"/records?repo=open/app"),
 		row(declared, "GET /api/v1/sources", api+"/sources?revision=x"), row(declared, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
+		row(declared, "GET /api/v1/search", api+"/search?q=x"),
 		row(open, "GET /api/v1/sources", api+"/sources?revision=x&repo=open/app"),
 		row(declared, "GET /api/v1/access/grants", api+"/access/grants"), row(open, "GET /api/v1/certificate", api+"/certificate"),
 		row(declared, "GET /api/v1/access/immutable", rulesPath),
