@@ -112,3 +112,47 @@ func listPackages(t *testing.T) (packages []listed) {
 	}
 	return packages
 }
+
+// commandMayImport are the packages below server that the command line imports, each with the reason. Everything else it has
+// from server and client: no rule of the registry is decided in a verb.
+var commandMayImport = map[string]string{
+	"access":                "the words in which rights are written, and read offline: subjects, patterns, roles",
+	"registry":              "the names of digests, and the answer about a scrub",
+	"provenance":            "records as they are printed",
+	"provenance/audit":      "checks a registry from outside, as a client does",
+	"provenance/checkpoint": "checks a log from outside",
+	"provenance/follow":     "follows a log from outside",
+	"provenance/receipt":    "verifies receipts offline",
+	"provenance/replay":     "replays records that an audit has read",
+	"provenance/witness":    "is a witness, for another registry",
+	"storage/archive":       "lists and opens backups, which are no registry yet",
+	"trust":                 "reports as they are printed",
+	"trust/host":            "grades another registry, from outside",
+	"trust/image":           "grades an image of another registry",
+	"trust/policy":          "compiles a file of rules offline",
+	"trust/signature":       "reads whom the user of an inspection trusts",
+}
+
+// TestCommandImports wants the command line to import server and client, what prints, and what is listed.
+func TestCommandImports(t *testing.T) {
+	unused := map[string]bool{}
+	for p := range commandMayImport {
+		unused[p] = true
+	}
+	for _, p := range listPackages(t) {
+		if p.ImportPath != module+"/cmd/hallmark" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			path, ours := strings.CutPrefix(imported, module+"/")
+			room, _, _ := strings.Cut(path, "/")
+			delete(unused, path)
+			if ours && !slices.Contains([]string{"server", "client", "certs", "internal"}, room) && commandMayImport[path] == "" {
+				t.Errorf("the command line imports %s: let server or client do it, or say here why not", path)
+			}
+		}
+	}
+	for p := range unused {
+		t.Errorf("the command line does not import %s any more", p)
+	}
+}

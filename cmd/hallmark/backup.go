@@ -183,9 +183,6 @@ func (b *backupRun) readSnapshot(r io.Reader) error {
 	}
 }
 
-// copiers is how many blobs are copied at once: a small one is mostly a wait for the disk.
-const copiers = 4
-
 func (b *backupRun) copyBlobs(ctx context.Context) error {
 	var wanted []archive.Blob
 	err := b.draft.Missing(func(blob archive.Blob) error {
@@ -196,7 +193,7 @@ func (b *backupRun) copyBlobs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return inParallel(ctx, copiers, wanted, func(blob archive.Blob) error {
+	return backup.InParallel(ctx, backup.Copiers, wanted, func(blob archive.Blob) error {
 		err := b.copyBlob(ctx, blob)
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -226,32 +223,6 @@ func (b *backupRun) copyBlob(ctx context.Context, blob archive.Blob) error {
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	return b.archive.Put(blob, resp.Body)
-}
-
-// inParallel calls fn for each of many, some at a time, and returns the first error, after which none begins.
-func inParallel[T any](ctx context.Context, workers int, all []T, fn func(T) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	next := make(chan T)
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			for one := range next {
-				if err := fn(one); err != nil {
-					stop(err)
-				}
-			}
-		})
-	}
-	for _, one := range all {
-		select {
-		case next <- one:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	group.Wait()
-	return context.Cause(ctx)
 }
 
 func madeOf(s *archive.Snapshot) made {
