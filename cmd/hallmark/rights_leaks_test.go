@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -123,7 +124,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 			sent += there.digest // as pushAbout sent it
 		}
 		s.wantNoLeak(who, question, sent, got, body)
-		answers[i] = fmt.Sprint(status, " ", changing.ReplaceAllString(body, "…"))
+		answers[i] = fmt.Sprint(status, " ", changing.ReplaceAllString(html.UnescapeString(body), "…"))
 	}
 	if answers[0] != answers[1] {
 		s.t.Errorf("%s, %s: what is hidden can be told from what is not there:\n%s\n%s", who.name, question, answers[0], answers[1])
@@ -131,7 +132,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 }
 
 // changing is what differs between two answers because of what was asked for, and when.
-var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{64}|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
+var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{12,64}|>[0-9]+</a>|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
 
 // pushAbout pushes what names an image of a repository.
 func (s *rightsTable) pushAbout(who identity, to askedFor) {
