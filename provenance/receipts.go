@@ -31,17 +31,22 @@ func (s Sealed) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Ke
 // ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord or ErrNotSealed. Its slices are
 // valid as long as the transaction is.
 func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
-	if s.Payload, err = readStatement(tx, index); err != nil {
-		return s, err
-	}
-	if s.Signature, err = tx.Get(signatureTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
-		return s, unsigned(tx, index)
-	}
-	if err != nil {
+	if s.Payload, s.Signature, err = readSigned(tx, index); err != nil {
 		return s, err
 	}
 	s.Key, err = keyOf(tx, index)
 	return s, err
+}
+
+// readSigned is ReadSealed without the key.
+func readSigned(tx storage.Reader, index uint64) (payload, signature []byte, err error) {
+	if payload, err = readStatement(tx, index); err != nil {
+		return nil, nil, err
+	}
+	if signature, err = tx.Get(signatureTable, indexKey(index)); errors.Is(err, storage.ErrNotFound) {
+		return payload, nil, unsigned(tx, index)
+	}
+	return payload, signature, err
 }
 
 // unsigned is the error for a record that has no signature.
