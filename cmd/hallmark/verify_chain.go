@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
@@ -66,12 +65,12 @@ func (v *verification) newestMove(ctx context.Context, cl *client, ref reference
 // followMoves goes from record to record, and wants each to have set the tag to what the later one says that it meant.
 func (v *verification) followMoves(ctx context.Context, cl *client, ref reference, current *provenance.Record) error {
 	for at, want := current, v.Digest; ; {
-		move, err := moveTo(at, ref, want)
+		move, err := at.SetsTag(ref.repository, ref.tag, want)
 		if err != nil {
 			return err
 		}
 		v.Chain.Moves, v.Chain.From = v.Chain.Moves+1, at.Index
-		before, ends, err := formerRecord(at, move)
+		before, ends, err := at.Former(move)
 		if err != nil || ends != "" {
 			v.Chain.Ends = ends
 			return err
@@ -85,35 +84,6 @@ func (v *verification) followMoves(ctx context.Context, cl *client, ref referenc
 		}
 		want = move.Previous
 	}
-}
-
-// moveTo returns what a record did to a tag, which has to be to set it to a digest.
-func moveTo(r *provenance.Record, ref reference, want digest.Digest) (move provenance.TagMove, err error) {
-	for _, t := range r.Tags {
-		if t.Name != ref.tag || r.Repository != ref.repository {
-			continue
-		}
-		if meant := r.Meaning(t); meant != want {
-			return t, fmt.Errorf("%w: record %d is to have set it to %s, and says %q", receipt.ErrRefused, r.Index, want, meant)
-		}
-		return t, nil
-	}
-	return move, fmt.Errorf("%w: record %d is to have set it to %s, and does not name it", receipt.ErrRefused, r.Index, want)
-}
-
-// formerRecord returns the record that set what a tag meant before a move, or why none is named.
-func formerRecord(r *provenance.Record, move provenance.TagMove) (before uint64, ends string, err error) {
-	switch {
-	case move.Since == nil && move.Previous == "":
-		return 0, "it meant nothing before", nil
-	case move.Since == nil && !r.StatesEffects():
-		return 0, fmt.Sprintf("record %d is of a version that did not name the record before", r.Index), nil
-	case move.Since == nil:
-		return 0, "", fmt.Errorf("%w: there is a gap: record %d says that it meant %s before, and not since which record", receipt.ErrRefused, r.Index, move.Previous)
-	case move.Previous == "" || *move.Since >= r.Index:
-		return 0, "", fmt.Errorf("%w: record %d says that it meant %q since record %d", receipt.ErrRefused, r.Index, move.Previous, *move.Since)
-	}
-	return *move.Since, "", nil
 }
 
 // beforeLog says whether a record is known to be from before the first log.
