@@ -99,3 +99,35 @@ func parseProof(data []byte) (entry []byte, leaf uint64, proof tlog.RecordProof,
 	}
 	return entry, leaf, proof, signed, nil
 }
+
+// ProofOf returns the C2SP tlog-proof that follows from a receipt which was verified. Error: ErrRefused, for what is no receipt.
+func ProofOf(bundle []byte) ([]byte, error) {
+	b, err := parseBundle(bundle)
+	if err != nil {
+		return nil, err
+	}
+	e := b.Material.Entries[0]
+	hashes, err := parseHashes(e.Proof.Hashes)
+	if err != nil {
+		return nil, err
+	}
+	return formatProof(e.Body, e.LogIndex, hashes, e.Proof.Checkpoint.Envelope), nil
+}
+
+// CheckpointOf returns the signed checkpoint by which a receipt is proved, or "" for what is no receipt. It checks nothing.
+func CheckpointOf(bundle []byte) string {
+	b, err := parseBundle(bundle)
+	if err != nil {
+		return ""
+	}
+	return b.Material.Entries[0].Proof.Checkpoint.Envelope
+}
+
+// StatementOf returns the statement in a receipt, or nil for what is no receipt. It checks nothing.
+func StatementOf(bundle []byte) []byte {
+	b, err := parseBundle(bundle)
+	if err != nil {
+		return nil
+	}
+	return b.Envelope.Payload
+}

@@ -84,7 +84,7 @@ func ParseLogs(data []byte) ([]LogEntry, error) {
 		return nil, errors.New("it names no log")
 	}
 	for _, l := range file.Logs {
-		if _, err := l.log(); err != nil {
+		if _, err := l.Log(); err != nil {
 			return nil, err
 		}
 	}
@@ -103,11 +103,17 @@ func rootEntries(trustedRoot []byte) (entries []LogEntry, err error) {
 	return entries, err
 }
 
-// log returns the log of an entry, whose key has to be of that origin.
-func (e LogEntry) log() (Log, error) {
+// Log returns the log of an entry, whose key has to be of that origin.
+func (e LogEntry) Log() (Log, error) {
 	l, err := ParseLog(e.VKey)
 	if err == nil && l.Origin != e.Origin {
 		err = fmt.Errorf("the log %q has the key of %q", e.Origin, l.Origin)
+	}
+	if e.From != nil {
+		l.From = *e.From
+	}
+	if e.Closed != nil {
+		l.Until = e.Closed.Time
 	}
 	return l, err
 }

@@ -67,11 +67,7 @@ func Verify(data []byte, trust Trust) (*Verified, error) {
 
 // OriginOf returns the log that a receipt says to be in, or "" for what is no receipt. It checks nothing.
 func OriginOf(data []byte) string {
-	b, err := parseBundle(data)
-	if err != nil {
-		return ""
-	}
-	c, err := checkpoint.Parse(b.Material.Entries[0].Proof.Checkpoint.Envelope)
+	c, err := checkpoint.Parse(CheckpointOf(data))
 	if err != nil {
 		return ""
 	}
@@ -145,7 +141,7 @@ func (v *Verified) checkProof(b *bundle, trust Trust) (r *Receipt, err error) {
 	if err := v.checkCheckpoint(r.Checkpoint, trust); err != nil {
 		return nil, err
 	}
-	l, err := v.Log.log()
+	l, err := v.Log.Log()
 	if err != nil {
 		return nil, err
 	}
@@ -301,29 +297,41 @@ func exactNote(signed string) error {
 	return nil
 }
 
-// checkStatement checks that the statement is about a record of this log, at this place, and that its key
-// may sign it.
-func (v *Verified) checkStatement(trust Trust) error {
+// statedPlace is where a statement says that its record stands in a log.
+type statedPlace struct {
+	Origin string  `json:"origin"`
+	Leaf   *uint64 `json:"leaf"`
+}
+
+// readStatement wants a statement about a record, and returns the place that it names.
+func (v *Verified) readStatement() (*statedPlace, error) {
 	var s struct {
 		Type          string `json:"_type"`
 		PredicateType string `json:"predicateType"`
 		Predicate     struct {
-			Index *uint64 `json:"index"`
-			Log   *struct {
-				Origin string  `json:"origin"`
-				Leaf   *uint64 `json:"leaf"`
-			} `json:"log"`
+			Index *uint64      `json:"index"`
+			Log   *statedPlace `json:"log"`
 		} `json:"predicate"`
 	}
 	if err := strictjson.Unmarshal(v.Statement, &s); err != nil {
-		return refusef("the statement is none of a record that all readers read alike: %w", err)
+		return nil, refusef("the statement is none of a record that all readers read alike: %w", err)
 	}
 	p := s.Predicate
 	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != PredicateType || p.Index == nil {
-		return refusef("the statement is none of a record of Hallmark, version 1")
+		return nil, refusef("the statement is none of a record of Hallmark, version 1")
 	}
 	v.Index = *p.Index
-	switch l := p.Log; {
+	return p.Log, nil
+}
+
+// checkStatement checks that the statement is about a record of this log, at this place, and that its key
+// may sign it.
+func (v *Verified) checkStatement(trust Trust) error {
+	l, err := v.readStatement()
+	if err != nil {
+		return err
+	}
+	switch {
 	case l == nil && v.Index != v.Leaf: // a record from before there was a log, whose leaf is its number
 		return refusef("the statement does not say where in the log it is, and record %d is leaf %d", v.Index, v.Leaf)
 	case l == nil:
