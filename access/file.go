@@ -69,6 +69,20 @@ func (a *Access) Export(ctx context.Context) (f File, sum digest.Digest, err err
 	return f, sum, err
 }
 
+// DocumentText returns the document in force as it is stored, whose digest the record of its last change has; nothing where
+// nobody was ever granted anything.
+func (a *Access) DocumentText(ctx context.Context) (text []byte, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		d, sum, err := readDocument(tx)
+		if err != nil || sum == "" {
+			return err
+		}
+		text, _, err = d.encode()
+		return err
+	})
+	return text, err
+}
+
 // Apply makes the document what a File says, in one transaction with the records of all that changes, or
 // only says what would change. Errors: EntryError, ErrChanged, ErrLastAdmin, ErrTooMuch.
 func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryRun bool) (list []Change, version uint64, err error) {

@@ -320,6 +320,12 @@ func Kept(tx storage.Reader) (uint64, error) {
 	return h.kept(tx, 0)
 }
 
+// Count returns the number of records.
+func (b *Book) Count(ctx context.Context) (n uint64, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error { n, err = Count(tx); return err })
+	return n, err
+}
+
 // Count returns the number of records in the caller's transaction.
 func Count(tx storage.Reader) (uint64, error) {
 	h, err := readHead(tx)

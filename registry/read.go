@@ -61,6 +61,15 @@ func (g *Registry) BlobInto(ctx context.Context, repo string, d digest.Digest, m
 	return body, err
 }
 
+// Blob opens a blob of a repository, and returns its size in bytes. Error: ErrUnknown.
+func (g *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (io.ReadCloser, int64, error) {
+	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
+	if err != nil {
+		return nil, 0, err
+	}
+	return watched{f, func(err error) { _ = g.lost(ctx, d, blobRow{}, err) }}, f.Size(), nil
+}
+
 // ReferrersOf lists up to n manifests of a repository whose subject is d.
 func (g *Registry) ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) (found []ocispec.Descriptor, err error) {
 	var list []byte

@@ -88,7 +88,7 @@ func Parse(name string, data []byte) (*Set, error) {
 	if len(f.Rules) > maxRules {
 		return nil, fmt.Errorf("%s: it has %d rules, and may have %d", name, len(f.Rules), maxRules)
 	}
-	set, seen := &Set{Digest: digest.FromBytes(data)}, map[string]bool{}
+	set, seen := &Set{Digest: digest.FromBytes(data), Text: data}, map[string]bool{}
 	var wrong []error
 	for _, e := range f.Rules {
 		r, err := e.rule()

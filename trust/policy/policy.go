@@ -69,6 +69,7 @@ type Rule struct {
 type Set struct {
 	Rules  []*Rule
 	Digest digest.Digest // of the file that they are from
+	Text   []byte        // of it, as it was read
 }
 
 // For returns the rules that are asked at a point in a repository.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -76,8 +75,8 @@ func ReadFile(path string) (*Trust, error) {
 	if err := yamlfile.Load(path, data, &f); err != nil {
 		return nil, err
 	}
-	r := reader{path: path, t: &Trust{}, names: map[string]int{}, sum: sha256.New()}
-	r.sum.Write(data)
+	r := reader{path: path, t: &Trust{}, names: map[string]int{}}
+	r.all = append(r.all, data...)
 	for i, k := range f.Keys {
 		r.entry = fmt.Sprintf("keys[%d]", i)
 		r.key(k)
@@ -94,7 +93,8 @@ func ReadFile(path string) (*Trust, error) {
 	if len(r.t.keys) > maxSigners || len(r.t.identities) > maxSigners || len(r.t.builders) > maxSigners {
 		return nil, fmt.Errorf("%s: there may be %d keys, %d identities and %d builders", path, maxSigners, maxSigners, maxSigners)
 	}
-	r.t.fingerprint = hex.EncodeToString(r.sum.Sum(nil))
+	sum := sha256.Sum256(r.all)
+	r.t.fingerprint, r.t.text = hex.EncodeToString(sum[:]), r.all
 	return r.t, r.err
 }
 
@@ -132,7 +132,7 @@ type reader struct {
 	t     *Trust
 	names map[string]int // lines of the keys and identities
 	entry string         // which it is at, for what has no line
-	sum   hash.Hash      // of all that was read
+	all   []byte         // that was read
 	err   error
 }
 
@@ -275,6 +275,6 @@ func (r *reader) read(w yamlfile.Word) []byte {
 	if err != nil {
 		r.failf(w, "%s", strings.TrimPrefix(err.Error(), "open "))
 	}
-	r.sum.Write(data)
+	r.all = append(r.all, data...)
 	return data
 }

@@ -22,8 +22,18 @@ type Trust struct {
 	builders   []builder
 	hosts      []string // of the registry, for what is said about resources
 	words      *word.Trust
-	// fingerprint is of every byte that was read.
+	// fingerprint is the SHA-256 of text: every byte that was read, in the order of reading.
 	fingerprint string
+	text        []byte
+}
+
+// Text is what the fingerprint is the SHA-256 of: the file of whom to trust, and behind it those that it names. It is not to
+// be changed; it is empty for the nil Trust.
+func (t *Trust) Text() []byte {
+	if t == nil {
+		return nil
+	}
+	return t.text
 }
 
 // Fingerprint tells whom is trusted from any other choice: what was thought of a signature holds as long as it is
