@@ -1,0 +1,125 @@
+package evidence
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// Proves is one sentence that says what is proved, and by which keys.
+func (v *Verdict) Proves() string {
+	by := "by the logs and receipt keys that you gave"
+	if v.Own {
+		by = "by the keys in the file alone: it fits together, and whoever made it can have made all of it"
+	}
+	what := fmt.Sprintf("%s signed %s about %s, and cannot take them back: they are in %s", v.Registry, number(len(v.Records)-v.count(aboutKeys)-v.count(aboutDocument), "record"),
+		v.Image, v.logs())
+	if first := v.first(); first != nil {
+		what += fmt.Sprintf("; by record %d %s did %s there, %s", first.Index, actor(first.Record.Actor), first.Record.Action, first.Record.Time)
+	}
+	if v.Chain != nil {
+		what += fmt.Sprintf("; record %d set the tag %s to it", v.Chain.Newest, v.Chain.Tag)
+	}
+	return what + "; " + by + "."
+}
+
+// NotProved are sentences that say what is not.
+func (v *Verdict) NotProved() (all []string) {
+	if v.Own {
+		all = append(all, "Who made the keys: give the logs.json and receipts.json that you kept from the registry (--trusted-root, --key).")
+	}
+	all = append(all, "That what records say is true: what an image claims stays a claim, and who has the registry's keys can sign what never happened.")
+	says := v.Cover.Says
+	if says.EveryRecord {
+		all = append(all, fmt.Sprintf("That these are all records about it: %s says so, as of record %d, %s.", v.Cover.Registry, says.NewestRecord, says.Made))
+	}
+	if says.StandingNow {
+		all = append(all, fmt.Sprintf("What holds now, as what the tag means, whether signatures count and by which rules: %s says so, as of %s.", v.Cover.Registry, says.Made))
+	}
+	if !v.cosigned() {
+		all = append(all, "That others are shown the same log: no witness was demanded (--witness).")
+	}
+	if len(v.Cover.Unproved) > 0 {
+		all = append(all, fmt.Sprintf("Anything of the records %s: they are from before there was a log.", list(v.Cover.Unproved)))
+	}
+	if len(v.Unchecked) > 0 {
+		all = append(all, fmt.Sprintf("What the records %s say of keys: they are in a log that is not among those that you trust.", list(v.Unchecked)))
+	}
+	for _, d := range v.Documents {
+		if d.Record == nil {
+			all = append(all, fmt.Sprintf("That the document %s was in force: no record in the file says so.", d.Name))
+		}
+	}
+	return all
+}
+
+func (v *Verdict) cosigned() bool {
+	for _, l := range v.Logs {
+		if len(l.Cosigned) == 0 {
+			return false
+		}
+	}
+	return len(v.Logs) > 0
+}
+
+func (v *Verdict) count(about string) (n int) {
+	for _, p := range v.Records {
+		if p.About == about {
+			n++
+		}
+	}
+	return n
+}
+
+// first is the first record about the image.
+func (v *Verdict) first() *Proved {
+	for i := range v.Records {
+		if v.Records[i].About == aboutImage {
+			return &v.Records[i]
+		}
+	}
+	return nil
+}
+
+// logs names the logs with their sizes.
+func (v *Verdict) logs() string {
+	var names []string
+	for _, l := range v.Logs {
+		names = append(names, fmt.Sprintf("the log %s of %s", l.Origin, number(int(l.Size), "leaf")))
+	}
+	if len(names) == 0 {
+		return "no log"
+	}
+	return strings.Join(names, " and ")
+}
+
+func number(n int, of string) string {
+	switch {
+	case n == 1:
+		return "1 " + of
+	case of == "leaf":
+		return fmt.Sprintf("%d leaves", n)
+	default:
+		return fmt.Sprintf("%d %ss", n, of)
+	}
+}
+
+func list(indexes []uint64) string {
+	const most = 20
+	var names []string
+	for _, i := range indexes[:min(most, len(indexes))] {
+		names = append(names, fmt.Sprint(i))
+	}
+	if len(indexes) > most {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+func actor(a provenance.Actor) string {
+	if a.Kind == provenance.User {
+		return a.Handle
+	}
+	return string(a.Kind) + " " + a.Handle
+}

@@ -1,0 +1,380 @@
+package evidence
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
+)
+
+// A Verdict is what a file proves to somebody who relies on some logs, keys and witnesses.
+type Verdict struct {
+	Image      string        `json:"image"` // REPOSITORY[:TAG]@DIGEST
+	Repository string        `json:"repository"`
+	Tag        string        `json:"tag,omitempty"`
+	Digest     digest.Digest `json:"digest"`
+	Registry   string        `json:"registry"` // as the newest record about the image says, or who made the file where there is none
+	// Own says that nothing but the file itself vouches for its keys: then it fits together, and that is all.
+	Own bool `json:"own"`
+
+	Records   []Proved    `json:"records"`
+	Logs      []ProvedLog `json:"logs"`
+	Keys      []UsedKey   `json:"keys"`
+	Chain     *Chain      `json:"chain,omitempty"` // where the image was asked for by a tag
+	Documents []InForce   `json:"documents,omitempty"`
+	// Unchecked are records about keys in logs that are not among the trusted ones: nothing is taken from them.
+	Unchecked []uint64 `json:"unchecked,omitempty"`
+
+	Cover Cover `json:"evidence"`
+}
+
+// Proved is a record whose receipt is good.
+type Proved struct {
+	Index  uint64            `json:"record"`
+	About  string            `json:"about"` // what it has to do with the image
+	Log    string            `json:"log"`
+	Leaf   uint64            `json:"leaf"`
+	Key    string            `json:"key"`
+	Record provenance.Record `json:"statement"`
+}
+
+// ProvedLog is a log, and the checkpoint by which its records are proved.
+type ProvedLog struct {
+	Origin    string   `json:"origin"`
+	Size      uint64   `json:"size"`
+	Root      string   `json:"rootHash"`
+	Cosigned  []string `json:"cosigned,omitempty"`  // by the witnesses that were demanded
+	Unchecked []string `json:"unchecked,omitempty"` // names of other signatures, which nobody looked at
+	Closed    string   `json:"closed,omitempty"`    // why it was closed, where it was
+}
+
+// UsedKey is a receipt key that signed records of the file.
+type UsedKey struct {
+	Hint string `json:"hint"`
+	// By is the record that put it in force, where that is how it is known; absent for a key that was trusted before.
+	By *uint64 `json:"by,omitempty"`
+}
+
+// A Chain is what the records prove of the moves of the tag.
+type Chain struct {
+	Tag    string `json:"tag"`
+	Newest uint64 `json:"newest"` // the record that set it to the image
+	Moves  int    `json:"moves"`  // how many records were followed back from there
+	From   uint64 `json:"from"`   // the oldest of them
+	Ends   string `json:"ends"`   // why no older one was followed
+}
+
+// InForce is a document of the file, and the record that put it in force.
+type InForce struct {
+	Name   string  `json:"name"`
+	Record *uint64 `json:"record,omitempty"` // absent: nothing shows that it is in force
+}
+
+// What records have to do with the image.
+const (
+	aboutImage    = "image"
+	aboutPart     = "part" // a platform, or something that is attached
+	aboutTag      = "tag"
+	aboutKeys     = "keys"
+	aboutDocument = "document"
+)
+
+// Verify checks every receipt of the file, and what the records say of each other. Logs and keys that are not given are taken
+// from the file, which then proves no more than that it fits together. A receipt key may also be known by a record: one that is
+// proved, and puts it in force in a log that is trusted. Error: ErrRefused, with the first thing that is wrong.
+func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
+	own, err := f.Own()
+	if err != nil {
+		return nil, refusef("its own keys: %w", err)
+	}
+	c := f.Cover
+	v := &verifier{file: f, own: own, trust: given, heard: map[string]*uint64{}, untrusted: map[string]bool{}, verdict: &Verdict{
+		Image: c.Repository + "@" + c.Digest.String(), Repository: c.Repository, Tag: c.Tag, Digest: c.Digest,
+		Registry: c.Registry, Own: len(given.Logs) == 0 || len(given.Keys) == 0, Records: []Proved{}, Logs: []ProvedLog{}, Keys: []UsedKey{}, Cover: c,
+	}}
+	if c.Tag != "" {
+		v.verdict.Image = c.Repository + ":" + c.Tag + "@" + c.Digest.String()
+	}
+	if len(given.Logs) == 0 {
+		v.trust.Logs = own.Logs
+	}
+	if len(given.Keys) == 0 {
+		v.trust.Keys = own.Keys
+	}
+	v.trust.Keys = slices.Clone(v.trust.Keys)
+	for _, step := range []func() error{v.sameLogs, v.records, v.chain, v.documents} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return v.verdict, nil
+}
+
+// verifier is a verification on its way.
+type verifier struct {
+	file   *File
+	own    receipt.Trust
+	trust  receipt.Trust
+	heard  map[string]*uint64 // keys that a record put in force
+	signed map[string]string  // the checkpoints in the file, by origin
+
+	untrusted map[string]bool // origins of logs whose records were passed over
+	verdict   *Verdict
+}
+
+// sameLogs wants the file's own list of logs not to contradict that of the reader.
+func (v *verifier) sameLogs() error {
+	for _, mine := range v.trust.Logs {
+		for _, its := range v.own.Logs {
+			if its.Origin == mine.Origin && its.VKey != mine.VKey {
+				return refusef("%s says that the log %s has another key than the one that you trust", logsName, mine.Origin)
+			}
+		}
+	}
+	return nil
+}
+
+// records checks all records, in their order, so that a key is known before what it signed.
+func (v *verifier) records() (err error) {
+	if v.signed, err = v.file.checkpoints(); err != nil {
+		return err
+	}
+	for _, index := range v.file.Cover.Records {
+		if err := v.record(index); err != nil {
+			return fmt.Errorf("record %d: %w", index, err)
+		}
+	}
+	for origin := range v.signed {
+		if !v.untrusted[origin] && !slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
+			return refusef("%s%s is in it, and proves no record", checkpointsDir, origin)
+		}
+	}
+	if !slices.ContainsFunc(v.verdict.Records, func(p Proved) bool { return p.About == aboutImage }) && len(v.file.Cover.Unproved) == 0 {
+		return refusef("none of its records is about the image")
+	}
+	return nil
+}
+
+// record checks a receipt and its tlog-proof, and that the record belongs into the file.
+func (v *verifier) record(index uint64) error {
+	data, err := v.file.read(recordName(index)+receiptSuffix, receipt.MaxBundle)
+	if err != nil {
+		return err
+	}
+	if v.passOver(index, data) {
+		return nil
+	}
+	found, err := receipt.Verify(data, v.trust)
+	if err != nil {
+		return err
+	}
+	r, err := provenance.ParseStatement(found.Statement)
+	if err != nil {
+		return refusef("%w", err)
+	}
+	if r.Index != index {
+		return refusef("the receipt is of record %d", r.Index)
+	}
+	if err := v.proof(index, data); err != nil {
+		return err
+	}
+	if err := v.log(found, data); err != nil {
+		return err
+	}
+	about, err := v.about(r)
+	if err != nil {
+		return err
+	}
+	if about == aboutImage {
+		v.verdict.Registry = r.Registry
+	}
+	v.use(found.Key.Hint())
+	v.verdict.Records = append(v.verdict.Records, Proved{index, about, found.Checkpoint.Origin, found.Leaf, found.Key.Hint(), shortened(*r)})
+	return v.follow(r)
+}
+
+// passOver notes a record that begins or goes on with a log that is not trusted, and says no more than which keys sign there: a
+// reader who kept the list of logs from before that log began can check all else.
+func (v *verifier) passOver(index uint64, bundle []byte) bool {
+	origin := receipt.OriginOf(bundle)
+	if slices.ContainsFunc(v.trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
+		return false
+	}
+	r, err := provenance.ParseStatement(receipt.StatementOf(bundle))
+	if err != nil || r.Index != index || r.Key == nil && r.Continues == nil {
+		return false // the receipt is refused
+	}
+	v.verdict.Unchecked = append(v.verdict.Unchecked, index)
+	v.untrusted[origin] = true
+	return true
+}
+
+// shortened is a record without what no verdict names: a file may have many.
+func shortened(r provenance.Record) provenance.Record {
+	r.Claimed = slices.DeleteFunc(slices.Clone(r.Claimed), func(c provenance.Claim) bool {
+		return c.Fact != provenance.FactSource && c.Fact != provenance.FactRevision
+	})
+	r.Observed = provenance.Observation{MediaType: r.Observed.MediaType, ArtifactType: r.Observed.ArtifactType, Size: r.Observed.Size, Subject: r.Observed.Subject}
+	return r
+}
+
+// proof wants the tlog-proof of a record to be the one that follows from its receipt.
+func (v *verifier) proof(index uint64, bundle []byte) error {
+	given, err := v.file.read(recordName(index)+proofSuffix, receipt.MaxBundle)
+	if err != nil {
+		return err
+	}
+	made, err := receipt.ProofOf(bundle)
+	if err == nil && !bytes.Equal(given, made) {
+		err = refusef("its tlog-proof is not the one that follows from its receipt")
+	}
+	return err
+}
+
+// log wants the records of a log to be proved by one checkpoint, which is in the file too.
+func (v *verifier) log(found *receipt.Verified, bundle []byte) error {
+	origin := found.Checkpoint.Origin
+	if v.signed[origin] == "" || v.signed[origin] != receipt.CheckpointOf(bundle) {
+		return refusef("it is not proved by the checkpoint in %s%s", checkpointsDir, origin)
+	}
+	if slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
+		return nil
+	}
+	l := ProvedLog{Origin: origin, Size: found.Checkpoint.Size, Root: found.Checkpoint.Root.String(), Cosigned: found.Cosigned, Unchecked: found.Unchecked}
+	if found.Log.Closed != nil {
+		l.Closed = found.Log.Closed.Reason
+	}
+	v.verdict.Logs = append(v.verdict.Logs, l)
+	return nil
+}
+
+// about says what a record has to do with the image: one that has nothing to do with it does not belong into the file.
+func (v *verifier) about(r *provenance.Record) (string, error) {
+	c := v.file.Cover
+	switch {
+	case r.Key != nil || r.Continues != nil:
+		return aboutKeys, nil
+	case r.Rules != nil || r.Grant != nil:
+		if slices.ContainsFunc(c.Documents, func(d Document) bool { return d.Record != nil && *d.Record == r.Index }) {
+			return aboutDocument, nil
+		}
+	case r.Repository != c.Repository:
+	case r.Digest == c.Digest:
+		return aboutImage, nil
+	case v.file.parts[r.Digest], slices.ContainsFunc(r.Claimed, func(claim provenance.Claim) bool { return v.file.parts[claim.About] }):
+		return aboutPart, nil
+	default:
+		if _, moves := provenance.MoveOf(r, c.Tag); moves && c.Tag != "" {
+			return aboutTag, nil
+		}
+	}
+	return "", refusef("it is about %s@%s, and has nothing to do with the image", r.Repository, r.Digest)
+}
+
+// use notes a key that signed a record.
+func (v *verifier) use(hint string) {
+	if !slices.ContainsFunc(v.verdict.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
+		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.heard[hint]})
+	}
+}
+
+// follow trusts the key that a proved record puts in force, from the next record on: the log's key and the former receipt key
+// vouch for it. The first record of a new log does so by itself, and is not followed: who has stolen keys can begin any log.
+func (v *verifier) follow(r *provenance.Record) error {
+	if r.Key == nil || r.Continues != nil || slices.ContainsFunc(v.trust.Keys, func(k receipt.KeyEntry) bool { return k.Hint == r.Key.Hint }) {
+		return nil
+	}
+	i := slices.IndexFunc(v.own.Keys, func(k receipt.KeyEntry) bool { return k.Hint == r.Key.Hint })
+	if i < 0 {
+		return refusef("it puts the key %.12s… in force, which is not in %s", r.Key.Hint, receiptsName)
+	}
+	next := r.Index + 1
+	for j, k := range v.trust.Keys {
+		if k.Hint == r.Key.Previous {
+			v.trust.Keys[j].Ranges = endAt(k.Ranges, next)
+		}
+	}
+	v.trust.Keys = append(v.trust.Keys, receipt.KeyEntry{Hint: r.Key.Hint, PEM: v.own.Keys[i].PEM, Ranges: []receipt.Range{{From: next}}})
+	v.heard[r.Key.Hint] = &r.Index
+	return nil
+}
+
+// endAt ends ranges that go on.
+func endAt(ranges []receipt.Range, end uint64) (ended []receipt.Range) {
+	for _, r := range ranges {
+		if r.To == nil && r.From < end {
+			r.To = &end
+		}
+		ended = append(ended, r)
+	}
+	return ended
+}
+
+// chain follows the tag from the newest record of the file that moves it back to the first one that set it.
+func (v *verifier) chain() error {
+	c := v.file.Cover
+	if c.Tag == "" {
+		return nil
+	}
+	moves := map[uint64]*provenance.Record{}
+	chain := &Chain{Tag: c.Tag}
+	for i := range v.verdict.Records {
+		r := &v.verdict.Records[i].Record
+		if _, ok := provenance.MoveOf(r, c.Tag); ok && r.Repository == c.Repository {
+			moves[r.Index], chain.Newest = r, r.Index
+		}
+	}
+	if len(moves) == 0 {
+		if len(c.Unproved) > 0 {
+			return nil // it was set before there was a log
+		}
+		return refusef("the tag %s: no record of the file sets it", c.Tag)
+	}
+	v.verdict.Chain = chain
+	if err := chain.follow(moves, c); err != nil {
+		return fmt.Errorf("the tag %s: %w", c.Tag, err)
+	}
+	return nil
+}
+
+func (ch *Chain) follow(moves map[uint64]*provenance.Record, c Cover) error {
+	for at, want := moves[ch.Newest], c.Digest; ; {
+		move, err := at.SetsTag(c.Repository, c.Tag, want)
+		if err != nil {
+			return err
+		}
+		ch.Moves, ch.From = ch.Moves+1, at.Index
+		before, ends, err := at.Former(move)
+		if err != nil || ends != "" {
+			ch.Ends = ends
+			return err
+		}
+		if moves[before] == nil {
+			if slices.Contains(c.Unproved, before) || slices.ContainsFunc(c.LeftOut, func(l LeftOut) bool { return strings.Contains(l.What, "records") }) {
+				ch.Ends = fmt.Sprintf("record %d, which set what it meant before, is not in the file", before)
+				return nil
+			}
+			return refusef("there is a gap: record %d, which set what it meant before record %d, is not in the file", before, at.Index)
+		}
+		at, want = moves[before], move.Previous
+	}
+}
+
+// documents wants the records that documents name to name them.
+func (v *verifier) documents() error {
+	for _, d := range v.file.Cover.Documents {
+		v.verdict.Documents = append(v.verdict.Documents, InForce{d.Name, d.Record})
+		if d.Record == nil {
+			continue
+		}
+		i := slices.IndexFunc(v.verdict.Records, func(p Proved) bool { return p.Index == *d.Record })
+		if i < 0 || inForceBy(&v.verdict.Records[i].Record, d.Name) != d.Digest {
+			return refusef("record %d does not put the document %s in force", *d.Record, d.Name)
+		}
+	}
+	return nil
+}
