@@ -194,7 +194,7 @@ func (a *API) check(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
-	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	c.w.Header().Set("Content-Type", jsonLines)
 	enc, flush := json.NewEncoder(c.w), http.NewResponseController(c.w)
 	say := func(line checkLine) {
 		_ = enc.Encode(line) // a client that left ends the check through its context

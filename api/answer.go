@@ -93,6 +93,9 @@ func (a *API) answer(w http.ResponseWriter, _ *http.Request, value any) {
 	case raw:
 		v.write(w)
 		return
+	case *exportPage:
+		v.send(w)
+		return
 	case created:
 		writeJSON(w, http.StatusCreated, "application/json", v.value)
 		return

@@ -83,6 +83,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"GET /api/v1/records", "records", false, a.records},
 		{"GET /api/v1/records/statements", "statements", false, a.statements},
+		{"GET /api/v1/records/export", "records-export", false, a.exportRecords},
 		{"GET /api/v1/records/{index}", "record", false, a.record},
 		{"GET /api/v1/records/{index}/receipt", "receipt", false, a.receipt},
 		{"GET /api/v1/records/{index}/tlog-proof", "tlog-proof", false, a.tlogProof},

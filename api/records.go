@@ -26,7 +26,25 @@ func (p recordPage) nextPage() string { return p.Next }
 // records answers GET /api/v1/records.
 func (a *API) records(c *call) (any, error) {
 	q := c.query()
-	find := provenance.Query{
+	find, err := a.recordQuery(c, q)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.Book.Find(c.Context(), find)
+	if err != nil {
+		return nil, err
+	}
+	answer := recordPage{Records: page.Records, Next: c.nextRecords(page.Next)}
+	if answer.Records == nil {
+		answer.Records = []*provenance.Record{}
+	}
+	answer.Namesakes, err = a.namesakes(c, actorsOf(page.Records))
+	return answer, err
+}
+
+// recordQuery reads which records are asked for, and which of them the caller may see. Other parameters are asked for before.
+func (a *API) recordQuery(c *call, q *query) (find provenance.Query, err error) {
+	find = provenance.Query{
 		Repository:  q.text("repo"),
 		Tag:         q.text("tag"),
 		Digest:      q.digest("digest"),
@@ -49,21 +67,9 @@ func (a *API) records(c *call) (any, error) {
 		q.fail("tag needs repo: a tag belongs to a repository")
 	}
 	if err := q.end(); err != nil {
-		return nil, err
+		return find, err
 	}
-	if err := a.narrowsBeyond(c, find.Repository); err != nil {
-		return nil, err
-	}
-	page, err := a.Book.Find(c.Context(), find)
-	if err != nil {
-		return nil, err
-	}
-	answer := recordPage{Records: page.Records, Next: c.nextRecords(page.Next)}
-	if answer.Records == nil {
-		answer.Records = []*provenance.Record{}
-	}
-	answer.Namesakes, err = a.namesakes(c, actorsOf(page.Records))
-	return answer, err
+	return find, a.narrowsBeyond(c, find.Repository)
 }
 
 // splitActor takes the kind from a name as answers and tables show it, as robot:builder. Without one, the name is a handle or

@@ -20,19 +20,11 @@ const auditRepositories = 200
 // runAudit pushes so many small indexes, unless an earlier run in the same -dir has, and compares how long an audit of their
 // records takes with reading them, in turn.
 func runAudit(ctx context.Context, program, dir string, records, rounds int) error {
-	data := filepath.Join(dir, "hallmark")
-	_, err := os.Stat(data)
-	fresh := os.IsNotExist(err)
-	s, err := startHallmark(ctx, program, data)
+	s, err := startFilled(ctx, program, dir, records)
 	if err != nil {
 		return err
 	}
 	defer s.stop()
-	if fresh {
-		if err := fillForAudit(ctx, s, records); err != nil {
-			return err
-		}
-	}
 	fmt.Printf("| of %d records | wall | CPU of the server | own CPU |\n| --- | --: | --: | --: |\n", records)
 	for range rounds {
 		if err := s.timed("reading", func() (time.Duration, error) { return 0, s.readStatements(records) }); err != nil {
@@ -43,6 +35,22 @@ func runAudit(ctx context.Context, program, dir string, records, rounds int) err
 		}
 	}
 	return nil
+}
+
+// startFilled starts a registry with so many records: it pushes them, unless an earlier run in the same -dir has.
+func startFilled(ctx context.Context, program, dir string, records int) (*server, error) {
+	data := filepath.Join(dir, "hallmark")
+	_, err := os.Stat(data)
+	fresh := os.IsNotExist(err)
+	s, err := startHallmark(ctx, program, data)
+	if err != nil || !fresh {
+		return s, err
+	}
+	if err := fillForAudit(ctx, s, records); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
 }
 
 // timed prints what something takes.

@@ -39,6 +39,7 @@ func main() {
 	records := flag.Int("records", 0, "instead, fill a store with so many records, and ask it questions")
 	starts := flag.Int("starts", 0, "instead, compare a start over so many records with one over 1,000")
 	audited := flag.Int("audit", 0, "instead, push so many records, and compare an audit of them with reading them")
+	exported := flag.Int("export", 0, "instead, push so many records, and export them with their receipts")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -60,6 +61,8 @@ func main() {
 			return runStarts(ctx, *hallmark, dir, *starts)
 		case *audited > 0:
 			return runAudit(ctx, *hallmark, dir, *audited, *rounds)
+		case *exported > 0:
+			return runExport(ctx, *hallmark, dir, *exported, *rounds)
 		case *access:
 			return runAccess(ctx, *hallmark, dir, *each)
 		case *protocols:

@@ -21,7 +21,8 @@ func (e *env) records() *cobra.Command {
 		Long: "Find records of pushes and other events. What tables print can be given back: times, digests of any length that is\n" +
 			"unambiguous in --repo, accounts. " + nothingFound,
 		Example: "  hallmark records --repo team/app --since 7d\n  hallmark records --identity alice --action push\n" +
-			"  hallmark records --source https://git.example/team/app --json",
+			"  hallmark records --source https://git.example/team/app --json\n" +
+			"  hallmark records --since 2026-01-01 --until 2026-04-01 --format jsonl --receipts > quarter.jsonl",
 	}
 	t := addTarget(c)
 	filters := map[string]*string{}
@@ -36,7 +37,7 @@ func (e *env) records() *cobra.Command {
 		filters[name] = c.Flags().String(name, "", help)
 	}
 	limit := c.Flags().Int("limit", 100, "print at most this many; 0 is all")
-	asJSON := addJSON(c)
+	asJSON, export := addJSON(c), addExportFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		query := url.Values{}
 		for name, value := range filters {
@@ -44,6 +45,16 @@ func (e *env) records() *cobra.Command {
 		}
 		if err := findMoments(query, time.Now(), "since", "until"); err != nil {
 			return err
+		}
+		switch {
+		case export.format != "":
+			most, err := export.of(c, query, *limit)
+			if err != nil {
+				return err
+			}
+			return e.exportRecords(c.Context(), t, query, export, most)
+		case export.receipts || export.after != "":
+			return usagef("--receipts and --after are for files: give --format jsonl or --format csv too")
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			if err := wholeFilters(ctx, cl, query); err != nil {
