@@ -62,6 +62,7 @@ type API struct {
 
 	mux        *http.ServeMux
 	inspecting *turns
+	exporting  *turns
 	seal       cipher.AEAD // of where pages end
 }
 
@@ -94,6 +95,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/image", "image", false, a.image},
 		{"GET /api/v1/report", "report", false, a.report},
 		{"GET /api/v1/contents", "contents", false, a.contents},
+		{"GET /api/v1/evidence", "evidence", false, a.evidence},
 		{"GET /api/v1/policy", "policy", true, a.policy},
 		{"POST /api/v1/policy/test", "policy-test", true, a.tryPolicy},
 		{"GET /api/v1/search", "search", false, a.search},
@@ -139,7 +141,7 @@ func (a *API) routes() []route {
 // Init prepares the API to serve.
 func (a *API) Init() *API {
 	a.mux, a.seal = http.NewServeMux(), newSeal()
-	a.inspecting = newTurns(maxInspections)
+	a.inspecting, a.exporting = newTurns(maxInspections), newTurns(maxEvidence)
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
 	}

@@ -93,11 +93,25 @@ func (a *API) image(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
+	answer, err := a.describe(c, repo, ref, a.mayPull(c))
+	if err != nil || !derive {
+		return answer, err
+	}
+	parts := provenance.Parts(answer.Descriptor.Digest, answer.Children)
+	answer.Derived, err = a.derive(c, repo, parts)
+	if err == nil && (len(answer.Derived.Bases) >= registry.MaxBases || len(parts) > maxDerived) {
+		answer.Cut = append(answer.Cut, "derived.bases")
+	}
+	return answer, err
+}
+
+// describe says what is known of an image that the caller may pull, from the records of the repositories that are visible.
+func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool) (*imageAnswer, error) {
 	img, err := a.Registry.Image(c.Context(), repo, ref)
 	if err != nil {
 		return nil, a.orGone(c.Context(), repo, ref, err)
 	}
-	answer := imageAnswer{
+	answer := &imageAnswer{
 		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
 		Descriptor: ocispec.Descriptor{
 			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: img.Annotations,
@@ -118,18 +132,18 @@ func (a *API) image(c *call) (any, error) {
 	if _, err := judgment.Of(c.Context(), img.Digest, &answer.Provenance); err != nil {
 		return nil, err
 	}
-	cut, err := a.listen(c, &answer, from, said.Records)
+	cut, err := a.listen(c, answer, from, said.Records)
 	if err != nil {
 		return nil, err
 	}
-	if answer.Acts, err = a.acts(c, repo, ref, img.Digest); err != nil {
+	if answer.Acts, err = a.acts(c, repo, ref, img.Digest, visible); err != nil {
 		return nil, err
 	}
 	if answer.Namesakes, err = a.namesakes(c, answer.actors()); err != nil {
 		return nil, err
 	}
 	answer.Built = answer.Provenance.Built()
-	if answer.Contradictions, err = a.contradictions(c, answer); err != nil {
+	if answer.Contradictions, err = a.contradictions(c, answer, visible); err != nil {
 		return nil, err
 	}
 	answer.Cut = said.Cut(len(img.Children))
@@ -142,14 +156,7 @@ func (a *API) image(c *call) (any, error) {
 	if answer.ArrivalsCut {
 		answer.Cut = append(answer.Cut, "arrivals")
 	}
-	if !derive {
-		return answer, nil
-	}
-	answer.Derived, err = a.derive(c, repo, parts)
-	if err == nil && (len(answer.Derived.Bases) >= registry.MaxBases || len(parts) > maxDerived) {
-		answer.Cut = append(answer.Cut, "derived.bases")
-	}
-	return answer, err
+	return answer, nil
 }
 
 // maxBases bounds the digests whose families are looked up for one image. An image has one base, in two forms at most.
@@ -157,12 +164,12 @@ const maxBases = 4
 
 // contradictions are the facts about an image that cannot all be true. Two digests name one base where one of them is an
 // index, as far as the caller may see it, that lists the other: some clients write down the one, and some the other.
-func (a *API) contradictions(c *call, answer imageAnswer) ([]provenance.Contradiction, error) {
+func (a *API) contradictions(c *call, answer *imageAnswer, visible func(repo string) bool) ([]provenance.Contradiction, error) {
 	families := map[string][]digest.Digest{}
 	var failed error
 	lists := func(index, d string) bool {
 		if _, known := families[index]; !known && len(families) < maxBases && digest.Digest(index).Validate() == nil {
-			family, err := a.Book.Family(c.Context(), digest.Digest(index), a.mayPull(c))
+			family, err := a.Book.Family(c.Context(), digest.Digest(index), visible)
 			families[index], failed = family, errors.Join(failed, err)
 		}
 		return slices.Contains(families[index], digest.Digest(d))
@@ -188,8 +195,8 @@ func (a *API) trust() *signature.Trust {
 	return a.Trust()
 }
 
-// acts are what was done with an image, as far as the caller may see.
-func (a *API) acts(c *call, repo, ref string, d digest.Digest) (provenance.Acts, error) {
+// acts are what was done with an image, as far as records of visible repositories say.
+func (a *API) acts(c *call, repo, ref string, d digest.Digest, visible func(repo string) bool) (provenance.Acts, error) {
 	_, body, err := a.Registry.Manifest(c.Context(), repo, d.String())
 	if err != nil {
 		return provenance.Acts{}, err
@@ -202,7 +209,7 @@ func (a *API) acts(c *call, repo, ref string, d digest.Digest) (provenance.Acts,
 	if ref != d.String() {
 		q.Tag = ref
 	}
-	return visibleRecords{a.Book, a.mayPull(c)}.Acts(c.Context(), q)
+	return visibleRecords{a.Book, visible}.Acts(c.Context(), q)
 }
 
 // visibleRecords are records as far as somebody may see them.

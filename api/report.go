@@ -21,6 +21,11 @@ func (a *API) report(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
+	return a.inspect(c, repo, ref, a.mayPull(c))
+}
+
+// inspect grades an image that the caller may pull, by what is in the repositories that are visible.
+func (a *API) inspect(c *call, repo, ref string, visible func(repo string) bool) (*image.Report, error) {
 	// An inspection may read many MB: few are made at once.
 	switch err := a.inspecting.take(c.Context(), c.caller()); {
 	case errors.Is(err, errLine):
@@ -31,9 +36,9 @@ func (a *API) report(c *call) (any, error) {
 	defer a.inspecting.done()
 	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
-		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, a.mayPull(c)},
+		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, visible},
 		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
-		Resolve: image.NewLocalResolver(a.Registry, a.Book, a.host(), registry.ErrUnknown, a.mayPull(c)),
+		Resolve: image.NewLocalResolver(a.Registry, a.Book, a.host(), registry.ErrUnknown, visible),
 		Trust:   a.trust(), Holds: a.Book.Holds,
 	})
 	if errors.Is(err, image.ErrNotFound) {

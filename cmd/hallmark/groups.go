@@ -25,7 +25,7 @@ func (e *env) groups() []group {
 		{"images", "Images and where they came from", []*cobra.Command{
 			e.list(), e.show(), e.history(), e.records(), e.sources(), e.descendants(), e.inspect(), e.policy(), e.delete(),
 		}},
-		{"evidence", "Evidence that others can check", []*cobra.Command{e.verify(), e.log(), e.audit(), e.witness()}},
+		{"evidence", "Evidence that others can check", []*cobra.Command{e.verify(), e.evidence(), e.log(), e.audit(), e.witness()}},
 		{"operation", "Keep it whole", []*cobra.Command{e.backup(), e.restore(), e.fsck(), e.scrub()}},
 		{forItself, "This command", []*cobra.Command{e.version()}},
 	}

@@ -121,6 +121,11 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/search?q=admin", status: 200},
 		{method: "GET", path: "/api/v1/search", status: 400},
 		{method: "GET", path: "/api/v1/search?q=app", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/evidence?repo=team/app&ref=1.0", status: 200},
+		{method: "GET", path: "/api/v1/evidence?repo=team/app&layers=true&documents=false&ref=" + one, status: 200},
+		{method: "GET", path: "/api/v1/evidence?repo=team/app&ref=none", status: 404},
+		{method: "GET", path: "/api/v1/evidence?repo=team/app", status: 400},
+		{method: "GET", path: "/api/v1/evidence?repo=x&ref=y", login: "none", status: 401},
 		{method: "GET", path: "/api/v1/policy", status: 200},
 		{method: "GET", path: "/api/v1/policy?x=1", status: 400},
 		{method: "GET", path: "/api/v1/policy", login: "none", status: 401},
@@ -537,7 +542,7 @@ func mustMarshal(v any) []byte {
 // unseen are the statuses that this test cannot bring about on a server that is well.
 var unseen = []string{
 	"get /readyz 503", "get /ca.pem 404", "get /api/v1/certificate 404", "post /api/v1/certificate 404", "post /api/v1/certificate 409",
-	"post /api/v1/keys 409", "post /api/v1/access/tokens 409", "get /log/{path} 401",
+	"post /api/v1/keys 409", "get /api/v1/evidence 409", "post /api/v1/access/tokens 409", "get /log/{path} 401",
 }
 
 // wantAllSeen wants every described status to have been seen, but for 429, which all operations share.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/evidence"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/provenance/witness"
 	"github.com/spf13/cobra"
@@ -21,19 +22,24 @@ import (
 type verifyFlags struct {
 	root, key string
 	witnesses []string
+	html      string // where to write a page about an evidence file
 }
 
 // verify is the verb `hallmark verify`.
 func (e *env) verify() *cobra.Command {
 	c := &cobra.Command{
-		Use: "verify RECEIPT|REF", Short: "Check a receipt, or all receipts of an image",
-		Long: "Check a receipt file, or all receipts of an image, against the registry's log and receipt keys; or a C2SP\n" +
-			"tlog-proof (`hallmark show --tlog-proof`), which has no record, against the log's key.\n\n" +
+		Use: "verify FILE|REF", Short: "Check a receipt, an evidence file, or all receipts of an image",
+		Long: "Check what a registry says about its records, against its log and receipt keys. FILE is a receipt (a sigstore\n" +
+			"bundle), an evidence file (`hallmark evidence`), a C2SP tlog-proof (`hallmark show --tlog-proof`), which has no\n" +
+			"record, or the DSSE envelope in a provenance referrer, which is not proved to be in the log. REF is an image of\n" +
+			"the registry, or a provenance referrer, or an image that has some, in any registry.\n\n" +
 			"With --trusted-root and --key nothing is believed that the registry says today: keep both files from\n" +
-			"a day when you trusted it. Without them its own keys are asked for, which shows that its answers fit\n" +
-			"together, and no more. A witness that is demanded excludes that others are shown another history.",
-		Args: one("a receipt file, - for standard input, or an image"),
+			"a day when you trusted it. Without them its own keys are asked for, or those in an evidence file, which\n" +
+			"shows that all fits together, and no more. A witness that is demanded excludes that others are shown another\n" +
+			"history.",
+		Args: one("a file, - for standard input, or an image"),
 		Example: "  hallmark verify receipt.json --trusted-root trusted_root.json --key receipts.json\n" +
+			"  hallmark verify app.evidence.tar --trusted-root logs.json --key receipts.json --html evidence.html\n" +
 			"  hallmark verify registry.example/team/app:1.0 --witness witness.example/w1+1f0c2a4b+BA…",
 	}
 	t := addTarget(c)
@@ -41,6 +47,7 @@ func (e *env) verify() *cobra.Command {
 	c.Flags().StringVar(&f.root, "trusted-root", "", "`file` of the logs to trust: the registry's /trusted_root.json, or /keys/logs.json, which says more")
 	c.Flags().StringVar(&f.key, "key", "", "`file` of the receipt keys to trust: /keys/receipts.json, or public keys in PEM")
 	c.Flags().StringArrayVar(&f.witnesses, "witness", nil, "demand a cosignature by the witness with this `key`, NAME+HASH+KEY; may be repeated")
+	c.Flags().StringVar(&f.html, "html", "", "write what an evidence file proves into this `file`, as one page for people")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		v := verification{Receipts: []*verified{}}
@@ -48,7 +55,9 @@ func (e *env) verify() *cobra.Command {
 		if err != nil && !errors.Is(err, receipt.ErrRefused) {
 			return err
 		}
-		v.Verified = err == nil
+		if v.Verified = err == nil; v.Verified {
+			v.say()
+		}
 		if *asJSON {
 			return errors.Join(writeJSON(e.stdout, v), refused(err))
 		}
@@ -76,7 +85,12 @@ type verification struct {
 	Receipts []*verified   `json:"receipts"`
 	Chain    *tagChain     `json:"chain,omitempty"` // of an image that was named by a tag
 
+	Evidence  *evidence.Verdict `json:"evidenceFile,omitempty"`
+	Proves    string            `json:"proves,omitempty"`    // in one sentence, and by which keys
+	NotProved []string          `json:"notProved,omitempty"` // what is not
+
 	trust receipt.Trust
+	kept  bool // all that was needed of logs and keys was given
 }
 
 // verified is one receipt, and what it proves.
@@ -103,11 +117,17 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	if err := f.load(v); err != nil {
 		return err
 	}
+	if isEvidenceFile(arg) {
+		return verifyEvidence(arg, f, v)
+	}
+	if f.html != "" {
+		return usagef("--html is for evidence files, and %s is none", arg)
+	}
 	data, isFile, err := e.receiptFile(arg)
 	if err != nil {
 		return err
 	}
-	if isFile && f.root != "" && (f.key != "" || receipt.IsProof(data)) {
+	if v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""; v.kept && isFile {
 		_, err := v.add(data)
 		return err
 	}
@@ -131,6 +151,13 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 		}
 		return v.image(ctx, cl, ref)
 	})
+}
+
+// knowsAll says that the files that are given are all that is needed to check a file: a proof has no receipt key, and an
+// envelope no log.
+func (f verifyFlags) knowsAll(data []byte) bool {
+	needsLog, needsKey := !receipt.IsEnvelope(data), !receipt.IsProof(data)
+	return (f.root != "" || !needsLog) && (f.key != "" || !needsKey)
 }
 
 // receiptFile reads a receipt where the argument names a file.
@@ -219,6 +246,9 @@ func (v *verification) add(data []byte) (*verified, error) {
 	if receipt.IsProof(data) {
 		return r, r.prove(data, v.trust)
 	}
+	if receipt.IsEnvelope(data) {
+		return r, r.signed(data, v.trust)
+	}
 	found, err := receipt.Verify(data, v.trust)
 	if err == nil {
 		if r.record, err = provenance.ParseStatement(found.Statement); err != nil {
@@ -248,5 +278,21 @@ func (r *verified) prove(data []byte, trust receipt.Trust) error {
 	r.Log, r.Leaf, r.Size = found.Checkpoint.Origin, found.Leaf, found.Checkpoint.Size
 	r.RootHash, r.Cosigned, r.Unchecked = found.Checkpoint.Root.String(), found.Cosigned, found.Unchecked
 	r.Entry = fmt.Sprintf("sha256:%x", sha256.Sum256(found.Entry))
+	return nil
+}
+
+// signed checks a DSSE envelope and notes what it proves, or why it is refused: nothing of the log.
+func (r *verified) signed(data []byte, trust receipt.Trust) error {
+	found, err := receipt.VerifyEnvelope(data, trust)
+	if err == nil {
+		if r.record, err = provenance.ParseStatement(found.Statement); err != nil {
+			err = fmt.Errorf("%w: %w", receipt.ErrRefused, err)
+		}
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return err
+	}
+	r.Record, r.Key, r.Statement = found.Index, found.Key.Hint(), found.Statement
 	return nil
 }

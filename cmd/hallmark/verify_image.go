@@ -143,6 +143,9 @@ func (v *verification) print(w io.Writer) {
 	if v.Image != "" {
 		line("image", "%s@%s", v.Image, v.Digest)
 	}
+	if v.Evidence != nil {
+		printEvidence(v.Evidence, line)
+	}
 	for _, r := range v.Receipts {
 		r.print(line)
 	}
@@ -157,6 +160,7 @@ func (v *verification) print(w io.Writer) {
 	default:
 		line("trusting", "the logs of %s, the keys of %s", v.LogsFrom, v.KeysFrom)
 	}
+	v.printSays(line)
 }
 
 func (r *verified) print(line func(name, format string, args ...any)) {
@@ -181,6 +185,9 @@ func (r *verified) printRecord(line func(name, format string, args ...any)) {
 		return
 	}
 	rec := r.record
+	if r.Log == "" {
+		line("signed", "record %d, which is not proved to be in the log", r.Record)
+	}
 	what := rec.Repository
 	if names := tagNames(rec.Tags); names != "" {
 		what += ":" + names

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/provenance/evidence"
+)
+
+// isEvidenceFile says whether a file is to be an evidence file: a tar, or one that was compressed.
+func isEvidenceFile(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if err != nil && n < 2 {
+		return false
+	}
+	return evidence.IsFile(head[:n])
+}
+
+// verifyEvidence checks an evidence file, by the keys that were given, or else by its own.
+func verifyEvidence(path string, f verifyFlags, v *verification) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return usagef("%w", err)
+	}
+	const own = "the file itself"
+	v.LogsFrom, v.KeysFrom = firstOf(v.LogsFrom, own), firstOf(v.KeysFrom, own)
+	opened, err := evidence.Open(file, info.Size())
+	if err != nil {
+		return err
+	}
+	if v.Evidence, err = opened.Verify(v.trust); err != nil {
+		return err
+	}
+	v.Image, v.Digest = v.Evidence.Repository, v.Evidence.Digest
+	if f.html == "" {
+		return nil
+	}
+	err = durable.Write(f.html, 0o644, func(w io.Writer) error { return opened.HTML(w, v.Evidence) })
+	if err != nil {
+		return usagef("--html: %w", err)
+	}
+	return nil
+}
+
+// printEvidence writes for people what an evidence file proves, but for the sentence about all of it.
+func printEvidence(e *evidence.Verdict, line func(name, format string, args ...any)) {
+	for _, p := range e.Records {
+		line("verified", "record %d (%s): %s of %s@%s by %s, %s", p.Index, p.About, p.Record.Action, p.Record.Repository, p.Record.Digest, who(p.Record.Actor), local(p.Record.Time))
+	}
+	for _, l := range e.Logs {
+		line("  in", "the log %s of %d leaves", l.Origin, l.Size)
+		for _, name := range l.Cosigned {
+			line("  cosigned", "by %s", name)
+		}
+	}
+	for _, k := range e.Keys {
+		if k.By != nil {
+			line("  key", "%.12s…, which record %d put in force", k.Hint, *k.By)
+		}
+	}
+	if c := e.Chain; c != nil {
+		line("history", "%s of the tag %s, back to record %d: %s", numberOf(c.Moves, "move"), c.Tag, c.From, c.Ends)
+	}
+	for _, d := range e.Documents {
+		if d.Record != nil {
+			line("document", "%s is in force by record %d", d.Name, *d.Record)
+		}
+	}
+	for _, l := range e.Cover.LeftOut {
+		line("left out", "%s: %s", l.What, l.Why)
+	}
+}
