@@ -81,15 +81,16 @@ func (f *File) checkSums() error {
 		return refusef("its last file is not %s: it is no evidence file", sumsName)
 	}
 	var sums bytes.Buffer
+	buffer := make([]byte, copyBuffer)
 	for _, e := range f.entries[:len(f.entries)-1] {
 		if isBlob(e.name) {
-			if err := f.checkBlob(e); err != nil {
+			if err := f.checkBlob(e, buffer); err != nil {
 				return err
 			}
 			continue
 		}
 		h := sha256.New()
-		if _, err := io.Copy(h, f.open(e)); err != nil {
+		if _, err := io.CopyBuffer(h, f.open(e), buffer); err != nil {
 			return err
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", h.Sum(nil), e.name)
@@ -116,14 +117,17 @@ func differingSum(given, made []byte) string {
 	return sumsName + " says more than the sums of the files"
 }
 
+// copyBuffer is how much is read at once, in bytes.
+const copyBuffer = 64 << 10
+
 // checkBlob hashes a blob.
-func (f *File) checkBlob(e entry) error {
+func (f *File) checkBlob(e entry, buffer []byte) error {
 	d := blobDigest(e.name)
 	if d.Validate() != nil || blobName(d) != e.name {
 		return refusef("%s is not named by a digest", e.name)
 	}
 	v := d.Verifier()
-	if _, err := io.Copy(v, f.open(e)); err != nil {
+	if _, err := io.CopyBuffer(v, f.open(e), buffer); err != nil {
 		return err
 	}
 	if !v.Verified() {

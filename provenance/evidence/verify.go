@@ -92,7 +92,7 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 		return nil, refusef("its own keys: %w", err)
 	}
 	c := f.Cover
-	v := &verifier{file: f, own: own, trust: given, heard: map[string]*uint64{}, untrusted: map[string]bool{}, verdict: &Verdict{
+	v := &verifier{file: f, own: own, untrusted: map[string]bool{}, verdict: &Verdict{
 		Image: c.Repository + "@" + c.Digest.String(), Repository: c.Repository, Tag: c.Tag, Digest: c.Digest,
 		Registry: c.Registry, Own: len(given.Logs) == 0 || len(given.Keys) == 0, Records: []Proved{}, Logs: []ProvedLog{}, Keys: []UsedKey{}, Cover: c,
 	}}
@@ -100,12 +100,12 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 		v.verdict.Image = c.Repository + ":" + c.Tag + "@" + c.Digest.String()
 	}
 	if len(given.Logs) == 0 {
-		v.trust.Logs = own.Logs
+		given.Logs = own.Logs
 	}
 	if len(given.Keys) == 0 {
-		v.trust.Keys = own.Keys
+		given.Keys = own.Keys
 	}
-	v.trust.Keys = slices.Clone(v.trust.Keys)
+	v.keys = newKeyring(given)
 	for _, step := range []func() error{v.sameLogs, v.records, v.chain, v.documents} {
 		if err := step(); err != nil {
 			return nil, err
@@ -118,9 +118,8 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 type verifier struct {
 	file   *File
 	own    receipt.Trust
-	trust  receipt.Trust
-	heard  map[string]*uint64 // keys that a record put in force
-	signed map[string]string  // the checkpoints in the file, by origin
+	keys   *keyring
+	signed map[string]string // the checkpoints in the file, by origin
 
 	untrusted map[string]bool // origins of logs whose records were passed over
 	verdict   *Verdict
@@ -128,7 +127,7 @@ type verifier struct {
 
 // sameLogs wants the file's own list of logs not to contradict that of the reader.
 func (v *verifier) sameLogs() error {
-	for _, mine := range v.trust.Logs {
+	for _, mine := range v.keys.trust.Logs {
 		for _, its := range v.own.Logs {
 			if its.Origin == mine.Origin && its.VKey != mine.VKey {
 				return refusef("%s says that the log %s has another key than the one that you trust", logsName, mine.Origin)
@@ -168,7 +167,7 @@ func (v *verifier) record(index uint64) error {
 	if v.passOver(index, data) {
 		return nil
 	}
-	found, err := receipt.Verify(data, v.trust)
+	found, err := receipt.Verify(data, v.keys.trust)
 	if err != nil {
 		return err
 	}
@@ -182,7 +181,7 @@ func (v *verifier) record(index uint64) error {
 	if err := v.proof(index, data); err != nil {
 		return err
 	}
-	if err := v.log(found, data); err != nil {
+	if err := v.log(found); err != nil {
 		return err
 	}
 	about, err := v.about(r)
@@ -194,17 +193,21 @@ func (v *verifier) record(index uint64) error {
 	}
 	v.use(found.Key.Hint())
 	v.verdict.Records = append(v.verdict.Records, Proved{index, about, found.Checkpoint.Origin, found.Leaf, found.Key.Hint(), shortened(*r)})
-	return v.follow(r)
+	if err := v.keys.follow(r, v.own.Keys); err != nil {
+		return fmt.Errorf("%w in %s", err, receiptsName)
+	}
+	return nil
 }
 
 // passOver notes a record that begins or goes on with a log that is not trusted, and says no more than which keys sign there: a
 // reader who kept the list of logs from before that log began can check all else.
 func (v *verifier) passOver(index uint64, bundle []byte) bool {
 	origin := receipt.OriginOf(bundle)
-	if slices.ContainsFunc(v.trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
+	if slices.ContainsFunc(v.keys.trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
 		return false
 	}
-	r, err := provenance.ParseStatement(receipt.StatementOf(bundle))
+	statement, _ := receipt.StatementIn(bundle)
+	r, err := provenance.ParseStatement(statement)
 	if err != nil || r.Index != index || r.Key == nil && r.Continues == nil {
 		return false // the receipt is refused
 	}
@@ -236,9 +239,9 @@ func (v *verifier) proof(index uint64, bundle []byte) error {
 }
 
 // log wants the records of a log to be proved by one checkpoint, which is in the file too.
-func (v *verifier) log(found *receipt.Verified, bundle []byte) error {
+func (v *verifier) log(found *receipt.Verified) error {
 	origin := found.Checkpoint.Origin
-	if v.signed[origin] == "" || v.signed[origin] != receipt.CheckpointOf(bundle) {
+	if v.signed[origin] == "" || v.signed[origin] != found.Signed {
 		return refusef("it is not proved by the checkpoint in %s%s", checkpointsDir, origin)
 	}
 	if slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
@@ -278,40 +281,8 @@ func (v *verifier) about(r *provenance.Record) (string, error) {
 // use notes a key that signed a record.
 func (v *verifier) use(hint string) {
 	if !slices.ContainsFunc(v.verdict.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
-		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.heard[hint]})
+		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.keys.heard[hint]})
 	}
-}
-
-// follow trusts the key that a proved record puts in force, from the next record on: the log's key and the former receipt key
-// vouch for it. The first record of a new log does so by itself, and is not followed: who has stolen keys can begin any log.
-func (v *verifier) follow(r *provenance.Record) error {
-	if r.Key == nil || r.Continues != nil || slices.ContainsFunc(v.trust.Keys, func(k receipt.KeyEntry) bool { return k.Hint == r.Key.Hint }) {
-		return nil
-	}
-	i := slices.IndexFunc(v.own.Keys, func(k receipt.KeyEntry) bool { return k.Hint == r.Key.Hint })
-	if i < 0 {
-		return refusef("it puts the key %.12s… in force, which is not in %s", r.Key.Hint, receiptsName)
-	}
-	next := r.Index + 1
-	for j, k := range v.trust.Keys {
-		if k.Hint == r.Key.Previous {
-			v.trust.Keys[j].Ranges = endAt(k.Ranges, next)
-		}
-	}
-	v.trust.Keys = append(v.trust.Keys, receipt.KeyEntry{Hint: r.Key.Hint, PEM: v.own.Keys[i].PEM, Ranges: []receipt.Range{{From: next}}})
-	v.heard[r.Key.Hint] = &r.Index
-	return nil
-}
-
-// endAt ends ranges that go on.
-func endAt(ranges []receipt.Range, end uint64) (ended []receipt.Range) {
-	for _, r := range ranges {
-		if r.To == nil && r.From < end {
-			r.To = &end
-		}
-		ended = append(ended, r)
-	}
-	return ended
 }
 
 // chain follows the tag from the newest record of the file that moves it back to the first one that set it.

@@ -113,21 +113,3 @@ func ProofOf(bundle []byte) ([]byte, error) {
 	}
 	return formatProof(e.Body, e.LogIndex, hashes, e.Proof.Checkpoint.Envelope), nil
 }
-
-// CheckpointOf returns the signed checkpoint by which a receipt is proved, or "" for what is no receipt. It checks nothing.
-func CheckpointOf(bundle []byte) string {
-	b, err := parseBundle(bundle)
-	if err != nil {
-		return ""
-	}
-	return b.Material.Entries[0].Proof.Checkpoint.Envelope
-}
-
-// StatementOf returns the statement in a receipt, or nil for what is no receipt. It checks nothing.
-func StatementOf(bundle []byte) []byte {
-	b, err := parseBundle(bundle)
-	if err != nil {
-		return nil
-	}
-	return b.Envelope.Payload
-}

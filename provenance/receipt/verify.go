@@ -67,7 +67,11 @@ func Verify(data []byte, trust Trust) (*Verified, error) {
 
 // OriginOf returns the log that a receipt says to be in, or "" for what is no receipt. It checks nothing.
 func OriginOf(data []byte) string {
-	c, err := checkpoint.Parse(CheckpointOf(data))
+	b, err := parseBundle(data)
+	if err != nil {
+		return ""
+	}
+	c, err := checkpoint.Parse(b.Material.Entries[0].Proof.Checkpoint.Envelope)
 	if err != nil {
 		return ""
 	}
