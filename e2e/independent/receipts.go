@@ -47,18 +47,28 @@ func (v *visit) checkReceipts(ctx context.Context, _ *Memory) error {
 	return nil
 }
 
-// verify checks a receipt as anyone does who has the digest alone; and that it is the one of this record.
+// verify checks a receipt, and that it ends in a checkpoint that counts.
 func (of receiptOf) verify(stock *verify.Verifier, data []byte) error {
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(data); err != nil {
-		return err
-	}
-	digest, err := hex.DecodeString(of.digest)
+	signed, err := of.verifyStock(stock, data)
 	if err != nil {
 		return err
 	}
+	return of.ends(signed)
+}
+
+// verifyStock checks a receipt as anyone does who has the digest alone; and that it is the one of this record. It returns the
+// checkpoint that proves it.
+func (of receiptOf) verifyStock(stock *verify.Verifier, data []byte) (signed string, err error) {
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(data); err != nil {
+		return "", err
+	}
+	digest, err := hex.DecodeString(of.digest)
+	if err != nil {
+		return "", err
+	}
 	if _, err := stock.Verify(&b, verify.NewPolicy(verify.WithArtifactDigest("sha256", digest), verify.WithKey())); err != nil {
-		return err
+		return "", err
 	}
 	var inside struct {
 		DSSEEnvelope         struct{ Payload []byte }
@@ -69,12 +79,12 @@ func (of receiptOf) verify(stock *verify.Verifier, data []byte) error {
 		}
 	}
 	if err := json.Unmarshal(data, &inside); err != nil {
-		return err
+		return "", err
 	}
 	if !bytes.Equal(inside.DSSEEnvelope.Payload, of.Payload) {
-		return fmt.Errorf("it holds another statement")
+		return "", fmt.Errorf("it holds another statement")
 	}
-	return of.ends(inside.VerificationMaterial.TlogEntries[0].InclusionProof.Checkpoint.Envelope)
+	return inside.VerificationMaterial.TlogEntries[0].InclusionProof.Checkpoint.Envelope, nil
 }
 
 // ends wants a proof to end in a checkpoint that counts: of a closed log its last one, which no verifier of others' knows.

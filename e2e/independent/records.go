@@ -64,22 +64,35 @@ func (v *visit) readKeys(ctx context.Context) error {
 	}
 	v.keys = make(map[string]*receiptKey)
 	for _, k := range file.Keys {
-		block, _ := pem.Decode([]byte(k.PEM))
-		if block == nil {
-			return refuse("the receipt key %s is not PEM", k.Hint)
-		}
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
-		var ok bool
-		if k.key, ok = public.(*ecdsa.PublicKey); err != nil || !ok {
-			return refuse("the receipt key %s is no ECDSA key", k.Hint)
-		}
-		k.der = block.Bytes
-		if sum := sha256.Sum256(k.der); hex.EncodeToString(sum[:]) != k.Hint {
-			return refuse("the receipt key %s is another one", k.Hint)
+		if err := k.parse(); err != nil {
+			return err
 		}
 		v.keys[k.Hint] = k
 	}
 	return nil
+}
+
+// parse reads the key itself, which has to be the one that its hint names.
+func (k *receiptKey) parse() error {
+	block, _ := pem.Decode([]byte(k.PEM))
+	if block == nil {
+		return refuse("the receipt key %s is not PEM", k.Hint)
+	}
+	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	var ok bool
+	if k.key, ok = public.(*ecdsa.PublicKey); err != nil || !ok {
+		return refuse("the receipt key %s is no ECDSA key", k.Hint)
+	}
+	k.der = block.Bytes
+	if sum := sha256.Sum256(k.der); hex.EncodeToString(sum[:]) != k.Hint {
+		return refuse("the receipt key %s is another one", k.Hint)
+	}
+	return nil
+}
+
+// signs says whether the key was in force for a record.
+func (k *receiptKey) signs(index uint64) bool {
+	return slices.ContainsFunc(k.Ranges, func(s span) bool { return index >= s.From && (s.To == nil || index < *s.To) })
 }
 
 // readRecords reads all statements, in order: each has to be its leaf, signed by the key in force, and is replayed.
