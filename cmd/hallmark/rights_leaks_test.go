@@ -54,6 +54,8 @@ var questions = []string{
 	"GET /api/v1/records?repo=REPO", "GET /api/v1/records?digest=DIGEST", "GET /api/v1/records?identity=admin", "GET /api/v1/records?base=BASE",
 	"GET /api/v1/records?source=SOURCE", "GET /api/v1/records/INDEX", "GET /api/v1/records/INDEX/receipt", "GET /api/v1/records/INDEX/tlog-proof",
 	"GET /api/v1/tags?repo=REPO", "GET /api/v1/history?repo=REPO&tag=1.0", "GET /api/v1/digests?repo=REPO&prefix=DIGEST", "GET /api/v1/access/may?subject=user:admin&role=pull&repo=REPO", "GET /api/v1/image?repo=REPO&ref=1.0", "GET /api/v1/image?repo=OWN&ref=DIGEST",
+	"GET /api/v1/records/export?repo=REPO", "GET /api/v1/records/export?digest=DIGEST&receipts=true", "GET /api/v1/evidence?repo=REPO&ref=1.0",
+	"GET /api/v1/evidence?repo=OWN&ref=DIGEST",
 	"GET /api/v1/report?repo=REPO&ref=1.0", "GET /api/v1/report?repo=OWN&ref=DIGEST", "GET /api/v1/sources?source=SOURCE", "GET /api/v1/sources?source=SOURCE&repo=REPO",
 	"GET /api/v1/descendants?base=DIGEST", "GET /api/v1/descendants?base=DIGEST&derived=true", "GET /api/v1/descendants?base=BASE", "GET /api/v1/descendants?repo=REPO&ref=1.0",
 	"GET /api/v1/access/grants", "GET /api/v1/access/grants?repo=REPO", "GET /api/v1/access/grants?subject=user:admin", "GET /api/v1/access/immutable",

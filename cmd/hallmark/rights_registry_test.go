@@ -90,6 +90,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(declared, "GET catalog", "/v2/_catalog"), row(declared, "HEAD catalog", "/v2/_catalog"),
 		row(declared, "GET /api/v1/records", api+"/records"), row(declared, "GET /api/v1/repositories", api+"/repositories"),
 		row(declared, "GET /api/v1/records/statements", api+"/records/statements"),
+		row(declared, "GET /api/v1/records/export", api+"/records/export?receipts=true"), row(open, "GET /api/v1/records/export", api+"/records/export?repo=open/app"),
 		row(declared, "GET /api/v1/records", api+"/records?source=x"), row(open, "GET /api/v1/records", api+"/records?repo=open/app"),
 		row(declared, "GET /api/v1/sources", api+"/sources?revision=x"), row(declared, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
 		row(declared, "GET /api/v1/search", api+"/search?q=x"),

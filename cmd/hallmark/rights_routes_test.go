@@ -101,6 +101,7 @@ var tableRoutes = []tableRoute{
 	{route: "GET /api/v1/image", needs: access.Pull, status: 200, request: at("/api/v1/image?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/report", needs: access.Pull, status: 200, request: at("/api/v1/report?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/contents", needs: access.Pull, status: 200, request: at("/api/v1/contents?repo=REPO&ref=1.0")},
+	{route: "GET /api/v1/evidence", needs: access.Pull, status: 200, request: at("/api/v1/evidence?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/descendants", needs: access.Pull, status: 200, asked: true, request: at("/api/v1/descendants?repo=REPO&ref=1.0")},
 	{route: "GET /api/v1/records/{index}", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX")},
 	{route: "GET /api/v1/records/{index}/receipt", needs: access.Pull, status: 200, request: at("/api/v1/records/INDEX/receipt")},

@@ -213,6 +213,7 @@ func (s *rightsTable) wantLists(who identity) {
 	for path, pattern := range map[string]string{
 		"/v2/_catalog": `"%s"`, "/api/v1/repositories?limit=1000": `"name":"%s"`, "/api/v1/records?limit=1000": `"repository":"%s"`,
 		"/api/v1/records/statements?limit=1000":            `"repository":"%s"`,
+		"/api/v1/records/export?limit=1000":                `"repository":"%s"`,
 		"/api/v1/sources?limit=1000&source=" + tableSource: `"repository":"%s"`,
 		"/api/v1/descendants?limit=1000&base=" + tableBase: `"repository":"%s"`,
 	} {
