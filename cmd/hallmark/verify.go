@@ -127,7 +127,8 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	if err != nil {
 		return err
 	}
-	if v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""; v.kept && isFile {
+	v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""
+	if v.kept && isFile {
 		_, err := v.add(data)
 		return err
 	}
@@ -137,6 +138,9 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 			return err
 		}
 		ref.aim(t)
+		if done, err := e.elsewhere(ctx, t, f, ref, v); done || err != nil {
+			return err
+		}
 	}
 	return e.askWithin(ctx, time.Hour, t, func(ctx context.Context, cl *client) error { // an image may have many records
 		if err := v.fetchTrust(ctx, cl); err != nil {

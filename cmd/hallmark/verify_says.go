@@ -14,8 +14,19 @@ func (v *verification) say() {
 	case len(v.Receipts) == 0:
 		return
 	}
-	first := v.Receipts[0]
-	v.Proves = first.proves(v, len(v.Receipts)-1)
+	first, good := v.Receipts[0], 0
+	for _, r := range v.Receipts {
+		if r.Error == "" {
+			good++
+		}
+	}
+	for _, r := range v.Receipts {
+		if r.Error == "" {
+			first = r
+			break
+		}
+	}
+	v.Proves = first.proves(v, good-1)
 	switch {
 	case first.record == nil:
 		v.NotProved = append(v.NotProved, "What the record says, and who signed it: a tlog-proof has no record.")
