@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -44,14 +43,17 @@ func (e *env) evidence() *cobra.Command {
 			return usagef("where to? give -o FILE.tar, or -o - for standard output")
 		}
 		ref.aim(t)
-		query := url.Values{"repo": {ref.repository}, "ref": {firstOf(ref.digest.String(), ref.tag, "latest")}}
-		if *layers {
-			query.Set("layers", "true")
-		}
-		if *bare {
-			query.Set("documents", "false")
-		}
 		return e.askWithin(c.Context(), evidenceTimeout, t, func(ctx context.Context, cl *client) error {
+			query, err := ref.query(ctx, cl)
+			if err != nil {
+				return err
+			}
+			if *layers {
+				query.Set("layers", "true")
+			}
+			if *bare {
+				query.Set("documents", "false")
+			}
 			return e.fetchEvidence(ctx, cl, "/api/v1/evidence?"+query.Encode(), *out)
 		})
 	}

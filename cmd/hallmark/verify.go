@@ -138,7 +138,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 			return err
 		}
 		ref.aim(t)
-		if done, err := e.elsewhere(ctx, t, f, ref, v); done || err != nil {
+		if done, err := e.elsewhere(ctx, t, ref, v); done || err != nil {
 			return err
 		}
 	}

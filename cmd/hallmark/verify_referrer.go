@@ -16,8 +16,8 @@ const maxCarried = 20
 
 // elsewhere checks what a registry of any kind has of a reference: a provenance referrer, or an image that has some. It is
 // not done where the registry is a Hallmark and the reference is one of its images: then that is asked for all records.
-func (e *env) elsewhere(ctx context.Context, t *target, f verifyFlags, ref reference, v *verification) (done bool, err error) {
-	if ref.host == "" || t.server != "https://"+ref.host || t.data != "" {
+func (e *env) elsewhere(ctx context.Context, t *target, ref reference, v *verification) (done bool, err error) {
+	if ref.host == "" || ref.prefix != "" || t.server != "https://"+ref.host || t.data != "" {
 		return false, nil
 	}
 	cl, err := e.connectRemote(ctx, t, t.server)
