@@ -62,7 +62,7 @@ func (e *env) evidence() *cobra.Command {
 
 // fetchEvidence writes an evidence file, and says what is in it. The file is there whole, or not at all.
 func (e *env) fetchEvidence(ctx context.Context, cl *client, path, out string) error {
-	resp, err := cl.open(ctx, http.MethodGet, path, nil)
+	resp, err := cl.open(ctx, http.MethodGet, path)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (e *env) fetchEvidence(ctx context.Context, cl *client, path, out string) e
 		}
 		v, err = openEvidence(written, size, receipt.Trust{})
 		if err != nil {
-			err = askf("%s gives an evidence file that does not fit together: %w", cl.name, err)
+			err = askf("%s gives an evidence file that does not fit together: %w", cl.Name, err)
 		}
 		return errors.Join(err, written.Close())
 	})

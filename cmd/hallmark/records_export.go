@@ -106,14 +106,14 @@ const maxExportPage = 16 << 20
 
 // page returns a page of lines, whole, and where the next one is, or "".
 func (c *client) page(ctx context.Context, path string) (lines []byte, next string, err error) {
-	resp, err := c.open(ctx, http.MethodGet, path, nil)
+	resp, err := c.open(ctx, http.MethodGet, path)
 	if err != nil {
 		return nil, "", err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	lines, err = io.ReadAll(io.LimitReader(resp.Body, maxExportPage+1))
 	if err != nil || len(lines) > maxExportPage {
-		return nil, "", askf("%s%s: the answer did not arrive whole, or is longer than %d bytes: %w", c.base, path, maxExportPage, err)
+		return nil, "", askf("%s%s: the answer did not arrive whole, or is longer than %d bytes: %w", c.Base, path, maxExportPage, err)
 	}
 	return lines, resp.Header.Get("Link"), nil
 }

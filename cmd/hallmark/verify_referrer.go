@@ -75,7 +75,7 @@ func remoteError(ref reference, err error) error {
 	if errors.Is(err, image.ErrNotFound) {
 		return nof("%s/%s: %w", ref.host, ref.repository, err)
 	}
-	return trustHint("https://"+ref.host, err)
+	return explain("https://"+ref.host, err)
 }
 
 // attached checks the provenance referrers of an image, of which one has to be good: anybody may attach others.
