@@ -121,6 +121,7 @@ var commandMayImport = map[string]string{
 	"provenance":            "records as they are printed",
 	"provenance/audit":      "checks a registry from outside, as a client does",
 	"provenance/checkpoint": "checks a log from outside",
+	"provenance/evidence":   "verifies evidence files and provenance referrers offline",
 	"provenance/follow":     "follows a log from outside",
 	"provenance/receipt":    "verifies receipts offline",
 	"provenance/replay":     "replays records that an audit has read",
