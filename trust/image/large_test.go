@@ -56,9 +56,10 @@ func TestLicencesIn(t *testing.T) {
 	for text, want := range map[string]int{
 		`{"packages":[{"licenseDeclared":"MIT","licenseConcluded":"MIT"},{"licenseDeclared":"NONE"},{"licenseConcluded":"ISC"},{}]}`: 2,
 		`{"components":[{"licenses":[{"license":{"id":"MIT"}},{}]},{"licenses":[]},{}]}`:                                             1,
-		`{"packages":{"licenseDeclared":"MIT"}}`:                                                                                     0,
-		`{"packages":[{"licenseDeclared":"MIT"}`:                                                                                     0,
-		`[]`:                                                                                                                         0,
+
+		`{"packages":{"licenseDeclared":"MIT"}}`: 0,
+		`{"packages":[{"licenseDeclared":"MIT"}`: 0,
+		`[]`:                                     0,
 	} {
 		if got := licencesIn([]byte(text)); got != want {
 			t.Errorf("%s: %d", text, got)
