@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,12 +45,14 @@ func TestEvidenceIsALayout(t *testing.T) {
 	if got, want := s.digestOf("team/copy", "1.0"), s.digestOf("team/app", "1.0"); got != want {
 		t.Errorf("the copy is %s, and was %s", got, want)
 	}
-	receipt, err := filepath.Glob(filepath.Join(layout, "records", "*.json"))
-	if err != nil || len(receipt) < 2 {
-		t.Fatalf("%v, %v", receipt, err)
+	var found struct{ Records []struct{ Index int } }
+	records := sh(t, tool(t, "hallmark"), "records", "--data", s.dir, "--repo", "team/app", "--digest", s.digestOf("team/app", "1.0"), "--json")
+	if err := json.Unmarshal([]byte(records), &found); err != nil || len(found.Records) != 1 {
+		t.Fatalf("%s, %v", records, err)
 	}
+	receipt := filepath.Join(layout, "records", fmt.Sprintf("%012d.json", found.Records[0].Index))
 	sh(t, "curl", "-sSf", "--cacert", filepath.Join(s.dir, "certs/ca.pem"), "-o", filepath.Join(dir, "key.pem"), s.url+"/keys/receipts.pem")
-	sh(t, tool(t, "cosign"), "verify-blob-attestation", "--bundle", receipt[0], "--trusted-root", filepath.Join(layout, "keys/trusted_root.json"),
+	sh(t, tool(t, "cosign"), "verify-blob-attestation", "--bundle", receipt, "--trusted-root", filepath.Join(layout, "keys/trusted_root.json"),
 		"--key", filepath.Join(dir, "key.pem"), "--type", "https://github.com/seed-260924e6/hallmark/record/v1",
 		"--digest", strings.TrimPrefix(s.digestOf("team/app", "1.0"), "sha256:"), "--digestAlg", "sha256")
 }
