@@ -134,7 +134,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 }
 
 // changing is what differs between two answers because of what was asked for, and when.
-var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{12,64}|>[0-9]+</a>|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
+var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{12,64}|>[0-9]+</a>|just now|[0-9]+ (minute|hour|day)s? ago|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
 
 // pushAbout pushes what names an image of a repository.
 func (s *rightsTable) pushAbout(who identity, to askedFor) {
