@@ -45,63 +45,21 @@ type services struct {
 // wire connects the rooms over a data directory, for a server that listens on address. Certificates are
 // opened by the server alone: a verb that works beside it knows not all names that they are for. passwordCost is the work
 // that checking a password takes; 0 is access's own.
-func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, passwordCost int, log *slog.Logger) (*services, error) {
-	s := &services{data: d}
-	var err error
+func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, passwordCost int, log *slog.Logger) (s *services, err error) {
+	s = &services{data: d}
 	if s.url, err = d.PublicURL(ctx, c, address); err != nil {
 		return nil, err
 	}
-	if s.book, err = provenance.NewBook(d.Store, s.url); err != nil {
+	if err := s.openBook(ctx, c, log); err != nil {
 		return nil, err
 	}
-	s.keys = keyring.New(s.book, d.File(datadir.KeysDir), c.Keys, log)
-	if d.Mode == datadir.ToRead {
-		err = s.keys.Look(ctx)
-	} else {
-		err = s.keys.Open(ctx)
-	}
-	if err != nil {
+	if err := s.openAccess(ctx, c, address, passwordCost); err != nil {
 		return nil, err
 	}
-	reachedAt, err := d.Ports(ctx, c, address)
-	if err != nil {
+	if err := s.openRegistry(ctx, c, log); err != nil {
 		return nil, err
 	}
-	bearer, err := d.BearerKey()
-	if err != nil {
-		return nil, err
-	}
-	if s.access, err = access.New(ctx, d.Store, access.Config{
-		URL: s.url, Book: s.book, Key: bearer, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
-	}); err != nil {
-		return nil, err
-	}
-	if s.registry, err = registry.New(ctx, d.Store, d.Blobs, s.book, s.access, log, c.Registry); err != nil {
-		return nil, err
-	}
-	kept, err := d.KeptKey()
-	if err != nil {
-		return nil, err
-	}
-	if kept != nil {
-		s.registry.SealKept(kept)
-	}
-	s.registry.LimitUploads(c.Limits.UploadLimits)
-	if err := s.registry.UseScrub(ctx, c.Scrub); err != nil {
-		return nil, err
-	}
-	trusted, err := c.Trust.Read()
-	if err != nil {
-		return nil, err
-	}
-	s.signatures = signature.NewArrivals(s.book)
-	s.signatures.SetTrust(trusted.Of(s.hosts(c)...))
-	s.registry.SetAppraiser(s.signatures)
-	if s.judge, err = s.newJudge(log); err != nil {
-		return nil, err
-	}
-	s.signatures.OnFork(func() { s.judge.Use(s.judge.Rules()) })
-	if err := s.signatures.Recall(ctx); err != nil {
+	if err := s.openTrust(ctx, c, log); err != nil {
 		return nil, err
 	}
 	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
@@ -112,6 +70,64 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 		PrivateLog: !c.Log.Public, Witnesses: cosigning.Verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
 	}).Init()
 	return s, nil
+}
+
+// openBook opens the records, with the keys that sign them.
+func (s *services) openBook(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if s.book, err = provenance.NewBook(s.data.Store, s.url); err != nil {
+		return err
+	}
+	s.keys = keyring.New(s.book, s.data.File(datadir.KeysDir), c.Keys, log)
+	if s.data.Mode == datadir.ToRead {
+		return s.keys.Look(ctx)
+	}
+	return s.keys.Open(ctx)
+}
+
+func (s *services) openAccess(ctx context.Context, c config.Config, address string, passwordCost int) error {
+	reachedAt, err := s.data.Ports(ctx, c, address)
+	if err != nil {
+		return err
+	}
+	bearer, err := s.data.BearerKey()
+	if err != nil {
+		return err
+	}
+	s.access, err = access.New(ctx, s.data.Store, access.Config{
+		URL: s.url, Book: s.book, Key: bearer, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
+	})
+	return err
+}
+
+func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if s.registry, err = registry.New(ctx, s.data.Store, s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
+		return err
+	}
+	kept, err := s.data.KeptKey()
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		s.registry.SealKept(kept)
+	}
+	s.registry.LimitUploads(c.Limits.UploadLimits)
+	return s.registry.UseScrub(ctx, c.Scrub)
+}
+
+// openTrust has arriving images appraised, and the rules asked about them.
+func (s *services) openTrust(ctx context.Context, c config.Config, log *slog.Logger) error {
+	trusted, err := c.Trust.Read()
+	if err != nil {
+		return err
+	}
+	s.signatures = signature.NewArrivals(s.book)
+	s.signatures.SetTrust(trusted.Of(s.hosts(c)...))
+	s.registry.SetAppraiser(s.signatures)
+	if s.judge, err = s.newJudge(log); err != nil {
+		return err
+	}
+	s.signatures.OnFork(func() { s.judge.Use(s.judge.Rules()) })
+	return s.signatures.Recall(ctx)
 }
 
 // newJudge returns who asks the rules about images of this registry.
