@@ -2,7 +2,7 @@
 "use strict";
 
 for (const shown of document.querySelectorAll("code[data-copy]")) {
-	if (!navigator.clipboard || shown.closest("a")) continue;
+	if (!navigator.clipboard) continue;
 	const button = document.createElement("button");
 	button.type = "button";
 	button.className = "copy";
@@ -13,7 +13,7 @@ for (const shown of document.querySelectorAll("code[data-copy]")) {
 		button.textContent = "Copied";
 		setTimeout(() => { button.textContent = "Copy"; }, 2000);
 	});
-	shown.after(button);
+	(shown.closest("a") || shown).after(button);
 }
 
 for (const list of document.querySelectorAll("[data-filter]")) {
