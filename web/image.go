@@ -35,6 +35,7 @@ type imageAnswer struct {
 		Verdicts      []provenance.Judged   `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
+	Words          []provenance.WeighedWord   `json:"words"`
 	provenance.Acts
 	Built     *provenance.Built `json:"built"`
 	Namesakes []string          `json:"namesakes"`

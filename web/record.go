@@ -105,6 +105,9 @@ func does(r *provenance.Record) string {
 	case provenance.Delete:
 		return "deleted an image" + tagNames(r, " with ")
 	case provenance.Attest:
+		if r.Word != nil {
+			return "brought the word of another registry along"
+		}
 		return "added a signature" + verdictOf(r)
 	case provenance.Grant, provenance.Revoke:
 		return rights(r)

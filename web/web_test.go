@@ -253,7 +253,8 @@ func TestHostile(t *testing.T) {
 			"children":[{"digest":"` + digest + `","platform":` + string(text) + `}],
 			"provenance":{"observed":[],"claimed":[{"fact":"source","value":"javascript:alert(1)","from":` + string(text) + `}]},
 			"built":{"class":"claimed","source":"javascript:alert(1)","revision":` + string(text) + `},
-			"contradictions":[{"fact":"source","values":[{"value":` + string(text) + `,"class":"claimed","from":"x"}]}]}`,
+			"contradictions":[{"fact":"source","values":[{"value":` + string(text) + `,"class":"claimed","from":"x"}]}],
+			"words":[{"result":"good","class":"attested","says":` + string(text) + `,"standing":{"counts":true},"evidence":{"digest":"` + digest + `"},"manifest":"` + digest + `"}]}`,
 		"/api/v1/contents": `{"config":{"os":` + string(text) + `,"config":{"Env":[` + string(text) + `],"Labels":{` + string(text) + `:` + string(text) + `}}},"history":[{"created_by":` + string(text) + `}]}`,
 		"/api/v1/report":   `{"grades":{},"checks":[{"id":"x","result":"fail","says":` + string(text) + `,"advice":` + string(text) + `,"evidence":{"x":` + string(text) + `}}]}`,
 	})
@@ -262,6 +263,9 @@ func TestHostile(t *testing.T) {
 	body := w.Body.String()
 	if w.Code != 200 {
 		t.Fatal(w.Code, body)
+	}
+	if !strings.Contains(body, "What other registries say") {
+		t.Error("the page does not show what another registry says")
 	}
 	for _, never := range []string{"<script>alert", "\u202e", `href="javascript:`, "onload='x'"} {
 		if strings.Contains(body, never) {
