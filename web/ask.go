@@ -89,6 +89,9 @@ func (pg *page) request(method, path string, query url.Values, body []byte) *htt
 	r.RemoteAddr, r.TLS, r.Host = pg.r.RemoteAddr, pg.r.TLS, pg.r.Host
 	r.Header.Set("User-Agent", pg.r.UserAgent())
 	r.Header.Set("Content-Type", "application/json")
+	if pg.isStranger() {
+		r.SetBasicAuth("", "") // whoever asks for a page has no login: lists are of what strangers may see
+	}
 	return r
 }
 
