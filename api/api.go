@@ -319,7 +319,7 @@ func (a *API) problemFor(r *http.Request, err error) *problem {
 		a.Log.Error("a request failed", "id", id, "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	p = problemf(t.Status, "%s", t.Says)
-	if p.header = t.Header(); t.Challenge {
+	if p.header = t.Header(); t.Challenge && !access.IsWeb(r.Context()) { // whose browser would ask in a window of its own
 		p.header = http.Header{"Www-Authenticate": {`Basic realm="Hallmark", charset="UTF-8"`}}
 	}
 	return p

@@ -1,6 +1,11 @@
 package server_test
 
 import (
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -34,5 +39,85 @@ func TestPagesForStrangers(t *testing.T) {
 		if status != 200 || !strings.Contains(body, wants) || strings.Contains(body, "secret/app</a>") {
 			t.Errorf("%s: %d, without %q\n%s", path, status, wants, body)
 		}
+	}
+}
+
+var tokenField = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
+// TestCookie signs in with the form, and wants the cookie to count for pages and for reads that they make, and for nothing
+// else, as long as the session lasts.
+func TestCookie(t *testing.T) {
+	s := servertest.Start(t)
+	s.Push("team/app", "1.0", "layer")
+	cookies := map[string]string{}
+	send := func(method, path, body string, header ...string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequest(method, s.URL()+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/html")
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		for name, value := range cookies {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		resp, err := s.Client.Transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		for _, c := range resp.Cookies() {
+			if cookies[c.Name] = c.Value; c.MaxAge < 0 {
+				delete(cookies, c.Name)
+			}
+		}
+		return resp
+	}
+	token := func(path string) string {
+		t.Helper()
+		body, err := io.ReadAll(send("GET", path, "").Body)
+		found := tokenField.FindSubmatch(body)
+		if err != nil || found == nil {
+			t.Fatalf("%s has no form: %v\n%s", path, err, body)
+		}
+		return string(found[1])
+	}
+	const form = "application/x-www-form-urlencoded"
+	_, password, _ := strings.Cut(servertest.Login, ":")
+	fields := url.Values{"token": {token("/-/sign-in")}, "name": {"admin"}, "password": {password}, "next": {"/r/team/app"}}
+	if resp := send("POST", "/-/sign-in", fields.Encode(), "Origin", s.URL(), "Content-Type", form); resp.StatusCode != 303 || resp.Header.Get("Location") != "/r/team/app" {
+		t.Fatal(resp.Status, resp.Header)
+	}
+	for _, c := range []struct {
+		method, path string
+		header       []string
+		status       int
+	}{
+		{"GET", "/r/team/app:1.0", nil, 200},
+		{"GET", "/api/v1/repositories", nil, 200},
+		{"GET", "/api/v1/repositories", []string{"Sec-Fetch-Site", "same-origin"}, 200},
+		{"GET", "/api/v1/repositories", []string{"Sec-Fetch-Site", "cross-site"}, 401},
+		{"GET", "/api/v1/repositories", []string{"Sec-Fetch-Site", "same-site"}, 401},
+		{"POST", "/api/v1/access/grants", []string{"Content-Type", "application/json"}, 401},
+		{"DELETE", "/api/v1/users/admin", nil, 401},
+		{"GET", "/v2/", nil, 401},
+		{"GET", "/v2/team/app/manifests/1.0", nil, 401},
+		{"DELETE", "/v2/team/app/manifests/1.0", nil, 401},
+		{"GET", "/token", nil, 401},
+	} {
+		if resp := send(c.method, c.path, "", c.header...); resp.StatusCode != c.status {
+			t.Errorf("%s %s %v: %s", c.method, c.path, c.header, resp.Status)
+		}
+	}
+	kept := maps.Clone(cookies)
+	fields = url.Values{"token": {token("/")}}
+	if resp := send("POST", "/-/sign-out", fields.Encode(), "Origin", s.URL(), "Content-Type", form); resp.StatusCode != 303 {
+		t.Fatal(resp.Status)
+	}
+	cookies = kept
+	if resp := send("GET", "/api/v1/repositories", ""); resp.StatusCode != 401 || resp.Header.Get("Www-Authenticate") != "" {
+		t.Errorf("a session that ended: %s %v", resp.Status, resp.Header)
 	}
 }
