@@ -112,9 +112,9 @@ func (b *tab) picture(name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	b.run(chromedp.FullScreenshot(&png, 100))
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+	var jpeg []byte
+	b.run(chromedp.FullScreenshot(&jpeg, 75))
+	if err := os.WriteFile(filepath.Join(dir, name+".jpg"), jpeg, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }

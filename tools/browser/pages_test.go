@@ -70,11 +70,11 @@ func TestPages(t *testing.T) {
 					t.Errorf("%s shows a secret that nobody asked for", p.path)
 				}
 			}
-			b.run(chromedp.Navigate(s.url+"/"), chromedp.SendKeys("#q", "team/app:1.2\n"), chromedp.WaitVisible(`a[href="/r/team/app@`+last+`"]`))
+			b.run(chromedp.Navigate(s.url+"/"), chromedp.SendKeys("#q", "team/app:1.2\n"), chromedp.WaitVisible(`section[aria-labelledby="images"] a[href="/r/team/app@`+last+`"]`))
 			name := fmt.Sprintf("gone-%v", scripts)
 			s.push("team/app", name, image{content: "gone"})
-			b.run(chromedp.Navigate(s.url+"/r/team/app"), chromedp.Click(`input[value^="`+name+`@"]`), chromedp.Click("main form button"), chromedp.WaitVisible(`main form[method="post"]`))
-			b.run(chromedp.Click(`main form[method="post"] button`), chromedp.WaitNotPresent(`main form[method="post"]`))
+			b.run(chromedp.Navigate(s.url+"/r/team/app"), chromedp.Click(`input[value^="`+name+`@"]`), chromedp.Click(`main form button[type="submit"]`), chromedp.WaitVisible(`main form[method="post"]`))
+			b.run(chromedp.Click(`main form[method="post"] button[type="submit"]`), chromedp.WaitVisible("#done"))
 			if shown := b.text(s.url + "/r/team/app"); strings.Contains(shown, name) {
 				t.Errorf("a tag that was removed is still there:\n%s", shown)
 			}
