@@ -75,9 +75,11 @@ func (f *forms) take(token, browser, form string) bool {
 	if _, used := f.used[token]; used {
 		return false
 	}
-	f.forget(now)
+	if f.forget(now); len(f.used) >= maxForms {
+		return false
+	}
 	f.used[token] = ends
-	return len(f.used) <= maxForms
+	return true
 }
 
 // forget forgets tokens that have ended, once there are many.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -363,5 +364,23 @@ func TestFold(t *testing.T) {
 	})
 	if len(lines) != 2 || len(lines[0].Beside) != 2 || apart != 1 {
 		t.Errorf("%+v, %d apart", lines, apart)
+	}
+}
+
+// However many forms are sent, the tokens that are remembered are bounded; once they have ended there is room again.
+func TestTokensThatAreRememberedAreBounded(t *testing.T) {
+	f, now := newForms(), time.Unix(1_000_000, 0)
+	f.now = func() time.Time { return now }
+	for i := range maxForms {
+		f.used[strconv.Itoa(i)] = now.Add(time.Minute)
+	}
+	for range 3 {
+		if f.take(f.token("browser", "form"), "browser", "form") || len(f.used) > maxForms {
+			t.Fatalf("a token beyond the bound was taken, or %d are remembered of %d", len(f.used), maxForms)
+		}
+	}
+	now = now.Add(2 * time.Minute)
+	if !f.take(f.token("browser", "form"), "browser", "form") || len(f.used) != 1 {
+		t.Fatalf("after the others ended, %d are remembered", len(f.used))
 	}
 }
