@@ -55,11 +55,18 @@ func Write(path string, mode fs.FileMode, write func(io.Writer) error) error {
 // OpenFile opens a file to read and write it, and makes it, with a durable name, where it is not there. Its bytes
 // are the caller's to flush.
 func OpenFile(path string, mode fs.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, mode)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	made := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR, mode)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(giveAway(f), SyncDir(filepath.Dir(path))); err != nil {
+	if made { // what was there is whose it is: behind a link it may be anybody's
+		err = giveAway(f)
+	}
+	if err = errors.Join(err, SyncDir(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
