@@ -177,6 +177,14 @@ func (r *verified) print(line func(name, format string, args ...any)) {
 	}
 }
 
+// placed is a digest in its repository, or alone where it is of no image, as that of the access document.
+func placed(repo string, d digest.Digest) string {
+	if repo == "" {
+		return d.String()
+	}
+	return repo + "@" + d.String()
+}
+
 // printRecord says what a receipt proves of its record, or what a tlog-proof does without it.
 func (r *verified) printRecord(line func(name, format string, args ...any)) {
 	if r.Entry != "" {
@@ -192,7 +200,7 @@ func (r *verified) printRecord(line func(name, format string, args ...any)) {
 	if names := tagNames(rec.Tags); names != "" {
 		what += ":" + names
 	}
-	line("verified", "record %d: %s of %s@%s", r.Record, rec.Action, what, rec.Digest)
+	line("verified", "record %d: %s of %s", r.Record, rec.Action, placed(what, rec.Digest))
 	if rec.Authenticated != nil {
 		line("  by", "%s, signed in by %s at %s, %s", who(rec.Actor), rec.Means(), rec.Authenticated.Issuer, local(rec.Time))
 	} else {
