@@ -267,11 +267,7 @@ type clause struct {
 // clauses is the sentence about an image: who pushed it, what it is built from, on what.
 func (v *imageView) clauses(now time.Time) (list []clause) {
 	if f := cmp.Or(v.First, firstOf(v.Arrivals)); f != nil {
-		c := clause{Text: "Pushed " + ago(f.Time, now) + " by ", What: by(f.Actor), Class: provenance.Authenticated, Why: "proved by the login", Proof: recordURL(f.Record)}
-		if f.Actor.Kind == provenance.Anonymous || f.Actor.Kind == provenance.System {
-			c.Class, c.Why = provenance.Observed, "seen by the registry"
-		}
-		list = append(list, c)
+		list = append(list, actClause("Pushed "+ago(f.Time, now)+" by ", f))
 	}
 	if b := v.Built; b != nil {
 		why := "nothing proves it"
@@ -289,9 +285,18 @@ func (v *imageView) clauses(now time.Time) (list []clause) {
 		list = append(list, base)
 	}
 	if t := v.Tagged; t != nil && (v.First == nil || t.Actor != v.First.Actor) {
-		list = append(list, clause{Text: "tagged " + t.Tag + " by ", What: by(t.Actor), Class: provenance.Authenticated, Why: "proved by the login", Proof: recordURL(t.Record)})
+		list = append(list, actClause("tagged "+t.Tag+" by ", t))
 	}
 	return list
+}
+
+// actClause is a clause about who did something.
+func actClause(text string, a *provenance.Act) clause {
+	c := clause{Text: text, What: by(a.Actor), Class: knownBy(a.Actor), Why: "proved by the login", Proof: recordURL(a.Record)}
+	if c.Class == provenance.Observed {
+		c.Why = "seen by the registry"
+	}
+	return c
 }
 
 func firstOf(acts []provenance.Act) *provenance.Act {

@@ -384,3 +384,36 @@ func TestTokensThatAreRememberedAreBounded(t *testing.T) {
 		t.Fatalf("after the others ended, %d are remembered", len(f.used))
 	}
 }
+
+// No page says of an act without a login that a login proves it.
+func TestWithoutALogin(t *testing.T) {
+	const of = `"sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `"`
+	for _, c := range []struct{ actor, class, why string }{
+		{`{"kind":"anonymous"}`, "observed", "seen by the registry"},
+		{`{"kind":"system","handle":"operator"}`, "observed", "seen by the registry"},
+		{`{"kind":"user","handle":"bob","account":"a2"}`, "authenticated", "proved by the login"},
+		{`{"kind":"ci","handle":"octo/app"}`, "authenticated", "proved by the login"},
+	} {
+		record := `{"index":1,"action":"tag","repository":"team/app","actor":` + c.actor + `}`
+		b := newBrowser(t, fixedAPI{
+			"/api/v1/history":   `{"moves":[{"to":` + of + `,"record":` + record + `}]}`,
+			"/api/v1/tags":      `{"tags":[{"name":"1.0","digest":` + of + `,"actor":` + c.actor + `}]}`,
+			"/api/v1/records/1": record,
+			"/api/v1/image":     `{"repository":"team/app","reference":"1.0","descriptor":{"digest":` + of + `},"tagged":{"action":"tag","tag":"1.0","record":1,"actor":` + c.actor + `}}`,
+			"/api/v1/contents":  `{}`,
+		})
+		b.cookies["__Host-hallmark-session-443"] = "cookie"
+		for _, page := range []string{"/r/team/app/-/history/1.0", "/r/team/app", "/-/record/1", "/r/team/app:1.0"} {
+			body := b.send("GET", page, "", nil).Body.String()
+			for _, class := range []string{"observed", "authenticated"} {
+				sizeToo := class == "observed" && page == "/r/team/app:1.0" // which the registry saw, whoever did it
+				if got := strings.Contains(body, `class="class `+class+`"`); got != (class == c.class) && !sizeToo {
+					t.Errorf("%s of %s says %s: %v", page, c.actor, class, got)
+				}
+			}
+			if page == "/r/team/app:1.0" && !strings.Contains(body, c.why) {
+				t.Errorf("%s of %s does not say %q", page, c.actor, c.why)
+			}
+		}
+	}
+}

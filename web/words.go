@@ -15,7 +15,7 @@ import (
 
 // words are what templates may say.
 var words = template.FuncMap{
-	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by,
+	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
 	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL,
 }
@@ -144,6 +144,14 @@ func by(a provenance.Actor) string {
 		return "the operator"
 	}
 	return string(a.Kind) + " " + a.Handle
+}
+
+// knownBy is how it is known who did something: a login proves it, or there was none and the registry saw it.
+func knownBy(a provenance.Actor) provenance.Class {
+	if a.Kind == provenance.Anonymous || a.Kind == provenance.System {
+		return provenance.Observed
+	}
+	return provenance.Authenticated
 }
 
 // sentence begins with a capital and ends with a full stop.
