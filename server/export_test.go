@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -24,3 +25,6 @@ func (s *Server) Unready(ctx context.Context) []UnreadyPart { return s.unready(c
 
 // StopsPulls says whether pulls fail too.
 func (p UnreadyPart) StopsPulls() bool { return p.reads }
+
+// InProcess is a transport that calls a handler.
+func InProcess(handler http.Handler) http.RoundTripper { return inProcess{handler} }

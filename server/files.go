@@ -167,11 +167,15 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = http.NoBody
 	}
 	go func() {
+		defer w.cut()
 		t.handler.ServeHTTP(w, r)
 		w.WriteHeader(http.StatusOK)
 		_ = write.Close() // which never fails
 	}()
-	status := <-w.begun
+	status, ok := <-w.begun
+	if !ok {
+		return nil, io.ErrUnexpectedEOF
+	}
 	return &http.Response{
 		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.header.Clone(), Body: read, ContentLength: -1, Request: r,
@@ -181,7 +185,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 type pipeWriter struct {
 	header http.Header
 	pipe   *io.PipeWriter
-	begun  chan int // receives the status, once
+	begun  chan int // receives the status, once, or is closed where there is none
 	wrote  bool
 }
 
@@ -200,3 +204,17 @@ func (w *pipeWriter) Write(p []byte) (int, error) {
 }
 
 func (w *pipeWriter) Flush() {}
+
+// cut is deferred: it breaks off the answer of a handler that panics with the wish for that, as net/http does.
+func (w *pipeWriter) cut() {
+	switch p := recover(); {
+	case p == nil:
+		return
+	case p != http.ErrAbortHandler: //nolint:errorlint // it is compared as net/http does
+		panic(p)
+	}
+	if !w.wrote {
+		close(w.begun)
+	}
+	_ = w.pipe.CloseWithError(io.ErrUnexpectedEOF) // which never fails
+}
