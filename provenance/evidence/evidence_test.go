@@ -417,6 +417,25 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// TestReferrerIndex wants a file to open where what is attached is an index: what that lists is not in it, and said to be left out.
+func TestReferrerIndex(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	image := h.image("one")
+	h.push("1", image)
+	inside := h.attach(image, "what is in it")
+	other := h.image("another")
+	index := h.json(ocispec.MediaTypeImageIndex, map[string]any{
+		"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "artifactType": "application/list", "manifests": []any{other, inside}, "subject": image,
+	})
+	h.refs[image.Digest] = append([]ocispec.Descriptor{index}, h.refs[image.Digest]...)
+	v, err := verify(h.file(h.order("1")), h.trust())
+	fatal(t, err)
+	if left := v.Cover.LeftOut; len(left) != 2 || !strings.Contains(left[0].What, other.Digest.String()) {
+		t.Errorf("left out: %+v", left)
+	}
+}
+
 // TestLongName has a blob whose name does not fit into a header.
 func TestLongName(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func gather(ctx context.Context, content Content, image ref, layers bool) (*layo
 			return nil, err
 		}
 	}
-	return l, l.listReferrers()
+	return l, errors.Join(l.leaveListed(), l.listReferrers())
 }
 
 func (l *layout) leave(why, format string, args ...any) {
@@ -220,6 +220,22 @@ func (l *layout) attach(ctx context.Context, name, tag string) (*ocispec.Descrip
 	}
 	l.roots = append(l.roots, listed)
 	return &root, l.measure(ctx, m, func(ocispec.Descriptor) bool { return true })
+}
+
+// leaveListed says that what attached indexes list is left out, but for what is there anyway.
+func (l *layout) leaveListed() error {
+	for _, root := range l.roots[1:] {
+		m, err := parseManifest(l.manifests[root.Digest])
+		if err != nil {
+			return err
+		}
+		for _, child := range m.Manifests {
+			if _, there := l.manifests[child.Digest]; !there {
+				l.leave("what an attached index lists is not looked for", "the manifest %s, which %s lists", child.Digest, root.Digest)
+			}
+		}
+	}
+	return nil
 }
 
 // listReferrers adds a list of the referrers of each manifest that has some, for clients that look for one.
