@@ -436,6 +436,24 @@ func TestReferrerIndex(t *testing.T) {
 	}
 }
 
+// TestManyManifests wants a file to open where an image lists more than a file holds: each one beyond is said to be left out.
+func TestManyManifests(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var list []any
+	for i := range 1002 {
+		list = append(list, h.json(manifestMT, map[string]any{"schemaVersion": 2, "mediaType": manifestMT, "annotations": map[string]string{"n": fmt.Sprint(i)}}))
+	}
+	index := h.json(ocispec.MediaTypeImageIndex, map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "manifests": list})
+	h.push("1", index)
+	h.attach(index, "what is in it")
+	v, err := verify(h.file(h.order("1")), h.trust())
+	fatal(t, err)
+	if left := v.Cover.LeftOut; len(left) != 5 || !strings.Contains(left[3].Why, "1000 manifests") {
+		t.Errorf("left out: %+v", left)
+	}
+}
+
 // TestLongName has a blob whose name does not fit into a header.
 func TestLongName(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,9 @@ const (
 	maxNested    = 3        // a signature of an SBOM of an image
 )
 
+// tooMany says why a manifest is left out.
+var tooMany = fmt.Sprintf("a file holds up to %d manifests", maxManifests)
+
 // Content is what a registry has of one repository. Absent tells its error for what is not there.
 type Content interface {
 	// Manifest returns what a tag or digest names.
@@ -94,6 +97,10 @@ func (l *layout) image(ctx context.Context, image ref) (parts []digest.Digest, e
 		if _, known := l.manifests[child.Digest]; known {
 			continue
 		}
+		if len(l.manifests) >= maxManifests {
+			l.leave(tooMany, "the manifest %s, which %s lists", child.Digest, image.desc.Digest)
+			continue
+		}
 		desc, body, err := l.content.Manifest(ctx, child.Digest.String())
 		switch {
 		case err != nil && l.content.Absent(err):
@@ -101,9 +108,6 @@ func (l *layout) image(ctx context.Context, image ref) (parts []digest.Digest, e
 			continue
 		case err != nil:
 			return nil, err
-		case len(l.manifests) >= maxManifests:
-			l.leave(fmt.Sprintf("a file holds up to %d manifests", maxManifests), "the manifest %s and further ones that %s lists", child.Digest, image.desc.Digest)
-			return parts, nil
 		}
 		more, err := l.image(ctx, ref{desc: desc, body: body})
 		if err != nil {
@@ -208,7 +212,11 @@ func (l *layout) attach(ctx context.Context, name, tag string) (*ocispec.Descrip
 		return nil, fmt.Errorf("the manifest %s: %w", desc.Digest, err)
 	}
 	large := slices.ContainsFunc(m.content(), func(d ocispec.Descriptor) bool { return d.Size > maxAttached })
-	if large && !l.layers || len(l.manifests) >= maxManifests {
+	switch {
+	case len(l.manifests) >= maxManifests:
+		l.leave(tooMany, "the referrer %s (%s)", desc.Digest, m.artifactType())
+		return nil, nil
+	case large && !l.layers:
 		l.leave("it is large: it goes in with the layers", "the referrer %s (%s)", desc.Digest, m.artifactType())
 		return nil, nil
 	}
