@@ -330,6 +330,9 @@ func (v *imageView) counts(records []uint64) bool {
 	})
 }
 
+// AllCut are the lists on the page that are not whole.
+func (v imageView) AllCut() []string { return slices.Concat(v.Cut, v.Contents.Cut) }
+
 // IsIndex says that it lists images for several platforms.
 func (v imageView) IsIndex() bool { return len(v.Children) > 0 }
 

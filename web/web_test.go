@@ -417,3 +417,18 @@ func TestWithoutALogin(t *testing.T) {
 		}
 	}
 }
+
+// A list that the API cut is not shown as if it were whole.
+func TestCutContents(t *testing.T) {
+	b := newBrowser(t, fixedAPI{
+		"/api/v1/image":    `{"repository":"team/app","reference":"1.0","descriptor":{"digest":"sha256:` + strings.Repeat("1", 64) + `"},"cut":["tags"]}`,
+		"/api/v1/contents": `{"layers":[{"size":1}],"cut":["layers","referrers"]}`,
+	})
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	body := b.send("GET", "/r/team/app:1.0", "", nil).Body.String()
+	for _, list := range []string{"tags", "layers", "referrers"} {
+		if want := "The list " + list + " is cut"; !strings.Contains(body, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
