@@ -64,14 +64,6 @@ func (pg *page) read(a *answer, path string, value any) error {
 	return nil
 }
 
-func (pg *page) askRaw(path string, query url.Values) ([]byte, error) {
-	a := pg.do(http.MethodGet, path, query, nil)
-	if a.status == http.StatusOK {
-		return a.body.Bytes(), nil
-	}
-	return nil, pg.refused(a)
-}
-
 // do makes one request to the API.
 func (pg *page) do(method, path string, query url.Values, body []byte) *answer {
 	a := &answer{header: http.Header{}}

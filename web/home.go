@@ -14,7 +14,6 @@ type homeView struct {
 	From         string // behind which repository this page begins, or ""
 	Changes      []recordLine
 	Empty        bool // nothing was pushed yet
-	CanPush      bool
 }
 
 type repositoryEntry struct {

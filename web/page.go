@@ -36,15 +36,14 @@ func (pg *page) isStranger() bool { return pg.who.Actor.Kind == provenance.Anony
 
 // Frame is what every page has around it.
 type Frame struct {
-	Title    string
-	Host     string
-	User     string // "" for a stranger
-	SignOut  string // the token of the form that signs out, or ""
-	Here     string // path and query of this page
-	Query    string // what was searched for
-	Version  string // of the style sheet and the scripts
-	Now      time.Time
-	Printing bool
+	Title   string
+	Host    string
+	User    string // "" for a stranger
+	SignOut string // the token of the form that signs out, or ""
+	Here    string // path and query of this page
+	Query   string // what was searched for
+	Version string // of the style sheet and the scripts
+	Now     time.Time
 }
 
 func (pg *page) frame(title string) Frame {
@@ -101,12 +100,7 @@ type errorView struct {
 	Status  int
 	Says    string
 	Request string // its id, where an operator can look for it
-	Choices []choice
-	Stopped bool // nothing more can be done from here
 }
-
-// A choice is where a page leads on.
-type choice struct{ Text, Href string }
 
 // fail shows what went wrong, or leads to sign-in.
 func (pg *page) fail(err error) {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -32,19 +31,15 @@ func (pg *page) record() error {
 	if err != nil {
 		return refusalf(404, "%q is not the number of a record.", plain(pg.r.PathValue("index")))
 	}
-	raw, err := pg.askRaw(fmt.Sprintf("/api/v1/records/%d", index), nil)
-	if err != nil {
+	var raw json.RawMessage
+	if err := pg.ask(fmt.Sprintf("/api/v1/records/%d", index), nil, &raw); err != nil {
 		return err
 	}
 	view := recordView{}
 	if err := json.Unmarshal(raw, &view.Record); err != nil {
 		return fmt.Errorf("record %d: %w", index, err)
 	}
-	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, raw, "", "  "); err != nil {
-		return fmt.Errorf("record %d: %w", index, err)
-	}
-	view.Raw, view.What = pretty.String(), does(view.Record)
+	view.Raw, view.What = indent(raw), does(view.Record)
 	for _, t := range view.Record.Tags {
 		view.Moves = append(view.Moves, tagMove{t, string(view.Record.Meaning(t))})
 	}
@@ -59,8 +54,6 @@ type recordsView struct {
 	Filters   []filter
 	Namesakes []string
 	Next      string
-	Actions   []provenance.Action
-	Action    string
 }
 
 // A filter narrows a list; Without is the same page without it.
@@ -70,7 +63,7 @@ type filter struct{ Name, Value, Without string }
 func (pg *page) records() error {
 	q := pg.r.URL.Query()
 	ask := url.Values{"limit": {listed}}
-	view := recordsView{Actions: provenance.Actions, Action: q.Get("action")}
+	view := recordsView{}
 	for name, values := range q {
 		if len(values) > 0 && values[0] != "" {
 			ask.Set(name, values[0])
