@@ -59,14 +59,17 @@ func (p *problems) checkListen(key, address string) {
 }
 
 func (p *problems) checkLimits(l Limits) {
-	for key, n := range map[string]int{"limits.connections": l.Connections, "limits.addressConnections": l.AddressConnections} {
-		if n < 1 {
-			p.addf(key, "%s is at least 1: without a connection nobody gets in", key)
-		}
-	}
-	for key, n := range map[string]int{"limits.uploads": l.Uploads, "limits.accountUploads": l.AccountUploads} {
-		if n < 1 {
-			p.addf(key, "%s is at least 1: without an upload nobody can push", key)
+	for _, of := range []struct {
+		key, says string
+		n         int
+	}{
+		{"limits.connections", "without a connection nobody gets in", l.Connections},
+		{"limits.addressConnections", "without a connection nobody gets in", l.AddressConnections},
+		{"limits.uploads", "without an upload nobody can push", l.Uploads},
+		{"limits.accountUploads", "without an upload nobody can push", l.AccountUploads},
+	} {
+		if of.n < 1 {
+			p.addf(of.key, "%s is at least 1: %s", of.key, of.says)
 		}
 	}
 }

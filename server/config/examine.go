@@ -12,11 +12,14 @@ import (
 // trusting it: what cannot be meant, and files that are missing or do not fit. It changes nothing.
 func (c *Config) Examine() []Problem {
 	p := &problems{of: c, list: c.problems()}
-	for key, path := range map[string]string{
-		"keys.receipt": c.Keys.Receipt, "keys.nextReceipt": c.Keys.NextReceipt, "keys.log": c.Keys.Log, "keys.nextLog": c.Keys.NextLog,
-		"metrics.tokenFile": c.Metrics.TokenFile,
+	for _, file := range []struct{ key, path string }{
+		{"keys.receipt", c.Keys.Receipt},
+		{"keys.nextReceipt", c.Keys.NextReceipt},
+		{"keys.log", c.Keys.Log},
+		{"keys.nextLog", c.Keys.NextLog},
+		{"metrics.tokenFile", c.Metrics.TokenFile},
 	} {
-		p.checkReadable(key, path)
+		p.checkReadable(file.key, file.path)
 	}
 	if c.InsecureHTTP == "" && (c.TLS.Cert == "") == (c.TLS.Key == "") {
 		p.checkCertificate()
