@@ -78,6 +78,7 @@ func TestBadTars(t *testing.T) {
 		"one block of zeros":    {good[:len(good)-512], "ends too early"},
 		"no end":                {good[:len(good)-1024], "ends too early"},
 		"cut within a file":     {good[:700], "ends too early"},
+		"cut behind a file":     {of(tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 512})[:1024], "ends too early"},
 		"padding":               {edit(1000, "x"), "behind a there is something else than zeros"},
 		"a time":                {edit(136, "00000000001"), "the header of a says more than its name and size"},
 		"an owner":              {edit(265, "root"), "the header of a says more"},

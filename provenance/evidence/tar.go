@@ -163,7 +163,7 @@ func (t *tarReader) read(n int64) ([]byte, error) {
 		return nil, refusef("the file ends too early, at %d bytes", t.size)
 	}
 	b := make([]byte, n)
-	if _, err := t.r.ReadAt(b, t.at); err != nil {
+	if got, err := t.r.ReadAt(b, t.at); got < len(b) { // a whole read at the end may come with io.EOF
 		return nil, err
 	}
 	t.at += n
