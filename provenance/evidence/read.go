@@ -195,19 +195,22 @@ func (f *File) checkFixed() error {
 	if text, err := f.read(layoutName, maxFile); err != nil || string(text) != layoutText {
 		return orRefuse(err, "%s is not that of an OCI image layout 1.0.0", layoutName)
 	}
-	for name, check := range map[string]func([]byte) error{
-		logsName:        func(b []byte) error { _, err := receipt.ParseLogs(b); return err },
-		receiptsName:    func(b []byte) error { _, err := receipt.ParseKeyFile(b); return err },
-		trustedRootName: func(b []byte) error { _, err := receipt.ParseTrustedRoot(b); return err },
-		imageName:       strictjson.Check,
-		reportName:      strictjson.Check,
+	for _, of := range []struct {
+		name  string
+		check func([]byte) error
+	}{
+		{imageName, strictjson.Check},
+		{logsName, func(b []byte) error { _, err := receipt.ParseLogs(b); return err }},
+		{receiptsName, func(b []byte) error { _, err := receipt.ParseKeyFile(b); return err }},
+		{trustedRootName, func(b []byte) error { _, err := receipt.ParseTrustedRoot(b); return err }},
+		{reportName, strictjson.Check},
 	} {
-		text, err := f.read(name, maxFile)
+		text, err := f.read(of.name, maxFile)
 		if err != nil {
 			return err
 		}
-		if err := check(text); err != nil {
-			return refusef("%s: %w", name, err)
+		if err := of.check(text); err != nil {
+			return refusef("%s: %w", of.name, err)
 		}
 	}
 	return nil

@@ -153,6 +153,20 @@ func without(t *testing.T, files map[string]string, index uint64) {
 	delete(files, fmt.Sprintf("records/%012d.tlog-proof", index))
 }
 
+// TestFirstWrong wants the same answer each time of a file in which several things are wrong: the first one, in the order of names.
+func TestFirstWrong(t *testing.T) {
+	t.Parallel()
+	h, kept := lived(t)
+	file := forged(t, h.file(h.order("1.0")), func(f map[string]string) {
+		for _, name := range []string{"image.json", "keys/logs.json", "keys/receipts.json", "keys/trusted_root.json", "report.json"} {
+			f[name] = "{"
+		}
+	})
+	for range 20 {
+		wantRefused(t, "several wrong files", file, kept, "refused: image.json: ")
+	}
+}
+
 // TestForged has somebody change a file who makes its sums anew.
 func TestForged(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -147,7 +148,7 @@ func (v *verifier) records() (err error) {
 			return fmt.Errorf("record %d: %w", index, err)
 		}
 	}
-	for origin := range v.signed {
+	for _, origin := range slices.Sorted(maps.Keys(v.signed)) {
 		if !v.untrusted[origin] && !slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
 			return refusef("%s%s is in it, and proves no record", checkpointsDir, origin)
 		}
