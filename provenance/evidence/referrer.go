@@ -135,12 +135,8 @@ func (c *Carried) agrees(m referrer) error {
 	if c.Subject != r.Digest {
 		return refusef("it refers to %s, and its record %d is about %s", c.Subject, r.Index, r.Digest)
 	}
-	by := r.Actor.Handle
-	if r.Actor.Kind != provenance.User {
-		by = string(r.Actor.Kind) + ":" + by
-	}
 	const own = "vnd.hallmark."
-	says := map[string]string{own + "record": strconv.FormatUint(r.Index, 10), own + "pushed-at": r.Time.String(), own + "pushed-by": by, own + "source-class": string(provenance.Claimed)}
+	says := map[string]string{own + "record": strconv.FormatUint(r.Index, 10), own + "pushed-at": r.Time.String(), own + "pushed-by": r.Actor.Known(), own + "source-class": string(provenance.Claimed)}
 	facts := map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision}
 	for name, value := range m.Annotations {
 		want, known := says[name]
