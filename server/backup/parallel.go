@@ -17,6 +17,9 @@ func InParallel[T any](ctx context.Context, workers int, all []T, fn func(T) err
 	for range workers {
 		group.Go(func() {
 			for one := range next {
+				if ctx.Err() != nil { // it was sent all the same: a select takes any of what is ready
+					continue
+				}
 				if err := fn(one); err != nil {
 					stop(err)
 				}
