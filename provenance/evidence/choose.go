@@ -60,14 +60,20 @@ func (c *chosen) newest(ctx context.Context, action provenance.Action) (*provena
 	}
 }
 
-// about takes all records about an image and what belongs to it, of one repository, and the moves of a tag.
-func (c *chosen) about(ctx context.Context, repository, tag string, parts []digest.Digest) error {
-	var asked []provenance.Query
-	for _, d := range parts {
-		asked = append(asked, provenance.Query{Repository: repository, Digest: d}, provenance.Query{Repository: repository, About: d})
+// about takes all records about an image, the moves of its tag, and all about what belongs to it, of one repository, in this
+// order: where there are too many, those of the image are there.
+func (c *chosen) about(ctx context.Context, cover *Cover, parts []digest.Digest) error {
+	of := func(d digest.Digest) []provenance.Query {
+		return []provenance.Query{{Repository: cover.Repository, Digest: d}, {Repository: cover.Repository, About: d}}
 	}
-	if tag != "" {
-		asked = append(asked, provenance.Query{Repository: repository, Tag: tag})
+	asked := of(cover.Digest)
+	if cover.Tag != "" {
+		asked = append(asked, provenance.Query{Repository: cover.Repository, Tag: cover.Tag})
+	}
+	for _, d := range parts {
+		if d != cover.Digest {
+			asked = append(asked, of(d)...)
+		}
 	}
 	for _, q := range asked {
 		if err := c.add(ctx, q); err != nil {

@@ -454,6 +454,45 @@ func TestManyManifests(t *testing.T) {
 	}
 }
 
+// crowded is a book in which one manifest has more records than a file holds.
+type crowded struct {
+	*provenance.Book
+	by digest.Digest
+}
+
+func (c crowded) Find(ctx context.Context, q provenance.Query) (page provenance.Page, err error) {
+	if q.Digest != c.by {
+		return c.Book.Find(ctx, q)
+	}
+	for i := range uint64(10_000) {
+		page.Records = append(page.Records, &provenance.Record{Index: 100 + i})
+	}
+	return page, nil
+}
+
+func (c crowded) Prover(ctx context.Context, _ uint64) (*provenance.Prover, error) {
+	return c.Book.Prover(ctx, 0)
+}
+
+// TestCrowded wants the records of the image and of its tag in a file, however many there are of what is attached to it.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.push("1", h.image("before"))
+	image := h.image("one")
+	h.push("1", image)
+	o := h.order("1")
+	o.Book = crowded{h.book, h.attach(image, "what is in it").Digest}
+	for range 10 {
+		draft, err := evidence.Prepare(t.Context(), o)
+		fatal(t, err)
+		c := draft.Cover()
+		if len(c.Records) != 10_000 || !slices.Equal(c.Records[:2], []uint64{0, 1}) || !strings.Contains(c.LeftOut[0].What, "records") {
+			t.Fatalf("%d records from %d on, without %+v", len(c.Records), c.Records[0], c.LeftOut)
+		}
+	}
+}
+
 // TestLongName has a blob whose name does not fit into a header.
 func TestLongName(t *testing.T) {
 	t.Parallel()

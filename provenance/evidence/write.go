@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/template"
 	"time"
 
@@ -95,11 +97,7 @@ var ErrMoved = errors.New("the tag moved while the file was made: ask again")
 // chooseRecords chooses the records and the checkpoints that prove them.
 func (d *Draft) chooseRecords(ctx context.Context) error {
 	c := chosen{book: d.order.Book, rights: d.order.Rights, indexes: map[uint64]bool{}}
-	var parts []digest.Digest
-	for m := range d.layout.manifests {
-		parts = append(parts, m)
-	}
-	err := errors.Join(c.keys(ctx), c.about(ctx, d.cover.Repository, d.cover.Tag, parts))
+	err := errors.Join(c.keys(ctx), c.about(ctx, &d.cover, slices.Sorted(maps.Keys(d.layout.manifests))))
 	for i := range d.cover.Documents {
 		err = errors.Join(err, c.inForce(ctx, &d.cover.Documents[i]))
 	}
