@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -149,7 +150,7 @@ func (s *searching) reference() error {
 	return err
 }
 
-// origin finds images by the source or the commit that they claim, or that is attested of them.
+// origin finds images by the source or the commit that they claim. What is attested of them is not looked through.
 func (s *searching) origin() error {
 	find := provenance.ImageQuery{Limit: maxHits + 1, Visible: s.mayPull(s.c)}
 	by := "source"
@@ -237,8 +238,9 @@ func hasWord(name, want string) bool {
 	return false
 }
 
+// cut says that a list is not whole, where it is not.
 func (s *searching) cut(list string, more bool) {
-	if more {
+	if more && !slices.Contains(s.answer.More, list) {
 		s.answer.More = append(s.answer.More, list)
 	}
 }
@@ -248,6 +250,7 @@ func (s *searching) end() (any, error) {
 	ans := &s.answer
 	s.cut("repositories", len(ans.Repositories) > maxHits)
 	s.cut("images", len(ans.Images) > maxHits)
+	s.cut("records", len(ans.Records) > maxHits)
 	ans.Repositories = ans.Repositories[:min(len(ans.Repositories), maxHits)]
 	ans.Images = ans.Images[:min(len(ans.Images), maxHits)]
 	ans.Records = ans.Records[:min(len(ans.Records), maxHits)]
