@@ -75,7 +75,7 @@ func namesEnd(ctx context.Context, cl *client, index uint64, before, entry recei
 	if err := v.fetchTrust(ctx, cl); err != nil {
 		return err
 	}
-	r, err := v.add(data)
+	r, err := v.addReceipt(data)
 	if err != nil {
 		return err
 	}

@@ -129,8 +129,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	}
 	v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""
 	if v.kept && isFile {
-		_, err := v.add(data)
-		return err
+		return v.add(data)
 	}
 	ref := reference{}
 	if !isFile {
@@ -147,8 +146,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 			return err
 		}
 		if isFile {
-			_, err := v.add(data)
-			return err
+			return v.add(data)
 		}
 		if ref, err = ref.settle(ctx, cl); err != nil {
 			return err
@@ -243,16 +241,25 @@ func (v *verification) fetchTrust(ctx context.Context, cl *client) error {
 	return nil
 }
 
-// add checks a receipt and notes what it proves, or why it is refused.
-func (v *verification) add(data []byte) (*verified, error) {
+// add checks a file of any kind that proves something of a record and notes what it proves, or why it is refused.
+func (v *verification) add(data []byte) error {
+	r := &verified{}
+	switch {
+	case receipt.IsProof(data):
+		v.Receipts = append(v.Receipts, r)
+		return r.prove(data, v.trust)
+	case receipt.IsEnvelope(data):
+		v.Receipts = append(v.Receipts, r)
+		return r.signed(data, v.trust)
+	}
+	_, err := v.addReceipt(data)
+	return err
+}
+
+// addReceipt is add for a receipt alone: where a registry is asked for one, what proves less of the record will not do.
+func (v *verification) addReceipt(data []byte) (*verified, error) {
 	r := &verified{}
 	v.Receipts = append(v.Receipts, r)
-	if receipt.IsProof(data) {
-		return r, r.prove(data, v.trust)
-	}
-	if receipt.IsEnvelope(data) {
-		return r, r.signed(data, v.trust)
-	}
 	found, err := receipt.Verify(data, v.trust)
 	if err == nil {
 		if r.record, err = provenance.ParseStatement(found.Statement); err != nil {

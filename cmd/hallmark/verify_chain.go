@@ -102,7 +102,7 @@ func (v *verification) former(ctx context.Context, cl *client, index uint64) (*p
 	if err != nil {
 		return nil, err
 	}
-	r, err := (&verification{trust: v.trust}).add(data) // not one of the image's, so it is not listed
+	r, err := (&verification{trust: v.trust}).addReceipt(data) // not one of the image's, so it is not listed
 	if err == nil && r.record.Index != index {
 		err = fmt.Errorf("%w: the receipt is of record %d", receipt.ErrRefused, r.record.Index)
 	}

@@ -74,7 +74,7 @@ func (v *verification) record(ctx context.Context, cl *client, index uint64, ref
 	if err != nil {
 		return err
 	}
-	r, err := v.add(data)
+	r, err := v.addReceipt(data)
 	if err == nil {
 		err = r.about(index, v.Digest, ref, current)
 	}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestVerifyLess asks a registry for receipts that answers with what proves less of its records: a signature without a log, and
+// a place in the log without a record.
+func TestVerifyLess(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	s.push("team/app", "1", "one", nil)
+	login := "admin:" + adminPassword
+	for name, less := range map[string]func(path, body string) string{
+		"the receipt": func(_, body string) string { return body },
+		"an envelope": func(_, body string) string {
+			var bundle struct{ DsseEnvelope json.RawMessage }
+			if err := json.Unmarshal([]byte(body), &bundle); err != nil {
+				t.Error(err)
+			}
+			return string(bundle.DsseEnvelope)
+		},
+		"a proof": func(path, _ string) string {
+			_, _, body := s.do(http.MethodGet, strings.TrimSuffix(path, "receipt")+"tlog-proof", login, "")
+			return body
+		},
+	} {
+		lying := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			status, _, body := s.do(r.Method, r.URL.RequestURI(), login, "")
+			if strings.HasSuffix(r.URL.Path, "/receipt") {
+				body = less(r.URL.Path, body)
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}))
+		t.Cleanup(lying.Close)
+		var out bytes.Buffer
+		env := map[string]string{"HALLMARK_USER": "admin", "HALLMARK_PASSWORD": adminPassword}
+		err := run(t.Context(), []string{"verify", "team/app:1", "--server", lying.URL}, func(key string) string { return env[key] }, nil, &out, &out)
+		if good := name == "the receipt"; good && err != nil || !good && exitCode(err) != exitNo {
+			t.Errorf("%s: %v\n%s", name, err, out.String())
+		}
+	}
+}
