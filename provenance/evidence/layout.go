@@ -15,6 +15,7 @@ type walk struct {
 	f         *File
 	mentioned map[digest.Digest]bool
 	seen      map[digest.Digest]*manifest
+	tags      map[string]bool // where clients look for what is attached to those that were seen
 }
 
 // checkLayout wants index.json to begin with the image; everything that is said to belong to the image to be there, or to be
@@ -37,7 +38,7 @@ func (f *File) checkLayout() error {
 		index.Manifests[0].Size != image.Size || index.Manifests[0].Annotations[ocispec.AnnotationRefName] != c.Tag {
 		return refusef("%s does not begin with the image that %s is about", indexName, coverName)
 	}
-	w := &walk{f, map[digest.Digest]bool{}, map[digest.Digest]*manifest{}}
+	w := &walk{f, map[digest.Digest]bool{}, map[digest.Digest]*manifest{}, map[string]bool{}}
 	if err := w.image(image); err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (w *walk) read(d ocispec.Descriptor) (*manifest, error) {
 	if err != nil {
 		return nil, refusef("%s is no manifest: %w", d.Digest, err)
 	}
-	w.mentioned[d.Digest], w.seen[d.Digest] = true, m
+	w.mentioned[d.Digest], w.seen[d.Digest], w.tags[fallbackTag(d.Digest)] = true, m, true
 	return m, nil
 }
 
@@ -137,16 +138,13 @@ func (w *walk) present(d digest.Digest, needed bool) (bool, error) {
 
 // attached walks a manifest beside the image, which has to be about it: as its subject, by its tag, or as the list of referrers.
 func (w *walk) attached(root ocispec.Descriptor) error {
+	tag, _, _ := strings.Cut(root.Annotations[ocispec.AnnotationRefName], ".") // without cosign's suffix
+	about := w.tags[tag]                                                       // as of before it is read itself
 	m, err := w.read(root)
 	if err != nil {
 		return err
 	}
-	tag := root.Annotations[ocispec.AnnotationRefName]
-	about := m.Subject != nil && w.seen[m.Subject.Digest] != nil
-	for d := range w.seen {
-		about = about || tag != "" && (tag == fallbackTag(d) || strings.HasPrefix(tag, fallbackTag(d)+"."))
-	}
-	if !about {
+	if isSubject := m.Subject != nil && w.seen[m.Subject.Digest] != nil; !isSubject && !about {
 		return refusef("the manifest %s is in it, and is not about the image", root.Digest)
 	}
 	for _, child := range m.Manifests {

@@ -225,9 +225,31 @@ func TestForged(t *testing.T) {
 		"report.json: ":                                      func(f map[string]string) { f["report.json"] = `{"a":1,"a":2}` },
 		"keys/logs.json: ":                                   func(f map[string]string) { f["keys/logs.json"] = `{"logs":[]}` },
 		"hello is in it, and evidence.json does not name it": func(f map[string]string) { f["hello"] = "hello" },
-		"is in it, and nothing mentions it":                  func(f map[string]string) { f["blobs/sha256/"+digest.FromString("hello").Encoded()] = "hello" },
-		"is not named by a digest":                           func(f map[string]string) { f["blobs/hello"] = "hello" },
-		"has not the digest that evidence.json says":         func(f map[string]string) { f["documents/policy.yaml"] = "rules: [x]\n" },
+		"is in it, and is not about the image": func(f map[string]string) { // it has a tag as if it were about itself
+			const body = `{"schemaVersion":2}`
+			d := digest.FromString(body)
+			f["blobs/sha256/"+d.Encoded()] = body
+			head, ends := strings.CutSuffix(f["index.json"], "\n    }\n  ]\n}\n")
+			if !ends {
+				t.Errorf("index.json: %s", f["index.json"])
+			}
+			f["index.json"] = head + fmt.Sprintf(`
+    },
+    {
+      "mediaType": "%s",
+      "digest": "%s",
+      "size": %d,
+      "annotations": {
+        "org.opencontainers.image.ref.name": "sha256-%s"
+      }
+    }
+  ]
+}
+`, manifestMT, d, len(body), d.Encoded())
+		},
+		"is in it, and nothing mentions it":          func(f map[string]string) { f["blobs/sha256/"+digest.FromString("hello").Encoded()] = "hello" },
+		"is not named by a digest":                   func(f map[string]string) { f["blobs/hello"] = "hello" },
+		"has not the digest that evidence.json says": func(f map[string]string) { f["documents/policy.yaml"] = "rules: [x]\n" },
 		"does not put the document policy.yaml in force": func(f map[string]string) {
 			f["documents/policy.yaml"] = "rules: [x]\n"
 			cover(t, f, func(c *evidence.Cover) { c.Documents[0].Digest = digest.FromString("rules: [x]\n") })
