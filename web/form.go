@@ -23,6 +23,7 @@ const (
 	maxForms   = 100_000 // tokens that are remembered as used
 	maxForm    = 256 << 10
 	formTokens = "token" // the field
+	signInForm = "sign-in"
 )
 
 // forms makes and takes the tokens of forms. They are of this process: after a restart a page is loaded again.
@@ -30,12 +31,13 @@ type forms struct {
 	key [32]byte
 	now func() time.Time
 
-	mu   sync.Mutex           // guards used
-	used map[string]time.Time // tokens, until they end
+	mu        sync.Mutex           // guards what follows
+	used      map[string]time.Time // tokens of those who are signed in, until they end
+	strangers map[string]time.Time // tokens of the form that signs in
 }
 
 func newForms() *forms {
-	f := &forms{now: time.Now, used: map[string]time.Time{}}
+	f := &forms{now: time.Now, used: map[string]time.Time{}, strangers: map[string]time.Time{}}
 	rand.Read(f.key[:]) // which never fails
 	return f
 }
@@ -72,24 +74,32 @@ func (f *forms) take(token, browser, form string) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, used := f.used[token]; used {
+	used := f.used
+	if form == signInForm {
+		used = f.strangers
+		if len(used) >= maxForms {
+			// Strangers keep nobody out: what is forgotten is that a password was sent, and who sends it again knows it.
+			clear(used)
+		}
+	}
+	if _, known := used[token]; known {
 		return false
 	}
-	if f.forget(now); len(f.used) >= maxForms {
+	if forget(used, now); len(used) >= maxForms {
 		return false
 	}
-	f.used[token] = ends
+	used[token] = ends
 	return true
 }
 
 // forget forgets tokens that have ended, once there are many.
-func (f *forms) forget(now time.Time) {
-	if len(f.used) < maxForms {
+func forget(used map[string]time.Time, now time.Time) {
+	if len(used) < maxForms {
 		return
 	}
-	for t, ends := range f.used {
+	for t, ends := range used {
 		if now.After(ends) {
-			delete(f.used, t)
+			delete(used, t)
 		}
 	}
 }

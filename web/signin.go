@@ -35,7 +35,7 @@ func (pg *page) showSignIn(status int, view signInView) error {
 		pg.formKey = rand.Text()
 		pg.setCookie(formCookie, pg.formKey, 0)
 	}
-	view.Frame, view.Token = pg.frame("Sign in"), pg.Token("sign-in")
+	view.Frame, view.Token = pg.frame("Sign in"), pg.Token(signInForm)
 	return pg.show(status, "signin", view)
 }
 
@@ -43,7 +43,7 @@ func (pg *page) showSignIn(status int, view signInView) error {
 func (pg *page) signIn() error {
 	pg.formKey = pg.cookie(formCookie)
 	pg.session = "" // the form is that of who has not signed in, whoever did meanwhile
-	fields, err := pg.form("sign-in")
+	fields, err := pg.form(signInForm)
 	if err != nil {
 		return err
 	}

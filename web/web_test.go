@@ -385,6 +385,19 @@ func TestTokensThatAreRememberedAreBounded(t *testing.T) {
 	}
 }
 
+// However often strangers send the form that signs in, others can sign in, and send their own forms.
+func TestStrangersKeepNobodyOut(t *testing.T) {
+	f := newForms()
+	for range maxForms + 1 {
+		if !f.take(f.token("stranger", signInForm), "stranger", signInForm) {
+			t.Fatal("strangers keep others from signing in")
+		}
+	}
+	if len(f.strangers) > maxForms || !f.take(f.token("session", "remove"), "session", "remove") {
+		t.Errorf("%d tokens of strangers are remembered, or they keep others from their forms", len(f.strangers))
+	}
+}
+
 // No page says of an act without a login that a login proves it.
 func TestWithoutALogin(t *testing.T) {
 	const of = `"sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `"`
