@@ -15,7 +15,11 @@ import (
 
 // repositories lists the repositories that are served.
 func (r *run) repositories(ctx context.Context) (names []string, err error) {
+	asked := pages{}
 	for next := "/api/v1/repositories?limit=1000"; next != ""; {
+		if err := asked.once(next); err != nil {
+			return nil, err
+		}
 		data, err := r.Fetch(ctx, next)
 		if err != nil {
 			return nil, err
@@ -130,9 +134,25 @@ func (r *run) named(repo string) *question {
 	}
 }
 
+// pages are those of a list that were asked for. A server that names one of them as the next would be asked for ever.
+type pages map[string]bool
+
+// once notes that a page is asked for, and is an error where it was before.
+func (p pages) once(path string) error {
+	if p[path] {
+		return fmt.Errorf("%s: the list has no end: a page names this one, which was read before, as the next", path)
+	}
+	p[path] = true
+	return nil
+}
+
 // eachPage reads the pages of a list. One that is not there is empty.
 func (r *run) eachPage(ctx context.Context, next string, page func(data []byte) (next string, err error)) error {
+	asked := pages{}
 	for next != "" {
+		if err := asked.once(next); err != nil {
+			return err
+		}
 		answer, err := r.Ask(ctx, http.MethodGet, next)
 		switch {
 		case err != nil:
