@@ -15,12 +15,13 @@ import (
 const (
 	maxReferrers = 200      // of one manifest
 	maxManifests = 1000     // of all kinds
+	maxHeld      = 64 << 20 // bytes of all manifests: they are held in memory until they are written
 	maxAttached  = 64 << 20 // bytes of a blob of a referrer, without the image's layers
 	maxNested    = 3        // a signature of an SBOM of an image
 )
 
 // tooMany says why a manifest is left out.
-var tooMany = fmt.Sprintf("a file holds up to %d manifests", maxManifests)
+var tooMany = fmt.Sprintf("a file holds up to %d manifests, of %d MiB together", maxManifests, maxHeld>>20)
 
 // Content is what a registry has of one repository. Absent tells its error for what is not there.
 type Content interface {
@@ -39,6 +40,7 @@ type layout struct {
 	layers  bool
 
 	manifests map[digest.Digest][]byte
+	held      int                     // bytes of these
 	blobs     map[digest.Digest]int64 // sizes
 	roots     []ocispec.Descriptor    // of index.json
 	referrers map[digest.Digest][]ocispec.Descriptor
@@ -82,13 +84,21 @@ func (l *layout) leave(why, format string, args ...any) {
 	l.leftOut = append(l.leftOut, LeftOut{fmt.Sprintf(format, args...), why})
 }
 
+func (l *layout) hold(d digest.Digest, body []byte) {
+	l.manifests[d] = body
+	l.held += len(body)
+}
+
+// full says that no further manifest goes in.
+func (l *layout) full() bool { return len(l.manifests) >= maxManifests || l.held >= maxHeld }
+
 // image adds the manifests of an image, with their configs and statements, and returns their digests.
 func (l *layout) image(ctx context.Context, image ref) (parts []digest.Digest, err error) {
 	m, err := parseManifest(image.body)
 	if err != nil {
 		return nil, fmt.Errorf("the manifest %s: %w", image.desc.Digest, err)
 	}
-	l.manifests[image.desc.Digest] = image.body
+	l.hold(image.desc.Digest, image.body)
 	parts = []digest.Digest{image.desc.Digest}
 	if err := l.measure(ctx, m, func(d ocispec.Descriptor) bool { return l.layers || d.MediaType == statementType }); err != nil {
 		return nil, err
@@ -97,7 +107,7 @@ func (l *layout) image(ctx context.Context, image ref) (parts []digest.Digest, e
 		if _, known := l.manifests[child.Digest]; known {
 			continue
 		}
-		if len(l.manifests) >= maxManifests {
+		if l.full() {
 			l.leave(tooMany, "the manifest %s, which %s lists", child.Digest, image.desc.Digest)
 			continue
 		}
@@ -213,14 +223,14 @@ func (l *layout) attach(ctx context.Context, name, tag string) (*ocispec.Descrip
 	}
 	large := slices.ContainsFunc(m.content(), func(d ocispec.Descriptor) bool { return d.Size > maxAttached })
 	switch {
-	case len(l.manifests) >= maxManifests:
+	case l.full():
 		l.leave(tooMany, "the referrer %s (%s)", desc.Digest, m.artifactType())
 		return nil, nil
 	case large && !l.layers:
 		l.leave("it is large: it goes in with the layers", "the referrer %s (%s)", desc.Digest, m.artifactType())
 		return nil, nil
 	}
-	l.manifests[desc.Digest] = body
+	l.hold(desc.Digest, body)
 	root := ocispec.Descriptor{MediaType: desc.MediaType, ArtifactType: m.artifactType(), Digest: desc.Digest, Size: desc.Size}
 	listed := root
 	if tag != "" {
