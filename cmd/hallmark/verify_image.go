@@ -209,5 +209,9 @@ func (r *verified) printRecord(line func(name, format string, args ...any)) {
 	if s := sourceOf(rec.Claimed); s != "" {
 		line("  claims", "to be built from %s", s)
 	}
+	if r.Log == "" {
+		line("  key", "%.12s…", r.Key)
+		return
+	}
 	line("  in", "the log %s as leaf %d of %d, signed with the key %.12s…", r.Log, r.Leaf, r.Size, r.Key)
 }

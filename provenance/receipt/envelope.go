@@ -27,10 +27,14 @@ func IsEnvelope(data []byte) bool {
 }
 
 // VerifyEnvelope checks the DSSE envelope of a record, as JSON, against trusted receipt keys, and refuses it with ErrRefused. An
-// envelope names no key: the one that made the signature has to have been in force for the record.
+// envelope names no key: the one that made the signature has to have been in force for the record. Where a witness is wanted it is
+// refused.
 func VerifyEnvelope(data []byte, trust Trust) (*Signed, error) {
 	if len(data) > MaxBundle {
 		return nil, refusef("an envelope has no more than %d bytes, this file has %d", MaxBundle, len(data))
+	}
+	if len(trust.Witnesses) > 0 {
+		return nil, refusef("an envelope alone has no checkpoint, and so none that a witness has cosigned: its receipt has one")
 	}
 	var e envelope
 	if err := strictjson.UnmarshalKnown(data, &e); err != nil {

@@ -41,6 +41,8 @@ func TestEnvelope(t *testing.T) {
 	other := newLog(t, "two.example")
 	late := l.trust()
 	late.Keys[0].Ranges[0].From = firstRecord + 3
+	witnessed := l.trust()
+	witnessed.Witnesses = append(witnessed.Witnesses, nil) // which is asked nothing
 	encoded := base64.StdEncoding.EncodeToString(r.Signature)
 	for name, c := range map[string]struct {
 		data  string
@@ -57,6 +59,7 @@ func TestEnvelope(t *testing.T) {
 		"something behind":  {string(good) + "{}", l.trust(), "no envelope that all readers read alike"},
 		"another spelling":  {strings.Replace(string(good), encoded, encoded[:4]+`\n`+encoded[4:], 1), l.trust(), "spelled otherwise"},
 		"more than may be":  {string(good) + strings.Repeat(" ", receipt.MaxBundle), l.trust(), "an envelope has no more than"},
+		"a witness wanted":  {string(good), witnessed, "no checkpoint"},
 		"nothing is signed": {"{}", l.trust(), "with 0 signatures"},
 	} {
 		if _, err := receipt.VerifyEnvelope([]byte(c.data), c.trust); !errors.Is(err, receipt.ErrRefused) || !strings.Contains(err.Error(), c.says) {
