@@ -2,15 +2,14 @@
 // administrators manage accounts. It has no rules of its own: the rooms below decide.
 //
 // A handler gets a parsed call and returns a value or an error; one place writes either (answer.go).
-// Errors are RFC 9457 problem details whose sentence says what was wrong and what to do. openapi.json
-// describes every route, and a test holds it against real answers.
+// Errors are RFC 9457 problem details whose sentence says what was wrong and what to do. The
+// parts in openapi/ describe every route, and tests hold them against answers.
 package api
 
 import (
 	"context"
 	"crypto/cipher"
 	"crypto/x509"
-	_ "embed"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -28,9 +27,6 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"golang.org/x/mod/sumdb/note"
 )
-
-//go:embed openapi.json
-var openAPI []byte
 
 // Certificates are the server's own. certs.Keeper is one.
 type Certificates interface {
@@ -148,10 +144,7 @@ func (a *API) Init() *API {
 	for _, r := range a.publicRoutes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.servePublic(w, req, r) })
 	}
-	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(openAPI) // a client that left does not matter any more
-	})
+	a.mux.HandleFunc(selfPattern, a.describeSelf)
 	return a
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 )
@@ -18,6 +19,16 @@ import (
 func readDoc(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// readDescribed is the description of the API.
+func readDescribed(t *testing.T) string {
+	t.Helper()
+	text, err := api.Description()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +91,10 @@ func TestLinks(t *testing.T) {
 
 // TestRecordSchema wants the schema for readers of records to be that of the API.
 func TestRecordSchema(t *testing.T) {
-	var api struct {
+	var described struct {
 		Components struct{ Schemas map[string]any }
 	}
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(readDoc(t, "api/openapi.json"), "#/components/schemas/", "#/$defs/")), &api); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(readDescribed(t), "#/components/schemas/", "#/$defs/")), &described); err != nil {
 		t.Fatal(err)
 	}
 	var schema map[string]any
@@ -91,22 +102,22 @@ func TestRecordSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, definition := range schema["$defs"].(map[string]any) {
-		if !reflect.DeepEqual(definition, api.Components.Schemas[name]) {
-			t.Errorf("docs/record.schema.json and api/openapi.json differ about %s", name)
+		if !reflect.DeepEqual(definition, described.Components.Schemas[name]) {
+			t.Errorf("docs/record.schema.json and the description of the API differ about %s", name)
 		}
 	}
 	for _, key := range []string{"$schema", "$id", "title", "$defs"} {
 		delete(schema, key)
 	}
-	if !reflect.DeepEqual(any(schema), api.Components.Schemas["Record"]) {
-		t.Error("docs/record.schema.json and api/openapi.json differ about a record")
+	if !reflect.DeepEqual(any(schema), described.Components.Schemas["Record"]) {
+		t.Error("docs/record.schema.json and the description of the API differ about a record")
 	}
 }
 
 // TestActionsAreDescribed wants the description of the API to name every action of a record, and as those that can be asked for.
 func TestActionsAreDescribed(t *testing.T) {
 	type actions struct{ Enum []provenance.Action }
-	var api struct {
+	var doc struct {
 		Paths map[string]struct {
 			Get struct {
 				Parameters []struct {
@@ -121,11 +132,11 @@ func TestActionsAreDescribed(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(readDoc(t, "api/openapi.json")), &api); err != nil {
+	if err := json.Unmarshal([]byte(readDescribed(t)), &doc); err != nil {
 		t.Fatal(err)
 	}
-	described := map[string][]provenance.Action{"a record": api.Components.Schemas.Record.Properties.Action.Enum}
-	for _, p := range api.Paths["/api/v1/records"].Get.Parameters {
+	described := map[string][]provenance.Action{"a record": doc.Components.Schemas.Record.Properties.Action.Enum}
+	for _, p := range doc.Paths["/api/v1/records"].Get.Parameters {
 		if p.Name == "action" {
 			described["the parameter"] = p.Schema.Enum
 		}

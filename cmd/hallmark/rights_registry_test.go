@@ -2,11 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/api/apitest"
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
@@ -253,19 +252,9 @@ func (s *rightsTable) asOwner(path string) string {
 // everyRoute are the routes of the registry and of the description, as METHOD and path or kind of path.
 func everyRoute(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../api/openapi.json")
+	doc, err := apitest.Parse([]byte(readDescribed(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc description
-	if err := json.Unmarshal(text, &doc); err != nil {
-		t.Fatal(err)
-	}
-	routes := registry.Routes()
-	for path, operations := range doc.Paths {
-		for method := range operations {
-			routes = append(routes, fmt.Sprintf("%s %s", strings.ToUpper(method), path))
-		}
-	}
-	return routes
+	return append(registry.Routes(), doc.Operations()...)
 }

@@ -1,0 +1,126 @@
+// Package apitest holds answers of the API against its description, the OpenAPI document of /openapi.json.
+package apitest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// A Description is an OpenAPI document. It is not safe for concurrent use.
+type Description struct {
+	paths    map[string]map[string]operation // by path and method, in lower case
+	compiler *jsonschema.Compiler
+}
+
+type operation struct {
+	Responses map[string]struct {
+		Content map[string]any `json:"content"`
+	} `json:"responses"`
+}
+
+// An Answer is what came, and to what.
+type Answer struct {
+	Method string
+	Route  string // the path as the description names it
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Parse reads a document.
+func Parse(document []byte) (*Description, error) {
+	var read struct {
+		Paths map[string]map[string]operation `json:"paths"`
+	}
+	if err := json.Unmarshal(document, &read); err != nil {
+		return nil, err
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	return &Description{read.Paths, compiler}, compiler.AddResource("openapi.json", value)
+}
+
+// Operations are what the description names, as "GET /path", sorted.
+func (d *Description) Operations() (all []string) {
+	for path, methods := range d.paths {
+		for method := range methods {
+			all = append(all, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Statuses are those that the description names for an operation, sorted; "default" is one of them.
+func (d *Description) Statuses(operation string) []string {
+	method, path, _ := strings.Cut(operation, " ")
+	return slices.Sorted(maps.Keys(d.paths[path][strings.ToLower(method)].Responses))
+}
+
+// Check is an error where an answer is not as the description says: its status, its content type, or the shape of its body. For
+// a failure of the server (5xx) that is not named, the default counts.
+func (d *Description) Check(a Answer) error {
+	name := fmt.Sprint(a.Status)
+	responses := d.paths[a.Route][strings.ToLower(a.Method)].Responses
+	if _, ok := responses[name]; !ok && a.Status >= 500 {
+		name = "default"
+	}
+	response, ok := responses[name]
+	if !ok {
+		return fmt.Errorf("the status %d is not described", a.Status)
+	}
+	if len(response.Content) == 0 {
+		if a.Body != "" {
+			return fmt.Errorf("there is a body, and none is described: %s", a.Body)
+		}
+		return nil
+	}
+	kind := a.Header.Get("Content-Type")
+	if _, ok := response.Content[kind]; !ok {
+		return fmt.Errorf("the content type %q is not described", kind)
+	}
+	schema, err := d.compiler.Compile(fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%s/content/%s/schema",
+		pointerPart(a.Route), strings.ToLower(a.Method), name, pointerPart(kind)))
+	if err != nil {
+		return err
+	}
+	return checkBody(kind, a.Body, schema)
+}
+
+// pointerPart escapes a key for a JSON pointer in a URL.
+func pointerPart(s string) string {
+	return url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(s))
+}
+
+// checkBody validates a JSON value, each of several that stand one a line, or a text.
+func checkBody(kind, body string, schema *jsonschema.Schema) error {
+	if !strings.Contains(kind, "json") {
+		return schema.Validate(body)
+	}
+	lines := []string{body}
+	if strings.HasSuffix(kind, "ndjson") {
+		lines = strings.Split(strings.TrimSpace(body), "\n")
+	}
+	for _, line := range lines {
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+		if err == nil {
+			err = schema.Validate(value)
+		}
+		if err != nil {
+			return fmt.Errorf("the body does not have the shape that is described: %w\n%s", err, line)
+		}
+	}
+	return nil
+}
