@@ -56,8 +56,8 @@ func (s *subject) jobFacts() []fact {
 	from := fmt.Sprintf("login of %s at the first push, record %d", f.Issuer, f.Record)
 	elsewhere := f.Repository != s.Repository
 	return []fact{
-		{provenance.FactRevision, j.Revision, provenance.Authenticated, from, elsewhere, "", ""},
-		{provenance.FactSource, j.Source, provenance.Authenticated, from, elsewhere, "", ""},
+		{Fact: Fact{Name: provenance.FactRevision, Value: j.Revision, Class: provenance.Authenticated, From: from, Elsewhere: elsewhere}},
+		{Fact: Fact{Name: provenance.FactSource, Value: j.Source, Class: provenance.Authenticated, From: from, Elsewhere: elsewhere}},
 	}
 }
 
@@ -67,9 +67,9 @@ func agree(j *provenance.Job, facts []fact) bool {
 	for _, f := range facts {
 		switch {
 		case f.Class != provenance.Claimed:
-		case f.Fact == provenance.FactSource && !j.RanOn(f.Value), f.Fact == provenance.FactRevision && !j.RanAt(f.Value):
+		case f.Name == provenance.FactSource && !j.RanOn(f.Value), f.Name == provenance.FactRevision && !j.RanAt(f.Value):
 			return false
-		case f.Fact == provenance.FactSource:
+		case f.Name == provenance.FactSource:
 			named = true
 		}
 	}

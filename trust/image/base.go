@@ -103,7 +103,7 @@ func (s *subject) checkBase(p *platform) trust.Check {
 	if len(bases) == 1 {
 		return s.checkOneBase(p, bases[0])
 	}
-	var said []any
+	var said []BaseEvidence
 	current := 0
 	for _, b := range bases[:min(len(bases), maxBaseImages)] {
 		if c := s.checkOneBase(p, b); c.Result == trust.Pass && c.Points == c.Of {
@@ -111,7 +111,7 @@ func (s *subject) checkBase(p *platform) trust.Check {
 		}
 		said = append(said, s.baseEvidence(b))
 	}
-	e := map[string]any{"used": said, "images": len(bases)}
+	e := BasesEvidence{Images: len(bases), Used: said}
 	if current == len(bases) {
 		return trust.Passed(trust.ImageBase, fmt.Sprintf("Its build used %d images, all of which are still what their names mean.", current)).With(e)
 	}
@@ -119,16 +119,10 @@ func (s *subject) checkBase(p *platform) trust.Check {
 		With(e).Advise("Name the base: the annotations org.opencontainers.image.base.name and .base.digest.")
 }
 
-func (s *subject) baseEvidence(b Named) map[string]any {
-	e := map[string]any{"name": b.Name, "digest": b.Digest}
+func (s *subject) baseEvidence(b Named) BaseEvidence {
+	e := BaseEvidence{Name: b.Name, Digest: b.Digest}
 	if m, ok := s.bases[b]; ok && m.err == nil {
-		e["now"], e["looked"] = m.Now, s.now
-		if m.Since.isTold() {
-			e["since"] = m.Since
-		}
-		if m.Left.isTold() {
-			e["left"] = m.Left
-		}
+		e.Now, e.Looked, e.Since, e.Left = m.Now, s.now, m.Since.told(), m.Left.told()
 	}
 	return e
 }

@@ -47,6 +47,7 @@ func TestBaseOfProvenance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantTyped(t, r)
 		if got := byID(r.Checks)[trust.ImageBase]; got.Result != c.result || got.Points != c.points {
 			t.Errorf("%s: %s with %d points: %s", name, got.Result, got.Points, got.Says)
 		}

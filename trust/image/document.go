@@ -60,10 +60,10 @@ func (d *document) isAbout(want digest.Digest) bool {
 }
 
 // evidence names a document.
-func (d *document) evidence() map[string]any {
-	e := map[string]any{"kind": d.kind, "digest": d.from.Digest, "mediaType": d.from.MediaType, "attachedTo": d.on, "about": d.about}
+func (d *document) evidence() Document {
+	e := Document{About: d.about, AttachedTo: d.on, Digest: d.from.Digest, Kind: string(d.kind), MediaType: d.from.MediaType}
 	if d.finding != nil {
-		e["verdict"], e["standing"], e["namesRepository"] = d.finding.Verdict, d.worth, d.ours
+		e.Signed = &Signed{NamesRepository: d.ours, Standing: d.worth, Verdict: d.finding.Verdict}
 	}
 	return e
 }

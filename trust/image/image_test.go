@@ -290,6 +290,7 @@ func (i made) inspect(t *testing.T) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantTyped(t, r)
 	return r
 }
 

@@ -14,32 +14,29 @@ import (
 
 // The checks of where an image comes from.
 
-// fact is a source, a revision or a base, and who says so.
+// fact is a fact, with the voice of what is claimed: what has the same one was claimed together.
 type fact struct {
-	Fact  string           `json:"fact"`
-	Value string           `json:"value"`
-	Class provenance.Class `json:"class"`
-	From  string           `json:"from"`
-	// Elsewhere says that it is of a record of another repository.
-	Elsewhere bool `json:"elsewhere,omitempty"`
-	// By is the signer, or the other registry, that attests it.
-	By string `json:"by,omitempty"`
+	Fact
+	voice string
+}
 
-	voice string // of what is claimed: what has the same one was claimed together
+// claim is a fact that nobody who is trusted vouches for.
+func claim(name, value, from, voice string) fact {
+	return fact{Fact{Name: name, Value: value, Class: provenance.Claimed, From: from}, voice}
 }
 
 // facts are what is said of the image and its platforms, in its manifests and in records of them.
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, record %d", c.From, r.Index), false, "", provenance.VoiceOf(c)})
+			all = append(all, claim(c.Fact, c.Value, fmt.Sprintf("%s, record %d", c.From, r.Index), provenance.VoiceOf(c)))
 		}
 	}
 	all = append(all, s.jobFacts()...)
 	all = append(all, s.wordFacts()...)
 	for _, d := range s.documents {
 		for _, a := range d.attested() {
-			all = append(all, fact{a.Fact, a.Value, provenance.Attested, fmt.Sprintf("%s, signed by %s", a.From, a.Signer), false, a.Signer, ""})
+			all = append(all, fact{Fact: Fact{Name: a.Fact, Value: a.Value, Class: provenance.Attested, From: fmt.Sprintf("%s, signed by %s", a.From, a.Signer), By: a.Signer}})
 		}
 		all = append(all, s.claimedBy(d)...)
 	}
@@ -50,13 +47,13 @@ func (s *subject) facts() (all []fact) {
 				if p.manifest.Annotations[o.name] != "" {
 					kind = "annotation "
 				}
-				all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, o.name, false, "", kind + string(p.desc.Digest)})
+				all = append(all, claim(o.fact, provenance.CutSecrets(v), o.name, kind+string(p.desc.Digest)))
 			}
 		}
 	}
 	for _, o := range originNames {
 		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, fact{o.fact, provenance.CutSecrets(v), provenance.Claimed, "annotation " + o.name, false, "", "annotation " + string(s.desc.Digest)})
+			all = append(all, claim(o.fact, provenance.CutSecrets(v), "annotation "+o.name, "annotation "+string(s.desc.Digest)))
 		}
 	}
 	return all
@@ -71,7 +68,7 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 	for _, c := range d.claims {
 		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
 		if !recorded && s.isPart(c.About) {
-			all = append(all, fact{c.Fact, c.Value, provenance.Claimed, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), false, "", provenance.VoiceOf(c)})
+			all = append(all, claim(c.Fact, c.Value, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), provenance.VoiceOf(c)))
 		}
 	}
 	return all
@@ -100,15 +97,9 @@ func (s *subject) checkSource() trust.Check {
 			c.Says += " " + says
 		}
 	}
-	e := map[string]any{"facts": facts}
-	if len(s.words) > 0 {
-		e["words"] = s.words
-	}
-	if s.acts.First != nil {
-		e["first"] = s.acts.First
-	}
-	if s.acts.Tagged != nil {
-		e["tagged"] = s.acts.Tagged
+	e := SourceEvidence{First: s.acts.First, Tagged: s.acts.Tagged, Words: s.words}
+	for _, f := range facts {
+		e.Facts = append(e.Facts, f.Fact)
 	}
 	return c.With(e)
 }
@@ -133,12 +124,12 @@ func claimedSource(facts []fact) trust.Check {
 func claimedOrigin(facts []fact) (source, revision string) {
 	revisions := map[string]string{}
 	for _, f := range facts {
-		if f.Class == provenance.Claimed && f.Fact == provenance.FactRevision {
+		if f.Class == provenance.Claimed && f.Name == provenance.FactRevision {
 			revisions[f.voice] = f.Value
 		}
 	}
 	for _, f := range facts {
-		if f.Class != provenance.Claimed || f.Fact != provenance.FactSource {
+		if f.Class != provenance.Claimed || f.Name != provenance.FactSource {
 			continue
 		}
 		if at := revisions[f.voice]; at != "" || revision == "" {
@@ -158,12 +149,11 @@ func (s *subject) of(k kind, p *platform) (found []*document) {
 	return found
 }
 
-func evidenceOf(documents []*document) map[string]any {
-	var all []any
+func evidenceOf(documents []*document) (all []Document) {
 	for _, d := range documents {
 		all = append(all, d.evidence())
 	}
-	return map[string]any{"documents": all}
+	return all
 }
 
 // absent is the check of something that should be attached and is not, or that could not be looked for.
@@ -190,21 +180,21 @@ func (s *subject) checkTag() trust.Check {
 	case strings.Contains(s.ref, ":"):
 		return trust.NotApplicable(trust.ImageTag, "It was asked for by digest, which cannot move.")
 	case s.fixed != "":
-		return trust.Passed(trust.ImageTag, "The tag is immutable: "+s.fixed+".").With(map[string]any{"rule": s.fixed})
+		return trust.Passed(trust.ImageTag, "The tag is immutable: "+s.fixed+".").With(TagEvidence{Rule: s.fixed})
 	case s.Records == nil || len(s.moves) == 0:
 		return trust.NotKnown(trust.ImageTag, "No records tell when the tag moved.")
 	}
-	var moved []map[string]any
+	var moved []TagChange
 	for _, r := range s.moves {
 		m, ok := provenance.MoveOf(r, s.ref)
 		if ok && m.From != "" && m.From != m.To && s.now.Sub(r.Time.Time) < trust.TagStill {
-			moved = append(moved, map[string]any{"record": r.Index, "time": r.Time, "from": m.From, "to": m.To})
+			moved = append(moved, TagChange{Record: r.Index, Time: r.Time, From: m.From, To: m.To})
 		}
 	}
 	if len(moved) == 0 {
-		return trust.Passed(trust.ImageTag, "The tag has not moved for 90 days, or since it was set.").With(map[string]any{"records": len(s.moves)})
+		return trust.Passed(trust.ImageTag, "The tag has not moved for 90 days, or since it was set.").With(TagEvidence{Records: len(s.moves)})
 	}
-	return trust.Failed(trust.ImageTag, fmt.Sprintf("The tag moved %d times in the last 90 days.", len(moved))).With(map[string]any{"moves": moved}).
+	return trust.Failed(trust.ImageTag, fmt.Sprintf("The tag moved %d times in the last 90 days.", len(moved))).With(TagEvidence{Moves: moved}).
 		Advise("Pull by digest, or use a tag that does not move: its registry can make it immutable.")
 }
 

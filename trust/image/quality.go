@@ -36,7 +36,7 @@ func (s *subject) checkFresh() trust.Check {
 			pushed[r.Digest] = true
 		}
 	}
-	e := map[string]any{"pushed": last.UTC(), "imagesTaggedInHalfAYear": len(pushed)}
+	e := FreshEvidence{ImagesTaggedInHalfAYear: len(pushed), Pushed: last.UTC()}
 	aging := trust.Partly(trust.ImageFresh, trust.StepAging, "It was pushed on "+day(last)+", more than a month ago.").With(e).
 		Advise("Build it again, so that it has its base's and packages' repairs.").Dropping(trust.Drop{At: last.Add(trust.FreshLeast)})
 	drops := []trust.Drop{{At: last.Add(trust.FreshGood), Points: aging.Points}, aging.Drops[0]}
@@ -63,17 +63,17 @@ func (s *subject) checkPlatforms() trust.Check {
 	if s.leftOut > 0 {
 		says += fmt.Sprintf(" The last %d were not looked at.", s.leftOut)
 	}
-	return trust.Passed(trust.ImagePlatforms, says).With(map[string]any{"platforms": names})
+	return trust.Passed(trust.ImagePlatforms, says).With(PlatformsEvidence{names})
 }
 
 // checkSBOM wants one that names this digest: an SBOM of another image is worse than none.
 func (s *subject) checkSBOM(p *platform) trust.Check {
 	if found := s.of(sbomKind, p); len(found) > 0 {
-		return trust.Passed(trust.ImageSBOM, "It has an SBOM that names its digest.").With(evidenceOf(found))
+		return trust.Passed(trust.ImageSBOM, "It has an SBOM that names its digest.").With(SBOMEvidence{evidenceOf(found)})
 	}
 	for _, d := range s.documents {
 		if d.kind == sbomKind && (d.on == p.desc.Digest || d.on == s.desc.Digest) {
-			return trust.Failed(trust.ImageSBOM, "The SBOM that is attached to it is about another image.").With(evidenceOf([]*document{d})).
+			return trust.Failed(trust.ImageSBOM, "The SBOM that is attached to it is about another image.").With(SBOMEvidence{evidenceOf([]*document{d})}).
 				Advise("Make one of this image; whoever attached this one should know.")
 		}
 	}
@@ -99,7 +99,7 @@ func (s *subject) checkSecrets(p *platform) trust.Check {
 	if sure {
 		fail = trust.Failed
 	}
-	return fail(trust.ImageSecrets, fmt.Sprintf("%s: %s.", found[0].Place, found[0].What)).With(map[string]any{"found": found}).
+	return fail(trust.ImageSecrets, fmt.Sprintf("%s: %s.", found[0].Place, found[0].What)).With(SecretsEvidence{found}).
 		Advise("Everybody who can pull has it: revoke it now, then build with secret mounts.")
 }
 
@@ -107,7 +107,7 @@ func (s *subject) checkSecrets(p *platform) trust.Check {
 func (s *subject) checkUser(p *platform) trust.Check {
 	user := p.config.Config.User
 	name, _, _ := strings.Cut(user, ":")
-	e := map[string]any{"user": user}
+	e := UserEvidence{user}
 	switch {
 	case p.why != "":
 		return trust.NotKnown(trust.ImageUser, "As whom it runs is not known: "+p.why+".")
@@ -125,8 +125,7 @@ func (s *subject) checkVulnerabilities(p *platform) trust.Check {
 	}
 	newest := slices.MaxFunc(found, func(a, b *document) int { return a.time().Compare(b.time()) })
 	made := newest.time()
-	e := evidenceOf(found)
-	e["made"] = made
+	e := VulnerabilityEvidence{evidenceOf(found), made}
 	says := "Its newest vulnerability report is of " + day(made)
 	stale := trust.Partly(trust.ImageVulnerabilities, trust.StepStale, says+", more than a week old.").With(e).
 		Advise("Scan it again: new vulnerabilities are found in old images every day.").Dropping(trust.Drop{At: made.Add(trust.ReportLeast)})
@@ -144,7 +143,7 @@ func (s *subject) checkVulnerabilities(p *platform) trust.Check {
 
 func (s *subject) checkLicences(p *platform) trust.Check {
 	if v := cmp.Or(p.label(ocispec.AnnotationLicenses), s.manifest.Annotations[ocispec.AnnotationLicenses], p.licences()); v != "" {
-		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(map[string]any{"licences": v})
+		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(LicencesEvidence{v})
 	}
 	for _, d := range s.of(sbomKind, p) {
 		if d.licensed > 0 {
@@ -172,7 +171,7 @@ func (s *subject) checkHealth(p *platform) trust.Check {
 func (s *subject) checkSize(p *platform) trust.Check {
 	size := p.size()
 	before := s.sizesBefore(p)
-	e := map[string]any{"size": size, "before": before}
+	e := SizeEvidence{Before: before, Size: size}
 	if len(before) < 2 || p.manifest.Config.Digest == "" {
 		return trust.NotKnown(trust.ImageSize, "There are too few records of earlier images to compare its size with.").With(e)
 	}
@@ -207,7 +206,7 @@ func (s *subject) checkSizes(p *platform) trust.Check {
 	case len(p.wrong) > 0:
 		w := p.wrong[0]
 		return trust.Failed(trust.ImageSizes, fmt.Sprintf("Its manifest has %d wrong sizes: it says that %s has %d bytes, and it has %d.", len(p.wrong), w.Digest, w.Says, w.Has)).
-			With(map[string]any{"wrongSizes": p.wrong[:min(len(p.wrong), provenance.MaxWrongSizes)]}).
+			With(SizesEvidence{p.wrong[:min(len(p.wrong), provenance.MaxWrongSizes)]}).
 			Advise("Build it again with another tool: some clients refuse to pull it.")
 	case !p.measured:
 		return trust.NotKnown(trust.ImageSizes, "The sizes of its layers were not looked at.")

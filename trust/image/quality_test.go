@@ -1,7 +1,6 @@
 package image
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +37,7 @@ func TestImagesBefore(t *testing.T) {
 		t.Errorf("it is compared with the sizes %v", got)
 	}
 	s.about = s.pushes[:1]
-	if got := fmt.Sprint(s.checkFresh().Evidence); !strings.Contains(got, "imagesTaggedInHalfAYear:4") {
-		t.Errorf("images that were tagged: %s", got)
+	if got := s.checkFresh().Evidence.(FreshEvidence); got.ImagesTaggedInHalfAYear != 4 {
+		t.Errorf("images that were tagged: %+v", got)
 	}
 }

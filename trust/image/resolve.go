@@ -58,6 +58,14 @@ func (r Resolver) Untimed() Resolver {
 
 func (m *Moment) isTold() bool { return m != nil && !m.Time.IsZero() }
 
+// told is the moment, or nil where it is not told.
+func (m *Moment) told() *Moment {
+	if m.isTold() {
+		return m
+	}
+	return nil
+}
+
 // begins says whether a platform begins with the layers of what the name means for it, and has all of them.
 func (m Meaning) begins(p *platform) bool {
 	base, own := m.Layers[p.config.OS+"/"+p.config.Architecture], p.config.RootFS.DiffIDs

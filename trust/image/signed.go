@@ -82,8 +82,7 @@ func (s *subject) checkSignature() trust.Check {
 			found = append(found, d)
 		}
 	}
-	e := evidenceOf(found)
-	e["records"] = s.verdictRecords()
+	e := SignatureEvidence{Documents: evidenceOf(found), Records: s.verdictRecords()}
 	isGood := func(d digest.Digest) bool { return good[d] != nil }
 	switch broken := slices.IndexFunc(found, (*document).broken); {
 	case len(found) == 0:
@@ -198,10 +197,10 @@ func (s *subject) notSigned(found []*document, partly bool) trust.Check {
 }
 
 // verdictRecords are the records of what was found when signatures came.
-func (s *subject) verdictRecords() (records []map[string]any) {
+func (s *subject) verdictRecords() (records []VerdictRecord) {
 	for _, r := range s.about {
 		if r.Verdict != nil {
-			records = append(records, map[string]any{"record": r.Index, "time": r.Time, "verdict": r.Verdict})
+			records = append(records, VerdictRecord{r.Index, r.Time, r.Verdict})
 		}
 	}
 	return records
@@ -271,8 +270,7 @@ func (s *subject) checkBuild(p *platform) trust.Check {
 	if len(found) == 0 {
 		return s.absent(trust.ImageBuild, "provenance of its build", "Build with BuildKit's --provenance, and sign it.")
 	}
-	e := evidenceOf(found)
-	e["builder"] = found[0].claimed(provenance.FactBuilder)
+	e := BuildEvidence{Builder: found[0].claimed(provenance.FactBuilder), Documents: evidenceOf(found)}
 	c := trust.Partly(trust.ImageBuild, trust.StepUnsigned, "It has provenance of its build, which no verified signature covers.").
 		Advise("Have the builder sign it: anybody who may push can write provenance.")
 	for _, d := range found {

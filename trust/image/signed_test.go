@@ -133,6 +133,7 @@ func TestSigned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantTyped(t, r)
 		checks := byID(r.Checks)
 		sig := checks[trust.ImageSignature]
 		if sig.Result != c.result || sig.Points != c.signature || !strings.Contains(sig.Says, c.says) {
@@ -210,8 +211,8 @@ func TestVerificationTakenAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := byID(r.Checks)[trust.ImageSignature].Evidence.(map[string]any)
-		return e["documents"].([]any)[0].(map[string]any)["standing"].(provenance.Standing).Counts
+		e := byID(r.Checks)[trust.ImageSignature].Evidence.(SignatureEvidence)
+		return e.Documents[0].Standing.Counts
 	}
 	if !counts() {
 		t.Error("a verification that passed does not count")

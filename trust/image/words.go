@@ -122,7 +122,7 @@ func (s *subject) wordFacts() (all []fact) {
 		facts := w.Facts()
 		for _, name := range slices.Sorted(maps.Keys(facts)) {
 			f := facts[name]
-			all = append(all, fact{Fact: name, Value: f.Value, Class: f.Class, From: f.From, By: w.Registry})
+			all = append(all, fact{Fact: Fact{Name: name, Value: f.Value, Class: f.Class, From: f.From, By: w.Registry}})
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -95,30 +96,46 @@ func under(source, place ref.Val) ref.Val {
 
 // check returns a check by its id, or an error.
 func (r *Report) check(id string) any {
+	if c := r.find(id); c != nil {
+		return c
+	}
+	return fmt.Errorf("the report has no check %q", id)
+}
+
+// find returns a check by its id, or nil.
+func (r *Report) find(id string) *Check {
 	for i := range r.Checks {
 		if r.Checks[i].ID == id {
 			return &r.Checks[i]
 		}
 	}
-	return fmt.Errorf("the report has no check %q", id)
+	return nil
 }
 
-// facts are what is said of an image's source or revision, and of who pushed it at other registries, each with its class of evidence.
+// read gives the evidence of a check the type that its writer has for it, once. Of no check it is empty.
+func read[E any](kept **E, c *Check) (*E, error) {
+	if *kept != nil || c == nil {
+		return cmp.Or(*kept, new(E)), nil
+	}
+	e := new(E)
+	if err := recast(c.Evidence, e); err != nil {
+		return nil, fmt.Errorf("the evidence of %s cannot be read: %w", c.ID, err)
+	}
+	*kept = e
+	return e, nil
+}
+
+// facts are what is said of an image's source or revision, and of who pushed it at other registries, each with its class of
+// evidence; or an error.
 func (r *Report) facts(name string) any {
 	found := []Fact{}
-	for _, c := range r.Checks {
-		if c.ID != trust.ImageSource {
-			continue
-		}
-		evidence, _ := c.Evidence.(map[string]any)
-		all, _ := evidence["facts"].([]any)
-		for _, f := range all {
-			said, _ := f.(map[string]any)
-			text := func(key string) string { s, _ := said[key].(string); return s }
-			if text("fact") == name {
-				elsewhere, _ := said["elsewhere"].(bool)
-				found = append(found, Fact{text("fact"), text("value"), text("class"), text("from"), elsewhere, text("by")})
-			}
+	said, err := read(&r.source, r.find(trust.ImageSource))
+	if err != nil {
+		return err
+	}
+	for _, f := range said.Facts {
+		if f.Name == name {
+			found = append(found, Fact(f))
 		}
 	}
 	return found

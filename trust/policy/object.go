@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-260924e6/hallmark/trust/image"
+)
 
 // What rules see has the shape and the names of what the API returns: these types mirror it, so that a rule
 // is type-checked when it is read. TestObject holds them against real answers.
@@ -17,6 +21,10 @@ type Report struct {
 	Checks    []Check          `json:"checks"`
 	Digest    string           `json:"digest"`
 	Platforms []Platform       `json:"platforms"`
+
+	// What functions read of the checks' evidence, once they have.
+	source    *image.SourceEvidence
+	signature *image.SignatureEvidence
 }
 
 // Score is a question's grade.
@@ -60,16 +68,7 @@ type Platform struct {
 }
 
 // Fact is what somebody says of an image, and how well it is known. report.facts(…) returns them.
-type Fact struct {
-	Fact  string `json:"fact"`
-	Value string `json:"value"`
-	Class string `json:"class"`
-	From  string `json:"from"`
-	// Elsewhere says that a record of another repository says so.
-	Elsewhere bool `json:"elsewhere"`
-	// By is the signer, or the other registry, that attests it.
-	By string `json:"by"`
-}
+type Fact image.Fact
 
 // Image is the body of GET /api/v1/image, as far as it is of this repository.
 type Image struct {

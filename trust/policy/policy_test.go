@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/image"
 )
 
 // examples are the rules that issue and manual give as examples.
@@ -51,9 +54,7 @@ func good() *Object {
 		Who:   Who{Kind: "ci", Handle: "ours/app", Claims: map[string]string{"repository": "ours/app"}},
 		Image: &Image{Descriptor: Descriptor{Size: 200}},
 		Report: &Report{Digest: "sha256:1", Grade: "B", Checks: []Check{
-			{ID: trust.ImageSource, Result: "pass", Says: "It claims.", Evidence: map[string]any{
-				"facts": []any{map[string]any{"fact": "source", "value": "https://git.example/ours/app.git", "class": "claimed"}},
-			}},
+			{ID: trust.ImageSource, Result: "pass", Says: "It claims.", Evidence: claims("https://git.example/ours/app.git")},
 			{ID: trust.ImageSignature, Result: "pass", Says: "It is signed.", Evidence: signedOn("sha256:1", "release")},
 			{ID: trust.ImageSize, Result: "pass"},
 		}},
@@ -61,10 +62,15 @@ func good() *Object {
 }
 
 // signedOn is the evidence of a good signature.
-func signedOn(digest, signer string) map[string]any {
-	verdict := map[string]any{"result": "good", "signer": signer, "kind": "image"}
-	document := map[string]any{"attachedTo": digest, "standing": map[string]any{"counts": true}, "verdict": verdict}
-	return map[string]any{"documents": []any{document}}
+func signedOn(on digest.Digest, signer string) image.SignatureEvidence {
+	return image.SignatureEvidence{Documents: []image.Document{{AttachedTo: on, Signed: &image.Signed{
+		Standing: provenance.Standing{Counts: true}, Verdict: provenance.Verdict{Result: provenance.Good, Signer: signer, Kind: provenance.ImageKind},
+	}}}}
+}
+
+// claims is the evidence of an image that claims a source.
+func claims(source string) image.SourceEvidence {
+	return image.SourceEvidence{Facts: []image.Fact{{Name: provenance.FactSource, Value: source, Class: provenance.Claimed}}}
 }
 
 func parse(t testing.TB, text string) *Set {
@@ -84,7 +90,7 @@ func TestExamples(t *testing.T) {
 	}{
 		"all is well":    {func(*Object) {}, "", ""},
 		"no signature":   {func(o *Object) { o.Report.Checks[1].Result = "fail"; o.Report.Checks[1].Says = "It has no signature." }, "signed-releases", "not signed by release (It has no signature). Push by digest, sign, then tag; release@example.org can change it"},
-		"another signer": {func(o *Object) { o.Report.Checks[1].Evidence = map[string]any{} }, "signed-releases", "not signed by release"},
+		"another signer": {func(o *Object) { o.Report.Checks[1].Evidence = image.SignatureEvidence{} }, "signed-releases", "not signed by release"},
 		"a part is signed": {func(o *Object) {
 			o.Report.Checks[1].Evidence = signedOn("sha256:2", "release")
 			o.Report.Platforms = []Platform{{Digest: "sha256:2"}, {Digest: "sha256:3"}}
@@ -97,7 +103,7 @@ func TestExamples(t *testing.T) {
 		"worse":               {func(o *Object) { o.Report.Grade = "C" }, "prod-grade", "grade C; worst is source-known: It claims"},
 		"no grade":            {func(o *Object) { o.Report.Grade = "" }, "prod-grade", "no grade"},
 		"another source": {func(o *Object) {
-			o.Report.Checks[0].Evidence = map[string]any{"facts": []any{map[string]any{"fact": "source", "value": "git.example/ours-not"}}}
+			o.Report.Checks[0].Evidence = claims("git.example/ours-not")
 		}, "our-source", "name a source under git.example/ours: source git.example/ours-not"},
 		"a person":          {func(o *Object) { o.Who = Who{Kind: "user", Handle: "bob"} }, "ci-only", "pushed by user:bob"},
 		"a job without":     {func(o *Object) { o.Who.Claims = nil }, "ci-only", "the rule gave no answer: no such key: repository"},

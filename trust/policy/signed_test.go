@@ -4,26 +4,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
+	"github.com/seed-260924e6/hallmark/trust/image"
 )
 
 // TestSignedBy asks for kinds of statements, of a report in which the image is not signed.
 func TestSignedBy(t *testing.T) {
-	document := func(on, signer, kind, predicateType, result string, counts bool) any {
-		return map[string]any{"attachedTo": on, "standing": map[string]any{"counts": counts}, "verdict": map[string]any{
-			"result": result, "signer": signer, "kind": kind, "evidence": map[string]any{"predicateType": predicateType},
-		}}
+	document := func(on digest.Digest, signer string, kind provenance.StatementKind, predicateType string, result provenance.Result, counts bool) image.Document {
+		return image.Document{AttachedTo: on, Signed: &image.Signed{Standing: provenance.Standing{Counts: counts}, Verdict: provenance.Verdict{
+			Result: result, Signer: signer, Kind: kind, Evidence: provenance.Evidence{PredicateType: predicateType},
+		}}}
 	}
-	ours := document("sha256:1", "k", "svr", "", "good", true)
-	ours.(map[string]any)["namesRepository"] = true
+	ours := document("sha256:1", "k", "svr", "", provenance.Good, true)
+	ours.NamesRepository = true
 	const spdx, tests = "https://spdx.dev/Document/v2.3", "https://in-toto.io/attestation/test-result/v0.1"
-	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: map[string]any{"documents": []any{
+	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: image.SignatureEvidence{Documents: []image.Document{
 		document("sha256:1", "k", "sbom", spdx, "good", true),
 		document("sha256:1", "k", "vex", "https://openvex.dev/ns", "good", false),
 		document("sha256:1", "k", "release", "", "failed", true),
 		document("sha256:2", "k", "test", tests, "good", true),
 		document("sha256:1", "other", "image", "", "good", true),
 		ours,
+		{AttachedTo: "sha256:1", Kind: "SBOM"}, // not signed
 	}}}
 	for text, want := range map[string]bool{
 		`report.signedBy("k", "sbom")`:                           true,
@@ -47,23 +51,27 @@ func TestSignedBy(t *testing.T) {
 		}
 	}
 	check.Cap = "D" // another signature does not hold
-	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); r.signedBy("k", "sbom", counts) {
+	if r := (&Report{Digest: "sha256:1", Checks: []Check{check}}); holds(r.signedBy("k", "sbom", counts)) {
 		t.Error("a statement counts beside one that was changed")
 	}
 }
 
+func holds(answer bool, err error) bool { return answer || err != nil }
+
 // TestVerified asks for levels in verification summaries.
 func TestVerified(t *testing.T) {
-	document := func(on, signer string, counts bool, levels ...any) any {
-		return map[string]any{"attachedTo": on, "standing": map[string]any{"counts": counts}, "verdict": map[string]any{
-			"result": "good", "signer": signer, "kind": "vsa", "summary": map[string]any{"result": "PASSED", "levels": levels},
-		}}
+	document := func(on digest.Digest, signer string, counts bool, levels ...string) image.Document {
+		return image.Document{AttachedTo: on, Signed: &image.Signed{Standing: provenance.Standing{Counts: counts}, Verdict: provenance.Verdict{
+			Result: provenance.Good, Signer: signer, Kind: provenance.VSAKind, Summary: &provenance.Summary{Result: "PASSED", Levels: levels},
+		}}}
 	}
-	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: map[string]any{"documents": []any{
+	other := document("sha256:1", "k", true)
+	other.Verdict.Kind, other.Verdict.Summary = provenance.ImageKind, nil
+	check := Check{ID: trust.ImageSignature, Result: "fail", Evidence: image.SignatureEvidence{Documents: []image.Document{
 		document("sha256:1", "k", true, "SLSA_BUILD_LEVEL_2"),
 		document("sha256:1", "k", false, "SLSA_BUILD_LEVEL_3"),
 		document("sha256:1", "other", true, "SLSA_BUILD_LEVEL_4", "REVIEWED"),
-		map[string]any{"attachedTo": "sha256:1", "standing": map[string]any{"counts": true}, "verdict": map[string]any{"result": "good", "signer": "k", "kind": "image"}},
+		other,
 	}}}
 	for text, want := range map[string]bool{
 		`report.verified("k", "SLSA_BUILD_LEVEL_1")`:      true,
