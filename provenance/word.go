@@ -52,6 +52,7 @@ const (
 	NotInOurLog    Reason = "own"         // it says to be this registry's own, and is not
 	UnknownKey     Reason = "key"         // its log is known here, and the key that signed it is not
 	OtherStatement Reason = "statement"   // it is no record of an image
+	NotRead        Reason = "unread"      // it was not read to its end, so nothing is known of it
 )
 
 // A Saying is a record of another registry, with its own names and numbers.
@@ -162,6 +163,8 @@ func Weigh(w Word, why Reason, detail string) WeighedWord {
 
 func (w *Word) says(class Class) string {
 	switch {
+	case w.Result == Unread:
+		return "a record that was not read to its end"
 	case w.Said == nil:
 		return "a record that nobody who is known here stands for"
 	case w.Own && class == Observed:

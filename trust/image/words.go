@@ -55,7 +55,7 @@ func (l Listener) isOurs(d ocispec.Descriptor) bool {
 	return marked && local
 }
 
-// listen reads one artifact. What of it cannot be read says nothing.
+// listen reads one artifact. Of what cannot be read nothing is known, and it says why.
 func (l Listener) listen(ctx context.Context, on digest.Digest, d ocispec.Descriptor) (w provenance.WeighedWord, err error) {
 	a := word.Artifact{Subject: on, Manifest: d.Digest}
 	_, body, err := l.From.Manifest(ctx, d.Digest.String())
@@ -63,7 +63,12 @@ func (l Listener) listen(ctx context.Context, on digest.Digest, d ocispec.Descri
 		return w, err
 	}
 	var m manifest
-	if err == nil && strictjson.Unmarshal(body, &m) == nil && m.Subject != nil && m.Subject.Digest == on {
+	switch {
+	case err != nil:
+		a.Unread = "its manifest is not there"
+	case strictjson.Unmarshal(body, &m) != nil || m.Subject == nil || m.Subject.Digest != on:
+		a.Unread = "its manifest is not one that is about this image"
+	default:
 		a.Annotations = m.Annotations
 		if a.Layers, err = l.layers(ctx, m.Layers); err != nil {
 			return w, err
@@ -75,16 +80,22 @@ func (l Listener) listen(ctx context.Context, on digest.Digest, d ocispec.Descri
 
 func (l Listener) layers(ctx context.Context, list []ocispec.Descriptor) (layers []word.Layer, err error) {
 	for _, d := range list {
-		if !word.Reads(d.MediaType) || len(layers) == word.MaxLayers {
+		if !word.Reads(d.MediaType) {
 			continue
 		}
-		body, err := l.From.Blob(ctx, d, word.MaxLayer, newRoom)
+		layer := word.Layer{MediaType: d.MediaType, Digest: d.Digest}
+		if len(layers) == word.MaxLayers {
+			layer.Unread = word.TooMany
+			return append(layers, layer), nil
+		}
+		layer.Body, err = l.From.Blob(ctx, d, word.MaxLayer, newRoom)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err == nil {
-			layers = append(layers, word.Layer{MediaType: d.MediaType, Digest: d.Digest, Body: body})
+		if err != nil {
+			layer.Unread = err.Error()
 		}
+		layers = append(layers, layer)
 	}
 	return layers, nil
 }

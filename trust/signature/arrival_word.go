@@ -86,17 +86,22 @@ func readWord(ctx context.Context, to registry.Attachment) (of word.Artifact, er
 	of = word.Artifact{Subject: to.Subject, Manifest: to.Manifest, Annotations: to.Annotations}
 	whole := func(n int) ([]byte, error) { return make([]byte, n), nil }
 	for _, l := range to.Layers {
-		if !word.Reads(l.MediaType) || len(of.Layers) == word.MaxLayers {
+		if !word.Reads(l.MediaType) {
 			continue
 		}
-		body, err := to.Blob(ctx, l.Digest, word.MaxLayer, whole)
+		layer := word.Layer{MediaType: l.MediaType, Digest: l.Digest}
+		if len(of.Layers) == word.MaxLayers {
+			layer.Unread = word.TooMany
+			of.Layers = append(of.Layers, layer)
+			break
+		}
+		layer.Body, err = to.Blob(ctx, l.Digest, word.MaxLayer, whole)
 		if large := new(registry.TooLargeError); errors.As(err, &large) {
-			continue
-		}
-		if err != nil {
+			layer.Unread = tooLarge(large.Size, word.MaxLayer)
+		} else if err != nil {
 			return of, errors.Join(err, ctx.Err())
 		}
-		of.Layers = append(of.Layers, word.Layer{MediaType: l.MediaType, Digest: l.Digest, Body: body})
+		of.Layers = append(of.Layers, layer)
 	}
 	return of, nil
 }

@@ -29,7 +29,8 @@ type Artifact struct {
 	Subject     digest.Digest // the image that it is attached to
 	Manifest    digest.Digest
 	Annotations map[string]string
-	Layers      []Layer // the first MaxLayers
+	Layers      []Layer
+	Unread      string // why the manifest itself was not read; "" where it was
 }
 
 // A Layer is one of its documents.
@@ -37,7 +38,11 @@ type Layer struct {
 	MediaType string
 	Digest    digest.Digest
 	Body      []byte // at most MaxLayer
+	Unread    string // why the body was not read; "" where it was
 }
+
+// TooMany is why layers behind the first MaxLayers are not read.
+var TooMany = fmt.Sprintf("it carries more than %d documents, and those behind are not read", MaxLayers)
 
 // Reads says whether a layer of this media type is one to read.
 func Reads(mediaType string) bool {
@@ -50,19 +55,23 @@ type Holds func(ctx context.Context, origin string, index uint64, payload []byte
 // Look finds out whose word an artifact is. Whatever is in it is no error; one is holds's.
 func (t *Trust) Look(ctx context.Context, a Artifact, holds Holds) (w provenance.Word, err error) {
 	w = provenance.Word{Result: provenance.Foreign, Manifest: a.Manifest}
-	receipts := a.of(receipt.LayerType)
+	receipts, unread := a.of(receipt.LayerType), a.unread()
 	if len(receipts) == 0 {
 		w.Reason, w.Detail = provenance.NoReceipt, "it carries no receipt, so nothing proves that its record is in a log"
 		for _, l := range a.of(provenance.EnvelopeType) {
 			w.Evidence.Digest = l.Digest
 		}
-		return w, nil
+		return leaveOpen(w, unread), nil
 	}
 	own := receipts[0]
+	if own.Unread != "" {
+		w.Evidence.Digest = own.Digest
+		return leaveOpen(w, unread), nil
+	}
 	w.Evidence = provenance.Evidence{Digest: own.Digest, PredicateType: receipt.PredicateType}
 	origin := receipt.OriginOf(own.Body)
 	if w, is, err := ownWord(ctx, w, a, own.Body, origin, holds); is || err != nil {
-		return w, err
+		return leaveOpen(w, unread), err
 	}
 	r := t.find(func(r *Registry) bool { return r.log(origin) != nil })
 	if r == nil {
@@ -74,17 +83,41 @@ func (t *Trust) Look(ctx context.Context, a Artifact, holds Holds) (w provenance
 	}
 	w.Registry = r.name
 	conclude(&w, r.verify(&w, a, receipts))
-	return w, nil
+	return leaveOpen(w, unread), nil
 }
 
 // of are the layers of a media type.
 func (a *Artifact) of(mediaType string) (layers []Layer) {
-	for _, l := range a.Layers[:min(len(a.Layers), MaxLayers)] {
+	for _, l := range a.Layers {
 		if l.MediaType == mediaType {
 			layers = append(layers, l)
 		}
 	}
 	return layers
+}
+
+// unread says why some of the artifact was not read, or "".
+func (a *Artifact) unread() string {
+	if a.Unread != "" {
+		return a.Unread
+	}
+	what := map[string]string{receipt.LayerType: "a receipt of it", provenance.EnvelopeType: "its envelope"}
+	for _, l := range a.Layers {
+		if l.Unread != "" {
+			return fmt.Sprintf("%s was not read: %s", what[l.MediaType], l.Unread)
+		}
+	}
+	return ""
+}
+
+// leaveOpen is a word of which some was not read: where what was read does not refute it, nothing is known.
+func leaveOpen(w provenance.Word, unread string) provenance.Word {
+	refuted := w.Result == provenance.Failed && w.Reason != provenance.UnknownKey || w.Reason == provenance.NotTrusted
+	if unread == "" || refuted {
+		return w
+	}
+	w.Result, w.Reason, w.Detail, w.Said = provenance.Unread, provenance.NotRead, provenance.Bounded(unread), nil
+	return w
 }
 
 // A refusal says why a word does not hold.
@@ -168,6 +201,9 @@ func isAbout(rec *provenance.Record, a Artifact, payload []byte) error {
 		return refusef(provenance.OtherDigest, "its record %d is about %s, and not about this image", rec.Index, rec.Digest)
 	}
 	for _, l := range a.of(provenance.EnvelopeType) {
+		if l.Unread != "" {
+			continue // so the word is left open
+		}
 		var e struct {
 			Payload []byte `json:"payload"`
 		}

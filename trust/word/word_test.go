@@ -128,7 +128,7 @@ func (o *other) artifact(index uint64) (a Artifact) {
 }
 
 func (a *Artifact) add(mediaType string, body []byte) {
-	a.Layers = append(a.Layers, Layer{mediaType, digest.FromBytes(body), body})
+	a.Layers = append(a.Layers, Layer{MediaType: mediaType, Digest: digest.FromBytes(body), Body: body})
 }
 
 // kept are its files, as somebody keeps them today.
@@ -277,6 +277,46 @@ func TestBadArtifacts(t *testing.T) {
 	}
 }
 
+// TestUnread wants nothing to be said of an artifact of which some was not read, but where the rest refutes it.
+func TestUnread(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	trust := trusting(t, a.as("a", nil))
+	index := a.push(alice, "team/app", image)
+	const large = "it has 9 bytes, and at most 8 are read"
+	unread := func(l *Layer) { l.Body, l.Unread = nil, large }
+	for name, of := range map[string]struct {
+		change func(x *Artifact)
+		class  provenance.Reason
+		says   string
+	}{
+		"the receipt":          {func(x *Artifact) { unread(&x.Layers[1]) }, provenance.NotRead, "a receipt of it was not read: " + large},
+		"the envelope":         {func(x *Artifact) { unread(&x.Layers[0]) }, provenance.NotRead, "its envelope was not read: " + large},
+		"all of it":            {func(x *Artifact) { x.Layers, x.Unread = nil, "its manifest is not there" }, provenance.NotRead, "its manifest is not there"},
+		"a receipt of another": {func(x *Artifact) { x.Subject = digest.FromString("other"); unread(&x.Layers[0]) }, provenance.OtherDigest, "and not about this image"},
+		"what is behind": {func(x *Artifact) {
+			x.Layers = append(x.Layers, Layer{MediaType: receipt.LayerType, Unread: TooMany})
+		}, provenance.NotRead, "it carries more than 9 documents"},
+	} {
+		x := a.artifact(index)
+		of.change(&x)
+		w := weigh(t, trust, x, nil)
+		t.Run(name, func(t *testing.T) { wantWord(t, w, provenance.Claimed, of.class, of.says) })
+		if unknown := of.class == provenance.NotRead; unknown != (w.Result == provenance.Unread) || len(w.Facts()) > 0 {
+			t.Errorf("%s: it is %s, and attests %v", name, w.Result, w.Facts())
+		}
+		if of.class != provenance.NotRead {
+			continue
+		}
+		ours := weigh(t, nil, x, a.book.Holds)
+		t.Run(name+", come back", func(t *testing.T) { wantWord(t, ours, provenance.Claimed, of.class, of.says) })
+	}
+	// The change of its key may be in what was not read.
+	a.rotate()
+	x := a.artifact(a.push(alice, "team/app", image))
+	unread(&x.Layers[2])
+	wantWord(t, weigh(t, trust, x, nil), provenance.Claimed, provenance.NotRead, "a receipt of it was not read")
+}
+
 // TestOwn wants our own evidence to be recognised by our own log alone.
 func TestOwn(t *testing.T) {
 	a := newOther(t, "https://a.example")
@@ -367,7 +407,7 @@ func TestEnds(t *testing.T) {
 		size := uint64(2)
 		proved, err := a.book.Receipt(background, 0, &size)
 		must(t, err)
-		early.Layers = []Layer{{receipt.LayerType, digest.FromBytes(proved), proved}}
+		early.Layers = []Layer{{MediaType: receipt.LayerType, Digest: digest.FromBytes(proved), Body: proved}}
 		wantWord(t, weigh(t, after, early, nil), provenance.Attested, "", "attested by registry a")
 	}
 }
