@@ -144,6 +144,24 @@ func TestCutSecrets(t *testing.T) {
 		"pkg:generic/x@1?download_url=https%3A%2F%2Fu%3Asecret%40h%2Fx":               "pkg:generic/x@1",
 		"pkg:oci/x@1?repository_url=alice:secret@registry.example%2Fx":                "pkg:oci/x@1",
 		"is it /this?": "is it /this?",
+		// Parameters of a path, and a query whose mark was encoded.
+		"https://git.example/a/b;jsessionid=secret":        "https://git.example/a/b",
+		"https://git.example/a;token=secret/b?ref=main":    "https://git.example/a/b?ref=main",
+		"https://proxy.example/x;k=secret/https://h/a":     "https://proxy.example/x/https://h/a",
+		"git.example/a/b;secret":                           "git.example/a/b",
+		"https://git.example/a%3Ftoken=secret":             "https://git.example/a",
+		"https://u%3Asecret%40git.example/a":               "https://git.example/a",
+		"https://git.example/@scope/app@v1.2":              "https://git.example/@scope/app@v1.2",
+		"see //alice:secret@git.example/a, or":             "see //git.example/a, or",
+		"https:/alice:secret@git.example/a":                "https:/git.example/a",
+		"//alice:secret@git.example/a/b":                   "//git.example/a/b",
+		"https://alice:sec/ret@git.example/a":              "https://git.example/a",
+		"https://alice:sec?ret@git.example/a?token=secret": "https://git.example/a",
+		"https://alice:sec#ret@git.example/a#main":         "https://git.example/a#main",
+		"https://git.example:8443/a@v1":                    "https://git.example:8443/a@v1",
+		"https://[::1]/a@v1":                               "https://[::1]/a@v1",
+		"ssh://git.example:team/app@v1":                    "ssh://git.example:team/app@v1",
+		"git::https://git.example/a//modules/b":            "git::https://git.example/a//modules/b",
 	} {
 		if got := CutSecrets(in); got != want {
 			t.Errorf("CutSecrets(%q) = %q, want %q", in, got, want)
@@ -193,7 +211,7 @@ func TestClaimsOf(t *testing.T) {
 }
 
 func FuzzCutSecrets(f *testing.F) {
-	for _, s := range []string{"https://user:secret@host/x", "git@host:x", "a://b@c://d@e", "x@", "https://h/x?sig=y#z=1", "a://b/c://d?e#f", "://@"} {
+	for _, s := range []string{"https://user:secret@host/x", "git@host:x", "a://b@c://d@e", "x@", "https://h/x?sig=y#z=1", "a://b/c://d?e#f", "://@", "https:/a:b/c@d", "//a:b@c;d/e", "a://b%40c%3fd"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

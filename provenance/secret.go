@@ -2,27 +2,23 @@ package provenance
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
-// CutSecrets removes from the URLs in a text what may be a credential: user names and passwords, and of a query all
-// but the few parameters that are known to be none. Credentials have leaked into image labels and provenance that way,
+// CutSecrets removes from the URLs in a text what may be a credential: user names and passwords, parameters of a path, and
+// of a query all but the few that are known to be none. Credentials have leaked into image labels and provenance that way,
 // as tokens and as signed URLs, and a record is for ever. The "git@" of "git@host:path" names no person and stays.
 func CutSecrets(text string) string {
 	var out strings.Builder
 	for {
-		before, after, found := strings.Cut(text, "://")
-		if !found {
+		at := beginsURL.FindStringIndex(text)
+		if at == nil {
 			break
 		}
-		out.WriteString(before + "://")
-		end := strings.IndexAny(after, "/?# \t\n\"'<>")
-		if end < 0 {
-			end = len(after)
-		}
-		authority := after[:end]
-		out.WriteString(authority[strings.LastIndexByte(authority, '@')+1:])
-		text = cutQuery(after[end:], &out)
+		out.WriteString(text[:at[1]])
+		isSSH := strings.HasSuffix(text[:at[1]], "ssh://")
+		text = cutQuery(cutUser(text[at[1]:], isSSH), &out)
 	}
 	if out.Len() == 0 {
 		return cutSchemeless(text)
@@ -30,10 +26,42 @@ func CutSecrets(text string) string {
 	return out.String() + text
 }
 
+// beginsURL matches what stands before the authority of a URL: also where a scheme that is known has lost a slash, as when
+// somebody cleaned it like a path, and where the scheme is left out.
+var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh):/{1,2}|://|(?:^|[\s"'<>(=,])//)`)
+
 // endsURL are the characters that end a URL in a text.
 const endsURL = " \t\r\n\"'<>`"
 
-// cutQuery writes the rest of a URL, which begins with its path, without what may be a credential, and returns the
+// encodedAt is an @ that was encoded once too often.
+var encodedAt = regexp.MustCompile(`(?i)%40`)
+
+// cutUser returns a URL, which begins with its authority, without the user and the password. A password in which "/", "?" or
+// "#" were not encoded makes an authority with no port behind its colon: it goes on to the @. In URLs of ssh that may be a path.
+func cutUser(rest string, isSSH bool) string {
+	end := strings.IndexAny(rest, "/?#"+endsURL)
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	if at := encodedAt.FindAllStringIndex(authority, -1); at != nil && !strings.Contains(authority, "@") {
+		return rest[at[len(at)-1][1]:]
+	}
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		return rest[at+1:]
+	}
+	_, port, hasPort := strings.Cut(authority, ":")
+	if !hasPort || isDigits(port) || isSSH || strings.HasPrefix(authority, "[") {
+		return rest
+	}
+	whole := rest
+	if space := strings.IndexAny(rest, endsURL); space >= 0 {
+		whole = rest[:space]
+	}
+	return rest[strings.IndexByte(whole, '@')+1:]
+}
+
+// cutQuery writes the rest of a URL, which begins with its authority, without what may be a credential, and returns the
 // text behind it.
 func cutQuery(rest string, out *strings.Builder) (behind string) {
 	end := strings.IndexAny(rest, endsURL)
@@ -41,8 +69,9 @@ func cutQuery(rest string, out *strings.Builder) (behind string) {
 		end = len(rest)
 	}
 	// A URL within the URL, as behind a proxy, comes next.
-	if next := strings.Index(rest[:end], "://"); next >= 0 && !strings.ContainsAny(rest[:next], "?#") {
-		return rest
+	if next := beginsURL.FindStringIndex(rest[:end]); next != nil && !strings.ContainsAny(rest[:next[0]], "?#") {
+		out.WriteString(withoutParameters(rest[:next[0]]))
+		return rest[next[0]:]
 	}
 	out.WriteString(withoutSecrets(rest[:end]))
 	return rest[end:]
@@ -52,6 +81,7 @@ func cutQuery(rest string, out *strings.Builder) (behind string) {
 func withoutSecrets(rest string) string {
 	rest, fragment, hasFragment := strings.Cut(rest, "#")
 	path, query, hasQuery := strings.Cut(rest, "?")
+	path = withoutParameters(path)
 	if hasQuery {
 		path += joined("?", harmless(query))
 	}
@@ -63,6 +93,11 @@ func withoutSecrets(rest string) string {
 	}
 	return path
 }
+
+// pathParameters are what follows ";" in a part of a path, as session ids do, and a query whose mark was encoded.
+var pathParameters = regexp.MustCompile(`(?i);[^/]*|%3f.*`)
+
+func withoutParameters(path string) string { return pathParameters.ReplaceAllString(path, "") }
 
 func joined(mark, text string) string {
 	if text == "" {
