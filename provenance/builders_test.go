@@ -53,6 +53,16 @@ var builders = []struct {
 	{"in-toto witness on GitHub", "witness-v0.1", said{acme, commit, "https://github.com", "golang:1.26 aaaa"}},
 	{"in-toto witness on GitLab", "witness-gitlab-v0.1", said{gitlab, commit, "https://gitlab.example", ""}},
 	{"in-toto witness on Jenkins", "witness-jenkins-v0.1", said{own, commit, "https://ci.example/", ""}},
+	{"kpack", "kpack-v1", said{own, commit, "https://kpack.io/slsa/signed-app-build", "registry.example/run/jammy bbbb, registry.example/builders/jammy aaaa"}},
+	{"Konflux", "konflux-v1", said{own, commit, "https://tekton.dev/chains/v2", "quay.io/konflux-ci/buildah-task bbbb"}},
+	{"Cimon on Azure Pipelines", "cimon-azure-v1", said{"dev.azure.com/acme/shop/_git/app", commit, "https://ci.example/agents/1", ""}},
+	{"Cimon on Harness", "cimon-harness-v1", said{acme, commit, "https://ci.example/agents/1", ""}},
+	{"npm on GitLab", "npm-gitlab-v0.2", said{gitlab, commit, "https://gitlab.example/group/sub/app/-/runners/12270835", ""}},
+	{"BuildKit 0.2, from git", "buildkit-git-v0.2", said{acme, commit, "https://github.com/acme/official/actions/runs/1/attempts/1", "alpine:3.22 bbbb"}},
+	{"BuildKit, from git", "buildkit-git-v1", said{acme, commit, "", "alpine:3.22 bbbb"}},
+	{"Packer", "packer-v1", said{own, commit, "https://packer.io/local-build", ""}},
+	{"kas", "kas-v1", said{own, commit, "https://github.com/siemens/kas", ""}},
+	{"apko", "apko-v1", said{"", "", "https://github.com/chainguard-dev/terraform-provider-apko", ""}},
 	{"in-toto provenance 0.1", "in-toto-v0.1", said{acme, commit, "https://ci.example/b", ""}},
 }
 

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -33,16 +34,20 @@ var factOf = map[string]string{
 // ClaimsOf reads what an image claims about itself: the annotations of its manifest, and the labels and
 // the time of creation in its config. A config that not everybody reads alike claims nothing.
 func ClaimsOf(about digest.Digest, annotations map[string]string, config Config) []Claim {
-	claims := claimsIn(about, "annotation", annotations)
 	created, labels, ok := config.said()
 	if !ok {
-		return claims
+		return claimsIn(about, "annotation", annotations)
 	}
-	claims = append(claims, claimsIn(about, "label", labels)...)
+	claims := NotesOf(about, annotations, labels)
 	if created != "" {
 		claims = append(claims, claim("created", created, about, "config created"))
 	}
 	return claims
+}
+
+// NotesOf reads what an image claims about itself in the annotations of its manifest and the labels in its config.
+func NotesOf(about digest.Digest, annotations, labels map[string]string) []Claim {
+	return slices.Concat(claimsIn(about, "annotation", annotations), claimsIn(about, "label", labels), claimsOfBuildpacks(about, labels))
 }
 
 // IsOrigin says whether a claim says where an image comes from. Only such claims are repeated in the record

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -104,7 +105,9 @@ var attestationPlaces = func() places {
 			pointers = append(pointers, s.pointer)
 		}
 	}
-	pointers = append(pointers, parametersV1+"/builderImage/uri", parametersV1+"/builderImage/digest/sha256")
+	for _, at := range imagesV1 {
+		pointers = append(pointers, parametersV1+"/"+at, parametersV1+"/"+at+"/uri", parametersV1+"/"+at+"/digest/sha256")
+	}
 	return newPlaces(slices.DeleteFunc(pointers, func(p string) bool { return p == "" })...)
 }()
 
@@ -154,18 +157,27 @@ func (s *InToto) facts() []stated {
 	for _, spot := range p.others {
 		f.add(spot.fact, s.document[spot.pointer], "", spot.from)
 	}
-	images := s.used[p.used].images
-	if builder, ok := s.builderImage(); ok && p.name == "slsa v1" {
-		images = append([]usedImage{builder}, images...)
+	if p.name == "slsa v1" {
+		s.addDeclaredImages(f)
 	}
-	for _, image := range images {
+	for _, image := range s.used[p.used].images {
 		f.add(FactMaterial, image.digest.String(), image.name, "materials")
 	}
 	return f.all
 }
 
-// builderImage is the image in which SLSA's container-based builder ran the build.
-func (s *InToto) builderImage() (usedImage, bool) {
-	const at = parametersV1 + "/builderImage"
-	return imageOf(&descriptor{uri: s.document[at+"/uri"], hashes: map[string]string{"sha256": s.document[at+"/digest/sha256"]}})
+// imagesV1 are the places below the external parameters of version 1 at which builders name images that they used: kpack the
+// base, and in which image it built; SLSA's container-based builder the latter.
+var imagesV1 = []string{"runImage/image", "builder/image", "builderImage"}
+
+// addDeclaredImages adds the images that a builder names among the parameters from outside, by descriptor or by name.
+func (s *InToto) addDeclaredImages(f *facts) {
+	for _, place := range imagesV1 {
+		at := parametersV1 + "/" + place
+		d := &descriptor{uri: cmp.Or(s.document[at], s.document[at+"/uri"]), hashes: map[string]string{"sha256": s.document[at+"/digest/sha256"]}}
+		from, _, _ := strings.Cut(place, "/")
+		if image, ok := imageOf(d); ok && image.digest != "" {
+			f.add(FactMaterial, image.digest.String(), image.name, from)
+		}
+	}
 }

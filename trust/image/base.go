@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -21,7 +20,7 @@ const maxBaseImages = 4
 // basesOf are the images that a platform may stand on: the one that an annotation, a label or a record names; else those
 // that its build used, one of which is the base.
 func (s *subject) basesOf(p *platform) []Named {
-	b := Named{Name: p.label(ocispec.AnnotationBaseImageName), Digest: digest.Digest(p.label(ocispec.AnnotationBaseImageDigest))}
+	var b Named
 	var used []Named
 	for _, c := range s.claimsAbout(p) {
 		switch c.Fact {
@@ -42,7 +41,7 @@ func (s *subject) basesOf(p *platform) []Named {
 	return []Named{b}
 }
 
-// claimsAbout are what records and documents say of a platform.
+// claimsAbout are what a platform, records and documents say of it.
 func (s *subject) claimsAbout(p *platform) (claims []provenance.Claim) {
 	add := func(said []provenance.Claim) {
 		for _, c := range said {
@@ -51,6 +50,7 @@ func (s *subject) claimsAbout(p *platform) (claims []provenance.Claim) {
 			}
 		}
 	}
+	add(provenance.NotesOf(p.desc.Digest, p.manifest.Annotations, p.config.Config.Labels))
 	for _, r := range s.about {
 		add(r.Claimed)
 	}

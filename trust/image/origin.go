@@ -41,19 +41,16 @@ func (s *subject) facts() (all []fact) {
 		all = append(all, s.claimedBy(d)...)
 	}
 	for _, p := range s.platforms {
-		for _, o := range originNames {
-			if v := p.label(o.name); v != "" {
-				kind := "label "
-				if p.manifest.Annotations[o.name] != "" {
-					kind = "annotation "
-				}
-				all = append(all, claim(o.fact, provenance.CutSecrets(v), o.name, kind+string(p.desc.Digest)))
-			}
-		}
+		all = append(all, notes(p.desc.Digest, p.manifest.Annotations, p.config.Config.Labels)...)
 	}
-	for _, o := range originNames {
-		if v := s.manifest.Annotations[o.name]; v != "" {
-			all = append(all, claim(o.fact, provenance.CutSecrets(v), "annotation "+o.name, "annotation "+string(s.desc.Digest)))
+	return append(all, notes(s.desc.Digest, s.manifest.Annotations, nil)...)
+}
+
+// notes are what an image says of its source in its annotations and labels.
+func notes(of digest.Digest, annotations, labels map[string]string) (all []fact) {
+	for _, c := range provenance.NotesOf(of, annotations, labels) {
+		if c.Fact == provenance.FactSource || c.Fact == provenance.FactRevision {
+			all = append(all, claim(c.Fact, c.Value, c.From, provenance.VoiceOf(c)))
 		}
 	}
 	return all
@@ -77,11 +74,6 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 // isPart says whether a digest is that of the image, or of what it lists.
 func (s *subject) isPart(d digest.Digest) bool {
 	return d == s.desc.Digest || slices.ContainsFunc(s.manifest.Manifests, func(c ocispec.Descriptor) bool { return c.Digest == d })
-}
-
-// originNames are the labels and annotations that name a source, in the order of a report.
-var originNames = []struct{ name, fact string }{
-	{ocispec.AnnotationSource, provenance.FactSource}, {ocispec.AnnotationRevision, provenance.FactRevision},
 }
 
 // checkSource takes the strongest of what is signed, who was the first to push it, and what it claims. Acts that do not
