@@ -1,13 +1,25 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/image"
 )
+
+// Content is what images are made of. registry.ErrUnknown says that something is not in the repository.
+type Content interface {
+	image.Content
+	// Blob opens a blob, and returns its size.
+	Blob(ctx context.Context, repo string, d digest.Digest) (io.ReadCloser, int64, error)
+	// Fixed returns the rule that keeps a tag as it is, or "".
+	Fixed(ctx context.Context, repo, tag string) (string, error)
+}
 
 // contents is what an image is made of, as its manifest and its config say: claims, all of it, but for what is attached,
 // which the registry found.
@@ -60,7 +72,7 @@ func (a *API) contents(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	d, body, err := a.Registry.Manifest(c.Context(), repo, ref)
+	d, body, err := a.Content.Manifest(c.Context(), repo, ref)
 	if err != nil {
 		return nil, a.orGone(c.Context(), repo, ref, err)
 	}
@@ -78,7 +90,7 @@ func (a *API) contents(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	answer.Referrers, err = a.Registry.ReferrersOf(c.Context(), repo, d.Digest, maxAttached+1)
+	answer.Referrers, err = a.Content.ReferrersOf(c.Context(), repo, d.Digest, maxAttached+1)
 	if len(answer.Referrers) > maxAttached {
 		answer.Referrers, answer.Cut = answer.Referrers[:maxAttached], append(answer.Cut, "referrers")
 	}
@@ -87,7 +99,7 @@ func (a *API) contents(c *call) (any, error) {
 
 // readConfig reads the config of a container image into the answer, or says why it cannot.
 func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *contents) error {
-	body, err := a.Registry.BlobInto(c.Context(), repo, d.Digest, maxConfig, func(n int) ([]byte, error) { return make([]byte, n), nil })
+	body, err := a.Content.BlobInto(c.Context(), repo, d.Digest, maxConfig, func(n int) ([]byte, error) { return make([]byte, n), nil })
 	var large *registry.TooLargeError
 	switch {
 	case errors.As(err, &large):

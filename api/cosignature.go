@@ -1,6 +1,18 @@
 package api
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// A Cosigner keeps cosignatures of checkpoints. Errors: checkpoint.ErrInvalid; provenance.ErrNotCosigned, ErrOtherCheckpoint
+// and ErrFuture; log.ErrNoLog, ErrSize.
+type Cosigner interface {
+	Cosign(ctx context.Context, signed string, witnesses []note.Verifier) (*provenance.Cosigned, error)
+}
 
 // cosignature answers POST /log/cosignature: a witness hands back what it cosigned. Nobody needs to sign in
 // for it, because the cosignature says who it is from.
@@ -17,5 +29,5 @@ func (a *API) cosignature(c *call) (any, error) {
 	if len(a.Witnesses) == 0 {
 		return nil, problemf(http.StatusForbidden, "this registry has no witnesses: name them in its configuration, under witnesses")
 	}
-	return a.Book.Cosign(c.Context(), want.Checkpoint, a.Witnesses)
+	return a.Cosigner.Cosign(c.Context(), want.Checkpoint, a.Witnesses)
 }

@@ -30,7 +30,7 @@ func (a *API) digests(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	found, err := a.Registry.DigestsLike(c.Context(), repo, prefix, maxDigests+1)
+	found, err := a.Images.DigestsLike(c.Context(), repo, prefix, maxDigests+1)
 	if err != nil {
 		return nil, err
 	}

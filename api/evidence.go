@@ -71,11 +71,11 @@ func (a *API) evidence(c *call) (any, error) {
 // evidenceOrder is what is asked for, as far as the caller may see it, and the digest of the image that it describes.
 func (a *API) evidenceOrder(c *call, repo, ref string, documents bool) (o evidence.Order, d digest.Digest, err error) {
 	o = evidence.Order{
-		Registry: a.URL, Repository: repo, Reference: ref, Book: a.Book, Content: evidenceContent{a.Registry, repo},
+		Registry: a.URL, Repository: repo, Reference: ref, Book: a.Evidence, Content: evidenceContent{a.Content, repo},
 		Made: time.Now(), Program: "hallmark " + version.String(),
 		Rights: func(q *provenance.Query) {
 			q.Visible = a.mayPull(c) // what is asked for is of this repository, or of none
-			q.Administers = func(pattern string) bool { return a.Access.AdministersAll(c.who, pattern) }
+			q.Administers = func(pattern string) bool { return a.Gate.AdministersAll(c.who, pattern) }
 		},
 	}
 	// The file is for others: it does not tell them where else the caller may see this image.
@@ -99,7 +99,7 @@ func (a *API) evidenceOrder(c *call, repo, ref string, documents bool) (o eviden
 	switch {
 	case !documents:
 		o.LeftOut = append(o.LeftOut, evidence.LeftOut{What: what, Why: "they were not asked for"})
-	case !a.Access.Administers(c.who):
+	case !a.Gate.Administers(c.who):
 		o.LeftOut = append(o.LeftOut, evidence.LeftOut{What: what, Why: "whoever asked for the file may not see them: administrators of the registry may"})
 	default:
 		o.Documents, err = a.documentFiles(c.Context())
@@ -118,20 +118,20 @@ func (a *API) documentFiles(ctx context.Context) (files []evidence.DocumentFile,
 		add(evidence.Policy, rules.Text)
 	}
 	add(evidence.Trust, a.trust().Text())
-	text, err := a.Access.DocumentText(ctx)
+	text, err := a.Document.DocumentText(ctx)
 	add(evidence.Access, text)
 	return files, err
 }
 
 // evidenceContent is a repository as evidence reads it.
 type evidenceContent struct {
-	*registry.Registry
+	Content
 	repo string
 }
 
 // Manifest implements evidence.Content.
 func (e evidenceContent) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
-	return e.Registry.Manifest(ctx, e.repo, ref)
+	return e.Content.Manifest(ctx, e.repo, ref)
 }
 
 // Referrers implements evidence.Content.
@@ -141,7 +141,7 @@ func (e evidenceContent) Referrers(ctx context.Context, d digest.Digest, n int) 
 
 // Blob implements evidence.Content.
 func (e evidenceContent) Blob(ctx context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
-	return e.Registry.Blob(ctx, e.repo, d)
+	return e.Content.Blob(ctx, e.repo, d)
 }
 
 // Absent implements evidence.Content.

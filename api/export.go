@@ -42,7 +42,7 @@ func (a *API) exportRecords(c *call) (any, error) {
 	if receipts {
 		find.Limit = min(find.Limit, maxReceipts)
 	}
-	found, err := a.Book.Find(c.Context(), find)
+	found, err := a.Records.Find(c.Context(), find)
 	if err != nil {
 		return nil, err
 	}
@@ -82,15 +82,11 @@ func (p *exportPage) write(a *API, c *call, found provenance.Page, withReceipts 
 
 // receiptsOf makes the receipts of records.
 func (a *API) receiptsOf(c *call, records []*provenance.Record) ([]*receipt.Receipt, error) {
-	indexes, newest := make([]uint64, len(records)), uint64(0)
+	indexes := make([]uint64, len(records))
 	for i, r := range records {
-		indexes[i], newest = r.Index, max(newest, r.Index)
+		indexes[i] = r.Index
 	}
-	prover, err := a.Book.Prover(c.Context(), newest)
-	if err != nil {
-		return nil, err
-	}
-	return prover.Receipts(c.Context(), indexes)
+	return a.Proofs.Receipts(c.Context(), indexes)
 }
 
 // send answers with the page.

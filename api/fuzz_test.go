@@ -30,10 +30,11 @@ func newAPI(t testing.TB) *API {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return newAPIOver(t, store)
+	a, _ := newAPIOver(t, store)
+	return a
 }
 
-func newAPIOver(t testing.TB, store storage.Store) *API {
+func newAPIOver(t testing.TB, store storage.Store) (*API, *registry.Registry) {
 	t.Helper()
 	ctx := context.Background()
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
@@ -78,7 +79,9 @@ func newAPIOver(t testing.TB, store storage.Store) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&API{Access: gate, Registry: g, Book: book, Judge: judge, URL: url, Log: log}).Init()
+	c := Over(gate, g, book)
+	c.URL, c.Log, c.Judge = url, log, judge
+	return New(c), g
 }
 
 // FuzzQuery asks with any path and query: filters, cursors, times, references. Whatever is asked, the API

@@ -30,13 +30,13 @@ func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
 // removal is the newest record that removed a tag or a manifest, or nil.
 func (a *API) removal(ctx context.Context, repo, ref string) (*provenance.Record, error) {
 	if d, err := digest.Parse(ref); err == nil {
-		page, err := a.Book.Find(ctx, provenance.Query{Repository: repo, Digest: d, Action: provenance.Delete, Descending: true, Limit: 1})
+		page, err := a.Records.Find(ctx, provenance.Query{Repository: repo, Digest: d, Action: provenance.Delete, Descending: true, Limit: 1})
 		if err != nil || len(page.Records) == 0 {
 			return nil, err
 		}
 		return page.Records[0], nil
 	}
-	moves, _, err := a.Book.History(ctx, repo, ref, nil, 1)
+	moves, _, err := a.Records.History(ctx, repo, ref, nil, 1)
 	if err != nil || len(moves) == 0 || moves[0].To != "" {
 		return nil, err
 	}

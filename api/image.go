@@ -16,6 +16,24 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
 
+// Testimonies are what the records say of an image.
+type Testimonies interface {
+	// Testimony returns the newest records about an image and its parts.
+	Testimony(ctx context.Context, repo string, parts []digest.Digest) (provenance.Testimony, error)
+	// Acts returns what was done with an image, in repositories that are visible.
+	Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error)
+	// Holds says whether a log is the registry's own, and whether it holds a statement at an index.
+	Holds(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error)
+}
+
+// Layers compare images by what they are made of, in repositories that are visible.
+type Layers interface {
+	// BasesByLayers returns images with whose layers the one at p begins. Error: registry.ErrUnknown.
+	BasesByLayers(ctx context.Context, p registry.Place, visible func(repository string) bool) ([]registry.LayerBase, error)
+	// OnLayers returns up to limit images whose layers begin with those of the one at p, and whether there are others.
+	OnLayers(ctx context.Context, p registry.Place, visible func(repository string) bool, limit int) ([]registry.Layered, bool, error)
+}
+
 // imageAnswer is a manifest together with what is known of it, by class of evidence.
 type imageAnswer struct {
 	Repository string             `json:"repository"`
@@ -64,12 +82,12 @@ type derivedBase struct {
 func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, error) {
 	answer := &derived{Bases: []derivedBase{}}
 	for _, d := range parts[:min(len(parts), maxDerived)] {
-		bases, err := a.Registry.BasesByLayers(c.Context(), registry.Place{Repository: repo, Digest: d}, a.mayPull(c))
+		bases, err := a.Layers.BasesByLayers(c.Context(), registry.Place{Repository: repo, Digest: d}, a.mayPull(c))
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range bases {
-			standing, err := a.Registry.Standings(c.Context(), []registry.Place{b.Place})
+			standing, err := a.Images.Standings(c.Context(), []registry.Place{b.Place})
 			if err != nil {
 				return nil, err
 			}
@@ -107,7 +125,7 @@ func (a *API) image(c *call) (any, error) {
 
 // describe says what is known of an image that the caller may pull, from the records of the repositories that are visible.
 func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool) (*imageAnswer, error) {
-	img, err := a.Registry.Image(c.Context(), repo, ref)
+	img, err := a.Images.Image(c.Context(), repo, ref)
 	if err != nil {
 		return nil, a.orGone(c.Context(), repo, ref, err)
 	}
@@ -118,7 +136,7 @@ func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool
 		},
 	}
 	parts := provenance.Parts(img.Digest, img.Children)
-	said, err := a.Book.Testimony(c.Context(), repo, parts)
+	said, err := a.Testimonies.Testimony(c.Context(), repo, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +145,7 @@ func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool
 		answer.Older = "/api/v1/records?" + older.Encode()
 	}
 	answer.Provenance = provenance.SumUp(said.Records, said.Beside, parts)
-	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
+	from := image.Local{From: a.Content, Repository: repo, Absent: registry.ErrUnknown}
 	judgment := image.Judgment{Trust: a.trust(), From: from, Repository: repo, Now: time.Now()}
 	if _, err := judgment.Of(c.Context(), img.Digest, &answer.Provenance); err != nil {
 		return nil, err
@@ -169,7 +187,7 @@ func (a *API) contradictions(c *call, answer *imageAnswer, visible func(repo str
 	var failed error
 	lists := func(index, d string) bool {
 		if _, known := families[index]; !known && len(families) < maxBases && digest.Digest(index).Validate() == nil {
-			family, err := a.Book.Family(c.Context(), digest.Digest(index), visible)
+			family, err := a.Origins.Family(c.Context(), digest.Digest(index), visible)
 			families[index], failed = family, errors.Join(failed, err)
 		}
 		return slices.Contains(families[index], digest.Digest(d))
@@ -181,7 +199,7 @@ func (a *API) contradictions(c *call, answer *imageAnswer, visible func(repo str
 
 // listen adds what other registries say of the image, and when that was first verified by the records about it.
 func (a *API) listen(c *call, answer *imageAnswer, from image.Local, records []*provenance.Record) (cut bool, err error) {
-	l := image.Listener{From: from, Repository: from.Repository, Trust: a.trust().Words(), Holds: a.Book.Holds}
+	l := image.Listener{From: from, Repository: from.Repository, Trust: a.trust().Words(), Holds: a.Testimonies.Holds}
 	answer.Words, cut, err = l.Words(c.Context(), answer.Descriptor.Digest)
 	image.Remember(answer.Words, records)
 	return cut, err
@@ -197,7 +215,7 @@ func (a *API) trust() *signature.Trust {
 
 // acts are what was done with an image, as far as records of visible repositories say.
 func (a *API) acts(c *call, repo, ref string, d digest.Digest, visible func(repo string) bool) (provenance.Acts, error) {
-	_, body, err := a.Registry.Manifest(c.Context(), repo, d.String())
+	_, body, err := a.Content.Manifest(c.Context(), repo, d.String())
 	if err != nil {
 		return provenance.Acts{}, err
 	}
@@ -209,17 +227,22 @@ func (a *API) acts(c *call, repo, ref string, d digest.Digest, visible func(repo
 	if ref != d.String() {
 		q.Tag = ref
 	}
-	return visibleRecords{a.Book, visible}.Acts(c.Context(), q)
+	return a.visibleRecords(visible).Acts(c.Context(), q)
 }
 
 // visibleRecords are records as far as somebody may see them.
 type visibleRecords struct {
-	*provenance.Book
-	visible func(repository string) bool
+	Records
+	testimonies Testimonies
+	visible     func(repository string) bool
+}
+
+func (a *API) visibleRecords(visible func(repository string) bool) visibleRecords {
+	return visibleRecords{a.Records, a.Testimonies, visible}
 }
 
 // Acts implements image.Records.
 func (r visibleRecords) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error) {
 	q.Visible = r.visible
-	return r.Book.Acts(ctx, q)
+	return r.testimonies.Acts(ctx, q)
 }

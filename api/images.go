@@ -1,12 +1,28 @@
 package api
 
 import (
+	"context"
 	"errors"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
 )
+
+// Images are what is in the repositories now.
+type Images interface {
+	// Repositories returns up to n names behind last that who may pull, and where the next page begins, or "".
+	Repositories(ctx context.Context, who provenance.Identity, last string, n int) (names []string, next string, err error)
+	// Tags returns up to n tags behind last, and where the next page begins, or "". Error: registry.ErrUnknown.
+	Tags(ctx context.Context, repo, last string, n int) (tags []registry.TagEntry, next string, err error)
+	// DigestsLike returns up to n digests that begin with a prefix.
+	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
+	// Image returns what a tag or digest means. Error: registry.ErrUnknown.
+	Image(ctx context.Context, repo, ref string) (*registry.Image, error)
+	// Standings returns of each place whether the image is there, and which tags mean it.
+	Standings(ctx context.Context, places []registry.Place) ([]registry.Standing, error)
+}
 
 // repositoryPage is a page of repositories.
 type repositoryPage struct {
@@ -41,14 +57,14 @@ func (a *API) repositories(c *call) (any, error) {
 	if err := c.narrows(); err != nil {
 		return nil, err
 	}
-	found, next, err := a.Registry.Repositories(c.Context(), access.Lister(c.who), after, limit)
+	found, next, err := a.Images.Repositories(c.Context(), access.Lister(c.who), after, limit)
 	if err != nil {
 		return nil, err
 	}
 	page := repositoryPage{Repositories: []repositoryEntry{}}
 	var actors []provenance.Actor
 	for _, name := range found {
-		last, err := a.Book.Last(c.Context(), name)
+		last, err := a.Records.Last(c.Context(), name)
 		switch {
 		case errors.Is(err, provenance.ErrNoRecord):
 			page.Repositories = append(page.Repositories, repositoryEntry{Name: name})
@@ -99,14 +115,14 @@ func (a *API) tags(c *call) (any, error) {
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	found, next, err := a.Registry.Tags(c.Context(), repo, after, limit)
+	found, next, err := a.Images.Tags(c.Context(), repo, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	page := tagPage{Repository: repo, Tags: []tagEntry{}}
 	var actors []provenance.Actor
 	for _, t := range found {
-		r, err := a.Book.Get(c.Context(), t.Record)
+		r, err := a.Records.Get(c.Context(), t.Record)
 		if err != nil {
 			return nil, err
 		}

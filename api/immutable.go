@@ -1,6 +1,18 @@
 package api
 
-import "github.com/seed-260924e6/hallmark/access"
+import (
+	"context"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// TagRules are the rules that keep tags as they are. Errors of a change: those of [Grants].
+type TagRules interface {
+	Fixes(who provenance.Identity) []access.FixedTags // those that who may know of
+	Fix(ctx context.Context, by provenance.Identity, f access.FixedTags) (isNew bool, err error)
+	Unfix(ctx context.Context, by provenance.Identity, f access.FixedTags) error // access.ErrUnknownRule
+}
 
 // tagRules are rules for tags. There are at most 1000: they come all at once.
 type tagRules struct {
@@ -15,7 +27,7 @@ func (a *API) immutable(c *call) (any, error) {
 	if err := c.narrows(); err != nil {
 		return nil, err
 	}
-	return tagRules{Immutable: append([]access.FixedTags{}, a.Access.Fixes(c.who)...)}, nil
+	return tagRules{Immutable: append([]access.FixedTags{}, a.TagRules.Fixes(c.who)...)}, nil
 }
 
 // makeImmutable answers POST /api/v1/access/immutable.
@@ -27,7 +39,7 @@ func (a *API) makeImmutable(c *call) (any, error) {
 	if f.Repositories == (access.Pattern{}) || f.Tags == (access.Glob{}) {
 		return nil, problemf(400, "a rule has repositories and tags")
 	}
-	isNew, err := a.Access.Fix(c.Context(), c.who, f)
+	isNew, err := a.TagRules.Fix(c.Context(), c.who, f)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +59,7 @@ func (a *API) makeMutable(c *call) (any, error) {
 	if err := q.end(); err != nil {
 		return nil, err
 	}
-	if err := a.Access.Unfix(c.Context(), c.who, f); err != nil {
+	if err := a.TagRules.Unfix(c.Context(), c.who, f); err != nil {
 		return nil, err
 	}
 	a.Log.Info("tags made mutable", "repositories", f.Repositories, "tags", f.Tags, "by", c.who.Actor.Handle)

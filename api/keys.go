@@ -19,6 +19,16 @@ type KeyKeeper interface {
 	Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error)
 }
 
+// Proofs prove records. Errors: provenance.ErrNoRecord, ErrUnproved and ErrNotSealed, log.ErrSize.
+type Proofs interface {
+	// Receipt returns a sigstore bundle that proves a record, against the newest checkpoint or the one of size *at.
+	Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error)
+	// TlogProof returns a C2SP tlog-proof of a record.
+	TlogProof(ctx context.Context, index uint64, at *uint64) (proof []byte, err error)
+	// Receipts returns the receipts of records, in the same order: nil for one that has none.
+	Receipts(ctx context.Context, indexes []uint64) ([]*receipt.Receipt, error)
+}
+
 // rotateKeys answers POST /api/v1/keys.
 func (a *API) rotateKeys(c *call) (any, error) {
 	var want struct {
@@ -41,11 +51,11 @@ func (a *API) rotateKeys(c *call) (any, error) {
 }
 
 // receipt answers GET /api/v1/records/{index}/receipt.
-func (a *API) receipt(c *call) (any, error) { return a.proved(c, receipt.MediaType, a.Book.Receipt) }
+func (a *API) receipt(c *call) (any, error) { return a.proved(c, receipt.MediaType, a.Proofs.Receipt) }
 
 // tlogProof answers GET /api/v1/records/{index}/tlog-proof.
 func (a *API) tlogProof(c *call) (any, error) {
-	return a.proved(c, receipt.ProofMediaType, a.Book.TlogProof)
+	return a.proved(c, receipt.ProofMediaType, a.Proofs.TlogProof)
 }
 
 // proved answers with the proof of a record, for those who may see the record.

@@ -1,18 +1,38 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // What follows is for those who check the registry: they may have no account, and nothing here names a
 // repository.
+
+// Transparency is the log of what was signed, and the keys. An origin of "" is the newest log. Error: log.ErrNoLog.
+type Transparency interface {
+	// Checkpoint returns the newest signed checkpoint.
+	Checkpoint(ctx context.Context, origin string) (signed string, err error)
+	// CosignedCheckpoint returns the newest that a witness cosigned: any witness where none is named.
+	CosignedCheckpoint(ctx context.Context, origin, witness string) (signed string, err error)
+	// Tile returns a tile of hashes or entries. Error: log.ErrSize.
+	Tile(ctx context.Context, origin string, tile tlog.Tile) ([]byte, error)
+	// KeyRanges are the receipt keys, each with the records that it signed; the last one is in force.
+	KeyRanges(ctx context.Context) ([]provenance.KeyRange, error)
+	// Logs are all logs, oldest first.
+	Logs(ctx context.Context) ([]log.Log, error)
+	// KeyEntries and LogEntries are the same as files for verifiers have them.
+	KeyEntries(ctx context.Context) ([]receipt.KeyEntry, error)
+	LogEntries(ctx context.Context) ([]receipt.LogEntry, error)
+}
 
 // publicRoutes need no login, unless the log is private.
 func (a *API) publicRoutes() []route {
@@ -37,7 +57,7 @@ func (a *API) servePublic(w http.ResponseWriter, r *http.Request, route route) {
 		err = c.query().end()
 	}
 	if err == nil && a.PrivateLog && route.name == "log" {
-		if c.who, err = a.Access.Identify(r); err == nil && c.isStranger() {
+		if c.who, err = a.Gate.Identify(r); err == nil && c.isStranger() {
 			err = access.ErrNoLogin // whatever strangers may pull
 		}
 	}
@@ -94,17 +114,17 @@ func (a *API) log(c *call) (any, error) {
 	}
 	switch path {
 	case "checkpoint":
-		signed, err := a.Book.Checkpoint(c.Context(), origin)
+		signed, err := a.Transparency.Checkpoint(c.Context(), origin)
 		return raw{text, cacheNever, []byte(signed)}, err
 	case "checkpoint.cosigned":
-		signed, err := a.Book.CosignedCheckpoint(c.Context(), origin, witness)
+		signed, err := a.Transparency.CosignedCheckpoint(c.Context(), origin, witness)
 		return raw{text, cacheNever, []byte(signed)}, err
 	}
 	tile, err := log.ParseTile(path)
 	if err != nil {
 		return nil, problemf(http.StatusNotFound, "%s; and there are checkpoint and checkpoint.cosigned", err)
 	}
-	data, err := a.Book.Tile(c.Context(), origin, tile)
+	data, err := a.Transparency.Tile(c.Context(), origin, tile)
 	cache := cacheForever
 	if tile.W < log.TileWidth {
 		cache = cacheMoment // it will not change, but its full twin takes its place
@@ -117,7 +137,7 @@ func (a *API) log(c *call) (any, error) {
 
 // receiptKeys answers GET /keys/receipts.json.
 func (a *API) receiptKeys(c *call) (any, error) {
-	keys, err := a.Book.KeyEntries(c.Context())
+	keys, err := a.Transparency.KeyEntries(c.Context())
 	return receipt.KeyFile{Keys: keys}, err
 }
 
@@ -125,7 +145,7 @@ const pemType = "application/x-pem-file"
 
 // currentKey answers GET /keys/receipts.pem.
 func (a *API) currentKey(c *call) (any, error) {
-	ranges, err := a.Book.KeyRanges(c.Context())
+	ranges, err := a.Transparency.KeyRanges(c.Context())
 	if err == nil && len(ranges) == 0 {
 		err = log.ErrNoLog
 	}
@@ -137,7 +157,7 @@ func (a *API) currentKey(c *call) (any, error) {
 
 // receiptKey answers GET /keys/receipts/{hint}.pem.
 func (a *API) receiptKey(c *call) (any, error) {
-	ranges, err := a.Book.KeyRanges(c.Context())
+	ranges, err := a.Transparency.KeyRanges(c.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +171,7 @@ func (a *API) receiptKey(c *call) (any, error) {
 
 // logKeys answers GET /keys/logs.json.
 func (a *API) logKeys(c *call) (any, error) {
-	entries, err := a.Book.LogEntries(c.Context())
+	entries, err := a.Transparency.LogEntries(c.Context())
 	return receipt.LogFile{Logs: entries}, err
 }
 
@@ -166,7 +186,7 @@ func receiptLog(l log.Log) receipt.Log {
 
 // logKey answers GET /keys/log.vkey.
 func (a *API) logKey(c *call) (any, error) {
-	logs, err := a.Book.Logs(c.Context())
+	logs, err := a.Transparency.Logs(c.Context())
 	if err == nil && len(logs) == 0 {
 		err = log.ErrNoLog
 	}
@@ -178,7 +198,7 @@ func (a *API) logKey(c *call) (any, error) {
 
 // trustedRoot answers GET /trusted_root.json: what `cosign --trusted-root` takes.
 func (a *API) trustedRoot(c *call) (any, error) {
-	logs, err := a.Book.Logs(c.Context())
+	logs, err := a.Transparency.Logs(c.Context())
 	if err != nil {
 		return nil, err
 	}

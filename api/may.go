@@ -32,10 +32,10 @@ func (a *API) may(c *call) (any, error) {
 		return nil, err
 	}
 	own := answer.Subject.Names(c.who) && (c.who.Ceiling == nil || c.who.Ceiling.Allows(access.Pull.String(), answer.Repository))
-	if !own && !a.Access.AdministersAll(c.who, answer.Repository) {
+	if !own && !a.Gate.AdministersAll(c.who, answer.Repository) {
 		return nil, c.forbid("of others, only those who have admin on the repository may ask this")
 	}
-	grants, err := a.Access.Why(c.Context(), answer.Subject, answer.Role, answer.Repository)
+	grants, err := a.Grants.Why(c.Context(), answer.Subject, answer.Role, answer.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (a *API) recordsOfGrants(ctx context.Context, grants []reason) error {
 	find := provenance.Query{Action: provenance.Grant, Descending: true, Limit: provenance.MaxPage}
 	missing := len(grants)
 	for looked := 0; missing > 0 && looked < maxGrantRecords; looked += provenance.MaxPage {
-		page, err := a.Book.Find(ctx, find)
+		page, err := a.Records.Find(ctx, find)
 		if err != nil {
 			return err
 		}

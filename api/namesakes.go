@@ -1,12 +1,24 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
+
+// Names tell which names of actors more than one account had or has.
+type Names interface {
+	Namesakes(ctx context.Context, actors []provenance.Actor) ([]string, error)
+}
+
+// Accounts tell which account a name has now. Errors: access.ErrUnknownUser, access.ErrUnknownRobot.
+type Accounts interface {
+	AccountOf(ctx context.Context, user string) (account string, err error)
+	RobotAccount(ctx context.Context, robot string) (account string, err error)
+}
 
 // namesakes are the names in an answer that more than one account had or has: there the account says who it was.
 func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
@@ -19,9 +31,9 @@ func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
 		var err error
 		switch actor.Kind {
 		case provenance.User:
-			actor.Account, err = a.Access.AccountOf(c.Context(), actor.Handle)
+			actor.Account, err = a.Accounts.AccountOf(c.Context(), actor.Handle)
 		case provenance.Robot:
-			actor.Account, err = a.Access.RobotAccount(c.Context(), actor.Handle)
+			actor.Account, err = a.Accounts.RobotAccount(c.Context(), actor.Handle)
 		default:
 			continue
 		}
@@ -33,7 +45,7 @@ func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
 		}
 		actors = append(actors, actor)
 	}
-	return a.Book.Namesakes(c.Context(), actors)
+	return a.Names.Namesakes(c.Context(), actors)
 }
 
 // actorsOf are those whom records name: who did it, and whose right it was.

@@ -1,13 +1,22 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
+
+// A Judge has the rules in force, and tries others. policy.Judge is one.
+type Judge interface {
+	Rules() *policy.Set // nil where there are none
+	// Try says which rules do not hold for a tag that means d, set by somebody. Error: registry.ErrUnknown.
+	Try(ctx context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) ([]policy.Result, error)
+}
 
 // policyAnswer are the rules in force.
 type policyAnswer struct {
@@ -83,11 +92,11 @@ func (a *API) tryPolicy(c *call) (any, error) {
 
 // tryOne tries rules on what a tag means. One that is gone meanwhile is passed over.
 func (a *API) tryOne(c *call, set *policy.Set, repo, tag string) (found []policy.Result, there bool, err error) {
-	img, err := a.Registry.Image(c.Context(), repo, tag)
+	img, err := a.Images.Image(c.Context(), repo, tag)
 	if err != nil {
 		return nil, false, unlessGone(err)
 	}
-	r, err := a.Book.Get(c.Context(), img.Record)
+	r, err := a.Records.Get(c.Context(), img.Record)
 	if err != nil {
 		return nil, false, err
 	}

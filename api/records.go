@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,6 +13,22 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
+
+// Records are what happened.
+type Records interface {
+	// Get returns a record. Error: provenance.ErrNoRecord.
+	Get(ctx context.Context, index uint64) (*provenance.Record, error)
+	// Find returns a page of records.
+	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
+	// Last returns the newest record of a repository. Error: provenance.ErrNoRecord.
+	Last(ctx context.Context, repository string) (*provenance.Record, error)
+	// History returns up to limit moves of a tag, newest first, and behind which the next page begins, or nil.
+	History(ctx context.Context, repository, tag string, after *uint64, limit int) ([]provenance.Move, *uint64, error)
+	// Meaning returns the last move of a tag before a moment. Error: provenance.ErrNoRecord.
+	Meaning(ctx context.Context, repository, tag string, at time.Time) (provenance.Move, error)
+	// Statements returns what was signed of up to limit records, those that are shown whole and what others count for.
+	Statements(ctx context.Context, from uint64, limit int, shows func(*provenance.Record) provenance.Showing) (provenance.StatementPage, error)
+}
 
 // recordPage is a page of records.
 type recordPage struct {
@@ -30,7 +47,7 @@ func (a *API) records(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Book.Find(c.Context(), find)
+	page, err := a.Records.Find(c.Context(), find)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +77,7 @@ func (a *API) recordQuery(c *call, q *query) (find provenance.Query, err error) 
 		Limit:       q.limit(),
 		Descending:  q.oneOf("order", "asc", "desc") != "asc",
 		Visible:     a.mayPull(c),
-		Administers: func(pattern string) bool { return a.Access.AdministersAll(c.who, pattern) },
+		Administers: func(pattern string) bool { return a.Gate.AdministersAll(c.who, pattern) },
 	}
 	find.Kind, find.Identity = splitActor(find.Identity)
 	if find.Tag != "" && find.Repository == "" {
@@ -124,7 +141,7 @@ func (a *API) visibleRecord(c *call) (*provenance.Record, error) {
 	if err != nil {
 		return nil, problemf(http.StatusBadRequest, "%q is not the index of a record", c.PathValue("index"))
 	}
-	r, err := a.Book.Get(c.Context(), index)
+	r, err := a.Records.Get(c.Context(), index)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +160,9 @@ func (a *API) mayKnow(c *call, r *provenance.Record) bool {
 		return true // the keys are served to all
 	}
 	if r.Grant != nil {
-		return a.Access.AdministersAll(c.who, r.Grant.Pattern)
+		return a.Gate.AdministersAll(c.who, r.Grant.Pattern)
 	}
-	return a.Access.May(c.who, access.Pull, r.Repository)
+	return a.Gate.May(c.who, access.Pull, r.Repository)
 }
 
 // historyPage is a page of what happened to a tag, newest first.
@@ -185,7 +202,7 @@ func (a *API) history(c *call) (any, error) {
 	if !at.IsZero() {
 		return a.meaning(c, repo, tag, at)
 	}
-	moves, next, err := a.Book.History(c.Context(), repo, tag, after, limit)
+	moves, next, err := a.Records.History(c.Context(), repo, tag, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +224,7 @@ func recordsOf(moves []provenance.Move) (records []*provenance.Record) {
 }
 
 func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
-	m, err := a.Book.Meaning(c.Context(), repo, tag, at)
+	m, err := a.Records.Meaning(c.Context(), repo, tag, at)
 	if err != nil || m.To == "" {
 		if statusOf(err) == 0 && err != nil {
 			return nil, err

@@ -34,12 +34,12 @@ func (a *API) inspect(c *call, repo, ref string, visible func(repo string) bool)
 		return nil, err
 	}
 	defer a.inspecting.done()
-	from := image.Local{From: a.Registry, Repository: repo, Absent: registry.ErrUnknown}
+	from := image.Local{From: a.Content, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
-		Subject: a.host() + "/" + repo, Repository: repo, Records: visibleRecords{a.Book, visible},
-		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Registry.Fixed(ctx, repo, tag) },
-		Resolve: image.NewLocalResolver(a.Registry, a.Book, a.host(), registry.ErrUnknown, visible),
-		Trust:   a.trust(), Holds: a.Book.Holds,
+		Subject: a.host() + "/" + repo, Repository: repo, Records: a.visibleRecords(visible),
+		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Content.Fixed(ctx, repo, tag) },
+		Resolve: image.NewLocalResolver(a.Content, a.Records, a.host(), registry.ErrUnknown, visible),
+		Trust:   a.trust(), Holds: a.Testimonies.Holds,
 	})
 	if errors.Is(err, image.ErrNotFound) {
 		if gone := a.orGone(c.Context(), repo, ref, registry.ErrUnknown); !errors.Is(gone, registry.ErrUnknown) {

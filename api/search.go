@@ -89,7 +89,7 @@ func (s *searching) record() error {
 	if err != nil || len(s.text) > 12 {
 		return nil
 	}
-	r, err := s.Book.Get(s.c.Context(), index)
+	r, err := s.Records.Get(s.c.Context(), index)
 	if errors.Is(err, provenance.ErrNoRecord) || err == nil && !s.mayKnow(s.c, r) {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (s *searching) digest() error {
 	if err != nil {
 		return nil
 	}
-	found, more, err := s.Book.Arrivals(s.c.Context(), d, s.mayPull(s.c))
+	found, more, err := s.Origins.Arrivals(s.c.Context(), d, s.mayPull(s.c))
 	if err != nil {
 		return err
 	}
@@ -136,14 +136,14 @@ func (s *searching) reference() error {
 	if !s.mayPull(s.c)(repo) {
 		return nil
 	}
-	img, err := s.Registry.Image(s.c.Context(), repo, ref)
+	img, err := s.Images.Image(s.c.Context(), repo, ref)
 	if errors.Is(err, registry.ErrUnknown) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	r, err := s.Book.Get(s.c.Context(), img.Record)
+	r, err := s.Records.Get(s.c.Context(), img.Record)
 	if err == nil {
 		s.addImage(r, img.Digest, "reference", provenance.Observed)
 	}
@@ -162,7 +162,7 @@ func (s *searching) origin() error {
 	default:
 		return nil
 	}
-	page, err := s.Book.Images(s.c.Context(), find)
+	page, err := s.Origins.Images(s.c.Context(), find)
 	if err != nil {
 		return err
 	}
@@ -186,9 +186,9 @@ func (s *searching) addImage(r *provenance.Record, d digest.Digest, by string, c
 
 // identity finds what somebody did lately.
 func (s *searching) identity() error {
-	page, err := s.Book.Find(s.c.Context(), provenance.Query{
+	page, err := s.Records.Find(s.c.Context(), provenance.Query{
 		Identity: s.text, Descending: true, Limit: maxHits + 1, Visible: s.mayPull(s.c),
-		Administers: func(pattern string) bool { return s.Access.AdministersAll(s.c.who, pattern) },
+		Administers: func(pattern string) bool { return s.Gate.AdministersAll(s.c.who, pattern) },
 	})
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (s *searching) identity() error {
 func (s *searching) names() error {
 	want := strings.ToLower(strings.TrimPrefix(s.text, s.host()+"/"))
 	for after := ""; s.answer.Looked < maxNames; {
-		found, next, err := s.Registry.Repositories(s.c.Context(), access.Lister(s.c.who), after, searchedNames)
+		found, next, err := s.Images.Repositories(s.c.Context(), access.Lister(s.c.who), after, searchedNames)
 		if err != nil {
 			return err
 		}
@@ -268,7 +268,7 @@ func (s *searching) stand(ctx context.Context) error {
 	for _, img := range s.answer.Images {
 		places = append(places, registry.Place{Repository: img.Repository, Digest: img.Digest})
 	}
-	standings, err := s.Registry.Standings(ctx, places)
+	standings, err := s.Images.Standings(ctx, places)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,23 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
 )
+
+// Sessions are tokens and sessions of accounts.
+type Sessions interface {
+	// Sessions returns up to limit of an account's behind an id: those of a kind, or all.
+	Sessions(ctx context.Context, account string, kind access.SessionKind, after string, limit int) ([]access.Session, error)
+	// AddToken makes a token of the caller's, and returns its secret. Errors: access.ErrNotOwn, ErrNoScope, ErrSessionName,
+	// ErrSessionLasts, ErrTooManyTokens.
+	AddToken(ctx context.Context, who provenance.Identity, want access.NewToken) (access.Session, string, error)
+	// EndSession ends one. Errors: access.ErrUnknownSession, ErrNotOwn.
+	EndSession(ctx context.Context, who provenance.Identity, id string) error
+}
 
 // sessionPage is a page of tokens or sessions.
 type sessionPage struct {
@@ -39,7 +52,7 @@ func (a *API) sessionsOf(c *call, kind access.SessionKind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Access.Sessions(c.Context(), account, kind, after, limit+1)
+	found, err := a.Sessions.Sessions(c.Context(), account, kind, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -62,12 +75,12 @@ func (a *API) accountToShow(c *call, name, account string) (string, error) {
 			return "", access.ErrNotOwn
 		}
 		return own.Account, nil
-	case !a.Access.Administers(c.who):
+	case !a.Gate.Administers(c.who):
 		return "", c.forbid("only administrators may see the tokens and sessions of others")
 	case account != "":
 		return account, nil
 	default:
-		return a.Access.AccountOf(c.Context(), name)
+		return a.Accounts.AccountOf(c.Context(), name)
 	}
 }
 
@@ -77,7 +90,7 @@ func (a *API) addToken(c *call) (any, error) {
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	s, secret, err := a.Access.AddToken(c.Context(), c.who, want)
+	s, secret, err := a.Sessions.AddToken(c.Context(), c.who, want)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +105,7 @@ func (a *API) endSession(c *call) (any, error) {
 	if id == "current" && c.who.Login != nil {
 		id = c.who.Login.Credential
 	}
-	if err := a.Access.EndSession(c.Context(), c.who, id); err != nil {
+	if err := a.Sessions.EndSession(c.Context(), c.who, id); err != nil {
 		return nil, err
 	}
 	a.Log.Info("session ended", "id", id, "by", c.who.Actor.Handle)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -9,6 +10,18 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 )
+
+// Origins are what records say of where images come from.
+type Origins interface {
+	// Images returns images that claim a source, a revision or a base. Error: provenance.ErrNoPage.
+	Images(ctx context.Context, q provenance.ImageQuery) (provenance.ImagePage, error)
+	// Family is a digest with those of the images that it lists, where that is visible.
+	Family(ctx context.Context, d digest.Digest, visible func(repository string) bool) ([]digest.Digest, error)
+	// Listed are indexes of a repository that list an image.
+	Listed(ctx context.Context, repository string, d digest.Digest) ([]digest.Digest, error)
+	// Arrivals returns the first record of a digest in each repository that is visible, and whether there are others.
+	Arrivals(ctx context.Context, d digest.Digest, visible func(repository string) bool) ([]*provenance.Record, bool, error)
+}
 
 // originPage is a page of images that answer a question about where they come from.
 type originPage struct {
@@ -61,7 +74,7 @@ func (a *API) sources(c *call) (any, error) {
 	if err := a.narrowsBeyond(c, find.Repository); err != nil {
 		return nil, err
 	}
-	page, err := a.Book.Images(c.Context(), find)
+	page, err := a.Origins.Images(c.Context(), find)
 	if errors.Is(err, provenance.ErrNoPage) {
 		return nil, errNoPage()
 	}
@@ -115,14 +128,14 @@ func (a *API) stand(c *call, entries []originEntry) error {
 	listed := make([][]digest.Digest, len(entries))
 	for i, e := range entries {
 		var err error
-		if listed[i], err = a.Book.Listed(c.Context(), e.Repository, e.Digest); err != nil {
+		if listed[i], err = a.Origins.Listed(c.Context(), e.Repository, e.Digest); err != nil {
 			return err
 		}
 		for _, d := range append([]digest.Digest{e.Digest}, listed[i]...) {
 			places = append(places, registry.Place{Repository: e.Repository, Digest: d})
 		}
 	}
-	standings, err := a.Registry.Standings(c.Context(), places)
+	standings, err := a.Images.Standings(c.Context(), places)
 	if err != nil {
 		return err
 	}
@@ -158,7 +171,7 @@ func (a *API) descendants(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Book.Images(c.Context(), provenance.ImageQuery{Bases: bases, After: after, Limit: limit, Visible: a.mayPull(c)})
+	page, err := a.Origins.Images(c.Context(), provenance.ImageQuery{Bases: bases, After: after, Limit: limit, Visible: a.mayPull(c)})
 	if errors.Is(err, provenance.ErrNoPage) {
 		return nil, errNoPage()
 	}
@@ -186,7 +199,7 @@ func (a *API) onLayers(c *call, repo string, bases []digest.Digest, limit int) (
 	for _, base := range bases {
 		from := repo
 		if from == "" {
-			arrivals, _, err := a.Book.Arrivals(c.Context(), base, a.mayPull(c))
+			arrivals, _, err := a.Origins.Arrivals(c.Context(), base, a.mayPull(c))
 			if err != nil {
 				return nil, false, err
 			}
@@ -195,7 +208,7 @@ func (a *API) onLayers(c *call, repo string, bases []digest.Digest, limit int) (
 			}
 			from = arrivals[0].Repository
 		}
-		found, others, err := a.Registry.OnLayers(c.Context(), registry.Place{Repository: from, Digest: base}, a.mayPull(c), limit-len(entries))
+		found, others, err := a.Layers.OnLayers(c.Context(), registry.Place{Repository: from, Digest: base}, a.mayPull(c), limit-len(entries))
 		if err != nil {
 			return nil, false, err
 		}
@@ -222,12 +235,12 @@ func compared(l registry.Layered) string {
 // bases are the digests under which people name a base: its own, and those of the images that it lists.
 func (a *API) bases(c *call, base digest.Digest, repo, ref string) ([]digest.Digest, error) {
 	if base != "" {
-		return a.Book.Family(c.Context(), base, a.mayPull(c))
+		return a.Origins.Family(c.Context(), base, a.mayPull(c))
 	}
 	if err := a.mustPull(c, repo); err != nil {
 		return nil, err
 	}
-	img, err := a.Registry.Image(c.Context(), repo, ref)
+	img, err := a.Images.Image(c.Context(), repo, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (a *API) statements(c *call) (any, error) {
 	if from == nil {
 		from = new(uint64)
 	}
-	page, err := a.Book.Statements(c.Context(), *from, limit, func(r *provenance.Record) provenance.Showing { return a.showing(c, r) })
+	page, err := a.Records.Statements(c.Context(), *from, limit, func(r *provenance.Record) provenance.Showing { return a.showing(c, r) })
 	if err != nil {
 		return nil, err
 	}

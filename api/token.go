@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -18,6 +19,16 @@ import (
 // login in the header, and POST of a form as OAuth 2 has it
 // (https://distribution.github.io/distribution/spec/auth/oauth/), which takes an ID token of a CI job too
 // (RFC 8693).
+
+// Logins make tokens. Errors: those of [Gate]; access.ErrService and ErrScopes.
+type Logins interface {
+	// SignIn checks a name and a password, or another secret.
+	SignIn(r *http.Request, name, password string) (provenance.Identity, error)
+	// Refresh checks a refresh token.
+	Refresh(r *http.Request, secret string) (provenance.Identity, error)
+	// Issue makes a token.
+	Issue(ctx context.Context, who provenance.Identity, ask access.TokenAsk) (access.Tokens, error)
+}
 
 // maxForm bounds a form, in bytes: an ID token is the longest thing in it.
 const maxForm = 32 << 10
@@ -75,7 +86,7 @@ func (a *API) token(w http.ResponseWriter, r *http.Request) (*tokenAnswer, error
 		return nil, err
 	}
 	obs.SetUser(r.Context(), who.Actor.Handle)
-	issued, err := a.Access.Issue(r.Context(), who, ask.TokenAsk)
+	issued, err := a.Logins.Issue(r.Context(), who, ask.TokenAsk)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +131,7 @@ func (a *API) identifyForToken(r *http.Request) (provenance.Identity, error) {
 	if _, _, ok := r.BasicAuth(); !ok && r.Header.Get("Authorization") != "" {
 		return provenance.Identity{}, problemf(http.StatusBadRequest, "sign in with a name and a password, or another secret, to get a token")
 	}
-	return a.Access.Identify(r)
+	return a.Gate.Identify(r)
 }
 
 const (
@@ -138,17 +149,17 @@ func (a *API) parseForm(w http.ResponseWriter, r *http.Request) (*tokenRequest, 
 	switch grant := form.Get("grant_type"); grant {
 	case "password":
 		ask.identify = func() (provenance.Identity, error) {
-			return a.Access.SignIn(r, form.Get("username"), form.Get("password"))
+			return a.Logins.SignIn(r, form.Get("username"), form.Get("password"))
 		}
 	case "refresh_token":
-		ask.identify = func() (provenance.Identity, error) { return a.Access.Refresh(r, form.Get("refresh_token")) }
+		ask.identify = func() (provenance.Identity, error) { return a.Logins.Refresh(r, form.Get("refresh_token")) }
 	case exchangeGrant:
 		kind, raw := form.Get("subject_token_type"), form.Get("subject_token")
 		if kind != idTokenType && kind != jwtType || !oidc.LooksLike(raw) {
 			return nil, problemf(http.StatusBadRequest, "what is exchanged is an ID token: subject_token, with a subject_token_type of %s", idTokenType)
 		}
 		ask.exchange = true
-		ask.identify = func() (provenance.Identity, error) { return a.Access.SignIn(r, "oidc", raw) }
+		ask.identify = func() (provenance.Identity, error) { return a.Logins.SignIn(r, "oidc", raw) }
 	default:
 		return nil, problemf(http.StatusBadRequest, "grant_type is %.60q, and should be password, refresh_token or %s", grant, exchangeGrant)
 	}

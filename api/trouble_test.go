@@ -46,7 +46,7 @@ func TestTroubles(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = opened.Close() })
 	store := &faulty{Store: opened}
-	a := newAPIOver(t, store)
+	a, images := newAPIOver(t, store)
 	troubles := []struct {
 		err    error
 		status int
@@ -75,7 +75,7 @@ func TestTroubles(t *testing.T) {
 	} {
 		for _, want := range troubles {
 			store.err = want.err
-			w := ask(a, route)
+			w := ask(a, images, route)
 			text := w.Body.String()
 			if w.Code != want.status || !strings.Contains(text, want.says) || (w.Header().Get("Retry-After") != "") != want.again {
 				t.Errorf("%s, %v: %d %v\n%s", route, want.err, w.Code, w.Header(), text)
@@ -90,7 +90,7 @@ func TestTroubles(t *testing.T) {
 }
 
 // ask asks as the operator, and for a token as a user: who it is, is looked up in the store.
-func ask(a *API, route string) *httptest.ResponseRecorder {
+func ask(a *API, images http.Handler, route string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(route, " ")
 	body := map[string]string{
 		"POST /api/v1/users": `{"name":"bob","password":"correct horse battery"}`, "POST /api/v1/access/teams": `{"name":"testers"}`,
@@ -107,7 +107,7 @@ func ask(a *API, route string) *httptest.ResponseRecorder {
 	r = r.WithContext(access.WithOperator(r.Context()))
 	if strings.HasPrefix(path, "/v2/") {
 		r.Header.Del("Content-Type")
-		a.Registry.ServeHTTP(w, r)
+		images.ServeHTTP(w, r)
 		return w
 	}
 	a.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -100,6 +101,18 @@ func (p *Prover) Receipts(ctx context.Context, indexes []uint64) (all []*receipt
 		return nil
 	})
 	return all, err
+}
+
+// Receipts returns the receipts of some records, against the newest checkpoint: see [Prover.Receipts].
+func (b *Book) Receipts(ctx context.Context, indexes []uint64) ([]*receipt.Receipt, error) {
+	if len(indexes) == 0 {
+		return nil, nil
+	}
+	p, err := b.Prover(ctx, slices.Max(indexes))
+	if err != nil {
+		return nil, err
+	}
+	return p.Receipts(ctx, indexes)
 }
 
 func (p *Prover) prove(tx storage.Reader, trees map[string]*seenHashes, index uint64) (*receipt.Receipt, error) {

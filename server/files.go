@@ -111,7 +111,7 @@ func (f *Files) open(how datadir.Mode) error {
 		return errors.Join(unavailable(err), d.Close())
 	}
 	if stored, err := certs.Stored(d.File(datadir.CertsDir)); err == nil {
-		s.api.Certificates = stored
+		s.certificates = stored
 	}
 	f.data, f.services, f.handler = d, s, asOperator(s.operatorRoutes(s.imagesAndAPI()))
 	return nil

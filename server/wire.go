@@ -37,6 +37,8 @@ type services struct {
 	keys       *keyring.Ring
 	judge      *policy.Judge // without rules, until a server begins
 	api        *api.API
+	// certificates are those that the API shows: nil until they are opened, and over plain HTTP.
+	certificates api.Certificates
 
 	// unrecorded are the files by which the registry decides, until they are on record: rules.go.
 	unrecorded atomic.Pointer[provenance.RuleFiles]
@@ -65,11 +67,17 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
-	s.api = (&api.API{
-		Access: s.access, Registry: s.registry, Book: s.book, Store: d.Store, Keys: s.keys, Judge: s.judge, URL: s.url,
-		PrivateLog: !c.Log.Public, Witnesses: cosigning.Verifiers(s.witnesses), Trust: s.signatures.Trust, Log: log,
-	}).Init()
+	s.api = api.New(s.apiConfig(c, log))
 	return s, nil
+}
+
+func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
+	answers := api.Over(s.access, s.registry, s.book)
+	answers.URL, answers.Log = s.url, log
+	answers.Judge, answers.Keys, answers.Checks.Store = s.judge, s.keys, s.data.Store.Check
+	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
+	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public
+	return answers
 }
 
 // openBook opens the records, with the keys that sign them.
@@ -170,7 +178,7 @@ func (s *services) openKeeper(c config.Config) error {
 	var err error
 	s.keeper, err = certs.Open(certsConfig(s.data, c, s.url))
 	if err == nil {
-		s.api.Certificates = s.keeper
+		s.certificates = s.keeper
 	}
 	return err
 }
