@@ -421,8 +421,8 @@ func TestWorstPlatform(t *testing.T) {
 
 // TestUnknownIsNotAbsent wants what could not be listed to be unknown, and not missing.
 func TestUnknownIsNotAbsent(t *testing.T) {
-	r := made{broken: errors.New("no referrers today")}.inspect(t)
-	for _, id := range []string{trust.ImageSBOM, trust.ImageBuild, trust.ImageVulnerabilities, trust.ImageSignature} {
+	r := made{broken: errors.New("no referrers today"), annotations: map[string]string{"no": "source"}}.inspect(t)
+	for _, id := range []string{trust.ImageSource, trust.ImageSBOM, trust.ImageBuild, trust.ImageVulnerabilities, trust.ImageSignature} {
 		if c := byID(r.Checks)[id]; c.Result != trust.Unknown {
 			t.Errorf("%s: %s: %s", id, c.Result, c.Says)
 		}

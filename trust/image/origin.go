@@ -84,7 +84,7 @@ func (s *subject) checkSource() trust.Check {
 	if pushed, is := s.pushedSource(facts); !signed && is {
 		c = pushed
 	} else if !signed {
-		c = claimedSource(facts)
+		c = s.claimedSource(facts)
 		if says := s.acts.Says(s.Repository); says != "" {
 			c.Says += " " + says
 		}
@@ -97,9 +97,11 @@ func (s *subject) checkSource() trust.Check {
 }
 
 // claimedSource is the check of what is claimed alone.
-func claimedSource(facts []fact) trust.Check {
+func (s *subject) claimedSource(facts []fact) trust.Check {
 	source, revision := claimedOrigin(facts)
 	switch {
+	case source == "" && s.missed != "":
+		return trust.NotKnown(trust.ImageSource, "It does not say from which source it was built, but not all could be read: "+s.missed+".")
 	case source == "":
 		return trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
 			Advise("Build with labels org.opencontainers.image.source and .revision, or with BuildKit's provenance.")
