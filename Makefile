@@ -59,6 +59,7 @@ tools: ## the clients and servers that e2e and bench use, in bin/tools
 	cd tools/cosign && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	cd tools/regclient && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	cd tools/litewitness && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	cd tools/slsaverifier && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	cd tools/helm && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	cd tools/compose && CGO_ENABLED=0 go build -o ../../bin/tools/compose github.com/docker/compose/v2/cmd
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
