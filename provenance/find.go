@@ -64,14 +64,23 @@ type Page struct {
 // Find returns the records that match a query. Its cost follows the page, not the book: the records that
 // have all the terms asked for are found by skipping along the sorted indexes of those terms.
 func (b *Book) Find(ctx context.Context, q Query) (page Page, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		page, err = FindIn(tx, q)
+		return err
+	})
+	return page, err
+}
+
+// FindIn is Book.Find in a transaction of the caller's.
+func FindIn(tx storage.Reader, q Query) (page Page, err error) {
+	all, err := withTail(tx)
+	if err != nil {
+		return page, err
+	}
 	if q.Limit <= 0 || q.Limit > MaxPage {
 		q.Limit = MaxPage
 	}
-	err = b.view(ctx, func(tx storage.Reader) error {
-		page = Page{}
-		return q.find(tx, &page)
-	})
-	return page, err
+	return page, q.find(all, &page)
 }
 
 func (q *Query) find(tx storage.Reader, page *Page) error {

@@ -189,7 +189,7 @@ func TestKept(t *testing.T) {
 	parts := []digest.Digest{one.digest}
 	place, other := repoKey("app", digestKey(one.digest)), repoKey("app", digestKey(two.digest))
 	s.SealKept([]byte("a key"))
-	version, _, err := s.Evidence(background, "app", parts)
+	version, err := s.Version(background, "app", parts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,22 +212,24 @@ func TestKept(t *testing.T) {
 		"another opinion": {func(tx storage.Tx) {
 			tx.Put(keptTable, place, []byte(strings.Replace(string(row(tx)), "F", "A", 1)))
 		}, "", true},
-		"another version":       {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
-		"that of another image": {func(tx storage.Tx) { tx.Put(keptTable, place, s.sealKept(other, version, []byte("{}"))) }, "", true},
-		"one that is cut":       {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
+		"another version": {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
+		"that of another image": {func(tx storage.Tx) {
+			tx.Put(keptTable, place, s.sealKept(other, version, withParts(parts, []byte("{}"))))
+		}, "", true},
+		"one that is cut": {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
 		"one without a MAC": {func(tx storage.Tx) {
 			tx.Put(keptTable, place, append(binary.AppendUvarint(nil, version), `{"grade":"A"}`...))
 		}, "", false},
 		"one under another key": {func(tx storage.Tx) {
 			thief := Registry{keptKey: []byte("another key")}
-			tx.Put(keptTable, place, thief.sealKept(place, version, []byte(`{"grade":"A"}`)))
+			tx.Put(keptTable, place, thief.sealKept(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
 		}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			undo := s.tamper(c.tamper)
 			defer undo()
-			if _, kept, err := s.Evidence(background, "app", parts); err != nil || string(kept) != c.kept {
-				t.Errorf("%s is kept, %v", kept, err)
+			if p, err := s.Reading(background, "app", one.digest); err != nil || string(p.Kept.Body) != c.kept {
+				t.Errorf("%s is kept, %v", p.Kept.Body, err)
 			}
 			said := s.said()
 			if fault := len(said) == 1 && strings.Contains(said[0], "what is kept of app@"+one.digest.String()); fault != c.fault || len(said) > 1 {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -17,31 +14,10 @@ import (
 // What is known of an image changes while it stays: something is attached to it or taken away, it is pushed
 // again, it gets a tag. Whoever makes up his mind about an image needs to see that it did, at no cost.
 //
-// Marks in memory say so at once, within this process. Across restarts the store does: of each image the
+// Marks in memory say so at once, within this process (marks.go). Across restarts the store does: of each image the
 // last record that changed what is known of it, kept in the transaction of that change; and beside it what
-// was last thought of the image, which is worth nothing when that record is another. All goes with the image.
-
-// marks are counters of changes, each of some of all digests: a digest is random enough to choose one.
-type marks [1 << 16]atomic.Uint32
-
-// Mark is the counter of changes to what is known of a digest in any repository. It also moves for others.
-func (g *Registry) Mark(d digest.Digest) *atomic.Uint32 {
-	hash := d.Encoded()
-	n, err := strconv.ParseUint(hash[max(0, len(hash)-4):], 16, 16)
-	if err != nil {
-		n = 0 // no digest of ours
-	}
-	return &g.marks[n]
-}
-
-// changed moves the marks of digests, once the change is committed.
-func (g *Registry) changed(digests []digest.Digest) {
-	for _, d := range digests {
-		if d != "" {
-			g.Mark(d).Add(1)
-		}
-	}
-}
+// was last thought of the image and of what that is about, which is worth nothing when that record is another. All goes with
+// the image.
 
 // aboutTag is a tag under which cosign's older versions keep what is about a digest.
 var aboutTag = regexp.MustCompile(`^(sha256|sha512)-([0-9a-f]{64,128})\.(sig|att|sbom)$`)
@@ -121,32 +97,11 @@ func aboutRemoved(tx storage.Reader, repo string, d digest.Digest, moves []prove
 	return about, nil
 }
 
-// Evidence returns the index of the last record that changed what is known of an image or of what it lists,
-// which are given together, the image first; and what was kept of it under that index, or nothing.
-func (g *Registry) Evidence(ctx context.Context, repo string, parts []digest.Digest) (version uint64, kept []byte, err error) {
-	err = g.store.View(ctx, func(tx storage.Reader) error {
-		kept = nil
-		if version, err = evidenceVersion(tx, repo, parts); err != nil {
-			return err
-		}
-		place := repoKey(repo, digestKey(parts[0]))
-		row, err := getOrNil(tx, keptTable, place)
-		if err != nil || row == nil {
-			return err
-		}
-		if of, body, own, _ := g.openKept(place, row); own && of == version {
-			kept = slices.Clone(body)
-		}
-		return nil
-	})
-	return version, kept, err
-}
-
 // maxKept is the size in bytes up to which something is kept beside an image.
 const maxKept = 64 << 10
 
-// Keep keeps what was thought of an image, under the version of what was known then. It is not kept where that
-// is not the version any more, where it is too large, or the image is gone.
+// Keep keeps what was thought of an image and of what is given with it, the image first, under the version of what was known
+// then. It is not kept where that is not the version any more, where it is too large, or the image is gone.
 func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest, version uint64, body []byte) error {
 	if len(body) > maxKept || version == 0 {
 		return nil
@@ -155,7 +110,7 @@ func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest,
 		now, err := evidenceVersion(tx, repo, parts)
 		if err == nil && now == version {
 			place := repoKey(repo, digestKey(parts[0]))
-			tx.Put(keptTable, place, g.sealKept(place, version, body))
+			tx.Put(keptTable, place, g.sealKept(place, version, withParts(parts, body)))
 		}
 		return err
 	})

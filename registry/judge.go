@@ -20,9 +20,12 @@ type Judge interface {
 	// Push decides about a manifest that is not stored yet. What it returns without an error goes to the
 	// client as warnings. An error of Refuse is the answer to the client.
 	Push(ctx context.Context, a Arrival) (warnings []string, err error)
-	// Pull decides about a manifest that somebody reads, whoever it is. It has to be quick: Mark says when to think
-	// again. What it refuses is a warning to whoever may push.
-	Pull(ctx context.Context, repo string, d digest.Digest) (warnings []string, err error)
+	// Decided returns what Pull would, where it can say so from memory; known says whether it can. It is asked within a
+	// transaction, at each pull, so it has to be quick.
+	Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool)
+	// Pull decides about a manifest that somebody reads, whoever it is, from what was read of it. Only a decision that
+	// must be made anew reads more. What it refuses is a warning to whoever may push.
+	Pull(ctx context.Context, p Reading) (warnings []string, err error)
 }
 
 // An Arrival is a manifest that came and is not stored.
@@ -65,20 +68,32 @@ func (g *Registry) askJudge(ctx context.Context, p *push) error {
 	return err
 }
 
-// askAtPull asks about a manifest that is read. What is refused to others is handed out with a warning to whoever may
-// push to the repository: it is they who put things right, and signing, attaching, tagging and deleting all begin
-// with reading the manifest. It goes by what the owner of a token may do, since clients ask for tokens to pull with
+// findAllowed finds the manifest that a call reads, and asks about it. What is refused to others is handed out with a warning
+// to whoever may push to the repository: it is they who put things right, and signing, attaching, tagging and deleting all
+// begin with reading the manifest. It goes by what the owner of a token may do, since clients ask for tokens to pull with
 // before they sign; a token that its owner made for pulls alone stays one.
-func (g *Registry) askAtPull(c *call, d digest.Digest) (warnings []string, err error) {
+func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error) {
 	if g.judge == nil {
-		return nil, nil
+		f, err = g.findManifest(c.r.Context(), c.repo, c.ref, c.digest)
+		return f, nil, err
 	}
-	warnings, err = g.judge.Pull(c.r.Context(), c.repo, d)
-	var f *failure
-	if errors.As(err, &f) && f.refused && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
-		return []string{f.message}, nil
+	known := false
+	var refusal error
+	f, p, err := g.findPulled(c.r.Context(), c.repo, c.ref, c.digest, func(d digest.Digest) bool {
+		warnings, refusal, known = g.judge.Decided(c.repo, d)
+		return known
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	return warnings, err
+	if !known {
+		warnings, refusal = g.judge.Pull(c.r.Context(), p)
+	}
+	var refused *failure
+	if errors.As(refusal, &refused) && refused.refused && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
+		return f, []string{refused.message}, nil
+	}
+	return f, warnings, refusal
 }
 
 // maxWarnings keeps the headers of an answer within the 4096 bytes that the specification wants.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -15,9 +16,10 @@ import (
 // MAC, by a key that is not in the store. What somebody else wrote there, or took from another image or another time,
 // is no opinion.
 
-// What is kept begins with sealedKept, a name of the key (4 bytes) and the MAC. Older rows begin with what is kept, as JSON.
+// What is kept begins with sealedKept, a name of the key (4 bytes) and the MAC. Older rows begin with 1, and do not say what they
+// are about, or with what is kept, as JSON.
 const (
-	sealedKept = 1
+	sealedKept = 2
 	keyName    = 4
 )
 
@@ -44,6 +46,29 @@ func (g *Registry) keptMAC(place []byte, version uint64, body []byte) []byte {
 // sealKept returns the row of what is kept in a place.
 func (g *Registry) sealKept(place []byte, version uint64, body []byte) []byte {
 	return slices.Concat(binary.AppendUvarint(nil, version), g.keptHeader(), g.keptMAC(place, version, body), body)
+}
+
+// withParts puts what a body is about before it: how many digests follow on the image's own, and these.
+func withParts(parts []digest.Digest, body []byte) []byte {
+	sealed := binary.AppendUvarint(nil, uint64(len(parts)-1))
+	for _, d := range parts[1:] {
+		sealed = append(sealed, digestKey(d)...)
+	}
+	return append(sealed, body...)
+}
+
+// cutParts undoes withParts, of an image.
+func cutParts(image digest.Digest, sealed []byte) (parts []digest.Digest, body []byte, err error) {
+	f := fields{rest: sealed}
+	n, parts := f.number(), []digest.Digest{image}
+	for body = f.rest; n > 0; n-- {
+		var d digest.Digest
+		if d, body, err = cutDigest(body); err != nil {
+			return nil, nil, err
+		}
+		parts = append(parts, d)
+	}
+	return parts, body, f.err("kept")
 }
 
 // keptHeader is what a row of this key has before its MAC.

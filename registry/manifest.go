@@ -31,15 +31,11 @@ type found struct {
 
 // getManifest serves a manifest by tag or digest.
 func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
-	f, err := g.findManifest(c.r.Context(), c.repo, c.ref, c.digest)
+	f, warnings, err := g.findAllowed(c)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
-	warnings, err := g.askAtPull(c, f.digest)
-	if err != nil {
-		return err
-	}
 	addWarnings(h, warnings)
 	if err := g.loadContent(c.r.Context(), f); err != nil {
 		return err

@@ -114,6 +114,7 @@ type question struct {
 	warnings []string
 	carriers []digest.Digest // of what is attached to it, where a rule asks for what depends on who signed them
 	stored   bool            // it is in its repository
+	kept     *keptReport     // beside it there; nil where none counts
 	trial    bool            // nothing is kept of it
 	until    time.Time       // as long as what rules have read holds; zero where there is no end
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/trust/image"
@@ -42,15 +43,28 @@ type world struct {
 	subject string // of reports
 	resolve image.Resolver
 	trust   *signature.Trust
+	store   *counted
+}
+
+// counted is a store that counts what is read of it.
+type counted struct {
+	storage.Store
+	views atomic.Int64
+}
+
+func (c *counted) View(ctx context.Context, fn func(storage.Reader) error) error {
+	c.views.Add(1)
+	return c.Store.View(ctx, fn)
 }
 
 func newWorld(t testing.TB, rules string) *world {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	must(t, err)
+	store := &counted{Store: opened}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
-	w := &world{t: t, subject: "registry.example"}
+	w := &world{t: t, subject: "registry.example", store: store}
 	w.book, err = provenance.NewBook(store, "https://registry.example")
 	must(t, err)
 	keys, err := provenance.GenerateKeys()
@@ -160,6 +174,27 @@ func (w *world) attach(repo *remote.Repository, to ocispec.Descriptor) ocispec.D
 	return d
 }
 
+// asked is the question about a manifest, as it is read now.
+func (w *world) asked(t testing.TB, p place) (*question, error) {
+	t.Helper()
+	read, err := w.c.Registry.Reading(t.Context(), p.repo, p.digest)
+	must(t, err)
+	return w.stored(read)
+}
+
+// pulled asks about a pull as the registry does.
+func (w *world) pulled(ctx context.Context, d digest.Digest) (warnings []string, err error) {
+	warnings, refusal, known := w.Decided("team/app", d)
+	if known {
+		return warnings, refusal
+	}
+	p, err := w.c.Registry.Reading(ctx, "team/app", d)
+	if err != nil {
+		return nil, err
+	}
+	return w.Pull(ctx, p)
+}
+
 const sbomRule = `rules: [{name: sbom, repositories: "team/*", at: [%s], effect: %s, require: 'report.check("sbom").result == "pass"', owner: alice}]`
 
 // pull asks for a manifest as one who may pull alone, and wants a refusal to name something, or none.
@@ -267,17 +302,21 @@ func TestPullIsRemembered(t *testing.T) {
 	}
 	w.decided.Purge()
 	w.pull(repo, "1.0", "")
-	c, err := w.stored(t.Context(), p)
+	c, err := w.asked(t, p)
 	must(t, err)
 	kept, err := w.storedReport(t.Context(), c)
 	if err != nil || made != 1 || !strings.HasPrefix(kept.Subject, "registry.example/team/app@") {
 		t.Errorf("the report was not kept, but made %d times: %v, %v", made, kept, err)
 	}
 	w.attach(repo, d)
+	c, err = w.asked(t, p)
+	must(t, err)
 	if _, err = w.storedReport(t.Context(), c); err != nil || made != 2 {
 		t.Errorf("the report of before was kept: %d were made, %v", made, err)
 	}
 	w.subject = "another.example" // the registry goes by another name, and bases are looked up under it
+	c, err = w.asked(t, p)
+	must(t, err)
 	if kept, err = w.storedReport(t.Context(), c); err != nil || made != 3 || !strings.HasPrefix(kept.Subject, "another.example/") {
 		t.Errorf("the report under the name of before was kept: %v, %v", kept, err)
 	}
@@ -315,8 +354,8 @@ func TestTry(t *testing.T) {
 	if !strings.Contains(found[0].Says, "pushed by user:bob") {
 		t.Errorf("it says %s", found[0].Says)
 	}
-	if _, kept, err := w.c.Registry.Evidence(t.Context(), "team/app", provenance.Parts(d.Digest, nil)); err != nil || kept != nil {
-		t.Errorf("it kept %s, %v", kept, err)
+	if p, err := w.c.Registry.Reading(t.Context(), "team/app", d.Digest); err != nil || p.Kept.Body != nil {
+		t.Errorf("it kept %s, %v", p.Kept.Body, err)
 	}
 }
 
@@ -396,7 +435,7 @@ func TestManyAtOnce(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 20 {
-				if _, err := w.Pull(t.Context(), "team/app", d.Digest); err != nil && !registry.IsRefusal(err) {
+				if _, err := w.pulled(t.Context(), d.Digest); err != nil && !registry.IsRefusal(err) {
 					t.Error(err)
 				}
 			}
@@ -462,7 +501,7 @@ func TestObject(t *testing.T) {
 	d, err := w.push(repo, "1.0", m, blobs...)
 	must(t, err)
 	w.attach(repo, d)
-	c, err := w.stored(t.Context(), place{"team/app", d.Digest})
+	c, err := w.asked(t, place{"team/app", d.Digest})
 	must(t, err)
 	made, err := w.inspect(t.Context(), c, w.c.Inspect())
 	must(t, err)
@@ -505,7 +544,7 @@ func BenchmarkPull(b *testing.B) {
 	must(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		if warnings, err := w.Pull(b.Context(), "team/app", d.Digest); err != nil || len(warnings) != 1 {
+		if warnings, err := w.pulled(b.Context(), d.Digest); err != nil || len(warnings) != 1 {
 			b.Fatal(warnings, err)
 		}
 	}

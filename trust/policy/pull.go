@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -23,7 +22,6 @@ const (
 	decisions  = 16 << 10         // kept in memory
 	reportKept = 24 * time.Hour   // what follows from other images, as whether a base is current, may be this old
 	decideTime = 30 * time.Second // of one decision, which may read an image and what is attached to it
-	maxParents = 8                // indexes that a refused manifest may pass through
 	maxTries   = 3                // of a decision about what changes meanwhile
 )
 
@@ -37,43 +35,47 @@ type place struct {
 type decision struct {
 	by       *inForce
 	until    time.Time
-	marks    []mark
+	marks    []registry.Mark
 	warnings []string
 	refusal  error
 }
 
-// mark is a counter of changes, and how it stood.
-type mark struct {
-	now *atomic.Uint32
-	was uint32
-}
-
-func (j *Judge) mark(d digest.Digest) mark {
-	m := j.c.Registry.Mark(d)
-	return mark{m, m.Load()}
+// watch has a decision end when something changes in what is known of digests, which were read after a moment.
+func (j *Judge) watch(d *decision, since registry.Moment, digests ...digest.Digest) {
+	for _, one := range digests {
+		d.marks = append(d.marks, j.c.Registry.Mark(one, since))
+	}
 }
 
 func (d *decision) holds(by *inForce, now time.Time) bool {
-	if d.by != by || !now.Before(d.until) {
-		return false
+	return d.by == by && now.Before(d.until) && !slices.ContainsFunc(d.marks, registry.Mark.Moved)
+}
+
+// known returns what was decided and still holds, or nil.
+func (j *Judge) known(by *inForce, p place) *decision {
+	if d, ok := j.decided.Get(p); ok && d.holds(by, j.now()) {
+		return d
 	}
-	for _, m := range d.marks {
-		if m.now.Load() != m.was {
-			return false
-		}
+	return nil
+}
+
+// Decided implements registry.Judge.
+func (j *Judge) Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool) {
+	by := j.inForce.Load()
+	if !by.asksAny(repo, Pull) {
+		return nil, nil, true
 	}
-	return true
+	if made := j.known(by, place{repo, d}); made != nil {
+		return made.warnings, made.refusal, true
+	}
+	return nil, nil, false
 }
 
 // Pull implements registry.Judge.
-func (j *Judge) Pull(ctx context.Context, repo string, d digest.Digest) (warnings []string, err error) {
+func (j *Judge) Pull(ctx context.Context, p registry.Reading) (warnings []string, err error) {
 	by := j.inForce.Load()
-	if !by.asksAny(repo, Pull) {
+	if !by.asksAny(p.Repository, Pull) {
 		return nil, nil
-	}
-	p := place{repo, d}
-	if known, ok := j.decided.Get(p); ok && known.holds(by, j.now()) {
-		return known.warnings, known.refusal
 	}
 	made, err := j.decideTogether(ctx, by, p)
 	if err != nil {
@@ -85,13 +87,19 @@ func (j *Judge) Pull(ctx context.Context, repo string, d digest.Digest) (warning
 // decideTogether decides, once for all who wait for the same. Who comes later has other rules, or knows of something
 // that was attached meanwhile, and must not be given what was thought before: so both are in the key; and what a
 // decision turns out to have looked at has to be as it was when it is over, or it is made again.
-func (j *Judge) decideTogether(ctx context.Context, by *inForce, p place) (made *decision, err error) {
-	for range maxTries {
-		key := fmt.Sprint(by.n, " ", j.mark(p.digest).was, " ", p.repo, "@", p.digest)
+func (j *Judge) decideTogether(ctx context.Context, by *inForce, p registry.Reading) (made *decision, err error) {
+	for try := range maxTries {
+		since := j.c.Registry.Changed(p.Digest)
+		if try > 0 || p.At < since { // it has changed, or something that it is about
+			if p, err = j.c.Registry.Reading(ctx, p.Repository, p.Digest); err != nil {
+				return nil, err
+			}
+		}
+		key := fmt.Sprint(by.n, " ", since, " ", p.Repository, "@", p.Digest)
 		v, err, _ := j.deciding.Do(key, func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideTime)
 			defer cancel()
-			return j.decide(ctx, by, p, maxParents)
+			return j.decide(ctx, by, p, true)
 		})
 		if err != nil {
 			return nil, err
@@ -103,26 +111,23 @@ func (j *Judge) decideTogether(ctx context.Context, by *inForce, p place) (made 
 	return made, nil // it changes all the time: this was so at some moment of the last try
 }
 
-// decide asks the rules about a pull. What they refuse may pass through an index that lists it.
-func (j *Judge) decide(ctx context.Context, by *inForce, p place, parents int) (*decision, error) {
-	if known, ok := j.decided.Get(p); ok && known.holds(by, j.now()) {
+// decide asks the rules about a pull. What they refuse may pass through an index that lists it, unless it is one itself
+// through which another would pass.
+func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, through bool) (*decision, error) {
+	at := place{p.Repository, p.Digest}
+	if known := j.known(by, at); known != nil {
 		return known, nil
 	}
-	made := &decision{by: by, until: j.now().Add(reportKept), marks: []mark{j.mark(p.digest)}}
-	c, err := j.stored(ctx, p)
+	made := &decision{by: by, until: j.now().Add(reportKept)}
+	c, err := j.stored(p)
 	if err != nil {
 		return nil, err
 	}
-	rules := by.For(Pull, p.repo)
-	for _, d := range c.parts()[1:] {
-		made.marks = append(made.marks, j.mark(d))
-	}
-	if err := j.findCarriers(ctx, c, rules); err != nil { // which move the marks of the parts as they come
+	rules := by.For(Pull, p.Repository)
+	if err := j.findCarriers(ctx, c, rules); err != nil {
 		return nil, err
 	}
-	for _, d := range c.carriers {
-		made.marks = append(made.marks, j.mark(d))
-	}
+	j.watch(made, p.At, append(c.parts(), c.carriers...)...)
 	err = j.ask(ctx, c, Pull, rules)
 	if err != nil && !registry.IsRefusal(err) {
 		return nil, err
@@ -131,26 +136,22 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p place, parents int) (
 	if !c.until.IsZero() && c.until.Before(made.until) {
 		made.until = c.until
 	}
-	if made.refusal != nil && parents > 0 {
-		if err := j.passThrough(ctx, made, p, parents); err != nil {
+	if made.refusal != nil && through {
+		if err := j.passThrough(ctx, made, p); err != nil {
 			return nil, err
 		}
 	}
-	if made.refusal == nil || parents > 0 { // else it might pass through another
-		j.decided.Add(p, made)
+	if made.refusal == nil || through { // else it might pass through another
+		j.decided.Add(at, made)
 	}
 	return made, nil
 }
 
 // passThrough looks for an index in the repository that lists the manifest and may be pulled itself.
-func (j *Judge) passThrough(ctx context.Context, made *decision, p place, parents int) error {
-	page, err := j.c.Book.Find(ctx, provenance.Query{Repository: p.repo, Child: p.digest, Descending: true, Limit: parents})
-	if err != nil {
-		return err
-	}
-	for _, r := range page.Records {
-		made.marks = append(made.marks, j.mark(r.Digest))
-		parent, err := j.decide(ctx, made.by, place{p.repo, r.Digest}, 0)
+func (j *Judge) passThrough(ctx context.Context, made *decision, p registry.Reading) error {
+	for _, d := range p.Parents {
+		j.watch(made, p.At, d)
+		parent, err := j.decideIndex(ctx, made.by, place{p.Repository, d})
 		if errors.Is(err, registry.ErrUnknown) {
 			continue // it was deleted
 		}
@@ -169,22 +170,32 @@ func (j *Judge) passThrough(ctx context.Context, made *decision, p place, parent
 	return nil
 }
 
-// stored is the question about a manifest that is in its repository.
-func (j *Judge) stored(ctx context.Context, p place) (*question, error) {
-	_, body, err := j.c.Registry.Manifest(ctx, p.repo, p.digest.String())
+// decideIndex decides about an index through which one of its manifests may be pulled.
+func (j *Judge) decideIndex(ctx context.Context, by *inForce, p place) (*decision, error) {
+	if known := j.known(by, p); known != nil {
+		return known, nil
+	}
+	read, err := j.c.Registry.Reading(ctx, p.repo, p.digest)
 	if err != nil {
 		return nil, err
 	}
-	about, err := image.Describe(body)
+	return j.decide(ctx, by, read, false)
+}
+
+// stored is the question about a manifest that is in its repository, and was read there.
+func (j *Judge) stored(p registry.Reading) (*question, error) {
+	about, err := image.Describe(p.Body)
 	if err != nil {
 		return nil, err
 	}
-	return &question{
-		digest: p.digest, about: about, stored: true,
-		from:    image.Local{From: j.c.Registry, Repository: p.repo, Absent: registry.ErrUnknown},
+	c := &question{
+		digest: p.Digest, about: about, stored: true,
+		from:    reading{image.Local{From: j.c.Registry, Repository: p.Repository, Absent: registry.ErrUnknown}, p},
 		records: records{Book: j.c.Book},
-		object:  Object{Repository: p.repo, Action: Pull},
-	}, nil
+		object:  Object{Repository: p.Repository, Action: Pull},
+	}
+	c.kept = j.openKept(p.Kept)
+	return c, nil
 }
 
 // parts are the digests of an image and of what it lists, as far as a report or the image's records look at
@@ -199,8 +210,13 @@ func (c *question) parts() []digest.Digest {
 	return parts
 }
 
-// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them.
+// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them. A
+// report that is kept says which they are: it would not count if there were others by now.
 func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+	if c.kept != nil {
+		c.carriers = c.kept.of
+		return nil
+	}
 	if j.c.Inspect().Trust.Expects(c.object.Repository) && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
 		c.carriers, err = image.Carriers(ctx, c.from, append([]digest.Digest{c.digest}, c.about.Inspected...))
 	}
@@ -212,40 +228,62 @@ type keptReport struct {
 	By     string          `json:"by"` // what made it: another version, or another configuration, makes another
 	Until  time.Time       `json:"until"`
 	Report json.RawMessage `json:"report"`
+
+	of []digest.Digest // what it is about
 }
 
-// storedReport returns the report that is kept beside an image, or makes and keeps it. What it is kept under is
-// taken from the configuration that it is made with: a moment later there may be another.
+// stamp names what makes reports, by the configuration that they are made with: a moment later there may be another.
+func (j *Judge) stamp(config image.Config) string {
+	return j.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
+}
+
+// openKept opens a report that is kept, or returns nil where it does not count any more.
+func (j *Judge) openKept(k registry.Kept) *keptReport {
+	kept := &keptReport{of: k.Of}
+	if k.Body == nil || json.Unmarshal(k.Body, kept) != nil || kept.By != j.stamp(j.c.Inspect()) || !j.now().Before(kept.Until) {
+		return nil
+	}
+	return kept
+}
+
+// storedReport returns the report that is kept beside an image, or makes and keeps it.
 func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) {
+	kept := c.kept
+	if kept == nil {
+		var err error
+		if kept, err = j.makeReport(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	c.holdsUntil(kept.Until)
+	r := new(Report)
+	return r, json.Unmarshal(kept.Report, r)
+}
+
+// makeReport makes a report, and keeps it beside its image.
+func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error) {
 	repo, parts := c.object.Repository, append(c.parts(), c.carriers...)
 	config := j.c.Inspect()
-	stamp := j.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
-	version, text, err := j.c.Registry.Evidence(ctx, repo, parts)
+	version, err := j.c.Registry.Version(ctx, repo, parts)
 	if err != nil {
 		return nil, err
-	}
-	var kept keptReport
-	r := new(Report)
-	if text != nil && json.Unmarshal(text, &kept) == nil && kept.By == stamp && j.now().Before(kept.Until) {
-		c.holdsUntil(kept.Until)
-		return r, json.Unmarshal(kept.Report, r)
 	}
 	made, err := j.inspect(ctx, c, config)
 	if err != nil {
 		return nil, err
 	}
-	kept = keptReport{By: stamp, Until: firstDrop(made, j.now(), j.now().Add(reportKept))}
-	c.holdsUntil(kept.Until)
+	kept := &keptReport{By: j.stamp(config), Until: firstDrop(made, j.now(), j.now().Add(reportKept)), of: parts}
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}
-	if text, err = json.Marshal(kept); err == nil {
+	text, err := json.Marshal(kept)
+	if err == nil {
 		err = j.c.Registry.Keep(ctx, repo, parts, version, text)
 	}
 	if err != nil { // pulls go on where nothing can be written
 		j.c.Log.Warn("a report was not kept", "repository", repo, "digest", c.digest, "err", err)
 	}
-	return r, json.Unmarshal(kept.Report, r)
+	return kept, nil
 }
 
 // firstDrop is the first moment at which a check of a report is worth less, or the latest.

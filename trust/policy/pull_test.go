@@ -152,7 +152,7 @@ func (w *world) underWay(t *testing.T) (d ocispec.Descriptor, ends <-chan error,
 
 func (w *world) pulling(d ocispec.Descriptor) <-chan error {
 	ends := make(chan error, 1)
-	go func() { _, err := w.Pull(context.Background(), "team/app", d.Digest); ends <- err }()
+	go func() { _, err := w.pulled(context.Background(), d.Digest); ends <- err }()
 	return ends
 }
 
@@ -202,7 +202,7 @@ func TestReportOfOtherTrust(t *testing.T) {
 	w.subject = "of other trust"
 	w.pull(w.repo("team/app"), "1.0", "")
 	w.trust, w.subject = nil, "made anew"
-	c, err := w.stored(t.Context(), place{"team/app", d.Digest})
+	c, err := w.asked(t, place{"team/app", d.Digest})
 	must(t, err)
 	kept, err := w.storedReport(t.Context(), c)
 	if err != nil || !strings.HasPrefix(kept.Subject, "made anew") {

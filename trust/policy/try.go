@@ -22,7 +22,11 @@ type Result struct {
 // Try asks rules about an image that is there, as if it were pushed again, tagged again by whoever did, and
 // pulled. It returns what does not hold, and keeps nothing. Error: registry.ErrUnknown.
 func (j *Judge) Try(ctx context.Context, set *Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) (found []Result, err error) {
-	c, err := j.stored(ctx, place{repo, d})
+	p, err := j.c.Registry.Reading(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	c, err := j.stored(p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,59 @@
+package registry
+
+import (
+	"strconv"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Moment numbers the changes to what is known of images in this process. Whoever reads takes the moment first: a Mark then
+// sees every change that the reading may have missed.
+type Moment uint64
+
+// marks hold the moment of the last change, each of some of all digests: a digest is random enough to choose one.
+type marks struct {
+	last atomic.Uint64
+	of   [1 << 16]atomic.Uint64
+}
+
+func (m *marks) about(d digest.Digest) *atomic.Uint64 {
+	hash := d.Encoded()
+	n, err := strconv.ParseUint(hash[max(0, len(hash)-4):], 16, 16)
+	if err != nil {
+		n = 0 // no digest of ours
+	}
+	return &m.of[n]
+}
+
+// A Mark is what was known of a digest at a moment.
+type Mark struct {
+	changed *atomic.Uint64
+	since   Moment
+}
+
+// Moved says whether something has changed since in what is known of the digest. It also says so for changes to others.
+func (m Mark) Moved() bool { return Moment(m.changed.Load()) > m.since }
+
+// Now is the moment of the last change. Take it before what a Mark is about is read.
+func (g *Registry) Now() Moment { return Moment(g.marks.last.Load()) }
+
+// Mark is the mark of a digest, in any repository, of which something was read after a moment.
+func (g *Registry) Mark(d digest.Digest, since Moment) Mark { return Mark{g.marks.about(d), since} }
+
+// Changed is the moment of the last change to what is known of a digest, or of one that shares its mark.
+func (g *Registry) Changed(d digest.Digest) Moment { return Moment(g.marks.about(d).Load()) }
+
+// changed moves the marks of digests, once the change is committed. A moment is never moved back, whichever of two changes
+// comes here first.
+func (g *Registry) changed(digests []digest.Digest) {
+	now := g.marks.last.Add(1)
+	for _, d := range digests {
+		if d == "" {
+			continue
+		}
+		mark := g.marks.about(d)
+		for was := mark.Load(); was < now && !mark.CompareAndSwap(was, now); was = mark.Load() {
+		}
+	}
+}
