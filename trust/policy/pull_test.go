@@ -298,3 +298,29 @@ func (w *world) remote(name string) image.Source {
 	must(w.t, err)
 	return r
 }
+
+// TestReadBeforeAttached wants a pull whose manifest was read before something was attached to know of it, and so a platform
+// and its index.
+func TestReadBeforeAttached(t *testing.T) {
+	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "deny"))
+	repo := w.repo("team/app")
+	m, blobs := imageOf("one", nil)
+	child, err := w.push(repo, "", m, blobs...)
+	must(t, err)
+	index, err := w.push(repo, "1.0", ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{child}})
+	must(t, err)
+	w.pull(repo, "1.0", "rule sbom") // its report is kept
+	w.decided.Purge()
+	var read []registry.Reading
+	for _, d := range []digest.Digest{child.Digest, index.Digest} {
+		p, err := w.c.Registry.Reading(t.Context(), "team/app", d)
+		must(t, err)
+		read = append(read, p)
+	}
+	w.attach(repo, child)
+	for _, p := range read {
+		if _, err := w.Pull(t.Context(), p); err != nil {
+			t.Errorf("%s: what was attached is not known: %v", p.Digest, err)
+		}
+	}
+}
