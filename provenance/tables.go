@@ -57,6 +57,7 @@ const (
 	byAction         dimension = 'a' // but for Push
 	byClass          dimension = 'c' // Attested alone, and words that prove a fork
 	byCheckpoint     dimension = 'p' // another registry's log, size: the checkpoints that words are proved by
+	bySubtree        dimension = 'h' // another registry's log, level, index: the subtrees whose hashes the proofs of words fix
 )
 
 // term is a dimension with a value: the first 17 bytes of the keys of all records that have it. Hashing

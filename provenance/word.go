@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Another registry's record comes with an image as an artifact, and its word counts where the operator says so. It is a
@@ -34,6 +33,10 @@ type Word struct {
 	Said *Saying `json:"said,omitempty"`
 	// Checkpoint is what proves it, a signed note. Two of one log that contradict each other prove that it forked.
 	Checkpoint string `json:"checkpoint,omitempty"`
+	// Entry is the hash of its leaf, and Proof leads from it to the root hash of the checkpoint (RFC 6962): they fix what is in the log
+	// at other sizes too.
+	Entry *tlog.Hash  `json:"entry,omitempty"`
+	Proof []tlog.Hash `json:"proof,omitempty"`
 	// Against is the record here with the checkpoint that this one contradicts.
 	Against  *uint64       `json:"against,omitempty"`
 	Key      string        `json:"key,omitempty"` // the hint of the key that signed the record
@@ -173,62 +176,6 @@ func (w *Word) says(class Class) string {
 		return "attested by registry " + w.Registry + ": " + w.Said.String()
 	}
 	return "claimed: " + w.Said.String()
-}
-
-// Shows is the log and the size of the checkpoint that proves a word; ok is false where none does.
-func (w *Word) Shows() (c checkpoint.Checkpoint, ok bool) {
-	if w == nil || w.Checkpoint == "" {
-		return c, false
-	}
-	c, err := checkpoint.Parse(w.Checkpoint)
-	return c, err == nil
-}
-
-// terms are what the record of a word is found by: the checkpoint that it kept, and a fork that it proves.
-func (w *Word) terms() (terms []term) {
-	c, ok := w.Shows()
-	if !ok {
-		return nil
-	}
-	terms = append(terms, newTerm(byCheckpoint, c.Origin, strconv.FormatUint(c.Size, 10)))
-	if w.Reason == LogForked {
-		terms = append(terms, newTerm(byClass, string(LogForked)))
-	}
-	return terms
-}
-
-// Kept returns the records of words that are proved by checkpoints of a log at a size, oldest first: where two have other root
-// hashes, the log has forked. Of one size there are few, of which it returns up to 1000.
-func (b *Book) Kept(ctx context.Context, origin string, size uint64) ([]*Record, error) {
-	return b.words(ctx, newTerm(byCheckpoint, origin, strconv.FormatUint(size, 10)), func(w *Word) bool {
-		c, ok := w.Shows()
-		return ok && c.Origin == origin && c.Size == size
-	})
-}
-
-// Forks returns the records of words that proved that a log has forked, oldest first, up to 1000.
-func (b *Book) Forks(ctx context.Context) ([]*Record, error) {
-	return b.words(ctx, newTerm(byClass, string(LogForked)), func(w *Word) bool { return w != nil && w.Reason == LogForked })
-}
-
-func (b *Book) words(ctx context.Context, t term, is func(*Word) bool) (found []*Record, err error) {
-	err = b.view(ctx, func(tx storage.Reader) error {
-		found = nil
-		for item, err := range tx.Scan(indexTable, t[:], storage.PrefixEnd(t[:])) {
-			if err != nil || len(found) == MaxPage {
-				return err
-			}
-			r, err := ReadRecord(tx, lastIndex(item.Key))
-			if err != nil {
-				return err
-			}
-			if is(r.Word) {
-				found = append(found, r)
-			}
-		}
-		return nil
-	})
-	return found, err
 }
 
 // Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record. Whoever has the

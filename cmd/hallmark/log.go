@@ -27,7 +27,7 @@ func (e *env) log() *cobra.Command {
 		Use: "log", Short: "Follow a registry's log, and prove that nothing was rewritten", Args: cobra.NoArgs,
 	}
 	t := addTarget(c)
-	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logProof(), e.logAdopt(t), e.logContinue(t))
+	c.AddCommand(e.logCheckpoint(t), e.logCheck(t), e.logProof(), e.logFork(t), e.logAdopt(t), e.logContinue(t))
 	return c
 }
 

@@ -61,6 +61,7 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	for _, a := range r.Attested {
 		line(w, "  "+a.Fact, "%s (%s, signed by %s)", strings.TrimSpace(a.Value+" "+a.Name), a.From, a.Signer)
 	}
+	printWord(w, r.Word)
 	if r.Log != nil {
 		fmt.Fprintln(w)
 		line(w, "log", "%s, leaf %d: `hallmark show %d --tlog-proof` proves it", r.Log.Origin, r.Log.Leaf, r.Index)

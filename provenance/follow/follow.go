@@ -50,6 +50,8 @@ type Report struct {
 	// consistency). In a rewritten log it is not the root hash of Then.
 	Other *tlog.Hash     `json:"other,omitempty"`
 	Proof tlog.TreeProof `json:"proof,omitempty"`
+	// Included are proofs of a leaf each, of Then and of Now: where these are no two states of one tree, they may show it too.
+	Included []checkpoint.Inclusion `json:"included,omitempty"`
 	// More are sentences about what else was checked, or could not be.
 	More []string `json:"more,omitempty"`
 	// Cosigned is what the witnesses that were demanded have cosigned.

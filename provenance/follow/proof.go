@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -26,9 +27,16 @@ func (r *Report) Proves(log note.Verifier) (says string, err error) {
 		return refuse("the first checkpoint: %s", err)
 	}
 	now, err := remote.Open(r.Now.Checkpoint)
-	switch {
-	case err != nil:
+	if err != nil {
 		return refuse("the second checkpoint: %s", err)
+	}
+	if len(r.Included) == 2 {
+		if how := checkpoint.Contradiction(then, now, r.Included[0], r.Included[1]); how != "" {
+			return fmt.Sprintf("the log %s signed %s", then.Origin, how), nil
+		}
+		return refuse("what is shown to be in the trees of both checkpoints is the same")
+	}
+	switch {
 	case then.Size > now.Size:
 		return refuse("the log %s signed checkpoints of %d and of %d leaves, and every log has had fewer leaves once. That the shorter one was served later is the word of whoever kept the file", then.Origin, then.Size, now.Size)
 	case then.Size == now.Size && then.Root != now.Root:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
@@ -16,6 +17,31 @@ type Trust struct {
 	Logs      []LogEntry
 	Keys      []KeyEntry
 	Witnesses []note.Verifier // each of them has to have cosigned
+	// AnySize takes what a closed log signed at any size. Whoever sets it asks [LogEntry.Ends] what that is worth.
+	AnySize bool
+}
+
+// InForce says whether a key was in force for a record at a leaf of a log. The numbers of records that a restore has lost are given
+// again in the next log: the key whose range ends where that begins was in force for the lost ones too, up to the declared end.
+func (t Trust) InForce(hint, origin string, index, leaf uint64) bool {
+	i := slices.IndexFunc(t.Keys, func(k KeyEntry) bool { return k.Hint == hint })
+	if i < 0 {
+		return false
+	}
+	again, lost := t.lost(origin, index, leaf)
+	return slices.ContainsFunc(t.Keys[i].Ranges, func(r Range) bool {
+		return r.Has(index) || lost && r.To != nil && *r.To == again
+	})
+}
+
+// lost says whether a leaf of a closed log, before its declared end, has the number of a record of the next log, and where that begins.
+func (t Trust) lost(origin string, index, leaf uint64) (again uint64, lost bool) {
+	i := slices.IndexFunc(t.Logs, func(l LogEntry) bool { return l.Origin == origin })
+	if i < 0 || i+1 == len(t.Logs) || t.Logs[i].Closed == nil || t.Logs[i+1].First == nil {
+		return 0, false
+	}
+	again = *t.Logs[i+1].First
+	return again, leaf < t.Logs[i].Closed.Size && index >= again
 }
 
 // LogFile is /keys/logs.json: every log that a registry has had, in order.

@@ -17,8 +17,8 @@ import (
 // Records are those of earlier verdicts. A provenance.Book has them.
 type Records interface {
 	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
-	// Kept returns the records of words that are proved by checkpoints of a log at a size.
-	Kept(ctx context.Context, origin string, size uint64) ([]*provenance.Record, error)
+	// Kept returns the records of words whose checkpoints a word may contradict.
+	Kept(ctx context.Context, w *provenance.Word) ([]*provenance.Record, error)
 	// Forks returns the records of words that proved a fork.
 	Forks(ctx context.Context) ([]*provenance.Record, error)
 	// Holds says whether a log is ours, and whether it holds a statement.

@@ -52,13 +52,11 @@ func (a *Arrivals) appraiseWord(ctx context.Context, t *Trust, to registry.Attac
 	if err != nil || !w.Own && !t.Words().Expects(to.Repository) {
 		return nil, err
 	}
-	if c, ok := w.Shows(); ok {
-		kept, err := a.records.Kept(ctx, c.Origin, c.Size)
-		if err != nil {
-			return nil, err
-		}
-		w = t.Words().Fork(w, kept)
+	kept, err := a.records.Kept(ctx, &w)
+	if err != nil {
+		return nil, err
 	}
+	w = t.Words().Fork(w, kept)
 	if w.Reason == provenance.LogForked && a.learn(&w) {
 		a.changed()
 	}

@@ -170,8 +170,7 @@ func conclude(w *provenance.Word, wrong error) {
 
 // verify checks a record by what was kept of its registry, and notes what it says.
 func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) error {
-	trust := receipt.Trust{Logs: r.open(), Keys: r.follow(receipts)}
-	v, err := receipt.Verify(receipts[0].Body, trust)
+	v, err := receipt.Verify(receipts[0].Body, r.trust(r.follow(receipts)))
 	switch {
 	case errors.Is(err, receipt.ErrUnknownKey):
 		return refusef(provenance.UnknownKey, "the registry %s has this log, and its record is signed with a key that is not known here: keep its /keys/receipts.json anew, "+
@@ -191,6 +190,7 @@ func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) erro
 		return refusef(provenance.OtherStatement, "what it says, or its checkpoint, is longer than is kept here")
 	}
 	w.Said, w.Checkpoint, w.Key = said, v.Signed, v.Key.Hint()
+	w.Entry, w.Proof = &v.Entry, v.Proof
 	return nil
 }
 
@@ -231,7 +231,7 @@ func (r *Registry) follow(receipts []Layer) []receipt.KeyEntry {
 		}
 	}
 	for _, step := range receipts[1:] {
-		v, err := receipt.Verify(step.Body, receipt.Trust{Logs: r.open(), Keys: keys})
+		v, err := receipt.Verify(step.Body, r.trust(keys))
 		if err != nil {
 			continue // it is of a key from before those that are known, or nothing
 		}

@@ -33,7 +33,7 @@ func (t *Trust) standing(w *provenance.Word, repository string) (provenance.Reas
 	}
 	l := *r.log(c.Origin)
 	if record, forked := t.forked[l.Origin]; forked {
-		return provenance.LogForked, fmt.Sprintf("the log %s of the registry %s has shown two histories, as record %d proves: nothing in it counts", l.Origin, r.name, record)
+		return provenance.LogForked, fmt.Sprintf("the log %s of the registry %s has shown two histories, as record %d and the one against it prove: nothing in it counts", l.Origin, r.name, record)
 	}
 	for _, ask := range []func(*provenance.Word, receipt.LogEntry, checkpoint.Checkpoint) (provenance.Reason, string){r.signed, r.ended, r.cosigned} {
 		if why, detail := ask(w, l, c); why != "" {
@@ -56,10 +56,9 @@ func (r *Registry) signed(w *provenance.Word, l receipt.LogEntry, _ checkpoint.C
 	if err != nil {
 		return provenance.NotTrusted, fmt.Sprintf("the log %s of the registry %s has another key now: %v", l.Origin, r.name, err)
 	}
-	for _, k := range r.keys {
-		if k.Hint == w.Key && !slices.ContainsFunc(k.Ranges, func(in receipt.Range) bool { return in.Has(w.Said.Record) }) {
-			return provenance.UnknownKey, fmt.Sprintf("its key %.12s… was not in force at the registry %s for record %d", k.Hint, r.name, w.Said.Record)
-		}
+	known := slices.ContainsFunc(r.keys, func(k receipt.KeyEntry) bool { return k.Hint == w.Key })
+	if known && !r.trust(r.keys).InForce(w.Key, l.Origin, w.Said.Record, w.Said.Log.Leaf) {
+		return provenance.UnknownKey, fmt.Sprintf("its key %.12s… was not in force at the registry %s for record %d", w.Key, r.name, w.Said.Record)
 	}
 	return "", ""
 }
@@ -96,20 +95,34 @@ func (r *Registry) cosigned(w *provenance.Word, l receipt.LogEntry, c checkpoint
 	return "", ""
 }
 
-// Fork says that a word is proved by a checkpoint that contradicts one of those that records here have kept, of the same log and
-// size: then its registry has shown two histories. The word does not hold, and keeps the proof.
+// Fork says that a word is proved by a checkpoint that contradicts one of those that records here have kept of the same log: then
+// its registry has shown two histories. The word does not hold, and keeps the proof.
 func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Word {
 	c, ok := w.Shows()
 	if !ok || w.Result != provenance.Good {
 		return w
 	}
 	for _, k := range kept {
-		if other, ok := k.Word.Shows(); ok && other.Origin == c.Origin && other.Size == c.Size && other.Root != c.Root {
+		if how := w.Contradicts(k.Word); how != "" && t.signedByOne(w.Registry, c.Origin, k.Word.Checkpoint) {
 			w.Result, w.Reason, w.Against = provenance.Failed, provenance.LogForked, &k.Index
-			w.Detail = fmt.Sprintf("the log %s of the registry %s has two checkpoints of %d leaves that contradict each other, this one and that in record %d; its key signed both: it shows different people different histories",
-				c.Origin, w.Registry, c.Size, k.Index)
+			w.Detail = fmt.Sprintf("the log %s of the registry %s has %s, this one and that in record %d; its key signed both: it shows different people different histories",
+				c.Origin, w.Registry, how, k.Index)
 			break
 		}
 	}
 	return w
+}
+
+// signedByOne says whether the log of a registry, as it is known now, signed a checkpoint that was kept: under that name there may
+// have been another log.
+func (t *Trust) signedByOne(registry, origin, kept string) bool {
+	r := t.find(func(r *Registry) bool { return r.name == registry })
+	if r == nil || r.log(origin) == nil {
+		return false
+	}
+	v, err := note.NewVerifier(r.log(origin).VKey)
+	if err == nil {
+		_, err = checkpoint.Open(kept, v)
+	}
+	return err == nil
 }

@@ -63,13 +63,9 @@ func (r *Registry) log(origin string) *receipt.LogEntry {
 	return nil
 }
 
-// open are its logs as if none were closed: what the end of one is worth is asked after everything else.
-func (r *Registry) open() []receipt.LogEntry {
-	logs := slices.Clone(r.logs)
-	for i := range logs {
-		logs[i].Closed = nil
-	}
-	return logs
+// trust is what its records are verified by. What the end of a closed log is worth is asked after everything else.
+func (r *Registry) trust(keys []receipt.KeyEntry) receipt.Trust {
+	return receipt.Trust{Logs: r.logs, Keys: keys, AnySize: true}
 }
 
 // ours are the repositories here that one of theirs is, by the mappings.

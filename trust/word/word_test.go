@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
@@ -431,9 +432,64 @@ func TestForked(t *testing.T) {
 	}
 	c, _ := w.Shows()
 	knowing := trust.Forked(map[string]uint64{c.Origin: 57})
-	wantWord(t, knowing.Weigh(one.Word, "mirror/team/app"), provenance.Claimed, provenance.LogForked, "has shown two histories, as record 57 proves: nothing in it counts")
+	wantWord(t, knowing.Weigh(one.Word, "mirror/team/app"), provenance.Claimed, provenance.LogForked, "has shown two histories, as record 57 and the one against it prove: nothing in it counts")
 	if knowing.Stamp() == trust.Stamp() {
 		t.Error("a fork does not show in the stamp")
+	}
+}
+
+// TestForkedAtOtherSizes has two histories of which never two checkpoints of one size come: what both fix of the tree shows it, and
+// nothing does where they fix nothing in common behind the fork.
+func TestForkedAtOtherSizes(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	trust := trusting(t, a.as("a", nil))
+	look := func(o *other) provenance.Word {
+		t.Helper()
+		w, err := trust.Look(background, o.artifact(o.push(alice, "team/app", image)), nil)
+		must(t, err)
+		return w
+	}
+	for range 2 {
+		look(a)
+	}
+	copied := a.copied()
+	var one, two []provenance.Word // the third to the tenth of each
+	for range 8 {
+		one, two = append(one, look(a)), append(two, look(copied))
+	}
+	for n, w := range one {
+		for m, x := range two {
+			kept := []*provenance.Record{{Index: 57, Word: &x}}
+			got := trust.Fork(w, kept)
+			large, small := max(n, m)+3, min(n, m)+3
+			if power := 1 << (bits.Len(uint(large)) - 1); (n == m || power > 2 && small >= power) && got.Reason != provenance.LogForked {
+				t.Errorf("checkpoints of %d and of %d leaves: %s %s", n+3, m+3, got.Result, got.Detail)
+			}
+		}
+	}
+	got := trust.Fork(one[6], []*provenance.Record{{Index: 57, Word: &two[7]}})
+	if want := "has two checkpoints, of 9 and of 10 leaves, that contradict each other: leaf 8 is another in one than in the other, this one and that in record 57"; !strings.Contains(got.Detail, want) {
+		t.Errorf("%s\nwant %s", got.Detail, want)
+	}
+	got = trust.Fork(one[5], []*provenance.Record{{Index: 58, Word: &two[6]}})
+	if want := "leaves 0 to 7 are others in one than in the other, this one and that in record 58"; !strings.Contains(got.Detail, want) {
+		t.Errorf("%s\nwant %s", got.Detail, want)
+	}
+	if got := trust.Fork(one[4], []*provenance.Record{{Index: 59, Word: &two[6]}}); got.Result != provenance.Good {
+		t.Errorf("7 and 9 leaves have nothing in common behind the fork: %s", got.Detail)
+	}
+	// One history contradicts itself at no sizes, and a log of the same name with another key proves nothing.
+	for _, w := range one {
+		for _, x := range one {
+			if got := trust.Fork(w, []*provenance.Record{{Index: 60, Word: &x}}); got.Result != provenance.Good {
+				t.Errorf("one history: %s", got.Detail)
+			}
+		}
+	}
+	forged := two[0]
+	forged.Checkpoint = strings.Replace(forged.Checkpoint, "— ", "— x", 1)
+	if got := trust.Fork(one[0], []*provenance.Record{{Index: 61, Word: &forged}}); got.Result != provenance.Good {
+		t.Errorf("a checkpoint that its log has not signed: %s", got.Detail)
 	}
 }
 
