@@ -11,8 +11,8 @@ import (
 // Certificates are the server's own. certs.Keeper is one.
 type Certificates interface {
 	Certificate() *x509.Certificate
-	CA() *x509.Certificate // nil with a certificate of another authority
-	Renew(newCA bool) error
+	CA() *x509.Certificate  // nil with a certificate of another authority
+	Renew(newCA bool) error // certs.ErrNotRenewed, certs.ErrName
 }
 
 // certificateAnswer describes the certificate that the server shows, and its authority.
@@ -91,7 +91,7 @@ func (a *API) renewCertificate(c *call) (any, error) {
 		return a.certificateAnswer()
 	}
 	if err := shown.Renew(want.CA); err != nil {
-		return nil, problemf(http.StatusConflict, "%s", err)
+		return nil, err
 	}
 	a.Log.Info("certificate renewed", "ca", want.CA, "by", c.who.Actor.Handle)
 	return a.certificateAnswer()

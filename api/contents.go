@@ -105,7 +105,7 @@ func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *con
 	case errors.As(err, &large):
 		answer.Unread = large.Error()
 		return nil
-	case errors.Is(err, registry.ErrUnknown):
+	case isOne(err, registry.ErrUnknown):
 		answer.Unread = "the config is not in this repository"
 		return nil
 	case err != nil:

@@ -49,7 +49,7 @@ func (a *API) evidence(c *call) (any, error) {
 	if err == nil && draft.Cover().Digest != described {
 		err = evidence.ErrMoved
 	}
-	if errors.Is(err, evidence.ErrMoved) {
+	if isOne(err, evidence.ErrMoved) {
 		return nil, problemf(http.StatusConflict, "%s", err)
 	}
 	if err != nil {
@@ -145,4 +145,4 @@ func (e evidenceContent) Blob(ctx context.Context, d digest.Digest) (io.ReadClos
 }
 
 // Absent implements evidence.Content.
-func (e evidenceContent) Absent(err error) bool { return errors.Is(err, registry.ErrUnknown) }
+func (e evidenceContent) Absent(err error) bool { return isOne(err, registry.ErrUnknown) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -61,12 +62,17 @@ var ownWords = []struct {
 	}},
 	{http.StatusConflict, []error{
 		access.ErrUserExists, access.ErrRobotExists, access.ErrTeamExists, access.ErrLastAdmin, access.ErrChanged, access.ErrTooManyTokens,
-		ErrNoNextKey, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint, provenance.ErrFuture,
+		ErrNoNextKey, certs.ErrNotRenewed, certs.ErrName, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint, provenance.ErrFuture,
 	}},
 	{http.StatusNotFound, []error{
 		provenance.ErrNoRecord, provenance.ErrUnproved, provenance.ErrNotSealed, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
 		access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
 	}},
+}
+
+// isOne says that an error is one of some that rooms document, and none of the store, whatever was looked for when that came.
+func isOne(err error, known ...error) bool {
+	return !access.IsTrouble(err) && slices.ContainsFunc(known, func(one error) bool { return errors.Is(err, one) })
 }
 
 // statusOf is the status of errors whose own words are the answer, or 0. An error of the store is not one, whatever was
@@ -79,7 +85,7 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity // whatever is wrong with it, it is the body that is wrong
 	}
 	for _, known := range ownWords {
-		if slices.ContainsFunc(known.errs, func(one error) bool { return errors.Is(err, one) }) {
+		if isOne(err, known.errs...) {
 			return known.status
 		}
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
@@ -13,7 +12,7 @@ import (
 // orGone is why an image is not there: where it was, it names the record that removed it. The caller may pull from the
 // repository.
 func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
-	if !errors.Is(err, registry.ErrUnknown) {
+	if !isOne(err, registry.ErrUnknown) {
 		return err
 	}
 	r, findErr := a.removal(ctx, repo, ref)

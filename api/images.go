@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -66,7 +65,7 @@ func (a *API) repositories(c *call) (any, error) {
 	for _, name := range found {
 		last, err := a.Records.Last(c.Context(), name)
 		switch {
-		case errors.Is(err, provenance.ErrNoRecord):
+		case isOne(err, provenance.ErrNoRecord):
 			page.Repositories = append(page.Repositories, repositoryEntry{Name: name})
 		case err != nil:
 			return nil, err

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -37,7 +36,7 @@ func (a *API) namesakes(c *call, actors []provenance.Actor) ([]string, error) {
 		default:
 			continue
 		}
-		if errors.Is(err, access.ErrUnknownUser) || errors.Is(err, access.ErrUnknownRobot) {
+		if isOne(err, access.ErrUnknownUser, access.ErrUnknownRobot) {
 			continue // nobody has the name now
 		}
 		if err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
@@ -111,7 +110,7 @@ func (a *API) tryOne(c *call, set *policy.Set, repo, tag string) (found []policy
 }
 
 func unlessGone(err error) error {
-	if errors.Is(err, registry.ErrUnknown) {
+	if isOne(err, registry.ErrUnknown) {
 		return nil
 	}
 	return err

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +89,7 @@ func (s *searching) record() error {
 		return nil
 	}
 	r, err := s.Records.Get(s.c.Context(), index)
-	if errors.Is(err, provenance.ErrNoRecord) || err == nil && !s.mayKnow(s.c, r) {
+	if isOne(err, provenance.ErrNoRecord) || err == nil && !s.mayKnow(s.c, r) {
 		return nil
 	}
 	if err == nil {
@@ -137,7 +136,7 @@ func (s *searching) reference() error {
 		return nil
 	}
 	img, err := s.Images.Image(s.c.Context(), repo, ref)
-	if errors.Is(err, registry.ErrUnknown) {
+	if isOne(err, registry.ErrUnknown) {
 		return nil
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -75,7 +74,7 @@ func (a *API) sources(c *call) (any, error) {
 		return nil, err
 	}
 	page, err := a.Origins.Images(c.Context(), find)
-	if errors.Is(err, provenance.ErrNoPage) {
+	if isOne(err, provenance.ErrNoPage) {
 		return nil, errNoPage()
 	}
 	if err != nil {
@@ -172,7 +171,7 @@ func (a *API) descendants(c *call) (any, error) {
 		return nil, err
 	}
 	page, err := a.Origins.Images(c.Context(), provenance.ImageQuery{Bases: bases, After: after, Limit: limit, Visible: a.mayPull(c)})
-	if errors.Is(err, provenance.ErrNoPage) {
+	if isOne(err, provenance.ErrNoPage) {
 		return nil, errNoPage()
 	}
 	if err != nil {

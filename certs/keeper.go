@@ -138,13 +138,16 @@ func (k *Keeper) Refresh() error {
 	return k.sign()
 }
 
+// ErrNotRenewed says that a certificate is not one that can be renewed here; errors that wrap it say what to do.
+var ErrNotRenewed = errors.New("it cannot be renewed here")
+
 // Renew signs a new certificate now, and with newCA also makes a new authority, which every client has
-// to trust anew. It fails for a certificate of one's own.
+// to trust anew. Errors: ErrNotRenewed for a certificate of one's own, ErrName, and those of the files.
 func (k *Keeper) Renew(newCA bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.own() {
-		return fmt.Errorf("the certificate is your own: replace %s and %s, and it is read again", k.c.CertFile, k.c.KeyFile)
+		return notRenewed("the certificate is your own: replace %s and %s, and it is read again", k.c.CertFile, k.c.KeyFile)
 	}
 	if newCA {
 		if err := k.newAuthority(); err != nil {
@@ -153,6 +156,16 @@ func (k *Keeper) Renew(newCA bool) error {
 	}
 	return k.sign()
 }
+
+// notRenewed is an ErrNotRenewed in other words.
+func notRenewed(format string, args ...any) error {
+	return &notRenewedError{fmt.Sprintf(format, args...)}
+}
+
+type notRenewedError struct{ says string }
+
+func (e *notRenewedError) Error() string        { return e.says }
+func (e *notRenewedError) Is(target error) bool { return target == ErrNotRenewed }
 
 // sign writes the key first. If we stop between the two files, they do not fit each other, and the next
 // start signs again.
@@ -285,7 +298,7 @@ func (s *StoredCertificates) CA() *x509.Certificate { return s.ca }
 
 // Renew refuses: only who knows all names of the server can make its certificate.
 func (s *StoredCertificates) Renew(bool) error {
-	return errors.New("no server runs: use `hallmark cert renew`")
+	return notRenewed("no server runs: use `hallmark cert renew`")
 }
 
 // EncodePEM returns a certificate as a PEM file.
