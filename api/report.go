@@ -34,13 +34,18 @@ func (a *API) inspect(c *call, repo, ref string, visible func(repo string) bool)
 		return nil, err
 	}
 	defer a.inspecting.done()
-	from := image.Local{From: a.Content, Repository: repo, Absent: registry.ErrUnknown}
+	failed := new(failures)
+	content, records := seenContent{a.Content, failed}, seenRecords{a.visibleRecords(visible), failed}
+	from := image.Local{From: content, Repository: repo, Absent: registry.ErrUnknown}
 	r, err := image.Inspect(c.Context(), from, ref, image.Config{
-		Subject: a.host() + "/" + repo, Repository: repo, Records: a.visibleRecords(visible),
-		Fixed:   func(ctx context.Context, tag string) (string, error) { return a.Content.Fixed(ctx, repo, tag) },
-		Resolve: image.NewLocalResolver(a.Content, a.Records, a.host(), registry.ErrUnknown, visible),
-		Trust:   a.trust(), Holds: a.Testimonies.Holds,
+		Subject: a.host() + "/" + repo, Repository: repo, Records: records,
+		Fixed:   func(ctx context.Context, tag string) (string, error) { return content.Fixed(ctx, repo, tag) },
+		Resolve: image.NewLocalResolver(content, records, a.host(), registry.ErrUnknown, visible),
+		Trust:   a.trust(), Holds: records.Holds,
 	})
+	if failure := failed.seen(); failure != nil {
+		return nil, failure
+	}
 	if errors.Is(err, image.ErrNotFound) {
 		if gone := a.orGone(c.Context(), repo, ref, registry.ErrUnknown); !errors.Is(gone, registry.ErrUnknown) {
 			return nil, gone
