@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"io"
@@ -197,6 +198,9 @@ func (c *call) bodyUpTo(most int64, value any) error {
 	}
 	if err != nil {
 		return problemf(http.StatusBadRequest, "the body did not arrive whole")
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) { // null would be taken for an empty object
+		return problemf(http.StatusBadRequest, "the body is not what is wanted here: it should be a JSON object")
 	}
 	if err := strictjson.UnmarshalKnown(data, value); err != nil {
 		return problemf(http.StatusBadRequest, "the body is not what is wanted here: %v", err)
