@@ -15,7 +15,7 @@ type Sessions interface {
 	// AddToken makes a token of the caller's, and returns its secret. Errors: access.ErrNotOwn, ErrNoScope, ErrSessionName,
 	// ErrSessionLasts, ErrTooManyTokens.
 	AddToken(ctx context.Context, who provenance.Identity, want access.NewToken) (access.Session, string, error)
-	// EndSession ends one. Errors: access.ErrUnknownSession, ErrNotOwn.
+	// EndSession ends one: administrators may end everybody's. Error: access.ErrUnknownSession.
 	EndSession(ctx context.Context, who provenance.Identity, id string) error
 }
 

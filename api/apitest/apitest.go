@@ -21,6 +21,10 @@ type Description struct {
 }
 
 type operation struct {
+	Parameters []struct {
+		Name string `json:"name"`
+		In   string `json:"in"`
+	} `json:"parameters"`
 	Responses map[string]struct {
 		Content map[string]any `json:"content"`
 	} `json:"responses"`
@@ -67,6 +71,18 @@ func (d *Description) Operations() (all []string) {
 func (d *Description) Statuses(operation string) []string {
 	method, path, _ := strings.Cut(operation, " ")
 	return slices.Sorted(maps.Keys(d.paths[path][strings.ToLower(method)].Responses))
+}
+
+// Parameters are the names of an operation's query parameters, sorted.
+func (d *Description) Parameters(operation string) (names []string) {
+	method, path, _ := strings.Cut(operation, " ")
+	for _, p := range d.paths[path][strings.ToLower(method)].Parameters {
+		if p.In == "query" {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Check is an error where an answer is not as the description says: its status, its content type, or the shape of its body. For

@@ -475,10 +475,12 @@ func mustMarshal(v any) []byte {
 	return b
 }
 
-// unseen are the statuses that this test cannot bring about on a server that is well.
+// unseen are the statuses that this test cannot bring about on a server that is well; the table of package api has them.
 var unseen = []string{
 	"GET /readyz 503", "GET /ca.pem 404", "GET /api/v1/certificate 404", "POST /api/v1/certificate 404", "POST /api/v1/certificate 409",
 	"POST /api/v1/keys 409", "GET /api/v1/evidence 409", "POST /api/v1/access/tokens 409", "GET /log/{path} 401",
+	"DELETE /api/v1/access/teams/{name} 409", "DELETE /api/v1/access/teams/{name}/members/{user} 409", "POST /api/v1/access/teams/{name}/members 422",
+	"DELETE /api/v1/access/tokens/{id} 403", "DELETE /api/v1/access/sessions/{id} 403",
 }
 
 // wantAllSeen wants every described status to have been seen, but for 429, which all operations share.

@@ -1,0 +1,173 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust/policy"
+)
+
+// testImage is an image with one layer.
+type testImage struct {
+	mediaType     string
+	manifest      []byte
+	digest        digest.Digest
+	config, layer []byte
+}
+
+// app is in team/app, under the tag 1.0; other is an image that somebody says to be on it.
+var app, other = newTestImage("app"), newTestImage("other")
+
+func newTestImage(name string) testImage {
+	i := testImage{mediaType: ocispec.MediaTypeImageManifest, layer: []byte("layer of " + name)}
+	i.config = fmt.Appendf(nil, `{"os":"linux","architecture":"amd64","config":{},"rootfs":{"type":"layers","diff_ids":[%q]},"history":[{"created_by":"COPY"},{"empty_layer":true}]}`,
+		digest.FromBytes(i.layer))
+	i.manifest = fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		i.mediaType, configOCI, digest.FromBytes(i.config), len(i.config), ocispec.MediaTypeImageLayer, digest.FromBytes(i.layer), len(i.layer))
+	i.digest = digest.FromBytes(i.manifest)
+	return i
+}
+
+func (i testImage) descriptor() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: i.mediaType, Digest: i.digest, Size: int64(len(i.manifest))}
+}
+
+// Repositories implements Images.
+func (w *world) Repositories(_ context.Context, _ provenance.Identity, last string, n int) (names []string, next string, err error) {
+	names = []string{"team/app", "team/web"}
+	if last == "team/app" {
+		names = names[1:]
+	}
+	if len(names) > n {
+		names, next = names[:n], names[n-1]
+	}
+	return names, next, w.asked()
+}
+
+// Tags implements Images.
+func (w *world) Tags(_ context.Context, repo, _ string, n int) (tags []registry.TagEntry, next string, err error) {
+	if err := w.there(repo, ""); err != nil {
+		return nil, "", err
+	}
+	if n == 1 {
+		next = "1.0"
+	}
+	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, next, nil
+}
+
+// there is an error where a question fails, or what it is about is not there.
+func (w *world) there(repo, ref string) error {
+	if err := w.asked(); err != nil {
+		return err
+	}
+	if repo != "team/app" || ref != "" && ref != "1.0" && ref != app.digest.String() {
+		return fmt.Errorf("%s: %w", ref, registry.ErrUnknown)
+	}
+	return nil
+}
+
+// DigestsLike implements Images.
+func (w *world) DigestsLike(_ context.Context, repo, prefix string, _ int) ([]digest.Digest, error) {
+	if prefix == "sha256:0000000" {
+		return nil, w.asked()
+	}
+	return []digest.Digest{app.digest}, w.there(repo, "")
+}
+
+// Image implements Images.
+func (w *world) Image(_ context.Context, repo, ref string) (*registry.Image, error) {
+	if err := w.there(repo, ref); err != nil {
+		return nil, err
+	}
+	return &registry.Image{Digest: app.digest, MediaType: app.mediaType, Size: int64(len(app.manifest)), Tags: []string{"1.0"}}, nil
+}
+
+// Standings implements Images.
+func (w *world) Standings(_ context.Context, places []registry.Place) ([]registry.Standing, error) {
+	standings := make([]registry.Standing, len(places))
+	for i, p := range places {
+		standings[i].Present = p.Repository == "team/app"
+	}
+	return standings, w.asked()
+}
+
+// Manifest implements Content.
+func (w *world) Manifest(_ context.Context, repo, ref string) (ocispec.Descriptor, []byte, error) {
+	return app.descriptor(), app.manifest, w.there(repo, ref)
+}
+
+// BlobInto implements Content.
+func (w *world) BlobInto(_ context.Context, _ string, d digest.Digest, _ int64, _ func(int) ([]byte, error)) ([]byte, error) {
+	if err := w.asked(); err != nil {
+		return nil, err
+	}
+	for _, blob := range [][]byte{app.config, app.layer} {
+		if digest.FromBytes(blob) == d {
+			return blob, nil
+		}
+	}
+	return nil, registry.ErrUnknown
+}
+
+// Blob implements Content.
+func (w *world) Blob(ctx context.Context, repo string, d digest.Digest) (io.ReadCloser, int64, error) {
+	body, err := w.BlobInto(ctx, repo, d, 0, nil)
+	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), err
+}
+
+// Measure implements Content.
+func (w *world) Measure(context.Context, string, digest.Digest) (int64, []provenance.WrongSize, error) {
+	return int64(len(app.config) + len(app.layer)), nil, w.asked()
+}
+
+// ReferrersOf implements Content.
+func (w *world) ReferrersOf(context.Context, string, digest.Digest, int) ([]ocispec.Descriptor, error) {
+	return nil, w.asked()
+}
+
+// Fixed implements Content.
+func (w *world) Fixed(context.Context, string, string) (string, error) { return "", w.asked() }
+
+// BasesByLayers implements Layers.
+func (w *world) BasesByLayers(context.Context, registry.Place, func(string) bool) ([]registry.LayerBase, error) {
+	place := registry.Place{Repository: "team/app", Digest: other.digest}
+	return []registry.LayerBase{{Layered: registry.Layered{Place: place}, Layers: 1}}, w.asked()
+}
+
+// OnLayers implements Layers.
+func (w *world) OnLayers(context.Context, registry.Place, func(string) bool, int) ([]registry.Layered, bool, error) {
+	place := registry.Place{Repository: "team/app", Digest: other.digest}
+	return []registry.Layered{{Place: place, DiffIDs: true}}, false, w.asked()
+}
+
+// Rules implements Judge.
+func (w *world) Rules() *policy.Set { return w.rules }
+
+// Try implements Judge.
+func (w *world) Try(_ context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, _ provenance.Identity) ([]policy.Result, error) {
+	return nil, w.asked()
+}
+
+// ScrubNow and ScrubStatus implement Scrubber.
+func (w *world) ScrubNow() {}
+
+func (w *world) ScrubStatus(context.Context) (registry.ScrubStatus, error) {
+	return registry.ScrubStatus{Every: "168h", Damaged: []registry.Damage{}}, w.asked()
+}
+
+// checkStore and checkImages are checks: one that finds something, and one that counts.
+func (w *world) checkStore(_ context.Context, bad func(error)) error {
+	bad(errors.New("a page is lost"))
+	return w.asked()
+}
+
+func (w *world) checkImages(context.Context, bool, func(error)) (registry.Checked, error) {
+	return registry.Checked{Repositories: 1, Manifests: 1, Tags: 1, Blobs: 2, Bytes: 7}, w.asked()
+}
