@@ -49,10 +49,10 @@ func TestEvidenceOfBefore(t *testing.T) {
 		read[kept.Check] = true
 		same := func(typ reflect.Type) bool {
 			e := reflect.New(typ).Interface()
-			again, err := json.Marshal(e)
-			if err = strictjson.Unmarshal(kept.Evidence, e); err == nil {
-				again, err = json.Marshal(e)
+			if err := strictjson.Unmarshal(kept.Evidence, e); err != nil {
+				return false
 			}
+			again, err := json.Marshal(e)
 			return err == nil && bytes.Equal(again, kept.Evidence)
 		}
 		if !slices.ContainsFunc(evidenceTypes[kept.Check], same) {
