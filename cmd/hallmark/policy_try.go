@@ -152,7 +152,7 @@ func (e *env) printTrial(p *policyTrial, asJSON bool) error {
 		if err := tab.flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "%d rules, %d images, %d of them with something that would be refused\n", p.Rules, p.Images, p.Refused)
+		fmt.Fprintf(e.stdout, "rules: %d, images: %d, with something that would be refused: %d\n", p.Rules, p.Images, p.Refused)
 	}
 	if p.Refused > 0 {
 		return nof("of %d images, %d would be refused something", p.Images, p.Refused)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -52,6 +53,7 @@ func TestMain(m *testing.M) {
 //	halt [SIGNAL]        end it, by SIGTERM or another signal, and wait
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
 //	pushthing USER:PASSWORD REPO:TAG CONFIGTYPE CONFIG LAYERTYPE CONTENT   push something of other types
+//	pushindex USER:PASSWORD REPO:TAG DIGEST   push an index that lists one manifest of the repository
 //	pull USER:PASSWORD REPO:TAG CONTENT                    pull it, and compare the layer
 //	get [-u USER:PASSWORD] STATUS PATH                     ask the server; the answer is on stdout
 //	let VARIABLE FIELD   set a variable to a field of the JSON that the last command printed
@@ -65,6 +67,7 @@ func TestMain(m *testing.M) {
 //	given DIR            want all of it to be theirs
 //	carry out|in USER:PASSWORD REPO:TAG DIR   copy an image with all that refers to it into an OCI layout, or out of one
 //	asnobody COMMAND...  run hallmark as a user without rights
+//	sample PAGE COMMAND  want a page of the documentation to show what the last command printed
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
 	verbs := filepath.Dir(plainProgram(t))
@@ -73,7 +76,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "metrics": metricsCmd, "port": portCmd, "given": givenCmd,
 			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
-			"attach": attachCmd, "carry": carryCmd, "pushthing": pushThingCmd,
+			"attach": attachCmd, "carry": carryCmd, "pushthing": pushThingCmd, "sample": sampleCmd, "pushindex": pushIndexCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
@@ -318,6 +321,17 @@ func pushBlob(ctx context.Context, repo *remote.Repository, mediaType string, da
 		err = repo.Blobs().Push(ctx, d, strings.NewReader(string(data)))
 	}
 	return d, err
+}
+
+func pushIndexCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, repo := context.Background(), scriptRepository(ts, args[0], args[1])
+	child, err := repo.Resolve(ctx, args[2])
+	ts.Check(err)
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{child}}
+	index.SchemaVersion = 2
+	data, err := json.Marshal(index)
+	ts.Check(err)
+	ts.Check(repo.PushReference(ctx, content.NewDescriptorFromBytes(index.MediaType, data), bytes.NewReader(data), repo.Reference.Reference))
 }
 
 // pushManifest pushes a manifest, by its digest where tag is empty.
