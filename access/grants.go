@@ -13,7 +13,7 @@ import (
 
 // The errors of grants.
 var (
-	ErrNotAdmin     = errors.New("only whoever has admin on all of a pattern may change its grants")
+	ErrNotAdmin     = errors.New("you need admin on the whole pattern to change its grants")
 	ErrUnknownGrant = errors.New("there is no such grant; `hallmark grants` lists what there is")
 )
 

@@ -18,7 +18,7 @@ type turns struct {
 // maxLine is how many of one caller's may wait.
 const maxLine = 32
 
-var errLine = errors.New("so many of your requests wait for this already; ask again when they are answered")
+var errLine = errors.New("too many of your requests are waiting for this already; ask again when they are answered")
 
 func newTurns(atOnce int) *turns {
 	return &turns{free: atOnce, lines: map[string][]chan struct{}{}}

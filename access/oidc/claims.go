@@ -101,7 +101,7 @@ func (v *Verifier) Matchable(issuer, name, value string, names []string) error {
 	case !known:
 		return nil
 	case !k.keeps(name):
-		return fmt.Errorf("%w: %s is none of those that are kept of %s, which are %s", ErrNeverMatches, name, issuer, k.names())
+		return fmt.Errorf("%w: %s is not kept for %s, which keeps %s", ErrNeverMatches, name, issuer, k.names())
 	case value != "" && k.handle != "sub" && slices.Contains(k.ids, name) && strings.Trim(value, "0123456789") != "":
 		return fmt.Errorf("%w: %s is a number, and not %.60q", ErrNeverMatches, name, value)
 	case name == "event_name" && value == pullRequestTarget && !slices.Contains(events, value):

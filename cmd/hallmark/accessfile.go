@@ -27,7 +27,7 @@ func (e *env) access() *cobra.Command {
 	t := addTarget(c)
 	dryRun := false
 	apply := &cobra.Command{
-		Use: "apply FILE", Short: "Show what a file changes, and change it in one step", Args: one("a file, or - for standard input"),
+		Use: "apply FILE", Short: "Show what a file changes, then apply it in one step", Args: one("a file, or - for standard input"),
 		RunE: func(c *cobra.Command, args []string) error {
 			f, err := e.readAccessFile(args[0])
 			if err != nil {

@@ -23,7 +23,7 @@ import (
 // backup is the verb `hallmark backup`.
 func (e *env) backup() *cobra.Command {
 	c := &cobra.Command{
-		Use: "backup DIR", Short: "Copy everything to a directory, while the server runs or not", Args: one("a directory"),
+		Use: "backup DIR", Short: "Copy everything to a directory, with the server running or stopped", Args: one("a directory"),
 		Long: "Copy the store, the blobs, the certificates and the keys of a data directory to DIR, as they are at one moment,\n" +
 			"while the server runs or not. DIR may hold many backups: each is a snapshot, and what it has in common with\n" +
 			"others is there once, so only new blobs are copied. A backup is there whole or not at all; one that broke off is\n" +

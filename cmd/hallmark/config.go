@@ -20,7 +20,7 @@ func (e *env) config() *cobra.Command {
 
 func (e *env) configCheck() *cobra.Command {
 	c := &cobra.Command{
-		Use: "check [FILE]", Short: "Say everything that is wrong with the configuration", Args: cobra.MaximumNArgs(1),
+		Use: "check [FILE]", Short: "Report everything that is wrong with the configuration", Args: cobra.MaximumNArgs(1),
 		Long: "Say everything that would keep `hallmark serve` from starting with this configuration, or clients from trusting it,\n" +
 			"each with the line, variable or flag that says so: also files that are missing, and a certificate that is for\n" +
 			"another name or has ended. What is worth a look, as a variable HALLMARK_… that nothing reads, is a warning, and the\n" +

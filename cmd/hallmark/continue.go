@@ -12,7 +12,7 @@ import (
 // logContinue is the verb `hallmark log continue`.
 func (e *env) logContinue(t *target) *cobra.Command {
 	c := &cobra.Command{
-		Use: "continue --restored", Short: "Close the log of a store that was put back, and begin another", Args: cobra.NoArgs,
+		Use: "continue --restored", Short: "Close the log after an older store was put back, and begin another", Args: cobra.NoArgs,
 		Long: "Close the log of a store that was put back from an older copy, at the latest checkpoint that is known, and begin\n" +
 			"another with new keys, as `hallmark restore` does. What was recorded in between is lost, and those who follow the log\n" +
 			"are told so. Where the newer store can be put back, do that instead. It runs on the machine of the registry, once.",

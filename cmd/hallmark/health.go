@@ -17,7 +17,7 @@ import (
 // health is the verb `hallmark health`.
 func (e *env) health() *cobra.Command {
 	c := &cobra.Command{
-		Use: "health", Short: "Exit with 0 when the server can do its work, else say which part cannot", Args: cobra.NoArgs,
+		Use: "health", Short: "Check that the server can do its work, or say which part cannot", Args: cobra.NoArgs,
 		Long: "Ask the server whether it can do all of its work. Exit status 1 says that it cannot, and which part of it; 3 says that it does not answer.",
 	}
 	t := addTarget(c)

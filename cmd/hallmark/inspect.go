@@ -15,7 +15,7 @@ import (
 // inspect is the verb `hallmark inspect`.
 func (e *env) inspect() *cobra.Command {
 	c := &cobra.Command{
-		Use: "inspect", Short: "Grade a registry, a repository or an image: is it to be trusted?",
+		Use: "inspect", Short: "Grade a registry, a repository or an image: can you trust it?",
 		Long: "Look at a registry or an image as a careful person would, and grade what is found, with the evidence of each check.\n" +
 			"What cannot be learned is unknown: it lowers the coverage, not the grade, and under 60 % there is no grade.",
 	}

@@ -94,7 +94,7 @@ func (c *client) source(ctx context.Context, path string) ([]byte, error) {
 
 func (e *env) logCheck(t *target) *cobra.Command {
 	c := &cobra.Command{
-		Use: "check", Short: "Compare the log with what was seen of it before, and remember what is new", Args: cobra.NoArgs,
+		Use: "check", Short: "Compare the log with what you saw before, and remember what is new", Args: cobra.NoArgs,
 		Long: "Compare the registry's log with the checkpoints that earlier checks saw, and remember the newest one.\n\n" +
 			"Run it again and again, from a machine that the registry's operator does not control. When history was\n" +
 			"rewritten or cut, it says so, exits with 1, and writes both signed checkpoints to a file: the proof.\n\n" +

@@ -157,7 +157,7 @@ func (w *waiting) knows(vkey string) error {
 	}
 	for _, p := range w.policies {
 		if !p.Knows(log) {
-			return nof("the log %s is none of those that %s lists: compare its key, %s, with what its operator says", log.Name(), w.file, vkey)
+			return nof("the log %s is not in %s: compare its key, %s, with what its operator says", log.Name(), w.file, vkey)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (e *env) login() *cobra.Command {
 
 // logout is the verb `hallmark logout`.
 func (e *env) logout() *cobra.Command {
-	c := &cobra.Command{Use: "logout [SERVER]", Short: "End the login to a registry, here and there", Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "logout [SERVER]", Short: "Sign out of a registry, here and on the server", Args: cobra.MaximumNArgs(1)}
 	t := addTarget(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		server, err := e.serverOf(t, args)

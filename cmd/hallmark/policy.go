@@ -22,7 +22,7 @@ func (e *env) policy() *cobra.Command {
 // policyCheck is the verb `hallmark policy check`.
 func (e *env) policyCheck() *cobra.Command {
 	return &cobra.Command{
-		Use: "check FILE", Short: "Compile a file of rules and say what is wrong with it", Args: one("a file of rules"),
+		Use: "check FILE", Short: "Compile a file of rules and report its errors", Args: one("a file of rules"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			set, err := policy.ReadFile(args[0])
 			if err != nil {

@@ -15,7 +15,7 @@ import (
 // policyTest is the verb `hallmark policy test`.
 func (e *env) policyTest() *cobra.Command {
 	c := &cobra.Command{
-		Use: "test [REPO...]", Short: "Try rules on the images that are there, before they are switched on",
+		Use: "test [REPO...]", Short: "Try rules on existing images before you switch them on",
 		Long: "Try rules on the images behind the tags of the repositories that the patterns name, or of all: what would be\n" +
 			"refused or warned of, were they pushed, tagged and pulled now? Nothing changes. It exits with 1 where something\n" +
 			"would be refused.",

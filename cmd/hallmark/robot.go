@@ -24,11 +24,11 @@ func (e *env) robot() *cobra.Command {
 	c.AddCommand(
 		e.robotSecret(t, &cobra.Command{Use: "add NAME", Short: "Add a robot, and print its secret"}, newRobot),
 		e.robotSecret(t, &cobra.Command{
-			Use: "rotate NAME", Short: "Give a robot a new secret; the former one ends at once",
+			Use: "rotate NAME", Short: "Give a robot a new secret; the old one ends at once",
 			Long: "Give a robot a new secret, which is good for as long as the former one was, unless --expires says otherwise. The\n" +
 				"former one ends at once.",
 		}, rotatedRobot),
-		e.onNames(t, &cobra.Command{Use: "remove NAME", Short: "Remove a robot with what was granted to it", Args: one("a name")}, "removed robot %s\n", func(ctx context.Context, cl *client, args []string) error {
+		e.onNames(t, &cobra.Command{Use: "remove NAME", Short: "Remove a robot and its grants", Args: one("a name")}, "removed robot %s\n", func(ctx context.Context, cl *client, args []string) error {
 			return cl.send(ctx, "DELETE", robotsPath+"/"+url.PathEscape(args[0]), nil, nil)
 		}),
 		e.robotList(t))

@@ -24,7 +24,7 @@ func (e *env) scrub() *cobra.Command {
 	show := func(c *cobra.Command, _ []string) error { return e.scrubStatus(c.Context(), t, *asJSON) }
 	c.RunE = show
 	status := &cobra.Command{
-		Use: "status", Short: "Show when everything was last read, how far that is now, and what is damaged", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the scrub's progress, when everything was last read, and what is damaged", Args: cobra.NoArgs,
 		RunE: show,
 	}
 	now := &cobra.Command{

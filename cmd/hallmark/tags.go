@@ -15,7 +15,7 @@ const rulesPath = "/api/v1/access/immutable"
 // tags is the verb `hallmark tags`.
 func (e *env) tags() *cobra.Command {
 	c := &cobra.Command{
-		Use: "tags", Short: "Say which tags are never moved",
+		Use: "tags", Short: "Manage immutable tags",
 		Long: "Say which tags, once they are set, are neither moved nor removed, by anybody. PATTERN is of repositories, as in\n" +
 			"`hallmark grant`; TAGS is a tag in which * stands for any characters.",
 	}
@@ -26,7 +26,7 @@ func (e *env) tags() *cobra.Command {
 
 func (e *env) tagsImmutable(t *target) *cobra.Command {
 	c := &cobra.Command{
-		Use: "immutable PATTERN TAGS", Short: "Keep tags as they are once they are set", Args: patternAndTags,
+		Use: "immutable PATTERN TAGS", Short: "Make tags immutable once they are set", Args: patternAndTags,
 		Long: "Keep tags as they are once they are set. Some signing tools keep signatures, attestations and lists of referrers under tags\n" +
 			"beside the image (sha256-….sig), and move them with each one that they add. A rule for all tags keeps those too, unless\n" +
 			"it says --except-signatures.",

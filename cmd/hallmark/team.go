@@ -15,8 +15,8 @@ const teamsPath = "/api/v1/access/teams"
 // team is the verb `hallmark team`.
 func (e *env) team() *cobra.Command {
 	c := &cobra.Command{
-		Use: "team", Short: "Make teams, and say who is in them",
-		Long: "Make teams, and say who is in them. `hallmark grant team:NAME PATTERN ROLE` gives all of a team a role.",
+		Use: "team", Short: "Make teams and manage their members",
+		Long: "Make teams and manage their members. `hallmark grant team:NAME PATTERN ROLE` gives all of a team a role.",
 	}
 	t := addTarget(c)
 	c.AddCommand(
@@ -27,7 +27,7 @@ func (e *env) team() *cobra.Command {
 			return cl.send(ctx, "POST", teamPath(args[0])+"/members", map[string][]string{"users": args[1:]}, nil)
 		}),
 		e.onNames(t, &cobra.Command{Use: "leave NAME USER...", Short: "Take users out of a team", Args: atLeastTwo}, "%s has left: %s\n", leaveTeam),
-		e.onNames(t, &cobra.Command{Use: "remove NAME", Short: "Remove a team with what was granted to it", Args: one("a name")}, "removed team %s\n", func(ctx context.Context, cl *client, args []string) error {
+		e.onNames(t, &cobra.Command{Use: "remove NAME", Short: "Remove a team and its grants", Args: one("a name")}, "removed team %s\n", func(ctx context.Context, cl *client, args []string) error {
 			return cl.send(ctx, "DELETE", teamPath(args[0]), nil, nil)
 		}),
 		e.teamList(t))

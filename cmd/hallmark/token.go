@@ -26,7 +26,7 @@ func (e *env) token() *cobra.Command {
 // session is the verb `hallmark session`.
 func (e *env) session() *cobra.Command {
 	c := &cobra.Command{
-		Use: "session", Short: "List and end what is signed in",
+		Use: "session", Short: "List and end sessions",
 		Long: "List and end what is signed in: logins of docker and other clients, personal access tokens, and CI jobs.",
 	}
 	t := addTarget(c)

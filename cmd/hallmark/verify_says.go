@@ -31,7 +31,7 @@ func (v *verification) say() {
 	case first.record == nil:
 		v.NotProved = append(v.NotProved, "What the record says, and who signed it: a tlog-proof has no record.")
 	case first.Log == "":
-		v.NotProved = append(v.NotProved, "That the log has this record: an envelope has no proof; the receipt has, and whoever holds the key can sign one that was never logged.")
+		v.NotProved = append(v.NotProved, "That the log has this record: an envelope has no proof, unlike a receipt, and anybody with the key can sign a record that was never logged.")
 	}
 	if first.record != nil {
 		v.NotProved = append(v.NotProved, "That what the record says is true: what an image claims stays a claim, and who has the registry's keys can sign what never happened.")

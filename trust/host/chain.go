@@ -179,7 +179,7 @@ func (c *chain) checkIssuer() trust.Check {
 		return trust.NotKnown(trust.HostIssuer, "Nobody who is trusted here vouches for what the certificate says of its issuer.").With(e)
 	case len(leaf.Issuer.Organization) == 0:
 		return trust.Failed(trust.HostIssuer, fmt.Sprintf("The issuer, %q, names no organisation.", leaf.Issuer)).With(e).
-			Advise("Ask whoever runs the authority who they are; a certificate of a public authority says it.")
+			Advise("Ask the authority's operator who they are; the certificate of a public authority says it.")
 	case len(leaf.Subject.Organization) == 0:
 		return trust.Passed(trust.HostIssuer, fmt.Sprintf("%s vouches for the name; the certificate does not say which organisation has it.", join(leaf.Issuer.Organization))).With(e)
 	}

@@ -176,7 +176,7 @@ func (e *entry) checkTexts(r *Rule) error {
 	case r.Require == "":
 		return e.Name.errorf("require is missing: what has to be true")
 	case r.Owner == "" || len(r.Owner) > maxOwner || !printable(r.Owner):
-		return e.Owner.errorf("owner says in 1 to %d printable ASCII characters who can change the rule: whoever is refused wants to know", maxOwner)
+		return e.Owner.errorf("owner says in 1 to %d printable ASCII characters who can change the rule, so that a refusal can name them", maxOwner)
 	case len(r.Message) > maxMessage || !printable(r.Message):
 		return e.Message.errorf("message has at most %d printable ASCII characters: it goes into one line of a client's output", maxMessage)
 	}
