@@ -56,8 +56,6 @@ type Config struct {
 	URL string
 	// Book takes the records of what is granted and revoked. provenance.Book is one.
 	Book Recorder
-	// Key signs bearer tokens: 32 random bytes, which are not in the store. Default: drawn, so that tokens end with the process.
-	Key []byte
 	// BcryptCost is the work that checking a password takes, as an exponent of 2. Default and least: 12,
 	// except in tests.
 	BcryptCost int
@@ -92,9 +90,8 @@ type Access struct {
 	service string // in challenges and tokens
 	names   func(host string) bool
 	ports   []string
-	key     []byte // of bearer tokens
+	bearer  atomic.Pointer[bearerKey]
 	issuers *oidc.Verifier
-	tokens  *lru.Cache[string, *pass]            // bearer tokens that were good lately
 	secrets *lru.Cache[[sha256.Size]byte, *pass] // by hashes of other tokens
 	now     func() time.Time
 
@@ -135,8 +132,7 @@ func (a *Access) openTokens(c Config) (err error) {
 	if a.issuers, err = oidc.New(c.Issuers, now); err != nil {
 		return err
 	}
-	a.key = keyOrDrawn(c.Key)
-	if a.tokens, err = lru.New[string, *pass](maxPasses); err != nil {
+	if err := a.SignTokens(drawKey()); err != nil {
 		return err
 	}
 	a.secrets, err = lru.New[[sha256.Size]byte, *pass](maxPasses)

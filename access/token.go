@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -49,12 +50,27 @@ func checkStoredKey(_ storage.Reader, item storage.Item) error {
 	return corruptf("%s has the row %q, and no key of bearer tokens is kept in the store: it is not used", tokenKeyTable, item.Key)
 }
 
-// keyOrDrawn is the configured key, or one that counts in this process alone.
-func keyOrDrawn(key []byte) []byte {
-	if key == nil {
-		key = make([]byte, 32)
-		rand.Read(key) // which never fails
+// bearerKey is the key of bearer tokens, and those of it that were good lately. It is replaced as a whole, so that none that another
+// key signed is remembered.
+type bearerKey struct {
+	key  []byte
+	good *lru.Cache[string, *pass]
+}
+
+// SignTokens signs bearer tokens with a key of 32 random bytes, which is not in the store, from now on. Without it, tokens end with
+// the process. What any other key signed counts no more.
+func (a *Access) SignTokens(key []byte) error {
+	good, err := lru.New[string, *pass](maxPasses)
+	if err == nil {
+		a.bearer.Store(&bearerKey{key, good})
 	}
+	return err
+}
+
+// drawKey draws a key that counts in this process alone.
+func drawKey() []byte {
+	key := make([]byte, 32)
+	rand.Read(key) // which never fails
 	return key
 }
 
@@ -72,8 +88,8 @@ type token struct {
 
 var urlEncoding = base64.RawURLEncoding.Strict() // each byte sequence in one spelling
 
-func (a *Access) mac(body string) []byte {
-	m := hmac.New(sha256.New, a.key)
+func (b *bearerKey) mac(body string) []byte {
+	m := hmac.New(sha256.New, b.key)
 	m.Write([]byte("hallmark bearer token v1\x00"))
 	m.Write([]byte(body))
 	return m.Sum(nil)
@@ -85,19 +101,19 @@ func (a *Access) sign(t token) (string, error) {
 		return "", err
 	}
 	body := urlEncoding.EncodeToString(text)
-	return body + "." + urlEncoding.EncodeToString(a.mac(body)), nil
+	return body + "." + urlEncoding.EncodeToString(a.bearer.Load().mac(body)), nil
 }
 
 var errNotOurs = refused("this is no token of this registry; sign in again")
 
-// open reads a token that we signed.
-func (a *Access) open(signed string) (t token, err error) {
+// open reads a token that we signed with a key.
+func (a *Access) open(by *bearerKey, signed string) (t token, err error) {
 	body, mac, ok := strings.Cut(signed, ".")
 	if !ok || len(signed) > maxToken {
 		return t, errNotOurs
 	}
 	given, err := urlEncoding.DecodeString(mac)
-	if err != nil || !hmac.Equal(given, a.mac(body)) {
+	if err != nil || !hmac.Equal(given, by.mac(body)) {
 		return t, errNotOurs
 	}
 	text, err := urlEncoding.DecodeString(body)
@@ -112,9 +128,10 @@ func (a *Access) open(signed string) (t token, err error) {
 
 // byToken signs in with a bearer token.
 func (a *Access) byToken(ctx context.Context, signed, address string) (provenance.Identity, error) {
-	p, known := a.tokens.Get(signed)
+	by := a.bearer.Load()
+	p, known := by.good.Get(signed)
 	if !known {
-		t, err := a.open(signed)
+		t, err := a.open(by, signed)
 		if err != nil {
 			return provenance.Identity{}, err
 		}
@@ -126,7 +143,7 @@ func (a *Access) byToken(ctx context.Context, signed, address string) (provenanc
 		return provenance.Identity{}, err
 	}
 	if !known {
-		a.tokens.Add(signed, p)
+		by.good.Add(signed, p)
 	}
 	return p.who, nil
 }

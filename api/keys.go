@@ -15,7 +15,8 @@ var ErrNoNextKey = errors.New("there is no key to change to")
 // A KeyKeeper keeps the files of the registry's signing keys.
 type KeyKeeper interface {
 	// Rotate makes new keys and puts them in force: another receipt key for the reason "rotated"; for
-	// "stolen" and "lost" a new log with all keys new. The record says that it was done. Error: ErrNoNextKey.
+	// "stolen" and "lost" a new log with all signing keys new; for "stolen" also the keys of MACs, so that bearer tokens
+	// end. The record says that it was done. Error: ErrNoNextKey.
 	Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error)
 }
 

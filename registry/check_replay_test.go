@@ -214,15 +214,14 @@ func TestKept(t *testing.T) {
 		}, "", true},
 		"another version": {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
 		"that of another image": {func(tx storage.Tx) {
-			tx.Put(keptTable, place, s.sealKept(other, version, withParts(parts, []byte("{}"))))
+			tx.Put(keptTable, place, s.sealingKept().seal(other, version, withParts(parts, []byte("{}"))))
 		}, "", true},
 		"one that is cut": {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
 		"one without a MAC": {func(tx storage.Tx) {
 			tx.Put(keptTable, place, append(binary.AppendUvarint(nil, version), `{"grade":"A"}`...))
 		}, "", false},
 		"one under another key": {func(tx storage.Tx) {
-			thief := Registry{keptKey: []byte("another key")}
-			tx.Put(keptTable, place, thief.sealKept(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
+			tx.Put(keptTable, place, keptKey("another key").seal(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
 		}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

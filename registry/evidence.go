@@ -110,7 +110,7 @@ func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest,
 		now, err := evidenceVersion(tx, repo, parts)
 		if err == nil && now == version {
 			place := repoKey(repo, digestKey(parts[0]))
-			tx.Put(keptTable, place, g.sealKept(place, version, withParts(parts, body)))
+			tx.Put(keptTable, place, g.sealingKept().seal(place, version, withParts(parts, body)))
 		}
 		return err
 	})

@@ -23,9 +23,15 @@ const (
 	keyName    = 4
 )
 
-// SealKept sets the key of what is kept from now on. Without it, what is kept counts in this process alone. Call it before
-// the first request.
-func (g *Registry) SealKept(key []byte) { g.keptKey = key }
+// keptKey is the key of what is kept.
+type keptKey []byte
+
+// SealKept sets the key of what is kept from now on. Without it, what is kept counts in this process alone. What was kept under
+// another key counts no more.
+func (g *Registry) SealKept(key []byte) { g.keptKey.Store((*keptKey)(&key)) }
+
+// sealingKept is the key in force. Who reads or writes a row asks for it once: it may change.
+func (g *Registry) sealingKept() keptKey { return *g.keptKey.Load() }
 
 func drawKeptKey() []byte {
 	key := make([]byte, 32)
@@ -33,9 +39,9 @@ func drawKeptKey() []byte {
 	return key
 }
 
-// keptMAC is over the place, the version and what is kept under it.
-func (g *Registry) keptMAC(place []byte, version uint64, body []byte) []byte {
-	h := hmac.New(sha256.New, g.keptKey)
+// mac is over the place, the version and what is kept under it.
+func (k keptKey) mac(place []byte, version uint64, body []byte) []byte {
+	h := hmac.New(sha256.New, k)
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(place))))
 	h.Write(place)
 	h.Write(binary.BigEndian.AppendUint64(nil, version))
@@ -43,9 +49,9 @@ func (g *Registry) keptMAC(place []byte, version uint64, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// sealKept returns the row of what is kept in a place.
-func (g *Registry) sealKept(place []byte, version uint64, body []byte) []byte {
-	return slices.Concat(binary.AppendUvarint(nil, version), g.keptHeader(), g.keptMAC(place, version, body), body)
+// seal returns the row of what is kept in a place.
+func (k keptKey) seal(place []byte, version uint64, body []byte) []byte {
+	return slices.Concat(binary.AppendUvarint(nil, version), k.header(), k.mac(place, version, body), body)
 }
 
 // withParts puts what a body is about before it: how many digests follow on the image's own, and these.
@@ -71,18 +77,18 @@ func cutParts(image digest.Digest, sealed []byte) (parts []digest.Digest, body [
 	return parts, body, f.err("kept")
 }
 
-// keptHeader is what a row of this key has before its MAC.
-func (g *Registry) keptHeader() []byte {
-	sum := sha256.Sum256(append([]byte("hallmark kept key"), g.keptKey...))
+// header is what a row of this key has before its MAC.
+func (k keptKey) header() []byte {
+	sum := sha256.Sum256(append([]byte("hallmark kept key"), k...))
 	return append([]byte{sealedKept}, sum[:keyName]...)
 }
 
-// openKept returns what is kept in a row, under which version, and whether this registry kept it. other says that the row
+// open returns what is kept in a row, under which version, and whether this registry kept it. other says that the row
 // is of an older version, or of another key, which may be lost: that is no opinion, and no fault.
-func (g *Registry) openKept(place, row []byte) (version uint64, body []byte, own, other bool) {
+func (k keptKey) open(place, row []byte) (version uint64, body []byte, own, other bool) {
 	f := fields{rest: row}
 	version = f.number()
-	sealed, ok := bytes.CutPrefix(f.rest, g.keptHeader())
+	sealed, ok := bytes.CutPrefix(f.rest, k.header())
 	if f.bad || !ok {
 		return version, nil, false, !f.bad
 	}
@@ -90,12 +96,12 @@ func (g *Registry) openKept(place, row []byte) (version uint64, body []byte, own
 		return version, nil, false, false
 	}
 	mac, body := sealed[:sha256.Size], sealed[sha256.Size:]
-	return version, body, hmac.Equal(mac, g.keptMAC(place, version, body)), false
+	return version, body, hmac.Equal(mac, k.mac(place, version, body)), false
 }
 
 // checkKept wants what is kept of an image to have been kept by this registry.
 func (c *checker) checkKept(item storage.Item) error {
-	if _, _, own, other := c.g.openKept(item.Key, item.Value); !own && !other {
+	if _, _, own, other := c.g.sealingKept().open(item.Key, item.Value); !own && !other {
 		repo, key := cutRepo(item.Key)
 		d, _, err := cutDigest(key)
 		if err != nil {

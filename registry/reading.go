@@ -80,7 +80,7 @@ func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k 
 	if err != nil || row == nil {
 		return k, err
 	}
-	version, sealed, own, _ := g.openKept(place, row)
+	version, sealed, own, _ := g.sealingKept().open(place, row)
 	if !own {
 		return k, nil
 	}

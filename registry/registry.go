@@ -75,8 +75,8 @@ type Registry struct {
 	gate      Gate
 	log       *slog.Logger
 	appraiser Appraiser // nil where nobody looks at signatures
-	keptKey   []byte    // of what is kept beside images: kept.go
-	secret    []byte    // signs upload ids; kept in the store, so that uploads outlive the process
+	keptKey   atomic.Pointer[keptKey]
+	secret    []byte // signs upload ids; kept in the store, so that uploads outlive the process
 
 	clock     *clock        // of leases and uploads
 	now       func() uint64 // what it shows; tests set it forward
@@ -114,8 +114,9 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), sessions: newSessions(), keptKey: drawKeptKey(),
+		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), sessions: newSessions(),
 	}
+	g.SealKept(drawKeptKey())
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log = s.url, log
-	answers.Judge, answers.Keys, answers.Checks.Store = s.judge, s.keys, s.data.Store.Check
+	answers.Judge, answers.Keys, answers.Checks.Store = s.judge, &keeper{services: s}, s.data.Store.Check
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public
 	return answers
@@ -97,26 +97,21 @@ func (s *services) openAccess(ctx context.Context, c config.Config, address stri
 	if err != nil {
 		return err
 	}
-	bearer, err := s.data.BearerKey()
+	s.access, err = access.New(ctx, s.data.Store, access.Config{
+		URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
+	})
 	if err != nil {
 		return err
 	}
-	s.access, err = access.New(ctx, s.data.Store, access.Config{
-		URL: s.url, Book: s.book, Key: bearer, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
-	})
-	return err
+	return s.signTokens()
 }
 
 func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if s.registry, err = registry.New(ctx, s.data.Store, s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
 		return err
 	}
-	kept, err := s.data.KeptKey()
-	if err != nil {
+	if err := s.sealKept(); err != nil {
 		return err
-	}
-	if kept != nil {
-		s.registry.SealKept(kept)
 	}
 	s.registry.LimitUploads(c.Limits.UploadLimits)
 	return s.registry.UseScrub(ctx, c.Scrub)

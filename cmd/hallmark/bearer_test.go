@@ -32,13 +32,7 @@ func TestBearerKey(t *testing.T) {
 	address := freeAddress(t)
 	s := startServer(t, dir, "--listen", address, "--url", "https://"+address)
 	token := s.bearer(t)
-	wantStatus := func(want int, token string) {
-		t.Helper()
-		if status, _, body := s.do("GET", "/v2/", "none", "", "Authorization", "Bearer "+token); status != want {
-			t.Errorf("%d %s, want %d", status, body, want)
-		}
-	}
-	wantStatus(200, token)
+	s.wantBearer(t, 200, token)
 	s.kill()
 	file := filepath.Join(dir, bearerKeyFile)
 	info, err := os.Stat(file)
@@ -47,7 +41,7 @@ func TestBearerKey(t *testing.T) {
 	}
 	change(t, filepath.Join(dir, storeFile), func(tx storage.Tx) { tx.Put(bearerRows, []byte("bearer"), make([]byte, 32)) })
 	s = startServer(t, dir, "--listen", address)
-	wantStatus(200, token)
+	s.wantBearer(t, 200, token)
 	s.kill()
 	if err := os.WriteFile(file, make([]byte, 31), 0o600); err != nil {
 		t.Fatal(err)

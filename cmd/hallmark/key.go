@@ -27,7 +27,8 @@ func (e *env) keyRotate(t *target) *cobra.Command {
 		Use: "rotate", Short: "Sign with another key from now on", Args: cobra.NoArgs,
 		Long: "Sign with another key from now on. The key that goes signs a record of the change, and what it has signed\n" +
 			"stays good. Use --stolen when somebody else may have a key: the log is closed with its last checkpoint, and a new\n" +
-			"log with new keys goes on. --lost does the same when a key is gone.",
+			"log with new keys goes on. Bearer tokens end, and what was thought of images is thought anew, because the keys of both\n" +
+			"are new too. --lost begins a new log when a key is gone.",
 	}
 	stolen := c.Flags().Bool("stolen", false, "somebody else may have the keys: begin a new log")
 	lost := c.Flags().Bool("lost", false, "a key is gone: begin a new log")
@@ -48,6 +49,9 @@ func (e *env) keyRotate(t *target) *cobra.Command {
 			fmt.Fprintf(e.stdout, "record %d: the receipt key is now %s\n", r.Index, r.Key.Hint)
 			if r.Continues != nil {
 				fmt.Fprintf(e.stdout, "the log %s is closed at %d leaves; %s goes on\n", r.Continues.Origin, r.Continues.Size, r.Log.Origin)
+			}
+			if *stolen {
+				fmt.Fprintln(e.stdout, "bearer tokens have ended, and clients fetch the next by themselves: keys/bearer.key and keys/kept.key are new")
 			}
 			return nil
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 )
@@ -16,6 +17,12 @@ const (
 	BearerKeyFile = KeysDir + "/bearer.key" // of bearer tokens
 )
 
+// macKeys are all of them.
+var macKeys = []string{KeptKeyFile, BearerKeyFile}
+
+// nextMACKey is the file of the key that follows, until it is in force.
+func nextMACKey(name string) string { return strings.TrimSuffix(name, ".key") + "-next.key" }
+
 // KeptKey returns the key of what the registry keeps beside images, and makes it at the first start. Where nothing may change and there
 // is none it returns nil, and what was kept does not count. If we stop before the file is there, the next start makes another, and nothing
 // was kept under this one.
@@ -25,25 +32,71 @@ func (d *Dir) KeptKey() ([]byte, error) { return d.macKey(KeptKeyFile) }
 // returns nil. If we stop before the file is there, the next start makes another, and no token was given under this one.
 func (d *Dir) BearerKey() ([]byte, error) { return d.macKey(BearerKeyFile) }
 
+// DrawMACKeys makes the keys that follow, durably, beside those in force. If we stop before UseMACKeys or DropMACKeys, the
+// next start takes them: whoever makes them wants the others gone, and to renew a key of a MAC early costs no more than new
+// bearer tokens and opinions.
+func (d *Dir) DrawMACKeys() error {
+	for _, name := range macKeys {
+		if err := d.drawMACKey(nextMACKey(name)); err != nil {
+			return errors.Join(err, d.DropMACKeys())
+		}
+	}
+	return nil
+}
+
+// DropMACKeys removes the keys that would have followed.
+func (d *Dir) DropMACKeys() (err error) {
+	for _, name := range macKeys {
+		err = errors.Join(err, durable.Remove(d.File(nextMACKey(name))))
+	}
+	return err
+}
+
+// UseMACKeys replaces the keys in force by those that follow.
+func (d *Dir) UseMACKeys() (err error) {
+	for _, name := range macKeys {
+		err = errors.Join(err, d.useMACKey(name))
+	}
+	return err
+}
+
+func (d *Dir) useMACKey(name string) error {
+	err := durable.Rename(d.File(nextMACKey(name)), d.File(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // macKey reads a key, which is durable before anything is made with it.
 func (d *Dir) macKey(name string) ([]byte, error) {
+	if d.Mode != ToRead {
+		if err := d.useMACKey(name); err != nil {
+			return nil, err
+		}
+	}
 	key, err := os.ReadFile(d.File(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.Mode == ToRead:
 		return nil, nil
 	case errors.Is(err, fs.ErrNotExist):
-		key = make([]byte, 32)
-		rand.Read(key) // which never fails
-		if err := durable.MkdirAll(d.File(KeysDir), 0o700); err != nil {
+		if err := d.drawMACKey(name); err != nil {
 			return nil, err
 		}
-		if err := durable.WriteFile(d.File(name), key, 0o600); err != nil {
-			return nil, err
-		}
+		return os.ReadFile(d.File(name))
 	case err != nil:
 		return nil, err
 	case len(key) != 32:
 		return nil, fmt.Errorf("%s has %d bytes, and should have 32: remove it, and the next start makes another", d.File(name), len(key))
 	}
 	return key, nil
+}
+
+func (d *Dir) drawMACKey(name string) error {
+	key := make([]byte, 32)
+	rand.Read(key) // which never fails
+	if err := durable.MkdirAll(d.File(KeysDir), 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(d.File(name), key, 0o600)
 }

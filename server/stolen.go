@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// keeper is the api.KeyKeeper of a registry: where keys were stolen it renews all that lie beside the signing keys, too.
+type keeper struct {
+	*services
+	mu sync.Mutex // held while keys change
+}
+
+// Rotate implements api.KeyKeeper.
+func (k *keeper) Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error) {
+	if reason != "stolen" {
+		return k.keys.Rotate(ctx, who, reason)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stolen(ctx, who)
+}
+
+// stolen begins a new log with new keys, and ends what can be made with the others: bearer tokens, and what was thought of
+// images. The keys of both are durable before the log is closed, and in force after it. If we stop between, be it before or
+// after the log is closed, the next start puts them in force: so no record says that keys were renewed of which the thief
+// still has one. What is refused leaves all keys as they were.
+func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenance.Record, error) {
+	before, err := k.book.InForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.data.DrawMACKeys(); err != nil {
+		return nil, err
+	}
+	r, err := k.keys.Rotate(ctx, who, "stolen")
+	if err != nil && r == nil { // it may have happened all the same
+		after, unknown := k.book.InForce(context.WithoutCancel(ctx))
+		if unknown == nil && after.Log.Origin == before.Log.Origin {
+			return nil, errors.Join(err, k.data.DropMACKeys())
+		}
+	}
+	return r, errors.Join(err, k.renewMACs())
+}
+
+// renewMACs puts the keys of MACs that were drawn in force, here and for the next start.
+func (s *services) renewMACs() error {
+	if err := s.data.UseMACKeys(); err != nil {
+		return err
+	}
+	err := s.signTokens()
+	if err == nil {
+		err = s.sealKept()
+	}
+	s.judge.Use(s.judge.Rules()) // it forgets what it decided by opinions under the other key
+	return err
+}
+
+// signTokens signs bearer tokens with the key in the data directory.
+func (s *services) signTokens() error {
+	key, err := s.data.BearerKey()
+	if err != nil || key == nil {
+		return err
+	}
+	return s.access.SignTokens(key)
+}
+
+// sealKept keeps what is thought of images under the key in the data directory.
+func (s *services) sealKept() error {
+	key, err := s.data.KeptKey()
+	if err == nil && key != nil {
+		s.registry.SealKept(key)
+	}
+	return err
+}
