@@ -61,9 +61,9 @@ func (e *env) audit() *cobra.Command {
 		Long: "Read all records that you may see, and compare what the registry serves with what follows from them.\n\n" +
 			"Each record has to be signed, and to be its leaf of the log, whose history has to continue what earlier audits\n" +
 			"saw. The records are replayed, and what they give is compared with the tags of every repository, with the\n" +
-			"access document, and with what is pulled by 1,000 tags and 1,000 digests at random. Each difference is a sentence,\n" +
-			"and the exit status 1. Run it from a machine that the registry's operator does not control: an audit goes on\n" +
-			"where the last one ended.\n\n" +
+			"access document, and with what is pulled by 1,000 tags, 1,000 digests and 1,000 digests that were removed, at\n" +
+			"random. Each difference is a sentence, and the exit status 1. Run it from a machine that the registry's operator\n" +
+			"does not control: an audit goes on where the last one ended.\n\n" +
 			"Whoever may see only some repositories audits those. That nothing newer is kept back only an audit of everything\n" +
 			"can tell: by somebody with admin on **.",
 		Example: "  hallmark audit --server https://registry.example",
@@ -72,7 +72,7 @@ func (e *env) audit() *cobra.Command {
 	var f auditFlags
 	c.Flags().StringVar(&f.state, "state", "", "`file` of what was read (default hallmark/audit among the user's configuration)")
 	c.Flags().StringVar(&f.proof, "proof", "", "write the proof of a rewritten log to this `file` (default hallmark-proof-TIME.json here)")
-	c.Flags().BoolVar(&f.all, "all", false, "pull every tag and every digest, not 1,000 of each")
+	c.Flags().BoolVar(&f.all, "all", false, "pull every tag and every digest, also those that were removed, not 1,000 of each")
 	c.Flags().BoolVar(&f.anew, "anew", false, "read all records again, also those of earlier audits")
 	c.Flags().StringVar(&f.identity, "identity", "", "list what was done by this `user`, robot:NAME or account since the last such audit, wherever it was; me: by you")
 	c.Flags().StringVar(&f.expect, "expect", "", "`file` that says who may push what: pushes by others since the last such audit are reported")

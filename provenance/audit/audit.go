@@ -32,11 +32,11 @@ type Answer struct {
 // An Audit is what one needs for an audit of a registry. All fields are set before Run; only Progress and Wanted may be nil.
 type Audit struct {
 	Fetch follow.Source // fetches what has to be there; it is safe for concurrent use
-	// Ask asks for a path with a method. Its error says that no answer came.
+	// Ask asks for a path with a method. Its error says that no answer came. It is safe for concurrent use.
 	Ask func(ctx context.Context, method, path string) (*Answer, error)
 	// Replay says how the records are replayed.
 	Replay replay.Options
-	Sample int // how many tags, and how many manifests, are asked for under /v2/; negative: all
+	Sample int // how many tags, how many manifests, and how many that were removed, are asked for under /v2/; negative: all
 	// Progress is told how many records have been read, of how many.
 	Progress func(read, all uint64)
 	// Wanted says which records are put into the report, of those that were made since the last report to As; nil: none.
@@ -66,7 +66,7 @@ type Report struct {
 	Found        uint64               `json:"found,omitempty"`  // how many are from before there was a log
 	Repositories int                  `json:"repositories"`
 	Tags         int                  `json:"tags"`                  // compared by the lists
-	Asked        int                  `json:"asked"`                 // tags and manifests that were asked for under /v2/
+	Asked        int                  `json:"asked"`                 // tags and manifests that were asked for under /v2/, also those that were removed
 	Findings     []string             `json:"findings"`              // what contradicts the records, or the records themselves; a sentence each
 	Acts         []*provenance.Record `json:"acts,omitempty"`        // what was wanted of the records that are new
 	More         int                  `json:"more"`                  // findings beyond maxFindings

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -48,18 +50,9 @@ func (r *run) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var open []*question
-	kept := 0
-	for _, q := range questions {
-		got, err := q.served(ctx)
-		switch {
-		case errors.Is(err, errKept):
-			kept++
-		case err != nil:
-			return err
-		case !maps.Equal(got, q.byRecords(r.memory.State)):
-			open = append(open, q)
-		}
+	open, kept, err := r.ask(ctx, questions)
+	if err != nil {
+		return err
 	}
 	if kept > 0 {
 		r.notCompared("%d answers, which the registry does not give you", kept)
@@ -79,6 +72,40 @@ func (r *run) compare(ctx context.Context) error {
 	r.checkLogs(entries)
 	r.checkKeys(keys)
 	return nil
+}
+
+// askers is how many questions are asked at a time: one after another, an audit mostly waits.
+const askers = 4
+
+// ask asks all questions once, and returns those whose answers do not follow from the records, and how many are kept back.
+func (r *run) ask(ctx context.Context, questions []*question) (open []*question, kept int, err error) {
+	differ, failed := make([]bool, len(questions)), make([]error, len(questions))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range askers {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(questions)); i = next.Add(1) - 1 {
+				var got view
+				if got, failed[i] = questions[i].served(ctx); failed[i] == nil {
+					differ[i] = !maps.Equal(got, questions[i].byRecords(r.memory.State))
+				} else if !errors.Is(failed[i], errKept) {
+					next.Store(int64(len(questions))) // nobody asks on
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i, q := range questions {
+		switch {
+		case errors.Is(failed[i], errKept):
+			kept++
+		case failed[i] != nil:
+			return nil, 0, failed[i]
+		case differ[i]:
+			open = append(open, q)
+		}
+	}
+	return open, kept, nil
 }
 
 func (r *run) notCompared(format string, args ...any) {

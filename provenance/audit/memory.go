@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/provenance/replay"
 )
 
 // ErrChanged says that the file of what was remembered is not as it was written.
@@ -56,7 +57,11 @@ func (f *File) Memory(name string) (*Memory, error) {
 	if !ok {
 		return m, nil
 	}
-	if err := json.Unmarshal(data, m); err != nil || m.Log.Check() != nil {
+	err := json.Unmarshal(data, m)
+	if errors.Is(err, replay.ErrOlder) { // all else was read
+		m.State, err = nil, nil
+	}
+	if err != nil || m.Log.Check() != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, ErrChanged)
 	}
 	return m, nil

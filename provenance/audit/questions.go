@@ -29,8 +29,8 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 		r.report.Repositories++
 		all = append(all, r.listed(repo), r.named(repo))
 	}
-	tags, manifests := r.sample()
-	r.report.Asked = len(tags) + len(manifests)
+	tags, manifests, removed := r.sample()
+	r.report.Asked = len(tags) + len(manifests) + len(removed)
 	for _, p := range tags {
 		all = append(all, r.pulledTag(p), r.history(p))
 	}
@@ -38,7 +38,7 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	if r.Sample >= 0 { // each takes several questions more, and an audit is to take no more than three times what reading does
 		few = manifests[:min(len(manifests), r.Sample/5)]
 	}
-	for _, p := range append(r.others(few), manifests...) {
+	for _, p := range slices.Concat(r.others(few), manifests, removed) {
 		all = append(all, r.pulledManifest(p))
 	}
 	subjects := r.subjects(few)
@@ -92,8 +92,9 @@ func (r *run) subjects(pulled []pull) map[string]map[digest.Digest]bool {
 	return all
 }
 
-// sample returns the tags and the manifests that are asked for: so many of each at random, or all.
-func (r *run) sample() (tags, manifests []pull) {
+// sample is what is asked for under /v2/: of the tags, of the manifests, and of the manifests that were removed, which only
+// who asks for them by name finds put back.
+func (r *run) sample() (tags, manifests, removed []pull) {
 	for repo, p := range r.memory.State.Repositories {
 		if p.Unknown != nil {
 			continue
@@ -104,8 +105,11 @@ func (r *run) sample() (tags, manifests []pull) {
 		for d := range p.Manifests {
 			manifests = append(manifests, pull{repo, d.String()})
 		}
+		for d := range p.Removed {
+			removed = append(removed, pull{repo, d.String()})
+		}
 	}
-	return r.some(tags), r.some(manifests)
+	return r.some(tags), r.some(manifests), r.some(removed)
 }
 
 func (r *run) some(all []pull) []pull {

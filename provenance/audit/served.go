@@ -244,12 +244,22 @@ func (r *run) pulledManifest(p pull) *question {
 			case served == nil:
 				return fmt.Sprintf("%s@%s is not there; by the records it is, since record %d", p.repo, name, byRecords.since)
 			case byRecords == nil:
-				return fmt.Sprintf("%s@%s is there since record %d; by the records it is not", p.repo, name, served.since)
+				return fmt.Sprintf("%s@%s is there since record %d; %s", p.repo, name, served.since, r.notThere(p))
 			}
 			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.digest, served.since, byRecords.since)
 		},
 		called: func(ref string) string { return manifestName(p.repo, ref) },
 	}
+}
+
+// notThere says why a manifest is not in its repository by the records.
+func (r *run) notThere(p pull) string {
+	if in := r.memory.State.Repositories[p.repo]; in != nil {
+		if record, ok := in.Removed[digest.Digest(p.ref)]; ok {
+			return fmt.Sprintf("record %d removed it", record)
+		}
+	}
+	return "by the records it is not"
 }
 
 func (r *run) pull(ctx context.Context, p pull) (view, error) {

@@ -50,6 +50,7 @@ type State struct {
 type Repository struct {
 	Newest    uint64 // its newest record
 	Manifests map[digest.Digest]*Manifest
+	Removed   map[digest.Digest]uint64 // manifests that were there and are not, by the record that removed them
 	// Unknown is a record whose action this version does not know, and which does not state what it changes: from it on
 	// nothing is known of the repository.
 	Unknown *uint64
@@ -171,7 +172,7 @@ func (s *State) Skip() {
 func (s *State) repository(name string) *Repository {
 	p := s.Repositories[name]
 	if p == nil {
-		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), tags: make(map[string]Tag)}
+		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), Removed: make(map[digest.Digest]uint64), tags: make(map[string]Tag)}
 		s.Repositories[name] = p
 	}
 	return p
@@ -239,6 +240,7 @@ func (s *State) inRepository(e *event) {
 	}
 	if change == provenance.ManifestRemoved {
 		delete(e.in.Manifests, e.Digest)
+		e.in.Removed[e.Digest] = e.index
 	}
 	s.evidence(e, change, gone)
 }
@@ -292,6 +294,7 @@ func (e *event) manifest(change provenance.ManifestChange) (gone *Manifest) {
 	}
 	if m == nil {
 		e.in.Manifests[e.Digest] = &Manifest{Digest: e.Digest, Added: e.index, Subject: e.Observed.Subject}
+		delete(e.in.Removed, e.Digest)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -187,12 +188,51 @@ func TestSaved(t *testing.T) {
 	s.repository("app").Unknown = &unknown
 	s.repository("app").seen, s.repository("app").tags["1"] = true, Tag{"sha256:cc", 8}
 	s.repository("app").Manifests["sha256:cc"] = &Manifest{"sha256:cc", 1, "sha256:dd", 2, true, 3}
+	s.repository("app").Removed["sha256:ee"] = 4
 	for v, i := reflect.ValueOf(*s), 0; i < v.NumField(); i++ {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "options" {
 			t.Errorf("%s is not there", name) // a new one: save it too
 		}
 	}
 	saveAndRead(t, s)
+}
+
+// TestRemoved wants what was removed to be known until it comes again.
+func TestRemoved(t *testing.T) {
+	s := New(Options{})
+	for index, c := range []struct {
+		action  provenance.Action
+		change  provenance.ManifestChange
+		removed map[digest.Digest]uint64
+	}{
+		{provenance.Push, provenance.ManifestAdded, map[digest.Digest]uint64{}},
+		{provenance.Delete, provenance.ManifestRemoved, map[digest.Digest]uint64{"sha256:aa": 1}},
+		{provenance.Push, provenance.ManifestAdded, map[digest.Digest]uint64{}},
+		{provenance.Delete, provenance.ManifestRemoved, map[digest.Digest]uint64{"sha256:aa": 3}},
+	} {
+		r := &provenance.Record{Index: uint64(index), Action: c.action, Repository: "app", Digest: "sha256:aa", Manifest: c.change}
+		if before := uint64(index) - 1; index > 0 {
+			r.Before = &before
+		}
+		s.Apply(r, func(err error) { t.Error(err) })
+		if got := s.Repositories["app"].Removed; !maps.Equal(got, c.removed) {
+			t.Errorf("after record %d: %v, want %v", index, got, c.removed)
+		}
+	}
+}
+
+// TestOlder reads what a version saved that did not keep what was removed.
+func TestOlder(t *testing.T) {
+	s := New(Options{})
+	s.repository("app").seen = true
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := strings.Replace(string(text), `"removed":{},`, "", 1)
+	if err := json.Unmarshal([]byte(older), New(Options{})); older == string(text) || !errors.Is(err, ErrOlder) {
+		t.Errorf("%s: %v", older, err)
+	}
 }
 
 // TestSkip passes over what is not shown: the records of another repository do no harm, and one that is kept back shows.

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -23,10 +24,11 @@ type saved struct {
 }
 
 type savedRepository struct {
-	Newest    uint64         `json:"newest"`
-	Unknown   *uint64        `json:"unknown,omitempty"`
-	Manifests []*Manifest    `json:"manifests"`
-	Tags      map[string]Tag `json:"tags"`
+	Newest    uint64                   `json:"newest"`
+	Unknown   *uint64                  `json:"unknown,omitempty"`
+	Manifests []*Manifest              `json:"manifests"`
+	Removed   map[digest.Digest]uint64 `json:"removed"`
+	Tags      map[string]Tag           `json:"tags"`
 }
 
 // MarshalJSON implements json.Marshaler. What it returns is for UnmarshalJSON, so that a replay can be gone on with.
@@ -36,10 +38,13 @@ func (s *State) MarshalJSON() ([]byte, error) {
 	})
 }
 
+// ErrOlder says that a State was saved by a version that did not keep all of it: the records are to be replayed anew.
+var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed")
+
 // Use sets what is followed from here on: a State that was read from JSON has the zero Options.
 func (s *State) Use(o Options) { s.options = o }
 
-// UnmarshalJSON implements json.Unmarshaler. It keeps the options.
+// UnmarshalJSON implements json.Unmarshaler. It keeps the options. Error: ErrOlder.
 func (s *State) UnmarshalJSON(data []byte) error {
 	fresh := New(s.options)
 	from := saved{Repositories: fresh.Repositories, Accounts: fresh.Accounts, Tokens: fresh.Tokens}
@@ -57,7 +62,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON implements json.Marshaler.
 func (p *Repository) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.tags})
+	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.Removed, p.tags})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -66,7 +71,12 @@ func (p *Repository) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &from); err != nil {
 		return err
 	}
-	*p = Repository{Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), tags: from.Tags}
+	if from.Removed == nil {
+		return ErrOlder
+	}
+	*p = Repository{
+		Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), Removed: from.Removed, tags: from.Tags,
+	}
 	for _, m := range from.Manifests {
 		p.Manifests[m.Digest] = m
 	}
