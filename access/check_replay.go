@@ -124,6 +124,9 @@ func (f *follower) document(tx storage.Reader) error {
 func (f *follower) user(_ storage.Reader, item storage.Item) error {
 	u, err := decodeUser(string(item.Key), item.Value)
 	if err == nil {
+		if !isItsOwn(u.Credential, u.Account, []byte(u.Hash)) {
+			f.badf("the password of user:%s is not the one that it says, %s: it was changed past the registry, and nobody signs in with it", item.Key, u.Credential)
+		}
 		f.account("user:"+string(item.Key), u.Account, u.Credential, []byte(u.Hash))
 	}
 	return nil // what cannot be read is reported with the row
@@ -132,6 +135,9 @@ func (f *follower) user(_ storage.Reader, item storage.Item) error {
 func (f *follower) robot(_ storage.Reader, item storage.Item) error {
 	r, err := decodeRobot(string(item.Key), item.Value)
 	if err == nil && len(r.Hash) == sha256.Size {
+		if !r.isItsOwn() {
+			f.badf("the secret of robot:%s, or when it ends, is not the one that it says, %s: it was changed past the registry, and nobody signs in with it", item.Key, r.Credential)
+		}
 		f.account("robot:"+string(item.Key), r.Account, r.Credential, r.Hash)
 	}
 	return nil
@@ -139,9 +145,6 @@ func (f *follower) robot(_ storage.Reader, item storage.Item) error {
 
 // account compares the row of a user or a robot with what the records say of it.
 func (f *follower) account(subject, account, credential string, hash []byte) {
-	if !isItsOwn(credential, account, hash) {
-		f.badf("the password or secret of %s is not the one that it says, %s: it was changed past the registry, and nobody signs in with it", subject, credential)
-	}
 	is, ok := f.State.Accounts[account]
 	switch {
 	case !ok && f.older && !replay.IsOnRecord(credential):

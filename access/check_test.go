@@ -57,7 +57,7 @@ func TestCheck(t *testing.T) {
 		"another password": {func(tx storage.Tx, u user, _ robot, _ Session) {
 			u.Hash = "$2a$04$94HRlI3f8qSv5OTXuVBS0utUuz.VybRjhG/hputoIDVr6gcec0h4a"
 			_ = u.write(tx)
-		}, "the password or secret of user:bob is not the one that it says"},
+		}, "the password of user:bob is not the one that it says"},
 		"another password, under its own id": {func(tx storage.Tx, u user, _ robot, _ Session) {
 			u.Hash = "$2a$04$94HRlI3f8qSv5OTXuVBS0utUuz.VybRjhG/hputoIDVr6gcec0h4a"
 			u.Credential = credentialOf(u.Account, []byte(u.Hash))
@@ -67,7 +67,12 @@ func TestCheck(t *testing.T) {
 			u.Hash, u.Credential = "$2a$04$94HRlI3f8qSv5OTXuVBS0utUuz.VybRjhG/hputoIDVr6gcec0h4a", "abc"
 			_ = u.write(tx)
 		}, "user:bob has the password or secret abc; by record"},
-		"another secret": {func(tx storage.Tx, _ user, r robot, _ Session) { r.Hash[0]++; _ = r.write(tx) }, "the password or secret of robot:builder is not"},
+		"another secret": {func(tx storage.Tx, _ user, r robot, _ Session) { r.Hash[0]++; _ = r.write(tx) }, "the secret of robot:builder, or when it ends, is not"},
+		"a secret that ends": {func(tx storage.Tx, _ user, r robot, _ Session) {
+			r.Expires = new(provenance.At(time.Unix(1, 0)))
+			r.Credential = credentialOf(r.Account, r.limited())
+			_ = r.write(tx)
+		}, "robot:builder"},
 		"an account that nobody made": {func(tx storage.Tx, u user, _ robot, _ Session) {
 			u.Name, u.Account = "eve", "x"
 			_ = u.write(tx)

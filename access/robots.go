@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -89,6 +90,20 @@ func (r robot) change(what provenance.AccountChange) provenance.RightsChange {
 	return provenance.RightsChange{Subject: "robot:" + r.Name, Account: r.Account, Change: what, Credential: r.Credential}
 }
 
+// limited is what the id of a robot's secret is a hash over: what is stored of the secret, and when it ends.
+func (r robot) limited() []byte {
+	if r.Expires == nil {
+		return r.Hash
+	}
+	return fmt.Appendf(bytes.Clone(r.Hash), "\x00until %s", r.Expires)
+}
+
+// isItsOwn says that the id is that of the secret beside it and of when it ends. Ids of older versions are of the secret alone, and
+// stay until it changes.
+func (r robot) isItsOwn() bool {
+	return isItsOwn(r.Credential, r.Account, r.limited()) || isItsOwn(r.Credential, r.Account, r.Hash)
+}
+
 // renew draws a robot's secret.
 func (a *Access) renew(r *robot, expires time.Time) (string, error) {
 	r.Expires = nil
@@ -101,7 +116,8 @@ func (a *Access) renew(r *robot, expires time.Time) (string, error) {
 	}
 	secret := newSecret()
 	hash := secretHash(secret)
-	r.Hash, r.Credential, r.SecretSet = hash[:], credentialOf(r.Account, hash[:]), provenance.At(a.now())
+	r.Hash, r.SecretSet = hash[:], provenance.At(a.now())
+	r.Credential = credentialOf(r.Account, r.limited())
 	return secret, nil
 }
 
@@ -161,7 +177,7 @@ func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (
 	err := a.store.View(ctx, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })
 	hash := secretHash(secret)
 	switch {
-	case errors.Is(err, ErrUnknownRobot), err == nil && (subtle.ConstantTimeCompare(hash[:], r.Hash) != 1 || !isItsOwn(r.Credential, r.Account, r.Hash)):
+	case errors.Is(err, ErrUnknownRobot), err == nil && (subtle.ConstantTimeCompare(hash[:], r.Hash) != 1 || !r.isItsOwn()):
 		return provenance.Identity{}, ErrBadLogin
 	case err != nil:
 		return provenance.Identity{}, err
