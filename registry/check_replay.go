@@ -150,6 +150,8 @@ func (f *follower) manifestRow(_ storage.Reader, in *replay.Repository, repo str
 		f.badf("%s@%s is there since record %d; by the records it is not", repo, d, row.record)
 	case m.Added != row.record:
 		f.badf("%s@%s is there since record %d; by the records it came with record %d", repo, d, row.record, m.Added)
+	case m.Type != "" && m.Type != row.mediaType:
+		f.badf("%s@%s is served as %s; by record %d it is %s", repo, d, row.mediaType, m.Added, m.Type)
 	}
 	return nil
 }

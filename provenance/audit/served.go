@@ -219,7 +219,7 @@ func (r *run) history(p pull) *question {
 func (r *run) pulledTag(p pull) *question {
 	return &question{
 		byRecords: p.tag,
-		served:    func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
+		served:    func(ctx context.Context) (view, error) { return r.pull(ctx, p, false) },
 		says: func(name string, served, byRecords *meaning) string {
 			return saysTag(p.repo+":"+name+", when it is pulled,", served, byRecords)
 		},
@@ -233,18 +233,21 @@ func (r *run) pulledManifest(p pull) *question {
 		byRecords: func(s *replay.State) view {
 			if in := s.Repositories[p.repo]; in != nil {
 				if m := in.Manifests[digest.Digest(p.ref)]; m != nil {
-					return view{p.ref: {digest: m.Digest, since: m.Added}}
+					return view{p.ref: {digest: m.Digest, since: m.Added, as: m.Type}}
 				}
 			}
 			return view{}
 		},
-		served: func(ctx context.Context) (view, error) { return r.pull(ctx, p) },
+		served: func(ctx context.Context) (view, error) { return r.pull(ctx, p, r.statesType(p)) },
 		says: func(name string, served, byRecords *meaning) string {
 			switch {
 			case served == nil:
 				return fmt.Sprintf("%s@%s is not there; by the records it is, since record %d", p.repo, name, byRecords.since)
 			case byRecords == nil:
 				return fmt.Sprintf("%s@%s is there since record %d; %s", p.repo, name, served.since, r.notThere(p))
+			}
+			if served.as != byRecords.as {
+				return fmt.Sprintf("%s@%s is served as %s; by record %d it is %s", p.repo, name, served.as, byRecords.since, byRecords.as)
 			}
 			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.digest, served.since, byRecords.since)
 		},
@@ -262,7 +265,18 @@ func (r *run) notThere(p pull) string {
 	return "by the records it is not"
 }
 
-func (r *run) pull(ctx context.Context, p pull) (view, error) {
+// statesType says whether the records state the media type of a manifest.
+func (r *run) statesType(p pull) bool {
+	in := r.memory.State.Repositories[p.repo]
+	if in == nil {
+		return false
+	}
+	m := in.Manifests[digest.Digest(p.ref)]
+	return m != nil && m.Type != ""
+}
+
+// pull asks for a manifest as clients do; typed says that its media type is asked, too.
+func (r *run) pull(ctx context.Context, p pull, typed bool) (view, error) {
 	path := "/v2/" + p.repo + "/manifests/" + p.ref
 	answer, err := r.Ask(ctx, http.MethodHead, path)
 	if err != nil {
@@ -275,7 +289,11 @@ func (r *run) pull(ctx context.Context, p pull) (view, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: the answer names no record", path)
 		}
-		return view{p.ref: {digest: digest.Digest(header.Get("Docker-Content-Digest")), since: since}}, nil
+		m := meaning{digest: digest.Digest(header.Get("Docker-Content-Digest")), since: since}
+		if typed {
+			m.as = header.Get("Content-Type")
+		}
+		return view{p.ref: m}, nil
 	case http.StatusNotFound, http.StatusInternalServerError: // damage is an answer too: what was there is gone
 		return view{}, nil
 	default:

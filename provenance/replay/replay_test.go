@@ -187,7 +187,7 @@ func TestSaved(t *testing.T) {
 	s.Rights[KeyOf(provenance.RightsChange{Team: "x"})] = Right{provenance.RightsChange{Team: "x"}, 7}
 	s.repository("app").Unknown = &unknown
 	s.repository("app").seen, s.repository("app").tags["1"] = true, Tag{"sha256:cc", 8}
-	s.repository("app").Manifests["sha256:cc"] = &Manifest{"sha256:cc", 1, "sha256:dd", 2, true, 3}
+	s.repository("app").Manifests["sha256:cc"] = &Manifest{"sha256:cc", 1, "sha256:dd", 2, true, 3, "a/b"}
 	s.repository("app").Removed["sha256:ee"] = 4
 	for v, i := reflect.ValueOf(*s), 0; i < v.NumField(); i++ {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "options" {
