@@ -97,6 +97,34 @@ var tamperedAccess = []tamperRow{
 	{name: "the secret of a robot", do: func(h *hands) {
 		h.editJSON("access/robot", "engine", map[string]any{"hash": base64.StdEncoding.EncodeToString(sum("x"))})
 	}},
+	{name: "the secret of a robot, under its own id", do: func(h *hands) {
+		hash := sum("x")
+		ends := h.field("access/robot", "engine", "expires")
+		id := h.credentialOf(h.field("access/robot", "engine", "account"), string(hash)+"\x00until "+ends)
+		h.editJSON("access/robot", "engine", map[string]any{"hash": base64.StdEncoding.EncodeToString(hash), "credential": id})
+	}},
+	{name: "a robot's secret that ends later", do: func(h *hands) { h.edit("access/robot", []byte("engine"), `"expires":"2`, `"expires":"3`) }},
+	{name: "a robot that nobody made", do: func(h *hands) {
+		const account = "bbbbbbbbbbbbbbbbbbbbbbbbbb"
+		h.put("access/robot", []byte("mallet"), h.replaced(h.get("access/robot", []byte("engine")), `"name":"engine"`, `"name":"mallet"`))
+		h.editJSON("access/robot", "mallet", map[string]any{"account": account})
+		h.put("access/account", []byte(account), []byte("robot:mallet"))
+	}},
+	{name: "a second name for an account", do: func(h *hands) {
+		hash := h.hashOf("i-am-mallory")
+		h.put(userRows, []byte("admin2"), h.get(userRows, []byte("admin")))
+		h.editJSON(userRows, "admin2", map[string]any{"name": "admin2", "hash": hash, "credential": h.credential("admin", hash)})
+	}},
+	{name: "two accounts swapped", do: func(h *hands) {
+		alice, bob := []byte(h.field(userRows, "alice", "account")), []byte(h.field(userRows, "bob", "account"))
+		h.put("access/account", alice, []byte("user:bob"))
+		h.put("access/account", bob, []byte("user:alice"))
+	}},
+	{name: "a token of another owner", do: func(h *hands) {
+		row := h.rows(sessionRows, "token-")[0]
+		h.edit(sessionRows, row.Key, h.field(userRows, "alice", "account"), h.field(userRows, "admin", "account"))
+	}},
+	{name: "an immutable rule for fewer tags", do: func(h *hands) { h.edit(documentRows, []byte("document"), `"v*"`, `"v2"`) }},
 	{name: "a robot taken out", do: func(h *hands) { h.del("access/robot", []byte("engine")) }},
 	{name: "a token that nobody made", do: func(h *hands) { h.token("token-s-aaaaaaaaaaaaaaaaaaaaaaaaaa", "token") }},
 	{name: "a token that nobody made, under an id of an older version", do: func(h *hands) { h.token("token-1", "token") }},
@@ -118,6 +146,10 @@ var tamperedAccess = []tamperRow{
 		name: "a login that nobody made", unseen: "logins are not on record: what is done with one names it",
 		do: func(h *hands) { h.token("login-aaaaaaaaaaaaaaaaaaaaaaaaaa", "login") },
 	},
+	{
+		name: "a login of a browser that nobody made", unseen: "logins are not on record: what is done with one names it",
+		do: func(h *hands) { h.token("web-aaaaaaaaaaaaaaaaaaaaaaaaaa", "web") },
+	},
 	{name: "a key of bearer tokens put into the store", do: func(h *hands) { h.put(bearerRows, []byte("bearer"), sum("x")) }},
 	{
 		name: "when something was last used", unseen: "it names addresses, so it has to be erasable",
@@ -130,6 +162,10 @@ var tamperedAccess = []tamperRow{
 
 // credential is the id that a password of a user has.
 func (h *hands) credential(user, hash string) string {
-	s := sum("hallmark credential\x00" + h.field(userRows, user, "account") + "\x00" + hash)
+	return h.credentialOf(h.field(userRows, user, "account"), hash)
+}
+
+func (h *hands) credentialOf(account, stored string) string {
+	s := sum("hallmark credential\x00" + account + "\x00" + stored)
 	return replay.HashedPrefix + strings.ToLower(base32.StdEncoding.EncodeToString(s)[:26])
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -29,7 +30,7 @@ var tamperedWithKeys = []tamperRow{
 		h.beside()
 	}},
 	{name: "a record taken out, and the later one moved up", image: "team/web:2", do: func(h *hands) {
-		h.state(pushWeb, h.replaced(h.replaced(h.statement(pushLast), `"index":22,`, `"index":21,`), `"leaf":10}`, `"leaf":9}`))
+		h.state(pushWeb, h.replaced(h.replaced(h.statement(pushLast), `"index":24,`, `"index":23,`), `"leaf":12}`, `"leaf":11}`))
 		h.sign(pushWeb, h.statement(pushWeb))
 		h.drop(pushLast)
 		h.empty("log/cosignature", "log/witness")
@@ -40,6 +41,19 @@ var tamperedWithKeys = []tamperRow{
 		h.back(leaves - 1)
 		h.beside()
 	}},
+	{name: "the key of records of another registry", unseen: "`fsck` asks for no key: what is stored is not changed; a start says which key is missing", do: func(h *hands) {
+		pem, err := newKeys(h.t).Receipts[0].PEM()
+		h.check(err)
+		h.write(filepath.Join(keysDir, "receipt.pem"), string(pem))
+	}},
+	{name: "the key of the log taken away", unseen: "`fsck` asks for no key: what is stored is not changed; a start says which key is missing", do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, keysDir, "log.pem"))) }},
+	{
+		name: "keys that follow, of bearer tokens and of what is thought", unseen: "the next start takes them: bearer tokens end, and opinions are made anew",
+		do: func(h *hands) {
+			h.write(filepath.Join(keysDir, "bearer-next.key"), string(sum("x")))
+			h.write(filepath.Join(keysDir, "kept-next.key"), string(sum("y")))
+		},
+	},
 	{
 		name:   "what was thought of an image, forged with its key",
 		unseen: "it is an opinion, and follows from no record: `hallmark inspect` forms another from the image itself",

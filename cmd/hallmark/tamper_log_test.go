@@ -15,8 +15,9 @@ import (
 // The records of the store that matter here: the second log begins with record 12.
 const (
 	pushTwo, pushThree = 15, 16
-	pushWeb, pushLast  = 21, 22 // of team/web; after it the witness came, and not after pushLast
-	logFirst, leaves   = 12, 11
+	pushGone           = 20     // of team/app; the next record removes what it put there
+	pushWeb, pushLast  = 23, 24 // of team/web; after it the witness came, and not after pushLast
+	logFirst, leaves   = 12, 13
 )
 
 // tamperedRecords are tamperings with the records.
@@ -98,6 +99,9 @@ var tamperedRecords = []tamperRow{
 		h.del("provenance/time", row.Key)
 		h.put("provenance/time", append(recordKey(1), row.Key[8:]...), nil)
 	}},
+	{name: "a record found at a time to come, too", do: func(h *hands) {
+		h.put("provenance/time", append(recordKey(1<<60), recordKey(pushTwo)...), nil)
+	}},
 	{name: "the newest record of a repository", do: func(h *hands) { h.put("provenance/newest", []byte("team/app"), recordKey(pushTwo)) }},
 	{name: "a newest record of a repository that has none", do: func(h *hands) { h.put("provenance/newest", []byte("team/new"), recordKey(pushTwo)) }},
 	{name: "new records are said to be found already", do: func(h *hands) {
@@ -124,9 +128,21 @@ var tamperedLogs = []tamperRow{
 	{name: "a hash over leaves", do: func(h *hands) { h.flip(logHashes, append(h.number(), recordKey(2)...)) }},
 	{name: "a hash taken out", do: func(h *hands) { h.del(logHashes, append(h.number(), recordKey(14)...)) }},
 	{name: "a hash of the closed log", do: func(h *hands) { h.flip(logHashes, append(make([]byte, 4), recordKey(3)...)) }},
+	{name: "a hash behind the end of the log", do: func(h *hands) { h.put(logHashes, append(h.number(), recordKey(1000)...), sum("x")) }},
+	{name: "a hash of a log that is not there", do: func(h *hands) { h.put(logHashes, append([]byte{0, 0, 0, 7}, recordKey(0)...), sum("x")) }},
+	{name: "a checkpoint of a log that is not there", do: func(h *hands) {
+		h.put("log/checkpoint", []byte{0, 0, 0, 7}, h.get("log/checkpoint", h.number()))
+	}},
+	{name: "the checkpoint of the closed log in place of the newest", do: func(h *hands) {
+		h.put("log/checkpoint", h.number(), h.get("log/checkpoint", make([]byte, 4)))
+	}},
+	{name: "the name of the closed log", do: func(h *hands) { h.edit("log/log", make([]byte, 4), h.b.origins[0][:16], "0000000000000000") }},
+	{name: "where a later log begins", do: func(h *hands) { h.edit("log/log", h.number(), `"first":12`, `"first":11`) }},
 	{name: "the head of the log", do: func(h *hands) { h.flip(logHead, []byte("head")) }},
 	{name: "the head of the log taken out", do: func(h *hands) { h.del(logHead, []byte("head")) }},
-	{name: "the newest checkpoint", do: func(h *hands) { h.edit("log/checkpoint", h.number(), "\n11\n", "\n10\n") }},
+	{name: "the newest checkpoint", do: func(h *hands) {
+		h.edit("log/checkpoint", h.number(), fmt.Sprintf("\n%d\n", leaves), fmt.Sprintf("\n%d\n", leaves-1))
+	}},
 	{name: "the newest checkpoint taken out", do: func(h *hands) { h.del("log/checkpoint", h.number()) }},
 	{name: "the checkpoint of the closed log taken out", do: func(h *hands) { h.del("log/checkpoint", make([]byte, 4)) }},
 	{name: "why a log was closed", do: func(h *hands) { h.edit("log/log", make([]byte, 4), `"stolen"`, `"lost"`) }},
@@ -165,6 +181,12 @@ var tamperedLogs = []tamperRow{
 	{name: "a cosignature under the name of another witness", do: func(h *hands) {
 		row := h.rows("log/cosignature", "")[1]
 		h.put("log/cosignature", append(row.Key[:12:12], "witness.example/w2+00000001"...), row.Value)
+	}},
+	{name: "a cosignature of another checkpoint", do: func(h *hands) {
+		row := h.rows("log/cosignature", "")[1]
+		h.del("log/cosignature", row.Key)
+		h.put("log/cosignature", slices.Concat(h.number(), recordKey(leaves), row.Key[12:]), row.Value)
+		h.put("log/cosignature", append(h.number(), recordKey(leaves)...), h.rows("log/cosignature", "")[0].Value)
 	}},
 	{name: "what a witness cosigned last, to less than it did", do: func(h *hands) {
 		row := h.rows("log/witness", "")[0]

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -52,6 +53,59 @@ var tamperedImages = []tamperRow{
 	}},
 	{name: "a manifest that nobody pushed", do: func(h *hands) {
 		h.put(manifestRows, place("team/web", h.key("one")), h.get(manifestRows, place(repo, h.key("one"))))
+	}},
+	{name: "a manifest that was removed put back", do: func(h *hands) {
+		row := h.get(manifestRows, place("team/web", h.key("web")))
+		_, n := binary.Uvarint(row)
+		h.put(manifestRows, place(repo, h.key("web")), append(binary.AppendUvarint(nil, pushGone), row[n:]...))
+	}},
+	{name: "two manifests swapped", do: func(h *hands) {
+		one, three := h.get(manifestRows, place(repo, h.key("one"))), h.get(manifestRows, place(repo, h.key("three")))
+		h.put(manifestRows, place(repo, h.key("one")), three)
+		h.put(manifestRows, place(repo, h.key("three")), one)
+	}},
+	{name: "a manifest served as another type", do: func(h *hands) {
+		const oci = "application/vnd.oci.image.manifest.v1+json"
+		before, after, _ := strings.Cut(string(h.get(manifestRows, place(repo, h.key("three")))), oci)
+		h.put(manifestRows, place(repo, h.key("three")), []byte(before+strings.Replace(oci, "image", "imago", 1)+after))
+	}},
+	{name: "two tags swapped", do: func(h *hands) {
+		one, two := h.get(tagTable, place(repo, []byte("1"))), h.get(tagTable, place(repo, []byte("2")))
+		h.put(tagTable, place(repo, []byte("1")), two)
+		h.put(tagTable, place(repo, []byte("2")), one)
+		h.del("registry/tagged", place(repo, h.key("three"), []byte("1")), place(repo, h.key("another"), []byte("2")))
+		h.put("registry/tagged", place(repo, h.key("three"), []byte("2")), nil)
+		h.put("registry/tagged", place(repo, h.key("another"), []byte("1")), nil)
+	}},
+	{name: "a tag taken from another repository", do: func(h *hands) {
+		h.put(tagTable, place("team/web", []byte("3")), h.get(tagTable, place(repo, []byte("1"))))
+	}},
+	{name: "an immutable tag in capitals, too", do: func(h *hands) {
+		h.put(tagTable, place("fixed/app", []byte("V1")), h.get(tagTable, place("fixed/app", []byte("v1"))))
+		h.put("registry/tagged", place("fixed/app", h.key("fixed"), []byte("V1")), nil)
+	}},
+	{name: "a tag among those of another image", do: func(h *hands) { h.put("registry/tagged", place(repo, h.key("two"), []byte("1")), nil) }},
+	{name: "an attestation that is not there", do: func(h *hands) {
+		row := h.get("registry/referrer", place(repo, h.key("three"), h.key("attached")))
+		h.put("registry/referrer", place(repo, h.key("three"), []byte("\x01"+string(sum("x")))), row)
+	}},
+	{name: "an attestation taken to another repository", do: func(h *hands) {
+		row := h.get("registry/referrer", place(repo, h.key("three"), h.key("attached")))
+		h.put("registry/referrer", place("team/web", h.key("web"), h.key("attached")), row)
+		h.put("registry/subject", place("team/web", h.key("attached")), h.key("web"))
+	}},
+	{name: "provenance of an image that has none", do: func(h *hands) {
+		h.put("registry/rendered", place(repo, []byte("\x01"+string(sum("x"))), h.key("three")), nil)
+	}},
+	{name: "a blob of another size", do: func(h *hands) {
+		row := h.rows("registry/blob", "")[0]
+		row.Value[0] ^= 1
+		h.put("registry/blob", row.Key, row.Value)
+	}},
+	{name: "a blob in a repository, and nowhere else", do: func(h *hands) {
+		d := []byte("\x01" + string(sum("x")))
+		h.put("registry/link", place(repo, d), h.rows("registry/link", repo)[0].Value)
+		h.put("registry/linked", append(bytes.Clone(d), repo...), nil)
 	}},
 	{name: "a repository that is not listed", do: func(h *hands) { h.del("registry/repository", []byte(repo)) }},
 	{name: "a repository that is empty", do: func(h *hands) { h.put("registry/repository", []byte("team/new"), nil) }},
@@ -210,6 +264,27 @@ var tamperedFiles = []tamperRow{
 	{name: "an older copy of the store, beside the keys as they are", replace: storeFile},
 	{name: "an older copy of everything", replace: ".", unseen: "it fits itself: only somebody else remembers that there was more"},
 	{name: "the layout of the store", do: func(h *hands) { h.put("storage", []byte("version"), []byte{0, 0, 0, 6}) }},
+	{name: "keys/log.checkpoint of another registry", do: func(h *hands) {
+		signed, err := checkpoint.Checkpoint{Origin: "other.example", Size: leaves}.Sign(newKeys(h.t).Logs[0])
+		h.check(err)
+		h.write(filepath.Join(keysDir, checkpointFile), signed)
+	}},
+	{
+		name: "keys/log.checkpoint of the closed log", unseen: "a crash right after the log was closed leaves the same: the store goes on from there",
+		do: func(h *hands) {
+			h.write(filepath.Join(keysDir, checkpointFile), string(h.get("log/checkpoint", make([]byte, 4))))
+		},
+	},
+	{
+		name: "an older keys/log.checkpoint", unseen: "a crash leaves the same: the log goes on from there",
+		do: func(h *hands) { h.write(filepath.Join(keysDir, checkpointFile), h.signedAt(leaves-2)) },
+	},
+	{name: "the layout of the store taken out", do: func(h *hands) { h.del("storage", []byte("version")) }},
+	{name: "the layout of a newer version", do: func(h *hands) { h.put("storage", []byte("version"), []byte{0, 0, 0, 99}) }},
+	{name: "a user that nobody made, in a store of the first layout", do: func(h *hands) {
+		h.mallory("p-1")
+		h.put("storage", []byte("version"), []byte{0, 0, 0, 1})
+	}},
 	{name: "the blobs of another store", do: func(h *hands) { h.flip("hallmark/settings", []byte("blobs")) }},
 	{
 		name: "the mark of the first administrator taken out", unseen: "a start that finds records makes no administrator, and sets the mark again",

@@ -155,7 +155,7 @@ func (b *tamperStore) useFirst(t *testing.T, s *testServer) {
 	b.do(t, s, "POST", "/api/v1/access/teams/crew/members", "", `{"users":["bob"]}`)
 	b.do(t, s, "POST", "/api/v1/access/grants", "", `{"subject":"user:alice","pattern":"team/**","role":"push"}`)
 	b.do(t, s, "POST", "/api/v1/access/grants", "", `{"subject":"team:crew","pattern":"team/**","role":"pull"}`)
-	b.do(t, s, "POST", "/api/v1/access/robots", "", `{"name":"engine"}`)
+	b.do(t, s, "POST", "/api/v1/access/robots", "", `{"name":"engine","expires":"2099-01-01T00:00:00Z"}`)
 	b.do(t, s, "POST", rulesPath, "", `{"repositories":"fixed/**","tags":"v*"}`)
 	b.do(t, s, "POST", "/api/v1/keys", "", `{"reason":"stolen"}`) // another log begins
 	b.push(t, s, "fixed/app", "v1", "fixed", nil)
@@ -170,6 +170,8 @@ func (b *tamperStore) useThen(t *testing.T, s *testServer) {
 	b.attach(t, s, "team/app", three)
 	b.push(t, s, "team/app", "3", "gone", nil)
 	b.do(t, s, "DELETE", "/v2/team/app/manifests/3", "", "")
+	web := b.push(t, s, "team/app", "4", "web", nil)
+	b.do(t, s, "DELETE", "/v2/team/app/manifests/"+web.String(), "", "")
 	b.do(t, s, "POST", "/api/v1/keys", "", `{"reason":"rotated"}`)
 	b.push(t, s, "team/web", "1", "web", nil)
 	b.do(t, s, "GET", "/v2/team/app/manifests/1", "bob:looking-glass-1", "") // its grade is kept
