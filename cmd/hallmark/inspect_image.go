@@ -88,7 +88,11 @@ func (w *trustFlags) read() (*signature.Trust, error) {
 	if err != nil {
 		return nil, usagef("--trust: %w", err)
 	}
-	return trusted.And(more), nil
+	both, err := trusted.And(more)
+	if err != nil {
+		return nil, usagef("--trust: %w", err)
+	}
+	return both, nil
 }
 
 // A looker inspects one image of a repository.

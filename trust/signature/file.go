@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,14 +117,17 @@ func TrustKeys(paths ...string) (*Trust, error) {
 	return t, nil
 }
 
-// And trusts whom either trusts.
-func (t *Trust) And(other *Trust) *Trust {
-	return &Trust{
-		keys: append(t.keys[:len(t.keys):len(t.keys)], other.keys...), roots: append(t.roots[:len(t.roots):len(t.roots)], other.roots...),
-		identities: append(t.identities[:len(t.identities):len(t.identities)], other.identities...),
-		builders:   append(t.builders[:len(t.builders):len(t.builders)], other.builders...),
-		words:      t.words.With(other.words),
+// And trusts whom either trusts. An error says that both name one registry, or one log or key of it.
+func (t *Trust) And(other *Trust) (*Trust, error) {
+	words, err := t.words.With(other.words)
+	if err != nil {
+		return nil, fmt.Errorf("two files name registries: %w; name it in one of them", err)
 	}
+	return &Trust{
+		keys: slices.Concat(t.keys, other.keys), roots: slices.Concat(t.roots, other.roots),
+		identities: slices.Concat(t.identities, other.identities), builders: slices.Concat(t.builders, other.builders),
+		words: words,
+	}, nil
 }
 
 // reader makes a Trust of what is written. The first error stays.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -170,7 +169,7 @@ func conclude(w *provenance.Word, wrong error) {
 
 // verify checks a record by what was kept of its registry, and notes what it says.
 func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) error {
-	v, err := receipt.Verify(receipts[0].Body, r.trust(r.follow(receipts)))
+	v, err := receipt.Verify(receipts[0].Body, r.follow(receipts))
 	switch {
 	case errors.Is(err, receipt.ErrUnknownKey):
 		return refusef(provenance.UnknownKey, "the registry %s has this log, and its record is signed with a key that is not known here: keep its /keys/receipts.json anew, "+
@@ -219,46 +218,14 @@ func isAbout(rec *provenance.Record, a Artifact, payload []byte) error {
 	return nil
 }
 
-// follow are the receipt keys of a registry with those that its records have put in force since they were kept, of which the
-// receipts come behind the image's: each such record is signed by a key that is known, and names the one that came. That itself is in
-// what it has signed.
-func (r *Registry) follow(receipts []Layer) []receipt.KeyEntry {
-	keys := r.keys
-	came := map[string]*receipt.Key{}
-	for _, l := range receipts {
-		if k := receipt.KeyIn(l.Body); k != nil {
-			came[k.Hint()] = k
-		}
+// follow is the trust in a registry with the keys that its records have put in force since they were kept, of which the receipts come
+// behind the image's.
+func (r *Registry) follow(receipts []Layer) receipt.Trust {
+	keys := provenance.NewKeyring(r.trust(r.keys))
+	bundles := make([][]byte, len(receipts))
+	for i, l := range receipts {
+		bundles[i] = l.Body
 	}
-	for _, step := range receipts[1:] {
-		v, err := receipt.Verify(step.Body, r.trust(keys))
-		if err != nil {
-			continue // it is of a key from before those that are known, or nothing
-		}
-		rec, err := provenance.ParseStatement(v.Statement)
-		if err == nil && rec.Action == provenance.KeyChange && rec.Key != nil && rec.Continues == nil {
-			keys = succeed(keys, v.Key.Hint(), came[rec.Key.Hint], v.Index+1)
-		}
-	}
-	return keys
-}
-
-// succeed puts a key in force from a record on, in the place of another, unless it is known.
-func succeed(keys []receipt.KeyEntry, before string, next *receipt.Key, from uint64) []receipt.KeyEntry {
-	if next == nil || slices.ContainsFunc(keys, func(k receipt.KeyEntry) bool { return k.Hint == next.Hint() }) {
-		return keys
-	}
-	out := []receipt.KeyEntry{{Hint: next.Hint(), PEM: string(next.PEM()), Ranges: []receipt.Range{{From: from}}}}
-	for _, k := range keys {
-		if k.Hint == before {
-			k.Ranges = slices.Clone(k.Ranges)
-			for i := range k.Ranges {
-				if k.Ranges[i].To == nil {
-					k.Ranges[i].To = &from
-				}
-			}
-		}
-		out = append(out, k)
-	}
-	return out
+	_ = keys.Steps(bundles) // where a step is missing the image's receipt is refused, and says why
+	return keys.Trust
 }

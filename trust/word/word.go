@@ -130,11 +130,11 @@ type Trust struct {
 	forked     map[string]uint64 // origin of a log → the record here that proves its fork
 }
 
-// NewTrust trusts registries. No log and no key may be of two of them: whose word it is would be unclear.
+// NewTrust trusts registries. No name, no log and no key may be of two of them: whose word it is would be unclear.
 func NewTrust(registries []*Registry) (*Trust, error) {
 	by := map[string]string{}
 	for _, r := range registries {
-		var owned []string
+		owned := []string{"name " + r.name}
 		for _, l := range r.logs {
 			owned = append(owned, "log "+l.Origin)
 		}
@@ -154,15 +154,19 @@ func NewTrust(registries []*Registry) (*Trust, error) {
 	return &Trust{registries: registries}, nil
 }
 
-// With trusts the registries of both.
-func (t *Trust) With(other *Trust) *Trust {
+// With trusts the registries of both. The error is that of NewTrust: one log, or one key, may be of two of them.
+func (t *Trust) With(other *Trust) (*Trust, error) {
 	switch {
 	case t == nil:
-		return other
+		return other, nil
 	case other == nil:
-		return t
+		return t, nil
 	}
-	return &Trust{registries: slices.Concat(t.registries, other.registries), forked: t.forked}
+	both, err := NewTrust(slices.Concat(t.registries, other.registries))
+	if err != nil {
+		return nil, err
+	}
+	return both.Forked(t.forked), nil
 }
 
 // Forked is the same trust where logs are known to have forked, each by a record here.

@@ -536,6 +536,17 @@ func TestNotToBeTrusted(t *testing.T) {
 	if _, err := NewTrust([]*Registry{one, a.as("again", nil)}); err == nil || !strings.Contains(err.Error(), "is one of a, and one of again") {
 		t.Errorf("one log of two registries: %v", err)
 	}
+	first := trusting(t, one)
+	if _, err := first.With(trusting(t, a.as("again", nil))); err == nil || !strings.Contains(err.Error(), "is one of a, and one of again") {
+		t.Errorf("one log of two files: %v", err)
+	}
+	if _, err := first.With(trusting(t, newOther(t, "https://b.example").as("a", nil))); err == nil || !strings.Contains(err.Error(), "the name a is one of a, and one of a") {
+		t.Errorf("one name in two files: %v", err)
+	}
+	both, err := first.With(trusting(t, newOther(t, "https://b.example").as("b", nil)))
+	if err != nil || len(both.registries) != 2 {
+		t.Errorf("two registries of two files: %v", err)
+	}
 	for _, m := range [][2]string{{"team/**", "mirror/*"}, {"team/*", "mirror"}, {"", "x"}, {"team/**", "mirror/team/**/**"}, {"Team", "team"}} {
 		if _, err := NewMapping(m[0], m[1]); err == nil {
 			t.Errorf("%q is called %q", m[0], m[1])
