@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,5 +68,26 @@ func TestManifestsHeld(t *testing.T) {
 	}
 	if held > maxHeld+4<<20 || len(l.manifests)+len(l.leftOut) != listed+1 || len(l.leftOut) == 0 || l.leftOut[0].Why != tooMany {
 		t.Errorf("%d bytes of %d manifests are held, %d left out: %v", held, len(l.manifests), len(l.leftOut), l.leftOut)
+	}
+}
+
+// TestLeftOutIsBounded makes a layout of an index that lists more manifests than are named as left out: the last entry says that there
+// are others.
+func TestLeftOutIsBounded(t *testing.T) {
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex}
+	index.SchemaVersion = 2
+	for i := range 3 * maxLeftOut {
+		index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(strconv.Itoa(i)), Size: 3})
+	}
+	body, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := gather(context.Background(), manifests{}, ref{desc: ocispec.Descriptor{MediaType: index.MediaType, Digest: digest.FromBytes(body)}, body: body}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(l.leftOut); n != maxLeftOut+1 || l.leftOut[maxLeftOut] != (LeftOut{"further manifests and blobs", "a file names up to 1000 that it leaves out"}) {
+		t.Errorf("%d are named, the last is %+v", n, l.leftOut[n-1])
 	}
 }

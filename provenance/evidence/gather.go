@@ -18,7 +18,11 @@ const (
 	maxHeld      = 64 << 20 // bytes of all manifests: they are held in memory until they are written
 	maxAttached  = 64 << 20 // bytes of a blob of a referrer, without the image's layers
 	maxNested    = 3        // a signature of an SBOM of an image
+	maxLeftOut   = 1000     // that are named
 )
+
+// furtherLeft stands for all that is left out beyond the bound of what is named.
+const furtherLeft = "further manifests and blobs"
 
 // tooMany says why a manifest is left out.
 var tooMany = fmt.Sprintf("a file holds up to %d manifests, of %d MiB together", maxManifests, maxHeld>>20)
@@ -80,7 +84,14 @@ func gather(ctx context.Context, content Content, image ref, layers bool) (*layo
 	return l, errors.Join(l.leaveListed(), l.listReferrers())
 }
 
+// leave names something that is left out. A manifest may name any number of blobs that nobody has.
 func (l *layout) leave(why, format string, args ...any) {
+	switch n := len(l.leftOut); {
+	case n == maxLeftOut:
+		why, format, args = fmt.Sprintf("a file names up to %d that it leaves out", maxLeftOut), furtherLeft, nil
+	case n > maxLeftOut:
+		return
+	}
 	l.leftOut = append(l.leftOut, LeftOut{fmt.Sprintf(format, args...), why})
 }
 

@@ -129,7 +129,7 @@ func (w *walk) present(d digest.Digest, needed bool) (bool, error) {
 	if _, ok := w.f.find(blobName(d)); ok {
 		return true, nil
 	}
-	left := slices.ContainsFunc(w.f.Cover.LeftOut, func(l LeftOut) bool { return strings.Contains(l.What, string(d)) })
+	left := slices.ContainsFunc(w.f.Cover.LeftOut, func(l LeftOut) bool { return l.What == furtherLeft || strings.Contains(l.What, string(d)) })
 	if needed && !left {
 		return false, refusef("the blob %s belongs to it, is not there, and is not among what was left out", d)
 	}

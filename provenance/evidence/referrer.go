@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,10 +11,6 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
-
-// ReferrerType is the artifactType of the artifact that a registry attaches to an image of its own: the record of its arrival.
-// It goes wherever the image is copied with its referrers.
-const ReferrerType = "application/vnd.hallmark.provenance.v1"
 
 // maxReferrerLayers bounds the layers that are read: the envelope, its receipt, and those of changes of keys.
 const maxReferrerLayers = 16
@@ -39,7 +34,7 @@ type referrer struct {
 // IsReferrer says whether a manifest is to be a provenance referrer.
 func IsReferrer(body []byte) bool {
 	m, err := parseManifest(body)
-	return err == nil && m.ArtifactType == ReferrerType
+	return err == nil && m.ArtifactType == provenance.ReferrerType
 }
 
 // VerifyReferrer checks a provenance referrer, in whatever registry it is: its envelope, its receipt where it has one, that they
@@ -50,9 +45,9 @@ func VerifyReferrer(body []byte, layer func(ocispec.Descriptor) ([]byte, error),
 	if err := strictjson.Unmarshal(body, &m); err != nil {
 		return nil, refusef("it is no manifest that all readers read alike: %w", err)
 	}
-	if m.ArtifactType != ReferrerType || m.Subject == nil || len(m.Layers) == 0 || len(m.Layers) > maxReferrerLayers ||
+	if m.ArtifactType != provenance.ReferrerType || m.Subject == nil || len(m.Layers) == 0 || len(m.Layers) > maxReferrerLayers ||
 		m.Layers[0].MediaType != provenance.EnvelopeType {
-		return nil, refusef("it is no provenance referrer: an artifact of the type %s with a subject, and a signed statement as its first layer", ReferrerType)
+		return nil, refusef("it is no provenance referrer: an artifact of the type %s with a subject, and a signed statement as its first layer", provenance.ReferrerType)
 	}
 	envelope, err := layer(m.Layers[0])
 	if err != nil {
@@ -70,7 +65,7 @@ func VerifyReferrer(body []byte, layer func(ocispec.Descriptor) ([]byte, error),
 		receipts = append(receipts, bundle)
 	}
 	c := &Carried{Subject: m.Subject.Digest}
-	if err := c.verify(envelope, receipts, newKeyring(trust)); err != nil {
+	if err := c.verify(envelope, receipts, provenance.NewKeyring(trust)); err != nil {
 		return nil, err
 	}
 	return c, c.agrees(m)
@@ -78,10 +73,10 @@ func VerifyReferrer(body []byte, layer func(ocispec.Descriptor) ([]byte, error),
 
 // verify checks the envelope, and the receipts: that of the record, and behind it those of the records by which its key came
 // into force, the oldest first.
-func (c *Carried) verify(envelope []byte, receipts [][]byte, keys *keyring) (err error) {
+func (c *Carried) verify(envelope []byte, receipts [][]byte, keys *provenance.Keyring) (err error) {
 	var statement []byte
 	if len(receipts) == 0 {
-		if c.Signed, err = receipt.VerifyEnvelope(envelope, keys.trust); err != nil {
+		if c.Signed, err = receipt.VerifyEnvelope(envelope, keys.Trust); err != nil {
 			return err
 		}
 		statement, c.Key = c.Signed.Statement, c.Signed.Key.Hint()
@@ -89,42 +84,17 @@ func (c *Carried) verify(envelope []byte, receipts [][]byte, keys *keyring) (err
 		if !receipt.SameEnvelope(receipts[0], envelope) {
 			return refusef("its receipt is not of its statement")
 		}
-		if err := keys.steps(receipts); err != nil {
+		if err := keys.Steps(receipts); err != nil {
 			return err
 		}
-		if c.Receipt, err = receipt.Verify(receipts[0], keys.trust); err != nil {
+		if c.Receipt, err = receipt.Verify(receipts[0], keys.Trust); err != nil {
 			return err
 		}
 		statement, c.Key = c.Receipt.Statement, c.Receipt.Key.Hint()
 	}
-	c.By = keys.heard[c.Key]
+	c.By = keys.By(c.Key)
 	if c.Record, err = provenance.ParseStatement(statement); err != nil {
 		return refusef("%w", err)
-	}
-	return nil
-}
-
-// steps follows the changes of keys that are carried with a receipt, which is the first. A step whose own key is not known is
-// passed over: it is from before what the reader kept.
-func (k *keyring) steps(receipts [][]byte) error {
-	var known []receipt.KeyEntry
-	for _, bundle := range receipts {
-		if key := receipt.KeyIn(bundle); key != nil {
-			known = append(known, receipt.KeyEntry{Hint: key.Hint(), PEM: string(key.PEM())})
-		}
-	}
-	for _, bundle := range receipts[1:] {
-		v, err := receipt.Verify(bundle, k.trust)
-		if err != nil {
-			continue // then the receipt is refused, unless its key is known anyway
-		}
-		r, err := provenance.ParseStatement(v.Statement)
-		if err != nil {
-			return refusef("%w", err)
-		}
-		if err := k.follow(r, known); err != nil {
-			return fmt.Errorf("%w among those that it carries", err)
-		}
 	}
 	return nil
 }
@@ -135,7 +105,7 @@ func (c *Carried) agrees(m referrer) error {
 	if c.Subject != r.Digest {
 		return refusef("it refers to %s, and its record %d is about %s", c.Subject, r.Index, r.Digest)
 	}
-	const own = "vnd.hallmark."
+	const own = provenance.OwnAnnotations
 	says := map[string]string{own + "record": strconv.FormatUint(r.Index, 10), own + "pushed-at": r.Time.String(), own + "pushed-by": r.Actor.Known(), own + "source-class": string(provenance.Claimed)}
 	facts := map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision}
 	for name, value := range m.Annotations {

@@ -64,7 +64,7 @@ func (a *artifact) verify(trust receipt.Trust) (*evidence.Carried, error) {
 		layers = append(layers, ocispec.Descriptor{MediaType: l.mediaType, Digest: d, Size: int64(len(l.content))})
 	}
 	body, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": manifestMT, "artifactType": evidence.ReferrerType, "layers": layers,
+		"schemaVersion": 2, "mediaType": manifestMT, "artifactType": provenance.ReferrerType, "layers": layers,
 		"subject": ocispec.Descriptor{MediaType: manifestMT, Digest: a.subject, Size: 3}, "annotations": a.annotations,
 	})
 	fatal(a.h.t, err)

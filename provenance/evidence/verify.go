@@ -106,7 +106,7 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 	if len(given.Keys) == 0 {
 		given.Keys = own.Keys
 	}
-	v.keys = newKeyring(given)
+	v.keys = provenance.NewKeyring(given)
 	for _, step := range []func() error{v.sameLogs, v.records, v.chain, v.documents} {
 		if err := step(); err != nil {
 			return nil, err
@@ -119,7 +119,7 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 type verifier struct {
 	file   *File
 	own    receipt.Trust
-	keys   *keyring
+	keys   *provenance.Keyring
 	signed map[string]string // the checkpoints in the file, by origin
 
 	untrusted map[string]bool // origins of logs whose records were passed over
@@ -128,7 +128,7 @@ type verifier struct {
 
 // sameLogs wants the file's own list of logs not to contradict that of the reader.
 func (v *verifier) sameLogs() error {
-	for _, mine := range v.keys.trust.Logs {
+	for _, mine := range v.keys.Trust.Logs {
 		for _, its := range v.own.Logs {
 			if its.Origin == mine.Origin && its.VKey != mine.VKey {
 				return refusef("%s says that the log %s has another key than the one that you trust", logsName, mine.Origin)
@@ -168,7 +168,7 @@ func (v *verifier) record(index uint64) error {
 	if v.passOver(index, data) {
 		return nil
 	}
-	found, err := receipt.Verify(data, v.keys.trust)
+	found, err := receipt.Verify(data, v.keys.Trust)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (v *verifier) record(index uint64) error {
 	}
 	v.use(found.Key.Hint())
 	v.verdict.Records = append(v.verdict.Records, Proved{index, about, found.Checkpoint.Origin, found.Leaf, found.Key.Hint(), shortened(*r)})
-	if err := v.keys.follow(r, v.own.Keys); err != nil {
+	if err := v.keys.Follow(r, found.Key.Hint(), v.own.Keys); err != nil {
 		return fmt.Errorf("%w in %s", err, receiptsName)
 	}
 	return nil
@@ -204,7 +204,7 @@ func (v *verifier) record(index uint64) error {
 // reader who kept the list of logs from before that log began can check all else.
 func (v *verifier) passOver(index uint64, bundle []byte) bool {
 	origin := receipt.OriginOf(bundle)
-	if slices.ContainsFunc(v.keys.trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
+	if slices.ContainsFunc(v.keys.Trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
 		return false
 	}
 	statement, _ := receipt.StatementIn(bundle)
@@ -282,7 +282,7 @@ func (v *verifier) about(r *provenance.Record) (string, error) {
 // use notes a key that signed a record.
 func (v *verifier) use(hint string) {
 	if !slices.ContainsFunc(v.verdict.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
-		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.keys.heard[hint]})
+		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.keys.By(hint)})
 	}
 }
 
