@@ -117,6 +117,12 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	if err := f.load(v); err != nil {
 		return err
 	}
+	if arg == "-" {
+		is, err := e.fromInput(func(path string) error { return verifyEvidence(path, f, v) })
+		if is || err != nil {
+			return err
+		}
+	}
 	if isEvidenceFile(arg) {
 		return verifyEvidence(arg, f, v)
 	}
@@ -129,7 +135,7 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	}
 	v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""
 	if v.kept && isFile {
-		return v.add(data)
+		return e.addFollowing(ctx, t, v, data, v.add(data))
 	}
 	ref := reference{}
 	if !isFile {

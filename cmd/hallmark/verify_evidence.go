@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"os"
 
@@ -15,12 +17,32 @@ func isEvidenceFile(path string) bool {
 		return false
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && n < 2 {
-		return false
+	return isEvidence(bufio.NewReader(f))
+}
+
+func isEvidence(r *bufio.Reader) bool {
+	head, err := r.Peek(512)
+	return (err == nil || len(head) >= 2) && evidence.IsFile(head)
+}
+
+// fromInput has something done with the evidence file in the standard input, if it is one: it is read in places, so a pipe is kept
+// beside others' temporary files meanwhile. Of anything else nothing is taken.
+func (e *env) fromInput(do func(path string) error) (is bool, err error) {
+	in := bufio.NewReader(e.stdin)
+	e.stdin = in
+	if !isEvidence(in) {
+		return false, nil
 	}
-	return evidence.IsFile(head[:n])
+	kept, err := os.CreateTemp("", "hallmark-evidence-*.tar")
+	if err != nil {
+		return true, usagef("an evidence file from standard input is kept meanwhile: %w", err)
+	}
+	defer os.Remove(kept.Name()) //nolint:errcheck // it is among temporary files
+	_, err = io.Copy(kept, in)
+	if err = errors.Join(err, kept.Close()); err != nil {
+		return true, usagef("standard input: %w", err)
+	}
+	return true, do(kept.Name())
 }
 
 // verifyEvidence checks an evidence file, by the keys that were given, or else by its own.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/evidence"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/trust/image"
@@ -86,7 +87,7 @@ func (v *verification) attached(ctx context.Context, from *image.Remote, ref ref
 	}
 	refused, good := error(nil), false
 	for _, d := range list {
-		if d.ArtifactType != evidence.ReferrerType || len(v.Receipts) == maxCarried {
+		if d.ArtifactType != provenance.ReferrerType || len(v.Receipts) == maxCarried {
 			continue
 		}
 		_, body, err := from.Manifest(ctx, d.Digest.String())
@@ -112,7 +113,7 @@ func (v *verification) attached(ctx context.Context, from *image.Remote, ref ref
 	case refused != nil:
 		return refused
 	default:
-		return fmt.Errorf("%w: nothing of the type %s refers to it in %s; an image is copied with what refers to it by `oras cp -r`", receipt.ErrRefused, evidence.ReferrerType, ref.host)
+		return fmt.Errorf("%w: nothing of the type %s refers to it in %s; an image is copied with what refers to it by `oras cp -r`", receipt.ErrRefused, provenance.ReferrerType, ref.host)
 	}
 }
 
