@@ -42,6 +42,13 @@ func HoldsStatement(mediaType string) bool {
 	return isInToto(base) || base == EnvelopeType || IsBundle(mediaType)
 }
 
+// ReferrerType is the artifactType of the artifact that a registry attaches to an image of its own: the record of its arrival. It goes
+// wherever the image is copied with its referrers, and anybody may push others of the type.
+const ReferrerType = "application/vnd.hallmark.provenance.v1"
+
+// OwnAnnotations begin the names of the annotations that only a registry itself may give.
+const OwnAnnotations = "vnd.hallmark."
+
 // EnvelopeType is the media type of a layer that holds a DSSE envelope, as cosign's older attestations have it.
 const EnvelopeType = "application/vnd.dsse.envelope.v1+json"
 

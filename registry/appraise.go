@@ -66,7 +66,7 @@ func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
 	}
 	p.findings, err = g.appraiser.Appraise(ctx, Attachment{
 		Repository: p.repo, Subject: image, Manifest: p.digest, Layers: p.manifest.layers,
-		Own: p.manifest.artifactType == provenanceType, Annotations: p.manifest.annotations,
+		Own: p.manifest.artifactType == provenance.ReferrerType, Annotations: p.manifest.annotations,
 		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
 			return g.BlobInto(ctx, p.repo, d, most, room)
 		},

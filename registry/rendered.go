@@ -25,15 +25,11 @@ import (
 // arrives anew has a new one. It is no manifest of the repository: it keeps none alive, and has no record.
 
 const (
-	// ownAnnotations begin the names of annotations that only the registry itself may give.
-	ownAnnotations = "vnd.hallmark."
-	// provenanceType is the artifactType. A client may push artifacts of the type; they are its claims.
-	provenanceType = "application/vnd.hallmark.provenance.v1"
 	// receiptType is that of the second layer: byte for byte a sigstore bundle, under a type that no tool takes for a signature of
 	// the image. cosign takes every layer of a bundle's own type for one.
 	receiptType = receipt.LayerType
 	// sourceClass says of which class of evidence the annotations of source and revision are.
-	sourceClass = ownAnnotations + "source-class"
+	sourceClass = provenance.OwnAnnotations + "source-class"
 )
 
 // rendering is the provenance of an image as an artifact.
@@ -92,7 +88,7 @@ func (f form) render(r *provenance.Record, proved *receipt.Receipt, steps ...*re
 		out.layers = append(out.layers, newLayer(receiptType, bundle))
 	}
 	m := renderedManifest{
-		SchemaVersion: 2, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: provenanceType,
+		SchemaVersion: 2, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: provenance.ReferrerType,
 		Config:      renderedDescriptor{ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Digest, ocispec.DescriptorEmptyJSON.Size},
 		Subject:     renderedDescriptor{r.Observed.MediaType, r.Digest, r.Observed.Size},
 		Annotations: f.annotationsOf(r),
@@ -114,9 +110,9 @@ func (f form) render(r *provenance.Record, proved *receipt.Receipt, steps ...*re
 // annotationsOf are what a list of referrers shows of a record.
 func (f form) annotationsOf(r *provenance.Record) map[string]string {
 	a := map[string]string{
-		ownAnnotations + "pushed-by": r.Actor.Known(),
-		ownAnnotations + "pushed-at": r.Time.String(),
-		ownAnnotations + "record":    strconv.FormatUint(r.Index, 10),
+		provenance.OwnAnnotations + "pushed-by": r.Actor.Known(),
+		provenance.OwnAnnotations + "pushed-at": r.Time.String(),
+		provenance.OwnAnnotations + "record":    strconv.FormatUint(r.Index, 10),
 	}
 	names := map[string]string{provenance.FactSource: ocispec.AnnotationSource, provenance.FactRevision: ocispec.AnnotationRevision}
 	for _, c := range r.Claimed {
@@ -207,7 +203,7 @@ func (out *rendering) put(tx storage.Tx, repo string, subject []byte) error {
 	for _, part := range row.parts() {
 		tx.Put(renderedTable, repoKey(repo, part, subject), nil)
 	}
-	tx.Put(referrerTable, repoKey(repo, subject, row.manifest), referrerRow{provenanceType, listed}.encode())
+	tx.Put(referrerTable, repoKey(repo, subject, row.manifest), referrerRow{provenance.ReferrerType, listed}.encode())
 	return nil
 }
 
@@ -348,7 +344,7 @@ func errRendered(d digest.Digest) error {
 // acceptRendered says whether a manifest that comes is one that is rendered here, as when somebody copies an
 // image with all that refers to it to where it came from. It is taken, and not kept. A tag it cannot have.
 func (g *Registry) acceptRendered(ctx context.Context, p *push) (f *found, err error) {
-	if p.manifest.artifactType != provenanceType {
+	if p.manifest.artifactType != provenance.ReferrerType {
 		return nil, nil
 	}
 	err = g.store.View(ctx, func(tx storage.Reader) error {
@@ -365,7 +361,7 @@ func (g *Registry) acceptRendered(ctx context.Context, p *push) (f *found, err e
 func listedAnnotations(annotations map[string]string) map[string]string {
 	var shown map[string]string
 	for name, value := range annotations {
-		if strings.HasPrefix(name, ownAnnotations) {
+		if strings.HasPrefix(name, provenance.OwnAnnotations) {
 			continue
 		}
 		if shown == nil {

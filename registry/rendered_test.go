@@ -25,7 +25,7 @@ import (
 // provenanceOf returns the one artifact with the registry's own record of an image.
 func (s *server) provenanceOf(repo string, image digest.Digest) ocispec.Descriptor {
 	s.t.Helper()
-	all, _ := s.listReferrers(repo, image, "?artifactType="+provenanceType)
+	all, _ := s.listReferrers(repo, image, "?artifactType="+provenance.ReferrerType)
 	if len(all) != 1 {
 		s.t.Fatalf("%s@%s has %d artifacts of provenance: %v", repo, image, len(all), all)
 	}
@@ -57,7 +57,7 @@ func TestProvenanceReferrer(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.ArtifactType != provenanceType || m.Subject == nil || m.Subject.Digest != image.digest || m.Subject.Size != int64(len(image.body)) || !maps.Equal(m.Annotations, a) {
+	if m.ArtifactType != provenance.ReferrerType || m.Subject == nil || m.Subject.Digest != image.digest || m.Subject.Size != int64(len(image.body)) || !maps.Equal(m.Annotations, a) {
 		t.Errorf("the manifest: %s", got.body)
 	}
 	for _, b := range []ocispec.Descriptor{m.Config, m.Layers[0]} {
@@ -169,7 +169,7 @@ func TestProvenanceIsOurs(t *testing.T) {
 	m.Annotations["vnd.hallmark.pushed-by"] = "root"
 	m.Annotations["note"] = "mine"
 	forged := s.want(s.putManifest("app", digest.FromString(marshal(m)).String(), marshal(m)), 201, "")
-	all, _ := s.listReferrers("app", image.digest, "?artifactType="+provenanceType)
+	all, _ := s.listReferrers("app", image.digest, "?artifactType="+provenance.ReferrerType)
 	if len(all) != 2 {
 		t.Fatalf("the list: %v", all)
 	}

@@ -17,10 +17,6 @@ import (
 )
 
 const (
-	// provenanceType is the artifactType of the record of an image's arrival, which a registry lists beside it.
-	provenanceType = "application/vnd.hallmark.provenance.v1"
-	// ownAnnotations begin the names of annotations that only the registry gives: of what was pushed it lists none.
-	ownAnnotations = "vnd.hallmark."
 	// provenanceName stands for the digest of an image's provenance, which no record states.
 	provenanceName = "provenance"
 )
@@ -143,7 +139,7 @@ func (r *run) listedManifest(ctx context.Context, repo string, subject digest.Di
 		is.ArtifactType = m.Config.MediaType
 	}
 	if !own {
-		maps.DeleteFunc(is.Annotations, func(name, _ string) bool { return strings.HasPrefix(name, ownAnnotations) })
+		maps.DeleteFunc(is.Annotations, func(name, _ string) bool { return strings.HasPrefix(name, provenance.OwnAnnotations) })
 	}
 	switch {
 	case m.Subject == nil || m.Subject.Digest != subject:
@@ -176,7 +172,7 @@ func (r *run) pullBody(ctx context.Context, path string) ([]byte, error) {
 
 // provenanceOf returns the record whose statement an image's provenance holds, and what of it is not so.
 func (r *run) provenanceOf(ctx context.Context, repo string, image digest.Digest, m ocispec.Manifest) (record uint64, why string, err error) {
-	if m.ArtifactType != provenanceType || len(m.Layers) == 0 {
+	if m.ArtifactType != provenance.ReferrerType || len(m.Layers) == 0 {
 		return 0, "holds no statement", nil
 	}
 	body, err := r.pullBody(ctx, "/v2/"+repo+"/blobs/"+m.Layers[0].Digest.String())

@@ -141,10 +141,6 @@ func (d *docReader) attestations(ctx context.Context, desc ocispec.Descriptor) {
 	}
 }
 
-// ownRecord is the type of a Hallmark's record of an image. It says what the registry saw, and not who trusts
-// the image: a registry's own key signs no images.
-const ownRecord = "application/vnd.hallmark.provenance.v1"
-
 // referrers reads what refers to a manifest, by the referrers API and by cosign's older tags.
 func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
 	list, err := d.s.from.Referrers(ctx, to)
@@ -152,7 +148,7 @@ func (d *docReader) referrers(ctx context.Context, to ocispec.Descriptor) {
 		d.miss("what refers to it could not be listed", err)
 	}
 	for _, desc := range list {
-		if desc.ArtifactType != ownRecord {
+		if desc.ArtifactType != provenance.ReferrerType {
 			d.manifest(ctx, to.Digest, desc.Digest.String(), desc.ArtifactType)
 		}
 	}

@@ -40,7 +40,7 @@ func Carriers(ctx context.Context, from Source, on []digest.Digest) (carriers []
 			return nil, err
 		}
 		for _, c := range list {
-			if c.ArtifactType != ownRecord {
+			if c.ArtifactType != provenance.ReferrerType {
 				carriers = append(carriers, c.Digest)
 			}
 		}

@@ -32,7 +32,7 @@ func (l Listener) Words(ctx context.Context, on digest.Digest) (words []provenan
 		return nil, false, err
 	}
 	for _, d := range list {
-		if d.ArtifactType != ownRecord || l.isOurs(d) {
+		if d.ArtifactType != provenance.ReferrerType || l.isOurs(d) {
 			continue
 		}
 		if cut = len(words) == maxWords; cut {
@@ -50,7 +50,7 @@ func (l Listener) Words(ctx context.Context, on digest.Digest) (words []provenan
 // isOurs says whether an artifact is what this registry renders of its own record. In its lists nobody else's has such
 // annotations.
 func (l Listener) isOurs(d ocispec.Descriptor) bool {
-	_, marked := d.Annotations["vnd.hallmark.record"]
+	_, marked := d.Annotations[provenance.OwnAnnotations+"record"]
 	_, local := l.From.(interface{ IsLocal() })
 	return marked && local
 }

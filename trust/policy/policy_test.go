@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,43 @@ func TestExamples(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAttestedElsewhere asks the rule in docs/policy.md about what other registries attest: by no other registry, class or source does
+// it hold.
+func TestAttestedElsewhere(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "## What another registry attests")
+	_, text, _ = strings.Cut(text, "\n    rules:\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	rule := parse(t, "    rules:\n"+text).Rules[0]
+	type facts = []any
+	fact := func(name, value, class, by string) map[string]any {
+		return map[string]any{"fact": name, "value": value, "class": class, "by": by}
+	}
+	job := fact("source", "https://github.com/acme/app", "attested", "upstream")
+	for name, of := range map[string]struct {
+		facts facts
+		holds bool
+	}{
+		"a job of ours there":             {facts{fact("source", "https://git.example/x", "claimed", ""), job}, true},
+		"nothing":                         {nil, false},
+		"claimed":                         {facts{fact("source", "https://github.com/acme/app", "claimed", "")}, false},
+		"by a signer":                     {facts{fact("source", "https://github.com/acme/app", "attested", "release")}, false},
+		"by a registry in between":        {facts{fact("source", "https://github.com/acme/app", "attested", "relay")}, false},
+		"another source there":            {facts{fact("source", "https://github.com/acme-not/app", "attested", "upstream")}, false},
+		"a login there, and none of CI":   {facts{fact("pushed-by", "https://github.com/acme/app", "attested", "upstream")}, false},
+		"here, and a person pushed there": {facts{fact("source", "https://github.com/acme/app", "authenticated", ""), fact("pushed-by", "alice", "attested", "upstream")}, false},
+	} {
+		o := good()
+		o.Report.Checks[0].Evidence = map[string]any{"facts": of.facts}
+		if v := rule.Ask(t.Context(), o); v.Holds != of.holds {
+			t.Errorf("%s: it holds: %t, %v", name, v.Holds, v.Err)
+		}
 	}
 }
 
