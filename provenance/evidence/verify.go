@@ -53,13 +53,6 @@ type ProvedLog struct {
 	Closed    string   `json:"closed,omitempty"`    // why it was closed, where it was
 }
 
-// UsedKey is a receipt key that signed records of the file.
-type UsedKey struct {
-	Hint string `json:"hint"`
-	// By is the record that put it in force, where that is how it is known; absent for a key that was trusted before.
-	By *uint64 `json:"by,omitempty"`
-}
-
 // A Chain is what the records prove of the moves of the tag.
 type Chain struct {
 	Tag    string `json:"tag"`
@@ -126,18 +119,6 @@ type verifier struct {
 	verdict   *Verdict
 }
 
-// sameLogs wants the file's own list of logs not to contradict that of the reader.
-func (v *verifier) sameLogs() error {
-	for _, mine := range v.keys.Trust.Logs {
-		for _, its := range v.own.Logs {
-			if its.Origin == mine.Origin && its.VKey != mine.VKey {
-				return refusef("%s says that the log %s has another key than the one that you trust", logsName, mine.Origin)
-			}
-		}
-	}
-	return nil
-}
-
 // records checks all records, in their order, so that a key is known before what it signed.
 func (v *verifier) records() (err error) {
 	if v.signed, err = v.file.checkpoints(); err != nil {
@@ -200,23 +181,6 @@ func (v *verifier) record(index uint64) error {
 	return nil
 }
 
-// passOver notes a record that begins or goes on with a log that is not trusted, and says no more than which keys sign there: a
-// reader who kept the list of logs from before that log began can check all else.
-func (v *verifier) passOver(index uint64, bundle []byte) bool {
-	origin := receipt.OriginOf(bundle)
-	if slices.ContainsFunc(v.keys.Trust.Logs, func(l receipt.LogEntry) bool { return l.Origin == origin }) {
-		return false
-	}
-	statement, _ := receipt.StatementIn(bundle)
-	r, err := provenance.ParseStatement(statement)
-	if err != nil || r.Index != index || r.Key == nil && r.Continues == nil {
-		return false // the receipt is refused
-	}
-	v.verdict.Unchecked = append(v.verdict.Unchecked, index)
-	v.untrusted[origin] = true
-	return true
-}
-
 // shortened is a record without what no verdict names: a file may have many.
 func shortened(r provenance.Record) provenance.Record {
 	r.Claimed = slices.DeleteFunc(slices.Clone(r.Claimed), func(c provenance.Claim) bool {
@@ -277,13 +241,6 @@ func (v *verifier) about(r *provenance.Record) (string, error) {
 		}
 	}
 	return "", refusef("it is about %s@%s, and has nothing to do with the image", r.Repository, r.Digest)
-}
-
-// use notes a key that signed a record.
-func (v *verifier) use(hint string) {
-	if !slices.ContainsFunc(v.verdict.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
-		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.keys.By(hint)})
-	}
 }
 
 // chain follows the tag from the newest record of the file that moves it back to the first one that set it.
