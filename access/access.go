@@ -96,6 +96,7 @@ type Access struct {
 	now     func() time.Time
 
 	uses     uses
+	refusals refusals
 	rules    atomic.Pointer[rules] // in force
 	changing sync.Mutex            // held from a change of the document until it is in force
 }
@@ -179,7 +180,8 @@ func (a *Access) identify(r *http.Request, address string) (provenance.Identity,
 		return Operator, nil
 	}
 	if secret, ok := r.Context().Value(webSessionKey{}).(string); ok && r.Header.Get("Authorization") == "" {
-		return a.byWebSession(r.Context(), secret, address)
+		who, err := a.byWebSession(r.Context(), secret, address)
+		return who, a.refusals.note(bySession, err)
 	}
 	if hasNoLogin(r) {
 		if len(a.rules.Load().anonymous) > 0 {
@@ -188,7 +190,8 @@ func (a *Access) identify(r *http.Request, address string) (provenance.Identity,
 		return provenance.Identity{}, ErrNoLogin
 	}
 	if scheme, signed, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return a.byToken(r.Context(), signed, address)
+		who, err := a.byToken(r.Context(), signed, address)
+		return who, a.refusals.note(byBearer, err)
 	}
 	name, password, ok := r.BasicAuth()
 	if !ok {
@@ -199,19 +202,20 @@ func (a *Access) identify(r *http.Request, address string) (provenance.Identity,
 
 // signIn signs in with a name and what clients know as a password: that of a user, the secret of a token or
 // of a robot, or a CI job's ID token.
-func (a *Access) signIn(ctx context.Context, name, password, address string) (provenance.Identity, error) {
-	switch {
-	case isSecret(password):
-		who, err := a.bySecret(ctx, TokenSession, name, password, address)
+func (a *Access) signIn(ctx context.Context, name, password, address string) (who provenance.Identity, err error) {
+	kind := kindOf(password)
+	switch kind {
+	case bySecretOf:
+		who, err = a.bySecret(ctx, TokenSession, name, password, address)
 		if errors.Is(err, errUnknownSecret) {
-			return a.robotLogin(ctx, name, password, address)
+			who, err = a.robotLogin(ctx, name, password, address)
 		}
-		return who, err
-	case oidc.LooksLike(password):
-		return a.byIDToken(ctx, password, address)
+	case byJob:
+		who, err = a.byIDToken(ctx, password, address)
 	default:
-		return a.logIn(ctx, name, password, address)
+		who, err = a.logIn(ctx, name, password, address)
 	}
+	return who, a.refusals.note(kind, err)
 }
 
 // hasNoLogin says that a request carries no login, or an empty one: podman and skopeo answer a challenge

@@ -37,13 +37,13 @@ type logins struct {
 	mu      sync.Mutex           // guards flights
 	flights map[[32]byte]*flight // logins being checked
 
-	hashed, refused, slowed, full atomic.Uint64 // see LoginCounts
+	hashed, slowed, full atomic.Uint64 // see LoginCounts
 }
 
 // LoginCounts are how many logins with passwords there were since the start.
 type LoginCounts struct {
 	Hashed  uint64 // passwords that took a hash
-	Refused uint64 // wrong ones
+	Refused uint64 // wrong ones; Refused counts those of other kinds, too
 	Slowed  uint64 // that had to wait after several wrong ones, and were not looked at
 	Shed    uint64 // that were not looked at because too many waited
 	Waiting int    // now
@@ -52,7 +52,7 @@ type LoginCounts struct {
 // Logins counts logins.
 func (a *Access) Logins() LoginCounts {
 	l := a.logins
-	return LoginCounts{l.hashed.Load(), l.refused.Load(), l.slowed.Load(), l.full.Load(), l.queue.length()}
+	return LoginCounts{l.hashed.Load(), a.refusals[byPassword].Load(), l.slowed.Load(), l.full.Load(), l.queue.length()}
 }
 
 // flight is one check that others with the same password wait for, as the parallel requests of one client do.
@@ -130,8 +130,6 @@ func (l *logins) check(ctx context.Context, try login, now func() time.Time) err
 	err := l.together(ctx, try, now)
 	var slow *SlowDownError
 	switch {
-	case errors.Is(err, ErrBadLogin):
-		l.refused.Add(1)
 	case errors.Is(err, ErrBusy):
 		l.full.Add(1)
 	case errors.As(err, &slow):

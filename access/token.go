@@ -280,7 +280,8 @@ func (a *Access) Refresh(r *http.Request, secret string) (provenance.Identity, e
 		if !isSecret(secret) {
 			return provenance.Identity{}, refused("this is no refresh token; sign in again")
 		}
-		return a.bySecret(r.Context(), LoginSession, "", secret, address)
+		who, err := a.bySecret(r.Context(), LoginSession, "", secret, address)
+		return who, a.refusals.note(byBearer, err)
 	})
 }
 

@@ -96,6 +96,31 @@ func newer(by map[string]note.Signature, kept string, witnesses []note.Verifier)
 	return all
 }
 
+// A Lag is how far a witness is behind the newest log.
+type Lag struct {
+	Records  uint64    // that it has not cosigned
+	Cosigned time.Time // when it last did, by its own clock; zero before the first time
+}
+
+// LagOf says how far a witness is behind the newest log. Error: log.ErrNoLog.
+func (b *Book) LagOf(ctx context.Context, w note.Verifier) (lag Lag, err error) {
+	id := fmt.Sprintf("%s+%08x", w.Name(), w.KeyHash())
+	err = b.inLog(ctx, "", func(_ storage.Reader, tree *log.Tree) error {
+		size, ok, err := tree.CosignedBy(id)
+		if err != nil || !ok {
+			lag.Records = tree.Size
+			return err
+		}
+		lag.Records = tree.Size - min(size, tree.Size)
+		signed, err := tree.SignedCheckpoint(size)
+		if s, ok := signatures(signed, []note.Verifier{w})[id]; ok {
+			lag.Cosigned = time.Unix(timeOf(s), 0)
+		}
+		return err
+	})
+	return lag, err
+}
+
 // timeOf returns when a witness says that it cosigned, in seconds since 1970.
 func timeOf(s note.Signature) int64 {
 	at, err := torchwood.CosignatureTimestamp(s)

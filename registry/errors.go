@@ -23,7 +23,7 @@ type failure struct {
 	code    string // of the OCI distribution specification, "Error Codes"
 	message string
 	header  http.Header // added to the answer; may be nil
-	refused bool        // by a rule
+	rule    string      // that refuses it; "" where none does
 }
 
 // ErrUnknown says that there is no such repository, tag or manifest. The errors that wrap it say which.
@@ -114,7 +114,7 @@ func (g *Registry) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for name, values := range f.header {
 		h[name] = values
 	}
-	if f.refused && r.Method == http.MethodHead { // which has no body to say it in
+	if f.rule != "" && r.Method == http.MethodHead { // which has no body to say it in
 		addWarnings(h, []string{f.message})
 	}
 	h.Set("Content-Type", "application/json")

@@ -3,8 +3,10 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -38,17 +40,45 @@ type Arrival struct {
 // SetJudge sets who is asked. It is called before the registry serves.
 func (g *Registry) SetJudge(j Judge) { g.judge = j }
 
-// Refuse is the error of what a rule refuses: a sentence of less than 200 bytes.
-func Refuse(says string) error {
+// Refuse is the error of what a rule refuses, by its name: a sentence of less than 200 bytes.
+func Refuse(rule, says string) error {
 	f := newFailure(http.StatusForbidden, "DENIED", "%s", says)
-	f.refused = true
+	f.rule = rule
 	return f
 }
 
 // IsRefusal says whether an error is one of Refuse.
 func IsRefusal(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && f.refused
+	return errors.As(err, &f) && f.rule != ""
+}
+
+// refusals count what rules refused, by their names. The zero value has counted nothing.
+type refusals struct {
+	mu sync.Mutex
+	by map[string]uint64 // guarded by mu; the operator's files of rules bound it
+}
+
+// note counts err if it is of Refuse, and returns it.
+func (n *refusals) note(err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.rule != "" {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.by == nil {
+			n.by = map[string]uint64{}
+		}
+		n.by[f.rule]++
+	}
+	return err
+}
+
+// Refused counts the pushes, tags and pulls that rules refused since the start, by the name of the rule. A rule that refused
+// nothing is not there.
+func (g *Registry) Refused() map[string]uint64 {
+	g.refused.mu.Lock()
+	defer g.refused.mu.Unlock()
+	return maps.Clone(g.refused.by)
 }
 
 // askJudge asks about a push, whose claims are read and of which nothing is stored.
@@ -65,7 +95,7 @@ func (g *Registry) askJudge(ctx context.Context, p *push) error {
 		return err
 	}
 	p.warnings, err = g.judge.Push(ctx, Arrival{Event: e, Body: p.body})
-	return err
+	return g.refused.note(err)
 }
 
 // findAllowed finds the manifest that a call reads, and asks about it. What is refused to others is handed out with a warning
@@ -90,10 +120,10 @@ func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error)
 		warnings, refusal = g.judge.Pull(c.r.Context(), p)
 	}
 	var refused *failure
-	if errors.As(refusal, &refused) && refused.refused && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
+	if errors.As(refusal, &refused) && refused.rule != "" && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
 		return f, []string{refused.message}, nil
 	}
-	return f, warnings, refusal
+	return f, warnings, g.refused.note(refusal)
 }
 
 // maxWarnings keeps the headers of an answer within the 4096 bytes that the specification wants.

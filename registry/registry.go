@@ -89,6 +89,7 @@ type Registry struct {
 	ending    ending
 	app       http.Handler
 	judge     Judge // nil where there are no rules
+	refused   refusals
 	marks     *marks
 	scrub     *scrub
 }

@@ -36,8 +36,12 @@ func (s *Server) firstStart(ctx context.Context) (*Welcome, error) {
 	}
 	// The user is made together with the first record. Where there are records the mark was taken away, or we stopped
 	// before it: whoever takes it away gets no administrator for it.
-	if n, err := s.book.Len(ctx); err != nil || n > 0 {
-		return nil, errors.Join(err, s.data.Set(ctx, datadir.SettingAdmin, "made"))
+	n, err := s.book.Len(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		return nil, s.data.Set(ctx, datadir.SettingAdmin, "made")
 	}
 	if s.book.Stopped() != nil {
 		return nil, nil // nothing can be recorded; /readyz says why

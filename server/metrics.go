@@ -2,22 +2,28 @@ package server
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/version"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/listen"
 )
 
-// addLoginMetrics shows what becomes of logins with passwords.
+// addLoginMetrics shows what becomes of logins.
 func (s *Server) addLoginMetrics() {
+	s.metrics.Counters("hallmark_logins_refused_total",
+		"Logins that were wrong or had ended, by what they came with: password, secret (of a token or a robot), id_token (of a CI job), bearer, session.",
+		"reason", func() map[string]float64 { return floats(s.access.Refused()) })
 	for _, m := range []struct {
 		name, help string
 		count      func(access.LoginCounts) uint64
 	}{
 		{"hashed", "Passwords that took a hash.", func(n access.LoginCounts) uint64 { return n.Hashed }},
-		{"refused", "Logins with a wrong name or password.", func(n access.LoginCounts) uint64 { return n.Refused }},
 		{"slowed", "Logins that were not looked at, after several wrong ones of that user from that address.", func(n access.LoginCounts) uint64 { return n.Slowed }},
 		{"shed", "Logins that were not looked at because too many waited.", func(n access.LoginCounts) uint64 { return n.Shed }},
 	} {
@@ -80,11 +86,70 @@ func (s *Server) addMetrics() {
 		return float64(free)
 	})
 	s.addLoginMetrics()
+	s.metrics.Counters("hallmark_policy_refusals_total", "Pushes, tags and pulls that a rule of the policy refused, by its name.",
+		"rule", func() map[string]float64 { return floats(s.refused()) })
+	s.metrics.Gauge("hallmark_backup_finished_seconds", "When the last backup was finished, in seconds since 1970; 0 before the first.", s.backedUp)
+	s.addWitnessMetrics()
 	if s.keeper != nil {
 		s.metrics.Gauge("hallmark_certificate_expires_seconds", "When the server's certificate ends, in seconds since 1970.", func() float64 {
 			return float64(s.keeper.Certificate().NotAfter.Unix())
 		})
 	}
+}
+
+// backedUp is when the last backup was finished, in seconds since 1970, or 0 where that is not known.
+func (s *Server) backedUp() float64 {
+	kept, _ := s.data.Setting(context.Background(), datadir.SettingBackup) // "" where it cannot be read
+	at, err := time.Parse(time.RFC3339, kept)
+	if err != nil {
+		return 0
+	}
+	return float64(at.Unix())
+}
+
+// addWitnessMetrics shows how far each witness is behind the log. One that fails is not there: nothing is known of it.
+func (s *Server) addWitnessMetrics() {
+	lags := func(value func(provenance.Lag) float64) func() map[string]float64 {
+		return func() map[string]float64 {
+			all := map[string]float64{}
+			for _, w := range s.witnesses {
+				if lag, err := s.book.LagOf(context.Background(), w); err == nil {
+					all[w.Name()] = value(lag)
+				}
+			}
+			return all
+		}
+	}
+	s.metrics.Gauges("hallmark_log_uncosigned_records", "Records of the newest log that a witness has not cosigned yet.", "witness",
+		lags(func(lag provenance.Lag) float64 { return float64(lag.Records) }))
+	s.metrics.Gauges("hallmark_log_cosigned_seconds", "When a witness last cosigned, by its own clock, in seconds since 1970; 0 before the first time.", "witness",
+		lags(func(lag provenance.Lag) float64 {
+			if lag.Cosigned.IsZero() {
+				return 0
+			}
+			return float64(lag.Cosigned.Unix())
+		}))
+}
+
+// refused counts refusals by rule. Each rule in force is there: a metric that begins to exist with its first refusal shows no
+// increase.
+func (s *Server) refused() map[string]uint64 {
+	all := map[string]uint64{}
+	if set := s.judge.Rules(); set != nil {
+		for _, r := range set.Rules {
+			all[r.Name] = 0
+		}
+	}
+	maps.Copy(all, s.registry.Refused())
+	return all
+}
+
+func floats(counts map[string]uint64) map[string]float64 {
+	all := make(map[string]float64, len(counts))
+	for name, n := range counts {
+		all[name] = float64(n)
+	}
+	return all
 }
 
 func (s *Server) addScrubMetrics() {

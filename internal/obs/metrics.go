@@ -105,6 +105,38 @@ func (m *Metrics) Counter(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
 }
 
+// Counters adds a metric with one series that only grows for each value of a label. It is read when somebody looks, and
+// the reader bounds the values.
+func (m *Metrics) Counters(name, help, label string, read func() map[string]float64) {
+	m.addSeries(prometheus.CounterValue, name, help, label, read)
+}
+
+// Gauges adds a metric with one series for each value of a label, as Counters does.
+func (m *Metrics) Gauges(name, help, label string, read func() map[string]float64) {
+	m.addSeries(prometheus.GaugeValue, name, help, label, read)
+}
+
+func (m *Metrics) addSeries(kind prometheus.ValueType, name, help, label string, read func() map[string]float64) {
+	m.registry.MustRegister(labelled{prometheus.NewDesc(name, help, []string{label}, nil), kind, read})
+}
+
+// labelled is a prometheus.Collector of one metric with one label.
+type labelled struct {
+	about *prometheus.Desc
+	kind  prometheus.ValueType
+	read  func() map[string]float64
+}
+
+// Describe implements prometheus.Collector.
+func (l labelled) Describe(all chan<- *prometheus.Desc) { all <- l.about }
+
+// Collect implements prometheus.Collector.
+func (l labelled) Collect(all chan<- prometheus.Metric) {
+	for value, n := range l.read() {
+		all <- prometheus.MustNewConstMetric(l.about, l.kind, n, value)
+	}
+}
+
 // Commit counts a commit of the store.
 func (m *Metrics) Commit(updates int, took time.Duration, err error) {
 	outcome := "done"

@@ -38,6 +38,8 @@ import (
 const (
 	SnapshotPath = "/operator/snapshot"
 	BlobPath     = "/operator/blobs/" // and the blob's location
+	// FinishedPath is told when a copy is whole, and on its disk.
+	FinishedPath = "/operator/backup/finished"
 )
 
 // The names in the tar that a snapshot is sent as. The store comes last.
@@ -65,6 +67,18 @@ type Source struct {
 func (s *Source) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+SnapshotPath, s.serveSnapshot)
 	mux.HandleFunc("GET "+BlobPath+"{at}", s.serveSealed)
+	mux.HandleFunc("POST "+FinishedPath, s.noteFinished)
+}
+
+// noteFinished keeps when the last backup was made, for the metrics. If we stop before, the backup is whole all the same,
+// and only seems to be older.
+func (s *Source) noteFinished(w http.ResponseWriter, r *http.Request) {
+	obs.SetRoute(r.Context(), "backup")
+	if err := s.Dir.Set(r.Context(), datadir.SettingBackup, time.Now().UTC().Format(time.RFC3339)); err != nil {
+		api.WriteProblem(w, access.TroubleOf(err, "").Status, "when this backup was made could not be kept: "+err.Error())
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // serveSnapshot sends a snapshot, and keeps the files of the blobs that it names until the client leaves.

@@ -38,7 +38,9 @@ const SettingsTable = storage.Table("hallmark/settings")
 const (
 	settingBlobs = "blobs" // the id of the blobs directory
 	SettingURL   = "url"   // the public URL, as it was last given
-	SettingAdmin = "admin" // there once the first administrator was made
+	// SettingBackup is when the last backup was finished that asked us, as RFC 3339.
+	SettingBackup = "backup"
+	SettingAdmin  = "admin" // there once the first administrator was made
 )
 
 // Dir is an open data directory. One process has it open at a time.

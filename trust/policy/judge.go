@@ -148,7 +148,7 @@ func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) er
 		case v.Denies():
 			j.c.Log.Info("refused by policy", "rule", r.Name, "at", p, "repository", c.object.Repository, "tag", c.object.Tag,
 				"digest", c.digest, "who", c.object.Who.Kind+":"+c.object.Who.Handle, "missed", v.Missed, "err", v.Err)
-			return registry.Refuse(v.Says(p))
+			return registry.Refuse(r.Name, v.Says(p))
 		default:
 			c.warnings = append(c.warnings, v.Says(p))
 		}
