@@ -1,10 +1,6 @@
 package evidence
 
 import (
-	"slices"
-	"strconv"
-	"strings"
-
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
@@ -105,18 +101,11 @@ func (c *Carried) agrees(m referrer) error {
 	if c.Subject != r.Digest {
 		return refusef("it refers to %s, and its record %d is about %s", c.Subject, r.Index, r.Digest)
 	}
-	const own = provenance.OwnAnnotations
-	says := map[string]string{own + "record": strconv.FormatUint(r.Index, 10), own + "pushed-at": r.Time.String(), own + "pushed-by": r.Actor.Known(), own + "source-class": string(provenance.Claimed)}
-	facts := map[string]string{ocispec.AnnotationSource: provenance.FactSource, ocispec.AnnotationRevision: provenance.FactRevision}
-	for name, value := range m.Annotations {
-		want, known := says[name]
-		fact := facts[name]
-		switch {
-		case known && value != want, strings.HasPrefix(name, own) && !known:
-			return refusef("its annotation %s is %q, and by its record it is %q", name, value, want)
-		case fact != "" && !slices.ContainsFunc(r.Claimed, func(claim provenance.Claim) bool { return claim.Fact == fact && claim.Value == value }):
-			return refusef("its annotation %s is %q, which its record does not say", name, value)
-		}
+	switch name, want, wrong := provenance.WrongNote(r, m.Annotations); {
+	case wrong && want == "":
+		return refusef("its annotation %s is %q, which its record does not say", name, m.Annotations[name])
+	case wrong:
+		return refusef("its annotation %s is %q, and by its record it is %q", name, m.Annotations[name], want)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
-	"github.com/seed-260924e6/hallmark/registry"
 )
 
 // The bounds of what is read of one artifact.
@@ -210,10 +209,11 @@ func isAbout(rec *provenance.Record, a Artifact, payload []byte) error {
 			return refusef(provenance.OtherEnvelope, "the statement in its envelope is not the one that its receipt proves")
 		}
 	}
-	for name, value := range registry.OwnAnnotations(rec) {
-		if says, there := a.Annotations[name]; there && says != value {
-			return refusef(provenance.OtherNotes, "its annotation %s says %q, and its statement %q", name, says, value)
-		}
+	switch name, want, wrong := provenance.WrongNote(rec, a.Annotations); {
+	case wrong && want == "":
+		return refusef(provenance.OtherNotes, "its annotation %s says %q, which its statement does not", name, a.Annotations[name])
+	case wrong:
+		return refusef(provenance.OtherNotes, "its annotation %s says %q, and its statement %q", name, a.Annotations[name], want)
 	}
 	return nil
 }

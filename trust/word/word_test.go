@@ -262,6 +262,14 @@ func TestBadArtifacts(t *testing.T) {
 			x.Annotations = maps.Clone(x.Annotations)
 			x.Annotations["vnd.hallmark.pushed-by"] = "root"
 		}, provenance.OtherNotes, `its annotation vnd.hallmark.pushed-by says "root", and its statement "alice"`},
+		"a source that the record does not claim": {func(x *Artifact) {
+			x.Annotations = maps.Clone(x.Annotations)
+			x.Annotations["org.opencontainers.image.source"] = "https://evil.example/x"
+		}, provenance.OtherNotes, `its annotation org.opencontainers.image.source says "https://evil.example/x", which its statement does not`},
+		"an annotation of ours that there is not": {func(x *Artifact) {
+			x.Annotations = maps.Clone(x.Annotations)
+			x.Annotations["vnd.hallmark.grade"] = "A"
+		}, provenance.OtherNotes, `its annotation vnd.hallmark.grade says "A", which its statement does not`},
 		"other keys of the same name": {func(x *Artifact) { *x = b.artifact(b.push(alice, "team/app", image)) }, provenance.NotTrusted, "which is not one of those that are kept here"},
 		"a receipt that is none":      {func(x *Artifact) { x.Layers[1].Body = []byte(`{"mediaType":1}`) }, provenance.NotTrusted, "its log is not one of those"},
 	} {
