@@ -160,8 +160,8 @@ func (a *Access) Robots(ctx context.Context, after string, limit int) (robots []
 	return robots, err
 }
 
-// RobotAccount returns the account that a robot has now. Error: ErrUnknownRobot.
-func (a *Access) RobotAccount(ctx context.Context, name string) (account string, err error) {
+// robotAccount returns the account that a robot has now. Error: ErrUnknownRobot.
+func (a *Access) robotAccount(ctx context.Context, name string) (account string, err error) {
 	err = a.store.View(ctx, func(tx storage.Reader) error {
 		r, err := readRobot(tx, name)
 		account = r.Account

@@ -22,8 +22,12 @@ func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
 	if r == nil {
 		return err
 	}
-	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, of %s by %s at %s, removed it; "+
-		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Action, r.Actor.Name(), r.Time, repo)
+	names, err := a.namesakes(ctx, []provenance.Actor{r.Actor})
+	if err != nil {
+		return err
+	}
+	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, of %s by %s%s at %s, removed it; "+
+		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Action, r.Actor.Name(), names.Account(r.Actor), r.Time, repo)
 }
 
 // removal is the newest record that removed a tag or a manifest, or nil.

@@ -47,14 +47,12 @@ type imageAnswer struct {
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
 	// Words are what other registries' records that came with it say, and what that is worth now. They are no signatures.
 	Words []provenance.WeighedWord `json:"words,omitempty"`
-	// Acts are what was done with this digest, as far as the caller may see.
+	// Acts are what was done with this digest, as far as the caller may see. Its namesakes are those of the whole answer.
 	provenance.Acts
 	// Built is what is said of how it was built, never by a login.
 	Built *provenance.Built `json:"built,omitempty"`
 	// Derived is what nobody says and follows from other images, when asked for: it is in no record.
 	Derived *derived `json:"derived,omitempty"`
-	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
 	// Cut are the lists here that are not whole, beside those of Older.
 	Cut []string `json:"cut,omitempty"`
 	// Older is where the records are that were too many to look at.
@@ -157,7 +155,7 @@ func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool
 	if answer.Acts, err = a.acts(c, repo, ref, img.Digest, visible); err != nil {
 		return nil, err
 	}
-	if answer.Namesakes, err = a.namesakes(c, answer.actors()); err != nil {
+	if answer.Namesakes, err = a.namesakes(c.Context(), answer.actors()); err != nil {
 		return nil, err
 	}
 	answer.Built = answer.Provenance.Built()
@@ -235,14 +233,15 @@ type visibleRecords struct {
 	Records
 	testimonies Testimonies
 	visible     func(repository string) bool
+	holders     provenance.Holders
 }
 
 func (a *API) visibleRecords(visible func(repository string) bool) visibleRecords {
-	return visibleRecords{a.Records, a.Testimonies, visible}
+	return visibleRecords{a.Records, a.Testimonies, visible, a.Accounts.Holders}
 }
 
 // Acts implements image.Records.
 func (r visibleRecords) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error) {
-	q.Visible = r.visible
+	q.Visible, q.Holders = r.visible, r.holders
 	return r.testimonies.Acts(ctx, q)
 }

@@ -27,8 +27,8 @@ type Images interface {
 type repositoryPage struct {
 	Repositories []repositoryEntry `json:"repositories"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
-	Next      string   `json:"next,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
+	Next      string               `json:"next,omitempty"`
 }
 
 type repositoryEntry struct {
@@ -77,7 +77,7 @@ func (a *API) repositories(c *call) (any, error) {
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})
 	}
-	page.Namesakes, err = a.namesakes(c, actors)
+	page.Namesakes, err = a.namesakes(c.Context(), actors)
 	return page, err
 }
 
@@ -86,8 +86,8 @@ type tagPage struct {
 	Repository string     `json:"repository"`
 	Tags       []tagEntry `json:"tags"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
-	Next      string   `json:"next,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
+	Next      string               `json:"next,omitempty"`
 }
 
 // tagEntry is a tag with who set it to what, and when.
@@ -134,6 +134,6 @@ func (a *API) tags(c *call) (any, error) {
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})
 	}
-	page.Namesakes, err = a.namesakes(c, actors)
+	page.Namesakes, err = a.namesakes(c.Context(), actors)
 	return page, err
 }

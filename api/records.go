@@ -34,8 +34,8 @@ type Records interface {
 type recordPage struct {
 	Records []*provenance.Record `json:"records"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
-	Next      string   `json:"next,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
+	Next      string               `json:"next,omitempty"`
 }
 
 func (p recordPage) nextPage() string { return p.Next }
@@ -55,7 +55,7 @@ func (a *API) records(c *call) (any, error) {
 	if answer.Records == nil {
 		answer.Records = []*provenance.Record{}
 	}
-	answer.Namesakes, err = a.namesakes(c, actorsOf(page.Records))
+	answer.Namesakes, err = a.namesakes(c.Context(), actorsOf(page.Records))
 	return answer, err
 }
 
@@ -171,8 +171,8 @@ type historyPage struct {
 	Tag        string            `json:"tag"`
 	Moves      []provenance.Move `json:"moves"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
-	Next      string   `json:"next,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
+	Next      string               `json:"next,omitempty"`
 }
 
 func (p historyPage) nextPage() string { return p.Next }
@@ -185,7 +185,7 @@ type meaning struct {
 	Digest     digest.Digest   `json:"digest"`
 	Move       provenance.Move `json:"move"` // the last before that moment
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 }
 
 // history answers GET /api/v1/history.
@@ -212,7 +212,7 @@ func (a *API) history(c *call) (any, error) {
 	if moves == nil {
 		moves = []provenance.Move{}
 	}
-	names, err := a.namesakes(c, actorsOf(recordsOf(moves)))
+	names, err := a.namesakes(c.Context(), actorsOf(recordsOf(moves)))
 	return historyPage{repo, tag, moves, names, c.nextRecords(next)}, err
 }
 
@@ -231,6 +231,6 @@ func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
 		}
 		return nil, problemf(http.StatusNotFound, "%s:%s meant nothing at %s", repo, tag, provenance.At(at))
 	}
-	names, err := a.namesakes(c, actorsOf([]*provenance.Record{m.Record}))
+	names, err := a.namesakes(c.Context(), actorsOf([]*provenance.Record{m.Record}))
 	return meaning{repo, tag, provenance.At(at), m.To, m, names}, err
 }

@@ -24,7 +24,7 @@ type searchAnswer struct {
 	// More are the lists here that are not whole.
 	More []string `json:"more,omitempty"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 }
 
 // searchedImage is an image with why it was found.
@@ -257,7 +257,7 @@ func (s *searching) end() (any, error) {
 		return nil, err
 	}
 	var err error
-	ans.Namesakes, err = s.namesakes(s.c, s.actors)
+	ans.Namesakes, err = s.namesakes(s.c.Context(), s.actors)
 	return *ans, err
 }
 

@@ -31,7 +31,7 @@ type originPage struct {
 	DerivedMore bool          `json:"derivedMore,omitempty"` // there may be others
 	Next        string        `json:"next,omitempty"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 }
 
 func (p originPage) nextPage() string { return p.Next }
@@ -84,7 +84,7 @@ func (a *API) sources(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.namesakes(c, actorsOfImages(page.Images))
+	names, err := a.namesakes(c.Context(), actorsOfImages(page.Images))
 	return originPage{Images: entries, Namesakes: names, Next: a.nextImages(c, page.Next)}, err
 }
 
@@ -183,7 +183,7 @@ func (a *API) descendants(c *call) (any, error) {
 	}
 	answer := originPage{Images: entries, Next: a.nextImages(c, page.Next)}
 	if err == nil {
-		answer.Namesakes, err = a.namesakes(c, actorsOfImages(page.Images))
+		answer.Namesakes, err = a.namesakes(c.Context(), actorsOfImages(page.Images))
 	}
 	if err != nil || !derived || page.Next != nil {
 		return answer, err

@@ -21,7 +21,7 @@ type userPage struct {
 	Users []access.User `json:"users"`
 	Next  string        `json:"next,omitempty"`
 	// Namesakes are names here that more than one account had or has.
-	Namesakes []string `json:"namesakes,omitempty"`
+	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 }
 
 func (p userPage) nextPage() string { return p.Next }

@@ -61,9 +61,9 @@ func (w *world) AccountOf(_ context.Context, name string) (string, error) {
 	return "account-" + name, nil
 }
 
-// RobotAccount implements Accounts.
-func (w *world) RobotAccount(ctx context.Context, name string) (string, error) {
-	return w.AccountOf(ctx, name)
+// Holders implements Accounts.
+func (w *world) Holders(_ context.Context, of []provenance.Actor) ([]provenance.Actor, error) {
+	return of, w.asked()
 }
 
 func worldGrant(subject string) access.GrantEntry {

@@ -249,7 +249,7 @@ func (w *world) Cosign(context.Context, string, []note.Verifier) (*provenance.Co
 }
 
 // Namesakes implements Names.
-func (w *world) Namesakes(context.Context, []provenance.Actor) ([]string, error) {
+func (w *world) Namesakes(context.Context, []provenance.Actor) (provenance.Namesakes, error) {
 	return []string{"alice"}, w.asked()
 }
 

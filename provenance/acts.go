@@ -54,6 +54,8 @@ type Acts struct {
 	Tagged *Act `json:"tagged,omitempty"`
 	// Removals are deletions of the digest, oldest first.
 	Removals []Act `json:"removals,omitempty"`
+	// Namesakes are names here that more than one account had or has.
+	Namesakes Namesakes `json:"namesakes,omitempty"`
 
 	tells func(string) bool
 }
@@ -77,6 +79,8 @@ type ActsOf struct {
 	Tells func(repository string) bool
 	// Pending is the record that a push will add, or nil.
 	Pending *Record
+	// Holders tells who has the names now of those who did something. Nil: only what they did is known.
+	Holders Holders
 }
 
 // The bounds of what is looked at.
@@ -106,20 +110,46 @@ func ActOf(r *Record) Act {
 // Acts returns what was done with an image. It finds the rows of the digest and reads a bounded number of records,
 // however many there are.
 func (b *Book) Acts(ctx context.Context, q ActsOf) (acts Acts, err error) {
-	err = b.view(ctx, func(tx storage.Reader) error {
+	var platforms []*Record
+	err = b.view(ctx, func(tx storage.Reader) (err error) {
 		acts = Acts{tells: q.Tells}
-		return q.read(tx, &acts)
+		platforms, err = q.read(tx, &acts)
+		return err
 	})
+	if err != nil {
+		return acts, err
+	}
+	acts.Namesakes, err = b.namesakes(ctx, acts.Actors(), q.Holders)
+	q.judgePlatforms(&acts, platforms)
 	return acts, err
 }
 
-func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
+// Actors are those who did something with the image.
+func (a *Acts) Actors() (actors []Actor) {
+	for _, act := range slices.Concat(a.Arrivals, a.Removals) {
+		actors = append(actors, act.Actor)
+	}
+	for _, p := range a.Platforms {
+		if p.First != nil {
+			actors = append(actors, p.First.Actor)
+		}
+	}
+	for _, act := range []*Act{a.First, a.Tagged} {
+		if act != nil {
+			actors = append(actors, act.Actor)
+		}
+	}
+	return actors
+}
+
+// read also returns the record of each platform's earliest arrival, or nil where there is none.
+func (q *ActsOf) read(tx storage.Reader, acts *Acts) (platforms []*Record, err error) {
 	if err := q.readArrivals(tx, acts); err != nil {
-		return err
+		return nil, err
 	}
 	came, known, err := first(tx, q.Digest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if came == nil && known && q.Pending != nil && q.Pending.Arrives() {
 		came = q.Pending
@@ -128,11 +158,10 @@ func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
 		act := ActOf(came)
 		acts.First = &act
 	}
-	if err := q.readPlatforms(tx, acts); err != nil {
-		return err
+	if acts.Tagged, err = q.tagged(tx); err != nil {
+		return nil, err
 	}
-	acts.Tagged, err = q.tagged(tx)
-	return err
+	return q.readPlatforms(tx, acts)
 }
 
 func (q *ActsOf) sees(repository string) bool { return q.Visible == nil || q.Visible(repository) }
@@ -212,33 +241,39 @@ func inOrder(acts []Act) []Act {
 	return slices.CompactFunc(acts, func(a, b Act) bool { return a.Record == b.Record })
 }
 
-// readPlatforms reads the first arrival of each platform, and decides whether the image counts as that of the job that
-// pushed it first: whoever lists images in an index has not pushed them.
-func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
-	var job *Job
-	if acts.First != nil {
-		job = acts.First.Job
-	}
+// readPlatforms reads the first arrival of each platform.
+func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) (came []*Record, err error) {
 	for _, d := range q.Platforms[:min(len(q.Platforms), maxPlatforms)] {
 		r, _, err := first(tx, d)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p := PlatformAct{Digest: d}
 		if r != nil && q.sees(r.Repository) {
 			act := ActOf(r)
 			p.First = &act
-			if len(r.Observed.Children) > 0 {
-				job.refuse("it lists another index, " + shortDigest(d))
-			}
 		}
-		acts.Platforms = append(acts.Platforms, p)
-		q.wantSame(job, p)
+		acts.Platforms, came = append(acts.Platforms, p), append(came, r)
+	}
+	return came, nil
+}
+
+// judgePlatforms decides whether the image counts as that of the job that pushed it first: whoever lists images in an index
+// has not pushed them.
+func (q *ActsOf) judgePlatforms(acts *Acts, came []*Record) {
+	if acts.First == nil || acts.First.Job == nil {
+		return
+	}
+	job := acts.First.Job
+	for i, p := range acts.Platforms {
+		if p.First != nil && len(came[i].Observed.Children) > 0 {
+			job.refuse("it lists another index, " + shortDigest(p.Digest))
+		}
+		q.wantSame(job, p, acts.Namesakes)
 	}
 	if len(q.Platforms) > maxPlatforms {
 		job.refuse(fmt.Sprintf("it has more than %d platforms", maxPlatforms))
 	}
-	return nil
 }
 
 // refuse notes why an image does not count as the job's. The first reason stays.
@@ -249,10 +284,7 @@ func (j *Job) refuse(why string) {
 }
 
 // wantSame wants a platform to have been pushed first by a job at the same source and revision.
-func (q *ActsOf) wantSame(j *Job, p PlatformAct) {
-	if j == nil {
-		return
-	}
+func (q *ActsOf) wantSame(j *Job, p PlatformAct, names Namesakes) {
 	f, name := p.First, "its platform "+shortDigest(p.Digest)
 	switch {
 	case f == nil:
@@ -263,7 +295,7 @@ func (q *ActsOf) wantSame(j *Job, p PlatformAct) {
 	case f.Job != nil && !f.Job.Counts:
 		j.refuse(name + ": " + f.Job.Why)
 	default:
-		j.refuse(name + " was first pushed by " + f.by())
+		j.refuse(name + " was first pushed by " + f.by(names))
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 // onlyAct is what a CI job's login is worth.
 const onlyAct = "its login proves that, not the build"
 
-// says is an actor in words.
-func (a Actor) says() string {
+// says is an actor in words, with the account where the name does not tell who it was.
+func (a Actor) says(names Namesakes) string {
 	switch a.Kind {
 	case User:
-		return a.Handle
+		return a.Handle + names.Account(a)
 	case CI:
 		return "a job of " + a.Handle
 	case Anonymous:
@@ -23,14 +23,14 @@ func (a Actor) says() string {
 	case System:
 		return "the operator"
 	}
-	return string(a.Kind) + " " + a.Handle
+	return string(a.Kind) + " " + a.Handle + names.Account(a)
 }
 
 // by is who did something, with where the job ran that did.
-func (a *Act) by() string {
+func (a *Act) by(names Namesakes) string {
 	switch {
 	case a.Job == nil || a.Job.Source == "":
-		return a.Actor.says()
+		return a.Actor.says(names)
 	case a.Job.Revision == "":
 		return "a job of " + a.Job.Source
 	}
@@ -69,7 +69,7 @@ func (a *Acts) Says(repository string) string {
 	if t := a.Tagged; t != nil && !s.named(t) {
 		s.add("tagged by ", t)
 	} else if t != nil && len(s.said) > 1 {
-		s.parts = append(s.parts, "tagged by "+t.Actor.says())
+		s.parts = append(s.parts, "tagged by "+t.Actor.says(s.Namesakes))
 	}
 	s.removed()
 	return strings.Join(s.parts, "; ") + "."
@@ -101,21 +101,21 @@ func (s *sayer) removed() {
 	if gone == nil {
 		return
 	}
-	says := fmt.Sprintf("deleted by %s (record %d)", gone.Actor.says(), gone.Record)
+	says := fmt.Sprintf("deleted by %s (record %d)", gone.Actor.says(s.Namesakes), gone.Record)
 	for i := range s.Arrivals {
 		if a := &s.Arrivals[i]; a.Repository == s.repository && a.Record > gone.Record {
-			says += " and pushed again by " + a.Actor.says()
+			says += " and pushed again by " + a.Actor.says(s.Namesakes)
 			break
 		}
 	}
 	s.parts = append(s.parts, says)
 }
 
-func (s *sayer) named(a *Act) bool { return slices.Contains(s.said, a.by()) }
+func (s *sayer) named(a *Act) bool { return slices.Contains(s.said, a.by(s.Namesakes)) }
 
 // add says that somebody did something.
 func (s *sayer) add(what string, a *Act) {
-	by := a.by()
+	by := a.by(s.Namesakes)
 	s.said = append(s.said, by)
 	if s.tells != nil && !s.tells(a.Repository) {
 		by = "somebody, in another repository"

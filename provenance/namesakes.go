@@ -21,10 +21,37 @@ func (a Actor) Known() string {
 	return a.Name()
 }
 
+// Namesakes are names that more than one account had, as [Actor.Name] has them.
+type Namesakes []string
+
+// Account is the account of an actor whose name does not tell who it was, as " (account a1b2)", and else "".
+func (n Namesakes) Account(a Actor) string {
+	if a.Account == "" || !slices.Contains(n, a.Name()) {
+		return ""
+	}
+	return " (account " + a.Account + ")"
+}
+
+// Holders are the accounts that have the names of some actors now, whether or not they did anything. An access.Access
+// tells.
+type Holders func(ctx context.Context, of []Actor) ([]Actor, error)
+
+// namesakes is Namesakes, also among those who have the names now.
+func (b *Book) namesakes(ctx context.Context, actors []Actor, holders Holders) (Namesakes, error) {
+	if holders == nil {
+		return b.Namesakes(ctx, actors)
+	}
+	now, err := holders(ctx, actors)
+	if err != nil {
+		return nil, err
+	}
+	return b.Namesakes(ctx, append(actors, now...))
+}
+
 // Namesakes returns the names of actors that more than one account had, in order: among the actors themselves, or by the
 // first and the newest record of the name. It reads two records a name, or a few more where names of other kinds have the
 // same handle; of a name that it does not find among these it says that it does not tell who it was.
-func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names []string, err error) {
+func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names Namesakes, err error) {
 	had := map[string]string{} // name → an account
 	shared := map[string]bool{}
 	add := func(a Actor) {

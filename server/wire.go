@@ -138,7 +138,7 @@ func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
 	host := addressOf(s.url)
 	resolve := image.NewLocalResolver(s.registry, s.book, host, registry.ErrUnknown, func(string) bool { return true }).Untimed()
 	j, err := policy.NewJudge(policy.Config{
-		Registry: s.registry, Book: s.book, Log: log, Version: version.String(),
+		Registry: s.registry, Book: s.book, Log: log, Version: version.String(), Holders: s.access.Holders,
 		Inspect: func() image.Config {
 			return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust(), Holds: s.book.Holds}
 		},

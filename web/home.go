@@ -13,6 +13,7 @@ type homeView struct {
 	Next         string // the following page of repositories, or ""
 	From         string // behind which repository this page begins, or ""
 	Changes      []recordLine
+	Namesakes    provenance.Namesakes
 	Empty        bool // nothing was pushed yet
 }
 
@@ -36,7 +37,7 @@ func linesOf(records []*provenance.Record) (lines []recordLine) {
 // recordPage is what the API answers about records.
 type recordPage struct {
 	Records   []*provenance.Record `json:"records"`
-	Namesakes []string             `json:"namesakes"`
+	Namesakes provenance.Namesakes `json:"namesakes"`
 	Next      string               `json:"next"`
 }
 
@@ -69,7 +70,7 @@ func (pg *page) home() error {
 		if err := pg.ask("/api/v1/records", url.Values{"limit": {homeChanges}}, &changes); err != nil {
 			return err
 		}
-		view.Changes = linesOf(changes.Records)
+		view.Changes, view.Namesakes = linesOf(changes.Records), changes.Namesakes
 	}
 	view.Empty = len(view.Repositories) == 0 && view.From == "" && view.Next == ""
 	view.Frame = pg.frame("Images")

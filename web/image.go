@@ -37,10 +37,9 @@ type imageAnswer struct {
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Words          []provenance.WeighedWord   `json:"words"`
 	provenance.Acts
-	Built     *provenance.Built `json:"built"`
-	Namesakes []string          `json:"namesakes"`
-	Older     string            `json:"older"`
-	Cut       []string          `json:"cut"`
+	Built *provenance.Built `json:"built"`
+	Older string            `json:"older"`
+	Cut   []string          `json:"cut"`
 }
 
 type stated struct {
@@ -267,7 +266,7 @@ type clause struct {
 // clauses is the sentence about an image: who pushed it, what it is built from, on what.
 func (v *imageView) clauses(now time.Time) (list []clause) {
 	if f := cmp.Or(v.First, firstOf(v.Arrivals)); f != nil {
-		list = append(list, actClause("Pushed "+ago(f.Time, now)+" by ", f))
+		list = append(list, v.actClause("Pushed "+ago(f.Time, now)+" by ", f))
 	}
 	if b := v.Built; b != nil {
 		why := "nothing proves it"
@@ -285,14 +284,14 @@ func (v *imageView) clauses(now time.Time) (list []clause) {
 		list = append(list, base)
 	}
 	if t := v.Tagged; t != nil && (v.First == nil || t.Actor != v.First.Actor) {
-		list = append(list, actClause("tagged "+t.Tag+" by ", t))
+		list = append(list, v.actClause("tagged "+t.Tag+" by ", t))
 	}
 	return list
 }
 
 // actClause is a clause about who did something.
-func actClause(text string, a *provenance.Act) clause {
-	c := clause{Text: text, What: by(a.Actor), Class: knownBy(a.Actor), Why: "proved by the login", Proof: recordURL(a.Record)}
+func (v *imageView) actClause(text string, a *provenance.Act) clause {
+	c := clause{Text: text, What: by(v.Namesakes, a.Actor), Class: knownBy(a.Actor), Why: "proved by the login", Proof: recordURL(a.Record)}
 	if c.Class == provenance.Observed {
 		c.Why = "seen by the registry"
 	}

@@ -52,7 +52,7 @@ type recordsView struct {
 	Frame
 	Lines     []recordLine
 	Filters   []filter
-	Namesakes []string
+	Namesakes provenance.Namesakes
 	Next      string
 }
 

@@ -33,7 +33,7 @@ type repositoryView struct {
 	Repository string
 	Tags       []tagLine
 	Next       string
-	Namesakes  []string
+	Namesakes  provenance.Namesakes
 	Removes    bool // tags can be chosen, to remove them
 	Folded     int  // tags of signatures whose image is on another page
 }
@@ -62,9 +62,9 @@ func (pg *page) repository(at place) error {
 		ask.Set("after", after)
 	}
 	var found struct {
-		Tags      []tagEntry `json:"tags"`
-		Namesakes []string   `json:"namesakes"`
-		Next      string     `json:"next"`
+		Tags      []tagEntry           `json:"tags"`
+		Namesakes provenance.Namesakes `json:"namesakes"`
+		Next      string               `json:"next"`
 	}
 	if err := pg.ask("/api/v1/tags", ask, &found); err != nil {
 		return err
@@ -123,7 +123,7 @@ type historyView struct {
 	Repository string
 	Tag        string
 	Moves      []move
-	Namesakes  []string
+	Namesakes  provenance.Namesakes
 	Next       string
 	At         string // the moment that was asked for, or ""
 	Meant      *meant // then
@@ -153,6 +153,8 @@ type meant struct {
 	Digest digest.Digest   `json:"digest"`
 	At     provenance.Time `json:"at"`
 	Move   move            `json:"move"`
+	// Namesakes are as in the list below.
+	Namesakes provenance.Namesakes `json:"namesakes"`
 }
 
 // history shows what happened to a tag, newest first.
@@ -164,9 +166,9 @@ func (pg *page) history(at place) error {
 		ask.Set("after", after)
 	}
 	var found struct {
-		Moves     []move   `json:"moves"`
-		Namesakes []string `json:"namesakes"`
-		Next      string   `json:"next"`
+		Moves     []move               `json:"moves"`
+		Namesakes provenance.Namesakes `json:"namesakes"`
+		Next      string               `json:"next"`
 	}
 	if err := pg.ask("/api/v1/history", ask, &found); err != nil {
 		return err

@@ -23,7 +23,7 @@ type found struct {
 	Looked       int                  `json:"looked"`
 	Partial      bool                 `json:"partial"`
 	More         []string             `json:"more"`
-	Namesakes    []string             `json:"namesakes"`
+	Namesakes    provenance.Namesakes `json:"namesakes"`
 }
 
 type foundImage struct {

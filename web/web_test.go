@@ -431,6 +431,32 @@ func TestWithoutALogin(t *testing.T) {
 	}
 }
 
+// Wherever a page names somebody whose name another account had, too, it says the account.
+func TestNamesakesOnPages(t *testing.T) {
+	const of = `"sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `"`
+	const actor, names = `{"kind":"user","handle":"bob","account":"a2"}`, `"namesakes":["user:bob"]`
+	record := `{"index":1,"action":"tag","repository":"team/app","actor":` + actor + `}`
+	act := `{"action":"tag","tag":"1.0","record":1,"actor":` + actor + `}`
+	b := newBrowser(t, fixedAPI{
+		"/api/v1/history":      `{"at":"2026-11-24T00:00:00Z","digest":` + of + `,"move":{"to":` + of + `,"record":` + record + `},"moves":[{"to":` + of + `,"record":` + record + `}],` + names + `}`,
+		"/api/v1/tags":         `{"tags":[{"name":"1.0","digest":` + of + `,"actor":` + actor + `}],` + names + `}`,
+		"/api/v1/records":      `{"records":[` + record + `],` + names + `}`,
+		"/api/v1/repositories": `{"repositories":[{"name":"team/app"}]}`,
+		"/api/v1/search":       `{"images":[{"repository":"team/app","digest":` + of + `,"actor":` + actor + `}],"records":[` + record + `],` + names + `}`,
+		"/api/v1/image":        `{"repository":"team/app","reference":"1.0","descriptor":{"digest":` + of + `},"tagged":` + act + `,"first":` + act + `,"arrivals":[` + act + `],` + names + `}`,
+		"/api/v1/contents":     `{}`,
+	})
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	for page, times := range map[string]int{
+		"/r/team/app/-/history/1.0?at=2026-11-24T00:00:00Z": 2, "/r/team/app": 1, "/-/records": 1, "/": 1, "/search?q=bob": 2, "/r/team/app:1.0": 2,
+	} {
+		body := b.send("GET", page, "", nil).Body.String()
+		if got := strings.Count(body, "bob (account a2)"); got != times {
+			t.Errorf("%s says the account %d times, want %d:\n%s", page, got, times, body)
+		}
+	}
+}
+
 // A list that the API cut is not shown as if it were whole.
 func TestCutContents(t *testing.T) {
 	b := newBrowser(t, fixedAPI{

@@ -131,11 +131,11 @@ func dict(pairs ...any) map[string]any {
 	return m
 }
 
-// by is who did something.
-func by(a provenance.Actor) string {
+// by is who did something, with the account where the name does not tell who it was.
+func by(names provenance.Namesakes, a provenance.Actor) string {
 	switch a.Kind {
 	case provenance.User:
-		return a.Handle
+		return a.Handle + names.Account(a)
 	case provenance.CI:
 		return "CI of " + a.Handle
 	case provenance.Anonymous:
@@ -143,7 +143,7 @@ func by(a provenance.Actor) string {
 	case provenance.System:
 		return "the operator"
 	}
-	return string(a.Kind) + " " + a.Handle
+	return string(a.Kind) + " " + a.Handle + names.Account(a)
 }
 
 // knownBy is how it is known who did something: a login proves it, or there was none and the registry saw it.

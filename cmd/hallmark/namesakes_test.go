@@ -89,6 +89,38 @@ func TestNamesakes(t *testing.T) {
 	}
 }
 
+// TestNamesakesInSentences has a second bob, who did nothing yet, and one who is refused: sentences name the account, too.
+func TestNamesakesInSentences(t *testing.T) {
+	t.Parallel()
+	rules := writeFile(t, "rules:\n  - {name: of-ci, repositories: prod/**, at: push, require: image.first.job.counts, owner: alice}\n")
+	a := newActing(t, "policy:\n  file: "+rules+"\n")
+	a.image("bob", "team/app", "1.0", "one")
+	a.delete("bob", "team/app", a.image("bob", "team/app", "2.0", "two"))
+	first := a.accountOf("bob")
+	a.hallmark("user", "remove", "bob")
+	a.addUser("bob")
+	second := a.accountOf("bob")
+	a.hallmark("grant", "user:bob", "**", "delete")
+	bob := "bob (account " + first + ")"
+	at := "?" + url.Values{"repo": {"team/app"}, "ref": {"1.0"}}.Encode()
+	gone := "?" + url.Values{"repo": {"team/app"}, "ref": {"2.0"}}.Encode()
+	for what, said := range map[string]string{
+		"First pushed here by " + bob: a.hallmark("show", "team/app:1.0"),
+		"by user:" + bob:              a.want(404, "GET", "/api/v1/image"+gone),
+	} {
+		if !strings.Contains(said, what) {
+			t.Errorf("%q is not said in:\n%s", what, said)
+		}
+	}
+	if report := a.want(200, "GET", "/api/v1/report"+at); !strings.Contains(report, "First pushed here by "+bob) {
+		t.Errorf("a report:\n%s", report)
+	}
+	_, err := pushTo(t.Context(), a.as("bob", "prod/own"), "1.0", "three", theirOwn)
+	if want := "rule of-ci: First pushed here by bob (account " + second + ")"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a refusal: %v; want %q", err, want)
+	}
+}
+
 // TestNamesakeRobots is TestNamesakes of two robots.
 func TestNamesakeRobots(t *testing.T) {
 	t.Parallel()

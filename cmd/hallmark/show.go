@@ -78,9 +78,8 @@ type shownImage struct {
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Words          []provenance.WeighedWord   `json:"words"`
 	provenance.Acts
-	Namesakes []string          `json:"namesakes"`
-	Built     *provenance.Built `json:"built"`
-	Derived   *struct {
+	Built   *provenance.Built `json:"built"`
+	Derived *struct {
 		Bases []struct {
 			About      digest.Digest `json:"about"`
 			Repository string        `json:"repository"`

@@ -262,7 +262,7 @@ func TestSays(t *testing.T) {
 	v, err := verify(h.file(h.order("1.0")), kept)
 	fatal(t, err)
 	want := "https://registry.example signed 3 records about team/app:1.0@" + h.tags["1.0"].String() + ", and cannot take them back: they are in the log " +
-		v.Logs[0].Origin + " of 5 leaves; by record 2 alice did push there, " + v.Records[2].Record.Time.String() +
+		v.Logs[0].Origin + " of 5 leaves; by record 2 alice (account a1) did push there, " + v.Records[2].Record.Time.String() +
 		"; record 2 set the tag 1.0 to it; by the logs and receipt keys that you gave."
 	if got := v.Proves(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

@@ -117,9 +117,15 @@ func list(indexes []uint64) string {
 	return strings.Join(names, ", ")
 }
 
+// actor is who did something. A file does not tell whether another account had the name before or since, so the account stands
+// beside it.
 func actor(a provenance.Actor) string {
+	says := string(a.Kind) + " " + a.Handle
 	if a.Kind == provenance.User {
-		return a.Handle
+		says = a.Handle
 	}
-	return string(a.Kind) + " " + a.Handle
+	if a.Account == "" || a.Kind == provenance.CI {
+		return says
+	}
+	return says + " (account " + a.Account + ")"
 }

@@ -38,6 +38,8 @@ type Config struct {
 	// anew.
 	Version string
 	Log     *slog.Logger
+	// Holders tells who has the names now of those who did something with an image. Default: only what they did is known.
+	Holders provenance.Holders
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -197,7 +199,7 @@ func (j *Judge) arrived(a registry.Arrival) (*question, error) {
 	return &question{
 		digest: e.Digest, about: about, event: e,
 		from:    arriving{image.Local{From: j.c.Registry, Repository: e.Repository, Absent: registry.ErrUnknown}, a},
-		records: records{j.c.Book, j.pending(e)},
+		records: records{j.c.Book, j.pending(e), j.c.Holders},
 		object:  Object{Repository: e.Repository, Who: whoOf(e.Who)},
 	}, nil
 }

@@ -66,6 +66,7 @@ func (c *question) manifest(ctx context.Context) (*Manifest, error) {
 type records struct {
 	*provenance.Book
 	pending *provenance.Record // or nil
+	holders provenance.Holders
 }
 
 // pending is the record that an event would become.
@@ -92,7 +93,7 @@ func (r records) Find(ctx context.Context, q provenance.Query) (provenance.Page,
 // may quote tell of this repository alone.
 func (r records) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts, error) {
 	q.Tells = func(repository string) bool { return repository == q.Repository }
-	q.Pending = r.pending
+	q.Pending, q.Holders = r.pending, r.holders
 	if r.pending != nil && r.pending.Digest != q.Digest {
 		q.Pending = nil
 	}

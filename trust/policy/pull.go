@@ -191,7 +191,7 @@ func (j *Judge) stored(p registry.Reading) (*question, error) {
 	c := &question{
 		digest: p.Digest, about: about, stored: true,
 		from:    reading{image.Local{From: j.c.Registry, Repository: p.Repository, Absent: registry.ErrUnknown}, p},
-		records: records{Book: j.c.Book},
+		records: records{Book: j.c.Book, holders: j.c.Holders},
 		object:  Object{Repository: p.Repository, Action: Pull},
 	}
 	c.kept = j.openKept(p.Kept)

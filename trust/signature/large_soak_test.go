@@ -3,14 +3,19 @@
 package signature
 
 import (
+	"context"
+	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
 )
 
 // TestSoakLarge reads 1,000 attestations of 16 MiB, by a key and by holders of certificates, with entries of logs of either
@@ -26,22 +31,49 @@ func TestSoakLarge(t *testing.T) {
 		"certificate v1": {func() Document { return p.attestV1(ciJob, ciIssuer, sbomOf(size)) }, p.trusting("team/*")},
 		"certificate v2": {func() Document { return p.attest(ciJob, ciIssuer, sbomOf(size)) }, p.trusting("team/*")},
 	} {
-		to := arriving(c.made())
-		debug.FreeOSMemory() // what the test itself made
-		high := highest(t, func() {
-			for range 1000 / 3 {
-				found, err := c.trust.lookAt(t.Context(), to, time.Now())
-				if err != nil || found[0].Verdict.Result != provenance.Good {
-					t.Fatalf("%s: %+v, %v", name, found, err)
+		t.Run(name, func(t *testing.T) {
+			to := arrivingFile(t, c.made())
+			for range 3 { // pools keep what the test itself made for two collections
+				debug.FreeOSMemory()
+			}
+			high := highest(t, func() {
+				for range 1000 / 3 {
+					found, err := c.trust.lookAt(t.Context(), to, time.Now())
+					if err != nil || found[0].Verdict.Result != provenance.Good {
+						t.Fatalf("%+v, %v", found, err)
+					}
 				}
+			})
+			if t.Logf("up to %d kB of RssAnon", high); high > 100_000 {
+				t.Error("it took too much")
 			}
 		})
-		if high > 100_000 {
-			t.Errorf("%s: it took up to %d kB of RssAnon", name, high)
-		} else {
-			t.Logf("%s: up to %d kB of RssAnon", name, high)
-		}
 	}
+}
+
+// arrivingFile is arriving for a document that lies in a file, as a registry's do: in memory it would be the test's own, and have
+// the collector wait until there is as much again.
+func arrivingFile(t *testing.T, made Document) registry.Attachment {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "document")
+	if err := os.WriteFile(path, made.Body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to, size := arriving(Document{Layer: made.Layer}), len(made.Body)
+	to.Blob = func(_ context.Context, _ digest.Digest, _ int64, room func(n int) ([]byte, error)) ([]byte, error) {
+		body, err := room(size)
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		_, err = io.ReadFull(f, body)
+		return body, err
+	}
+	return to
 }
 
 // highest is the most memory that the process has while something is done, in kB.
