@@ -187,35 +187,42 @@ func TestBuilt(t *testing.T) {
 		"nothing":       {ByClass{}, "<nil>"},
 		"no source":     {ByClass{Claimed: []Stated{claim(FactRevision, "c1")}}, "<nil>"},
 		"a login alone": {ByClass{Authenticated: []SignedIn{{Login: *aJob("octo/app", "c1", "push").Login}}}, "<nil>"},
-		"claimed":       {ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), claim(FactRevision, "c1")}}, "&{claimed git.example/a c1   label []}"},
+		"claimed":       {ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), claim(FactRevision, "c1")}}, "&{claimed git.example/a c1   label [] }"},
 		"one in two spellings": {
-			ByClass{Claimed: []Stated{claim(FactSource, "https://git.example/a.git"), claim(FactSource, "git.example/a")}}, "&{claimed https://git.example/a.git    label []}",
+			ByClass{Claimed: []Stated{claim(FactSource, "https://git.example/a.git"), claim(FactSource, "git.example/a")}}, "&{claimed https://git.example/a.git    label [] }",
 		},
 		"disputed": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), claim(FactSource, "git.example/b"), claim(FactRevision, "c1")}},
-			"&{claimed  c1   label [source]}",
+			"&{claimed  c1   label [source] }",
 		},
 		"attested": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a"), signed(FactBuilder, "ci")}, Verdicts: verdict(true)},
-			"&{attested git.example/a  ci key slsa v1 []}",
+			"&{attested git.example/a  ci key slsa v1 [] }",
 		},
 		"of two voices": {
-			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), by("annotation", claim(FactRevision, "c1"))}}, "&{claimed git.example/a    label []}",
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), by("annotation", claim(FactRevision, "c1"))}}, "&{claimed git.example/a    label [] }",
 		},
 		"a whole voice behind half of one": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), by("annotation", claim(FactSource, "git.example/a")), by("annotation", claim(FactRevision, "c1"))}},
-			"&{claimed git.example/a c1   annotation []}",
+			"&{claimed git.example/a c1   annotation [] }",
 		},
 		"a builder that another signer names": {
 			ByClass{Attested: []Signed{signed(FactSource, "git.example/a"), signer("other", signed(FactBuilder, "ci"))}, Verdicts: verdict(true)},
-			"&{attested git.example/a   key slsa v1 []}",
+			"&{attested git.example/a   key slsa v1 [] }",
 		},
 		"a builder that another document names": {
-			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), document("one", by("slsa v1", claim(FactBuilder, "ci")))}}, "&{claimed git.example/a    label []}",
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/a"), document("one", by("slsa v1", claim(FactBuilder, "ci")))}}, "&{claimed git.example/a    label [] }",
+		},
+		"not read": {
+			ByClass{Unread: []StatedUnread{{UnreadDocument: UnreadDocument{Document: dig("one"), Why: "it has 17 bytes"}}}}, "&{      [] " + shortDigest(dig("one")) + " was not read: it has 17 bytes}",
+		},
+		"claimed, and not all read": {
+			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Unread: []StatedUnread{{UnreadDocument: UnreadDocument{Document: dig("one"), Why: "it is too large"}}, {}}},
+			"&{claimed git.example/b    label [] " + shortDigest(dig("one")) + " was not read: it is too large; and 1 more}",
 		},
 		"withdrawn": {
 			ByClass{Claimed: []Stated{claim(FactSource, "git.example/b")}, Attested: []Signed{signed(FactSource, "git.example/a")}, Verdicts: verdict(false)},
-			"&{claimed git.example/b    label []}",
+			"&{claimed git.example/b    label [] }",
 		},
 	} {
 		if got := fmt.Sprint(c.sum.Built()); got != c.want {

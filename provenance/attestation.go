@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"slices"
@@ -25,12 +26,18 @@ const (
 	MaxBare        = 40 << 20
 )
 
-// MaxOf is the size above which a layer of a media type is not read.
+// MaxOf is the size above which a layer of a media type is not read, by whoever reads it: as it comes, and for a report.
 func MaxOf(mediaType string) int64 {
-	if base := baseType(mediaType); isInToto(base) && !strings.HasSuffix(base, "+dsse") {
-		return MaxBare
+	base := baseType(mediaType)
+	if base == EnvelopeType || IsBundle(mediaType) || isInToto(base) && strings.HasSuffix(base, "+dsse") {
+		return MaxAttestation
 	}
-	return MaxAttestation
+	return MaxBare
+}
+
+// TooLarge says in words that a document has more bytes than are read.
+func TooLarge(size, most int64) string {
+	return fmt.Sprintf("it has %d bytes, and at most %d are read", size, most)
 }
 
 // maxLines bounds the documents in one layer of JSON lines.
@@ -278,20 +285,23 @@ func (s *InToto) About(attachedTo digest.Digest) []digest.Digest { return s.subj
 
 // ClaimsOfAttestation reads what the statements in a document of a size claim: signatures are not looked at, so all is
 // claimed, and no more. from is the digest of the document, and subject the image that it was attached to, which counts
-// where a statement itself names no image; it may be empty. What cannot be parsed, is of another kind, or is larger than is
-// read, claims nothing. Of large documents one is read at a time.
-func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, subject digest.Digest) (claims []Claim) {
+// where a statement itself names no image; it may be empty. What cannot be parsed, or is of another kind, claims nothing.
+// unread says why not all of it was read, or is "". Of large documents one is read at a time.
+func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, subject digest.Digest) (claims []Claim, unread string) {
 	if size > MaxBare {
-		return nil
+		return nil, TooLarge(size, MaxBare)
 	}
 	d := desk.Sit(ctx)
 	defer d.Leave()
 	text, err := d.Whole(int(size))
 	if err != nil {
-		return nil
+		return nil, "its turn did not come"
 	}
 	if _, err := io.ReadFull(r, text); err != nil {
-		return nil
+		return nil, "it could not be read"
+	}
+	if _, more := Lines(text); more {
+		unread = fmt.Sprintf("it has more than %d lines, and those behind are not read", maxLines)
 	}
 	for _, s := range OpenAttestationIn(d.Packed, text, subject) {
 		for _, c := range s.Claims(from, subject) {
@@ -300,5 +310,5 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 			}
 		}
 	}
-	return claims
+	return claims, unread
 }

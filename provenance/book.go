@@ -134,6 +134,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Observed:      e.Observed,
 		Authenticated: e.Who.Login,
 		Claimed:       e.Claimed,
+		Unread:        e.Unread,
 		Verdict:       e.Verdict,
 		Word:          e.Word,
 		Attested:      e.Attested,
@@ -160,6 +161,7 @@ func (b *Book) record(e Event, index uint64) *Record {
 	}
 	r.leaveOutClaims(MaxClaims)
 	r.leaveOutAttested(MaxAttested)
+	r.leaveOutUnread(MaxUnread)
 	if n := len(r.Observed.Children); n > MaxChildren {
 		r.Observed.Children, r.Observed.ChildrenLeftOut = r.Observed.Children[:MaxChildren], n-MaxChildren
 	}
@@ -182,6 +184,14 @@ func (r *Record) leaveOutAttested(keep int) {
 	if n := len(r.Attested); n > keep {
 		r.Attested = r.Attested[:keep]
 		r.AttestedLeftOut += n - keep
+	}
+}
+
+// leaveOutUnread keeps the first of the documents that were not read.
+func (r *Record) leaveOutUnread(keep int) {
+	if n := len(r.Unread); n > keep {
+		r.Unread = r.Unread[:keep]
+		r.UnreadLeftOut += n - keep
 	}
 }
 
@@ -224,6 +234,7 @@ func encode(r *Record) ([]byte, error) {
 		if err != nil || len(payload) <= MaxRecord {
 			r.Claimed, r.ClaimedLeftOut = signed.Claimed, signed.ClaimedLeftOut
 			r.Attested, r.AttestedLeftOut = signed.Attested, signed.AttestedLeftOut
+			r.Unread, r.UnreadLeftOut = signed.Unread, signed.UnreadLeftOut
 			return payload, err
 		}
 		switch {
@@ -231,6 +242,8 @@ func encode(r *Record) ([]byte, error) {
 			signed.leaveOutClaims(len(signed.Claimed) * 3 / 4)
 		case len(signed.Attested) > 0:
 			signed.leaveOutAttested(len(signed.Attested) * 3 / 4)
+		case len(signed.Unread) > 0:
+			signed.leaveOutUnread(0)
 		default:
 			return nil, fmt.Errorf("it has %d bytes without its facts, and may have %d", len(payload), MaxRecord)
 		}

@@ -10,7 +10,7 @@ import (
 // Built is what provenance says of how an image was built. It is Attested or Claimed, and never follows from a login:
 // that proves who pushed.
 type Built struct {
-	Class    Class  `json:"class"`
+	Class    Class  `json:"class,omitempty"` // absent where nothing that was read names a source
 	Source   string `json:"source,omitempty"`
 	Revision string `json:"revision,omitempty"`
 	Builder  string `json:"builder,omitempty"`
@@ -18,6 +18,8 @@ type Built struct {
 	From     string `json:"from,omitempty"`   // where the source stands
 	// Disputed are the facts that are stated in this class in ways that cannot all be true. They are absent above.
 	Disputed []string `json:"disputed,omitempty"`
+	// Unread is why more may be said than is known here: what may say it was not read.
+	Unread string `json:"unread,omitempty"`
 }
 
 // saidOf is a fact of one class.
@@ -41,9 +43,29 @@ func VoiceOf(c Claim) string {
 	return fmt.Sprint(kind, " ", c.About)
 }
 
-// Built returns what is attested of the source, by signatures that still count, or else what is claimed of it; nil where
-// there is neither.
+// Built returns what is attested of the source, by signatures that still count, or else what is claimed of it, with what
+// was not read; nil where there is nothing of these.
 func (sum *ByClass) Built() *Built {
+	b := sum.built()
+	if len(sum.Unread) == 0 {
+		return b
+	}
+	if b == nil {
+		b = &Built{}
+	}
+	b.Unread = sum.Unread[0].String()
+	if n := len(sum.Unread) - 1; n > 0 {
+		b.Unread += fmt.Sprintf("; and %d more", n)
+	}
+	return b
+}
+
+// String says in words what was not read.
+func (u UnreadDocument) String() string {
+	return fmt.Sprintf("%s was not read: %s", shortDigest(u.Document), u.Why)
+}
+
+func (sum *ByClass) built() *Built {
 	var attested, claimed []saidOf
 	for _, a := range sum.Attested {
 		if sum.counts(a.Records) {

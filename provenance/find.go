@@ -197,6 +197,7 @@ func (q *Query) matches(r *Record) bool {
 // saysAbout says whether a record of another digest says something about one.
 func saysAbout(r *Record, d digest.Digest) bool {
 	return r.Digest != d && (slices.ContainsFunc(r.Claimed, func(c Claim) bool { return c.About == d }) ||
+		slices.ContainsFunc(r.Unread, func(u UnreadDocument) bool { return u.About == d }) ||
 		slices.ContainsFunc(r.Attested, func(a Attestation) bool { return a.About == d }))
 }
 

@@ -23,6 +23,7 @@ const (
 	MaxValue    = 1 << 10  // one claimed value
 	MaxClaims   = 64       // claimed facts
 	MaxAttested = 32       // attested facts
+	MaxUnread   = 4        // documents that were not read
 	MaxChildren = 64       // children of an index
 	MaxTags     = 100      // tags that one event moves; more are more events
 
@@ -138,10 +139,12 @@ type Record struct {
 	Nonce     []byte `json:"nonce"` // 16 random bytes, so that a hash of the record gives nothing away
 	Actor     Actor  `json:"actor"`
 
-	Observed       Observation `json:"observed"`
-	Authenticated  *Login      `json:"authenticated,omitempty"`
-	Claimed        []Claim     `json:"claimed,omitempty"`
-	ClaimedLeftOut int         `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
+	Observed       Observation      `json:"observed"`
+	Authenticated  *Login           `json:"authenticated,omitempty"`
+	Claimed        []Claim          `json:"claimed,omitempty"`
+	ClaimedLeftOut int              `json:"claimedLeftOut,omitempty"` // claims beyond the bounds of a record
+	Unread         []UnreadDocument `json:"unread,omitempty"`         // what may claim something, and was not read
+	UnreadLeftOut  int              `json:"unreadLeftOut,omitempty"`  // those beyond the bounds of a record
 
 	Verdict         *Verdict      `json:"verdict,omitempty"` // of the action attest
 	Word            *Word         `json:"word,omitempty"`    // of the action attest, about another registry's record
@@ -240,6 +243,13 @@ type Claim struct {
 	Cut   bool          `json:"cut,omitempty"`  // the value was longer than MaxValue
 	// Evidence is the document that says so, where it is not the image itself.
 	Evidence Evidence `json:"evidence,omitzero"`
+}
+
+// An UnreadDocument is a document beside an image that may claim something about it, and was not read to its end: what it says is unknown.
+type UnreadDocument struct {
+	Document digest.Digest `json:"document"`
+	About    digest.Digest `json:"about"` // the image that it is attached to
+	Why      string        `json:"why"`   // for people
 }
 
 // Evidence names a document that makes claims.
@@ -341,6 +351,7 @@ type Event struct {
 	Who        Identity
 	Observed   Observation
 	Claimed    []Claim
+	Unread     []UnreadDocument
 	Verdict    *Verdict
 	Word       *Word
 	Attested   []Attestation

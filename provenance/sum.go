@@ -10,11 +10,12 @@ import (
 
 // ByClass is what records say of one digest in one repository.
 type ByClass struct {
-	Observed      []Happened `json:"observed"`
-	Authenticated []SignedIn `json:"authenticated,omitempty"`
-	Attested      []Signed   `json:"attested,omitempty"`
-	Claimed       []Stated   `json:"claimed,omitempty"`
-	Verdicts      []Judged   `json:"verdicts,omitempty"` // of its signatures, newest first
+	Observed      []Happened     `json:"observed"`
+	Authenticated []SignedIn     `json:"authenticated,omitempty"`
+	Attested      []Signed       `json:"attested,omitempty"`
+	Claimed       []Stated       `json:"claimed,omitempty"`
+	Unread        []StatedUnread `json:"unread,omitempty"`   // what may claim something of it, and was not read
+	Verdicts      []Judged       `json:"verdicts,omitempty"` // of its signatures, newest first
 	// Behind are the verdicts of signatures of other manifests, of its platforms and of statements about it, by which something
 	// is attested of it.
 	Behind []Behind `json:"-"`
@@ -49,6 +50,12 @@ type Stated struct {
 	Records []uint64 `json:"records"`
 }
 
+// StatedUnread is a document that was not read when it came with some of the records.
+type StatedUnread struct {
+	UnreadDocument
+	Records []uint64 `json:"records"`
+}
+
 // Parts are the digests of an image and of what it lists, the image first.
 func Parts(image digest.Digest, children []Child) []digest.Digest {
 	parts := []digest.Digest{image}
@@ -61,9 +68,12 @@ func Parts(image digest.Digest, children []Child) []digest.Digest {
 // Cut are the lists of what is said of an image that are not whole: because records left something out, or there was more
 // than is looked at.
 func (t *Testimony) Cut(children int) (lists []string) {
-	claimed, attested := len(t.Beside) == maxTestimony || children > MaxChildren, false
+	claimed, attested, unread := len(t.Beside) == maxTestimony || children > MaxChildren, false, false
 	for _, r := range slices.Concat(t.Records, t.Beside) {
-		claimed, attested = claimed || r.ClaimedLeftOut > 0, attested || r.AttestedLeftOut > 0
+		claimed, attested, unread = claimed || r.ClaimedLeftOut > 0, attested || r.AttestedLeftOut > 0, unread || r.UnreadLeftOut > 0
+	}
+	if unread {
+		lists = append(lists, "provenance.unread")
 	}
 	if claimed {
 		lists = append(lists, "provenance.claimed")
@@ -146,8 +156,10 @@ func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
 		for _, claim := range r.Claimed {
 			sum.addClaim(claim, r.Index)
 		}
+		sum.addUnread(r, parts)
 	}
 	for _, r := range others {
+		sum.addUnread(r, parts)
 		for _, claim := range r.Claimed {
 			if slices.Contains(parts, claim.About) {
 				sum.addClaim(claim, r.Index)
@@ -251,6 +263,21 @@ func (sum *summing) addClaim(claim Claim, record uint64) {
 		sum.claimed[claim], sum.Claimed = i, append(sum.Claimed, Stated{Claim: claim})
 	}
 	sum.Claimed[i].Records = append(sum.Claimed[i].Records, record)
+}
+
+// addUnread adds what may claim something of an image or its parts, and was not read.
+func (sum *summing) addUnread(r *Record, parts []digest.Digest) {
+	for _, u := range r.Unread {
+		if !slices.Contains(parts, u.About) {
+			continue
+		}
+		i := slices.IndexFunc(sum.Unread, func(known StatedUnread) bool { return known.UnreadDocument == u })
+		if i < 0 {
+			i = len(sum.Unread)
+			sum.Unread = append(sum.Unread, StatedUnread{UnreadDocument: u})
+		}
+		sum.Unread[i].Records = append(sum.Unread[i].Records, r.Index)
+	}
 }
 
 // Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the

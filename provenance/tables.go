@@ -114,6 +114,11 @@ func termsOf(r *Record) map[term]bool {
 			terms[t] = true
 		}
 	}
+	for _, u := range r.Unread {
+		if u.About != r.Digest {
+			add(byAbout, u.About.String())
+		}
+	}
 	if len(r.Attested) > 0 {
 		add(byClass, string(Attested))
 	}

@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,7 +36,7 @@ func (p *push) subject() digest.Digest {
 // findAttestations remembers the layers of a manifest that are to be read.
 func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.Digest) error {
 	for _, l := range m.layers {
-		if !mayClaim(m, l) || len(p.attestations) == maxAttestations {
+		if !mayClaim(m, l) {
 			continue
 		}
 		row, err := readBlobRow(tx, l.Digest)
@@ -44,11 +46,26 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 		if err != nil {
 			return err
 		}
-		if row.size <= provenance.MaxOf(l.MediaType) { // whatever its descriptor says
+		most := provenance.MaxOf(l.MediaType)
+		switch {
+		case row.size > most: // whatever its descriptor says
+			p.leaveUnread(l.Digest, subject, provenance.TooLarge(row.size, most))
+		case len(p.attestations) == maxAttestations:
+			p.leaveUnread(l.Digest, subject, fmt.Sprintf("%d documents came with it, and those behind are not read", maxAttestations))
+		default:
 			p.attestations = append(p.attestations, attestation{l.Digest, row, subject})
 		}
 	}
 	return nil
+}
+
+// leaveUnread remembers that a document about an image was not read: what it claims is not known. Where only an index says
+// which image is meant, that is remembered with the index.
+func (p *push) leaveUnread(document, about digest.Digest, why string) {
+	u := provenance.UnreadDocument{Document: document, About: about, Why: why}
+	if about != "" && !slices.Contains(p.unread, u) {
+		p.unread = append(p.unread, u)
+	}
 }
 
 // mayClaim says whether a layer may hold a statement that claims something: an SBOM, which can be large,
@@ -111,9 +128,12 @@ func (g *Registry) readAttestations(ctx context.Context, p *push) error {
 			return asNeeded(a.digest, err)
 		}
 		read := newCompared(a.digest, f)
-		claims := provenance.ClaimsOfAttestation(ctx, read, a.row.size, a.digest, a.subject)
+		claims, unread := provenance.ClaimsOfAttestation(ctx, read, a.row.size, a.digest, a.subject)
 		if err := errors.Join(read.end(ctx), f.Close()); err != nil { // what it says must not be signed
 			return asNeeded(a.digest, g.lost(ctx, a.digest, a.row, err))
+		}
+		if unread != "" {
+			p.leaveUnread(a.digest, a.subject, unread)
 		}
 		for _, c := range claims {
 			if p.manifest.children == nil || p.lists(c.About) && c.IsOrigin() {

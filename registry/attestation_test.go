@@ -199,3 +199,50 @@ func TestNoAttestation(t *testing.T) {
 	}
 	s.wantClean()
 }
+
+// TestAttestationUnread wants what was not read to be on record as unknown, with the reason, and not as nothing.
+func TestAttestationUnread(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	img := s.pushManifest("app", "", imageManifest(s.pushBlob("app", "{}"), s.pushBlob("app", "layer")))
+	long := strings.Repeat(" ", provenance.MaxAttestation)
+	envelope := func(revision string) string {
+		return fmt.Sprintf(`{"payloadType":"application/vnd.in-toto+json","payload":%q,"signatures":[]}`,
+			base64.StdEncoding.EncodeToString([]byte(statement(img.digest, revision)))) + long
+	}
+	lines := strings.Repeat("{}\n", 70)
+	for name, c := range map[string]struct {
+		text, mediaType string
+		claims          bool
+		why             string
+	}{
+		"an envelope":         {envelope("c1"), provenance.EnvelopeType, false, "bytes, and at most 16777216 are read"},
+		"a bundle":            {envelope("c2"), "application/vnd.dev.sigstore.bundle.v0.3+json", false, "bytes, and at most 16777216 are read"},
+		"a bare statement":    {statement(img.digest, "c3") + long, "application/vnd.in-toto+json", true, ""},
+		"a larger one":        {statement(img.digest, "c4") + long + long + long, "application/vnd.in-toto+json", false, "bytes, and at most 41943040 are read"},
+		"more lines than are": {lines, "application/vnd.in-toto+json", false, "more than 64 lines"},
+	} {
+		att := s.pushManifest("app", "", s.attestationManifest("app", c.text, c.mediaType, img.digest))
+		index := s.pushManifest("app", "", indexOf(img, att))
+		for which, r := range map[string]*provenance.Record{"attestation": s.record(att.record), "index": s.record(index.record)} {
+			if got := len(r.Claimed) > 0; got != c.claims {
+				t.Errorf("%s: the record of the %s claims %v", name, which, r.Claimed)
+			}
+			if c.why == "" {
+				if len(r.Unread) > 0 {
+					t.Errorf("%s: the record of the %s says that it was not read: %v", name, which, r.Unread)
+				}
+				continue
+			}
+			if len(r.Unread) != 1 || r.Unread[0].Document != digest.FromString(c.text) || r.Unread[0].About != img.digest || !strings.Contains(r.Unread[0].Why, c.why) {
+				t.Errorf("%s: the record of the %s says that this was not read: %v", name, which, r.Unread)
+			}
+		}
+		said, err := s.book.Testimony(background, "app", []digest.Digest{img.digest})
+		sum := provenance.SumUp(said.Records, said.Beside, []digest.Digest{img.digest})
+		built := sum.Built()
+		if err != nil || c.why != "" && (built == nil || !strings.Contains(built.Unread, "was not read")) {
+			t.Errorf("%s: built: %+v, %v", name, built, err)
+		}
+	}
+	s.wantClean()
+}

@@ -21,6 +21,7 @@ type push struct {
 	tags     []string
 	manifest *manifest
 	claims   []provenance.Claim
+	unread   []provenance.UnreadDocument
 	needs    []digest.Digest // blobs that were there when inspect looked, and have to be when it is committed
 	relied   []relied        // those of them whose files must be there
 	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
@@ -91,7 +92,7 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var config blobRow
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
-		p.needs, p.relied, p.claims, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, "", sizes{}
+		p.needs, p.relied, p.claims, p.unread, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -204,13 +205,18 @@ func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor, row ma
 	if err != nil {
 		return err
 	}
-	known := len(p.claims)
+	known := len(p.claims) + len(p.unread)
+	for _, u := range record.Unread {
+		if p.lists(u.About) {
+			p.leaveUnread(u.Document, u.About, u.Why)
+		}
+	}
 	for _, c := range record.Claimed {
 		if p.lists(c.About) && c.IsOrigin() && !slices.Contains(p.claims, c) {
 			p.claims = append(p.claims, c)
 		}
 	}
-	if len(p.claims) > known {
+	if len(p.claims)+len(p.unread) > known {
 		return nil
 	}
 	return p.attestationChild(tx, child, row)
@@ -254,7 +260,7 @@ func (p *push) recheck(tx storage.Reader) error {
 // pushEvent is what the record of a push says, but for its tags.
 func (p *push) pushEvent() provenance.Event {
 	e := p.event(provenance.Push)
-	e.Digest, e.Claimed = p.digest, p.claims
+	e.Digest, e.Claimed, e.Unread = p.digest, p.claims, p.unread
 	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
 	e.Observed.Size, e.Observed.ImageSize, e.Observed.WrongSizes = int64(len(p.body)), p.sizes.total, p.sizes.wrong
 	e.Observed.Children = childrenOf(p.manifest.children)

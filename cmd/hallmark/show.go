@@ -73,7 +73,8 @@ type shownImage struct {
 			provenance.Claim
 			Records []uint64 `json:"records"`
 		} `json:"claimed"`
-		Verdicts []provenance.Judged `json:"verdicts"`
+		Unread   []provenance.StatedUnread `json:"unread"`
+		Verdicts []provenance.Judged       `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Words          []provenance.WeighedWord   `json:"words"`
@@ -227,6 +228,12 @@ func (img *shownImage) printEvidence(w io.Writer) {
 			about = " about " + short(c.About)
 		}
 		line(w, "  "+c.Fact, "%s%s%s (%s, %s)", c.Value, named(c.Claim), about, c.From, records(c.Records))
+	}
+	if len(img.Provenance.Unread) > 0 {
+		fmt.Fprintln(w, "\nunknown: what these documents say, which were not read")
+	}
+	for _, u := range img.Provenance.Unread {
+		line(w, "  "+short(u.Document), "about %s: %s (%s)", short(u.About), u.Why, records(u.Records))
 	}
 }
 

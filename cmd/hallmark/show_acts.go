@@ -21,6 +21,9 @@ func (img *shownImage) printActs(w io.Writer) {
 
 // builtSays is what is said of a build, and by whom.
 func builtSays(b *provenance.Built) string {
+	if b.Class == "" {
+		return "it is not known from what: " + b.Unread
+	}
 	says := "from " + firstOf(b.Source, "a source that is disputed")
 	if b.Revision != "" {
 		says += " at " + b.Revision
@@ -29,9 +32,14 @@ func builtSays(b *provenance.Built) string {
 		says += " by " + b.Builder
 	}
 	if b.Class == provenance.Attested {
-		return says + ": attested, signed by " + b.Signer
+		says += ": attested, signed by " + b.Signer
+	} else {
+		says += ": claimed (" + b.From + "), and nobody has proved it"
 	}
-	return says + ": claimed (" + b.From + "), and nobody has proved it"
+	if b.Unread != "" {
+		says += "; more may be said, but " + b.Unread
+	}
+	return says
 }
 
 // names are those that do not tell who it was.

@@ -55,6 +55,9 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	for _, c := range r.Claimed {
 		line(w, "  "+c.Fact, "%s%s (%s)", c.Value, named(c), c.From)
 	}
+	for _, u := range r.Unread {
+		line(w, "  not read", "%s about %s: %s", u.Document, short(u.About), u.Why)
+	}
 	if len(r.Attested) > 0 {
 		fmt.Fprintln(w, "\nattested: a signature over it was verified when it came, by somebody who was trusted then")
 	}

@@ -202,7 +202,7 @@ func (d *docReader) blob(ctx context.Context, doc *document, stated string) {
 	}
 	on := desk.Sit(ctx)
 	defer on.Leave()
-	body, err := d.s.from.Blob(ctx, doc.from, MaxBlob, on.Whole)
+	body, err := d.s.from.Blob(ctx, doc.from, provenance.MaxOf(doc.from.MediaType), on.Whole)
 	if err != nil {
 		d.miss("what is attached to it could not be read", err)
 		return

@@ -7,6 +7,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/unraced"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 )
 
@@ -26,11 +27,11 @@ func TestLargeDocuments(t *testing.T) {
 		attach    func(*memory, ocispec.Descriptor)
 		sbom, sig trust.Result
 	}{
-		"a bare statement":                    {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, bare, sbom(top, 9<<20)) }, trust.Pass, trust.Fail},
-		"one signed":                          {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, sealed, m.envelope(sbom(top, 9<<20))) }, trust.Pass, trust.Fail},
-		"one signed, larger than is verified": {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, sealed, m.envelope(sbom(top, 13<<20))) }, trust.Pass, trust.Unknown},
+		"a bare statement":                {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, bare, sbom(top, 9<<20)) }, trust.Pass, trust.Fail},
+		"one signed":                      {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, sealed, m.envelope(sbom(top, 9<<20))) }, trust.Pass, trust.Fail},
+		"one signed, larger than is read": {func(mem *memory, top ocispec.Descriptor) { mem.attach(top, sealed, m.envelope(sbom(top, 13<<20))) }, trust.Unknown, trust.Unknown},
 		"larger than is read": {func(mem *memory, top ocispec.Descriptor) {
-			layer := mem.blob(bare, []byte(strings.Repeat(" ", MaxBlob+1)))
+			layer := mem.blob(bare, []byte(strings.Repeat(" ", provenance.MaxBare+1)))
 			mem.referrers[top.Digest] = append(mem.referrers[top.Digest], mem.put("", ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Layers: []ocispec.Descriptor{layer}, Subject: &top}))
 		}, trust.Unknown, trust.Unknown},
 	} {

@@ -13,9 +13,8 @@ var ErrNotFound = errors.New("there is no such image")
 
 // The bounds of what is read of one image.
 const (
-	MaxManifest  = 4 << 20  // bytes
-	MaxBlob      = 40 << 20 // bytes of a document that is not signed, as BuildKit's; of a signed one it is signature.MaxDocument
-	maxConfig    = 8 << 20  // bytes of a config
+	MaxManifest  = 4 << 20 // bytes
+	maxConfig    = 8 << 20 // bytes of a config
 	maxPlatforms = 16
 	maxDocuments = 48       // SBOMs, statements, signatures and reports, of the image and its platforms together
 	maxBytes     = 96 << 20 // of documents together

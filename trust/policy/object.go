@@ -125,6 +125,7 @@ type Built struct {
 	Signer   string   `json:"signer"`
 	From     string   `json:"from"`
 	Disputed []string `json:"disputed"`
+	Unread   string   `json:"unread"` // what may say more, and was not read
 }
 
 // Descriptor is what a manifest is.

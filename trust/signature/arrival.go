@@ -131,7 +131,7 @@ func (t *Trust) lookAtLayer(ctx context.Context, to registry.Attachment, d Docum
 	defer d.Desk.Leave()
 	d.Body, err = to.Blob(ctx, d.Layer.Digest, most, d.Desk.Whole)
 	if large := new(registry.TooLargeError); errors.As(err, &large) {
-		return []provenance.Finding{unread(d, "", tooLarge(large.Size, most))}, 0, nil
+		return []provenance.Finding{unread(d, "", provenance.TooLarge(large.Size, most))}, 0, nil
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, ctx.Err())

@@ -95,7 +95,7 @@ func readWord(ctx context.Context, to registry.Attachment) (of word.Artifact, er
 		}
 		layer.Body, err = to.Blob(ctx, l.Digest, word.MaxLayer, whole)
 		if large := new(registry.TooLargeError); errors.As(err, &large) {
-			layer.Unread = tooLarge(large.Size, word.MaxLayer)
+			layer.Unread = provenance.TooLarge(large.Size, word.MaxLayer)
 		} else if err != nil {
 			return of, errors.Join(err, ctx.Err())
 		}

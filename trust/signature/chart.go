@@ -37,7 +37,7 @@ const maxPGPKey = 256 << 10
 // parsePGP reads one armoured OpenPGP public key.
 func parsePGP(text string) (*key, error) {
 	if len(text) > maxPGPKey {
-		return nil, errors.New(tooLarge(int64(len(text)), maxPGPKey))
+		return nil, errors.New(provenance.TooLarge(int64(len(text)), maxPGPKey))
 	}
 	ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(text))
 	switch {
@@ -90,7 +90,7 @@ type Chart struct {
 func (t *Trust) LookAtChart(repository string, c Chart, now time.Time) provenance.Finding {
 	d := Document{Subject: c.Manifest, Manifest: c.Manifest, Layer: c.Layer, Body: c.Body}
 	if len(c.Body) > maxSimple {
-		return unread(d, formChart, tooLarge(int64(len(c.Body)), maxSimple))
+		return unread(d, formChart, provenance.TooLarge(int64(len(c.Body)), maxSimple))
 	}
 	block, rest := clearsign.Decode(c.Body)
 	if block == nil || len(bytes.TrimSpace(rest)) > 0 {

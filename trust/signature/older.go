@@ -46,7 +46,7 @@ func openOlder(d Document) (*signed, error) {
 	}
 	s := &signed{form: formSimple, payload: d.Body}
 	if len(d.Body) > maxSimple {
-		return s, errors.New(tooLarge(int64(len(d.Body)), maxSimple))
+		return s, errors.New(provenance.TooLarge(int64(len(d.Body)), maxSimple))
 	}
 	sig, err := base64.StdEncoding.DecodeString(d.Layer.Annotations[signatureAnnotation])
 	if err != nil || len(sig) == 0 {

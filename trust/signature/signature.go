@@ -62,10 +62,6 @@ func Reads(mediaType string) bool { return schemeOf(mediaType) != nil }
 
 func isSignature(layer ocispec.Descriptor) bool { return Reads(layer.MediaType) }
 
-func tooLarge(size, most int64) string {
-	return fmt.Sprintf("it has %d bytes, and at most %d are read", size, most)
-}
-
 // LookAtEach returns what is found of each document in a layer, whose media type Reads: of one, or of one in each line.
 func (t *Trust) LookAtEach(repository string, d Document, now time.Time) (found []provenance.Finding) {
 	if !provenance.HoldsStatement(d.Layer.MediaType) {
@@ -90,7 +86,7 @@ func (t *Trust) LookAtEach(repository string, d Document, now time.Time) (found 
 // Look returns what is found of a document, whose media type Reads, in a repository.
 func (t *Trust) Look(repository string, d Document, now time.Time) provenance.Finding {
 	if len(d.Body) > MaxDocument {
-		return unread(d, "", tooLarge(int64(len(d.Body)), MaxDocument))
+		return unread(d, "", provenance.TooLarge(int64(len(d.Body)), MaxDocument))
 	}
 	if d.Desk == nil {
 		d.Desk = desk.Sit(context.Background())
