@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/image"
 )
@@ -81,7 +83,7 @@ func (a *API) contents(c *call) (any, error) {
 	if err := json.Unmarshal(body, &m); err != nil {
 		m, answer.Unread = ocispec.Manifest{}, "the manifest is not one of an image"
 	}
-	answer.Layers = m.Layers
+	answer.Layers = withoutSecrets(m.Layers)
 	if len(answer.Layers) > maxSteps {
 		answer.Layers, answer.Cut = answer.Layers[:maxSteps], append(answer.Cut, "layers")
 	}
@@ -94,7 +96,20 @@ func (a *API) contents(c *call) (any, error) {
 	if len(answer.Referrers) > maxAttached {
 		answer.Referrers, answer.Cut = answer.Referrers[:maxAttached], append(answer.Cut, "referrers")
 	}
+	answer.Referrers = withoutSecrets(answer.Referrers)
 	return answer, err
+}
+
+// withoutSecrets are descriptors as they are shown: without credentials in their URLs and annotations. What is stored stays.
+func withoutSecrets(list []ocispec.Descriptor) []ocispec.Descriptor {
+	shown := slices.Clone(list)
+	for i, d := range shown {
+		shown[i].Annotations, shown[i].URLs = provenance.CutSecretsIn(d.Annotations), slices.Clone(d.URLs)
+		for n, u := range d.URLs {
+			shown[i].URLs[n] = provenance.CutSecrets(u)
+		}
+	}
+	return shown
 }
 
 // readConfig reads the config of a container image into the answer, or says why it cannot.
@@ -119,6 +134,7 @@ func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *con
 		answer.Unread = "the config is not what its media type says"
 		return nil
 	}
+	read.Config.Labels = provenance.CutSecretsIn(read.Config.Labels)
 	answer.Config, answer.History = &read.imageConfig, steps(read.History)
 	if len(answer.History) > maxSteps {
 		answer.History, answer.Cut = answer.History[:maxSteps], append(answer.Cut, "history")
@@ -130,6 +146,7 @@ func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *con
 func steps(history []ocispec.History) (list []buildStep) {
 	layer := 0
 	for _, h := range history {
+		h.CreatedBy, h.Comment = provenance.CutSecrets(h.CreatedBy), provenance.CutSecrets(h.Comment)
 		s := buildStep{History: h}
 		if !h.EmptyLayer {
 			s.Layer = new(int)

@@ -130,7 +130,7 @@ func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool
 	answer := &imageAnswer{
 		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
 		Descriptor: ocispec.Descriptor{
-			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: img.Annotations,
+			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: provenance.CutSecretsIn(img.Annotations),
 		},
 	}
 	parts := provenance.Parts(img.Digest, img.Children)

@@ -26,6 +26,18 @@ func CutSecrets(text string) string {
 	return out.String() + text
 }
 
+// CutSecretsIn returns annotations or labels as they may be shown: without what CutSecrets removes. The map stays as it is.
+func CutSecretsIn(texts map[string]string) map[string]string {
+	if texts == nil {
+		return nil
+	}
+	shown := make(map[string]string, len(texts))
+	for name, text := range texts {
+		shown[name] = CutSecrets(text)
+	}
+	return shown
+}
+
 // beginsURL matches what stands before the authority of a URL: also where a scheme that is known has lost a slash, as when
 // somebody cleaned it like a path, and where the scheme is left out.
 var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh):/{1,2}|://|(?:^|[\s"'<>(=,])//)`)

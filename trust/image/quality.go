@@ -143,6 +143,7 @@ func (s *subject) checkVulnerabilities(p *platform) trust.Check {
 
 func (s *subject) checkLicences(p *platform) trust.Check {
 	if v := cmp.Or(p.label(ocispec.AnnotationLicenses), s.manifest.Annotations[ocispec.AnnotationLicenses], p.licences()); v != "" {
+		v = provenance.CutSecrets(v)
 		return trust.Passed(trust.ImageLicences, "It states its licences: "+v+".").With(LicencesEvidence{v})
 	}
 	for _, d := range s.of(sbomKind, p) {

@@ -142,7 +142,7 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 		Repository: c.object.Repository, Reference: c.digest.String(),
 		Descriptor: Descriptor{
 			MediaType: desc.MediaType, ArtifactType: c.about.ArtifactType, Digest: c.digest.String(), Size: int64(len(body)),
-			Annotations: c.about.Annotations,
+			Annotations: provenance.CutSecretsIn(c.about.Annotations),
 		},
 	}
 	for _, child := range c.about.Children {
