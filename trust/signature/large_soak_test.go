@@ -21,24 +21,29 @@ import (
 // TestSoakLarge reads 1,000 attestations of 16 MiB, by a key and by holders of certificates, with entries of logs of either
 // version, and wants the memory of the process to stay below 100 MB.
 func TestSoakLarge(t *testing.T) {
-	m, p := newMaker(t), newPrivate(t)
 	const size = MaxDocument*3/4 - 8<<10
-	for name, c := range map[string]struct {
-		made  func() Document
-		trust *Trust
-	}{
-		"key":            {func() Document { return m.bundle(sbomOf(size)) }, trusting(t, m, "    vouches: sbom\n")},
-		"certificate v1": {func() Document { return p.attestV1(ciJob, ciIssuer, sbomOf(size)) }, p.trusting("team/*")},
-		"certificate v2": {func() Document { return p.attest(ciJob, ciIssuer, sbomOf(size)) }, p.trusting("team/*")},
+	for name, of := range map[string]func(t *testing.T) (registry.Attachment, *Trust){
+		"key": func(t *testing.T) (registry.Attachment, *Trust) {
+			m := newMaker(t)
+			return arrivingFile(t, m.bundle(sbomOf(size))), trusting(t, m, "    vouches: sbom\n")
+		},
+		"certificate v1": func(t *testing.T) (registry.Attachment, *Trust) {
+			p := newPrivate(t)
+			return arrivingFile(t, p.attestV1(ciJob, ciIssuer, sbomOf(size))), p.trusting("team/*")
+		},
+		"certificate v2": func(t *testing.T) (registry.Attachment, *Trust) {
+			p := newPrivate(t)
+			return arrivingFile(t, p.attest(ciJob, ciIssuer, sbomOf(size))), p.trusting("team/*")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := arrivingFile(t, c.made())
+			to, trust := of(t)
 			for range 3 { // pools keep what the test itself made for two collections
 				debug.FreeOSMemory()
 			}
 			high := highest(t, func() {
 				for range 1000 / 3 {
-					found, err := c.trust.lookAt(t.Context(), to, time.Now())
+					found, err := trust.lookAt(t.Context(), to, time.Now())
 					if err != nil || found[0].Verdict.Result != provenance.Good {
 						t.Fatalf("%+v, %v", found, err)
 					}
