@@ -22,7 +22,16 @@ type kind struct {
 	needed     []string // without them it is no token of this kind
 	handle     string
 	ids        []string // claims that it never gives to another, the first being the account; one of them is in each grant
+	// values are all that some claims can be, and begins is how others begin.
+	values map[string][]string
+	begins map[string]string
 }
+
+var (
+	yesNo      = []string{"true", "false"}
+	refTypes   = []string{"branch", "tag"}
+	visibility = []string{"public", "internal", "private"}
+)
 
 var kinds = map[string]kind{
 	// https://docs.github.com/en/actions/reference/security/oidc
@@ -36,6 +45,8 @@ var kinds = map[string]kind{
 		properties: "repo_property_",
 		needed:     []string{"repository", "repository_id", "repository_owner_id", "event_name"},
 		handle:     "repository", ids: []string{"repository_id", "repository_owner_id"},
+		values: map[string][]string{"ref_type": refTypes, "ref_protected": yesNo, "repository_visibility": visibility},
+		begins: map[string]string{"ref": "refs/"},
 	},
 	// https://docs.gitlab.com/ci/secrets/id_token_authentication/
 	"gitlab": {
@@ -48,6 +59,8 @@ var kinds = map[string]kind{
 		},
 		needed: []string{"project_path", "project_id", "namespace_id"},
 		handle: "project_path", ids: []string{"project_id", "namespace_id"},
+		values: map[string][]string{"ref_type": refTypes, "ref_protected": yesNo, "environment_protected": yesNo, "project_visibility": visibility},
+		begins: map[string]string{"ref_path": "refs/"},
 	},
 	"generic": {allowed: []string{"sub"}, needed: []string{"sub"}, handle: "sub"}, // with the ids that are configured
 }
@@ -104,6 +117,10 @@ func (v *Verifier) Matchable(issuer, name, value string, names []string) error {
 		return fmt.Errorf("%w: %s is not kept for %s, which keeps %s", ErrNeverMatches, name, issuer, k.names())
 	case value != "" && k.handle != "sub" && slices.Contains(k.ids, name) && strings.Trim(value, "0123456789") != "":
 		return fmt.Errorf("%w: %s is a number, and not %.60q", ErrNeverMatches, name, value)
+	case value != "" && k.values[name] != nil && !slices.Contains(k.values[name], value):
+		return fmt.Errorf("%w: %s is one of %s, and not %.60q", ErrNeverMatches, name, strings.Join(k.values[name], ", "), value)
+	case value != "" && !strings.HasPrefix(value, k.begins[name]):
+		return fmt.Errorf("%w: %s begins with %s, as %sheads/main, and is not %.60q", ErrNeverMatches, name, k.begins[name], k.begins[name], value)
 	case name == "event_name" && value == pullRequestTarget && !slices.Contains(events, value):
 		return fmt.Errorf("%w: jobs of %s are refused; the registry's configuration would have to name it in allowEvents", ErrNeverMatches, value)
 	}
