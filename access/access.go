@@ -2,8 +2,8 @@
 // an identity has.
 //
 // It makes the provenance.Identity that everything else works with, and it never shows or logs a secret.
-// Nobody may do anything that was not granted to them: all grants, teams and rules for tags are one
-// [Document], whose every change is a record, committed with it. Whoever was granted admin on ** is an
+// Everything that is not granted is denied. All grants, teams and rules for tags are one [Document];
+// each change of it is a record, committed with the change. An identity with the role admin on ** is an
 // administrator of the registry, and so is the operator, who comes through the socket in the data
 // directory.
 package access

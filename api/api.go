@@ -2,8 +2,8 @@
 // administrators manage accounts. It has no rules of its own: the rooms below decide.
 //
 // A handler gets a parsed call and returns a value or an error; one place writes either (answer.go, failure.go).
-// Errors are RFC 9457 problem details whose sentence says what was wrong and what to do. The parts in openapi/
-// describe every route, and tests hold them against answers.
+// Errors are RFC 9457 problem details that say what was wrong and what to do. The parts in openapi/
+// describe every route, and tests compare them with real answers.
 package api
 
 import (

@@ -1,9 +1,9 @@
 // Package certs makes the registry's certificates, keeps them fresh while it serves, and tells clients
 // how to trust them.
 //
-// A first start makes a certificate authority of the registry's own, which may sign only for the
-// registry's own names (critical name constraints, no further authority below it), because people will
-// put it into the trust stores of their machines. Whoever has a certificate of their own gives its
+// The first start makes a certificate authority, which may sign only for the registry's own names
+// (critical name constraints, no further authority below it), because people will
+// put it into the trust stores of their machines. Operators who have a certificate configure its
 // files instead.
 package certs
 

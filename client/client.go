@@ -1,8 +1,8 @@
-// Package client asks a registry its API: over the network, signed in with docker's logins, through the socket in a data
+// Package client calls a registry's API: over the network, signed in with docker's logins, through the socket in a data
 // directory, or in this process.
 //
-// It knows nothing of what is asked. Where a registry does not answer well it returns an [Error], which says whether the
-// answer is no, the question was wrong, or nobody could be asked.
+// It does not know what the questions mean. If a request fails it returns an [Error], which says whether the
+// answer is no, the request was wrong, or the registry could not be reached.
 package client
 
 import (

@@ -1,10 +1,10 @@
-// Package registry is the OCI registry: it takes images in and hands them out, and has a record of every
-// change committed with the change itself.
+// Package registry is the OCI registry: it accepts images and serves them, and commits a record of every
+// change with the change itself.
 //
 // Upload sessions, mounts and blob deletes are served by distribution's App, embedded over a namespace
 // of our own (app.go, namespace.go). Everything that is read, and the manifests, are served here, from
 // the store's tables and from open files, because distribution has no transactions and its read path
-// costs several times as much. Each gap of distribution that is filled here is in a file of its own,
+// costs several times as much. Each gap of distribution that we fill has a file of its own,
 // whose comment says what is missing upstream.
 //
 // A request is parsed into a value first (route.go), then checked against the caller's rights, then

@@ -1,8 +1,8 @@
-// Package server is one process over its data: it opens a data directory, wires the rooms over it, listens, and does what
-// goes on in the background, until it is told to end.
+// Package server is one process over its data: it opens a data directory, wires the rooms over it, listens, and does the
+// background work, until it is told to end.
 //
-// What it has to say it returns: the command line prints it, and turns its errors into exit codes. [Open] and [Server.Run]
-// are a server; [OpenFiles] answers the same API where none runs.
+// It returns what it has to say: the command line prints it, and turns its errors into exit codes. [Open] and [Server.Run]
+// are a server; [OpenFiles] answers the same API when no server runs.
 package server
 
 import (

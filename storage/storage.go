@@ -1,4 +1,4 @@
-// Package storage is the contract between Hallmark's rooms and whatever keeps their data: an ordered,
+// Package storage is the contract between Hallmark's rooms and the engines that keep their data: an ordered,
 // transactional key-value [Store] for everything that must change together, and [Blobs] for bytes too
 // large for it.
 //

@@ -1,11 +1,11 @@
 // Package trust answers the two questions that decide whether an image should be run: is it from a
-// trusted source, and is it a trusted thing? Each is necessary, neither is sufficient.
+// trusted source, and is it itself trustworthy? Each is necessary, neither is sufficient.
 //
 // An inspection is a list of checks, each with its evidence, and this package grades it into a [Report].
 // What it asks, and what each answer is worth, is one table in rubric.go. Packages below inspect:
 // trust/host a registry from outside, trust/image an image.
 //
-// A check never guesses. What could not be learned is unknown: it lowers the coverage of a grade and not
+// A check never guesses. A check that could not learn the answer is unknown: it lowers the coverage of a grade, not
 // the grade, and with too little coverage there is no grade.
 package trust
 

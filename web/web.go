@@ -1,12 +1,12 @@
 // Package web serves the pages: what the registry knows, for people with a browser.
 //
-// It asks the API the same questions that programs ask, within the process and on behalf of whoever made the request, and
-// has no second way into the rooms below: what the API does not say, no page shows. Pages are HTML from templates with one
-// style sheet and two small scripts; all of it works without them. GET changes nothing; what changes something is a form,
-// sent from a page of this server, by the person who is signed in there.
+// It asks the API the same questions that programs ask, within the process and on behalf of the caller, and
+// has no other way into the rooms below: a page shows only what the API says. Pages are HTML from templates with one
+// style sheet and one small script; all of it works without the script. GET changes nothing; only forms change something,
+// sent from a page of this server by the person who is signed in there.
 //
-// Whatever a client once pushed (labels, tags, annotations, names) is hostile: it is escaped, links lead only to http and
-// https, and characters that turn the direction of text are shown as what they are.
+// What clients pushed (labels, tags, annotations, names) is hostile: it is escaped, links lead only to http and
+// https, and characters that change the direction of text are shown as their code points.
 package web
 
 import (

@@ -1,8 +1,8 @@
 // Package oidc checks the ID tokens of CI jobs: who issued them, for whom, and which job they are about.
 //
-// An issuer is asked for its keys when the first of its tokens comes, and again when a token has a key that
-// is not known: at most once a second, whatever strangers send, and one address has no more of that than its share.
-// What passes is a [Job] with those claims alone that may stand in a record for ever: nothing that says who a person is.
+// It asks an issuer for its keys when the first of its tokens comes, and again when a token has an unknown
+// key: at most once a second, whatever strangers send, and each address gets only its share of that.
+// A valid token gives a [Job] with only those claims that may be in a record for ever: nothing that identifies a person.
 package oidc
 
 import (

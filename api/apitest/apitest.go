@@ -1,4 +1,4 @@
-// Package apitest holds answers of the API against its description, the OpenAPI document of /openapi.json.
+// Package apitest compares answers of the API with their description, the OpenAPI document of /openapi.json.
 package apitest
 
 import (

@@ -1,11 +1,11 @@
-// Package independent checks a registry from outside, as somebody does who trusts none of its code: it is written from the
-// documentation (docs/verify.md, docs/design/replay.md, docs/api.md) with the tools of others, and imports nothing of ours.
-// So a fault that our own verifiers share with the registry shows here.
+// Package independent checks a registry from outside, without trusting any of its code. It is written from the
+// documentation (docs/verify.md, docs/design/replay.md, docs/api.md) with other projects' tools, and imports none of our packages.
+// So it exposes a fault that our own verifiers share with the registry.
 //
-// [Registry.Visit] reads everything that is on record over the public routes, makes each statement into its leaf and the
-// leaves into the roots, wants all checkpoints to continue those that it saw before, has sigstore-go check receipts, replays
-// the records, and compares what follows with what /v2/ serves. It is for a registry that nothing changes meanwhile, and for
-// tests: it holds everything in memory.
+// [Registry.Visit] reads everything that is on record over the public routes, computes the leaf of each statement and the
+// roots from the leaves, requires all checkpoints to continue those that it saw before, has sigstore-go check receipts, replays
+// the records, and compares the result with what /v2/ serves. It is for tests, with a registry that nobody changes in the
+// meantime: it holds everything in memory.
 package independent
 
 import (

@@ -1,5 +1,5 @@
-// Package desk bounds the memory in which documents from outside are read: many small ones at a time, and one large one,
-// each in the same room as the one before. So what somebody sends costs no more memory the more of it there is.
+// Package desk bounds the memory in which documents from outside are read: many small ones at a time, but only one large
+// one, which reuses the buffer of the one before. So sending more documents takes no more memory.
 package desk
 
 import (

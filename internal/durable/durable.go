@@ -1,13 +1,13 @@
 // Package durable makes, replaces, renames and removes files and directories so that a power loss finds them as
 // they were before or as they are after.
 //
-// A file has two parts that are flushed apart: its bytes, by a flush of the file, and its name, by a flush of the
-// directory that holds it. So has a directory. A name that was not flushed goes with the power, and everything
-// below it. Whatever is kept in a data directory, a backup or a restore is made here, and no other package calls
-// the functions of os that make or rename; a linter sees to that.
+// A file has two parts that are flushed separately: its bytes, by a flush of the file, and its name, by a flush of the
+// directory that holds it. The same is true of a directory. If the power fails, a name that was not flushed is lost, with everything
+// below it. This package makes everything in a data directory, a backup or a restore. No other package calls
+// the functions of os that create or rename files; a linter enforces that.
 //
 // A process may also be killed between a name and its flush. The next one finds the name, and could rely on it
-// until the power fails. So whoever opens a directory that an earlier process made calls Settle first.
+// until the power fails. So code that opens a directory of an earlier process calls Settle first.
 package durable
 
 import (

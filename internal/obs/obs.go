@@ -1,4 +1,4 @@
-// Package obs lets one see what the server does: structured log lines, Prometheus metrics, and the
+// Package obs shows what the server does: structured log lines, Prometheus metrics, and the
 // middleware that gives each request an id, one line and its place in the metrics.
 package obs
 

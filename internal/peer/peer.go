@@ -1,8 +1,8 @@
-// Package peer says where a request comes from: the other end of its connection, or, where that is a proxy
-// that the operator trusts, whom the proxy names in its headers.
+// Package peer says where a request comes from: the other end of its connection or, if that is a proxy
+// that the operator trusts, the client that the proxy names in its headers.
 //
-// Headers of anybody else are not looked at. Of a chain of proxies the rightmost address that is not a
-// trusted one counts, because everything left of it can be made up by whoever has that address.
+// It ignores the headers of anybody else. In a chain of proxies, the rightmost address that is not a
+// trusted proxy counts, because that client can make up everything left of it.
 package peer
 
 import (

@@ -1,17 +1,17 @@
 // Package powerloss shows tests what a power loss may leave of a directory.
 //
-// Command lets a process run under strace, which writes down each of its calls that changes a file or a name, or
-// flushes one. Read reads them back. A Disk takes them one by one, and keeps apart what is flushed and what is not:
+// Command runs a process under strace, which records each call that changes a file or a name, or
+// flushes one. Read reads the calls back. A Disk applies them one by one, and keeps apart what is flushed and what is not:
 // a file's bytes, length and mode are durable once the file was flushed, and a name once the directory that holds it
-// was. At any moment Build makes a directory of what the power may leave then:
+// was. At any moment Build makes a directory of what a power loss may leave then:
 //
 //	Strict   nothing but what was flushed
-//	Random   and of the rest each part or not, by the throw of a coin
+//	Random   also each other part or not, at random
 //	AllBut   everything but one part
 //
-// A rename is one part: file systems with a journal, on which it is not, would lose files all the time. A call that
-// changes a file and that the Disk does not know is an error, and not passed over. bbolt maps its file to read it
-// alone, so nothing is written past the calls.
+// A rename is one part: file systems with a journal, on which it is not, would lose files all the time. If a call
+// changes a file and the Disk does not know the call, that is an error. bbolt maps its file only to read it,
+// so all writes are calls.
 package powerloss
 
 import (

@@ -1,9 +1,9 @@
 // Package query reads the query strings of URLs.
 //
 // A plus stands for a space in what HTML forms send (WHATWG URL Standard, section 5), and only there: in a URL
-// it is a plus (RFC 3986), and clients that put a media type as application/spdx+json, a source as git+https://,
-// or a time as 10:00:00+02:00 into one mean it. Parse is for parameters that never hold a space, and ParseForm
-// for those that may. Of a media type only the sender knows: Readings are all that it can have meant.
+// it is a plus (RFC 3986), and clients that send a media type like application/spdx+json, a source like git+https://,
+// or a time like 10:00:00+02:00 mean a plus. Parse is for parameters that never hold a space, and ParseForm
+// for those that may. For a media type only the sender knows: Readings returns everything that it can mean.
 package query
 
 import (

@@ -1,13 +1,13 @@
-// Package strictjson reads JSON from outside in which no two readers can see different things.
+// Package strictjson reads JSON from outside, and refuses JSON in which two readers could see different things.
 //
-// Standard readers of JSON differ, and an attacker who knows how lets one of them see an image, a signature or a
-// right that the other does not. This package refuses what they differ in (RFC 8259, RFC 7493): a key twice in an
-// object, also spelled with escapes; bytes that are not UTF-8, and halves of surrogate pairs, which some drop and some
-// replace; a byte order mark; anything behind the value; nesting that exhausts a reader; and, where a value is read
-// into a Go type, a key in another case than its field, which Go's own decoder takes for the same.
+// JSON readers differ, and an attacker can use that to show one of them an image, a signature or a
+// right that another does not see. This package refuses anything on which they differ (RFC 8259, RFC 7493): a duplicate key in an
+// object, also one spelled with escapes; bytes that are not UTF-8, and halves of surrogate pairs, which some drop and some
+// replace; a byte order mark; anything after the value; nesting that exhausts a reader; and, when reading
+// into a Go type, a key in another case than its field, which Go's own decoder accepts.
 //
-// It knows no kind of document. It refuses numbers that are none, and not those that are too large: who reads them
-// into a type does.
+// It knows no kind of document. It refuses malformed numbers, but not numbers that are too large: the code that reads them
+// into a type does that.
 package strictjson
 
 import (

@@ -1,4 +1,4 @@
-// Package units reads and writes sizes, durations and rates as people have them in configuration files.
+// Package units reads and writes sizes, durations and rates as people write them in configuration files.
 package units
 
 import (

@@ -1,13 +1,13 @@
 // Package unraced runs a test in a process without the race detector.
 //
-// The detector makes code five to ten times slower, and finds nothing where one thing happens after another. A long test of
-// that kind begins with
+// The detector makes code five to ten times slower, and finds nothing in sequential code. A long test of
+// sequential code begins with
 //
 //	if unraced.Test(t) {
 //		return
 //	}
 //
-// and whatever is concurrent keeps the detector. A package whose tests do this ends its TestMain with [Clean].
+// and concurrent tests keep the detector. A package whose tests do this ends its TestMain with [Clean].
 package unraced
 
 import (

@@ -1,5 +1,5 @@
-// Package yamlfile reads files that people write, YAML or JSON, strictly: what is not understood is an error
-// that names its line.
+// Package yamlfile reads files that people write, YAML or JSON, strictly: anything that it does not understand is an error
+// that names the line.
 package yamlfile
 
 import (

@@ -1,12 +1,12 @@
 // Package audit reads everything that a registry has on record, from outside, and compares what it serves with what follows
 // from that.
 //
-// The records are those of a log whose history continues what was seen before (package follow): each is made into its leaf
-// again. What they give (package replay) is compared with the tags, the manifests and the access document that are served.
-// Whoever may see only a part audits that part.
+// The records are those of a log whose history continues what was seen before (package follow); the audit computes the leaf of each
+// again. It compares their result (package replay) with the tags, the manifests and the access document that are served.
+// A caller who may see only a part audits that part.
 //
-// Every accusation is made from what was read in the same run. What was remembered of an earlier one saves the reading, and
-// when something does not fit, everything is read again first: so a wrong memory accuses nobody.
+// Every accusation rests on what was read in the same run. The saved state of an earlier run saves reading, but
+// if something does not fit, the audit reads everything again first. So a wrong saved state accuses nobody.
 package audit
 
 import (

@@ -1,4 +1,4 @@
-// Package beside replays a store's records beside a check of its tables, while others go on changing both.
+// Package beside replays a store's records in parallel with a check of its tables, while others keep changing both.
 package beside
 
 import (

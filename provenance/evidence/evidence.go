@@ -1,14 +1,14 @@
 // Package evidence makes and reads evidence files: one file with all that an auditor needs to check where an image came from,
-// offline and without trusting who made it.
+// offline and without trusting the file's maker.
 //
 // A file is an OCI image layout in a canonical tar. In it are the manifest with its config and referrers, every record about the
-// image with its receipt and C2SP tlog-proof, the moves of its tag, a checkpoint of each log, the keys, the documents by which
-// the registry decides, what it thinks of the image, and a page that says how to check all that by hand. docs/design/evidence.md
+// image with its receipt and C2SP tlog-proof, the moves of its tag, a checkpoint of each log, the keys, the documents that
+// the registry's decisions follow, its verdicts and grades, and a page that says how to check all that by hand. docs/design/evidence.md
 // says what covers which byte, and what each part proves.
 //
-// [Write] streams a file: it holds no more than a page of records. [Open] reads one and refuses each byte that is not as it
-// has to be; [File.Verify] says what it proves to whom. That a file holds every record, and what holds now, is the word of
-// who made it. The package stores nothing and asks nobody; whoever calls Write decides what the reader may see.
+// [Write] streams a file: it holds no more than a page of records. [Open] reads one and refuses every wrong
+// byte; [File.Verify] says what it proves to whom. That a file holds every record, and what holds now, only its
+// maker says. The package stores nothing and asks nobody; the caller of Write decides what the reader may see.
 package evidence
 
 import (

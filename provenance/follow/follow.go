@@ -1,9 +1,9 @@
 // Package follow watches a registry's log from outside. It remembers the checkpoints that it saw, and
-// wants each new one to continue them: a registry that rewrites, cuts or replaces its history contradicts
-// a checkpoint that it signed, and both together are the proof.
+// requires each new one to continue them. A registry that rewrites, truncates or replaces its history contradicts
+// a checkpoint that it signed, and the two together are the proof.
 //
 // A registry that was restored from a backup says so: it closes the old log at the last checkpoint that it
-// knows and begins a new one. That is told apart from a rewrite, with the records that were lost by it.
+// knows and begins a new one. The package tells that apart from a rewrite, and lists the records that were lost.
 //
 // The package fetches through a Source and keeps a State for its caller. It has no network of its own.
 package follow

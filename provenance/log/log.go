@@ -1,14 +1,14 @@
 // Package log is the transparency log: an append-only Merkle tree (RFC 6962) kept in tables of a
 // storage.Store, so that an append commits together with what it is about.
 //
-// Whoever keeps a checkpoint of the log can prove later that nothing in it was changed, dropped or put in
-// between. The tree is made by sumdb/tlog; here are the rows it lives in, its checkpoints, its proofs, and
-// its tiles as C2SP tlog-tiles names them. The package knows nothing of what a leaf says, and keeps no
-// leaves: whoever appends them can make them again.
+// Anybody who keeps a checkpoint of the log can prove later that nothing in it was changed, dropped or
+// inserted. sumdb/tlog computes the tree; this package has its rows, its checkpoints, its proofs, and
+// its tiles as C2SP tlog-tiles names them. The package does not know what a leaf means, and stores no
+// leaves: the code that appends them can compute them again.
 //
 // A registry has a sequence of logs, nearly always one. Each has a name of its own (its origin), an Ed25519
 // key of its own, and goes on from the entry at which the one before it was closed. A log is closed, and a
-// new one begun, where going on would be a lie: after a restored backup, and after its key was stolen.
+// new one begun, when continuing it would be a lie: after a restored backup, and after its key was stolen.
 package log
 
 import (

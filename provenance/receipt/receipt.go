@@ -1,16 +1,16 @@
-// Package receipt makes and checks receipts: what a registry hands out so that anyone can check, offline
-// and without trusting it from then on, that it committed to a record.
+// Package receipt makes and checks receipts. With a receipt from the registry anyone can check, offline
+// and without trusting the registry from then on, that it committed to a record.
 //
 // A receipt is a sigstore bundle, version 0.3, as JSON. In it are the record (an in-toto statement in a
 // DSSE envelope, signed ECDSA P-256 with the registry's receipt key) and the proof that it is a leaf of
 // the registry's log (an inclusion proof against a checkpoint that the log's Ed25519 key signed, and
 // witnesses may have cosigned). Stock tools verify it: cosign verify-blob-attestation, sigstore-go. They
-// let some changed fields pass; [Verify] lets none.
+// accept some changed fields; [Verify] accepts none.
 //
-// Only payload and signature are ever stored. All else follows from them, and is made when asked.
+// Only the payload and the signature are ever stored. The rest follows from them, and is computed on demand.
 //
 // The package is formats and mathematics: it stores nothing, asks nobody, and knows of a record only
-// where in which log it says to be.
+// its stated log and place there.
 package receipt
 
 import (

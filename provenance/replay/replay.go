@@ -1,8 +1,8 @@
 // Package replay says what follows from a registry's records: what each tag means, which manifests are where, who has an
-// account, and which access document is in force. It knows no store and no network: records go in, in their order, and a
+// account, and which access document is in force. It needs no store and no network: records go in, in their order, and a
 // state comes out. fsck compares that with the registry's tables, and an auditor with what the registry serves.
 //
-// docs/design/replay.md defines it, so that others can write it again; its test vectors are in testdata.
+// docs/design/replay.md defines it, so that others can implement it too; its test vectors are in testdata.
 package replay
 
 import (

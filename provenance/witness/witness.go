@@ -1,8 +1,8 @@
-// Package witness cosigns the checkpoints of logs, after it has seen that each is a continuation of the
-// last one that it cosigned. Whoever wants such a cosignature on a checkpoint is sure that the log shows
-// everybody the same history, or that the witness lies as well.
+// Package witness cosigns the checkpoints of logs, after it has seen that each continues the
+// last one that it cosigned. If you demand such a cosignature on a checkpoint, either the log shows
+// everybody the same history, or the witness lies as well.
 //
-// The rules are C2SP's: tlog-witness for what is asked, tlog-cosignature for what is answered. A witness
+// The rules are C2SP's: tlog-witness for requests, tlog-cosignature for answers. A witness
 // is one small file: its key, and the last checkpoint of each log. They are one file on purpose: a witness
 // that lost its memory and kept its key could cosign a second history.
 package witness

@@ -1,8 +1,8 @@
-// Package backup copies a registry as it is at one moment, while its server runs or not, and makes a data directory of such
+// Package backup copies a registry as it is at one moment, with or without a running server, and makes a data directory from such
 // a copy.
 //
-// A [Source] is the side of the server: a snapshot of everything but the bytes of blobs, which are sent one by one. A backup
-// holds private keys, so it is given to the operator alone: these routes are on the socket in the data directory, and on no
+// A [Source] is the server's side: a snapshot of everything except the bytes of blobs, which are sent one by one. A backup
+// holds private keys, so only the operator gets it: these routes are on the socket in the data directory, and on no
 // other listener.
 package backup
 

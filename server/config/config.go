@@ -1,6 +1,6 @@
-// Package config is everything that an operator can set: types that are the manual, defaults, and where they are read from.
+// Package config is everything that an operator can set: types that are also the manual, defaults, and where settings come from.
 //
-// It refuses what cannot be meant, with an [Error] that says what to mend. It opens nothing but the files that a
+// It refuses settings that make no sense, with an [Error] that says what to fix. It opens only the files that a
 // configuration names.
 package config
 

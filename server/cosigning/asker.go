@@ -1,5 +1,5 @@
-// Package cosigning has witnesses cosign the log's checkpoints, so that those who check it need not believe the registry
-// alone that there is one history (C2SP tlog-witness).
+// Package cosigning has witnesses cosign the log's checkpoints, so that people who check the log need not rely on the
+// registry alone that there is one history (C2SP tlog-witness).
 package cosigning
 
 import (

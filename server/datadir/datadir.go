@@ -1,8 +1,8 @@
 // Package datadir is the directory that holds everything a registry knows: its store, its blobs, its keys and certificates,
 // and the socket of the server that runs on it.
 //
-// It knows where things are, brings a directory of an older version up to date, and says whose it is where it cannot be
-// opened. What is in the store belongs to the rooms.
+// It knows where things are, upgrades a directory of an older version, and says who owns a directory that it cannot
+// open. The content of the store belongs to the rooms.
 package datadir
 
 import (

@@ -1,7 +1,7 @@
 // Package keyring keeps the files of a book's signing keys, and beside them the newest checkpoint that they signed.
 //
-// A new key is durable before the store says that it is in force, and an old one goes away after it. Where a key is missing
-// the registry starts all the same: it can be read, and says what to do.
+// A new key is durable before the store says that it is in force, and an old key is removed after that. If a key is missing
+// the registry still starts: it is read-only, and says what to do.
 package keyring
 
 import (

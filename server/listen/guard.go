@@ -1,8 +1,8 @@
-// Package listen bounds what clients may take of a server by their connections alone, before anything is known of them.
+// Package listen bounds what clients can take from a server by their connections alone, before it knows who they are.
 //
-// A [Guard] bounds how many connections there are, and which has to go where there are too many; a [Stall] cuts those that
-// send or take nothing in the middle of a request. Reading in bulk, and what the kernel keeps for slow readers, belong here
-// too: they are about the connection, and not about what is asked over it.
+// A [Guard] bounds the number of connections, and decides which one to close when there are too many; a [Stall] cuts those that
+// send or read nothing in the middle of a request. Bulk reads, and what the kernel buffers for slow readers, belong here
+// too: they are about the connection, not about the requests on it.
 package listen
 
 import (

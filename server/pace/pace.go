@@ -1,4 +1,4 @@
-// Package pace sets how often the garbage collector runs in a server, whose heap is small.
+// Package pace sets how often Go's garbage collector runs in a server with a small heap.
 package pace
 
 import (

@@ -1,4 +1,4 @@
-// Package archive keeps copies of a data directory outside of it: snapshots, which share their blobs.
+// Package archive keeps copies of a data directory outside of it: snapshots that share their blobs.
 //
 //	DIR/hallmark-backup                marks the directory; the one who writes to it holds its lock
 //	DIR/blobs/ab/LABEL                 a blob under its digest, as in "sha256-…ab"; all snapshots share it
@@ -7,11 +7,11 @@
 //	DIR/snapshots/NAME/files/…         files of the data directory, under their paths there
 //	DIR/snapshots/NAME.part/           one under way, or one that was broken off
 //
-// A snapshot is there whole or not at all: its directory gets its name when everything in it, and every blob
-// that it needs, is on the disk. A backup that was broken off leaves blobs that are whole, and the next one
-// does not copy them again. Nothing of a snapshot is changed later.
+// A snapshot is there completely or not at all: its directory gets its name when everything in it, and every blob
+// that it needs, is on the disk. An interrupted backup leaves complete blobs, and the next one
+// does not copy them again. A snapshot never changes later.
 //
-// The package knows no domain type: a blob is bytes that their digest names, and a location is opaque but
+// The package knows no domain type: a blob is bytes under their digest, and a location is opaque except
 // for the label at its beginning.
 package archive
 

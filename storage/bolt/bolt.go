@@ -1,7 +1,7 @@
 // Package bolt is the embedded engine of storage.Store: one bbolt file, owned by one process.
 //
-// bbolt makes one transaction durable at a time, for the price of two disk flushes. This package lets
-// all the closures that wait at that moment share one such transaction, each undone alone when it fails
+// bbolt makes one transaction durable at a time, at the cost of two disk flushes. This package lets
+// all closures that wait at that moment share one such transaction; a closure that fails is undone alone
 // (see commit.go). It is the only package that imports bbolt.
 package bolt
 

@@ -6,7 +6,7 @@
 //	DIR/sealed/ab/LABEL.RUN-N   a blob that an older version sealed
 //
 // RUN is drawn at random by each process, N counts its files and S its shelves of them, so a name is never used
-// twice. No path is built from input: ids and locations are parsed first, and their paths made anew.
+// twice. No path is built from input: ids and locations are parsed first, and paths are built from the result.
 package files
 
 import (

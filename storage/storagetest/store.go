@@ -1,4 +1,4 @@
-// Package storagetest holds the suites that every storage engine passes, and the disks to try them on.
+// Package storagetest has the test suites that every storage engine passes, and the simulated disks to run them on.
 package storagetest
 
 import (

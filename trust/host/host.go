@@ -1,5 +1,5 @@
 // Package host inspects a registry from outside, as a person would with curl and openssl: whose
-// certificate it shows, what it lets strangers read, whether it keeps to OCI's specification.
+// certificate it shows, what it lets strangers read, whether it follows OCI's specification.
 //
 // It only reads, makes a bounded number of requests, and bounds each in time, bytes and redirects: a
 // server that is slow, endless or hostile costs a minute at most. A login is sent only when the

@@ -1,9 +1,9 @@
 // Package image inspects an image in a registry, its own or another's: is it from a trusted source, and
-// is it a trusted thing?
+// is it itself trustworthy?
 //
-// First everything is read, within bounds (read.go): manifests, configs, what refers to them, records of
-// pushes. Then each check looks at what was read, and at nothing else. An image for several platforms is
-// judged as its worst platform is, and each platform by itself beside it.
+// First it reads everything, within limits (read.go): manifests, configs, what refers to them, records of
+// pushes. Then each check looks only at what was read. An image for several platforms is
+// as good as its worst platform; each platform has its own result beside that.
 package image
 
 import (

@@ -1,12 +1,12 @@
 // Package policy decides by rules what may be pushed, tagged and pulled.
 //
-// A rule names repositories, the moments at which it is asked, and what it requires: an expression in CEL
+// A rule names repositories, the moments when it is evaluated, and what it requires: an expression in CEL
 // over the same report and image that the API returns, and over who pushes. Rules are compiled and
-// type-checked when they are read, and bounded in what they may cost, before and while they run. A rule that
-// fails to give an answer denies.
+// type-checked when they are read, and their cost is limited before and during evaluation. A rule that
+// fails to evaluate denies.
 //
-// [Parse] reads a file of rules (file.go, compile.go), [Rule.Ask] asks one (ask.go). The package makes no
-// reports and decides no rights: who may do what is access's to say, and rules only take away.
+// [Parse] reads a file of rules (file.go, compile.go), [Rule.Ask] evaluates one (ask.go). The package makes no
+// reports and grants no rights: package access decides who may do what, and rules only restrict that.
 package policy
 
 import (

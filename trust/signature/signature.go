@@ -1,14 +1,14 @@
 // Package signature says who signed an image: which of the keys and identities that the operator named, and
 // whether that holds.
 //
-// Whom to trust is read from one file into a [Trust] (file.go). What is attached to an image is a
+// One file says whom to trust; it is read into a [Trust] (file.go). What is attached to an image is a
 // [Document]: a layer of cosign's older .sig and .att tags, or a sigstore bundle. A [Scheme] knows one way
 // to sign, opens a document and asks the Trust who made it. The answer is a [provenance.Finding]: a verdict, and the
 // facts that a verified statement attests.
 //
-// Nothing is believed that is not bound to the digest of the image in question: by the payload of a simple
-// signature, or among the subjects of a statement. It works offline: no log or authority is asked. It knows
-// nothing of HTTP, of grades and of how records are kept.
+// A signature counts only if it is bound to the digest of the image in question: by the payload of a simple
+// signature, or among the subjects of a statement. The package works offline: it asks no log or authority. It knows
+// nothing of HTTP, of grades, or of how records are kept.
 package signature
 
 import (

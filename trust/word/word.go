@@ -1,11 +1,11 @@
 // Package word says what another registry's word about an image is worth: its own record of a push, which came with a copy of
 // the image and carries the proof that it is in that registry's log.
 //
-// The operator names the registries whose word counts, each with the logs and receipt keys that were kept of it, and which of its
-// repositories are which here ([Registry]). [Trust.Look] takes an artifact apart and verifies it against these, offline;
-// [Trust.Weigh] says what a word of before is worth now. A word that counts is attested by that registry: it is no signature, it says
-// nothing of what a tag means today, its time is of another clock, and its accounts are not ours. Whom that registry trusts is nobody
-// here.
+// The operator names the registries whose word counts, each with its logs and receipt keys as they were saved, and which of its
+// repositories correspond to which here ([Registry]). [Trust.Look] takes an artifact apart and verifies it against these, offline;
+// [Trust.Weigh] says what an earlier word is worth now. A word that counts is attested by that registry. It is no signature, it does not
+// say what a tag means today, its time is from another clock, and its accounts are not ours. Registries that it trusts are not
+// trusted here.
 package word
 
 import (

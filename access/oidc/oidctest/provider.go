@@ -1,4 +1,4 @@
-// Package oidctest is an issuer of ID tokens for tests: a real one, over real TLS, with real keys that it
+// Package oidctest is a real issuer of ID tokens for tests, with real TLS and real keys that it
 // rotates.
 package oidctest
 

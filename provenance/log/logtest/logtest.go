@@ -1,8 +1,8 @@
-// Package logtest holds what every store has to do under a log, and test vectors for those who write a
-// verifier: vectors.json.
+// Package logtest has the tests that every store has to pass under a log, and test vectors for authors of
+// verifiers: vectors.json.
 //
-// The suite compares the log with RFC 6962 as it stands in the standard: recursive, slow, and short enough
-// to be read.
+// The suite compares the log with RFC 6962 as the standard writes it: recursive, slow, and short enough
+// to read.
 package logtest
 
 import (
