@@ -123,13 +123,20 @@ func TestSoakChaos(t *testing.T) {
 	}
 	saved := filepath.Join(t.TempDir(), "saved")
 	stop := work(c.act)
+	var backup *exec.Cmd
 	for i := range 25 {
 		c.awaitPush()
 		time.Sleep(time.Duration(500+rand.IntN(2000)) * time.Millisecond) // the moment of the kill
 		c.kill()
+		if backup != nil {
+			_ = backup.Wait() // it breaks off with its server, or, where it found none, has the store open
+		}
 		c.start()
-		if i%3 == 0 {
-			_ = exec.Command(c.program, "backup", saved, "--data", c.dir).Start() // it may be killed with its server
+		if backup = nil; i%3 == 0 {
+			backup = exec.Command(c.program, "backup", saved, "--data", c.dir)
+			if err := backup.Start(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	stop()
