@@ -403,7 +403,7 @@ func (r *recording) isWhole(dir string, at float64) (err error) {
 		return fmt.Errorf("it does not start: %w", err)
 	}
 	defer v.Stop()
-	if err := holds(v, r.facts, at); err != nil {
+	if err := errors.Join(leavesOut(dir), holds(v, r.facts, at)); err != nil {
 		return err
 	}
 	if r.older {
@@ -428,10 +428,21 @@ func (r *recording) goesOn(dir string, at float64) (err error) {
 		return fmt.Errorf("it does not start: %w", err)
 	}
 	defer v.Stop()
-	if err := holds(v, r.facts, at); err != nil {
+	if err := errors.Join(leavesOut(dir), holds(v, r.facts, at)); err != nil {
 		return err
 	}
 	return v.push()
+}
+
+// leavesOut wants git and docker to leave a data directory out, where it was made by a first start: private keys are in it.
+func leavesOut(dir string) error {
+	for _, name := range []string{".gitignore", ".dockerignore"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil && !strings.HasSuffix(string(text), "\n*\n") {
+			return fmt.Errorf("%s says %q, and leaves nothing out", name, text)
+		}
+	}
+	return nil
 }
 
 // holds lets the power fail at moments that powerloss.Moments chooses, and wants what is left to be whole.
