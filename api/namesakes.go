@@ -46,5 +46,5 @@ func (answer *imageAnswer) actors() (actors []provenance.Actor) {
 	for _, by := range answer.Provenance.Authenticated {
 		actors = append(actors, by.Actor)
 	}
-	return append(actors, answer.Acts.Actors()...)
+	return append(actors, answer.Actors()...)
 }

@@ -61,7 +61,8 @@ func TestNamesakesInWords(t *testing.T) {
 		"one who tagged":       {[]Event{{Who: bobs("b1")}, {Who: bobs("b2"), Tags: one}}, nil, "First pushed here by bob (account b1); tagged by bob (account b2)."},
 		"one who did it again": {[]Event{{Who: bobs("b1")}, {Action: Delete, Who: bobs("b1")}, {Who: bobs("b2")}}, nil, "First pushed here by bob (account b1); deleted by bob (account b1) (record 1) and pushed again by bob (account b2)."},
 		"of a platform": {
-			[]Event{{Who: bobs("b1"), Digest: dig("amd64")}, {Who: aJob("octo/app", "c1", "push")}}, now,
+			[]Event{{Who: bobs("b1"), Digest: dig("amd64")}, {Who: aJob("octo/app", "c1", "push")}},
+			now,
 			"First pushed here by a job of https://github.com/octo/app at c1 (its login proves that, not the build), which does not count: " +
 				"its platform " + shortDigest(dig("amd64")) + " was first pushed by bob (account b1).",
 		},
