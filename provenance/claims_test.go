@@ -162,6 +162,18 @@ func TestCutSecrets(t *testing.T) {
 		"https://[::1]/a@v1":                               "https://[::1]/a@v1",
 		"ssh://git.example:team/app@v1":                    "ssh://git.example:team/app@v1",
 		"git::https://git.example/a//modules/b":            "git::https://git.example/a//modules/b",
+		// Texts of people and lines of a shell hold no URL where there is none.
+		"NGINX Docker Maintainers <docker-maint@nginx.com>": "NGINX Docker Maintainers <docker-maint@nginx.com>",
+		"joe@example.com":                              "joe@example.com",
+		"@scope/pkg":                                   "@scope/pkg",
+		"RUN npm install -g @angular/cli":              "RUN npm install -g @angular/cli",
+		"RUN pip install black@23 # buildkit":          "RUN pip install black@23 # buildkit",
+		"RUN curl https://x/y;rm -rf /tmp/z":           "RUN curl https://x/y;rm -rf /tmp/z",
+		"for u in https://a/b; do true":                "for u in https://a/b; do true",
+		"https://host/50%3f.html":                      "https://host/50%3f.html",
+		"nginx:1.25@sha256:" + strings.Repeat("a", 64): "nginx:1.25@sha256:" + strings.Repeat("a", 64),
+		"RUN curl -u alice:secret@git.example/a":       "RUN curl -u git.example/a",
+		strings.Repeat("://a", 100_000):                strings.Repeat("://a", 64),
 	} {
 		if got := CutSecrets(in); got != want {
 			t.Errorf("CutSecrets(%q) = %q, want %q", in, got, want)

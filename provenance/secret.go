@@ -10,20 +10,43 @@ import (
 // of a query all but the few that are known to be none. Credentials have leaked into image labels and provenance that way,
 // as tokens and as signed URLs, and a record is for ever. The "git@" of "git@host:path" names no person and stays.
 func CutSecrets(text string) string {
+	if !strings.ContainsAny(text, endsURL) {
+		return cutWord(text, true)
+	}
 	var out strings.Builder
-	for {
-		at := beginsURL.FindStringIndex(text)
-		if at == nil {
-			break
+	for text != "" {
+		end := strings.IndexAny(text, endsURL)
+		if end < 0 {
+			end = len(text)
 		}
-		out.WriteString(text[:at[1]])
-		isSSH := strings.HasSuffix(text[:at[1]], "ssh://")
-		text = cutQuery(cutUser(text[at[1]:], isSSH), &out)
+		out.WriteString(cutWord(text[:end], false))
+		text = text[end:]
+		behind := len(text) - len(strings.TrimLeft(text, endsURL))
+		out.WriteString(text[:behind])
+		text = text[behind:]
 	}
-	if out.Len() == 0 {
-		return cutSchemeless(text)
+	return out.String()
+}
+
+// maxURLs bounds the URLs in one word: each is looked for from its beginning to the word's end. What follows is cut.
+const maxURLs = 64
+
+// cutWord is CutSecrets for a text without anything that ends a URL, which may be alone.
+func cutWord(word string, alone bool) string {
+	var out strings.Builder
+	for range maxURLs {
+		at := beginsURL.FindStringIndex(word)
+		if at == nil {
+			if out.Len() == 0 {
+				return cutSchemeless(word, alone)
+			}
+			return out.String() + word
+		}
+		out.WriteString(word[:at[1]])
+		isSSH := strings.HasSuffix(word[:at[1]], "ssh://")
+		word = cutQuery(cutUser(word[at[1]:], isSSH), alone, &out)
 	}
-	return out.String() + text
+	return out.String()
 }
 
 // CutSecretsIn returns annotations or labels as they may be shown: without what CutSecrets removes. The map stays as it is.
@@ -40,7 +63,7 @@ func CutSecretsIn(texts map[string]string) map[string]string {
 
 // beginsURL matches what stands before the authority of a URL: also where a scheme that is known has lost a slash, as when
 // somebody cleaned it like a path, and where the scheme is left out.
-var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh):/{1,2}|://|(?:^|[\s"'<>(=,])//)`)
+var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh):/{1,2}|://|(?:^|[(=,])//)`)
 
 // endsURL are the characters that end a URL in a text.
 const endsURL = " \t\r\n\"'<>`"
@@ -51,7 +74,7 @@ var encodedAt = regexp.MustCompile(`(?i)%40`)
 // cutUser returns a URL, which begins with its authority, without the user and the password. A password in which "/", "?" or
 // "#" were not encoded makes an authority with no port behind its colon: it goes on to the @. In URLs of ssh that may be a path.
 func cutUser(rest string, isSSH bool) string {
-	end := strings.IndexAny(rest, "/?#"+endsURL)
+	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
@@ -66,34 +89,26 @@ func cutUser(rest string, isSSH bool) string {
 	if !hasPort || isDigits(port) || isSSH || strings.HasPrefix(authority, "[") {
 		return rest
 	}
-	whole := rest
-	if space := strings.IndexAny(rest, endsURL); space >= 0 {
-		whole = rest[:space]
-	}
-	return rest[strings.IndexByte(whole, '@')+1:]
+	return rest[strings.IndexByte(rest, '@')+1:]
 }
 
 // cutQuery writes the rest of a URL, which begins with its authority, without what may be a credential, and returns the
-// text behind it.
-func cutQuery(rest string, out *strings.Builder) (behind string) {
-	end := strings.IndexAny(rest, endsURL)
-	if end < 0 {
-		end = len(rest)
-	}
+// word behind it.
+func cutQuery(rest string, alone bool, out *strings.Builder) (behind string) {
 	// A URL within the URL, as behind a proxy, comes next.
-	if next := beginsURL.FindStringIndex(rest[:end]); next != nil && !strings.ContainsAny(rest[:next[0]], "?#") {
-		out.WriteString(withoutParameters(rest[:next[0]]))
+	if next := beginsURL.FindStringIndex(rest); next != nil && !strings.ContainsAny(rest[:next[0]], "?#") {
+		out.WriteString(withoutParameters(rest[:next[0]], alone))
 		return rest[next[0]:]
 	}
-	out.WriteString(withoutSecrets(rest[:end]))
-	return rest[end:]
+	out.WriteString(withoutSecrets(rest, alone))
+	return ""
 }
 
 // withoutSecrets returns a path with the harmless part of its query and its fragment.
-func withoutSecrets(rest string) string {
+func withoutSecrets(rest string, alone bool) string {
 	rest, fragment, hasFragment := strings.Cut(rest, "#")
 	path, query, hasQuery := strings.Cut(rest, "?")
-	path = withoutParameters(path)
+	path = withoutParameters(path, alone)
 	if hasQuery {
 		path += joined("?", harmless(query))
 	}
@@ -106,10 +121,19 @@ func withoutSecrets(rest string) string {
 	return path
 }
 
-// pathParameters are what follows ";" in a part of a path, as session ids do, and a query whose mark was encoded.
-var pathParameters = regexp.MustCompile(`(?i);[^/]*|%3f.*`)
+// parametersOf match what follows ";" in a part of a path, as session ids do, and a query whose mark was encoded. In a line of a
+// shell ";" ends a command, which stays: there only what has a name is a parameter.
+var (
+	parametersOfURL  = regexp.MustCompile(`(?i);[^/]*|%3f[^/]*=.*`)
+	parametersInText = regexp.MustCompile(`(?i);[^/;=]+=[^/;]*|%3f[^/]*=.*`)
+)
 
-func withoutParameters(path string) string { return pathParameters.ReplaceAllString(path, "") }
+func withoutParameters(path string, alone bool) string {
+	if alone {
+		return parametersOfURL.ReplaceAllString(path, "")
+	}
+	return parametersInText.ReplaceAllString(path, "")
+}
 
 func joined(mark, text string) string {
 	if text == "" {
@@ -140,15 +164,22 @@ func harmless(query string) string {
 	return strings.Join(kept, "&")
 }
 
-// cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it.
-func cutSchemeless(text string) string {
-	if !strings.ContainsAny(text, endsURL) && strings.ContainsAny(text, "/:") {
-		text = withoutSecrets(text)
+// cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it. In a text of many words only what has
+// a password is one: there are addresses of people, packages with versions, and names with digests.
+func cutSchemeless(word string, alone bool) string {
+	if alone && strings.ContainsAny(word, "/:") {
+		word = withoutSecrets(word, true)
 	}
-	authority, _, _ := strings.Cut(text, "/")
+	authority, _, hasPath := strings.Cut(word, "/")
 	at := strings.LastIndexByte(authority, '@')
-	if at < 0 || text[:at] == "git" {
-		return text
+	if at <= 0 || word[:at] == "git" || isDigest.MatchString(word[at+1:]) {
+		return word
 	}
-	return text[at+1:]
+	if strings.Contains(word[:at], ":") || alone && (hasPath || strings.Contains(word[at:], ":")) {
+		return word[at+1:]
+	}
+	return word
 }
+
+// isDigest matches a digest, which stands behind an @, too.
+var isDigest = regexp.MustCompile(`^[a-z0-9]+:[0-9a-f]{32,}$`)
