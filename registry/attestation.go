@@ -18,6 +18,9 @@ import (
 // maxAttestations bounds the layers of one push that are read for claims.
 const maxAttestations = 16
 
+// maxUnread bounds the documents of one push that are remembered because they were not read. A record names fewer.
+const maxUnread = 64
+
 // attestation is a layer that may hold a statement.
 type attestation struct {
 	digest  digest.Digest
@@ -36,6 +39,9 @@ func (p *push) subject() digest.Digest {
 // findAttestations remembers the layers of a manifest that are to be read.
 func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.Digest) error {
 	for _, l := range m.layers {
+		if len(p.attestations) == maxAttestations && len(p.unread) == maxUnread {
+			return nil // there is nothing left to say of those behind
+		}
 		if !mayClaim(m, l) {
 			continue
 		}
@@ -63,7 +69,7 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 // which image is meant, that is remembered with the index.
 func (p *push) leaveUnread(document, about digest.Digest, why string) {
 	u := provenance.UnreadDocument{Document: document, About: about, Why: why}
-	if about != "" && !slices.Contains(p.unread, u) {
+	if about != "" && len(p.unread) < maxUnread && !slices.Contains(p.unread, u) {
 		p.unread = append(p.unread, u)
 	}
 }

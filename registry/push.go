@@ -216,7 +216,7 @@ func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor, row ma
 			p.claims = append(p.claims, c)
 		}
 	}
-	if len(p.claims)+len(p.unread) > known {
+	if len(p.claims)+len(p.unread) > known || len(p.unread) == maxUnread {
 		return nil
 	}
 	return p.attestationChild(tx, child, row)
