@@ -129,7 +129,7 @@ func (s *services) openTrust(ctx context.Context, c config.Config, log *slog.Log
 	if s.judge, err = s.newJudge(log); err != nil {
 		return err
 	}
-	s.signatures.OnFork(func() { s.judge.Use(s.judge.Rules()) })
+	s.signatures.OnFork(s.judge.Forget)
 	return s.signatures.Recall(ctx)
 }
 

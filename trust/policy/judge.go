@@ -68,6 +68,16 @@ func NewJudge(c Config) (*Judge, error) {
 // when Inspect trusts others than before.
 func (j *Judge) Use(s *Set) { j.inForce.Store(&inForce{s, j.uses.Add(1)}) }
 
+// Forget forgets what was decided, and leaves the rules as they are.
+func (j *Judge) Forget() {
+	for {
+		now := j.inForce.Load()
+		if j.inForce.CompareAndSwap(now, &inForce{now.Set, j.uses.Add(1)}) {
+			return
+		}
+	}
+}
+
 // Rules returns the rules in force, or nil.
 func (j *Judge) Rules() *Set { return j.inForce.Load().Set }
 
@@ -114,6 +124,7 @@ type question struct {
 	records  records
 	object   Object
 	warnings []string
+	listed   listing         // when the carriers were
 	carriers []digest.Digest // of what is attached to it, where a rule asks for what depends on who signed them
 	stored   bool            // it is in its repository
 	kept     *keptReport     // beside it there; nil where none counts

@@ -217,10 +217,31 @@ func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (e
 		c.carriers = c.kept.of
 		return nil
 	}
-	if j.c.Inspect().Trust.Expects(c.object.Repository) && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+	if !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+		return nil
+	}
+	config := j.c.Inspect()
+	c.listed.stamp = j.stamp(config)
+	if c.listed.version, err = j.c.Registry.Version(ctx, c.object.Repository, c.parts()); err != nil {
+		return err
+	}
+	if config.Trust.Expects(c.object.Repository) {
 		c.carriers, err = image.Carriers(ctx, c.from, append([]digest.Digest{c.digest}, c.about.Inspected...))
 	}
 	return err
+}
+
+// listing is when carriers were listed: what was known of the image then, and the configuration by which they matter.
+type listing struct {
+	version uint64
+	stamp   string
+}
+
+// isCurrent says whether the carriers that were listed are still all. What was attached since is in a report that is made now,
+// and when that is signed later, nothing but a mark on it tells.
+func (j *Judge) isCurrent(ctx context.Context, c *question, config image.Config) (bool, error) {
+	version, err := j.c.Registry.Version(ctx, c.object.Repository, c.parts())
+	return c.listed == listing{version, j.stamp(config)}, err
 }
 
 // keptReport is a report as it is kept beside its image.
@@ -268,6 +289,10 @@ func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error
 	if err != nil {
 		return nil, err
 	}
+	current, err := j.isCurrent(ctx, c, config) // behind the version: what is attached from now on makes that another
+	if err != nil {
+		return nil, err
+	}
 	made, err := j.inspect(ctx, c, config)
 	if err != nil {
 		return nil, err
@@ -275,6 +300,9 @@ func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error
 	kept := &keptReport{By: j.stamp(config), Until: firstDrop(made, j.now(), j.now().Add(reportKept)), of: parts}
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
+	}
+	if !current {
+		return kept, nil // for this once
 	}
 	text, err := json.Marshal(kept)
 	if err == nil {
