@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // keeper is the api.KeyKeeper of a registry: where keys were stolen it renews all that lie beside the signing keys, too.
@@ -33,11 +34,12 @@ func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenan
 	if err != nil {
 		return nil, err
 	}
+	pending := k.data.MACKeysFollow() // of an attempt that closed the log and failed then: they must come into force
 	if err := k.data.DrawMACKeys(); err != nil {
 		return nil, err
 	}
 	r, err := k.keys.Rotate(ctx, who, "stolen")
-	if err != nil && r == nil { // it may have happened all the same
+	if err != nil && r == nil && !pending && !errors.Is(err, storage.ErrUnknownOutcome) { // else it may have happened all the same
 		after, unknown := k.book.InForce(context.WithoutCancel(ctx))
 		if unknown == nil && after.Log.Origin == before.Log.Origin {
 			return nil, errors.Join(err, k.data.DropMACKeys())
@@ -55,7 +57,7 @@ func (s *services) renewMACs() error {
 	if err == nil {
 		err = s.sealKept()
 	}
-	s.judge.Use(s.judge.Rules()) // it forgets what it decided by opinions under the other key
+	s.judge.Forget() // it forgets what it decided by opinions under the other key
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
@@ -19,6 +20,11 @@ const (
 
 // macKeys are all of them.
 var macKeys = []string{KeptKeyFile, BearerKeyFile}
+
+// IsMACKey says whether a file of a data directory is the key of a MAC, in force or to follow.
+func IsMACKey(path string) bool {
+	return slices.ContainsFunc(macKeys, func(name string) bool { return path == name || path == nextMACKey(name) })
+}
 
 // nextMACKey is the file of the key that follows, until it is in force.
 func nextMACKey(name string) string { return strings.TrimSuffix(name, ".key") + "-next.key" }
@@ -42,6 +48,14 @@ func (d *Dir) DrawMACKeys() error {
 		}
 	}
 	return nil
+}
+
+// MACKeysFollow says that there are keys which were drawn, and are not in force.
+func (d *Dir) MACKeysFollow() bool {
+	return slices.ContainsFunc(macKeys, func(name string) bool {
+		_, err := os.Stat(d.File(nextMACKey(name)))
+		return err == nil
+	})
 }
 
 // DropMACKeys removes the keys that would have followed.
