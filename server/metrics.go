@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"runtime"
 	"time"
@@ -88,7 +89,7 @@ func (s *Server) addMetrics() {
 	s.addLoginMetrics()
 	s.metrics.Counters("hallmark_policy_refusals_total", "Pushes, tags and pulls that a rule of the policy refused, by its name.",
 		"rule", func() map[string]float64 { return floats(s.refused()) })
-	s.metrics.Gauge("hallmark_backup_finished_seconds", "When the last backup was finished, in seconds since 1970; 0 before the first.", s.backedUp)
+	s.metrics.Gauge("hallmark_backup_finished_seconds", "When the last whole backup was finished that was made beside the server, in seconds since 1970; 0 before the first.", s.backedUp)
 	s.addWitnessMetrics()
 	if s.keeper != nil {
 		s.metrics.Gauge("hallmark_certificate_expires_seconds", "When the server's certificate ends, in seconds since 1970.", func() float64 {
@@ -114,7 +115,7 @@ func (s *Server) addWitnessMetrics() {
 			all := map[string]float64{}
 			for _, w := range s.witnesses {
 				if lag, err := s.book.LagOf(context.Background(), w); err == nil {
-					all[w.Name()] = value(lag)
+					all[fmt.Sprintf("%s+%08x", w.Name(), w.KeyHash())] = value(lag) // one that changes its key keeps its name
 				}
 			}
 			return all

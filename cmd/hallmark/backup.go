@@ -83,15 +83,17 @@ func (e *env) makeBackup(ctx context.Context, t *target, dir string, keep int, a
 	if err := b.run(ctx); err != nil {
 		return askf("the backup broke off, and the ones before it are as they were; run it again to go on: %w", err)
 	}
-	if err := cl.send(ctx, "POST", backup.FinishedPath, nil, nil); err != nil { // the backup is as good without
-		fmt.Fprintf(e.stderr, "the backup is made, but the registry's metric hallmark_backup_finished_seconds does not say so: %v\n", err)
-	}
 	snapshot, err := a.Snapshot(b.draft.Name)
 	if err != nil {
 		return exitError{exitAsk, err}
 	}
 	shown := madeOf(snapshot)
 	shown.Copied = &b.copied
+	if cl.background == nil && len(shown.Damaged) == 0 { // a server runs; files alone are not changed
+		if err := cl.send(ctx, "POST", backup.FinishedPath, nil, nil); err != nil { // the backup is as good without
+			fmt.Fprintf(e.stderr, "the backup is made, but the registry's metric hallmark_backup_finished_seconds does not say so: %v\n", err)
+		}
+	}
 	if keep > 0 {
 		if shown.Removed, err = a.Keep(keep); err != nil {
 			return askf("the backup %s is made; removing older ones failed: %w", shown.Name, err)
