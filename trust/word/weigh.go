@@ -32,7 +32,7 @@ func (t *Trust) standing(w *provenance.Word, repository string) (provenance.Reas
 		return provenance.NotTrusted, fmt.Sprintf("the registry %s is not among those whose word counts any more, or its log %s is not", w.Registry, c.Origin)
 	}
 	l := *r.log(c.Origin)
-	if record, forked := t.forked[l.Origin]; forked {
+	if record, forked := t.forked[l.Origin]; forked && !provedToEnd(l, c) {
 		return provenance.LogForked, fmt.Sprintf("the log %s of the registry %s has shown two histories, as record %d and the one against it prove: nothing in it counts", l.Origin, r.name, record)
 	}
 	for _, ask := range []func(*provenance.Word, receipt.LogEntry, checkpoint.Checkpoint) (provenance.Reason, string){r.signed, r.ended, r.cosigned} {
@@ -103,7 +103,7 @@ func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Wo
 		return w
 	}
 	for _, k := range kept {
-		if how := w.Contradicts(k.Word); how != "" && t.signedByOne(w.Registry, c.Origin, k.Word.Checkpoint) {
+		if how := w.Contradicts(k.Word); how != "" && t.signedByOne(w.Registry, c.Origin, k.Word.Checkpoint) && !t.stolenSince(w.Registry, c, k.Word) {
 			w.Result, w.Reason, w.Against = provenance.Failed, provenance.LogForked, &k.Index
 			w.Detail = fmt.Sprintf("the log %s of the registry %s has %s, this one and that in record %d; its key signed both: it shows different people different histories",
 				c.Origin, w.Registry, how, k.Index)
@@ -111,6 +111,24 @@ func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Wo
 		}
 	}
 	return w
+}
+
+// provedToEnd says that a log was closed because its keys were stolen, and a checkpoint is part of what it was then: what somebody else
+// signs with them takes nothing away from that.
+func provedToEnd(l receipt.LogEntry, c checkpoint.Checkpoint) bool {
+	return l.Closed != nil && l.Closed.Reason == stolen && l.Ends(c) == nil
+}
+
+// stolen is the reason of a closed log of which somebody else has the keys.
+const stolen = "stolen"
+
+// stolenSince says that one of two words may be a thief's: their log was closed because its keys were stolen, and one of them is not
+// proved to its end. Then the two do not show that the registry has two histories.
+func (t *Trust) stolenSince(registry string, c checkpoint.Checkpoint, kept *provenance.Word) bool {
+	r := t.find(func(r *Registry) bool { return r.name == registry })
+	l := r.log(c.Origin)
+	k, ok := kept.Shows()
+	return l.Closed != nil && l.Closed.Reason == stolen && !(ok && provedToEnd(*l, c) && provedToEnd(*l, k))
 }
 
 // signedByOne says whether the log of a registry, as it is known now, signed a checkpoint that was kept: under that name there may

@@ -446,6 +446,30 @@ func TestForked(t *testing.T) {
 	}
 }
 
+// TestStolenLogIsNotForked has a thief go on with the keys of a log that was closed for that. What he signs shows no second history
+// of the registry, and takes nothing from what is proved to the end that it declared.
+func TestStolenLogIsNotForked(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	thief := a.copied()
+	last := a.artifact(a.push(alice, "team/app", image))
+	forged := thief.artifact(thief.push(alice, "team/app", image))
+	a.end(provenance.Ending{Action: provenance.KeyChange, Reason: "stolen"})
+	after := trusting(t, a.as("a", nil))
+	w, err := after.Look(background, last, nil)
+	must(t, err)
+	x, err := after.Look(background, forged, nil)
+	must(t, err)
+	if got := after.Fork(x, []*provenance.Record{{Index: 57, Word: &w}}); got.Reason == provenance.LogForked {
+		t.Errorf("a thief's word condemns the log: %s", got.Detail)
+	}
+	c, _ := w.Shows()
+	knowing := after.Forked(map[string]uint64{c.Origin: 57}) // by an older version
+	wantWord(t, knowing.Weigh(w, "mirror/team/app"), provenance.Attested, "", "attested by registry a")
+	if got := knowing.Weigh(x, "mirror/team/app"); got.Class == provenance.Attested {
+		t.Errorf("a thief's word counts: %+v", got)
+	}
+}
+
 // TestForkedAtOtherSizes has two histories of which never two checkpoints of one size come: what both fix of the tree shows it, and
 // nothing does where they fix nothing in common behind the fork.
 func TestForkedAtOtherSizes(t *testing.T) {
