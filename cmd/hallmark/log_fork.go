@@ -58,8 +58,13 @@ func forkOf(ctx context.Context, cl *client, index uint64) (then, now *provenanc
 		return nil, nil, err
 	}
 	if now.Word != nil && now.Word.Against != nil {
-		then, err = recordAt(ctx, cl, *now.Word.Against)
+		if then, err = recordAt(ctx, cl, *now.Word.Against); err == nil && then.Word == nil {
+			err = nof("record %d is to contradict record %d, and keeps no checkpoint", then.Index, now.Index)
+		}
 		return then, now, err
+	}
+	if now.Word == nil {
+		return nil, nil, nof("record %d keeps no checkpoint of another registry", index)
 	}
 	query := url.Values{"action": {string(provenance.Attest)}, "order": {"asc"}, "after": {fmt.Sprint(index)}}
 	later, err := pages(ctx, cl, "/api/v1/records", query, 0, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })

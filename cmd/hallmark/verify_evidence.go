@@ -38,7 +38,11 @@ func (e *env) fromInput(do func(path string) error) (is bool, err error) {
 		return true, usagef("an evidence file from standard input is kept meanwhile: %w", err)
 	}
 	defer os.Remove(kept.Name()) //nolint:errcheck // it is among temporary files
-	_, err = io.Copy(kept, in)
+	var from io.Reader = in
+	if head, _ := in.Peek(2); head[0] == 0x1f { // it is compressed, and refused for that
+		from = io.LimitReader(in, 512)
+	}
+	_, err = io.Copy(kept, from)
 	if err = errors.Join(err, kept.Close()); err != nil {
 		return true, usagef("standard input: %w", err)
 	}
