@@ -24,14 +24,9 @@ type Trust struct {
 // InForce says whether a key was in force for a record at a leaf of a log. The numbers of records that a restore has lost are given
 // again in the next log: the key whose range ends where that begins was in force for the lost ones too, up to the declared end.
 func (t Trust) InForce(hint, origin string, index, leaf uint64) bool {
-	i := slices.IndexFunc(t.Keys, func(k KeyEntry) bool { return k.Hint == hint })
-	if i < 0 {
-		return false
-	}
 	again, lost := t.lost(origin, index, leaf)
-	return slices.ContainsFunc(t.Keys[i].Ranges, func(r Range) bool {
-		return r.Has(index) || lost && r.To != nil && *r.To == again
-	})
+	has := func(r Range) bool { return r.Has(index) || lost && r.To != nil && *r.To == again }
+	return slices.ContainsFunc(t.Keys, func(k KeyEntry) bool { return k.Hint == hint && slices.ContainsFunc(k.Ranges, has) })
 }
 
 // lost says whether a leaf of a closed log, before its declared end, has the number of a record of the next log, and where that begins.
