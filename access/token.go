@@ -278,7 +278,7 @@ func cutName(s string) string {
 func (a *Access) Refresh(r *http.Request, secret string) (provenance.Identity, error) {
 	return a.limited(r, func(address string) (provenance.Identity, error) {
 		if !isSecret(secret) {
-			return provenance.Identity{}, refused("this is no refresh token; sign in again")
+			return provenance.Identity{}, a.refusals.note(byBearer, refused("this is no refresh token; sign in again"))
 		}
 		who, err := a.bySecret(r.Context(), LoginSession, "", secret, address)
 		return who, a.refusals.note(byBearer, err)

@@ -80,7 +80,8 @@ func FindIn(tx storage.Reader, q Query) (page Page, err error) {
 	if q.Limit <= 0 || q.Limit > MaxPage {
 		q.Limit = MaxPage
 	}
-	return page, q.find(all, &page)
+	err = q.find(all, &page)
+	return page, err
 }
 
 func (q *Query) find(tx storage.Reader, page *Page) error {
