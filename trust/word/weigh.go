@@ -128,7 +128,7 @@ func (t *Trust) stolenSince(registry string, c checkpoint.Checkpoint, kept *prov
 	r := t.find(func(r *Registry) bool { return r.name == registry })
 	l := r.log(c.Origin)
 	k, ok := kept.Shows()
-	return l.Closed != nil && l.Closed.Reason == stolen && !(ok && provedToEnd(*l, c) && provedToEnd(*l, k))
+	return l.Closed != nil && l.Closed.Reason == stolen && (!ok || !provedToEnd(*l, c) || !provedToEnd(*l, k))
 }
 
 // signedByOne says whether the log of a registry, as it is known now, signed a checkpoint that was kept: under that name there may
