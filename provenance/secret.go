@@ -9,17 +9,31 @@ import (
 // CutSecrets removes from the URLs in a text what may be a credential: user names and passwords, parameters of a path, and
 // of a query all but the few that are known to be none. Credentials have leaked into image labels and provenance that way,
 // as tokens and as signed URLs, and a record is for ever. The "git@" of "git@host:path" names no person and stays.
+//
+// What is left may be a URL with a credential again, as when a password holds an @: it is cut until nothing is cut any more, so
+// that who cuts a text twice shows what who cut it once does. A text in which there is more to cut after maxPasses was made for that, and nothing of it is shown.
 func CutSecrets(text string) string {
-	if !strings.ContainsAny(text, endsURL) {
-		return cutWord(text, true)
+	for range maxPasses {
+		cut := cutOnce(text)
+		if cut == text {
+			return text
+		}
+		text = cut
 	}
+	return ""
+}
+
+const maxPasses = 16
+
+func cutOnce(text string) string {
+	alone := !strings.ContainsAny(strings.Trim(text, endsURL), endsURL)
 	var out strings.Builder
 	for text != "" {
 		end := strings.IndexAny(text, endsURL)
 		if end < 0 {
 			end = len(text)
 		}
-		out.WriteString(cutWord(text[:end], false))
+		out.WriteString(cutWord(text[:end], alone))
 		text = text[end:]
 		behind := len(text) - len(strings.TrimLeft(text, endsURL))
 		out.WriteString(text[:behind])
@@ -80,7 +94,8 @@ func cutUser(rest string, isSSH bool) string {
 	}
 	authority := rest[:end]
 	if at := encodedAt.FindAllStringIndex(authority, -1); at != nil && !strings.Contains(authority, "@") {
-		return rest[at[len(at)-1][1]:]
+		user := at[len(at)-1][1]
+		rest, authority = rest[user:], authority[user:]
 	}
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		return rest[at+1:]
@@ -165,7 +180,7 @@ func harmless(query string) string {
 }
 
 // cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it. In a text of many words only what has
-// a password is one: there are addresses of people, packages with versions, and names with digests.
+// a password, or a host's name and a path, is one: there are addresses of people, packages with versions, and names with digests.
 func cutSchemeless(word string, alone bool) string {
 	if alone && strings.ContainsAny(word, "/:") {
 		word = withoutSecrets(word, true)
@@ -175,7 +190,8 @@ func cutSchemeless(word string, alone bool) string {
 	if at <= 0 || word[:at] == "git" || isDigest.MatchString(word[at+1:]) {
 		return word
 	}
-	if strings.Contains(word[:at], ":") || alone && (hasPath || strings.Contains(word[at:], ":")) {
+	host := authority[at+1:]
+	if strings.Contains(word[:at], ":") || hasPath && strings.Contains(host, ".") || alone && (hasPath || strings.Contains(host, ":")) {
 		return word[at+1:]
 	}
 	return word
