@@ -43,6 +43,9 @@ func (s *subject) facts() (all []fact) {
 	for _, p := range s.platforms {
 		all = append(all, notes(p.desc.Digest, p.manifest.Annotations, p.config.Config.Labels)...)
 	}
+	if slices.ContainsFunc(s.platforms, func(p *platform) bool { return p.desc.Digest == s.desc.Digest }) {
+		return all // it is its own platform, and said it
+	}
 	return append(all, notes(s.desc.Digest, s.manifest.Annotations, nil)...)
 }
 

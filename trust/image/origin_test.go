@@ -33,3 +33,17 @@ func TestOneVoice(t *testing.T) {
 		}
 	}
 }
+
+// TestNotesOnce wants what an image without an index says of its source once: it is its own platform.
+func TestNotesOnce(t *testing.T) {
+	desc := ocispec.Descriptor{Digest: "sha256:one"}
+	var m manifest
+	m.Annotations = map[string]string{ocispec.AnnotationSource: "https://git.example/app"}
+	s := &subject{desc: desc, manifest: m, platforms: []*platform{{desc: desc, manifest: m}}}
+	if facts := s.facts(); len(facts) != 1 || facts[0].Value != "https://git.example/app" {
+		t.Errorf("it says %+v", facts)
+	}
+	s.platforms[0].desc.Digest = "sha256:two" // of an index
+	if facts := s.facts(); len(facts) != 2 {
+		t.Errorf("an index and its platform say %+v", facts)
+}
