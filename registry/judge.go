@@ -48,9 +48,15 @@ func Refuse(rule, says string) error {
 }
 
 // IsRefusal says whether an error is one of Refuse.
-func IsRefusal(err error) bool {
+func IsRefusal(err error) bool { return refusalOf(err) != nil }
+
+// refusalOf returns the error of Refuse that an error is, or nil.
+func refusalOf(err error) *failure {
 	var f *failure
-	return errors.As(err, &f) && f.rule != ""
+	if errors.As(err, &f) && f.rule != "" {
+		return f
+	}
+	return nil
 }
 
 // refusals count what rules refused, by their names. The zero value has counted nothing.
@@ -61,8 +67,7 @@ type refusals struct {
 
 // note counts err if it is of Refuse, and returns it.
 func (n *refusals) note(err error) error {
-	var f *failure
-	if errors.As(err, &f) && f.rule != "" {
+	if f := refusalOf(err); f != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.by == nil {
@@ -119,8 +124,7 @@ func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error)
 	if !known {
 		warnings, refusal = g.judge.Pull(c.r.Context(), p)
 	}
-	var refused *failure
-	if errors.As(refusal, &refused) && refused.rule != "" && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
+	if refused := refusalOf(refusal); refused != nil && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
 		return f, []string{refused.message}, nil
 	}
 	return f, warnings, g.refused.note(refusal)

@@ -27,6 +27,7 @@ type found struct {
 	blob   blobRow
 
 	rendered bool // made from a record, and not kept
+	loaded   bool // its content was read, and compared with its digest
 }
 
 // getManifest serves a manifest by tag or digest.
@@ -134,6 +135,15 @@ func readTag(tx storage.Reader, repo, tag string) (tagRow, error) {
 // loadContent reads a manifest that is too large for the store from its file, and compares every manifest with its
 // digest: a damaged one is told as an unknown one, also to HEAD, so that a push of it sends it.
 func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
+	if f.loaded {
+		return nil
+	}
+	err = g.load(ctx, f)
+	f.loaded = err == nil
+	return err
+}
+
+func (g *Registry) load(ctx context.Context, f *found) (err error) {
 	if len(f.content) == 0 {
 		f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
 		switch {

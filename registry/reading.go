@@ -68,7 +68,9 @@ func (g *Registry) readKnown(tx storage.Reader, p *Reading) (err error) {
 	}
 	page, err := provenance.FindIn(tx, provenance.Query{Repository: p.Repository, Child: p.Digest, Descending: true, Limit: maxParents})
 	for _, r := range page.Records {
-		p.Parents = append(p.Parents, r.Digest)
+		if !slices.Contains(p.Parents, r.Digest) { // one that was pushed again has several records
+			p.Parents = append(p.Parents, r.Digest)
+		}
 	}
 	return err
 }

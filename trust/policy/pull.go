@@ -127,7 +127,7 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, thr
 	if err := j.findCarriers(ctx, c, rules); err != nil {
 		return nil, err
 	}
-	j.watch(made, p.At, append(c.parts(), c.carriers...)...)
+	j.watch(made, p.At, c.dependsOn()...)
 	err = j.ask(ctx, c, Pull, rules)
 	if err != nil && !registry.IsRefusal(err) {
 		return nil, err
@@ -210,14 +210,19 @@ func (c *question) parts() []digest.Digest {
 	return parts
 }
 
-// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them. A
-// report that is kept says which they are: it would not count if there were others by now.
-func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+// dependsOn are the digests of what a decision looks at: the image, its parts, and what is attached to them. A report that is
+// kept says which they are: it would not count if there were others by now.
+func (c *question) dependsOn() []digest.Digest {
 	if c.kept != nil {
-		c.carriers = c.kept.of
-		return nil
+		return c.kept.of
 	}
-	if !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+	return append(c.parts(), c.carriers...)
+}
+
+// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them and no
+// report is kept.
+func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+	if c.kept != nil || !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
 		return nil
 	}
 	config := j.c.Inspect()
@@ -283,7 +288,7 @@ func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) 
 
 // makeReport makes a report, and keeps it beside its image.
 func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error) {
-	repo, parts := c.object.Repository, append(c.parts(), c.carriers...)
+	repo, parts := c.object.Repository, c.dependsOn()
 	config := j.c.Inspect()
 	version, err := j.c.Registry.Version(ctx, repo, parts)
 	if err != nil {
@@ -297,7 +302,7 @@ func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error
 	if err != nil {
 		return nil, err
 	}
-	kept := &keptReport{By: j.stamp(config), Until: firstDrop(made, j.now(), j.now().Add(reportKept)), of: parts}
+	kept := &keptReport{By: j.stamp(config), Until: firstDrop(made, j.now(), j.now().Add(reportKept))}
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}
