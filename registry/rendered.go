@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -24,13 +23,9 @@ import (
 // It is the registry's own: no client can replace or delete it, it goes with its image, and an image that
 // arrives anew has a new one. It is no manifest of the repository: it keeps none alive, and has no record.
 
-const (
-	// receiptType is that of the second layer: byte for byte a sigstore bundle, under a type that no tool takes for a signature of
-	// the image. cosign takes every layer of a bundle's own type for one.
-	receiptType = receipt.LayerType
-	// sourceClass says of which class of evidence the annotations of source and revision are.
-	sourceClass = provenance.OwnAnnotations + "source-class"
-)
+// receiptType is that of the second layer: byte for byte a sigstore bundle, under a type that no tool takes for a signature of
+// the image. cosign takes every layer of a bundle's own type for one.
+const receiptType = receipt.LayerType
 
 // rendering is the provenance of an image as an artifact.
 type rendering struct {
@@ -109,25 +104,17 @@ func (f form) render(r *provenance.Record, proved *receipt.Receipt, steps ...*re
 
 // annotationsOf are what a list of referrers shows of a record.
 func (f form) annotationsOf(r *provenance.Record) map[string]string {
-	a := map[string]string{
-		provenance.OwnAnnotations + "pushed-by": r.Actor.Known(),
-		provenance.OwnAnnotations + "pushed-at": r.Time.String(),
-		provenance.OwnAnnotations + "record":    strconv.FormatUint(r.Index, 10),
-	}
-	names := map[string]string{provenance.FactSource: ocispec.AnnotationSource, provenance.FactRevision: ocispec.AnnotationRevision}
+	a := provenance.Notes(r)
 	for _, c := range r.Claimed {
-		if name := names[c.Fact]; name != "" && a[name] == "" {
+		if name := provenance.NamesOfFacts[c.Fact]; name != "" && a[name] == "" {
 			a[name] = c.Value
 			if f >= withClass { // a login says nothing of a source, and signatures come later
-				a[sourceClass] = string(provenance.Claimed)
+				a[provenance.NoteClass] = string(provenance.Claimed)
 			}
 		}
 	}
 	return a
 }
-
-// OwnAnnotations are those of the artifact that a registry renders of a record.
-func OwnAnnotations(r *provenance.Record) map[string]string { return newestForm.annotationsOf(r) }
 
 // renderRecord renders what a record in the store gives, as it is rendered now.
 func renderRecord(tx storage.Reader, index uint64) (*rendering, error) {

@@ -50,7 +50,7 @@ func (l Listener) Words(ctx context.Context, on digest.Digest) (words []provenan
 // isOurs says whether an artifact is what this registry renders of its own record. In its lists nobody else's has such
 // annotations.
 func (l Listener) isOurs(d ocispec.Descriptor) bool {
-	_, marked := d.Annotations[provenance.OwnAnnotations+"record"]
+	_, marked := d.Annotations[provenance.NoteRecord]
 	_, local := l.From.(interface{ IsLocal() })
 	return marked && local
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
-	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"golang.org/x/mod/sumdb/note"
@@ -116,7 +115,7 @@ func (o *other) artifact(index uint64) (a Artifact) {
 		must(o.t, err)
 		steps, err := provenance.ReadKeySteps(tx, index)
 		must(o.t, err)
-		a = Artifact{Subject: r.Digest, Manifest: digest.FromString("manifest"), Annotations: registry.OwnAnnotations(r)}
+		a = Artifact{Subject: r.Digest, Manifest: digest.FromString("manifest"), Annotations: provenance.Notes(r)}
 		a.add(provenance.EnvelopeType, receipt.Envelope(proved.Payload, proved.Signature))
 		for _, p := range append([]*receipt.Receipt{proved}, steps...) {
 			bundle, err := p.Bundle()
