@@ -72,7 +72,7 @@ type streamed struct{}
 // paged is an answer that may go on elsewhere.
 type paged interface{ nextPage() string }
 
-func (a *API) answer(w http.ResponseWriter, _ *http.Request, value any) {
+func (a *API) answer(w http.ResponseWriter, value any) {
 	switch v := value.(type) {
 	case streamed:
 		return

@@ -83,10 +83,10 @@ func (a *API) contents(c *call) (any, error) {
 	if err := json.Unmarshal(body, &m); err != nil {
 		m, answer.Unread = ocispec.Manifest{}, "the manifest is not one of an image"
 	}
-	answer.Layers = withoutSecrets(m.Layers)
-	if len(answer.Layers) > maxSteps {
-		answer.Layers, answer.Cut = answer.Layers[:maxSteps], append(answer.Cut, "layers")
+	if len(m.Layers) > maxSteps {
+		m.Layers, answer.Cut = m.Layers[:maxSteps], append(answer.Cut, "layers")
 	}
+	answer.Layers = withoutSecrets(m.Layers)
 	if m.Config.MediaType == configOCI || m.Config.MediaType == configDocker {
 		if err := a.readConfig(c, repo, m.Config, &answer); err != nil {
 			return nil, err
@@ -135,10 +135,10 @@ func (a *API) readConfig(c *call, repo string, d ocispec.Descriptor, answer *con
 		return nil
 	}
 	read.Config.Labels = provenance.CutSecretsIn(read.Config.Labels)
-	answer.Config, answer.History = &read.imageConfig, steps(read.History)
-	if len(answer.History) > maxSteps {
-		answer.History, answer.Cut = answer.History[:maxSteps], append(answer.Cut, "history")
+	if len(read.History) > maxSteps {
+		read.History, answer.Cut = read.History[:maxSteps], append(answer.Cut, "history")
 	}
+	answer.Config, answer.History = &read.imageConfig, steps(read.History)
 	return nil
 }
 

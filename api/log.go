@@ -70,7 +70,7 @@ func (a *API) servePublic(w http.ResponseWriter, r *http.Request, route route) {
 		a.fail(w, r, err)
 		return
 	}
-	a.answer(w, r, value)
+	a.answer(w, value)
 }
 
 // raw is an answer of bytes.

@@ -172,6 +172,14 @@ func (c *call) nextURL(set map[string]string) string {
 	return c.URL.EscapedPath() + "?" + strings.Join(parts, "&")
 }
 
+// pageOf cuts what was found, one more than wanted, to a page, and returns the URL of the next one, or "". after is where that begins.
+func pageOf[T any](c *call, found []T, limit int, after func(T) string) (page []T, next string) {
+	if len(found) <= limit {
+		return append([]T{}, found...), "" // and not null
+	}
+	return found[:limit], c.nextURL(map[string]string{"after": after(found[limit-1])})
+}
+
 // without returns the parts of the query but some parameters', as the client wrote them: how it writes a plus, a space or a
 // semicolon is a part of what it asks for.
 func (c *call) without(names ...string) (parts []string) {

@@ -36,11 +36,8 @@ func (a *API) robots(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := robotPage{Robots: append([]access.Robot{}, found...)}
-	if len(found) > limit {
-		page.Robots = page.Robots[:limit]
-		page.Next = c.nextURL(map[string]string{"after": found[limit-1].Name})
-	}
+	var page robotPage
+	page.Robots, page.Next = pageOf(c, found, limit, func(one access.Robot) string { return one.Name })
 	return page, nil
 }
 

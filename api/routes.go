@@ -117,7 +117,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
 		a.fail(w, r, err)
 		return
 	}
-	a.answer(w, r, value)
+	a.answer(w, value)
 }
 
 func (a *API) handle(c *call, route route) (value any, err error) {

@@ -56,11 +56,8 @@ func (a *API) sessionsOf(c *call, kind access.SessionKind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := sessionPage{Sessions: append([]access.Session{}, found...)}
-	if len(found) > limit {
-		page.Sessions = page.Sessions[:limit]
-		page.Next = c.nextURL(map[string]string{"after": found[limit-1].ID})
-	}
+	var page sessionPage
+	page.Sessions, page.Next = pageOf(c, found, limit, func(one access.Session) string { return one.ID })
 	return page, nil
 }
 

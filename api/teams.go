@@ -36,11 +36,8 @@ func (a *API) teams(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := teamPage{Teams: append([]access.TeamEntry{}, found...)}
-	if len(found) > limit {
-		page.Teams = page.Teams[:limit]
-		page.Next = c.nextURL(map[string]string{"after": found[limit-1].Name})
-	}
+	var page teamPage
+	page.Teams, page.Next = pageOf(c, found, limit, func(one access.TeamEntry) string { return one.Name })
 	return page, nil
 }
 

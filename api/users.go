@@ -37,11 +37,8 @@ func (a *API) users(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := userPage{Users: append([]access.User{}, found...)}
-	if len(found) > limit {
-		page.Users = page.Users[:limit]
-		page.Next = c.nextURL(map[string]string{"after": found[limit-1].Name})
-	}
+	var page userPage
+	page.Users, page.Next = pageOf(c, found, limit, func(u access.User) string { return u.Name })
 	var actors []provenance.Actor
 	for _, u := range page.Users {
 		actors = append(actors, provenance.Actor{Kind: provenance.User, Handle: u.Name, Account: u.Account})
