@@ -104,7 +104,7 @@ type Lag struct {
 
 // LagOf says how far a witness is behind the newest log. Error: log.ErrNoLog.
 func (b *Book) LagOf(ctx context.Context, w note.Verifier) (lag Lag, err error) {
-	id := fmt.Sprintf("%s+%08x", w.Name(), w.KeyHash())
+	id := checkpoint.KeyName(w.Name(), w.KeyHash())
 	err = b.inLog(ctx, "", func(_ storage.Reader, tree *log.Tree) error {
 		size, ok, err := tree.CosignedBy(id)
 		if err != nil || !ok {
@@ -149,7 +149,7 @@ func signatures(signed string, witnesses []note.Verifier) map[string]note.Signat
 	}
 	by := map[string]note.Signature{}
 	for _, s := range n.Sigs {
-		by[fmt.Sprintf("%s+%08x", s.Name, s.Hash)] = s
+		by[checkpoint.KeyName(s.Name, s.Hash)] = s
 	}
 	return by
 }

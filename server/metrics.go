@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"runtime"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/listen"
@@ -115,7 +115,7 @@ func (s *Server) addWitnessMetrics() {
 			all := map[string]float64{}
 			for _, w := range s.witnesses {
 				if lag, err := s.book.LagOf(context.Background(), w); err == nil {
-					all[fmt.Sprintf("%s+%08x", w.Name(), w.KeyHash())] = value(lag) // one that changes its key keeps its name
+					all[checkpoint.KeyName(w.Name(), w.KeyHash())] = value(lag)
 				}
 			}
 			return all

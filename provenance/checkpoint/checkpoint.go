@@ -114,6 +114,9 @@ func (c Checkpoint) WithSignature(log ed25519.PublicKey, signature []byte) (stri
 	return string(signed), err
 }
 
+// KeyName is how a witness is told from others, NAME+HASH: one that changes its key keeps its name.
+func KeyName(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", name, hash) }
+
 // VerifierKey returns the public key of a log in the form of signed notes: NAME+HASH+KEY.
 func VerifierKey(origin string, key ed25519.PublicKey) (string, error) {
 	return note.NewEd25519VerifierKey(origin, key)

@@ -34,7 +34,7 @@ func (r *Remote) Cosigned(ctx context.Context, witnesses []note.Verifier) (signe
 // CosignedBy is Cosigned of the newest checkpoint that this witness cosigned: one that comes rarely stands behind those that
 // come more often.
 func (r *Remote) CosignedBy(ctx context.Context, witness note.Verifier) (signed string, by []Cosignature, err error) {
-	of := url.Values{"witness": {fmt.Sprintf("%s+%08x", witness.Name(), witness.KeyHash())}}
+	of := url.Values{"witness": {checkpoint.KeyName(witness.Name(), witness.KeyHash())}}
 	return r.cosigned(ctx, r.path("checkpoint.cosigned")+"?"+of.Encode(), []note.Verifier{witness})
 }
 

@@ -113,5 +113,5 @@ func isLineOf(line, witness string) bool {
 	rest, ok := strings.CutPrefix(line, "— ")
 	name, signature, ok2 := strings.Cut(strings.TrimSuffix(rest, "\n"), " ")
 	raw, err := base64.StdEncoding.DecodeString(signature)
-	return ok && ok2 && err == nil && len(raw) > 4 && fmt.Sprintf("%s+%08x", name, binary.BigEndian.Uint32(raw)) == witness
+	return ok && ok2 && err == nil && len(raw) > 4 && checkpoint.KeyName(name, binary.BigEndian.Uint32(raw)) == witness
 }
