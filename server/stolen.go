@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -17,7 +18,7 @@ type keeper struct {
 
 // Rotate implements api.KeyKeeper.
 func (k *keeper) Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error) {
-	if reason != "stolen" {
+	if reason != receipt.Stolen {
 		return k.keys.Rotate(ctx, who, reason)
 	}
 	k.mu.Lock()
@@ -36,9 +37,12 @@ func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenan
 	}
 	pending := k.data.MACKeysFollow() // of an attempt that closed the log and failed then: they must come into force
 	if err := k.data.DrawMACKeys(); err != nil {
+		if !pending {
+			err = errors.Join(err, k.data.DropMACKeys())
+		}
 		return nil, err
 	}
-	r, err := k.keys.Rotate(ctx, who, "stolen")
+	r, err := k.keys.Rotate(ctx, who, receipt.Stolen)
 	if err != nil && r == nil && !pending && !errors.Is(err, storage.ErrUnknownOutcome) { // else it may have happened all the same
 		after, unknown := k.book.InForce(context.WithoutCancel(ctx))
 		if unknown == nil && after.Log.Origin == before.Log.Origin {
@@ -48,16 +52,11 @@ func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenan
 	return r, errors.Join(err, k.renewMACs())
 }
 
-// renewMACs puts the keys of MACs that were drawn in force, here and for the next start.
+// renewMACs signs and seals with the keys that follow, which are put in force as they are asked for. One that fails does not keep
+// the other from it.
 func (s *services) renewMACs() error {
-	if err := s.data.UseMACKeys(); err != nil {
-		return err
-	}
-	err := s.signTokens()
-	if err == nil {
-		err = s.sealKept()
-	}
-	s.judge.Forget() // it forgets what it decided by opinions under the other key
+	err := errors.Join(s.signTokens(), s.sealKept())
+	s.judge.Forget() // what it decided by opinions under the other key
 	return err
 }
 

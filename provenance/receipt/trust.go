@@ -57,13 +57,16 @@ type LogEntry struct {
 // from that says nothing any more: when a log is closed somebody else may have the key.
 type Closing struct {
 	Time       time.Time `json:"time"`
-	Reason     string    `json:"reason"`     // "restore" or "key"
+	Reason     string    `json:"reason"`     // Stolen, "lost" or "restored"
 	Size       uint64    `json:"size"`       // leaves; not known from a trusted root
 	Checkpoint string    `json:"checkpoint"` // the last one, a signed note; not known from a trusted root
 	// Kept is the last checkpoint of the leaves that the registry still has, where that is an older one: after a restore it
 	// can prove nothing by the last one. Receipts that are proved by it count too.
 	Kept string `json:"kept,omitempty"`
 }
+
+// Stolen is the reason of a log that was closed because somebody else has its keys.
+const Stolen = "stolen"
 
 // KeyFile is /keys/receipts.json: every receipt key that a registry has had.
 type KeyFile struct {

@@ -126,8 +126,8 @@ func (r *Restore) claim() (*os.File, error) {
 	return mark, nil
 }
 
-// copyFiles copies keys, certificates and the store, which keeps another name for now. The keys of MACs stay behind, and the next
-// start draws others: they may have been stolen, and renewed, since the backup was made.
+// copyFiles copies keys, certificates and the store, which keeps another name for now. The keys of MACs, which
+// backups of older versions have, stay behind, and the next start draws others: they may have been stolen, and renewed, since then.
 func (r *Restore) copyFiles() error {
 	return r.Snapshot.CopyFiles(func(path string, content io.Reader) error {
 		if datadir.IsMACKey(path) {

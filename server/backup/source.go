@@ -251,11 +251,11 @@ func readKept(d *datadir.Dir) (files []keptFile, err error) {
 			if err != nil {
 				return err
 			}
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
 			rel, err := filepath.Rel(d.Path, path)
+			if err != nil || datadir.IsMACKey(filepath.ToSlash(rel)) {
+				return err // a restore draws others
+			}
+			content, err := os.ReadFile(path)
 			files = append(files, keptFile{filepath.ToSlash(rel), content})
 			return err
 		})

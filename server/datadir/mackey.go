@@ -38,13 +38,13 @@ func (d *Dir) KeptKey() ([]byte, error) { return d.macKey(KeptKeyFile) }
 // returns nil. If we stop before the file is there, the next start makes another, and no token was given under this one.
 func (d *Dir) BearerKey() ([]byte, error) { return d.macKey(BearerKeyFile) }
 
-// DrawMACKeys makes the keys that follow, durably, beside those in force. If we stop before UseMACKeys or DropMACKeys, the
-// next start takes them: whoever makes them wants the others gone, and to renew a key of a MAC early costs no more than new
+// DrawMACKeys makes the keys that follow, durably, beside those in force, of which each comes into force when it is asked for next. If
+// we stop before that or DropMACKeys, the next start takes them: whoever makes them wants the others gone, and to renew a key of a MAC early costs no more than new
 // bearer tokens and opinions.
 func (d *Dir) DrawMACKeys() error {
 	for _, name := range macKeys {
 		if err := d.drawMACKey(nextMACKey(name)); err != nil {
-			return errors.Join(err, d.DropMACKeys())
+			return err
 		}
 	}
 	return nil
@@ -62,14 +62,6 @@ func (d *Dir) MACKeysFollow() bool {
 func (d *Dir) DropMACKeys() (err error) {
 	for _, name := range macKeys {
 		err = errors.Join(err, durable.Remove(d.File(nextMACKey(name))))
-	}
-	return err
-}
-
-// UseMACKeys replaces the keys in force by those that follow.
-func (d *Dir) UseMACKeys() (err error) {
-	for _, name := range macKeys {
-		err = errors.Join(err, d.useMACKey(name))
 	}
 	return err
 }
