@@ -43,7 +43,6 @@ type logins struct {
 // LoginCounts are how many logins with passwords there were since the start.
 type LoginCounts struct {
 	Hashed  uint64 // passwords that took a hash
-	Refused uint64 // wrong ones; Refused counts those of other kinds, too
 	Slowed  uint64 // that had to wait after several wrong ones, and were not looked at
 	Shed    uint64 // that were not looked at because too many waited
 	Waiting int    // now
@@ -52,7 +51,7 @@ type LoginCounts struct {
 // Logins counts logins.
 func (a *Access) Logins() LoginCounts {
 	l := a.logins
-	return LoginCounts{l.hashed.Load(), a.refusals[byPassword].Load(), l.slowed.Load(), l.full.Load(), l.queue.length()}
+	return LoginCounts{l.hashed.Load(), l.slowed.Load(), l.full.Load(), l.queue.length()}
 }
 
 // flight is one check that others with the same password wait for, as the parallel requests of one client do.
