@@ -14,11 +14,7 @@ import (
 // gone. On a record that was changed they fail.
 func TestEvidenceReadme(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"jq", "openssl", "sh", "tar", "sha256sum", "base64"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("without %s nobody checks by hand", tool)
-		}
-	}
+	wantTools(t, "jq", "openssl", "sh", "tar", "sha256sum", "base64")
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	for _, layer := range []string{"one", "two", "three", "two"} {
 		s.push("team/app", "1.0", layer, nil)

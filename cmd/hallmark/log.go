@@ -268,12 +268,7 @@ func (l logCheck) more(ctx context.Context, cl *client, state *follow.State, rep
 
 // shout writes the proof to a file, and returns the verdict as an error.
 func (l logCheck) shout(name string, report *follow.Report) error {
-	var b strings.Builder
-	err := writeJSON(&b, keptProof{Registry: name, Checked: l.now, Report: report})
-	if err == nil {
-		err = durable.WriteFile(l.proof, []byte(b.String()), 0o600)
-	}
-	if err != nil {
+	if err := (keptProof{Registry: name, Checked: l.now, Report: report}).write(l.proof, 0o600); err != nil {
 		return errors.Join(nof("%s", report.Says), fmt.Errorf("and the proof could not be written: %w", err))
 	}
 	return nof("%s. The proof is in %s: keep it, and show it to others", report.Says, l.proof)

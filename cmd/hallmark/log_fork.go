@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
@@ -38,12 +37,11 @@ func (e *env) logFork(t *target) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			kept := keptProof{Registry: cl.Name, Checked: time.Now().UTC().Truncate(time.Second), Report: forkReport(then, now)}
-			var b strings.Builder
-			if err := writeJSON(&b, kept); err != nil {
-				return err
+			if then.Word.Contradicts(now.Word) == "" { // a registry that is honest names no such records
+				return nof("the records %d and %d keep no checkpoints that contradict each other", then.Index, now.Index)
 			}
-			if err := durable.WriteFile(*out, []byte(b.String()), 0o644); err != nil {
+			kept := keptProof{Registry: cl.Name, Checked: time.Now().UTC().Truncate(time.Second), Report: forkReport(then, now)}
+			if err := kept.write(*out, 0o644); err != nil {
 				return usagef("-o %s: %w", *out, err)
 			}
 			return e.say(fmt.Sprintf("%s: the checkpoints in the records %d and %d. `hallmark log proof %s` checks it, by the log's key that you kept.", *out, then.Index, now.Index, *out))
@@ -58,16 +56,14 @@ func forkOf(ctx context.Context, cl *client, index uint64) (then, now *provenanc
 		return nil, nil, err
 	}
 	if now.Word != nil && now.Word.Against != nil {
-		if then, err = recordAt(ctx, cl, *now.Word.Against); err == nil && then.Word == nil {
-			err = nof("record %d is to contradict record %d, and keeps no checkpoint", then.Index, now.Index)
-		}
+		then, err = recordAt(ctx, cl, *now.Word.Against)
 		return then, now, err
 	}
-	if now.Word == nil {
+	if _, ok := now.Word.Shows(); !ok {
 		return nil, nil, nof("record %d keeps no checkpoint of another registry", index)
 	}
 	query := url.Values{"action": {string(provenance.Attest)}, "order": {"asc"}, "after": {fmt.Sprint(index)}}
-	later, err := pages(ctx, cl, "/api/v1/records", query, 0, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+	later, err := allRecords(ctx, cl, query)
 	if err != nil {
 		return nil, nil, err
 	}

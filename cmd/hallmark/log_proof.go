@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -93,9 +96,18 @@ func (e *env) readProof(path string) (*keptProof, error) {
 	}
 	kept := &keptProof{}
 	if len(data) > maxProofFile || json.Unmarshal(bytes.TrimSpace(data), kept) != nil || kept.Report == nil || kept.Report.Origin == "" {
-		return nil, usagef("%s is no proof that `hallmark log check` kept", path)
+		return nil, usagef("%s is no proof that `hallmark log check` or `hallmark log fork` wrote", path)
 	}
 	return kept, nil
+}
+
+// write writes a proof to a file.
+func (p keptProof) write(path string, mode fs.FileMode) error {
+	var b strings.Builder
+	if err := writeJSON(&b, p); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, []byte(b.String()), mode)
 }
 
 // judge says what a proof proves. ErrNoProof when it does not.

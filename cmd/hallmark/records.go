@@ -60,7 +60,7 @@ func (e *env) records() *cobra.Command {
 			if err := wholeFilters(ctx, cl, query); err != nil {
 				return err
 			}
-			found, err := somePages(ctx, cl, "/api/v1/records", query, *limit, func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+			found, err := somePages(ctx, cl, "/api/v1/records", query, *limit, recordsIn)
 			if err != nil {
 				return err
 			}
@@ -241,3 +241,10 @@ func (e *env) moveTable(moves *found[provenance.Move]) error {
 	}
 	return errors.Join(tab.flush(), e.say(moves.leftOut()))
 }
+
+// allRecords asks page by page for the records that a query finds.
+func allRecords(ctx context.Context, cl *client, query url.Values) ([]*provenance.Record, error) {
+	return pages(ctx, cl, "/api/v1/records", query, 0, recordsIn)
+}
+
+func recordsIn(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records }

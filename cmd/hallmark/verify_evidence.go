@@ -21,8 +21,8 @@ func isEvidenceFile(path string) bool {
 }
 
 func isEvidence(r *bufio.Reader) bool {
-	head, err := r.Peek(512)
-	return (err == nil || len(head) >= 2) && evidence.IsFile(head)
+	head, _ := r.Peek(512) // less where there is no more
+	return evidence.IsFile(head)
 }
 
 // fromInput has something done with the evidence file in the standard input, if it is one: it is read in places, so a pipe is kept

@@ -41,8 +41,7 @@ func (e *env) addFollowing(ctx context.Context, t *target, v *verification, data
 
 // keySteps are the receipts of the records that put keys in force, the oldest first.
 func (v *verification) keySteps(ctx context.Context, cl *client) (steps [][]byte, err error) {
-	records, err := pages(ctx, cl, "/api/v1/records", url.Values{"action": {string(provenance.KeyChange)}, "order": {"asc"}}, 0,
-		func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+	records, err := allRecords(ctx, cl, url.Values{"action": {string(provenance.KeyChange)}, "order": {"asc"}})
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,7 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 // recordsOf asks page by page for all records of an image, and returns their numbers: the current one first, then
 // the others, oldest first.
 func recordsOf(ctx context.Context, cl *client, repo string, d digest.Digest, current uint64) ([]uint64, error) {
-	all, err := pages(ctx, cl, "/api/v1/records", url.Values{"repo": {repo}, "digest": {d.String()}, "order": {"asc"}}, 0,
-		func(p struct{ Records []*provenance.Record }) []*provenance.Record { return p.Records })
+	all, err := allRecords(ctx, cl, url.Values{"repo": {repo}, "digest": {d.String()}, "order": {"asc"}})
 	indexes := []uint64{current}
 	for _, r := range all {
 		if r.Digest == d && r.Index != current { // others say something about it
