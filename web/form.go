@@ -77,16 +77,16 @@ func (f *forms) take(token, browser, form string) bool {
 	used := f.used
 	if form == signInForm {
 		used = f.strangers
-		if len(used) >= maxForms {
-			// Strangers keep nobody out: what is forgotten is that a password was sent, and who sends it again knows it.
-			clear(used)
-		}
 	}
 	if _, known := used[token]; known {
 		return false
 	}
 	if forget(used, now); len(used) >= maxForms {
-		return false
+		if form != signInForm {
+			return false
+		}
+		// Strangers keep nobody out: what is forgotten is that a password was sent, and who sends it again knows it.
+		clear(used)
 	}
 	used[token] = ends
 	return true
