@@ -65,6 +65,8 @@ type Acts struct {
 type PlatformAct struct {
 	Digest digest.Digest `json:"digest"`
 	First  *Act          `json:"first,omitempty"`
+
+	lists bool // it is an index itself
 }
 
 // ActsOf asks for the acts about an image.
@@ -110,17 +112,15 @@ func ActOf(r *Record) Act {
 // Acts returns what was done with an image. It finds the rows of the digest and reads a bounded number of records,
 // however many there are.
 func (b *Book) Acts(ctx context.Context, q ActsOf) (acts Acts, err error) {
-	var platforms []*Record
-	err = b.view(ctx, func(tx storage.Reader) (err error) {
+	err = b.view(ctx, func(tx storage.Reader) error {
 		acts = Acts{tells: q.Tells}
-		platforms, err = q.read(tx, &acts)
-		return err
+		return q.read(tx, &acts)
 	})
 	if err != nil {
 		return acts, err
 	}
 	acts.Namesakes, err = b.namesakes(ctx, acts.Actors(), q.Holders)
-	q.judgePlatforms(&acts, platforms)
+	q.judgePlatforms(&acts)
 	return acts, err
 }
 
@@ -142,14 +142,13 @@ func (a *Acts) Actors() (actors []Actor) {
 	return actors
 }
 
-// read also returns the record of each platform's earliest arrival, or nil where there is none.
-func (q *ActsOf) read(tx storage.Reader, acts *Acts) (platforms []*Record, err error) {
+func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
 	if err := q.readArrivals(tx, acts); err != nil {
-		return nil, err
+		return err
 	}
 	came, known, err := first(tx, q.Digest)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if came == nil && known && q.Pending != nil && q.Pending.Arrives() {
 		came = q.Pending
@@ -159,7 +158,7 @@ func (q *ActsOf) read(tx storage.Reader, acts *Acts) (platforms []*Record, err e
 		acts.First = &act
 	}
 	if acts.Tagged, err = q.tagged(tx); err != nil {
-		return nil, err
+		return err
 	}
 	return q.readPlatforms(tx, acts)
 }
@@ -242,31 +241,31 @@ func inOrder(acts []Act) []Act {
 }
 
 // readPlatforms reads the first arrival of each platform.
-func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) (came []*Record, err error) {
+func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
 	for _, d := range q.Platforms[:min(len(q.Platforms), maxPlatforms)] {
 		r, _, err := first(tx, d)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p := PlatformAct{Digest: d}
 		if r != nil && q.sees(r.Repository) {
 			act := ActOf(r)
-			p.First = &act
+			p.First, p.lists = &act, len(r.Observed.Children) > 0
 		}
-		acts.Platforms, came = append(acts.Platforms, p), append(came, r)
+		acts.Platforms = append(acts.Platforms, p)
 	}
-	return came, nil
+	return nil
 }
 
 // judgePlatforms decides whether the image counts as that of the job that pushed it first: whoever lists images in an index
 // has not pushed them.
-func (q *ActsOf) judgePlatforms(acts *Acts, came []*Record) {
+func (q *ActsOf) judgePlatforms(acts *Acts) {
 	if acts.First == nil || acts.First.Job == nil {
 		return
 	}
 	job := acts.First.Job
-	for i, p := range acts.Platforms {
-		if p.First != nil && len(came[i].Observed.Children) > 0 {
+	for _, p := range acts.Platforms {
+		if p.lists {
 			job.refuse("it lists another index, " + shortDigest(p.Digest))
 		}
 		q.wantSame(job, p, acts.Namesakes)

@@ -129,8 +129,12 @@ func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
 
 // OpenAttestationIn is OpenAttestation for who has room for what is packed in the document. Of several lines each needs its
 // own, so it is taken for the whole document alone.
-func OpenAttestationIn(room Room, text []byte, named ...digest.Digest) (all []*InToto) {
+func OpenAttestationIn(room Room, text []byte, named ...digest.Digest) []*InToto {
 	lines, _ := Lines(text)
+	return openLines(room, lines, named)
+}
+
+func openLines(room Room, lines [][]byte, named []digest.Digest) (all []*InToto) {
 	if len(lines) > 1 {
 		room = heap
 	}
@@ -300,10 +304,11 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 	if _, err := io.ReadFull(r, text); err != nil {
 		return nil, "it could not be read"
 	}
-	if _, more := Lines(text); more {
+	lines, more := Lines(text)
+	if more {
 		unread = fmt.Sprintf("it has more than %d lines, and those behind are not read", maxLines)
 	}
-	for _, s := range OpenAttestationIn(d.Packed, text, subject) {
+	for _, s := range openLines(d.Packed, lines, []digest.Digest{subject}) {
 		for _, c := range s.Claims(from, subject) {
 			if !slices.Contains(claims, c) {
 				claims = append(claims, c)

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -97,19 +98,15 @@ func (b *Book) Kept(ctx context.Context, w *Word) (found []*Record, err error) {
 
 // ends adds the oldest and the newest record of a term.
 func ends(tx storage.Reader, t term, to map[uint64]bool) error {
-	for item, err := range tx.Scan(indexTable, t[:], storage.PrefixEnd(t[:])) {
-		if err != nil {
-			return err
+	end := storage.PrefixEnd(t[:])
+	for _, rows := range []iter.Seq2[storage.Item, error]{tx.Scan(indexTable, t[:], end), tx.ScanReverse(indexTable, t[:], end)} {
+		for item, err := range rows {
+			if err != nil {
+				return err
+			}
+			to[lastIndex(item.Key)] = true
+			break
 		}
-		to[lastIndex(item.Key)] = true
-		break
-	}
-	for item, err := range tx.ScanReverse(indexTable, t[:], storage.PrefixEnd(t[:])) {
-		if err != nil {
-			return err
-		}
-		to[lastIndex(item.Key)] = true
-		break
 	}
 	return nil
 }

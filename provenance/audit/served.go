@@ -231,10 +231,8 @@ func (r *run) pulledTag(p pull) *question {
 func (r *run) pulledManifest(p pull) *question {
 	return &question{
 		byRecords: func(s *replay.State) view {
-			if in := s.Repositories[p.repo]; in != nil {
-				if m := in.Manifests[digest.Digest(p.ref)]; m != nil {
-					return view{p.ref: {digest: m.Digest, since: m.Added, as: m.Type}}
-				}
+			if m := p.manifest(s); m != nil {
+				return view{p.ref: {digest: m.Digest, since: m.Added, as: m.Type}}
 			}
 			return view{}
 		},
@@ -267,12 +265,16 @@ func (r *run) notThere(p pull) string {
 
 // statesType says whether the records state the media type of a manifest.
 func (r *run) statesType(p pull) bool {
-	in := r.memory.State.Repositories[p.repo]
-	if in == nil {
-		return false
-	}
-	m := in.Manifests[digest.Digest(p.ref)]
+	m := p.manifest(r.memory.State)
 	return m != nil && m.Type != ""
+}
+
+// manifest is what is pulled by its digest, by the records, or nil.
+func (p pull) manifest(s *replay.State) *replay.Manifest {
+	if in := s.Repositories[p.repo]; in != nil {
+		return in.Manifests[digest.Digest(p.ref)]
+	}
+	return nil
 }
 
 // pull asks for a manifest as clients do; typed says that its media type is asked, too.

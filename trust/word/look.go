@@ -114,7 +114,8 @@ func leaveOpen(w provenance.Word, unread string) provenance.Word {
 	if unread == "" || refuted {
 		return w
 	}
-	w.Result, w.Reason, w.Detail, w.Said = provenance.Unread, provenance.NotRead, provenance.Bounded(unread), nil
+	w.Result, w.Reason, w.Detail = provenance.Unread, provenance.NotRead, provenance.Bounded(unread)
+	w.Said, w.Entry, w.Proof = nil, nil, nil
 	return w
 }
 

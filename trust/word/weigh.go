@@ -49,11 +49,7 @@ func (t *Trust) standing(w *provenance.Word, repository string) (provenance.Reas
 // signed wants the checkpoint to be of the log as it is known now, and the key of the record to be in force for it, as far as that is
 // known: one that was followed need not be.
 func (r *Registry) signed(w *provenance.Word, l receipt.LogEntry, _ checkpoint.Checkpoint) (provenance.Reason, string) {
-	v, err := note.NewVerifier(l.VKey)
-	if err == nil {
-		_, err = checkpoint.Open(w.Checkpoint, v)
-	}
-	if err != nil {
+	if err := signedBy(l, w.Checkpoint); err != nil {
 		return provenance.NotTrusted, fmt.Sprintf("the log %s of the registry %s has another key now: %v", l.Origin, r.name, err)
 	}
 	known := slices.ContainsFunc(r.keys, func(k receipt.KeyEntry) bool { return k.Hint == w.Key })
@@ -102,8 +98,13 @@ func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Wo
 	if !ok || w.Result != provenance.Good {
 		return w
 	}
+	r := t.find(func(r *Registry) bool { return r.name == w.Registry })
+	if r == nil || r.log(c.Origin) == nil {
+		return w
+	}
+	l := *r.log(c.Origin)
 	for _, k := range kept {
-		if how := w.Contradicts(k.Word); how != "" && t.signedByOne(w.Registry, c.Origin, k.Word.Checkpoint) && !t.stolenSince(w.Registry, c, k.Word) {
+		if how := w.Contradicts(k.Word); how != "" && signedBy(l, k.Word.Checkpoint) == nil && !stolenSince(l, c, k.Word) {
 			w.Result, w.Reason, w.Against = provenance.Failed, provenance.LogForked, &k.Index
 			w.Detail = fmt.Sprintf("the log %s of the registry %s has %s, this one and that in record %d; its key signed both: it shows different people different histories",
 				c.Origin, w.Registry, how, k.Index)
@@ -116,31 +117,21 @@ func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Wo
 // provedToEnd says that a log was closed because its keys were stolen, and a checkpoint is part of what it was then: what somebody else
 // signs with them takes nothing away from that.
 func provedToEnd(l receipt.LogEntry, c checkpoint.Checkpoint) bool {
-	return l.Closed != nil && l.Closed.Reason == stolen && l.Ends(c) == nil
+	return l.Closed != nil && l.Closed.Reason == receipt.Stolen && l.Ends(c) == nil
 }
-
-// stolen is the reason of a closed log of which somebody else has the keys.
-const stolen = "stolen"
 
 // stolenSince says that one of two words may be a thief's: their log was closed because its keys were stolen, and one of them is not
 // proved to its end. Then the two do not show that the registry has two histories.
-func (t *Trust) stolenSince(registry string, c checkpoint.Checkpoint, kept *provenance.Word) bool {
-	r := t.find(func(r *Registry) bool { return r.name == registry })
-	l := r.log(c.Origin)
+func stolenSince(l receipt.LogEntry, c checkpoint.Checkpoint, kept *provenance.Word) bool {
 	k, ok := kept.Shows()
-	return l.Closed != nil && l.Closed.Reason == stolen && (!ok || !provedToEnd(*l, c) || !provedToEnd(*l, k))
+	return l.Closed != nil && l.Closed.Reason == receipt.Stolen && (!ok || !provedToEnd(l, c) || !provedToEnd(l, k))
 }
 
-// signedByOne says whether the log of a registry, as it is known now, signed a checkpoint that was kept: under that name there may
-// have been another log.
-func (t *Trust) signedByOne(registry, origin, kept string) bool {
-	r := t.find(func(r *Registry) bool { return r.name == registry })
-	if r == nil || r.log(origin) == nil {
-		return false
-	}
-	v, err := note.NewVerifier(r.log(origin).VKey)
+// signedBy wants a log, as it is known now, to have signed a checkpoint: under that name there may have been another.
+func signedBy(l receipt.LogEntry, signed string) error {
+	v, err := note.NewVerifier(l.VKey)
 	if err == nil {
-		_, err = checkpoint.Open(kept, v)
+		_, err = checkpoint.Open(signed, v)
 	}
-	return err == nil
+	return err
 }
