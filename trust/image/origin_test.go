@@ -46,4 +46,5 @@ func TestNotesOnce(t *testing.T) {
 	s.platforms[0].desc.Digest = "sha256:two" // of an index
 	if facts := s.facts(); len(facts) != 2 {
 		t.Errorf("an index and its platform say %+v", facts)
+	}
 }
