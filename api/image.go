@@ -29,9 +29,9 @@ type Testimonies interface {
 // Layers compare images by what they are made of, in repositories that are visible.
 type Layers interface {
 	// BasesByLayers returns images with whose layers the one at p begins. Error: registry.ErrUnknown.
-	BasesByLayers(ctx context.Context, p registry.Place, visible func(repository string) bool) ([]registry.LayerBase, error)
+	BasesByLayers(ctx context.Context, p registry.RepoDigest, visible func(repository string) bool) ([]registry.LayerBase, error)
 	// OnLayers returns up to limit images whose layers begin with those of the one at p, and whether there are others.
-	OnLayers(ctx context.Context, p registry.Place, visible func(repository string) bool, limit int) ([]registry.Layered, bool, error)
+	OnLayers(ctx context.Context, p registry.RepoDigest, visible func(repository string) bool, limit int) ([]registry.Layered, bool, error)
 }
 
 // imageAnswer is a manifest together with what is known of it, by class of evidence.
@@ -65,7 +65,7 @@ type derived struct {
 }
 
 // derivedBase is an image with whose layers another begins, the longest such that the caller may see. The
-// same may be in several places.
+// same may be in several repositories.
 type derivedBase struct {
 	About      digest.Digest `json:"about"` // the image, or one that it lists
 	Repository string        `json:"repository"`
@@ -80,16 +80,16 @@ type derivedBase struct {
 func (a *API) derive(c *call, repo string, parts []digest.Digest) (*derived, error) {
 	answer := &derived{Bases: []derivedBase{}}
 	for _, d := range parts[:min(len(parts), maxDerived)] {
-		bases, err := a.Layers.BasesByLayers(c.Context(), registry.Place{Repository: repo, Digest: d}, a.mayPull(c))
+		bases, err := a.Layers.BasesByLayers(c.Context(), registry.RepoDigest{Repository: repo, Digest: d}, a.mayPull(c))
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range bases {
-			standing, err := a.Images.Standings(c.Context(), []registry.Place{b.Place})
+			presence, err := a.Images.Presences(c.Context(), []registry.RepoDigest{b.RepoDigest})
 			if err != nil {
 				return nil, err
 			}
-			answer.Bases = append(answer.Bases, derivedBase{d, b.Repository, b.Digest, standing[0].Tags, b.Layers, "longest layer prefix", compared(b.Layered)})
+			answer.Bases = append(answer.Bases, derivedBase{d, b.Repository, b.Digest, presence[0].Tags, b.Layers, "longest layer prefix", compared(b.Layered)})
 		}
 	}
 	return answer, nil

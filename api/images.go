@@ -19,8 +19,8 @@ type Images interface {
 	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
 	// Image returns what a tag or digest means. Error: registry.ErrUnknown.
 	Image(ctx context.Context, repo, ref string) (*registry.Image, error)
-	// Standings returns of each place whether the image is there, and which tags mean it.
-	Standings(ctx context.Context, places []registry.Place) ([]registry.Standing, error)
+	// Presences says of each image whether its repository has it, and which tags mean it.
+	Presences(ctx context.Context, images []registry.RepoDigest) ([]registry.Presence, error)
 }
 
 // repositoryPage is a page of repositories.

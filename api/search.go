@@ -263,15 +263,15 @@ func (s *searching) end() (any, error) {
 
 // stand says of each image whether it is here now, and which tags mean it.
 func (s *searching) stand(ctx context.Context) error {
-	var places []registry.Place
+	var images []registry.RepoDigest
 	for _, img := range s.answer.Images {
-		places = append(places, registry.Place{Repository: img.Repository, Digest: img.Digest})
+		images = append(images, registry.RepoDigest{Repository: img.Repository, Digest: img.Digest})
 	}
-	standings, err := s.Images.Standings(ctx, places)
+	presences, err := s.Images.Presences(ctx, images)
 	if err != nil {
 		return err
 	}
-	for i, st := range standings {
+	for i, st := range presences {
 		s.answer.Images[i].Present, s.answer.Images[i].Tags = st.Present, st.Tags
 	}
 	return nil

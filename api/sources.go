@@ -123,7 +123,7 @@ func (a *API) entries(c *call, images []provenance.ClaimedImage) ([]originEntry,
 
 // stand fills in how images stand now, and the indexes that list them.
 func (a *API) stand(c *call, entries []originEntry) error {
-	var places []registry.Place
+	var images []registry.RepoDigest
 	listed := make([][]digest.Digest, len(entries))
 	for i, e := range entries {
 		var err error
@@ -131,22 +131,22 @@ func (a *API) stand(c *call, entries []originEntry) error {
 			return err
 		}
 		for _, d := range append([]digest.Digest{e.Digest}, listed[i]...) {
-			places = append(places, registry.Place{Repository: e.Repository, Digest: d})
+			images = append(images, registry.RepoDigest{Repository: e.Repository, Digest: d})
 		}
 	}
-	standings, err := a.Images.Standings(c.Context(), places)
+	presences, err := a.Images.Presences(c.Context(), images)
 	if err != nil {
 		return err
 	}
 	for i := range entries {
 		e := &entries[i]
-		e.Present, e.Tags = standings[0].Present, standings[0].Tags
+		e.Present, e.Tags = presences[0].Present, presences[0].Tags
 		for j, d := range listed[i] {
-			if index := standings[1+j]; index.Present {
+			if index := presences[1+j]; index.Present {
 				e.Indexes = append(e.Indexes, indexEntry{d, index.Tags})
 			}
 		}
-		standings = standings[1+len(listed[i]):]
+		presences = presences[1+len(listed[i]):]
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (a *API) onLayers(c *call, repo string, bases []digest.Digest, limit int) (
 			}
 			from = arrivals[0].Repository
 		}
-		found, others, err := a.Layers.OnLayers(c.Context(), registry.Place{Repository: from, Digest: base}, a.mayPull(c), limit-len(entries))
+		found, others, err := a.Layers.OnLayers(c.Context(), registry.RepoDigest{Repository: from, Digest: base}, a.mayPull(c), limit-len(entries))
 		if err != nil {
 			return nil, false, err
 		}

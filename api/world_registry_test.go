@@ -89,13 +89,13 @@ func (w *world) Image(_ context.Context, repo, ref string) (*registry.Image, err
 	return &registry.Image{Digest: app.digest, MediaType: app.mediaType, Size: int64(len(app.manifest)), Tags: []string{"1.0"}}, nil
 }
 
-// Standings implements Images.
-func (w *world) Standings(_ context.Context, places []registry.Place) ([]registry.Standing, error) {
-	standings := make([]registry.Standing, len(places))
-	for i, p := range places {
-		standings[i].Present = p.Repository == "team/app"
+// Presences implements Images.
+func (w *world) Presences(_ context.Context, images []registry.RepoDigest) ([]registry.Presence, error) {
+	presences := make([]registry.Presence, len(images))
+	for i, p := range images {
+		presences[i].Present = p.Repository == "team/app"
 	}
-	return standings, w.asked()
+	return presences, w.asked()
 }
 
 // Manifest implements Content.
@@ -136,15 +136,15 @@ func (w *world) ReferrersOf(context.Context, string, digest.Digest, int) ([]ocis
 func (w *world) Fixed(context.Context, string, string) (string, error) { return "", w.asked() }
 
 // BasesByLayers implements Layers.
-func (w *world) BasesByLayers(context.Context, registry.Place, func(string) bool) ([]registry.LayerBase, error) {
-	place := registry.Place{Repository: "team/app", Digest: other.digest}
-	return []registry.LayerBase{{Layered: registry.Layered{Place: place}, Layers: 1}}, w.asked()
+func (w *world) BasesByLayers(context.Context, registry.RepoDigest, func(string) bool) ([]registry.LayerBase, error) {
+	place := registry.RepoDigest{Repository: "team/app", Digest: other.digest}
+	return []registry.LayerBase{{Layered: registry.Layered{RepoDigest: place}, Layers: 1}}, w.asked()
 }
 
 // OnLayers implements Layers.
-func (w *world) OnLayers(context.Context, registry.Place, func(string) bool, int) ([]registry.Layered, bool, error) {
-	place := registry.Place{Repository: "team/app", Digest: other.digest}
-	return []registry.Layered{{Place: place, DiffIDs: true}}, false, w.asked()
+func (w *world) OnLayers(context.Context, registry.RepoDigest, func(string) bool, int) ([]registry.Layered, bool, error) {
+	place := registry.RepoDigest{Repository: "team/app", Digest: other.digest}
+	return []registry.Layered{{RepoDigest: place, DiffIDs: true}}, false, w.asked()
 }
 
 // Rules implements Judge.

@@ -69,7 +69,7 @@ type checker struct {
 	bad  func(error)
 	deep bool
 
-	large []Place // manifests that are kept as files
+	large []RepoDigest // manifests that are kept as files
 }
 
 // checkStep is how many rows are looked at in one View: a long one would make the store's file grow.
@@ -130,7 +130,7 @@ func (c *checker) manifest(_ context.Context, tx storage.Reader, item storage.It
 		return err
 	}
 	if len(row.content) == 0 { // a blob of the same digest holds it, and is checked as one
-		c.large = append(c.large, Place{repo, d})
+		c.large = append(c.large, RepoDigest{repo, d})
 		return want(tx, needsTable, repoKey(repo, key, key), "%s has no content", name)
 	}
 	return c.content(tx, name, repo, d, row)

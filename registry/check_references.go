@@ -81,7 +81,7 @@ func (c *checker) largeManifests(ctx context.Context) error {
 	return nil
 }
 
-func (c *checker) largeManifest(ctx context.Context, p Place) error {
+func (c *checker) largeManifest(ctx context.Context, p RepoDigest) error {
 	d, body, err := c.g.Manifest(ctx, p.Repository, p.Digest.String())
 	if errors.Is(err, ErrUnknown) {
 		return nil // it is gone, or its file is lost, which the check of the files tells

@@ -79,11 +79,11 @@ func mustBeComplete(tx storage.Reader, repo string) error {
 
 // complete reads the manifests that are kept as files and lack rows.
 func (g *Registry) complete(ctx context.Context) error {
-	var left []Place
+	var left []RepoDigest
 	err := storage.EachRow(ctx, g.store, incompleteTable, func(_ storage.Reader, item storage.Item) error {
 		repo, key := cutRepo(item.Key)
 		d, _, err := cutDigest(key)
-		left = append(left, Place{repo, d})
+		left = append(left, RepoDigest{repo, d})
 		return err
 	})
 	for _, p := range left {
@@ -96,7 +96,7 @@ func (g *Registry) complete(ctx context.Context) error {
 
 // completeOne reads one manifest. What a lost one referred to nobody can tell: when it is pushed again, it has
 // its rows.
-func (g *Registry) completeOne(ctx context.Context, p Place) error {
+func (g *Registry) completeOne(ctx context.Context, p RepoDigest) error {
 	var all []mention
 	_, body, err := g.Manifest(ctx, p.Repository, p.Digest.String())
 	switch {
@@ -123,7 +123,7 @@ func (g *Registry) completeOne(ctx context.Context, p Place) error {
 }
 
 // completeSome adds some rows, unless the manifest is gone by now.
-func (g *Registry) completeSome(ctx context.Context, p Place, some []mention) error {
+func (g *Registry) completeSome(ctx context.Context, p RepoDigest, some []mention) error {
 	key := digestKey(p.Digest)
 	return g.store.Update(ctx, func(tx storage.Tx) error {
 		there, err := getOrNil(tx, manifestTable, repoKey(p.Repository, key))

@@ -32,7 +32,7 @@ func (m *manifest) diffChain(config provenance.Config) (chain []byte) {
 }
 
 // putDiffs writes the rows of an image: that of its layers, under a key, and that of its diff ids, where they are known.
-func putDiffs(tx storage.Tx, layers, diffs []byte, p Place) error {
+func putDiffs(tx storage.Tx, layers, diffs []byte, p RepoDigest) error {
 	before, err := tx.Get(layersTable, layers)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
@@ -48,7 +48,7 @@ func putDiffs(tx storage.Tx, layers, diffs []byte, p Place) error {
 }
 
 // diffsOf reads the chain of an image's diff ids, or nil.
-func diffsOf(tx storage.Reader, p Place, m *manifest) ([]byte, error) {
+func diffsOf(tx storage.Reader, p RepoDigest, m *manifest) ([]byte, error) {
 	chain := m.chain()
 	if chain == nil {
 		return nil, nil
@@ -94,7 +94,7 @@ func (g *Registry) indexDiffs(ctx context.Context) error {
 
 // undiffed is an image whose diff ids are not known.
 type undiffed struct {
-	Place
+	RepoDigest
 	manifest *manifest
 	layers   []byte // the key of its row
 	diffs    []byte
@@ -110,8 +110,8 @@ func (g *Registry) undiffed(ctx context.Context, from []byte) (some []undiffed, 
 				return nil
 			}
 			u := undiffed{layers: bytes.Clone(item.Key)}
-			if u.Place, err = cutLayersKey(item.Key); err == nil {
-				u.manifest, err = storedManifest(tx, u.Place)
+			if u.RepoDigest, err = cutLayersKey(item.Key); err == nil {
+				u.manifest, err = storedManifest(tx, u.RepoDigest)
 			}
 			if errors.Is(err, storage.ErrCorrupt) {
 				return nil // fsck tells; the others are found all the same
@@ -149,7 +149,7 @@ func (g *Registry) putSomeDiffs(ctx context.Context, some []undiffed, last bool)
 			if err != nil {
 				return err
 			}
-			if err := putDiffs(tx, u.layers, u.diffs, u.Place); err != nil {
+			if err := putDiffs(tx, u.layers, u.diffs, u.RepoDigest); err != nil {
 				return err
 			}
 		}

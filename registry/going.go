@@ -129,21 +129,21 @@ func (g *Registry) checkSomeTags(tx storage.Reader, repo string, from, prefix []
 // ending are the manifests whose last rows a request is removing.
 type ending struct {
 	mu   sync.Mutex
-	busy map[Place]bool // guarded by mu
+	busy map[RepoDigest]bool // guarded by mu
 }
 
-func (e *ending) set(p Place, busy bool) {
+func (e *ending) set(p RepoDigest, busy bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.busy == nil {
-		e.busy = make(map[Place]bool)
+		e.busy = make(map[RepoDigest]bool)
 	}
 	if e.busy[p] = busy; !busy {
 		delete(e.busy, p)
 	}
 }
 
-func (e *ending) has(p Place) bool {
+func (e *ending) has(p RepoDigest) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.busy[p]
@@ -152,10 +152,10 @@ func (e *ending) has(p Place) bool {
 // endByRequest removes the last rows of a manifest whose deletion a request has committed, also when its
 // client is gone by now. What fails is left to EndDeletions: the manifest is deleted all the same.
 func (g *Registry) endByRequest(ctx context.Context, c *call) {
-	place := Place{c.repo, c.digest}
-	g.ending.set(place, true)
-	defer g.ending.set(place, false)
-	if err := g.end(context.WithoutCancel(ctx), place, c.event(provenance.Untag)); err != nil {
+	manifest := RepoDigest{c.repo, c.digest}
+	g.ending.set(manifest, true)
+	defer g.ending.set(manifest, false)
+	if err := g.end(context.WithoutCancel(ctx), manifest, c.event(provenance.Untag)); err != nil {
 		g.log.Error("removing the last tags of a deleted manifest failed; it is tried again", "id", obs.RequestID(ctx), "repository", c.repo, "digest", c.digest, "err", err)
 	}
 }
@@ -183,12 +183,12 @@ func (g *Registry) EndDeletions(ctx context.Context, interval time.Duration) {
 }
 
 func (g *Registry) endDeletions(ctx context.Context) (ended int, err error) {
-	var left []Place
+	var left []RepoDigest
 	var refused []error
 	err = storage.EachRow(ctx, g.store, goingTable, func(_ storage.Reader, item storage.Item) error {
 		repo, key := cutRepo(item.Key)
 		d, _, err := cutDigest(key)
-		if p := (Place{repo, d}); err == nil && !g.ending.has(p) {
+		if p := (RepoDigest{repo, d}); err == nil && !g.ending.has(p) {
 			left = append(left, p)
 		}
 		return err
@@ -209,7 +209,7 @@ func (g *Registry) endDeletions(ctx context.Context) (ended int, err error) {
 }
 
 // end removes the rows that are left of a manifest, some at a time. The event is that of their records.
-func (g *Registry) end(ctx context.Context, p Place, e provenance.Event) error {
+func (g *Registry) end(ctx context.Context, p RepoDigest, e provenance.Event) error {
 	e.Digest = p.Digest
 	for more := true; more; {
 		var about []digest.Digest
@@ -227,7 +227,7 @@ func (g *Registry) end(ctx context.Context, p Place, e provenance.Event) error {
 
 // endSome removes some tags of a manifest that is going, or, when it has none, some of its references, and says
 // whether there is more to do, and of what less is known now.
-func (g *Registry) endSome(tx storage.Tx, p Place, e provenance.Event) (more bool, about []digest.Digest, err error) {
+func (g *Registry) endSome(tx storage.Tx, p RepoDigest, e provenance.Event) (more bool, about []digest.Digest, err error) {
 	key := digestKey(p.Digest)
 	row, err := getOrNil(tx, goingTable, repoKey(p.Repository, key))
 	if err != nil || row == nil {
@@ -262,7 +262,7 @@ var errNoDeletion = errors.New("nobody deleted it: the row was not written by th
 
 // mustBeDeletion wants a manifest that is on its way out to have been deleted by a record, as it was signed then. A row
 // that somebody put into the store has no tag removed, and nothing signed.
-func mustBeDeletion(tx storage.Reader, p Place, record uint64) error {
+func mustBeDeletion(tx storage.Reader, p RepoDigest, record uint64) error {
 	refuse := func() error {
 		return fmt.Errorf("%s@%s is said to be deleted by record %d: %w", p.Repository, p.Digest, record, errNoDeletion)
 	}
@@ -288,7 +288,7 @@ func mustBeDeletion(tx storage.Reader, p Place, record uint64) error {
 }
 
 // endTags removes tags that have ended, and records it.
-func (g *Registry) endTags(tx storage.Tx, p Place, tags []string, e provenance.Event) (about []digest.Digest, err error) {
+func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provenance.Event) (about []digest.Digest, err error) {
 	if e.Tags, err = removeTags(tx, p.Repository, p.Digest, tags); err != nil {
 		return nil, err
 	}

@@ -126,9 +126,9 @@ func (s *server) wantEnded(repo string, one image, tags []string) {
 			s.t.Errorf("image %s: %v", ref, err)
 		}
 	}
-	standing, err := s.Standings(background, []Place{{repo, one.digest}})
-	if err != nil || standing[0].Present || len(standing[0].Tags) > 0 {
-		s.t.Errorf("%+v, %v", standing, err)
+	presence, err := s.Presences(background, []RepoDigest{{repo, one.digest}})
+	if err != nil || presence[0].Present || len(presence[0].Tags) > 0 {
+		s.t.Errorf("%+v, %v", presence, err)
 	}
 	for last, next := "", "more"; next != ""; last = next {
 		var found []TagEntry

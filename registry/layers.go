@@ -33,7 +33,7 @@ type LayerBase struct {
 
 // Layered is an image that was found by its layers, or by the diff ids in its config: diffs.go.
 type Layered struct {
-	Place
+	RepoDigest
 	DiffIDs bool
 }
 
@@ -64,7 +64,7 @@ func layersKey(chain []byte, repo string, d digest.Digest) []byte {
 }
 
 // cutLayersKey returns the image of a row.
-func cutLayersKey(key []byte) (p Place, err error) {
+func cutLayersKey(key []byte) (p RepoDigest, err error) {
 	for len(key) > 8 && key[0] != 0 {
 		key = key[8:]
 	}
@@ -83,7 +83,7 @@ func (p *push) putLayers(tx storage.Tx) error {
 	if chain == nil || len(p.body) > maxInline {
 		return nil
 	}
-	return putDiffs(tx, layersKey(chain, p.repo, p.digest), p.diffs, Place{p.repo, p.digest})
+	return putDiffs(tx, layersKey(chain, p.repo, p.digest), p.diffs, RepoDigest{p.repo, p.digest})
 }
 
 // IndexLayers gives every image the row that it is found by through its layers, as a store needs that was
@@ -98,7 +98,7 @@ func indexLayers(tx storage.Tx, item storage.Item) error {
 	if err != nil {
 		return err
 	}
-	m, err := storedManifest(tx, Place{repo, d})
+	m, err := storedManifest(tx, RepoDigest{repo, d})
 	if err != nil || m == nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func indexLayers(tx storage.Tx, item storage.Item) error {
 
 // removeLayers takes away the row of an image that goes.
 func removeLayers(tx storage.Tx, repo string, d digest.Digest) error {
-	m, err := storedManifest(tx, Place{repo, d})
+	m, err := storedManifest(tx, RepoDigest{repo, d})
 	if err != nil || m == nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func removeLayers(tx storage.Tx, repo string, d digest.Digest) error {
 }
 
 // storedManifest reads a manifest that is kept in the store, or nil.
-func storedManifest(tx storage.Reader, p Place) (*manifest, error) {
+func storedManifest(tx storage.Reader, p RepoDigest) (*manifest, error) {
 	value, err := getOrNil(tx, manifestTable, repoKey(p.Repository, digestKey(p.Digest)))
 	if err != nil || value == nil {
 		return nil, err
@@ -142,7 +142,7 @@ func storedManifest(tx storage.Reader, p Place) (*manifest, error) {
 
 // BasesByLayers returns the images with the most layers that an image begins with, but not with all of
 // its own, as far as the caller may see. Diff ids count where they tell of more layers.
-func (g *Registry) BasesByLayers(ctx context.Context, p Place, visible func(repository string) bool) (bases []LayerBase, err error) {
+func (g *Registry) BasesByLayers(ctx context.Context, p RepoDigest, visible func(repository string) bool) (bases []LayerBase, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		m, err := storedManifest(tx, p)
 		if bases = nil; err != nil || m == nil {
@@ -172,7 +172,7 @@ func (g *Registry) BasesByLayers(ctx context.Context, p Place, visible func(repo
 func longest(rows layerRows, d digest.Digest, m *manifest, chain []byte) (bases []LayerBase, err error) {
 	for n := min(len(m.layers)-1, len(chain)/8); n > 0 && len(bases) == 0 && err == nil; n-- {
 		from := append(bytes.Clone(chain[:8*n]), 0)
-		err = rows.each(from, storage.PrefixEnd(from), func(other Place, base *manifest) (bool, error) {
+		err = rows.each(from, storage.PrefixEnd(from), func(other RepoDigest, base *manifest) (bool, error) {
 			if !rows.begins(m, base, n) {
 				return true, nil
 			}
@@ -188,7 +188,7 @@ func longest(rows layerRows, d digest.Digest, m *manifest, chain []byte) (bases 
 
 // OnLayers returns images that begin with all layers of another and have more, as far as the caller may
 // see, and whether there may be others: it looks at a bounded number. Those that are found by their diff ids alone come last.
-func (g *Registry) OnLayers(ctx context.Context, p Place, visible func(repository string) bool, limit int) (found []Layered, more bool, err error) {
+func (g *Registry) OnLayers(ctx context.Context, p RepoDigest, visible func(repository string) bool, limit int) (found []Layered, more bool, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		found, more = nil, false
 		base, err := storedManifest(tx, p)
@@ -216,8 +216,8 @@ func onChain(rows layerRows, d digest.Digest, base *manifest, chain []byte, limi
 	if len(chain) == 0 {
 		return false, nil
 	}
-	err = rows.each(append(bytes.Clone(chain), 1), storage.PrefixEnd(chain), func(other Place, m *manifest) (bool, error) {
-		known := slices.ContainsFunc(*found, func(l Layered) bool { return l.Place == other })
+	err = rows.each(append(bytes.Clone(chain), 1), storage.PrefixEnd(chain), func(other RepoDigest, m *manifest) (bool, error) {
+		known := slices.ContainsFunc(*found, func(l Layered) bool { return l.RepoDigest == other })
 		if known || len(m.layers) <= len(base.layers) || !rows.begins(m, base, len(base.layers)) {
 			return true, nil
 		}
@@ -242,7 +242,7 @@ type layerRows struct {
 }
 
 // each calls fn for the images of the rows in a range, until it says no or no looks are left.
-func (r *layerRows) each(from, to []byte, fn func(Place, *manifest) (bool, error)) error {
+func (r *layerRows) each(from, to []byte, fn func(RepoDigest, *manifest) (bool, error)) error {
 	for item, err := range r.tx.Scan(r.table, from, to) {
 		if err != nil || r.looks == 0 {
 			return err

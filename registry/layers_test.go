@@ -26,10 +26,10 @@ func (s *server) layered(repo, tag string, contents ...string) image {
 	return s.pushManifest(repo, tag, imageManifest(s.pushBlob(repo, configOf(repo+tag)), layers...))
 }
 
-func (p Place) place() Place { return p }
+func (p RepoDigest) place() RepoDigest { return p }
 
 // repositoriesOf names the places of images.
-func repositoriesOf[P interface{ place() Place }](places []P) string {
+func repositoriesOf[P interface{ place() RepoDigest }](places []P) string {
 	var names []string
 	for _, p := range places {
 		names = append(names, p.place().Repository)
@@ -47,7 +47,7 @@ func TestLayers(t *testing.T) {
 	app := s.layered("app", "1", "a", "b", "c")
 	s.layered("secret", "1", "a", "b", "d", "e")
 	s.layered("other", "1", "b", "a", "c")
-	place := func(repo string, img image) Place { return Place{repo, img.digest} }
+	place := func(repo string, img image) RepoDigest { return RepoDigest{repo, img.digest} }
 
 	for name, c := range map[string]struct {
 		visible func(string) bool
@@ -74,9 +74,9 @@ func TestLayers(t *testing.T) {
 		"none":       {func(string) bool { return false }, "", 0},
 	} {
 		bases, err := s.BasesByLayers(background, place("app", app), c.visible)
-		var places []Place
+		var places []RepoDigest
 		for _, b := range bases {
-			places = append(places, b.Place)
+			places = append(places, b.RepoDigest)
 			if b.Layers != c.layers {
 				t.Errorf("%s: %d layers", name, b.Layers)
 			}
@@ -106,16 +106,16 @@ func TestBaseCameBefore(t *testing.T) {
 		of   image
 		want string
 	}{{"app", app, "small"}, {"younger", younger, "late"}} {
-		bases, err := s.BasesByLayers(background, Place{c.repo, c.of.digest}, all)
-		var places []Place
+		bases, err := s.BasesByLayers(background, RepoDigest{c.repo, c.of.digest}, all)
+		var places []RepoDigest
 		for _, b := range bases {
-			places = append(places, b.Place)
+			places = append(places, b.RepoDigest)
 		}
 		if err != nil || repositoriesOf(places) != c.want {
 			t.Errorf("the bases of %s are %s, %v; want %s", c.repo, repositoriesOf(places), err, c.want)
 		}
 	}
-	if found, _, err := s.OnLayers(background, Place{"late", late.digest}, all, 10); err != nil || repositoriesOf(found) != "younger" {
+	if found, _, err := s.OnLayers(background, RepoDigest{"late", late.digest}, all, 10); err != nil || repositoriesOf(found) != "younger" {
 		t.Errorf("on what came later are %s, %v", repositoriesOf(found), err)
 	}
 }
@@ -130,13 +130,13 @@ func TestManyLayers(t *testing.T) {
 	}
 	base := s.layered("base", "1", contents[:3]...)
 	many := s.layered("many", "1", contents...)
-	if found, _, err := s.OnLayers(background, Place{"base", base.digest}, all, 10); err != nil || repositoriesOf(found) != "many" {
+	if found, _, err := s.OnLayers(background, RepoDigest{"base", base.digest}, all, 10); err != nil || repositoriesOf(found) != "many" {
 		t.Errorf("on the base: %v, %v", found, err)
 	}
-	if bases, err := s.BasesByLayers(background, Place{"many", many.digest}, all); err != nil || len(bases) != 1 || bases[0].Layers != 3 {
+	if bases, err := s.BasesByLayers(background, RepoDigest{"many", many.digest}, all); err != nil || len(bases) != 1 || bases[0].Layers != 3 {
 		t.Errorf("the bases: %v, %v", bases, err)
 	}
-	if found, _, err := s.OnLayers(background, Place{"many", many.digest}, all, 10); err != nil || len(found) != 0 {
+	if found, _, err := s.OnLayers(background, RepoDigest{"many", many.digest}, all, 10); err != nil || len(found) != 0 {
 		t.Errorf("on the large one: %v, %v", found, err)
 	}
 	s.wantClean()
@@ -169,7 +169,7 @@ func TestDiffIDs(t *testing.T) {
 	s.layered("unknown", "1", "a", "b", "c") // its config names no diff ids
 	on := func(visible func(string) bool, limit int) string {
 		t.Helper()
-		found, more, err := s.OnLayers(background, Place{"base", base.digest}, visible, limit)
+		found, more, err := s.OnLayers(background, RepoDigest{"base", base.digest}, visible, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,11 +191,11 @@ func TestDiffIDs(t *testing.T) {
 		if got := on(visible, 1); got != "same false; true" {
 			t.Errorf("%s: one of them: %s", when, got)
 		}
-		bases, err := s.BasesByLayers(background, Place{"other", other.digest}, func(r string) bool { return r == "base" })
+		bases, err := s.BasesByLayers(background, RepoDigest{"other", other.digest}, func(r string) bool { return r == "base" })
 		if err != nil || len(bases) != 1 || bases[0].Repository != "base" || bases[0].Layers != 2 || !bases[0].DiffIDs {
 			t.Errorf("%s: its bases: %v, %v", when, bases, err)
 		}
-		bases, err = s.BasesByLayers(background, Place{"other", other.digest}, func(r string) bool { return r != "other" })
+		bases, err = s.BasesByLayers(background, RepoDigest{"other", other.digest}, func(r string) bool { return r != "other" })
 		if err != nil || len(bases) != 1 || bases[0].Repository != "equal" || bases[0].DiffIDs {
 			t.Errorf("%s: by its layers: %v, %v", when, bases, err)
 		}
@@ -229,7 +229,7 @@ func TestIndexDiffs(t *testing.T) {
 	s.compressed("other", "zstd", "a", "b", "c")
 	on := func() string {
 		t.Helper()
-		found, _, err := s.OnLayers(background, Place{"base", base.digest}, func(string) bool { return true }, 10)
+		found, _, err := s.OnLayers(background, RepoDigest{"base", base.digest}, func(string) bool { return true }, 10)
 		if err != nil {
 			t.Fatal(err)
 		}

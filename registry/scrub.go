@@ -249,13 +249,13 @@ func (g *Registry) readFile(ctx context.Context, d digest.Digest, row blobRow, p
 // who wanted it: no request waits for that.
 func (g *Registry) suspect(repo string, d digest.Digest) {
 	select {
-	case g.scrub.suspects <- Place{repo, d}:
+	case g.scrub.suspects <- RepoDigest{repo, d}:
 	default: // the next pass comes by
 	}
 }
 
 // lookAt reads what is suspected. The repository is that of a manifest which is kept in the store.
-func (g *Registry) lookAt(ctx context.Context, one Place, pace *pace) {
+func (g *Registry) lookAt(ctx context.Context, one RepoDigest, pace *pace) {
 	row := scrubbed{digest: one.Digest, repo: one.Repository}
 	var err error
 	if one.Repository == "" {

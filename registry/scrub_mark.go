@@ -37,11 +37,11 @@ func decodeDamageRow(value []byte) (damageRow, error) {
 }
 
 // damageKey is the key of a blob without a repository, else of a manifest that is kept in the store.
-func damageKey(p Place) []byte { return append(digestKey(p.Digest), p.Repository...) }
+func damageKey(p RepoDigest) []byte { return append(digestKey(p.Digest), p.Repository...) }
 
-func cutDamageKey(key []byte) (p Place, err error) {
+func cutDamageKey(key []byte) (p RepoDigest, err error) {
 	d, rest, err := cutDigest(key)
-	return Place{string(rest), d}, err
+	return RepoDigest{string(rest), d}, err
 }
 
 // markBlob marks a blob as damaged whose row is still the one whose file was looked at.
@@ -76,11 +76,11 @@ func (g *Registry) markManifest(ctx context.Context, repo string, d digest.Diges
 	marked := false
 	err := g.store.Update(ctx, func(tx storage.Tx) error {
 		marked = false
-		content, err := inlineContent(tx, Place{repo, d})
+		content, err := inlineContent(tx, RepoDigest{repo, d})
 		if err != nil || content == nil || compare(d, content) == nil {
 			return err
 		}
-		key := damageKey(Place{repo, d})
+		key := damageKey(RepoDigest{repo, d})
 		there, err := getOrNil(tx, damagedTable, key)
 		if err != nil || there != nil {
 			return err
@@ -96,7 +96,7 @@ func (g *Registry) markManifest(ctx context.Context, repo string, d digest.Diges
 }
 
 // inlineContent is what the store has of a manifest, or nil.
-func inlineContent(tx storage.Reader, p Place) ([]byte, error) {
+func inlineContent(tx storage.Reader, p RepoDigest) ([]byte, error) {
 	value, err := getOrNil(tx, manifestTable, repoKey(p.Repository, digestKey(p.Digest)))
 	if err != nil || value == nil {
 		return nil, err
@@ -108,7 +108,7 @@ func inlineContent(tx storage.Reader, p Place) ([]byte, error) {
 	return bytes.Clone(row.content), nil
 }
 
-func (g *Registry) manifestContent(ctx context.Context, p Place) (content []byte, err error) {
+func (g *Registry) manifestContent(ctx context.Context, p RepoDigest) (content []byte, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		content, err = inlineContent(tx, p)
 		return err
@@ -127,7 +127,7 @@ func aRepository(tx storage.Reader, d digest.Digest) (string, error) {
 
 // lookAgain looks at everything that has a mark, and takes away those that are not needed any more.
 func (g *Registry) lookAgain(ctx context.Context, pace *pace) {
-	var marked []Place
+	var marked []RepoDigest
 	err := storage.EachRow(ctx, g.store, damagedTable, func(_ storage.Reader, item storage.Item) error {
 		p, err := cutDamageKey(item.Key)
 		marked = append(marked, p)
@@ -143,7 +143,7 @@ func (g *Registry) lookAgain(ctx context.Context, pace *pace) {
 	}
 }
 
-func (g *Registry) lookAgainAt(ctx context.Context, p Place, pace *pace) error {
+func (g *Registry) lookAgainAt(ctx context.Context, p RepoDigest, pace *pace) error {
 	if p.Repository != "" {
 		content, err := g.manifestContent(ctx, p)
 		if err != nil || content != nil && compare(p.Digest, content) != nil {

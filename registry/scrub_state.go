@@ -14,8 +14,8 @@ import (
 
 // scrub is how far the scrub has come.
 type scrub struct {
-	asked    chan struct{} // holds one when a pass was asked for
-	suspects chan Place    // what others found damaged; without a repository a blob
+	asked    chan struct{}   // holds one when a pass was asked for
+	suspects chan RepoDigest // what others found damaged; without a repository a blob
 
 	blobs, bytes atomic.Int64 // that this process has read
 	damaged      atomic.Int64 // marks that were there when they were last counted
@@ -38,7 +38,7 @@ type scrubState struct {
 var scrubKey = []byte("state")
 
 func newScrub() *scrub {
-	return &scrub{asked: make(chan struct{}, 1), suspects: make(chan Place, 64)}
+	return &scrub{asked: make(chan struct{}, 1), suspects: make(chan RepoDigest, 64)}
 }
 
 // UseScrub sets how the registry is scrubbed, and reads how far an earlier process came. It is called once, before

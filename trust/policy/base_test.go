@@ -51,7 +51,7 @@ func TestBases(t *testing.T) {
 	}
 	check := func(what string, d digest.Digest, result trust.Result, points int, says string) {
 		t.Helper()
-		c, err := w.asked(t, place{"team/app", d})
+		c, err := w.asked(t, registry.RepoDigest{Repository: "team/app", Digest: d})
 		must(t, err)
 		r, err := w.inspect(t.Context(), c, w.c.Inspect())
 		must(t, err)

@@ -22,7 +22,7 @@ type Judge struct {
 	inForce   atomic.Pointer[inForce] // never nil
 	uses      atomic.Uint64           // how often rules were put in force
 	reporting chan struct{}           // holds one for each report that is being made
-	decided   *lru.Cache[place, *decision]
+	decided   *lru.Cache[registry.RepoDigest, *decision]
 	deciding  singleflight.Group
 	now       func() time.Time
 }
@@ -55,7 +55,7 @@ const maxReports = 2
 
 // NewJudge returns a judge with no rules.
 func NewJudge(c Config) (*Judge, error) {
-	decided, err := lru.New[place, *decision](decisions)
+	decided, err := lru.New[registry.RepoDigest, *decision](decisions)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -175,9 +175,9 @@ func (w *world) attach(repo *remote.Repository, to ocispec.Descriptor) ocispec.D
 }
 
 // asked is the question about a manifest, as it is read now.
-func (w *world) asked(t testing.TB, p place) (*question, error) {
+func (w *world) asked(t testing.TB, p registry.RepoDigest) (*question, error) {
 	t.Helper()
-	read, err := w.c.Registry.Reading(t.Context(), p.repo, p.digest)
+	read, err := w.c.Registry.Reading(t.Context(), p.Repository, p.Digest)
 	must(t, err)
 	return w.stored(read)
 }
@@ -291,7 +291,7 @@ func TestPullIsRemembered(t *testing.T) {
 		return image.Meaning{Now: d.Digest}, nil
 	}
 	w.pull(repo, "1.0", "")
-	p := place{"team/app", d.Digest}
+	p := registry.RepoDigest{Repository: "team/app", Digest: d.Digest}
 	first, ok := w.decided.Get(p)
 	if !ok || !first.holds(w.inForce.Load(), time.Now()) || len(first.warnings) != 1 {
 		t.Fatalf("it is not remembered: %+v", first)
@@ -501,7 +501,7 @@ func TestObject(t *testing.T) {
 	d, err := w.push(repo, "1.0", m, blobs...)
 	must(t, err)
 	w.attach(repo, d)
-	c, err := w.asked(t, place{"team/app", d.Digest})
+	c, err := w.asked(t, registry.RepoDigest{Repository: "team/app", Digest: d.Digest})
 	must(t, err)
 	made, err := w.inspect(t.Context(), c, w.c.Inspect())
 	must(t, err)

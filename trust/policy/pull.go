@@ -25,12 +25,6 @@ const (
 	maxTries   = 3                // of a decision about what changes meanwhile
 )
 
-// place is a manifest in a repository.
-type place struct {
-	repo   string
-	digest digest.Digest
-}
-
 // decision is what the rules said of a pull, and as long as what it holds.
 type decision struct {
 	by       *inForce
@@ -52,7 +46,7 @@ func (d *decision) holds(by *inForce, now time.Time) bool {
 }
 
 // known returns what was decided and still holds, or nil.
-func (j *Judge) known(by *inForce, p place) *decision {
+func (j *Judge) known(by *inForce, p registry.RepoDigest) *decision {
 	if d, ok := j.decided.Get(p); ok && d.holds(by, j.now()) {
 		return d
 	}
@@ -65,7 +59,7 @@ func (j *Judge) Decided(repo string, d digest.Digest) (warnings []string, refusa
 	if !by.asksAny(repo, Pull) {
 		return nil, nil, true
 	}
-	if made := j.known(by, place{repo, d}); made != nil {
+	if made := j.known(by, registry.RepoDigest{Repository: repo, Digest: d}); made != nil {
 		return made.warnings, made.refusal, true
 	}
 	return nil, nil, false
@@ -114,7 +108,7 @@ func (j *Judge) decideTogether(ctx context.Context, by *inForce, p registry.Read
 // decide asks the rules about a pull. What they refuse may pass through an index that lists it, unless it is one itself
 // through which another would pass.
 func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, through bool) (*decision, error) {
-	at := place{p.Repository, p.Digest}
+	at := registry.RepoDigest{Repository: p.Repository, Digest: p.Digest}
 	if known := j.known(by, at); known != nil {
 		return known, nil
 	}
@@ -151,7 +145,7 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, thr
 func (j *Judge) passThrough(ctx context.Context, made *decision, p registry.Reading) error {
 	for _, d := range p.Parents {
 		j.watch(made, p.At, d)
-		parent, err := j.decideIndex(ctx, made.by, place{p.Repository, d})
+		parent, err := j.decideIndex(ctx, made.by, registry.RepoDigest{Repository: p.Repository, Digest: d})
 		if errors.Is(err, registry.ErrUnknown) {
 			continue // it was deleted
 		}
@@ -171,11 +165,11 @@ func (j *Judge) passThrough(ctx context.Context, made *decision, p registry.Read
 }
 
 // decideIndex decides about an index through which one of its manifests may be pulled.
-func (j *Judge) decideIndex(ctx context.Context, by *inForce, p place) (*decision, error) {
+func (j *Judge) decideIndex(ctx context.Context, by *inForce, p registry.RepoDigest) (*decision, error) {
 	if known := j.known(by, p); known != nil {
 		return known, nil
 	}
-	read, err := j.c.Registry.Reading(ctx, p.repo, p.digest)
+	read, err := j.c.Registry.Reading(ctx, p.Repository, p.Digest)
 	if err != nil {
 		return nil, err
 	}

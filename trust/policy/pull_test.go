@@ -202,7 +202,7 @@ func TestReportOfOtherTrust(t *testing.T) {
 	w.subject = "of other trust"
 	w.pull(w.repo("team/app"), "1.0", "")
 	w.trust, w.subject = nil, "made anew"
-	c, err := w.asked(t, place{"team/app", d.Digest})
+	c, err := w.asked(t, registry.RepoDigest{Repository: "team/app", Digest: d.Digest})
 	must(t, err)
 	kept, err := w.storedReport(t.Context(), c)
 	if err != nil || !strings.HasPrefix(kept.Subject, "made anew") {
