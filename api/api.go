@@ -49,7 +49,7 @@ type Config struct {
 	Sessions Sessions // access/tokens and access/sessions
 	Logins   Logins   // /token
 
-	Judge    Judge     // policy, and the rules in evidence files
+	Policy   Policy    // policy, and the rules in evidence files
 	Keys     KeyKeeper // POST keys
 	Scrubber Scrubber  // scrub
 	Checks   Checks    // check

@@ -114,7 +114,7 @@ func (a *API) documentFiles(ctx context.Context) (files []evidence.DocumentFile,
 			files = append(files, evidence.DocumentFile{Name: name, Content: text})
 		}
 	}
-	if rules := a.Judge.Rules(); rules != nil {
+	if rules := a.Policy.Rules(); rules != nil {
 		add(evidence.Policy, rules.Text)
 	}
 	add(evidence.Trust, a.trust().Text())

@@ -75,12 +75,12 @@ func newAPIOver(t testing.TB, store storage.Store) (*API, *registry.Registry) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge, err := policy.NewJudge(policy.Config{Registry: g, Book: book, Log: log, Inspect: func() image.Config { return image.Config{} }})
+	engine, err := policy.NewEngine(policy.Config{Registry: g, Book: book, Log: log, Inspect: func() image.Config { return image.Config{} }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := Over(gate, g, book)
-	c.URL, c.Log, c.Judge = url, log, judge
+	c.URL, c.Log, c.Policy = url, log, engine
 	return New(c), g
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
-// A Judge has the rules in force, and tries others. policy.Judge is one.
-type Judge interface {
+// A Policy has the rules in force, and tries others. policy.Engine is one.
+type Policy interface {
 	Rules() *policy.Set // nil where there are none
 	// Try says which rules do not hold for a tag that means d, set by somebody. Error: registry.ErrUnknown.
 	Try(ctx context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) ([]policy.Result, error)
@@ -28,7 +28,7 @@ func (a *API) policy(c *call) (any, error) {
 		return nil, err
 	}
 	answer := policyAnswer{Rules: []*policy.Rule{}}
-	if set := a.Judge.Rules(); set != nil {
+	if set := a.Policy.Rules(); set != nil {
 		answer.Rules = append(answer.Rules, set.Rules...)
 	}
 	return answer, nil
@@ -65,7 +65,7 @@ func (a *API) tryPolicy(c *call) (any, error) {
 	if len(t.Images) > maxTried {
 		return nil, problemf(http.StatusUnprocessableEntity, "at most %d images are tried at once, and these are %d", maxTried, len(t.Images))
 	}
-	set := a.Judge.Rules()
+	set := a.Policy.Rules()
 	if t.File != nil {
 		var err error
 		if set, err = policy.Parse("policy", []byte(*t.File)); err != nil {
@@ -105,7 +105,7 @@ func (a *API) tryOne(c *call, set *policy.Set, repo, tag string) (found []policy
 			move = m
 		}
 	}
-	found, err = a.Judge.Try(c.Context(), set, repo, move, img.Digest, provenance.Identity{Actor: r.Actor, Login: r.Authenticated})
+	found, err = a.Policy.Try(c.Context(), set, repo, move, img.Digest, provenance.Identity{Actor: r.Actor, Login: r.Authenticated})
 	return found, err == nil, unlessGone(err)
 }
 

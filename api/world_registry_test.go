@@ -147,10 +147,10 @@ func (w *world) OnLayers(context.Context, registry.RepoDigest, func(string) bool
 	return []registry.Layered{{RepoDigest: place, DiffIDs: true}}, false, w.asked()
 }
 
-// Rules implements Judge.
+// Rules implements Policy.
 func (w *world) Rules() *policy.Set { return w.rules }
 
-// Try implements Judge.
+// Try implements Policy.
 func (w *world) Try(_ context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, _ provenance.Identity) ([]policy.Result, error) {
 	return nil, w.asked()
 }

@@ -30,7 +30,7 @@ type push struct {
 
 	attestations []attestation        // to be read for claims
 	findings     []provenance.Finding // of the signatures in it
-	warnings     []string             // of the judge
+	warnings     []string             // of the policy engine
 	about        []digest.Digest      // of which more or less is known by it; set in the transaction
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 }
@@ -48,7 +48,7 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 	if err != nil {
 		return nil, err
 	}
-	if err := g.askJudge(ctx, p); err != nil {
+	if err := g.askPolicy(ctx, p); err != nil {
 		return nil, err
 	}
 	if err := g.appraise(ctx, p); err != nil {

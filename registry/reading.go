@@ -9,7 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A Reading is what the registry reads of a manifest, in one transaction, for the judge of its pull: all that a decision
+// A Reading is what the registry reads of a manifest, in one transaction, for the policy engine at its pull: all that a decision
 // needs that was made before, and kept in the store.
 type Reading struct {
 	Repository string

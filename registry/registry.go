@@ -88,7 +88,7 @@ type Registry struct {
 	sessions  *sessions
 	ending    ending
 	app       http.Handler
-	judge     Judge // nil where there are no rules
+	policy    Policy // nil where there are no rules
 	refused   refusals
 	marks     *marks
 	scrub     *scrub

@@ -136,7 +136,7 @@ func (s *Server) addWitnessMetrics() {
 // increase.
 func (s *Server) refused() map[string]uint64 {
 	all := map[string]uint64{}
-	if set := s.judge.Rules(); set != nil {
+	if set := s.engine.Rules(); set != nil {
 		for _, r := range set.Rules {
 			all[r.Name] = 0
 		}

@@ -25,7 +25,7 @@ func (s *Server) reload(ctx context.Context) {
 	needRestart := s.c.Reload(next)
 	s.recordRules(ctx, s.log, rules, trust)
 	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
-	s.judge.Use(rules)
+	s.engine.Use(rules)
 	l, _ := obs.ParseLevel(next.Log.Level) // it was checked
 	s.level.Set(l)
 	s.log.Info("configuration, policy and certificate reloaded", "needRestart", needRestart)

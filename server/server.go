@@ -116,7 +116,7 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 		return err
 	}
 	s.recordRules(ctx, s.log, rules, s.signatures.Trust())
-	s.judge.Use(rules)
+	s.engine.Use(rules)
 	return nil
 }
 

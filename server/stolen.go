@@ -56,7 +56,7 @@ func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenan
 // the other from it.
 func (s *services) renewMACs() error {
 	err := errors.Join(s.signTokens(), s.sealKept())
-	s.judge.Forget() // what it decided by opinions under the other key
+	s.engine.Forget() // what it decided by opinions under the other key
 	return err
 }
 

@@ -31,11 +31,11 @@ type services struct {
 	access     *access.Access
 	book       *provenance.Book
 	registry   *registry.Registry
-	signatures *signature.Arrivals
+	signatures *signature.Appraiser
 	witnesses  []cosigning.Witness
 	keeper     *certs.Keeper // nil over plain HTTP
 	keys       *keyring.Ring
-	judge      *policy.Judge // without rules, until a server begins
+	engine     *policy.Engine // without rules, until a server begins
 	api        *api.API
 	// certificates are those that the API shows: nil until they are opened, and over plain HTTP.
 	certificates api.Certificates
@@ -74,7 +74,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log = s.url, log
-	answers.Judge, answers.Keys, answers.Checks.Store = s.judge, &keeper{services: s}, s.data.Store.Check
+	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.data.Store.Check
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public
 	return answers
@@ -123,30 +123,30 @@ func (s *services) openTrust(ctx context.Context, c config.Config, log *slog.Log
 	if err != nil {
 		return err
 	}
-	s.signatures = signature.NewArrivals(s.book)
+	s.signatures = signature.NewAppraiser(s.book)
 	s.signatures.SetTrust(trusted.Of(s.hosts(c)...))
 	s.registry.SetAppraiser(s.signatures)
-	if s.judge, err = s.newJudge(log); err != nil {
+	if s.engine, err = s.newEngine(log); err != nil {
 		return err
 	}
-	s.signatures.OnFork(s.judge.Forget)
+	s.signatures.OnFork(s.engine.Forget)
 	return s.signatures.Recall(ctx)
 }
 
-// newJudge returns who asks the rules about images of this registry.
-func (s *services) newJudge(log *slog.Logger) (*policy.Judge, error) {
+// newEngine returns the policy engine, which asks the rules about images of this registry.
+func (s *services) newEngine(log *slog.Logger) (*policy.Engine, error) {
 	host := addressOf(s.url)
 	resolve := image.NewLocalResolver(s.registry, s.book, host, registry.ErrUnknown, func(string) bool { return true }).Untimed()
-	j, err := policy.NewJudge(policy.Config{
+	engine, err := policy.NewEngine(policy.Config{
 		Registry: s.registry, Book: s.book, Log: log, Version: version.String(), Holders: s.access.Holders,
 		Inspect: func() image.Config {
 			return image.Config{Subject: host, Resolve: resolve, Trust: s.signatures.Trust(), Holds: s.book.Holds}
 		},
 	})
 	if err == nil {
-		s.registry.SetJudge(j)
+		s.registry.SetPolicy(engine)
 	}
-	return j, err
+	return engine, err
 }
 
 // hosts are the names of the registry, as what is said about images may have them.

@@ -12,24 +12,24 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/image"
 )
 
-// arriving is a repository as it will be when a manifest is stored.
-type arriving struct {
+// pending is a repository as it will be when a manifest is stored.
+type pending struct {
 	image.Local
-	a registry.Arrival
+	p registry.Pending
 }
 
 // Manifest implements image.Source.
-func (f arriving) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
-	e := f.a.Event
+func (f pending) Manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
+	e := f.p.Event
 	if ref == e.Digest.String() {
-		return ocispec.Descriptor{MediaType: e.Observed.MediaType, Digest: e.Digest, Size: int64(len(f.a.Body))}, f.a.Body, nil
+		return ocispec.Descriptor{MediaType: e.Observed.MediaType, Digest: e.Digest, Size: int64(len(f.p.Body))}, f.p.Body, nil
 	}
 	return f.Local.Manifest(ctx, ref)
 }
 
 // Measure implements image.Measurer.
-func (f arriving) Measure(ctx context.Context, d digest.Digest) (int64, []provenance.WrongSize, error) {
-	if e := f.a.Event; d == e.Digest {
+func (f pending) Measure(ctx context.Context, d digest.Digest) (int64, []provenance.WrongSize, error) {
+	if e := f.p.Event; d == e.Digest {
 		return e.Observed.ImageSize, e.Observed.WrongSizes, nil
 	}
 	return f.Local.Measure(ctx, d)
@@ -70,10 +70,10 @@ type records struct {
 }
 
 // pending is the record that an event would become.
-func (j *Judge) pending(e provenance.Event) *provenance.Record {
+func (e *Engine) pending(event provenance.Event) *provenance.Record {
 	return &provenance.Record{
-		Version: 1, Time: provenance.At(j.now()), Action: e.Action, Repository: e.Repository, Tags: e.Tags, Digest: e.Digest,
-		Actor: e.Who.Actor, Authenticated: e.Who.Login, Observed: e.Observed, Claimed: e.Claimed,
+		Version: 1, Time: provenance.At(e.now()), Action: event.Action, Repository: event.Repository, Tags: event.Tags, Digest: event.Digest,
+		Actor: event.Who.Actor, Authenticated: event.Who.Login, Observed: event.Observed, Claimed: event.Claimed,
 	}
 }
 
@@ -101,22 +101,22 @@ func (r records) Acts(ctx context.Context, q provenance.ActsOf) (provenance.Acts
 }
 
 // inspect makes a report about the image, by its digest: so no tag's history is in it.
-func (j *Judge) inspect(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
+func (e *Engine) inspect(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
 	select {
-	case j.reporting <- struct{}{}:
-		defer func() { <-j.reporting }()
+	case e.reporting <- struct{}{}:
+		defer func() { <-e.reporting }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	config.Now = j.now
+	config.Now = e.now
 	config.Subject += "/" + c.object.Repository
 	config.Repository, config.Records = c.object.Repository, c.records
 	return image.Inspect(ctx, c.from, c.digest.String(), config)
 }
 
 // report is the report about the image, as rules see it.
-func (j *Judge) report(ctx context.Context, c *question) (*Report, error) {
-	made, err := j.inspect(ctx, c, j.c.Inspect())
+func (e *Engine) report(ctx context.Context, c *question) (*Report, error) {
+	made, err := e.inspect(ctx, c, e.c.Inspect())
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +125,9 @@ func (j *Judge) report(ctx context.Context, c *question) (*Report, error) {
 }
 
 // image is what the API answers about the image, as rules see it.
-func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
+func (e *Engine) image(ctx context.Context, c *question) (*Image, error) {
 	parts := provenance.Parts(c.digest, c.about.Children)
-	said, err := j.c.Book.Testimony(ctx, c.object.Repository, parts)
+	said, err := e.c.Book.Testimony(ctx, c.object.Repository, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -148,11 +148,11 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 	for _, child := range c.about.Children {
 		out.Children = append(out.Children, Child{child.Digest.String(), child.Platform})
 	}
-	if out.Tags, err = j.tags(ctx, c); err != nil {
+	if out.Tags, err = e.tags(ctx, c); err != nil {
 		return nil, err
 	}
 	sum := provenance.SumUp(said.Records, said.Beside, parts)
-	judgment := image.Judgment{Trust: j.c.Inspect().Trust, From: c.from, Repository: c.object.Repository, Now: j.now()}
+	judgment := image.Judgment{Trust: e.c.Inspect().Trust, From: c.from, Repository: c.object.Repository, Now: e.now()}
 	until, err := judgment.Of(ctx, c.digest, &sum)
 	if err != nil {
 		return nil, err
@@ -175,9 +175,9 @@ func (j *Judge) image(ctx context.Context, c *question) (*Image, error) {
 }
 
 // tags are those that mean the image, or will.
-func (j *Judge) tags(ctx context.Context, c *question) (names []string, err error) {
+func (e *Engine) tags(ctx context.Context, c *question) (names []string, err error) {
 	if c.stored {
-		img, err := j.c.Registry.Image(ctx, c.object.Repository, c.digest.String())
+		img, err := e.c.Registry.Image(ctx, c.object.Repository, c.digest.String())
 		if err != nil {
 			return nil, err
 		}

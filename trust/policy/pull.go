@@ -35,9 +35,9 @@ type decision struct {
 }
 
 // watch has a decision end when something changes in what is known of digests, which were read after a moment.
-func (j *Judge) watch(d *decision, since registry.Moment, digests ...digest.Digest) {
+func (e *Engine) watch(d *decision, since registry.Moment, digests ...digest.Digest) {
 	for _, one := range digests {
-		d.marks = append(d.marks, j.c.Registry.Mark(one, since))
+		d.marks = append(d.marks, e.c.Registry.Mark(one, since))
 	}
 }
 
@@ -46,32 +46,32 @@ func (d *decision) holds(by *inForce, now time.Time) bool {
 }
 
 // known returns what was decided and still holds, or nil.
-func (j *Judge) known(by *inForce, p registry.RepoDigest) *decision {
-	if d, ok := j.decided.Get(p); ok && d.holds(by, j.now()) {
+func (e *Engine) known(by *inForce, p registry.RepoDigest) *decision {
+	if d, ok := e.decided.Get(p); ok && d.holds(by, e.now()) {
 		return d
 	}
 	return nil
 }
 
-// Decided implements registry.Judge.
-func (j *Judge) Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool) {
-	by := j.inForce.Load()
+// Decided implements registry.Policy.
+func (e *Engine) Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool) {
+	by := e.inForce.Load()
 	if !by.asksAny(repo, Pull) {
 		return nil, nil, true
 	}
-	if made := j.known(by, registry.RepoDigest{Repository: repo, Digest: d}); made != nil {
+	if made := e.known(by, registry.RepoDigest{Repository: repo, Digest: d}); made != nil {
 		return made.warnings, made.refusal, true
 	}
 	return nil, nil, false
 }
 
-// Pull implements registry.Judge.
-func (j *Judge) Pull(ctx context.Context, p registry.Reading) (warnings []string, err error) {
-	by := j.inForce.Load()
+// Pull implements registry.Policy.
+func (e *Engine) Pull(ctx context.Context, p registry.Reading) (warnings []string, err error) {
+	by := e.inForce.Load()
 	if !by.asksAny(p.Repository, Pull) {
 		return nil, nil
 	}
-	made, err := j.decideTogether(ctx, by, p)
+	made, err := e.decideTogether(ctx, by, p)
 	if err != nil {
 		return nil, err
 	}
@@ -81,24 +81,24 @@ func (j *Judge) Pull(ctx context.Context, p registry.Reading) (warnings []string
 // decideTogether decides, once for all who wait for the same. Who comes later has other rules, or knows of something
 // that was attached meanwhile, and must not be given what was thought before: so both are in the key; and what a
 // decision turns out to have looked at has to be as it was when it is over, or it is made again.
-func (j *Judge) decideTogether(ctx context.Context, by *inForce, p registry.Reading) (made *decision, err error) {
+func (e *Engine) decideTogether(ctx context.Context, by *inForce, p registry.Reading) (made *decision, err error) {
 	for try := range maxTries {
-		since := j.c.Registry.Changed(p.Digest)
+		since := e.c.Registry.Changed(p.Digest)
 		if try > 0 || p.At < since { // it has changed, or something that it is about
-			if p, err = j.c.Registry.Reading(ctx, p.Repository, p.Digest); err != nil {
+			if p, err = e.c.Registry.Reading(ctx, p.Repository, p.Digest); err != nil {
 				return nil, err
 			}
 		}
 		key := fmt.Sprint(by.n, " ", since, " ", p.Repository, "@", p.Digest)
-		v, err, _ := j.deciding.Do(key, func() (any, error) {
+		v, err, _ := e.deciding.Do(key, func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideTime)
 			defer cancel()
-			return j.decide(ctx, by, p, true)
+			return e.decide(ctx, by, p, true)
 		})
 		if err != nil {
 			return nil, err
 		}
-		if made = v.(*decision); made.holds(by, j.now()) {
+		if made = v.(*decision); made.holds(by, e.now()) {
 			return made, nil
 		}
 	}
@@ -107,22 +107,22 @@ func (j *Judge) decideTogether(ctx context.Context, by *inForce, p registry.Read
 
 // decide asks the rules about a pull. What they refuse may pass through an index that lists it, unless it is one itself
 // through which another would pass.
-func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, through bool) (*decision, error) {
+func (e *Engine) decide(ctx context.Context, by *inForce, p registry.Reading, through bool) (*decision, error) {
 	at := registry.RepoDigest{Repository: p.Repository, Digest: p.Digest}
-	if known := j.known(by, at); known != nil {
+	if known := e.known(by, at); known != nil {
 		return known, nil
 	}
-	made := &decision{by: by, until: j.now().Add(reportKept)}
-	c, err := j.stored(p)
+	made := &decision{by: by, until: e.now().Add(reportKept)}
+	c, err := e.stored(p)
 	if err != nil {
 		return nil, err
 	}
 	rules := by.For(Pull, p.Repository)
-	if err := j.findCarriers(ctx, c, rules); err != nil {
+	if err := e.findCarriers(ctx, c, rules); err != nil {
 		return nil, err
 	}
-	j.watch(made, p.At, c.dependsOn()...)
-	err = j.ask(ctx, c, Pull, rules)
+	e.watch(made, p.At, c.dependsOn()...)
+	err = e.ask(ctx, c, Pull, rules)
 	if err != nil && !registry.IsRefusal(err) {
 		return nil, err
 	}
@@ -131,21 +131,21 @@ func (j *Judge) decide(ctx context.Context, by *inForce, p registry.Reading, thr
 		made.until = c.until
 	}
 	if made.refusal != nil && through {
-		if err := j.passThrough(ctx, made, p); err != nil {
+		if err := e.passThrough(ctx, made, p); err != nil {
 			return nil, err
 		}
 	}
 	if made.refusal == nil || through { // else it might pass through another
-		j.decided.Add(at, made)
+		e.decided.Add(at, made)
 	}
 	return made, nil
 }
 
 // passThrough looks for an index in the repository that lists the manifest and may be pulled itself.
-func (j *Judge) passThrough(ctx context.Context, made *decision, p registry.Reading) error {
+func (e *Engine) passThrough(ctx context.Context, made *decision, p registry.Reading) error {
 	for _, d := range p.Parents {
-		j.watch(made, p.At, d)
-		parent, err := j.decideIndex(ctx, made.by, registry.RepoDigest{Repository: p.Repository, Digest: d})
+		e.watch(made, p.At, d)
+		parent, err := e.decideIndex(ctx, made.by, registry.RepoDigest{Repository: p.Repository, Digest: d})
 		if errors.Is(err, registry.ErrUnknown) {
 			continue // it was deleted
 		}
@@ -165,30 +165,30 @@ func (j *Judge) passThrough(ctx context.Context, made *decision, p registry.Read
 }
 
 // decideIndex decides about an index through which one of its manifests may be pulled.
-func (j *Judge) decideIndex(ctx context.Context, by *inForce, p registry.RepoDigest) (*decision, error) {
-	if known := j.known(by, p); known != nil {
+func (e *Engine) decideIndex(ctx context.Context, by *inForce, p registry.RepoDigest) (*decision, error) {
+	if known := e.known(by, p); known != nil {
 		return known, nil
 	}
-	read, err := j.c.Registry.Reading(ctx, p.Repository, p.Digest)
+	read, err := e.c.Registry.Reading(ctx, p.Repository, p.Digest)
 	if err != nil {
 		return nil, err
 	}
-	return j.decide(ctx, by, read, false)
+	return e.decide(ctx, by, read, false)
 }
 
 // stored is the question about a manifest that is in its repository, and was read there.
-func (j *Judge) stored(p registry.Reading) (*question, error) {
+func (e *Engine) stored(p registry.Reading) (*question, error) {
 	about, err := image.Describe(p.Body)
 	if err != nil {
 		return nil, err
 	}
 	c := &question{
 		digest: p.Digest, about: about, stored: true,
-		from:    reading{image.Local{From: j.c.Registry, Repository: p.Repository, Absent: registry.ErrUnknown}, p},
-		records: records{Book: j.c.Book, holders: j.c.Holders},
+		from:    reading{image.Local{From: e.c.Registry, Repository: p.Repository, Absent: registry.ErrUnknown}, p},
+		records: records{Book: e.c.Book, holders: e.c.Holders},
 		object:  Object{Repository: p.Repository, Action: Pull},
 	}
-	c.kept = j.openKept(p.Kept)
+	c.kept = e.openKept(p.Kept)
 	return c, nil
 }
 
@@ -215,13 +215,13 @@ func (c *question) dependsOn() []digest.Digest {
 
 // findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them and no
 // report is kept.
-func (j *Judge) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+func (e *Engine) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
 	if c.kept != nil || !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
 		return nil
 	}
-	config := j.c.Inspect()
-	c.listed.stamp = j.stamp(config)
-	if c.listed.version, err = j.c.Registry.Version(ctx, c.object.Repository, c.parts()); err != nil {
+	config := e.c.Inspect()
+	c.listed.stamp = e.stamp(config)
+	if c.listed.version, err = e.c.Registry.Version(ctx, c.object.Repository, c.parts()); err != nil {
 		return err
 	}
 	if config.Trust.Expects(c.object.Repository) {
@@ -238,9 +238,9 @@ type listing struct {
 
 // isCurrent says whether the carriers that were listed are still all. What was attached since is in a report that is made now,
 // and when that is signed later, nothing but a mark on it tells.
-func (j *Judge) isCurrent(ctx context.Context, c *question, config image.Config) (bool, error) {
-	version, err := j.c.Registry.Version(ctx, c.object.Repository, c.parts())
-	return c.listed == listing{version, j.stamp(config)}, err
+func (e *Engine) isCurrent(ctx context.Context, c *question, config image.Config) (bool, error) {
+	version, err := e.c.Registry.Version(ctx, c.object.Repository, c.parts())
+	return c.listed == listing{version, e.stamp(config)}, err
 }
 
 // keptReport is a report as it is kept beside its image.
@@ -253,25 +253,25 @@ type keptReport struct {
 }
 
 // stamp names what makes reports, by the configuration that they are made with: a moment later there may be another.
-func (j *Judge) stamp(config image.Config) string {
-	return j.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
+func (e *Engine) stamp(config image.Config) string {
+	return e.c.Version + " " + config.Subject + " " + config.Trust.Stamp()
 }
 
 // openKept opens a report that is kept, or returns nil where it does not count any more.
-func (j *Judge) openKept(k registry.Kept) *keptReport {
+func (e *Engine) openKept(k registry.Kept) *keptReport {
 	kept := &keptReport{of: k.Of}
-	if k.Body == nil || json.Unmarshal(k.Body, kept) != nil || kept.By != j.stamp(j.c.Inspect()) || !j.now().Before(kept.Until) {
+	if k.Body == nil || json.Unmarshal(k.Body, kept) != nil || kept.By != e.stamp(e.c.Inspect()) || !e.now().Before(kept.Until) {
 		return nil
 	}
 	return kept
 }
 
 // storedReport returns the report that is kept beside an image, or makes and keeps it.
-func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) {
+func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error) {
 	kept := c.kept
 	if kept == nil {
 		var err error
-		if kept, err = j.makeReport(ctx, c); err != nil {
+		if kept, err = e.makeReport(ctx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -281,22 +281,22 @@ func (j *Judge) storedReport(ctx context.Context, c *question) (*Report, error) 
 }
 
 // makeReport makes a report, and keeps it beside its image.
-func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error) {
+func (e *Engine) makeReport(ctx context.Context, c *question) (*keptReport, error) {
 	repo, parts := c.object.Repository, c.dependsOn()
-	config := j.c.Inspect()
-	version, err := j.c.Registry.Version(ctx, repo, parts)
+	config := e.c.Inspect()
+	version, err := e.c.Registry.Version(ctx, repo, parts)
 	if err != nil {
 		return nil, err
 	}
-	current, err := j.isCurrent(ctx, c, config) // behind the version: what is attached from now on makes that another
+	current, err := e.isCurrent(ctx, c, config) // behind the version: what is attached from now on makes that another
 	if err != nil {
 		return nil, err
 	}
-	made, err := j.inspect(ctx, c, config)
+	made, err := e.inspect(ctx, c, config)
 	if err != nil {
 		return nil, err
 	}
-	kept := &keptReport{By: j.stamp(config), Until: firstDrop(made, j.now(), j.now().Add(reportKept))}
+	kept := &keptReport{By: e.stamp(config), Until: firstDrop(made, e.now(), e.now().Add(reportKept))}
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}
@@ -305,10 +305,10 @@ func (j *Judge) makeReport(ctx context.Context, c *question) (*keptReport, error
 	}
 	text, err := json.Marshal(kept)
 	if err == nil {
-		err = j.c.Registry.Keep(ctx, repo, parts, version, text)
+		err = e.c.Registry.Keep(ctx, repo, parts, version, text)
 	}
 	if err != nil { // pulls go on where nothing can be written
-		j.c.Log.Warn("a report was not kept", "repository", repo, "digest", c.digest, "err", err)
+		e.c.Log.Warn("a report was not kept", "repository", repo, "digest", c.digest, "err", err)
 	}
 	return kept, nil
 }

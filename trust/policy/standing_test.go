@@ -35,9 +35,9 @@ func (w *world) trusting(bound string, at time.Time) (sign func(repo *remote.Rep
 	must(w.t, os.WriteFile(filepath.Join(dir, "trust.yaml"), []byte(text), 0o600))
 	w.trust, err = signature.ReadFile(filepath.Join(dir, "trust.yaml"))
 	must(w.t, err)
-	arrivals := signature.NewArrivals(w.book)
-	arrivals.SetTrust(w.trust)
-	w.c.Registry.SetAppraiser(arrivals)
+	appraiser := signature.NewAppraiser(w.book)
+	appraiser.SetTrust(w.trust)
+	w.c.Registry.SetAppraiser(appraiser)
 	return func(repo *remote.Repository, to ocispec.Descriptor) ocispec.Descriptor {
 		w.t.Helper()
 		payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}}}`, to.Digest)

@@ -21,12 +21,12 @@ type Result struct {
 
 // Try asks rules about an image that is there, as if it were pushed again, tagged again by whoever did, and
 // pulled. It returns what does not hold, and keeps nothing. Error: registry.ErrUnknown.
-func (j *Judge) Try(ctx context.Context, set *Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) (found []Result, err error) {
-	p, err := j.c.Registry.Reading(ctx, repo, d)
+func (e *Engine) Try(ctx context.Context, set *Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) (found []Result, err error) {
+	p, err := e.c.Registry.Reading(ctx, repo, d)
 	if err != nil {
 		return nil, err
 	}
-	c, err := j.stored(p)
+	c, err := e.stored(p)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (j *Judge) Try(ctx context.Context, set *Set, repo string, tag provenance.T
 			if r.NeedsReport() && c.about.Document {
 				continue
 			}
-			if err := j.look(ctx, c, r); err != nil {
+			if err := e.look(ctx, c, r); err != nil {
 				return nil, err
 			}
 			v := r.Ask(ctx, &c.object)

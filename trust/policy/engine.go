@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// A Judge asks the rules in force about what happens in a registry. It is a registry.Judge, and safe for
+// An Engine asks the rules in force about what happens in a registry. It is a registry.Policy, and safe for
 // concurrent use.
-type Judge struct {
+type Engine struct {
 	c         Config
 	inForce   atomic.Pointer[inForce] // never nil
 	uses      atomic.Uint64           // how often rules were put in force
@@ -27,11 +27,11 @@ type Judge struct {
 	now       func() time.Time
 }
 
-// Config is what a Judge looks at. All fields are needed.
+// Config is what an Engine looks at. All fields are needed.
 type Config struct {
 	Registry *registry.Registry
 	Book     *provenance.Book
-	// Inspect is how images are inspected now. The judge adds the repository, its name in the subject, and what
+	// Inspect is how images are inspected now. The engine adds the repository, its name in the subject, and what
 	// a push would record.
 	Inspect func() image.Config
 	// Version names what makes reports, beside the image and what Inspect returns: under another one, they are made
@@ -53,62 +53,62 @@ type inForce struct {
 // maxReports bounds the reports that are made at once: each may read many MB.
 const maxReports = 2
 
-// NewJudge returns a judge with no rules.
-func NewJudge(c Config) (*Judge, error) {
+// NewEngine returns an engine with no rules.
+func NewEngine(c Config) (*Engine, error) {
 	decided, err := lru.New[registry.RepoDigest, *decision](decisions)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	j := &Judge{c: c, reporting: make(chan struct{}, maxReports), decided: decided, now: c.Now}
-	j.Use(nil)
-	return j, err
+	e := &Engine{c: c, reporting: make(chan struct{}, maxReports), decided: decided, now: c.Now}
+	e.Use(nil)
+	return e, err
 }
 
 // Use puts other rules in force, for all that is asked from now on, and forgets what was decided. It is also called
 // when Inspect trusts others than before.
-func (j *Judge) Use(s *Set) { j.inForce.Store(&inForce{s, j.uses.Add(1)}) }
+func (e *Engine) Use(s *Set) { e.inForce.Store(&inForce{s, e.uses.Add(1)}) }
 
 // Forget forgets what was decided, and leaves the rules as they are.
-func (j *Judge) Forget() {
+func (e *Engine) Forget() {
 	for {
-		now := j.inForce.Load()
-		if j.inForce.CompareAndSwap(now, &inForce{now.Set, j.uses.Add(1)}) {
+		now := e.inForce.Load()
+		if e.inForce.CompareAndSwap(now, &inForce{now.Set, e.uses.Add(1)}) {
 			return
 		}
 	}
 }
 
 // Rules returns the rules in force, or nil.
-func (j *Judge) Rules() *Set { return j.inForce.Load().Set }
+func (e *Engine) Rules() *Set { return e.inForce.Load().Set }
 
-// AtPush implements registry.Judge.
-func (j *Judge) AtPush(repo string) bool { return j.Rules().asksAny(repo, Push, Tag) }
+// AtPush implements registry.Policy.
+func (e *Engine) AtPush(repo string) bool { return e.Rules().asksAny(repo, Push, Tag) }
 
-// Push implements registry.Judge: it asks the rules at push, and for each tag those at tag.
-func (j *Judge) Push(ctx context.Context, a registry.Arrival) (warnings []string, err error) {
-	repo, set := a.Event.Repository, j.Rules()
+// Push implements registry.Policy: it asks the rules at push, and for each tag those at tag.
+func (e *Engine) Push(ctx context.Context, p registry.Pending) (warnings []string, err error) {
+	repo, set := p.Event.Repository, e.Rules()
 	push, tag := set.For(Push, repo), set.For(Tag, repo)
-	if len(a.Event.Tags) == 0 {
+	if len(p.Event.Tags) == 0 {
 		tag = nil
 	}
 	if len(push) == 0 && len(tag) == 0 {
 		return nil, nil
 	}
-	c, err := j.arrived(a)
+	c, err := e.pendingQuestion(p)
 	if err != nil {
 		return nil, err
 	}
 	c.object.Action = Push
-	if len(a.Event.Tags) > 0 {
-		c.setTag(a.Event.Tags[0])
+	if len(p.Event.Tags) > 0 {
+		c.setTag(p.Event.Tags[0])
 	}
-	if err := j.ask(ctx, c, Push, push); err != nil {
+	if err := e.ask(ctx, c, Push, push); err != nil {
 		return nil, err
 	}
 	c.object.Action = Tag
-	for _, move := range a.Event.Tags {
+	for _, move := range p.Event.Tags {
 		c.setTag(move)
-		if err := j.ask(ctx, c, Tag, tag); err != nil {
+		if err := e.ask(ctx, c, Tag, tag); err != nil {
 			return nil, err
 		}
 	}
@@ -147,19 +147,19 @@ func (c *question) setTag(m provenance.TagMove) {
 }
 
 // ask asks rules, and returns the refusal of the first that denies.
-func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) error {
+func (e *Engine) ask(ctx context.Context, c *question, p Point, rules []*Rule) error {
 	for _, r := range rules {
 		if r.NeedsReport() && c.about.Document {
 			continue
 		}
-		if err := j.look(ctx, c, r); err != nil {
+		if err := e.look(ctx, c, r); err != nil {
 			return err
 		}
 		v := r.Ask(ctx, &c.object)
 		switch {
 		case v.Holds:
 		case v.Denies():
-			j.c.Log.Info("refused by policy", "rule", r.Name, "at", p, "repository", c.object.Repository, "tag", c.object.Tag,
+			e.c.Log.Info("refused by policy", "rule", r.Name, "at", p, "repository", c.object.Repository, "tag", c.object.Tag,
 				"digest", c.digest, "who", c.object.Who.Kind+":"+c.object.Who.Handle, "missed", v.Missed, "err", v.Err)
 			return registry.Refuse(r.Name, v.Says(p))
 		default:
@@ -170,23 +170,23 @@ func (j *Judge) ask(ctx context.Context, c *question, p Point, rules []*Rule) er
 }
 
 // look gives the question what a rule reads and it does not have yet.
-func (j *Judge) look(ctx context.Context, c *question, r *Rule) (err error) {
+func (e *Engine) look(ctx context.Context, c *question, r *Rule) (err error) {
 	if r.reads.manifest && c.object.Manifest == nil {
 		if c.object.Manifest, err = c.manifest(ctx); err != nil {
 			return err
 		}
 	}
 	if r.reads.report && c.object.Report == nil {
-		report := j.report
+		report := e.report
 		if c.stored && !c.trial {
-			report = j.storedReport
+			report = e.storedReport
 		}
 		if c.object.Report, err = report(ctx, c); err != nil {
 			return err
 		}
 	}
 	if r.reads.image && c.object.Image == nil {
-		c.object.Image, err = j.image(ctx, c)
+		c.object.Image, err = e.image(ctx, c)
 	}
 	return err
 }
@@ -200,17 +200,17 @@ func whoOf(id provenance.Identity) Who {
 	return w
 }
 
-// arrived is the question about a manifest that is not stored yet: it is read as if it were.
-func (j *Judge) arrived(a registry.Arrival) (*question, error) {
-	about, err := image.Describe(a.Body)
+// pendingQuestion is the question about a manifest that is not stored yet: it is read as if it were.
+func (e *Engine) pendingQuestion(p registry.Pending) (*question, error) {
+	about, err := image.Describe(p.Body)
 	if err != nil {
 		return nil, errors.Join(errors.New("a manifest that was parsed before is none"), err)
 	}
-	e := a.Event
+	event := p.Event
 	return &question{
-		digest: e.Digest, about: about, event: e,
-		from:    arriving{image.Local{From: j.c.Registry, Repository: e.Repository, Absent: registry.ErrUnknown}, a},
-		records: records{j.c.Book, j.pending(e), j.c.Holders},
-		object:  Object{Repository: e.Repository, Who: whoOf(e.Who)},
+		digest: event.Digest, about: about, event: event,
+		from:    pending{image.Local{From: e.c.Registry, Repository: event.Repository, Absent: registry.ErrUnknown}, p},
+		records: records{e.c.Book, e.pending(event), e.c.Holders},
+		object:  Object{Repository: event.Repository, Who: whoOf(event.Who)},
 	}, nil
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A Judge decides by rules what may be pushed and pulled. It is asked before any transaction.
+// A Policy decides by rules what may be pushed and pulled. It is asked before any transaction.
 // trust/policy has one.
-type Judge interface {
+type Policy interface {
 	// AtPush says whether Push would ask anything at all in a repository.
 	AtPush(repo string) bool
 	// Push decides about a manifest that is not stored yet. What it returns without an error goes to the
 	// client as warnings. An error of Refuse is the answer to the client.
-	Push(ctx context.Context, a Arrival) (warnings []string, err error)
+	Push(ctx context.Context, p Pending) (warnings []string, err error)
 	// Decided returns what Pull would, where it can say so from memory; known says whether it can. It is asked within a
 	// transaction, at each pull, so it has to be quick.
 	Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool)
@@ -30,15 +30,15 @@ type Judge interface {
 	Pull(ctx context.Context, p Reading) (warnings []string, err error)
 }
 
-// An Arrival is a manifest that came and is not stored.
-type Arrival struct {
+// A Pending is a manifest that was sent and is not stored yet.
+type Pending struct {
 	// Event is what its record would say: who pushes it, under which tags, and what these mean now.
 	Event provenance.Event
 	Body  []byte
 }
 
-// SetJudge sets who is asked. It is called before the registry serves.
-func (g *Registry) SetJudge(j Judge) { g.judge = j }
+// SetPolicy sets who is asked. It is called before the registry serves.
+func (g *Registry) SetPolicy(p Policy) { g.policy = p }
 
 // Refuse is the error of what a rule refuses, by its name: a sentence of less than 200 bytes.
 func Refuse(rule, says string) error {
@@ -86,9 +86,9 @@ func (g *Registry) Refused() map[string]uint64 {
 	return maps.Clone(g.refused.by)
 }
 
-// askJudge asks about a push, whose claims are read and of which nothing is stored.
-func (g *Registry) askJudge(ctx context.Context, p *push) error {
-	if g.judge == nil || !g.judge.AtPush(p.repo) {
+// askPolicy asks about a push, whose claims are read and of which nothing is stored.
+func (g *Registry) askPolicy(ctx context.Context, p *push) error {
+	if g.policy == nil || !g.policy.AtPush(p.repo) {
 		return nil
 	}
 	e := p.pushEvent()
@@ -99,7 +99,7 @@ func (g *Registry) askJudge(ctx context.Context, p *push) error {
 	if err != nil {
 		return err
 	}
-	p.warnings, err = g.judge.Push(ctx, Arrival{Event: e, Body: p.body})
+	p.warnings, err = g.policy.Push(ctx, Pending{Event: e, Body: p.body})
 	return g.refused.note(err)
 }
 
@@ -108,21 +108,21 @@ func (g *Registry) askJudge(ctx context.Context, p *push) error {
 // begin with reading the manifest. It goes by what the owner of a token may do, since clients ask for tokens to pull with
 // before they sign; a token that its owner made for pulls alone stays one.
 func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error) {
-	if g.judge == nil {
+	if g.policy == nil {
 		f, err = g.findManifest(c.r.Context(), c.repo, c.ref, c.digest)
 		return f, nil, err
 	}
 	known := false
 	var refusal error
 	f, p, err := g.findPulled(c.r.Context(), c.repo, c.ref, c.digest, func(d digest.Digest) bool {
-		warnings, refusal, known = g.judge.Decided(c.repo, d)
+		warnings, refusal, known = g.policy.Decided(c.repo, d)
 		return known
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	if !known {
-		warnings, refusal = g.judge.Pull(c.r.Context(), p)
+		warnings, refusal = g.policy.Pull(c.r.Context(), p)
 	}
 	if refused := refusalOf(refusal); refused != nil && g.gate.May(access.Owner(c.who), access.Push, c.repo) {
 		return f, []string{refused.message}, nil

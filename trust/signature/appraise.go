@@ -25,9 +25,9 @@ type Records interface {
 	Holds(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error)
 }
 
-// Arrivals looks at signatures as they come to a registry. It is safe for concurrent use; whom it trusts can
+// An Appraiser looks at signatures as they come to a registry. It is safe for concurrent use; whom it trusts can
 // be changed at any time.
-type Arrivals struct {
+type Appraiser struct {
 	records Records
 	trust   atomic.Pointer[Trust]
 	looking chan struct{} // holds one for each manifest that is looked at
@@ -45,16 +45,16 @@ const (
 	maxBefore  = 64 // earlier verdicts about the image
 )
 
-// NewArrivals returns one that trusts nobody yet.
-func NewArrivals(records Records) *Arrivals {
-	return &Arrivals{records: records, looking: make(chan struct{}, maxLooking), changed: func() {}}
+// NewAppraiser returns an appraiser that trusts nobody yet.
+func NewAppraiser(records Records) *Appraiser {
+	return &Appraiser{records: records, looking: make(chan struct{}, maxLooking), changed: func() {}}
 }
 
 // Trust is who is trusted now, or nil.
-func (a *Arrivals) Trust() *Trust { return a.trust.Load() }
+func (a *Appraiser) Trust() *Trust { return a.trust.Load() }
 
 // SetTrust changes who is trusted from now on. It may be nil.
-func (a *Arrivals) SetTrust(t *Trust) {
+func (a *Appraiser) SetTrust(t *Trust) {
 	a.forking.Lock()
 	defer a.forking.Unlock()
 	a.trust.Store(t.forked(a.forks))
@@ -63,7 +63,7 @@ func (a *Arrivals) SetTrust(t *Trust) {
 // Appraise implements registry.Appraiser. What it found before of the same document it does not return
 // again: cosign pushes the older signatures with each new one. Where nobody is trusted for the repository it
 // finds nothing.
-func (a *Arrivals) Appraise(ctx context.Context, to registry.Attachment) ([]provenance.Finding, error) {
+func (a *Appraiser) Appraise(ctx context.Context, to registry.Attachment) ([]provenance.Finding, error) {
 	t := a.Trust()
 	if to.Own {
 		return a.appraiseWord(ctx, t, to)

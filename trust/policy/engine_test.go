@@ -32,9 +32,9 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// world is a registry over HTTP, with a judge whose clock can be set.
+// world is a registry over HTTP, with an engine whose clock can be set.
 type world struct {
-	*Judge
+	*Engine
 	t       testing.TB
 	http    *httptest.Server
 	gate    *access.Access
@@ -79,13 +79,13 @@ func newWorld(t testing.TB, rules string) *world {
 	g, err := registry.New(t.Context(), store, blobs, w.book, gate, log, registry.Config{Reserve: 1})
 	must(t, err)
 	w.set(time.Now())
-	w.Judge, err = NewJudge(Config{
+	w.Engine, err = NewEngine(Config{
 		Registry: g, Book: w.book, Log: log, Inspect: func() image.Config { return image.Config{Subject: w.subject, Resolve: w.resolve, Trust: w.trust} }, Version: "test",
 		Now: func() time.Time { return *w.clock.Load() },
 	})
 	must(t, err)
 	w.use(rules)
-	g.SetJudge(w.Judge)
+	g.SetPolicy(w.Engine)
 	w.http = httptest.NewServer(g)
 	t.Cleanup(func() { w.http.Close(); must(t, store.Close()) })
 	return w

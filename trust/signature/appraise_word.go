@@ -15,10 +15,10 @@ import (
 // one place looks at all that arrives.
 
 // OnFork has something done whenever a log of another registry is found to have forked. Call it before the first Appraise.
-func (a *Arrivals) OnFork(changed func()) { a.changed = changed }
+func (a *Appraiser) OnFork(changed func()) { a.changed = changed }
 
 // Recall learns from the records which logs of other registries have forked.
-func (a *Arrivals) Recall(ctx context.Context) error {
+func (a *Appraiser) Recall(ctx context.Context) error {
 	proofs, err := a.records.Forks(ctx)
 	for _, r := range proofs {
 		a.learn(r.Word)
@@ -27,7 +27,7 @@ func (a *Arrivals) Recall(ctx context.Context) error {
 }
 
 // learn notes that a log has forked, and says whether that is new.
-func (a *Arrivals) learn(w *provenance.Word) bool {
+func (a *Appraiser) learn(w *provenance.Word) bool {
 	c, ok := w.Shows()
 	a.forking.Lock()
 	defer a.forking.Unlock()
@@ -43,7 +43,7 @@ func (a *Arrivals) learn(w *provenance.Word) bool {
 
 // appraiseWord finds out whose word an artifact is: another registry's whose word would count in the repository, or our own. Of
 // any other there is nothing to record.
-func (a *Arrivals) appraiseWord(ctx context.Context, t *Trust, to registry.Attachment) ([]provenance.Finding, error) {
+func (a *Appraiser) appraiseWord(ctx context.Context, t *Trust, to registry.Attachment) ([]provenance.Finding, error) {
 	of, err := readWord(ctx, to)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (a *Arrivals) appraiseWord(ctx context.Context, t *Trust, to registry.Attac
 }
 
 // knows says whether the newest record about this artifact found the same.
-func (a *Arrivals) knows(ctx context.Context, to registry.Attachment, w *provenance.Word) (bool, error) {
+func (a *Appraiser) knows(ctx context.Context, to registry.Attachment, w *provenance.Word) (bool, error) {
 	before, err := a.records.Find(ctx, provenance.Query{
 		Repository: to.Repository, Digest: to.Subject, Action: provenance.Attest, Descending: true, Limit: maxBefore,
 	})
