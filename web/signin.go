@@ -36,6 +36,7 @@ func (pg *page) showSignIn(status int, view signInView) error {
 		pg.setCookie(formCookie, pg.formKey, 0)
 	}
 	view.Frame, view.Token = pg.frame("Sign in"), pg.Token(signInForm)
+	view.Here = view.Next // whoever follows "Sign in" here again comes back to the same page
 	return pg.show(status, "signin", view)
 }
 
