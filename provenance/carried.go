@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -46,8 +47,9 @@ func ReadReceipt(tx storage.Reader, index uint64) (*receipt.Receipt, error) {
 const maxKeySteps = 4
 
 // ReadKeySteps returns the receipts of the records by which the key of a record came into force within its log, the newest
-// maxKeySteps, oldest first: each is signed by the key before, so who knows an earlier key of the log can follow. It is the
-// same for ever, as ReadReceipt is, with the same errors.
+// maxKeySteps: each is signed by the key before, so who knows an earlier key of the log can follow. They come oldest first, and newest
+// first where there were more: what was made so is for ever. A change that an older version recorded has no such receipt, so the steps
+// end there. Errors: as ReadReceipt, but for ErrUnproved.
 func ReadKeySteps(tx storage.Reader, index uint64) (steps []*receipt.Receipt, err error) {
 	tree, err := log.OpenEntry(tx, index)
 	if err != nil {
@@ -58,6 +60,9 @@ func ReadKeySteps(tx storage.Reader, index uint64) (steps []*receipt.Receipt, er
 			return steps, err
 		}
 		step, err := ReadReceipt(tx, lastIndex(item.Key)-1)
+		if errors.Is(err, ErrUnproved) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -55,8 +55,9 @@ func endAt(ranges []receipt.Range, end uint64) (ended []receipt.Range) {
 	return ended
 }
 
-// Steps follows the changes of keys that come with a receipt, which is the first: the oldest first. Each key is in what it has signed.
-// A step that is not proved is passed over: it is from before what the reader kept, or nothing. Error: receipt.ErrRefused.
+// Steps follows the changes of keys that come with a receipt, which is the first. Each key is in what it has signed. They may come in any
+// order: where there were many, registries give the newest first. A step that is not proved is passed over: it is from before what the
+// reader kept, or nothing. Error: receipt.ErrRefused.
 func (k *Keyring) Steps(receipts [][]byte) error {
 	var known []receipt.KeyEntry
 	for _, bundle := range receipts {
@@ -64,18 +65,32 @@ func (k *Keyring) Steps(receipts [][]byte) error {
 			known = append(known, receipt.KeyEntry{Hint: key.Hint(), PEM: string(key.PEM())})
 		}
 	}
-	for _, bundle := range receipts[1:] {
-		v, err := receipt.Verify(bundle, k.Trust)
-		if err != nil {
-			continue // then the receipt is refused, unless its key is known anyway
+	for left := receipts[1:]; len(left) > 0; {
+		var unproved [][]byte
+		for _, bundle := range left {
+			v, err := receipt.Verify(bundle, k.Trust)
+			if err != nil {
+				unproved = append(unproved, bundle)
+			} else if err := k.step(v, known); err != nil {
+				return err
+			}
 		}
-		r, err := ParseStatement(v.Statement)
-		if err != nil {
-			return fmt.Errorf("%w: %w", receipt.ErrRefused, err)
+		if len(unproved) == len(left) {
+			return nil // and the receipt is refused, unless its key is known anyway
 		}
-		if err := k.Follow(r, v.Key.Hint(), known); err != nil {
-			return fmt.Errorf("%w among those that it carries", err)
-		}
+		left = unproved
+	}
+	return nil
+}
+
+// step follows one change of keys.
+func (k *Keyring) step(v *receipt.Verified, known []receipt.KeyEntry) error {
+	r, err := ParseStatement(v.Statement)
+	if err != nil {
+		return fmt.Errorf("%w: %w", receipt.ErrRefused, err)
+	}
+	if err := k.Follow(r, v.Key.Hint(), known); err != nil {
+		return fmt.Errorf("%w among those that it carries", err)
 	}
 	return nil
 }

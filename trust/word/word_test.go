@@ -376,6 +376,12 @@ func TestKeysAreFollowed(t *testing.T) {
 	gap := x
 	gap.Layers = append(append([]Layer{}, x.Layers[:2]...), x.Layers[3])
 	wantWord(t, weigh(t, before, gap, nil), provenance.Claimed, provenance.UnknownKey, "keep its /keys/receipts.json anew")
+	// Of many changes the newest come along.
+	later := trusting(t, a.as("a", nil))
+	for range 4 {
+		a.rotate()
+	}
+	wantWord(t, weigh(t, later, a.artifact(a.push(alice, "team/app", image)), nil), provenance.Attested, "", "attested by registry a")
 	// A new log is never followed, though its first record names the old one and its key.
 	a.end(provenance.Ending{Action: provenance.KeyChange, Reason: "stolen"})
 	wantWord(t, weigh(t, before, a.artifact(a.push(alice, "team/app", image)), nil), provenance.Claimed, provenance.NotTrusted, "which is not one of those")
