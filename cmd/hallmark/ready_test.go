@@ -215,15 +215,19 @@ func TestNotReadyAfterFailedCommit(t *testing.T) {
 	}
 }
 
-// waitTraced waits until a process is traced.
+// waitTraced waits until a process is traced, each thread of it: strace takes one after the other.
 func waitTraced(t *testing.T, pid int) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			t.Fatal(err)
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		if err != nil || len(threads) == 0 {
+			t.Fatal("there is no such process", err)
 		}
-		if !strings.Contains(string(status), "TracerPid:\t0\n") {
+		free := slices.ContainsFunc(threads, func(thread string) bool {
+			status, err := os.ReadFile(thread)
+			return err == nil && strings.Contains(string(status), "TracerPid:\t0\n") // else it has ended
+		})
+		if !free {
 			return
 		}
 		if time.Now().After(deadline) {
