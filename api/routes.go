@@ -30,6 +30,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/repositories", "repositories", false, a.repositories},
 		{"GET /api/v1/tags", "api-tags", false, a.tags},
 		{"GET /api/v1/digests", "digests", false, a.digests},
+		{"GET /api/v1/commits", "commits", false, a.commits},
 		{"GET /api/v1/history", "history", false, a.history},
 		{"GET /api/v1/image", "image", false, a.image},
 		{"GET /api/v1/report", "report", false, a.report},

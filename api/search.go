@@ -46,6 +46,7 @@ const (
 	maxSearch     = 512   // bytes of what is searched for
 	maxNames      = 5_000 // names of repositories that one search compares
 	searchedNames = 1_000 // of these in one read
+	leastDigits   = 6     // of a digest or a commit that does not say that it is one
 )
 
 // search answers GET /api/v1/search: what q looks like decides where it is looked for.
@@ -103,16 +104,34 @@ func (s *searching) addRecord(r *provenance.Record) {
 	s.actors = append(s.actors, r.Actor)
 }
 
-// digest finds images by their whole digest, with or without the algorithm.
+// digest finds images by their digest or how it begins, with or without the algorithm.
 func (s *searching) digest() error {
-	text := s.text
-	if len(text) == 64 && !strings.Contains(text, ":") {
+	text := strings.ToLower(s.text)
+	if isHex(text) && len(text) >= leastDigits {
 		text = "sha256:" + text
 	}
-	d, err := digest.Parse(text)
-	if err != nil {
+	_, digits, named := strings.Cut(text, ":")
+	if !named || len(digits) < provenance.MinDigest {
 		return nil
 	}
+	found, err := s.begin(text)
+	for _, d := range found {
+		if err == nil {
+			err = s.arrivals(digest.Digest(d))
+		}
+	}
+	return err
+}
+
+// begin returns the digests or commits that begin with a text.
+func (s *searching) begin(text string) ([]string, error) {
+	page, err := s.like(s.c.Context(), s.c, text, maxDigests)
+	s.cut("images", page.Next != "")
+	s.answer.Partial = s.answer.Partial || page.Behind > 0
+	return page.Values, err
+}
+
+func (s *searching) arrivals(d digest.Digest) error {
 	found, more, err := s.Origins.Arrivals(s.c.Context(), d, s.mayPull(s.c))
 	if err != nil {
 		return err
@@ -151,16 +170,24 @@ func (s *searching) reference() error {
 
 // origin finds images by the source or the commit that they claim. What is attested of them is not looked through.
 func (s *searching) origin() error {
-	find := provenance.ImageQuery{Limit: maxHits + 1, Visible: s.mayPull(s.c)}
-	by := "source"
-	switch {
-	case isCommit(s.text):
-		find.Revision, by = s.text, "revision"
+	switch text := strings.ToLower(s.text); {
+	case isHex(text) && len(text) >= leastDigits:
+		commits, err := s.begin(text)
+		for _, commit := range commits {
+			if err == nil {
+				err = s.claiming(provenance.ImageQuery{Revision: commit}, "revision")
+			}
+		}
+		return err
 	case strings.ContainsAny(s.text, "/.") && !strings.ContainsAny(s.text, " "):
-		find.Source = s.text
-	default:
-		return nil
+		return s.claiming(provenance.ImageQuery{Source: s.text}, "source")
 	}
+	return nil
+}
+
+// claiming finds images by what they claim.
+func (s *searching) claiming(find provenance.ImageQuery, by string) error {
+	find.Limit, find.Visible = maxHits+1, s.mayPull(s.c)
 	page, err := s.Origins.Images(s.c.Context(), find)
 	if err != nil {
 		return err
@@ -170,10 +197,6 @@ func (s *searching) origin() error {
 	}
 	s.cut("images", page.Next != nil)
 	return nil
-}
-
-func isCommit(s string) bool {
-	return len(s) >= 7 && len(s) <= 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
 
 func (s *searching) addImage(r *provenance.Record, d digest.Digest, by string, class provenance.Class) {

@@ -20,6 +20,8 @@ type Origins interface {
 	Listed(ctx context.Context, repository string, d digest.Digest) ([]digest.Digest, error)
 	// Arrivals returns the first record of a digest in each repository that is visible, and whether there are others.
 	Arrivals(ctx context.Context, d digest.Digest, visible func(repository string) bool) ([]*provenance.Record, bool, error)
+	// Like returns digests or commits that are visible, by how they begin.
+	Like(ctx context.Context, q provenance.LikeQuery) (provenance.LikePage, error)
 }
 
 // originPage is a page of images that answer a question about where they come from.

@@ -124,11 +124,24 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app", has: `"imageSize":7`},
 		{target: "/api/v1/tags?repo=team/app&limit=1", header: link("/api/v1/tags?repo=team/app&limit=1&after=1.0")},
 	}, hidden: 404, says: []says{{registry.ErrUnknown, 404}}, bad: []bad{{target: "/api/v1/tags", status: 400, has: "repo is missing"}, {target: "/api/v1/tags?repo=none", status: 404}}},
-	{route: "GET /api/v1/digests", good: []good{{target: "/api/v1/digests?repo=team/app&prefix=" + app.digest.String()[:14], has: app.digest.String()}}, hidden: 404, bad: []bad{
+	{route: "GET /api/v1/digests", good: []good{
+		{target: "/api/v1/digests?repo=team/app&prefix=" + app.digest.String()[:14], has: app.digest.String()},
+		{target: "/api/v1/digests?prefix=" + app.digest.String()[:14], has: `{"digests":["` + app.digest.String()},
+		{target: "/api/v1/digests?prefix=sha256:ff0000", has: `{"digests":[],"more":true,"partial":true}`},
+	}, hidden: 404, bad: []bad{
 		{target: "/api/v1/digests?repo=team/app", status: 400, has: "prefix is missing"},
-		{target: "/api/v1/digests?prefix=sha256:1", status: 400, has: "repo is missing"},
+		{target: "/api/v1/digests?prefix=sha256:123", status: 400, has: "at least 4 digits"},
 		{target: "/api/v1/digests?repo=team/app&prefix=" + badDigest, status: 400, has: "beginning of a digest"},
 		{target: "/api/v1/digests?repo=team/app&prefix=sha256:0000000", status: 404, has: "begins with"},
+	}},
+	{route: "GET /api/v1/commits", good: []good{
+		{target: "/api/v1/commits?prefix=" + worldCommit[:7], has: `{"commits":["` + worldCommit},
+		{target: "/api/v1/commits?prefix=ABCDEF0000", has: `{"commits":[],"more":true,"partial":true}`},
+		{target: "/api/v1/commits?prefix=ffff", has: `{"commits":[]}`},
+	}, bad: []bad{
+		{target: "/api/v1/commits", status: 400, has: "prefix is missing"},
+		{target: "/api/v1/commits?prefix=012", status: 400, has: "4 to 64"},
+		{target: "/api/v1/commits?prefix=v1.2.3", status: 400, has: "4 to 64"},
 	}},
 	{route: "GET /api/v1/history", good: []good{
 		{target: "/api/v1/history?repo=team/app&tag=1.0", has: `"moves":[{`},
@@ -166,7 +179,9 @@ var table = []row{
 		{target: "/api/v1/search?q=0", has: `"index":0`},
 		{target: "/api/v1/search?q=team/app:1.0", has: `"by":"reference"`},
 		{target: "/api/v1/search?q=" + app.digest.String(), has: `"by":"digest"`},
+		{target: "/api/v1/search?q=" + app.digest.Encoded()[:8], has: `"by":"digest"`},
 		{target: "/api/v1/search?q=git.example/team/app", has: `"by":"source"`},
+		{target: "/api/v1/search?q=" + worldCommit[:8], has: `"by":"revision"`},
 	}, bad: []bad{{target: "/api/v1/search", status: 400, has: "q is missing"}, {target: "/api/v1/search?q=" + strings.Repeat("x", 513), status: 400, has: "513 bytes"}}},
 	{
 		route: "GET /api/v1/sources", good: []good{

@@ -158,6 +158,23 @@ func (w *world) Arrivals(context.Context, digest.Digest, func(string) bool) ([]*
 	return []*provenance.Record{worldRecord(0)}, false, w.asked()
 }
 
+// Like implements Origins.
+func (w *world) Like(_ context.Context, q provenance.LikeQuery) (page provenance.LikePage, err error) {
+	values := []string{app.digest.String(), worldCommit}
+	for _, value := range values {
+		if strings.HasPrefix(value, q.Prefix) && q.Visible("team/app") {
+			page.Values = append(page.Values, value)
+		}
+	}
+	if strings.HasSuffix(q.Prefix, "0000") {
+		page.Next, page.Behind = "more", 1
+	}
+	return page, w.asked()
+}
+
+// worldCommit is what the image claims to be built from.
+const worldCommit = "0123456789abcdef0123456789abcdef01234567"
+
 // Receipt implements Proofs.
 func (w *world) Receipt(context.Context, uint64, *uint64) ([]byte, error) {
 	return []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{},"dsseEnvelope":{}}`), w.asked()

@@ -34,6 +34,8 @@ type Book struct {
 	// seen is the newest signed checkpoint that was kept outside the store; nil and "" are none.
 	seen atomic.Pointer[string]
 	grew chan struct{} // holds one when the tail has grown since KeepIndexed looked
+	// follower is told of records behind their transactions; set by Follow, before there are requests.
+	follower func(storage.Tx, *Record) error
 }
 
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].

@@ -27,7 +27,7 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 	for _, t := range []struct {
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
-	}{{indexTable, c.term}, {imageTable, c.image}, {timeTable, c.time}, {unsignedTable, c.aside}, {newestTable, c.newest}} {
+	}{{indexTable, c.term}, {imageTable, c.image}, {orderedTable, c.ordered}, {timeTable, c.time}, {unsignedTable, c.aside}, {newestTable, c.newest}} {
 		if err == nil {
 			err = storage.EachRow(ctx, b.store, t.table, t.row)
 		}
@@ -68,6 +68,9 @@ func (c *checker) begin(tx storage.Reader) error {
 	}
 	if err == nil && c.indexed.next > h.next {
 		c.bad(fmt.Errorf("%w: %d records are said to be found by all that they say, and there are %d", storage.ErrCorrupt, c.indexed.next, h.next))
+	}
+	if err == nil && c.indexed.filled > c.indexed.next {
+		c.bad(fmt.Errorf("%w: %d records are said to be found by how digests begin, and %d to be found", storage.ErrCorrupt, c.indexed.filled, c.indexed.next))
 	}
 	return err
 }
@@ -120,7 +123,7 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 		}
 		c.expected++
 	}
-	return c.images(tx, r)
+	return errors.Join(c.images(tx, r), c.beginnings(tx, r))
 }
 
 // images wants that each image that a record says something of is found by it, through this record or one
@@ -153,6 +156,33 @@ func (c *checker) image(tx storage.Reader, item storage.Item) error {
 	}
 	if err == nil && !slices.ContainsFunc(imageKeys(r), func(key []byte) bool { return bytes.Equal(key, item.Key) }) {
 		c.bad(fmt.Errorf("%w: a row of images names record %d, which does not explain it", storage.ErrCorrupt, r.Index))
+	}
+	return err
+}
+
+// beginnings wants a record to be found by how its digest and its commits begin, unless it is of an older version and has no
+// such rows yet.
+func (c *checker) beginnings(tx storage.Reader, r *Record) error {
+	if r.Index >= c.indexed.filled {
+		return nil
+	}
+	rows, err := tx.GetMany(orderedTable, orderedKeys(r))
+	if err == nil && slices.ContainsFunc(rows, func(row []byte) bool { return row == nil }) {
+		c.bad(fmt.Errorf("%w: record %d is not found by how its digest or a commit begins", storage.ErrCorrupt, r.Index))
+	}
+	return err
+}
+
+// ordered wants a record that is found by what begins as a row does.
+func (c *checker) ordered(tx storage.Reader, item storage.Item) error {
+	d, value := byDigest, orderedValue(item.Key)
+	if item.Key[0] == orderedCommit {
+		d = byRevision
+	}
+	t := newTerm(d, value)
+	row, err := firstRow(tx, indexTable, t[:], storage.PrefixEnd(t[:]))
+	if err == nil && (value == "" || row.Key == nil) {
+		c.bad(fmt.Errorf("%w: the row of beginnings %q leads to nothing that a record has", storage.ErrCorrupt, value))
 	}
 	return err
 }

@@ -140,11 +140,43 @@ func (q *Query) seesAny(tx storage.Reader) (bool, error) {
 	for _, t := range terms {
 		s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{t}, looks: maxLook}
 		s.restart()
-		if row, err := s.row(); err != nil || row.Key == nil {
+		row, err := s.row()
+		if err == nil && row.Key == nil { // nobody claims it; a signature may say it
+			row.Key, err = attestedFirst(tx, t, visible)
+		}
+		if err != nil || row.Key == nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// maxAttested bounds the records that are read to see whether one of them attests something.
+const maxAttested = 64
+
+// attestedFirst returns the row of a record that attests what a term stands for, where the caller may see, or nil. Images have
+// rows of their own for what is claimed of them alone.
+func attestedFirst(tx storage.Reader, t term, visible func(repository string) bool) (row []byte, err error) {
+	h, err := readHead(tx)
+	if err != nil || visible == nil {
+		return nil, err
+	}
+	s := &seeker{tx: tx, terms: []term{newTerm(byClass, string(Attested)), t}, high: h.next, descending: true, looks: maxLook}
+	for range maxAttested {
+		index, ok, err := s.next()
+		if err != nil || !ok {
+			return nil, err
+		}
+		r, err := ReadStated(tx, index)
+		if err != nil {
+			return nil, err
+		}
+		if visible(r.Repository) {
+			return t.key(index), nil
+		}
+		s.skip(index)
+	}
+	return nil, nil
 }
 
 // terms are the indexes that the query can use.

@@ -32,6 +32,8 @@ const (
 type indexed struct {
 	next   uint64 // the first record of the tail
 	latest Time   // the latest time of any record before it
+	// filled is the first record that Fill has not come to. It is next, but in a store of an older version.
+	filled uint64
 }
 
 var indexedKey = []byte("indexed")
@@ -44,22 +46,30 @@ func readIndexed(r storage.Reader) (x indexed, err error) {
 	if err != nil {
 		return x, err
 	}
-	if len(value) != 16 {
+	if len(value) != 16 && len(value) != 24 {
 		return x, fmt.Errorf("%w: the mark of the indexed records has %d bytes", storage.ErrCorrupt, len(value))
 	}
 	x.next = binary.BigEndian.Uint64(value)
 	x.latest = At(time.UnixMicro(int64(binary.BigEndian.Uint64(value[8:]))))
+	if len(value) == 24 {
+		x.filled = binary.BigEndian.Uint64(value[16:])
+	}
 	return x, nil
 }
 
 func (x indexed) write(tx storage.Tx) {
-	tx.Put(headTable, indexedKey, slices.Concat(indexKey(x.next), micros(x.latest.Time)))
+	tx.Put(headTable, indexedKey, slices.Concat(indexKey(x.next), micros(x.latest.Time), indexKey(x.filled)))
 }
 
 // index makes the rows of at most so many records, up to end, and moves the mark behind them.
-func (x indexed) index(tx storage.Tx, end, most uint64) error {
+func (b *Book) index(tx storage.Tx, x indexed, end, most uint64) error {
 	for end = min(end, x.next+most); x.next < end; {
-		if err := x.step(tx); err != nil {
+		whole := x.filled == x.next && b.follower != nil
+		r, err := x.step(tx)
+		if err == nil && whole {
+			err = b.fillOne(tx, &x, r)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -73,22 +83,29 @@ type rows interface {
 	Put(table storage.Table, key, value []byte)
 }
 
-// step puts the rows of the first record of the tail. One that is lost or damaged has none; fsck says so.
-func (x *indexed) step(to rows) error {
-	r, err := ReadRecord(to, x.next)
-	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, storage.ErrCorrupt) {
-		return err
-	}
-	index := x.next
+// step puts the rows of the first record of the tail, but for those that Fill puts, and returns it. One that is lost or
+// damaged has none, and is nil; fsck says so.
+func (x *indexed) step(to rows) (*Record, error) {
+	r, err := readKept(to, x.next)
 	x.next++
-	if err != nil || r.Index != index {
-		return nil
+	if err != nil || r == nil {
+		return nil, err
 	}
 	if r.Time.After(x.latest.Time) {
 		x.latest = r.Time
 	}
-	to.Put(timeTable, timeKey(x.latest, index), nil)
-	return putRows(to, r)
+	to.Put(timeTable, timeKey(x.latest, r.Index), nil)
+	return r, putRows(to, r)
+}
+
+// readKept reads a record, or nil where it is lost or damaged.
+func readKept(from storage.Reader, index uint64) (*Record, error) {
+	r, err := ReadRecord(from, index)
+	switch {
+	case errors.Is(err, ErrNoRecord), errors.Is(err, storage.ErrCorrupt), err == nil && r.Index != index:
+		return nil, nil
+	}
+	return r, err
 }
 
 // putRows puts the rows of a record but for that of its time.
@@ -109,20 +126,27 @@ func (b *Book) boundTail(tx storage.Tx, end uint64) error {
 	if err != nil || end-x.next <= maxTail {
 		return err
 	}
-	return x.index(tx, end, indexStep)
+	return b.index(tx, x, end, indexStep)
 }
 
 // KeepIndexed makes the rows of new records until ctx ends. What went wrong is told to failed, and tried again
 // when the next record comes.
 func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 	for {
-		if err := b.Index(ctx); err != nil && ctx.Err() == nil {
+		err := b.Index(ctx)
+		behind := false
+		if err == nil {
+			behind, err = b.fillSome(ctx, fillStep)
+		}
+		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-b.grew:
+		if !behind {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.grew:
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -160,7 +184,7 @@ func (b *Book) indexSome(ctx context.Context, most uint64) (more bool, err error
 			return err
 		}
 		more = x.next+most < end
-		return x.index(tx, end, most)
+		return b.index(tx, x, end, most)
 	})
 	return more, err
 }
@@ -171,7 +195,7 @@ func MarkIndexed(ctx context.Context, store storage.Store) error {
 	return store.Update(ctx, func(tx storage.Tx) error {
 		h, err := readHead(tx)
 		if err == nil {
-			indexed{h.next, h.latest}.write(tx)
+			indexed{next: h.next, latest: h.latest}.write(tx)
 		}
 		return err
 	})
@@ -207,7 +231,11 @@ func withTail(tx storage.Reader) (storage.Reader, error) {
 	}
 	u := unstored{tx, make(map[storage.Table][]storage.Item)}
 	for x.next < end {
-		if err := x.step(u); err != nil {
+		r, err := x.step(u)
+		if err == nil && r != nil {
+			err = putOrdered(u, r)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -38,6 +38,7 @@ func testBook(t *testing.T) (*Book, *time.Time) {
 	}
 	clock := time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC)
 	b.now = func() time.Time { return clock }
+	b.Follow(func(storage.Tx, *Record) error { return nil })
 	if err := b.Begin(background, newKeys(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -276,19 +277,22 @@ func TestCheckFinds(t *testing.T) {
 		tx.Put(table, indexKey(1), one)
 	}
 	for name, damage := range map[string]func(storage.Tx){
-		"two swapped":      func(tx storage.Tx) { swap(tx, recordTable); swap(tx, signatureTable) },
-		"signature":        func(tx storage.Tx) { swap(tx, signatureTable) },
-		"signature gone":   func(tx storage.Tx) { tx.Delete(signatureTable, indexKey(1)) },
-		"last one dropped": func(tx storage.Tx) { tx.Delete(recordTable, indexKey(2)); tx.Put(headTable, headKey, oneLess(tx)) },
-		"another key":      func(tx storage.Tx) { tx.Put(keyTable, indexKey(0), newKeys(t).Receipts[0].Key().DER()) },
-		"a key too many":   func(tx storage.Tx) { tx.Put(keyTable, indexKey(2), newKeys(t).Receipts[0].Key().DER()) },
-		"record gone":      func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
-		"record changed":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
-		"record cut short": func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte("\x28\xb5\x2f\xfd\x63")) },
-		"record garbage":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
-		"term gone":        func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
-		"term too many":    func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
-		"time gone":        func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
+		"two swapped":        func(tx storage.Tx) { swap(tx, recordTable); swap(tx, signatureTable) },
+		"signature":          func(tx storage.Tx) { swap(tx, signatureTable) },
+		"signature gone":     func(tx storage.Tx) { tx.Delete(signatureTable, indexKey(1)) },
+		"last one dropped":   func(tx storage.Tx) { tx.Delete(recordTable, indexKey(2)); tx.Put(headTable, headKey, oneLess(tx)) },
+		"another key":        func(tx storage.Tx) { tx.Put(keyTable, indexKey(0), newKeys(t).Receipts[0].Key().DER()) },
+		"a key too many":     func(tx storage.Tx) { tx.Put(keyTable, indexKey(2), newKeys(t).Receipts[0].Key().DER()) },
+		"record gone":        func(tx storage.Tx) { tx.Delete(recordTable, indexKey(1)) },
+		"record changed":     func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{"predicate":{"index":7}}`)) },
+		"record cut short":   func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte("\x28\xb5\x2f\xfd\x63")) },
+		"record garbage":     func(tx storage.Tx) { tx.Put(recordTable, indexKey(1), []byte(`{`)) },
+		"term gone":          func(tx storage.Tx) { tx.Delete(indexTable, newTerm(byRepository, "a").key(1)) },
+		"term too many":      func(tx storage.Tx) { tx.Put(indexTable, newTerm(byRepository, "b").key(1), nil) },
+		"time gone":          func(tx storage.Tx) { tx.Delete(timeTable, timeKey(At(testTime), 1)) },
+		"beginning gone":     func(tx storage.Tx) { tx.Delete(orderedTable, digestOrder(dig("x"))) },
+		"beginning too many": func(tx storage.Tx) { tx.Put(orderedTable, digestOrder(dig("y")), nil) },
+		"beginning of none":  func(tx storage.Tx) { tx.Put(orderedTable, []byte("d?"), nil) },
 		"image gone": func(tx storage.Tx) {
 			tx.Delete(imageTable, imageKey(newTerm(byDigest, dig("x").String()), "a", dig("x")))
 		},

@@ -53,7 +53,7 @@ func snapshotOf(t *testing.T, b *Book) storage.Store {
 	})
 	err = b.store.View(background, func(from storage.Reader) error {
 		return store.Update(background, func(to storage.Tx) error {
-			for _, table := range append(slices.Clone(logTables), "log/cosignature", headTable, recordTable, unsignedTable, countTable, indexTable, imageTable, timeTable) {
+			for _, table := range append(slices.Clone(logTables), "log/cosignature", headTable, recordTable, unsignedTable, countTable, indexTable, imageTable, orderedTable, timeTable) {
 				for item, err := range from.Scan(table, nil, nil) {
 					if err != nil {
 						return err
@@ -198,7 +198,7 @@ func cutIndex(tx storage.Tx, from uint64) error {
 	}
 	x, err := readIndexed(tx)
 	if x.next > from {
-		x.next = from
+		x.next, x.filled = from, min(x.filled, from)
 		x.write(tx)
 	}
 	return errors.Join(err, cutNewest(tx, from))

@@ -14,7 +14,8 @@ const (
 	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
 	// force (32, absent until there is one).
 	// "chained" → the first record that names the one before it in its repository (8): repository.go.
-	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
+	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8), the first record that
+	// has none in orderedTable (8; absent in rows of older versions, which made none).
 	headTable = storage.Table("provenance/head")
 	// index (8) → the signature of the checkpoint that the record's leaf ends, in a frame of its own (none in rows of older
 	// versions), and the in-toto statement, as it was first encoded, packed: packed.go.
@@ -32,6 +33,8 @@ const (
 	// term (17), repository, 0, hash of a digest (16) → index (8) of the first record that says of this digest
 	// in this repository what the term means: images.go.
 	imageTable = storage.Table("provenance/image")
+	// kind (1), a digest or a commit → nothing. What is found by its beginning: ordered.go.
+	orderedTable = storage.Table("provenance/ordered")
 	// repository → index (8) of its newest record: repository.go.
 	newestTable = storage.Table("provenance/newest")
 	// latest time up to and including the record (8), index (8) → nothing.

@@ -2,10 +2,10 @@ package registry
 
 import (
 	"context"
-	"encoding/hex"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -48,14 +48,9 @@ func prefixRange(prefix string) (from, to []byte, ok bool) {
 		kind, most = sha512Byte, 128
 	}
 	known := algorithm == string(digest.SHA256) || algorithm == string(digest.SHA512)
-	if !known || digits == "" || len(digits) > most || strings.Trim(digits, "0123456789abcdef") != "" {
+	if !known || len(digits) > most {
 		return nil, nil, false
 	}
-	first, last := digits, digits
-	if len(digits)%2 == 1 {
-		first, last = digits+"0", digits+"f"
-	}
-	from, _ = hex.AppendDecode([]byte{kind}, []byte(first)) // they are hexadecimal digits, of an even number
-	to, _ = hex.AppendDecode([]byte{kind}, []byte(last))
-	return from, to, true
+	from, to, ok = provenance.HexRange(digits)
+	return append([]byte{kind}, from...), append([]byte{kind}, to...), ok
 }

@@ -127,6 +127,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	if g.app, err = newApp(g); err != nil {
 		return nil, fmt.Errorf("embed distribution: %w", err)
 	}
+	book.Follow(g.follow)
 	return g, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -51,20 +52,69 @@ func (r reference) query(ctx context.Context, cl *client) (url.Values, error) {
 	return url.Values{"repo": {r.repository}, "ref": {firstOf(r.digest.String(), r.tag, "latest")}}, err
 }
 
-// wholeDigest returns the only digest of an image in a repository that begins with a prefix.
+// wholeDigest returns the only digest of an image that begins with a prefix: in a repository, or in all of them where none is named.
 func (c *client) wholeDigest(ctx context.Context, repo, prefix string) (digest.Digest, error) {
-	var found struct {
-		Digests []digest.Digest `json:"digests"`
+	query := url.Values{"prefix": {prefix}}
+	in := ""
+	if repo != "" {
+		query.Set("repo", repo)
+		in = " in " + repo
 	}
-	if err := c.get(ctx, "/api/v1/digests", url.Values{"repo": {repo}, "prefix": {prefix}}, &found); err != nil {
+	var found struct {
+		beginning
+		Digests []string `json:"digests"`
+	}
+	if err := c.get(ctx, "/api/v1/digests", query, &found); err != nil {
 		return "", err
 	}
-	if len(found.Digests) != 1 {
-		var some []string
-		for _, d := range found.Digests {
-			some = append(some, d.String())
-		}
-		return "", usagef("several images in %s have digests that begin with %s: give more of it. They are\n%s", repo, prefix, strings.Join(some, "\n"))
+	whole, err := found.only(found.Digests, "images"+in+" have digests", prefix)
+	return digest.Digest(whole), err
+}
+
+// wholeCommit returns the only commit that begins with a prefix, of which an image claims to be built. One that is claimed as
+// it was given is meant, whatever else begins so.
+func (c *client) wholeCommit(ctx context.Context, prefix string) (string, error) {
+	var found struct {
+		beginning
+		Commits []string `json:"commits"`
 	}
-	return found.Digests[0], nil
+	if err := c.get(ctx, "/api/v1/commits", url.Values{"prefix": {prefix}}, &found); err != nil {
+		return "", err
+	}
+	if slices.Contains(found.Commits, prefix) {
+		return prefix, nil
+	}
+	return found.only(found.Commits, "images are built from commits", prefix)
+}
+
+// beginning is what else is said of what begins with a prefix.
+type beginning struct {
+	More    bool `json:"more"`
+	Partial bool `json:"partial"`
+}
+
+// only returns the one value that was found.
+func (b beginning) only(values []string, what, prefix string) (string, error) {
+	switch {
+	case len(values) == 1 && !b.More:
+		return values[0], nil
+	case len(values) == 0 && b.More:
+		return "", usagef("too many %s that begin with %s: give more of it", what, prefix)
+	case len(values) == 0 && b.Partial:
+		return "", nof("no %s that begin with %s so far: after the update, older images are not looked at yet. Give all of it", what, prefix)
+	case len(values) == 0:
+		return "", nof("no %s that begin with %s", what, prefix)
+	}
+	return "", usagef("several %s that begin with %s: give more of it. They are\n%s", what, prefix, strings.Join(values, "\n"))
+}
+
+// wholeRevision replaces a revision in a query that looks like the beginning of a commit by the commit.
+func wholeRevision(ctx context.Context, cl *client, query url.Values) error {
+	given := strings.ToLower(query.Get("revision"))
+	if !isShortCommit(given) {
+		return nil
+	}
+	whole, err := cl.wholeCommit(ctx, given)
+	query.Set("revision", whole)
+	return err
 }

@@ -74,14 +74,10 @@ func (e *env) say(text string) error {
 // nothingFound is what the help of a verb says that looks for something.
 const nothingFound = "Exit status 1 says that nothing was found."
 
-// nothing is the error of an empty answer. A revision that was shortened is not looked for: where nothing says it as it
-// was given, the whole one may be there.
-func (f *found[Item]) nothing(what, revision string) error {
-	switch {
-	case len(f.items) > 0 || f.more || f.bounded:
+// nothing is the error of an empty answer.
+func (f *found[Item]) nothing(what string) error {
+	if len(f.items) > 0 || f.more || f.bounded {
 		return nil
-	case isShortCommit(revision):
-		return usagef("no %s says the revision %s, which looks like the beginning of a commit: give all of it", what, revision)
 	}
 	return nof("no %s was found", what)
 }

@@ -45,6 +45,7 @@ func TestOpenAPI(t *testing.T) {
 	s.push("team/app", "2.0", "two", nil)
 	s.push("team/on", "1.0", "three", map[string]string{"org.opencontainers.image.base.digest": one})
 	s.push("team/web", "1.0", "one", nil)
+	s.push("team/web", "commit", "four", map[string]string{"org.opencontainers.image.revision": "0123456789abcdef0123456789abcdef01234567"})
 	s.want(202, "DELETE", "/v2/team/app/manifests/2.0")
 	for range 105 {
 		s.push("team/app", "again", "one", nil)
@@ -84,6 +85,13 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=sha256:x", status: 400},
 		{method: "GET", path: "/api/v1/digests?repo=nowhere&prefix=sha256:1", status: 404},
 		{method: "GET", path: "/api/v1/digests?repo=x&prefix=sha256:1", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/digests?prefix=" + one[:12], status: 200},
+		{method: "GET", path: "/api/v1/digests?prefix=sha256:1", status: 400},
+		{method: "GET", path: "/api/v1/digests?prefix=sha256:0000000000", status: 200},
+		{method: "GET", path: "/api/v1/digests?prefix=sha256:1234", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/commits?prefix=xyz", status: 400},
+		{method: "GET", path: "/api/v1/commits?prefix=0123456", status: 200},
+		{method: "GET", path: "/api/v1/commits?prefix=1234", login: "none", status: 401},
 		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&limit=1", status: 200},
 		{method: "GET", path: "/api/v1/history?repo=team/app&tag=2.0", status: 200},
 		{method: "GET", path: "/api/v1/history?repo=team/app&tag=1.0&at=2100-01-01", status: 200},

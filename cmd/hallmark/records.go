@@ -19,7 +19,7 @@ func (e *env) records() *cobra.Command {
 	c := &cobra.Command{
 		Use: "records", Short: "Find records of pushes and other events", Args: cobra.NoArgs,
 		Long: "Find records of pushes and other events. What tables print can be given back: times, digests of any length that is\n" +
-			"unambiguous in --repo, accounts. " + nothingFound,
+			"unambiguous, accounts. " + nothingFound,
 		Example: "  hallmark records --repo team/app --since 7d\n  hallmark records --identity alice --action push\n" +
 			"  hallmark records --source https://git.example/team/app --json\n" +
 			"  hallmark records --since 2026-01-01 --until 2026-04-01 --format jsonl --receipts > quarter.jsonl",
@@ -29,7 +29,7 @@ func (e *env) records() *cobra.Command {
 	for name, help := range map[string]string{
 		"repo": "in this `repository`", "tag": "that moved this `tag` of --repo", "digest": "about this `digest`",
 		"identity": "by this `user`, as alice, robot:builder, or an account", "source": "of images that claim this `URL` as their source",
-		"revision": "of images that claim this `commit` of their source, in full", "base": "of images on the base with this `digest`",
+		"revision": "of images that claim this `commit` of their source, or how it begins", "base": "of images on the base with this `digest`",
 		"action": strings.Join(actionNames(), ", "), "class": "with facts of this class: observed, authenticated, attested or claimed",
 		"since": "not before this `time`: 2006-01-02, 2006-01-02T15:04:05Z, or 7d, 24h ago", "until": "before this `time`",
 		"order": "asc or desc: oldest or newest first (default desc)",
@@ -65,9 +65,9 @@ func (e *env) records() *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"records": found.items})), found.nothing("record", query.Get("revision")))
+				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"records": found.items})), found.nothing("record"))
 			}
-			if err := found.nothing("record", query.Get("revision")); err != nil {
+			if err := found.nothing("record"); err != nil {
 				return err
 			}
 			return e.recordTable(found)
@@ -99,16 +99,18 @@ func wholeFilters(ctx context.Context, cl *client, query url.Values) error {
 		case err != nil:
 			return err
 		case prefix == "":
-		case query.Get("repo") == "" || name == "base":
-			return usagef("--%s %s is shortened, which only a --digest with its --repo may be: give all of it; --no-trunc prints it", name, given)
 		default:
-			if d, err = cl.wholeDigest(ctx, query.Get("repo"), prefix); err != nil {
+			repo := query.Get("repo")
+			if name == "base" { // the base of an image is seldom in its own repository
+				repo = ""
+			}
+			if d, err = cl.wholeDigest(ctx, repo, prefix); err != nil {
 				return err
 			}
 		}
 		query.Set(name, d.String())
 	}
-	return nil
+	return wholeRevision(ctx, cl, query)
 }
 
 func (e *env) recordTable(found *found[*provenance.Record]) error {

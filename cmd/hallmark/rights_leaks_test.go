@@ -53,7 +53,8 @@ var questions = []string{
 	"POST /v2/OWN/blobs/uploads/?mount=LAYER&from=REPO", "POST /v2/OWN/blobs/uploads/?mount=LAYER",
 	"GET /api/v1/records?repo=REPO", "GET /api/v1/records?digest=DIGEST", "GET /api/v1/records?identity=admin", "GET /api/v1/records?base=BASE",
 	"GET /api/v1/records?source=SOURCE", "GET /api/v1/records/INDEX", "GET /api/v1/records/INDEX/receipt", "GET /api/v1/records/INDEX/tlog-proof",
-	"GET /api/v1/tags?repo=REPO", "GET /api/v1/history?repo=REPO&tag=1.0", "GET /api/v1/digests?repo=REPO&prefix=DIGEST", "GET /api/v1/access/may?subject=user:admin&role=pull&repo=REPO", "GET /api/v1/image?repo=REPO&ref=1.0", "GET /api/v1/image?repo=OWN&ref=DIGEST",
+	"GET /api/v1/tags?repo=REPO", "GET /api/v1/history?repo=REPO&tag=1.0", "GET /api/v1/digests?repo=REPO&prefix=DIGEST", "GET /api/v1/digests?prefix=DIGEST", "GET /api/v1/digests?prefix=CUT", "GET /api/v1/commits?prefix=COMMIT", "GET /api/v1/search?q=CUT", "GET /api/v1/search?q=COMMIT",
+	"GET /search?q=CUT", "GET /search?q=COMMIT", "GET /api/v1/access/may?subject=user:admin&role=pull&repo=REPO", "GET /api/v1/image?repo=REPO&ref=1.0", "GET /api/v1/image?repo=OWN&ref=DIGEST",
 	"GET /api/v1/records/export?repo=REPO", "GET /api/v1/records/export?digest=DIGEST&receipts=true", "GET /api/v1/evidence?repo=REPO&ref=1.0",
 	"GET /api/v1/evidence?repo=OWN&ref=DIGEST",
 	"GET /api/v1/report?repo=REPO&ref=1.0", "GET /api/v1/report?repo=OWN&ref=DIGEST", "GET /api/v1/sources?source=SOURCE", "GET /api/v1/sources?source=SOURCE&repo=REPO",
@@ -69,7 +70,7 @@ var questions = []string{
 }
 
 // askedFor is a repository that somebody asks about, which may not be there, and where they push what names it.
-type askedFor struct{ repo, digest, layer, index, own string }
+type askedFor struct{ repo, digest, layer, index, own, commit string }
 
 // TestLeaks asks about a repository that one may not see, and about one that is not there, with the login itself and with a
 // token that wants all rights in both: the answers are the same, and tell nothing of the repository. They still do once
@@ -80,8 +81,8 @@ func TestLeaks(t *testing.T) {
 	const secret = "secret/app"
 	s.grant("user:admin secret/app/x pull")
 	s.do("POST", rulesPath, "", `{"repositories":"secret/app","tags":"x"}`, jsonType...)
-	there := askedFor{secret, s.digest[secret], s.layer[secret], s.index[secret], "/one"}
-	not := askedFor{"nothing/ap", digest.FromString("no manifest").String(), digest.FromString("no layer").String(), "999999", "/two"}
+	there := askedFor{secret, s.digest[secret], s.layer[secret], s.index[secret], "/one", tableCommit[:7]}
+	not := askedFor{"nothing/ap", digest.FromString("no manifest").String(), digest.FromString("no layer").String(), "999999", "/two", "c0ffeef"}
 	for _, who := range identities {
 		if !slices.Contains([]string{"reader", "builder", "job", "token"}, who.name) {
 			continue // the others are of the same sorts: TestRights asks as all of them
@@ -117,7 +118,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 	s.t.Helper()
 	var answers [2]string
 	for i, to := range []askedFor{there, not} {
-		text := strings.NewReplacer("REPO", to.repo, "DIGEST", to.digest, "LAYER", to.layer, "INDEX", to.index, "OWN", destination(who)+to.own,
+		text := strings.NewReplacer("REPO", to.repo, "DIGEST", to.digest, "CUT", to.digest[:15], "COMMIT", to.commit, "LAYER", to.layer, "INDEX", to.index, "OWN", destination(who)+to.own,
 			"SOURCE", url.QueryEscape(tableSource), "BASE", tableBase).Replace(question)
 		method, path, _ := strings.Cut(text, " ")
 		status, got, body := s.do(method, path, who.login, "", header...)
@@ -134,7 +135,7 @@ func (s *rightsTable) ask(who identity, question string, header []string, there,
 }
 
 // changing is what differs between two answers because of what was asked for, and when.
-var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{12,64}|>[0-9]+</a>|just now|[0-9]+ (minute|hour|day)s? ago|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
+var changing = regexp.MustCompile(`/one|/two|%2Fone|%2Ftwo|"name":"(one|two)|secret/app|secret%2Fapp|nothing/ap|nothing%2Fap|sha256(:|%3A)[0-9a-f]{8,64}|c0ffee[0f]|>[0-9]+</a>|just now|[0-9]+ (minute|hour|day)s? ago|[Rr]ecords?[/ ][0-9]+|"record": ?[0-9]+|"records": ?\[[0-9,]+\]|20[0-9-]{8}T[0-9:.]+Z`)
 
 // pushAbout pushes what names an image of a repository.
 func (s *rightsTable) pushAbout(who identity, to askedFor) {

@@ -93,6 +93,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(declared, "GET /api/v1/records", api+"/records?source=x"), row(open, "GET /api/v1/records", api+"/records?repo=open/app"),
 		row(declared, "GET /api/v1/sources", api+"/sources?revision=x"), row(declared, "GET /api/v1/descendants", api+"/descendants?base="+tableBase),
 		row(declared, "GET /api/v1/search", api+"/search?q=x"),
+		row(declared, "GET /api/v1/digests", api+"/digests?prefix=sha256:0000"), row(declared, "GET /api/v1/commits", api+"/commits?prefix=0000"),
 		row(open, "GET /api/v1/sources", api+"/sources?revision=x&repo=open/app"),
 		row(declared, "GET /api/v1/access/grants", api+"/access/grants"), row(open, "GET /api/v1/certificate", api+"/certificate"),
 		row(declared, "GET /api/v1/access/immutable", rulesPath),

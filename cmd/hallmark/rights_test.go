@@ -30,6 +30,9 @@ const (
 	tableSource   = "https://git.example/shared"
 )
 
+// tableCommit is what the image of secret/app alone says it was built from.
+const tableCommit = "c0ffee00112233445566778899aabbccddeeff00"
+
 // tableBase is what all images say they stand on.
 var tableBase = digest.FromString("base").String()
 
@@ -50,9 +53,11 @@ func startTable(t *testing.T, config string) (*rightsTable, []identity) {
 		digest:     map[string]string{}, layer: map[string]string{}, config: map[string]string{}, index: map[string]string{},
 	}
 	for _, repo := range tableRepos {
-		s.digest[repo] = s.push(repo, "1.0", "layer of "+repo, map[string]string{
-			"of": repo, "org.opencontainers.image.source": tableSource, "org.opencontainers.image.base.digest": tableBase,
-		})
+		annotations := map[string]string{"of": repo, "org.opencontainers.image.source": tableSource, "org.opencontainers.image.base.digest": tableBase}
+		if repo == "secret/app" {
+			annotations["org.opencontainers.image.revision"] = tableCommit
+		}
+		s.digest[repo] = s.push(repo, "1.0", "layer of "+repo, annotations)
 		_, header, body := s.do("GET", "/v2/"+repo+"/manifests/1.0", "", "")
 		var m struct {
 			Config struct{ Digest string }

@@ -38,7 +38,7 @@ func (e *env) sources() *cobra.Command {
 		Long:    "Show what was built from a source, a commit, or both. " + nothingFound,
 		Example: "  hallmark sources https://git.example/team/app\n  hallmark sources git.example/team/app --revision 1f0c2a4…\n  hallmark sources --revision 1f0c2a4…",
 	}
-	revision := c.Flags().String("revision", "", "of this `commit`, in full")
+	revision := c.Flags().String("revision", "", "of this `commit`, or how it begins")
 	repo := c.Flags().String("repo", "", "only in this `repository`")
 	e.askOrigins(c, "/api/v1/sources", func(_ *target, args []string) (originQuery, error) {
 		query := url.Values{}
@@ -53,7 +53,7 @@ func (e *env) sources() *cobra.Command {
 		if len(args) == 0 && *revision == "" {
 			return originQuery{}, usagef("name a source, a --revision, or both; see `%s --help`", c.CommandPath())
 		}
-		return originQuery{query: query, revision: *revision}, nil
+		return originQuery{query: query}, nil
 	}, func(entry originEntry) string { return sourceOf(entry.Claims) }, "CLAIMED SOURCE")
 	return c
 }
@@ -69,8 +69,8 @@ func (e *env) descendants() *cobra.Command {
 	derive := c.Flags().Bool("derive", false, "also images that nobody says to be on it, and that begin with its layers")
 	e.askOrigins(c, "/api/v1/descendants", func(t *target, args []string) (originQuery, error) {
 		query := url.Values{"derived": {strconv.FormatBool(*derive)}}
-		if d, err := digest.Parse(args[0]); err == nil {
-			query.Set("base", d.String())
+		if _, _, err := parseDigest(args[0]); err == nil {
+			query.Set("base", args[0])
 			return originQuery{query: query}, nil
 		}
 		ref, err := parseReference(args[0])
@@ -82,15 +82,14 @@ func (e *env) descendants() *cobra.Command {
 
 // originQuery is a question whose answer is images.
 type originQuery struct {
-	query    url.Values
-	of       *reference // the image that it is about, if any
-	revision string     // that was asked for
+	query url.Values
+	of    *reference // the image that it is about, if any
 }
 
 // complete returns the query with the image that it is about.
 func (o originQuery) complete(ctx context.Context, cl *client) (url.Values, error) {
 	if o.of == nil {
-		return o.query, nil
+		return o.query, wholeFilters(ctx, cl, o.query)
 	}
 	about, err := o.of.query(ctx, cl)
 	maps.Copy(about, o.query)
@@ -126,9 +125,9 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			}
 			found.items, found.bounded = eachOnce(found.items), derivedMore
 			if *asJSON {
-				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"images": found.items})), found.nothing("image", asked.revision))
+				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"images": found.items})), found.nothing("image"))
 			}
-			if err := found.nothing("image", asked.revision); err != nil {
+			if err := found.nothing("image"); err != nil {
 				return err
 			}
 			tab := e.table("REPOSITORY…", "DIGEST", "TAGS NOW…", "RECORD", "TIME", "WHO…", header+mayCut)

@@ -94,6 +94,12 @@ var tamperedRecords = []tamperRow{
 		at := slices.IndexFunc(rows, func(row storage.Item) bool { return bytes.Equal(row.Value, recordKey(pushTwo)) })
 		h.put("provenance/image", rows[at].Key, recordKey(1))
 	}},
+	{name: "an image not found by how its digest begins", do: func(h *hands) {
+		h.del("provenance/ordered", append([]byte("d"), h.key("three")[1:]...))
+	}},
+	{name: "an image found by how no digest begins", do: func(h *hands) {
+		h.put("provenance/ordered", []byte("d"+strings.Repeat("x", 32)), nil)
+	}},
 	{name: "a record found at another time", do: func(h *hands) {
 		row := h.rows("provenance/time", "")[4]
 		h.del("provenance/time", row.Key)
