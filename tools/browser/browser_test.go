@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,13 +65,18 @@ func (b *tab) run(actions ...chromedp.Action) {
 	}
 }
 
-// fine wants that nothing went wrong in the browser.
-func (b *tab) fine() {
+// refused is what a browser says of a page that is answered with 4xx.
+const refused = "the server responded with a status of 4"
+
+// fine wants that nothing went wrong in the browser, but for what contains one of some texts.
+func (b *tab) fine(expected ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range b.wrong {
-		b.t.Errorf("the browser says: %s", w)
+		if !slices.ContainsFunc(expected, func(e string) bool { return strings.Contains(w, e) }) {
+			b.t.Errorf("the browser says: %s", w)
+		}
 	}
 	b.wrong = nil
 }
