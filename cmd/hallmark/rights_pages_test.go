@@ -1,0 +1,92 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/access"
+)
+
+// pageRows are the pages about one repository, by their routes. Whoever may pull from it sees them; strangers are sent to
+// sign in, and to others it is not there.
+var pageRows = []struct{ route, path string }{
+	{"GET /r/{path...}", "/r/REPO"},
+	{"GET /r/{path...}", "/r/REPO:1.0"},
+	{"GET /r/{path...}", "/r/REPO@DIGEST"},
+	{"GET /r/{path...}", "/r/REPO/-/history/1.0"},
+	{"GET /r/{path...}", "/r/REPO/-/remove?tag=1.0@DIGEST"},
+	{"GET /-/record/{index}", "/-/record/INDEX"},
+}
+
+// pagesForAll are the other pages, of which each shows what the caller may see, and nothing else: wantNoLeak says so.
+var pagesForAll = map[string]string{
+	"GET /{$}": "/", "GET /search": "/search?q=DIGEST", "GET /-/records": "/-/records?repo=REPO", "GET /-/sign-in": "/-/sign-in",
+	"GET /-/static/{file}": "/-/static/style.css", "GET /robots.txt": "/robots.txt",
+}
+
+// TestPageRights asks for every page as everybody, and sends every form without the token of one.
+func TestPageRights(t *testing.T) {
+	t.Parallel()
+	s, identities := startTable(t, "")
+	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	routes := map[string]bool{}
+	for _, r := range pageRows {
+		routes[r.route] = true
+	}
+	for _, route := range pageRoutes(t) {
+		if !routes[route] && pagesForAll[route] == "" && !strings.HasPrefix(route, "POST ") {
+			t.Errorf("%s has no row in the table of rights of pages", route)
+		}
+	}
+	for _, who := range identities {
+		for i, repo := range tableRepos {
+			for _, row := range pageRows {
+				s.page(who, s.fill(row.path, repo), who.pageStatus(row.path, who.roles[i]))
+			}
+			for _, path := range pagesForAll {
+				s.page(who, s.fill(path, repo), http.StatusOK, http.StatusSeeOther)
+			}
+			s.form(who, repo)
+		}
+	}
+}
+
+// pageStatus is how a page about a repository is answered to somebody with a role there.
+func (who identity) pageStatus(path string, role access.Right) int {
+	switch {
+	case strings.Contains(path, "/remove") && !who.isStranger():
+		return http.StatusNotFound // only a browser with a session has this page
+	case role >= access.Pull && !strings.Contains(path, "/remove"):
+		return http.StatusOK
+	case who.isStranger():
+		return http.StatusSeeOther
+	default:
+		return http.StatusNotFound
+	}
+}
+
+func (s *rightsTable) page(who identity, path string, wants ...int) {
+	s.t.Helper()
+	status, header, body := s.do("GET", path, who.login, "", "Accept", "text/html")
+	s.wantNoLeak(who, path, path, header, body)
+	for _, want := range wants {
+		if status == want {
+			return
+		}
+	}
+	s.t.Errorf("%s, %s: %d, want %v", who.name, path, status, wants)
+}
+
+// form sends the form that removes a tag as a program would: without a session there is no token, and nothing happens.
+func (s *rightsTable) form(who identity, repo string) {
+	s.t.Helper()
+	form := s.fill("tag=1.0@DIGEST&token=x", repo)
+	status, _, body := s.do("POST", "/r/"+repo+"/-/remove", who.login, form, "Content-Type", "application/x-www-form-urlencoded", "Origin", s.url)
+	if status < 300 || status == http.StatusSeeOther && !who.isStranger() {
+		s.t.Errorf("%s sent a form of nobody's to %s: %d %s", who.name, repo, status, body)
+	}
+	if status, _, _ := s.do("GET", "/v2/"+repo+"/manifests/1.0", "", ""); status != http.StatusOK {
+		s.t.Errorf("%s removed a tag of %s by a form of nobody's", who.name, repo)
+	}
+}
