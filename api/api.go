@@ -49,7 +49,7 @@ type Config struct {
 	Sessions Sessions // access/tokens and access/sessions
 	Logins   Logins   // /token
 
-	Policy   Policy    // policy, and the rules in evidence files
+	Policy   Policy    // policy, the rules in evidence files, and the grades in lists
 	Keys     KeyKeeper // POST keys
 	Scrubber Scrubber  // scrub
 	Checks   Checks    // check

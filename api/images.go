@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -13,8 +15,16 @@ import (
 type Images interface {
 	// Repositories returns up to n names behind last that who may pull, and where the next page begins, or "".
 	Repositories(ctx context.Context, who provenance.Identity, last string, n int) (names []string, next string, err error)
-	// Tags returns up to n tags behind last, and where the next page begins, or "". Error: registry.ErrUnknown.
-	Tags(ctx context.Context, repo, last string, n int) (tags []registry.TagEntry, next string, err error)
+	// RepositoriesFrom is Repositories for names that begin with a prefix.
+	RepositoriesFrom(ctx context.Context, who provenance.Identity, prefix, last string, n int) (names []string, next string, err error)
+	// RepositoriesNamed returns which of some repositories are there.
+	RepositoriesNamed(ctx context.Context, names []string) (there []string, err error)
+	// Tags returns a page of tags, and where the next one begins, or "". Error: registry.ErrUnknown.
+	Tags(ctx context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error)
+	// TagsNamed returns what some tags mean, without those that are not there.
+	TagsNamed(ctx context.Context, repo string, names []string) ([]registry.TagEntry, error)
+	// Beside returns what stands beside images.
+	Beside(ctx context.Context, images []registry.RepoDigest) ([]registry.Beside, error)
 	// DigestsLike returns up to n digests that begin with a prefix.
 	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
 	// Image returns what a tag or digest means. Error: registry.ErrUnknown.
@@ -32,108 +42,223 @@ type repositoryPage struct {
 }
 
 type repositoryEntry struct {
-	Name   string  `json:"name"`
-	Newest *newest `json:"newest,omitempty"`
+	Name   string        `json:"name"`
+	Newest *happenedLast `json:"newest,omitempty"`
 }
 
-// newest is what happened last in a repository.
-type newest struct {
+// happenedLast is what happened last in a repository.
+type happenedLast struct {
 	Record uint64            `json:"record"`
 	Time   provenance.Time   `json:"time"`
 	Action provenance.Action `json:"action"`
 	Actor  provenance.Actor  `json:"actor"`
+	// Image is what it was about, where that is here.
+	Image *lastImage `json:"image,omitempty"`
+}
+
+// lastImage is an image in a list of repositories: of what is about an image, that image.
+type lastImage struct {
+	Digest    digest.Digest `json:"digest"`
+	Tags      []string      `json:"tags,omitempty"`      // that the record set
+	ImageSize int64         `json:"imageSize,omitempty"` // of the config and the layers that are here, in bytes
+	listed
 }
 
 func (p repositoryPage) nextPage() string { return p.Next }
 
+// repositoryList is which repositories are asked for.
+type repositoryList struct {
+	prefix, after string
+	newest        bool
+	behind        newestAfter // of the newest first
+	limit         int
+}
+
+func (q *query) repositoryList() (l repositoryList) {
+	l = repositoryList{prefix: q.text("prefix"), limit: q.limit()}
+	if l.newest = q.oneOf("order", "name", "newest") == "newest"; l.newest {
+		l.behind = q.newestAfter("after")
+	} else {
+		l.after = q.text("after")
+	}
+	return l
+}
+
 // repositories answers GET /api/v1/repositories.
 func (a *API) repositories(c *call) (any, error) {
 	q := c.query()
-	after, limit := q.text("after"), q.limit()
+	l := q.repositoryList()
 	if err := q.end(); err != nil {
 		return nil, err
 	}
 	if err := c.narrows(); err != nil {
 		return nil, err
 	}
-	found, next, err := a.Images.Repositories(c.Context(), access.Lister(c.who), after, limit)
+	find := a.repositoriesByName
+	if l.newest {
+		find = a.newestRepositories
+	}
+	found, next, err := find(c, l)
 	if err != nil {
 		return nil, err
 	}
-	page := repositoryPage{Repositories: []repositoryEntry{}}
-	var actors []provenance.Actor
-	for _, name := range found {
-		last, err := a.Records.Last(c.Context(), name)
-		switch {
-		case isOne(err, provenance.ErrNoRecord):
-			page.Repositories = append(page.Repositories, repositoryEntry{Name: name})
-		case err != nil:
-			return nil, err
-		default:
-			page.Repositories = append(page.Repositories, repositoryEntry{name, &newest{last.Index, last.Time, last.Action, last.Actor}})
-			actors = append(actors, last.Actor)
-		}
+	page := repositoryPage{}
+	if page.Repositories, page.Namesakes, err = a.repositoryEntries(c, found); err != nil {
+		return nil, err
 	}
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})
 	}
-	page.Namesakes, err = a.namesakes(c.Context(), actors)
-	return page, err
+	return page, nil
 }
 
-// tagPage is a page of tags.
-type tagPage struct {
-	Repository string     `json:"repository"`
-	Tags       []tagEntry `json:"tags"`
-	// Namesakes are names here that more than one account had or has.
-	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
-	Next      string               `json:"next,omitempty"`
+// repositoryAt is a repository and the index of its newest record, or nil.
+type repositoryAt struct {
+	name   string
+	newest *uint64
 }
 
-// tagEntry is a tag with who set it to what, and when.
-type tagEntry struct {
-	Name      string           `json:"name"`
-	Digest    digest.Digest    `json:"digest"`
-	MediaType string           `json:"mediaType,omitempty"`
-	Size      int64            `json:"size,omitempty"`      // of the manifest, in bytes
-	ImageSize int64            `json:"imageSize,omitempty"` // of the config and the layers that are here, in bytes
-	Actor     provenance.Actor `json:"actor"`
-	Time      provenance.Time  `json:"time"`
-	Record    uint64           `json:"record"`
-}
-
-func (p tagPage) nextPage() string { return p.Next }
-
-// tags answers GET /api/v1/tags.
-func (a *API) tags(c *call) (any, error) {
-	q := c.query()
-	repo, after, limit := q.needed("repo"), q.text("after"), q.limit()
-	if err := q.end(); err != nil {
-		return nil, err
+func (r repositoryAt) key() newestAfter {
+	if r.newest == nil {
+		return newestAfter{name: r.name}
 	}
-	if err := a.mustPull(c, repo); err != nil {
-		return nil, err
+	return newestAfter{record: *r.newest, name: r.name, known: true}
+}
+
+func (a *API) repositoriesByName(c *call, l repositoryList) ([]repositoryAt, string, error) {
+	names, next, err := a.Images.RepositoriesFrom(c.Context(), access.Lister(c.who), l.prefix, l.after, l.limit)
+	if err != nil {
+		return nil, "", err
 	}
-	found, next, err := a.Images.Tags(c.Context(), repo, after, limit)
+	found, err := a.withNewest(c, names)
+	return found, next, err
+}
+
+func (a *API) withNewest(c *call, names []string) ([]repositoryAt, error) {
+	indexes, err := a.Records.NewestOf(c.Context(), names)
 	if err != nil {
 		return nil, err
 	}
-	page := tagPage{Repository: repo, Tags: []tagEntry{}}
-	var actors []provenance.Actor
-	for _, t := range found {
-		r, err := a.Records.Get(c.Context(), t.Record)
+	found := make([]repositoryAt, len(names))
+	for i, name := range names {
+		found[i] = repositoryAt{name, indexes[i]}
+	}
+	return found, nil
+}
+
+// newestRepositories are repositories in the order in which something happened to them last.
+func (a *API) newestRepositories(c *call, l repositoryList) ([]repositoryAt, string, error) {
+	names, more, err := a.Images.RepositoriesFrom(c.Context(), access.Lister(c.who), l.prefix, "", maxSorted)
+	if err != nil {
+		return nil, "", err
+	}
+	if more != "" {
+		return a.followRepositories(c, l)
+	}
+	all, err := a.withNewest(c, names)
+	if err != nil {
+		return nil, "", err
+	}
+	page, next := newest(all, l.behind, l.limit, repositoryAt.key)
+	return page, next, nil
+}
+
+// followRepositories follows the records that the caller may see to the repositories whose last they are, and that are there.
+func (a *API) followRepositories(c *call, l repositoryList) (found []repositoryAt, next string, err error) {
+	may := a.mayPull(c)
+	visible := func(repo string) bool { return strings.HasPrefix(repo, l.prefix) && may(repo) }
+	find := provenance.Query{Descending: true, After: l.behind.follow(), Limit: l.limit, Visible: visible}
+	next, err = a.followed(c, find, func(records []*provenance.Record) (*newestAfter, error) {
+		now, err := a.lastOf(c, records)
 		if err != nil {
 			return nil, err
 		}
-		actors = append(actors, r.Actor)
-		page.Tags = append(page.Tags, tagEntry{
-			Name: t.Name, Digest: t.Digest, MediaType: r.Observed.MediaType, Size: r.Observed.Size,
-			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record,
-		})
+		page, stopped := newest(now, l.behind, l.limit-len(found), repositoryAt.key)
+		if found = append(found, page...); stopped != "" || len(found) == l.limit {
+			last := found[len(found)-1].key()
+			return &last, nil
+		}
+		return nil, nil
+	})
+	return found, next, err
+}
+
+// lastOf are the repositories of which one of some records is the newest.
+func (a *API) lastOf(c *call, records []*provenance.Record) ([]repositoryAt, error) {
+	var names []string
+	for _, r := range records {
+		if r.Repository != "" && !slices.Contains(names, r.Repository) {
+			names = append(names, r.Repository)
+		}
 	}
-	if next != "" {
-		page.Next = c.nextURL(map[string]string{"after": next})
+	there, err := a.Images.RepositoriesNamed(c.Context(), names)
+	if err != nil {
+		return nil, err
 	}
-	page.Namesakes, err = a.namesakes(c.Context(), actors)
-	return page, err
+	now, err := a.withNewest(c, there)
+	return slices.DeleteFunc(now, func(at repositoryAt) bool {
+		return !slices.ContainsFunc(records, func(r *provenance.Record) bool { return at.newest != nil && r.Index == *at.newest })
+	}), err
+}
+
+// repositoryEntries looks up what is shown of each repository.
+func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntry, provenance.Namesakes, error) {
+	entries := make([]repositoryEntry, len(found))
+	var indexes []uint64
+	for i, at := range found {
+		if entries[i].Name = at.name; at.newest != nil {
+			indexes = append(indexes, *at.newest)
+		}
+	}
+	records, err := a.Records.GetAll(c.Context(), indexes)
+	if err != nil {
+		return nil, nil, err
+	}
+	last := records
+	for i, at := range found {
+		if at.newest != nil {
+			entries[i].Newest, last = lastIn(last[0]), last[1:]
+		}
+	}
+	if err := a.lastImages(c, records, entries); err != nil {
+		return nil, nil, err
+	}
+	names, err := a.namesakes(c.Context(), actorsOf(records))
+	return entries, names, err
+}
+
+func lastIn(r *provenance.Record) *happenedLast {
+	return &happenedLast{Record: r.Index, Time: r.Time, Action: r.Action, Actor: r.Actor}
+}
+
+// lastImages adds the images that records are about, where they are here.
+func (a *API) lastImages(c *call, records []*provenance.Record, entries []repositoryEntry) error {
+	var places []registry.RepoDigest
+	var about []*provenance.Record
+	for _, r := range records {
+		if d := r.Digest; d != "" {
+			if r.Observed.Subject != "" {
+				d = r.Observed.Subject
+			}
+			places, about = append(places, registry.RepoDigest{Repository: r.Repository, Digest: d}), append(about, r)
+		}
+	}
+	list, came, err := a.listed(c, places)
+	if err != nil {
+		return err
+	}
+	for i, r := range about {
+		at := slices.IndexFunc(entries, func(e repositoryEntry) bool { return e.Name == r.Repository })
+		if came[i] == nil || at < 0 {
+			continue
+		}
+		image := &lastImage{Digest: places[i].Digest, ImageSize: came[i].Observed.ImageSize, listed: list[i]}
+		for _, t := range r.Tags {
+			if r.Meaning(t) == image.Digest {
+				image.Tags = append(image.Tags, t.Name)
+			}
+		}
+		entries[at].Newest.Image = image
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
@@ -15,6 +16,10 @@ type Policy interface {
 	Rules() *policy.Set // nil where there are none
 	// Try says which rules do not hold for a tag that means d, set by somebody. Error: registry.ErrUnknown.
 	Try(ctx context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) ([]policy.Result, error)
+	// Grades returns the grades that are kept of images, "" where none is.
+	Grades(ctx context.Context, images []registry.RepoDigest) ([]trust.Grade, error)
+	// KeepReport has the grade of an image kept, where none is. Error: registry.ErrUnknown.
+	KeepReport(ctx context.Context, repo string, d digest.Digest) error
 }
 
 // policyAnswer are the rules in force.

@@ -18,10 +18,12 @@ import (
 type Records interface {
 	// Get returns a record. Error: provenance.ErrNoRecord.
 	Get(ctx context.Context, index uint64) (*provenance.Record, error)
+	// GetAll returns some records, in the order asked. Error: provenance.ErrNoRecord.
+	GetAll(ctx context.Context, indexes []uint64) ([]*provenance.Record, error)
 	// Find returns a page of records.
 	Find(ctx context.Context, q provenance.Query) (provenance.Page, error)
-	// Last returns the newest record of a repository. Error: provenance.ErrNoRecord.
-	Last(ctx context.Context, repository string) (*provenance.Record, error)
+	// NewestOf returns the index of the newest record of each repository, nil where there is none.
+	NewestOf(ctx context.Context, repositories []string) ([]*uint64, error)
 	// History returns up to limit moves of a tag, newest first, and behind which the next page begins, or nil.
 	History(ctx context.Context, repository, tag string, after *uint64, limit int) ([]provenance.Move, *uint64, error)
 	// Meaning returns the last move of a tag before a moment. Error: provenance.ErrNoRecord.

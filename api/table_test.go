@@ -119,11 +119,27 @@ var table = []row{
 	{route: "GET /api/v1/repositories", good: []good{
 		{target: "/api/v1/repositories", has: `{"name":"team/web"}`},
 		{target: "/api/v1/repositories?limit=1", has: `"record":0`, header: link("/api/v1/repositories?limit=1&after=team%2Fapp")},
+		{target: "/api/v1/repositories?order=newest&prefix=team", has: `"imageSize":7`},
+		{target: "/api/v1/repositories?order=newest&limit=1", has: `"grade":"B"`, header: link("/api/v1/repositories?order=newest&limit=1&after=0%2Fteam%2Fapp")},
+		{target: "/api/v1/repositories?order=newest&prefix=many", has: `"artifactType":"application/x"`},
+	}, bad: []bad{
+		{target: "/api/v1/repositories?order=size", status: 400, has: "name, newest"},
+		{target: "/api/v1/repositories?order=newest&after=team/app", status: 400, has: "after is"},
 	}},
 	{route: "GET /api/v1/tags", good: []good{
 		{target: "/api/v1/tags?repo=team/app", has: `"imageSize":7`},
 		{target: "/api/v1/tags?repo=team/app&limit=1", header: link("/api/v1/tags?repo=team/app&limit=1&after=1.0")},
-	}, hidden: 404, says: []says{{registry.ErrUnknown, 404}}, bad: []bad{{target: "/api/v1/tags", status: 400, has: "repo is missing"}, {target: "/api/v1/tags?repo=none", status: 404}}},
+		{target: "/api/v1/tags?repo=team/app&order=newest&images=true&prefix=1", has: `"grade":"B"`},
+		{target: "/api/v1/tags?repo=team/app&order=newest&identity=user:alice", has: `"tag":"sha256-x.sig"`},
+		{target: "/api/v1/tags?repo=team/app&order=newest&limit=1&after=7/0.9", has: `"name":"1.0"`},
+	}, hidden: 404, says: []says{{registry.ErrUnknown, 404}}, bad: []bad{
+		{target: "/api/v1/tags", status: 400, has: "repo is missing"},
+		{target: "/api/v1/tags?repo=none", status: 404},
+		{target: "/api/v1/tags?repo=team/app&order=size", status: 400, has: "name, newest"},
+		{target: "/api/v1/tags?repo=team/app&order=newest&after=x", status: 400, has: "after is"},
+		{target: "/api/v1/tags?repo=team/app&identity=alice", status: 400, has: "order=newest"},
+		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
+	}},
 	{route: "GET /api/v1/digests", good: []good{
 		{target: "/api/v1/digests?repo=team/app&prefix=" + app.digest.String()[:14], has: app.digest.String()},
 		{target: "/api/v1/digests?prefix=" + app.digest.String()[:14], has: `{"digests":["` + app.digest.String()},

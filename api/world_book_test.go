@@ -64,15 +64,23 @@ func (w *world) Find(_ context.Context, q provenance.Query) (page provenance.Pag
 	return page, nil
 }
 
-// Last implements Records.
-func (w *world) Last(_ context.Context, repo string) (*provenance.Record, error) {
-	if err := w.asked(); err != nil {
-		return nil, err
+// GetAll implements Records.
+func (w *world) GetAll(_ context.Context, indexes []uint64) (records []*provenance.Record, err error) {
+	for _, index := range indexes {
+		records = append(records, worldRecord(index))
 	}
-	if repo != "team/app" {
-		return nil, provenance.ErrNoRecord
+	return records, w.asked()
+}
+
+// NewestOf implements Records: team/app has one, and team/web is from before.
+func (w *world) NewestOf(_ context.Context, repositories []string) ([]*uint64, error) {
+	indexes := make([]*uint64, len(repositories))
+	for i, name := range repositories {
+		if name == "team/app" {
+			indexes[i] = new(uint64)
+		}
 	}
-	return worldRecord(0), nil
+	return indexes, w.asked()
 }
 
 // History implements Records: the tag 1.0 was set, and gone was set and removed.

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
@@ -51,16 +54,56 @@ func (w *world) Repositories(_ context.Context, _ provenance.Identity, last stri
 	return names, next, w.asked()
 }
 
+// RepositoriesFrom implements Images: with many, there are more than are sorted.
+func (w *world) RepositoriesFrom(ctx context.Context, who provenance.Identity, prefix, last string, n int) (names []string, next string, err error) {
+	names, next, err = w.Repositories(ctx, who, last, n)
+	if prefix == "many" {
+		return nil, "many", err
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) }), next, err
+}
+
+// RepositoriesNamed implements Images.
+func (w *world) RepositoriesNamed(_ context.Context, names []string) (there []string, err error) {
+	return names, w.asked()
+}
+
 // Tags implements Images.
-func (w *world) Tags(_ context.Context, repo, _ string, n int) (tags []registry.TagEntry, next string, err error) {
+func (w *world) Tags(_ context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error) {
 	if err := w.there(repo, ""); err != nil {
 		return nil, "", err
 	}
-	if n == 1 {
+	if q.Limit == 1 {
 		next = "1.0"
 	}
 	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, next, nil
 }
+
+// TagsNamed implements Images.
+func (w *world) TagsNamed(context.Context, string, []string) ([]registry.TagEntry, error) {
+	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, w.asked()
+}
+
+// Beside implements Images.
+func (w *world) Beside(_ context.Context, images []registry.RepoDigest) ([]registry.Beside, error) {
+	list := make([]registry.Beside, len(images))
+	for i := range list {
+		list[i] = registry.Beside{Present: true, Tags: []string{"sha256-x.sig"}, Attached: []registry.Attached{{Digest: other.digest, ArtifactType: "application/x"}}, Cut: true}
+	}
+	return list, w.asked()
+}
+
+// Grades implements Policy.
+func (w *world) Grades(_ context.Context, images []registry.RepoDigest) ([]trust.Grade, error) {
+	grades := make([]trust.Grade, len(images))
+	for i := range grades {
+		grades[i] = "B"
+	}
+	return grades, w.asked()
+}
+
+// KeepReport implements Policy.
+func (w *world) KeepReport(context.Context, string, digest.Digest) error { return w.asked() }
 
 // there is an error where a question fails, or what it is about is not there.
 func (w *world) there(repo, ref string) error {

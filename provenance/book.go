@@ -302,6 +302,20 @@ func (b *Book) Get(ctx context.Context, index uint64) (r *Record, err error) {
 	return r, err
 }
 
+// GetAll returns some records, in the order asked. Error: ErrNoRecord.
+func (b *Book) GetAll(ctx context.Context, indexes []uint64) (records []*Record, err error) {
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		records = make([]*Record, len(indexes))
+		for i, index := range indexes {
+			if records[i], err = ReadRecord(tx, index); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return records, err
+}
+
 // Len returns the number of records.
 func (b *Book) Len(ctx context.Context) (n uint64, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {

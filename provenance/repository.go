@@ -108,6 +108,33 @@ func (b *Book) Last(ctx context.Context, repository string) (r *Record, err erro
 	return r, err
 }
 
+// NewestOf returns the index of the newest record of each repository, as Last finds it: nil where it finds none.
+func (b *Book) NewestOf(ctx context.Context, repositories []string) (indexes []*uint64, err error) {
+	keys := make([][]byte, len(repositories))
+	for i, name := range repositories {
+		keys[i] = []byte(name)
+	}
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		indexes = make([]*uint64, len(repositories))
+		rows, err := tx.GetMany(newestTable, keys)
+		if err != nil {
+			return err
+		}
+		for i, value := range rows {
+			if value == nil {
+				continue
+			}
+			index, err := indexIn(value)
+			if err != nil {
+				return err
+			}
+			indexes[i] = &index
+		}
+		return nil
+	})
+	return indexes, err
+}
+
 // ChainedFrom returns the first record that names the one before it in its repository. It is 0 where everything happened
 // since records state all that they change.
 func ChainedFrom(tx storage.Reader) (uint64, error) {

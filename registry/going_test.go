@@ -132,7 +132,7 @@ func (s *server) wantEnded(repo string, one image, tags []string) {
 	}
 	for last, next := "", "more"; next != ""; last = next {
 		var found []TagEntry
-		if found, next, err = s.Tags(background, repo, last, 3); err != nil {
+		if found, next, err = s.Tags(background, repo, TagQuery{After: last, Limit: 3}); err != nil {
 			s.t.Fatal(err)
 		}
 		for _, tag := range found {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -59,7 +60,7 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	names := []string{}
-	next, err := g.eachTag(c.r.Context(), c.repo, p.last, p.n, func() { names = names[:0] }, func(name string, _ []byte) error {
+	next, err := g.eachTag(c.r.Context(), c.repo, TagQuery{After: p.last, Limit: p.n}, func() { names = names[:0] }, func(name string, _ []byte) error {
 		names = append(names, name)
 		return nil
 	})
@@ -103,8 +104,13 @@ const maxLook = 10_000
 // behind last, and what last is for the next page: empty when this is the last one. A page may be short or
 // even empty, and still not be the last.
 func (g *Registry) Repositories(ctx context.Context, who provenance.Identity, last string, n int) (names []string, next string, err error) {
+	return g.RepositoriesFrom(ctx, who, "", last, n)
+}
+
+// RepositoriesFrom is Repositories for those whose names begin with a prefix.
+func (g *Registry) RepositoriesFrom(ctx context.Context, who provenance.Identity, prefix, last string, n int) (names []string, next string, err error) {
 	last = g.openCursor(last)
-	prefixes := g.gate.Prefixes(who)
+	prefixes := narrowed(g.gate.Prefixes(who), prefix)
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		p := repositoryPage{tx: tx, n: n, last: last, names: []string{}}
 		for _, prefix := range prefixes {
@@ -117,6 +123,38 @@ func (g *Registry) Repositories(ctx context.Context, who provenance.Identity, la
 		return nil
 	})
 	return names, next, err
+}
+
+// RepositoriesNamed returns which of some repositories are there.
+func (g *Registry) RepositoriesNamed(ctx context.Context, names []string) (there []string, err error) {
+	keys := make([][]byte, len(names))
+	for i, name := range names {
+		keys[i] = []byte(name)
+	}
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		there = nil
+		rows, err := tx.GetMany(repositoryTable, keys)
+		for i := range rows {
+			if rows[i] != nil {
+				there = append(there, names[i])
+			}
+		}
+		return err
+	})
+	return there, err
+}
+
+// narrowed are the beginnings of what begins with one of prefixes, none of which begins with another, and with prefix.
+func narrowed(prefixes []string, prefix string) (list []string) {
+	for _, p := range prefixes {
+		switch {
+		case strings.HasPrefix(p, prefix):
+			list = append(list, p)
+		case strings.HasPrefix(prefix, p):
+			list = append(list, prefix)
+		}
+	}
+	return list
 }
 
 // repositoryPage is a page of repositories while it is read.
@@ -154,11 +192,19 @@ type TagEntry struct {
 	Record uint64 // the record that set it
 }
 
-// Tags returns up to n tags of a repository in order, from the one behind last, and what last is for the next
-// page: empty when this is the last one. While a manifest with many tags is going, a page may be short or even
-// empty, and still not be the last. Error: ErrUnknown.
-func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []TagEntry, next string, err error) {
-	next, err = g.eachTag(ctx, repo, last, n, func() { tags = nil }, func(name string, value []byte) error {
+// A TagQuery says which tags of a repository are wanted, in the order of their names.
+type TagQuery struct {
+	Prefix string // of their names
+	After  string // the name behind which the page begins
+	Limit  int    // how many at most
+	Images bool   // pass over the tags that signing tools make from digests: Beside has them
+}
+
+// Tags returns a page of tags of a repository, and what After is for the next page: empty when this is the last one.
+// While a manifest with many tags is going, and where many are passed over, a page may be short or even empty, and still
+// not be the last. Error: ErrUnknown.
+func (g *Registry) Tags(ctx context.Context, repo string, q TagQuery) (tags []TagEntry, next string, err error) {
+	next, err = g.eachTag(ctx, repo, q, func() { tags = nil }, func(name string, value []byte) error {
 		row, err := decodeTagRow(value)
 		tags = append(tags, TagEntry{Name: name, Digest: row.digest, Record: row.record})
 		return err
@@ -166,9 +212,9 @@ func (g *Registry) Tags(ctx context.Context, repo, last string, n int) (tags []T
 	return tags, next, err
 }
 
-// eachTag calls add for up to n tags of a repository in order, from the one behind last, and returns what last
-// is for the next page, as Tags does. It calls reset before it begins, each time. Error: ErrUnknown.
-func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset func(), add func(name string, value []byte) error) (next string, err error) {
+// eachTag calls add for the tags of a page, and returns where the next one begins, as Tags does. It calls reset before it
+// begins, each time. Error: ErrUnknown.
+func (g *Registry) eachTag(ctx context.Context, repo string, q TagQuery, reset func(), add func(name string, value []byte) error) (next string, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		reset()
 		_, err := tx.Get(repositoryTable, []byte(repo))
@@ -178,8 +224,8 @@ func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset 
 		if err != nil {
 			return err
 		}
-		p := tagPage{tx: tx, n: n, add: add}
-		next, err = p.fill(repo, last)
+		p := tagPage{tx: tx, TagQuery: q, add: add}
+		next, err = p.fill(repo)
 		return err
 	})
 	return next, err
@@ -187,32 +233,33 @@ func (g *Registry) eachTag(ctx context.Context, repo, last string, n int, reset 
 
 // tagPage is a page of tags while it is read.
 type tagPage struct {
-	tx    storage.Reader
-	n     int // how many more it may have
-	ended int // tags that were passed over
-	add   func(name string, value []byte) error
+	TagQuery // Limit is how many more it may have
+	tx       storage.Reader
+	passed   int // tags that were passed over
+	add      func(name string, value []byte) error
 }
 
-func (p *tagPage) fill(repo, last string) (next string, err error) {
+func (p *tagPage) fill(repo string) (next string, err error) {
 	going, err := goingIn(p.tx, repo)
 	if err != nil {
 		return "", err
 	}
 	all := repoKey(repo)
+	from := max(string(repoKey(repo, []byte(p.After), []byte{0})), string(repoKey(repo, []byte(p.Prefix))))
 	at := ""
-	for item, err := range p.tx.Scan(tagTable, repoKey(repo, []byte(last), []byte{0}), storage.PrefixEnd(all)) {
-		if err != nil || p.n <= 0 || p.ended == maxLook {
+	for item, err := range p.tx.Scan(tagTable, []byte(from), storage.PrefixEnd(repoKey(repo, []byte(p.Prefix)))) {
+		if err != nil || p.Limit <= 0 || p.passed == maxLook {
 			return at, err
 		}
 		at = string(item.Key[len(all):])
-		if len(going) > 0 && going[tagMeans(item.Value)] {
-			p.ended++
+		if p.Images && IsBeside(at) || len(going) > 0 && going[tagMeans(item.Value)] {
+			p.passed++
 			continue
 		}
 		if err := p.add(at, item.Value); err != nil {
 			return "", err
 		}
-		p.n--
+		p.Limit--
 	}
 	return "", nil
 }

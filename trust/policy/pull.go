@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/image"
 )
 
@@ -219,6 +220,11 @@ func (e *Engine) findCarriers(ctx context.Context, c *question, rules []*Rule) (
 	if c.kept != nil || !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
 		return nil
 	}
+	return e.listCarriers(ctx, c)
+}
+
+// listCarriers finds the manifests of what is attached to the image.
+func (e *Engine) listCarriers(ctx context.Context, c *question) (err error) {
 	config := e.c.Inspect()
 	c.listed.stamp = e.stamp(config)
 	if c.listed.version, err = e.c.Registry.Version(ctx, c.object.Repository, c.parts()); err != nil {
@@ -247,6 +253,7 @@ func (e *Engine) isCurrent(ctx context.Context, c *question, config image.Config
 type keptReport struct {
 	By     string          `json:"by"` // what made it: another version, or another configuration, makes another
 	Until  time.Time       `json:"until"`
+	Grade  trust.Grade     `json:"grade"` // that of the report, before it: whoever lists images reads no further
 	Report json.RawMessage `json:"report"`
 
 	of []digest.Digest // what it is about
@@ -296,7 +303,7 @@ func (e *Engine) makeReport(ctx context.Context, c *question) (*keptReport, erro
 	if err != nil {
 		return nil, err
 	}
-	kept := &keptReport{By: e.stamp(config), Until: firstDrop(made, e.now(), e.now().Add(reportKept))}
+	kept := &keptReport{By: e.stamp(config), Until: firstDrop(made, e.now(), e.now().Add(reportKept)), Grade: made.Grade}
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}

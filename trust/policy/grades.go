@@ -1,0 +1,74 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/trust"
+)
+
+// Lists show grades, and inspect nothing: they show what is kept of reports that were made for another reason, because a rule
+// asked for one, or because somebody did.
+
+// Grades returns the grade of each image by the report that is kept beside it: "" where none is kept that counts, or
+// where it has no grade.
+func (e *Engine) Grades(ctx context.Context, images []registry.RepoDigest) ([]trust.Grade, error) {
+	kept, err := e.c.Registry.KeptOf(ctx, images)
+	if err != nil {
+		return nil, err
+	}
+	grades := make([]trust.Grade, len(images))
+	stamp := e.stamp(e.c.Inspect())
+	for i, k := range kept {
+		if k.Body == nil {
+			continue
+		}
+		if head := headOf(k.Body); head.By == stamp && e.now().Before(head.Until) {
+			grades[i] = head.Grade
+		}
+	}
+	return grades, nil
+}
+
+// headOf reads what stands before the report. It is the zero value where an older version wrote it, without a grade there.
+func headOf(body []byte) (head keptReport) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	_, err := d.Token() // {
+	for _, field := range []struct {
+		name  string
+		value any
+	}{{"by", &head.By}, {"until", &head.Until}, {"grade", &head.Grade}} {
+		if err != nil {
+			return keptReport{}
+		}
+		if name, _ := d.Token(); name != field.name {
+			return keptReport{}
+		}
+		err = d.Decode(field.value)
+	}
+	if err != nil {
+		return keptReport{}
+	}
+	return head
+}
+
+// KeepReport makes a report of an image and keeps it beside that, unless one is kept. Of a document none is made. Error:
+// registry.ErrUnknown.
+func (e *Engine) KeepReport(ctx context.Context, repo string, d digest.Digest) error {
+	p, err := e.c.Registry.Reading(ctx, repo, d)
+	if err != nil {
+		return err
+	}
+	c, err := e.stored(p)
+	if err != nil || c.kept != nil || c.about.Document {
+		return err
+	}
+	if err := e.listCarriers(ctx, c); err != nil {
+		return err
+	}
+	_, err = e.storedReport(ctx, c)
+	return err
+}
