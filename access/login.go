@@ -148,7 +148,7 @@ func (l *logins) together(ctx context.Context, try login, now func() time.Time) 
 		}
 		l.mu.Unlock()
 		if !ok {
-			f.err = l.judge(ctx, try, now)
+			f.err = l.checkCounted(ctx, try, now)
 			l.mu.Lock()
 			delete(l.flights, try.fingerprint)
 			l.mu.Unlock()
@@ -166,8 +166,8 @@ func (l *logins) together(ctx context.Context, try login, now func() time.Time) 
 	}
 }
 
-// judge checks a login, and counts it.
-func (l *logins) judge(ctx context.Context, try login, now func() time.Time) error {
+// checkCounted checks a login, and counts it.
+func (l *logins) checkCounted(ctx context.Context, try login, now func() time.Time) error {
 	if l.verified.Contains(try.fingerprint) { // since this one looked
 		return nil
 	}

@@ -77,7 +77,7 @@ func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
 	}
 	last := p.seen.Load()
 	if !found.same(last) {
-		if last, err = a.judge(p, found); err != nil {
+		if last, err = a.recheck(p, found); err != nil {
 			return err
 		}
 		p.seen.Store(last)
@@ -111,8 +111,8 @@ func orEnded(err error) error {
 	return err
 }
 
-// judge reads rows that are not those that were found good, and copies them when they are good too.
-func (a *Access) judge(p *pass, found rows) (*rows, error) {
+// recheck reads rows that are not those that were found good, and copies them when they are good too.
+func (a *Access) recheck(p *pass, found rows) (*rows, error) {
 	good := &rows{session: bytes.Clone(found.session), owner: bytes.Clone(found.owner)}
 	credential := p.who.Login.Credential // a password's, unless there is a session
 	if p.session != "" {
@@ -127,17 +127,17 @@ func (a *Access) judge(p *pass, found rows) (*rows, error) {
 	}
 	switch p.who.Actor.Kind {
 	case provenance.User:
-		return good, judgeUser(p.who.Actor, credential, found.owner)
+		return good, recheckUser(p.who.Actor, credential, found.owner)
 	case provenance.Robot:
-		ends, err := judgeRobot(p.who.Actor, credential, found.owner)
+		ends, err := recheckRobot(p.who.Actor, credential, found.owner)
 		good.ends = ends
 		return good, err
 	}
 	return good, nil
 }
 
-// judgeUser wants an account to be the one that it was, and its password too, where there is a credential.
-func judgeUser(who provenance.Actor, credential string, row []byte) error {
+// recheckUser wants an account to be the one that it was, and its password too, where there is a credential.
+func recheckUser(who provenance.Actor, credential string, row []byte) error {
 	u, err := decodeUser(who.Handle, row)
 	if err != nil {
 		return err
@@ -148,8 +148,8 @@ func judgeUser(who provenance.Actor, credential string, row []byte) error {
 	return nil
 }
 
-// judgeRobot wants a robot and its secret to be those that they were, and says when the secret expires.
-func judgeRobot(who provenance.Actor, credential string, row []byte) (ends time.Time, err error) {
+// recheckRobot wants a robot and its secret to be those that they were, and says when the secret expires.
+func recheckRobot(who provenance.Actor, credential string, row []byte) (ends time.Time, err error) {
 	r, err := decodeRobot(who.Handle, row)
 	if err != nil {
 		return ends, err
@@ -175,7 +175,7 @@ func (a *Access) wasNotEnded(tx storage.Reader, who provenance.Identity) error {
 	}
 	found, err := rowsOf(tx, p)
 	if err == nil {
-		_, err = a.judge(p, found)
+		_, err = a.recheck(p, found)
 	}
 	return err
 }

@@ -107,7 +107,7 @@ func (q *queue) leave(t *turn) bool {
 		return false
 	}
 	q.remove(l, t)
-	q.sweep()
+	q.forget()
 	return true
 }
 
@@ -118,7 +118,7 @@ func (q *queue) done(t *turn) {
 	q.free++
 	q.lines[t.address].busy--
 	q.next()
-	q.sweep()
+	q.forget()
 }
 
 // next begins what may begin. The caller holds mu, here and below.
@@ -188,8 +188,8 @@ func (q *queue) remove(l *line, t *turn) {
 	q.waiting--
 }
 
-// sweep forgets lines that are as if they had never been.
-func (q *queue) sweep() {
+// forget drops lines that are as if they had never been.
+func (q *queue) forget() {
 	for address, l := range q.lines {
 		if len(l.turns) == 0 && l.busy == 0 && (l.tag <= q.now || q.waiting == 0) {
 			delete(q.lines, address)

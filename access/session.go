@@ -321,8 +321,8 @@ func (a *Access) AccountOf(ctx context.Context, name string) (string, error) {
 	return u.Account, err
 }
 
-// Sweep removes sessions that expired, every so often, until ctx ends.
-func (a *Access) Sweep(ctx context.Context, every time.Duration) {
+// ForgetSessions removes sessions that expired, every so often, until ctx ends.
+func (a *Access) ForgetSessions(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -338,7 +338,7 @@ func (a *Access) Sweep(ctx context.Context, every time.Duration) {
 // keepExpired is how long the row of a session stays: longer than any ID token that could be exchanged again.
 const keepExpired = 48 * time.Hour
 
-const sweepStep = 500 // sessions looked at in one transaction
+const forgetStep = 500 // sessions looked at in one transaction
 
 func (a *Access) removeExpired(ctx context.Context) error {
 	before := a.now().Add(-keepExpired)
@@ -351,7 +351,7 @@ func (a *Access) removeExpired(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if n++; n > sweepStep {
+				if n++; n > forgetStep {
 					from, more = append([]byte(nil), item.Key...), true
 					break
 				}

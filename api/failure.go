@@ -65,7 +65,7 @@ var ownWords = []struct {
 		ErrNoNextKey, certs.ErrNotRenewed, certs.ErrName, provenance.ErrUsedKey, provenance.ErrOtherCheckpoint, provenance.ErrFuture,
 	}},
 	{http.StatusNotFound, []error{
-		provenance.ErrNoRecord, provenance.ErrUnproved, provenance.ErrNotSealed, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
+		provenance.ErrNoRecord, provenance.ErrUnproved, provenance.ErrNotSigned, log.ErrNoLog, log.ErrSize, registry.ErrUnknown,
 		access.ErrUnknownUser, access.ErrUnknownTeam, access.ErrUnknownRobot, access.ErrUnknownGrant, access.ErrUnknownRule, access.ErrNotMember, access.ErrUnknownSession,
 	}},
 }

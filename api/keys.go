@@ -20,7 +20,7 @@ type KeyKeeper interface {
 	Rotate(ctx context.Context, who provenance.Identity, reason string) (*provenance.Record, error)
 }
 
-// Proofs prove records. Errors: provenance.ErrNoRecord, ErrUnproved and ErrNotSealed, log.ErrSize.
+// Proofs prove records. Errors: provenance.ErrNoRecord, ErrUnproved and ErrNotSigned, log.ErrSize.
 type Proofs interface {
 	// Receipt returns a sigstore bundle that proves a record, against the newest checkpoint or the one of size *at.
 	Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error)

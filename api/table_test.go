@@ -60,7 +60,7 @@ var grantErrors = []says{
 }
 
 // proofErrors are what the proof of a record may say.
-var proofErrors = []says{{provenance.ErrNoRecord, 404}, {provenance.ErrUnproved, 404}, {provenance.ErrNotSealed, 404}, {log.ErrSize, 404}}
+var proofErrors = []says{{provenance.ErrNoRecord, 404}, {provenance.ErrUnproved, 404}, {provenance.ErrNotSigned, 404}, {log.ErrSize, 404}}
 
 const badDigest = "sha256:xyz"
 

@@ -120,7 +120,7 @@ func (b *Book) Acts(ctx context.Context, q ActsOf) (acts Acts, err error) {
 		return acts, err
 	}
 	acts.Namesakes, err = b.namesakes(ctx, acts.Actors(), q.Holders)
-	q.judgePlatforms(&acts)
+	q.decidePlatforms(&acts)
 	return acts, err
 }
 
@@ -257,9 +257,9 @@ func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
 	return nil
 }
 
-// judgePlatforms decides whether the image counts as that of the job that pushed it first: whoever lists images in an index
+// decidePlatforms decides whether the image counts as that of the job that pushed it first: whoever lists images in an index
 // has not pushed them.
-func (q *ActsOf) judgePlatforms(acts *Acts) {
+func (q *ActsOf) decidePlatforms(acts *Acts) {
 	if acts.First == nil || acts.First.Job == nil {
 		return
 	}

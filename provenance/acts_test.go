@@ -177,8 +177,8 @@ func TestBuilt(t *testing.T) {
 	by := func(from string, s Stated) Stated { s.From = from; return s }
 	document := func(name string, s Stated) Stated { s.Evidence.Digest = dig(name); return s }
 	signer := func(name string, s Signed) Signed { s.Signer = name; return s }
-	verdict := func(counts bool) []Judged {
-		return []Judged{{Verdict: Verdict{Result: Good}, Record: 7, Standing: &Standing{Counts: counts}}}
+	verdict := func(counts bool) []WeighedVerdict {
+		return []WeighedVerdict{{Verdict: Verdict{Result: Good}, Record: 7, Standing: &Standing{Counts: counts}}}
 	}
 	for name, c := range map[string]struct {
 		sum  ByClass

@@ -69,12 +69,12 @@ func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
 	if !recording {
 		return &Record{}, nil
 	}
-	s, err := b.sealer(tx, h)
+	s, err := b.appender(tx, h)
 	if err != nil {
 		return nil, err
 	}
 	r := b.record(e, h.next)
-	r.Log = s.place()
+	r.Log = s.leaf()
 	if r.Before, err = followRepository(tx, r); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record %d: %w", r.Index, err)
 	}
-	ended, err := s.seal(tx, r.Index, payload)
+	ended, err := s.append(tx, r.Index, payload)
 	if err != nil {
 		return nil, err
 	}

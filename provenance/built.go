@@ -83,10 +83,10 @@ func (sum *ByClass) built() *Built {
 
 // counts says whether the signature behind one of some records counts now, where that was asked.
 func (sum *ByClass) counts(records []uint64) bool {
-	counts := func(v Judged) bool {
+	counts := func(v WeighedVerdict) bool {
 		return slices.Contains(records, v.Record) && v.Result == Good && (v.Standing == nil || v.Standing.Counts)
 	}
-	return slices.ContainsFunc(sum.Verdicts, counts) || slices.ContainsFunc(sum.Behind, func(b Behind) bool { return counts(b.Judged) })
+	return slices.ContainsFunc(sum.Verdicts, counts) || slices.ContainsFunc(sum.Behind, func(b Behind) bool { return counts(b.WeighedVerdict) })
 }
 
 // builtOf is what one voice says of a class: the first that names a source and a revision of it, or else a source. The builder

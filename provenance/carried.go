@@ -15,10 +15,10 @@ import (
 // neither a restored backup nor a stolen key, so it can be copied about under its digest. Its slices are valid as long as
 // the transaction is.
 //
-// Errors: ErrNoRecord, ErrNotSealed, ErrUnproved for a record of an older version, which kept no such signature, and
+// Errors: ErrNoRecord, ErrNotSigned, ErrUnproved for a record of an older version, which kept no such signature, and
 // checkpoint.ErrInvalid for a signature that does not fit the hashes of the log.
 func ReadReceipt(tx storage.Reader, index uint64) (*receipt.Receipt, error) {
-	s, err := ReadSealed(tx, index)
+	s, err := ReadSignedRecord(tx, index)
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (b *Book) checkLog(ctx context.Context, e logEnd, keeps bool, bad func(erro
 // checkLeaf compares one record with the log.
 func checkLeaf(tx storage.Reader, c *log.Checker, l log.Log, bad func(error)) error {
 	index := c.Next()
-	s, err := ReadSealed(tx, index)
+	s, err := ReadSignedRecord(tx, index)
 	switch {
 	case errors.Is(err, ErrNoRecord): // the check of the records says so
 		return c.Leaf(tx, nil)

@@ -194,7 +194,7 @@ func TestFindLooksAtFew(t *testing.T) {
 			}
 			if i == n-10 || i == 10 {
 				terms[1], h.next = byBob, i
-				err = errors.Join(err, appendUnsealed(tx, b, &h, Event{Action: Push, Repository: "even", Digest: dig("x"), Who: bob}))
+				err = errors.Join(err, appendUnsigned(tx, b, &h, Event{Action: Push, Repository: "even", Digest: dig("x"), Who: bob}))
 			}
 			for _, t := range terms {
 				tx.Put(indexTable, t.key(i), nil)

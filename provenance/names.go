@@ -30,9 +30,9 @@ func (n *Names) Add(name string) {
 	}
 }
 
-// PlaceOf takes the name of an image apart: REGISTRY/REPOSITORY, perhaps with a scheme, a tag and a digest, or a package
+// SplitImageName takes the name of an image apart: REGISTRY/REPOSITORY, perhaps with a scheme, a tag and a digest, or a package
 // URL of the types oci and docker. What cannot be such a name has no repository.
-func PlaceOf(name string) (host, repository string) {
+func SplitImageName(name string) (host, repository string) {
 	name, _, _ = splitImage(name)
 	name, _, _ = strings.Cut(name, "@")
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPlaceOf takes names of images apart, however they are spelled.
-func TestPlaceOf(t *testing.T) {
+// TestSplitImageName takes names of images apart, however they are spelled.
+func TestSplitImageName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"registry.example/team/app":                                      "registry.example team/app",
@@ -20,7 +20,7 @@ func TestPlaceOf(t *testing.T) {
 		"pkg:docker/registry.example%3A5443/team/app@1.0?platform=x%2Fy": "registry.example:5443 team/app",
 		"app": "app ", "": " ", "pkg:docker/": " ", "app-1.0.tgz": "app-1.0.tgz ",
 	} {
-		if host, repository := PlaceOf(name); host+" "+repository != want {
+		if host, repository := SplitImageName(name); host+" "+repository != want {
 			t.Errorf("%s: %q of %q", name, repository, host)
 		}
 	}

@@ -164,7 +164,7 @@ type Record struct {
 	Rules *RuleFiles `json:"rules,omitempty"`
 	// Log is absent in records from before there was a log. An older version made them leaves all the same: there
 	// their leaf is their index.
-	Log *Place `json:"log,omitempty"`
+	Log *LeafID `json:"log,omitempty"`
 
 	// Unsigned is not part of the stored statement, and is erased after a while.
 	Unsigned *Unsigned `json:"unsigned,omitempty"`
@@ -319,8 +319,8 @@ type LogEnd struct {
 	Records    uint64 `json:"records"`    // of all logs, that are here before this one
 }
 
-// A Place is where a record stands in the transparency log.
-type Place struct {
+// A LeafID is where a record is in the transparency log.
+type LeafID struct {
 	Origin string `json:"origin"` // the log's name
 	Leaf   uint64 `json:"leaf"`
 }

@@ -93,7 +93,7 @@ func (p *Prover) Receipts(ctx context.Context, indexes []uint64) (all []*receipt
 		trees := map[string]*seenHashes{}
 		for i, index := range indexes {
 			r, err := p.prove(tx, trees, index)
-			if err != nil && !errors.Is(err, ErrNotSealed) {
+			if err != nil && !errors.Is(err, ErrNotSigned) {
 				return err
 			}
 			all[i] = r

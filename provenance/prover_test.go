@@ -100,8 +100,8 @@ func TestProverCosigned(t *testing.T) {
 	}
 }
 
-// TestProverUnsealed has a record from before there was a log.
-func TestProverUnsealed(t *testing.T) {
+// TestProverUnsigned has a record from before there was a log.
+func TestProverUnsigned(t *testing.T) {
 	b, keys := oldBook(t, 3)
 	if err := b.Begin(background, keys); err != nil && !errors.Is(err, ErrNotAdopted) {
 		t.Fatal(err)

@@ -15,22 +15,22 @@ import (
 // ErrUnproved says that the log cannot prove something at the size asked for.
 var ErrUnproved = errors.New("the log has no such checkpoint to prove it with")
 
-// ErrNotSealed says that a record has no receipt, and never will.
-var ErrNotSealed = errors.New("it is from before there was a log: it was found, and nobody is known to have seen it happen, so it has no receipt")
+// ErrNotSigned says that a record has no receipt, and never will.
+var ErrNotSigned = errors.New("it is from before there was a log: it was found, and nobody is known to have seen it happen, so it has no receipt")
 
-// Sealed is what is stored of a record for its receipt.
-type Sealed struct {
+// A SignedRecord is what is stored of a record for its receipt.
+type SignedRecord struct {
 	Payload   []byte // the in-toto statement
 	Signature []byte
 	Key       *receipt.Key
 }
 
 // Body returns the leaf that the log has of the record.
-func (s Sealed) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Key) }
+func (s SignedRecord) Body() []byte { return receipt.Body(s.Payload, s.Signature, s.Key) }
 
-// ReadSealed returns what is stored of a record in the caller's transaction, or ErrNoRecord or ErrNotSealed. Its slices are
+// ReadSignedRecord returns what is stored of a record in the caller's transaction, or ErrNoRecord or ErrNotSigned. Its slices are
 // valid as long as the transaction is.
-func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
+func ReadSignedRecord(tx storage.Reader, index uint64) (s SignedRecord, err error) {
 	if s.Payload, s.Signature, err = readSigned(tx, index); err != nil {
 		return s, err
 	}
@@ -38,7 +38,7 @@ func ReadSealed(tx storage.Reader, index uint64) (s Sealed, err error) {
 	return s, err
 }
 
-// readSigned is ReadSealed without the key.
+// readSigned is ReadSignedRecord without the key.
 func readSigned(tx storage.Reader, index uint64) (payload, signature []byte, err error) {
 	if payload, err = readStatement(tx, index); err != nil {
 		return nil, nil, err
@@ -56,7 +56,7 @@ func unsigned(tx storage.Reader, index uint64) error {
 	case err != nil:
 		return err
 	case before:
-		return fmt.Errorf("record %d: %w", index, ErrNotSealed)
+		return fmt.Errorf("record %d: %w", index, ErrNotSigned)
 	default:
 		return fmt.Errorf("%w: record %d has no signature", storage.ErrCorrupt, index)
 	}
@@ -65,7 +65,7 @@ func unsigned(tx storage.Reader, index uint64) error {
 // receipt gives use what the receipt of a record is made of, as Receipt has it.
 func (b *Book) receipt(ctx context.Context, index uint64, at *uint64, use func(*receipt.Receipt) error) error {
 	return b.store.View(ctx, func(tx storage.Reader) error {
-		s, err := ReadSealed(tx, index)
+		s, err := ReadSignedRecord(tx, index)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (b *Book) receipt(ctx context.Context, index uint64, at *uint64, use func(*
 // Receipt returns the receipt of a record: a sigstore bundle. at is the size of the log whose checkpoint
 // proves it; nil is the newest cosigned checkpoint that covers the record, or else the newest of all. In a closed log it is
 // the last one of what is kept, because nothing else counts for those who demand no witness.
-// Errors: ErrNoRecord, ErrNotSealed, ErrUnproved.
+// Errors: ErrNoRecord, ErrNotSigned, ErrUnproved.
 func (b *Book) Receipt(ctx context.Context, index uint64, at *uint64) (bundle []byte, err error) {
 	err = b.receipt(ctx, index, at, func(r *receipt.Receipt) (err error) {
 		bundle, err = r.Bundle()
@@ -103,7 +103,7 @@ func (b *Book) TlogProof(ctx context.Context, index uint64, at *uint64) (proof [
 	return proof, err
 }
 
-func (b *Book) prove(tx storage.Reader, tree *log.Tree, s Sealed, leaf uint64, at *uint64) (*receipt.Receipt, error) {
+func (b *Book) prove(tx storage.Reader, tree *log.Tree, s SignedRecord, leaf uint64, at *uint64) (*receipt.Receipt, error) {
 	size, err := sizeFor(tree, leaf, at)
 	if err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (b *Book) Tile(ctx context.Context, origin string, tile tlog.Tile) (data []
 			return err
 		}
 		data, err = tree.Bundle(tile, func(entry uint64) ([]byte, error) {
-			s, err := ReadSealed(tx, entry)
+			s, err := ReadSignedRecord(tx, entry)
 			if err != nil {
 				return nil, err
 			}

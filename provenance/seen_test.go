@@ -263,7 +263,7 @@ func TestSeenRewritten(t *testing.T) {
 // resign makes the log anew over the statements that are stored, with the keys in force.
 func resign(tx storage.Tx, b *Book, n uint64) error {
 	tx.Put("log/head", headKey, make([]byte, 12)) // log 0, of no leaves
-	s, err := b.sealer(tx, head{key: b.keys.Load().Receipts[0].Key().Hint()})
+	s, err := b.appender(tx, head{key: b.keys.Load().Receipts[0].Key().Hint()})
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func resign(tx storage.Tx, b *Book, n uint64) error {
 			return err
 		}
 		payload = bytes.Clone(payload)
-		ended, err := s.seal(tx, index, payload)
+		ended, err := s.append(tx, index, payload)
 		if err != nil {
 			return err
 		}

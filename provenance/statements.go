@@ -68,17 +68,17 @@ func (b *Book) Statements(ctx context.Context, from uint64, limit int, shows fun
 // readShown reads a statement, and says whether it is shown. One that cannot be read is: of it nothing is told but that.
 func readShown(tx storage.Reader, index uint64, shows func(*Record) Showing) (s Statement, shown bool, err error) {
 	s.Index = index
-	sealed, err := ReadSealed(tx, index)
-	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNotSealed) && !errors.Is(err, storage.ErrCorrupt) {
+	signed, err := ReadSignedRecord(tx, index)
+	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNotSigned) && !errors.Is(err, storage.ErrCorrupt) {
 		return s, false, err
 	}
-	r, undecodable := decode(sealed.Payload)
+	r, undecodable := decode(signed.Payload)
 	if undecodable != nil {
 		return s, true, nil
 	}
-	s.Payload = bytes.Clone(sealed.Payload)
+	s.Payload = bytes.Clone(signed.Payload)
 	if err == nil {
-		s.Signature, s.Key = bytes.Clone(sealed.Signature), sealed.Key.Hint()
+		s.Signature, s.Key = bytes.Clone(signed.Signature), signed.Key.Hint()
 	}
 	how := shows(r)
 	s.Own = how == OwnAct

@@ -10,12 +10,12 @@ import (
 
 // ByClass is what records say of one digest in one repository.
 type ByClass struct {
-	Observed      []Happened     `json:"observed"`
-	Authenticated []SignedIn     `json:"authenticated,omitempty"`
-	Attested      []Signed       `json:"attested,omitempty"`
-	Claimed       []Stated       `json:"claimed,omitempty"`
-	Unread        []StatedUnread `json:"unread,omitempty"`   // what may claim something of it, and was not read
-	Verdicts      []Judged       `json:"verdicts,omitempty"` // of its signatures, newest first
+	Observed      []Happened       `json:"observed"`
+	Authenticated []SignedIn       `json:"authenticated,omitempty"`
+	Attested      []Signed         `json:"attested,omitempty"`
+	Claimed       []Stated         `json:"claimed,omitempty"`
+	Unread        []StatedUnread   `json:"unread,omitempty"`   // what may claim something of it, and was not read
+	Verdicts      []WeighedVerdict `json:"verdicts,omitempty"` // of its signatures, newest first
 	// Behind are the verdicts of signatures of other manifests, of its platforms and of statements about it, by which something
 	// is attested of it.
 	Behind []Behind `json:"-"`
@@ -24,7 +24,7 @@ type ByClass struct {
 // Behind is what was found of a signature of another manifest.
 type Behind struct {
 	Digest digest.Digest // of that manifest
-	Judged
+	WeighedVerdict
 }
 
 // Happened is one thing that happened to the image.
@@ -130,8 +130,8 @@ type Signed struct {
 	Records []uint64 `json:"records"`
 }
 
-// Judged is what was found of a signature at the time of a record, and what that is worth now.
-type Judged struct {
+// A WeighedVerdict is what was found of a signature at the time of a record, and what that is worth now.
+type WeighedVerdict struct {
 	Verdict
 	Record   uint64    `json:"record"`
 	Time     Time      `json:"time"`
@@ -167,7 +167,7 @@ func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
 		}
 		sum.addAttestedOf(parts[0], r)
 		if r.Verdict != nil && len(r.Attested) > 0 {
-			sum.Behind = append(sum.Behind, Behind{r.Digest, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time}})
+			sum.Behind = append(sum.Behind, Behind{r.Digest, WeighedVerdict{Verdict: *r.Verdict, Record: r.Index, Time: r.Time}})
 		}
 	}
 	sum.addPlatforms(platformsOf(records), others)
@@ -233,7 +233,7 @@ func (sum *summing) addLogin(r *Record) {
 
 func (sum *summing) addVerdict(r *Record) {
 	if r.Verdict != nil {
-		sum.Verdicts = append(sum.Verdicts, Judged{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
+		sum.Verdicts = append(sum.Verdicts, WeighedVerdict{Verdict: *r.Verdict, Record: r.Index, Time: r.Time})
 	}
 	sum.addAttestedOf(r.Digest, r)
 }

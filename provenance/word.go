@@ -67,14 +67,14 @@ type Saying struct {
 	Repository string `json:"repository"`
 	Actor      Actor  `json:"actor"`
 	Login      *Login `json:"authenticated,omitempty"`
-	Log        Place  `json:"log"`
+	Log        LeafID `json:"log"`
 	// Of is whose word that registry has recorded, where its record is of one: what it says of others is its word, and not theirs.
 	Of *Saying `json:"of,omitempty"`
 }
 
 // SayingOf is what a record of another registry says, whose statement was verified. Ids of accounts and credentials mean
 // nothing outside that registry, and stay behind.
-func SayingOf(r *Record, log Place) *Saying {
+func SayingOf(r *Record, log LeafID) *Saying {
 	s := &Saying{
 		At: r.Registry, Record: r.Index, Time: r.Time, Action: r.Action, Repository: r.Repository,
 		Actor: Actor{Kind: r.Actor.Kind, Handle: r.Actor.Handle}, Log: log,
@@ -189,8 +189,8 @@ func (b *Book) Holds(ctx context.Context, origin string, index uint64, payload [
 			return err
 		}
 		ours = true
-		s, err := ReadSealed(tx, index)
-		if errors.Is(err, ErrNoRecord) || errors.Is(err, ErrNotSealed) {
+		s, err := ReadSignedRecord(tx, index)
+		if errors.Is(err, ErrNoRecord) || errors.Is(err, ErrNotSigned) {
 			return nil
 		}
 		held = err == nil && bytes.Equal(s.Payload, payload)

@@ -40,7 +40,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{renderedTable, c.rendered, nil},
 		{layersTable, c.layersRow, nil},
 		{diffsTable, c.diffsRow, nil},
-		{evidenceTable, c.ofManifest, nil},
+		{knownTable, c.ofManifest, nil},
 		{keptTable, c.kept, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
@@ -87,7 +87,7 @@ func (c *checker) table(ctx context.Context, table storage.Table, row func(conte
 
 // report hands what is damaged or missing to bad, and returns every other error.
 func (c *checker) report(err error) error {
-	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, provenance.ErrNotSealed) {
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, provenance.ErrNotSigned) {
 		c.bad(err)
 		return nil
 	}

@@ -71,7 +71,7 @@ func (f *follower) check(ctx context.Context) (err error) {
 	for _, t := range []struct {
 		table storage.Table
 		row   func(tx storage.Reader, in *replay.Repository, repo string, key, value []byte) error
-	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {evidenceTable, f.evidenceRow}} {
+	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {knownTable, f.knownRow}} {
 		err := storage.EachRow(ctx, f.g.store, t.table, func(tx storage.Reader, item storage.Item) error {
 			repo, key := cutRepo(item.Key)
 			in, err := f.known(tx, repo)
@@ -176,7 +176,7 @@ func (f *follower) provenanceRow(_ storage.Reader, in *replay.Repository, repo s
 	return nil
 }
 
-func (f *follower) evidenceRow(_ storage.Reader, in *replay.Repository, repo string, key, value []byte) error {
+func (f *follower) knownRow(_ storage.Reader, in *replay.Repository, repo string, key, value []byte) error {
 	d, _, err := cutDigest(key)
 	if err != nil {
 		return nil // reported with the row
@@ -184,10 +184,10 @@ func (f *follower) evidenceRow(_ storage.Reader, in *replay.Repository, repo str
 	row := fields{rest: value}
 	last := row.number()
 	m := in.Manifests[d]
-	if row.bad || m == nil || last == m.Evidence || last < f.State.States && m.Evidence < f.State.States {
+	if row.bad || m == nil || last == m.Known || last < f.State.States && m.Known < f.State.States {
 		return nil // older versions noted more
 	}
-	f.badf("what is known of %s@%s is said to have changed last with record %d; by the records it did with record %d", repo, d, last, m.Evidence)
+	f.badf("what is known of %s@%s is said to have changed last with record %d; by the records it did with record %d", repo, d, last, m.Known)
 	return nil
 }
 
@@ -272,7 +272,7 @@ func (f *follower) missingManifest(tx storage.Reader, in *replay.Repository, rep
 	if err != nil || row == nil {
 		return err
 	}
-	return errors.Join(f.missingProvenance(tx, m, repo, key), f.missingEvidence(tx, m, repo, key))
+	return errors.Join(f.missingProvenance(tx, m, repo, key), f.missingKnown(tx, m, repo, key))
 }
 
 // missingProvenance wants what RenderOld and pushes make: nothing of a record that is not signed.
@@ -289,7 +289,7 @@ func (f *follower) missingProvenance(tx storage.Reader, m *replay.Manifest, repo
 		if err != nil || done == nil {
 			return err
 		}
-		if _, err := provenance.ReadSealed(tx, m.Added); errors.Is(err, provenance.ErrNotSealed) {
+		if _, err := provenance.ReadSignedRecord(tx, m.Added); errors.Is(err, provenance.ErrNotSigned) {
 			return nil
 		}
 	}
@@ -297,13 +297,13 @@ func (f *follower) missingProvenance(tx storage.Reader, m *replay.Manifest, repo
 	return nil
 }
 
-func (f *follower) missingEvidence(tx storage.Reader, m *replay.Manifest, repo string, key []byte) error {
-	if m.Evidence < f.State.States || m.Evidence == 0 {
+func (f *follower) missingKnown(tx storage.Reader, m *replay.Manifest, repo string, key []byte) error {
+	if m.Known < f.State.States || m.Known == 0 {
 		return nil
 	}
-	row, err := getOrNil(tx, evidenceTable, key)
+	row, err := getOrNil(tx, knownTable, key)
 	if err == nil && row == nil {
-		f.badf("what is known of %s@%s is not said to have changed; by the records it did with record %d", repo, m.Digest, m.Evidence)
+		f.badf("what is known of %s@%s is not said to have changed; by the records it did with record %d", repo, m.Digest, m.Known)
 	}
 	return err
 }

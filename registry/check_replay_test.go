@@ -96,10 +96,10 @@ func TestServedFollowsFromRecords(t *testing.T) {
 			}
 		}, []string{"team/app@BARE has record 3 as its provenance; by the records it never had a tag"}},
 		"what is known is said to be older": {func(tx storage.Tx) {
-			tx.Put(evidenceTable, row(two), binary.AppendUvarint(nil, 2))
+			tx.Put(knownTable, row(two), binary.AppendUvarint(nil, 2))
 		}, []string{"what is known of team/app@TWO is said to have changed last with record 2; by the records it did with record 4"}},
 		"what is known is said to be the first": {func(tx storage.Tx) {
-			tx.Delete(evidenceTable, row(two))
+			tx.Delete(knownTable, row(two))
 		}, []string{"what is known of team/app@TWO is not said to have changed; by the records it did with record 4"}},
 	}
 	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String())
@@ -188,7 +188,7 @@ func TestKept(t *testing.T) {
 	two, one := s.pushImage("app", "2", "two"), s.pushImage("app", "1", "one") // nothing is kept under record 0
 	parts := []digest.Digest{one.digest}
 	place, other := repoKey("app", digestKey(one.digest)), repoKey("app", digestKey(two.digest))
-	s.SealKept([]byte("a key"))
+	s.SetKeptKey([]byte("a key"))
 	version, err := s.Version(background, "app", parts)
 	if err != nil {
 		t.Fatal(err)
@@ -214,14 +214,14 @@ func TestKept(t *testing.T) {
 		}, "", true},
 		"another version": {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
 		"that of another image": {func(tx storage.Tx) {
-			tx.Put(keptTable, place, s.sealingKept().seal(other, version, withParts(parts, []byte("{}"))))
+			tx.Put(keptTable, place, s.keptKeyNow().row(other, version, withParts(parts, []byte("{}"))))
 		}, "", true},
 		"one that is cut": {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
 		"one without a MAC": {func(tx storage.Tx) {
 			tx.Put(keptTable, place, append(binary.AppendUvarint(nil, version), `{"grade":"A"}`...))
 		}, "", false},
 		"one under another key": {func(tx storage.Tx) {
-			tx.Put(keptTable, place, keptKey("another key").seal(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
+			tx.Put(keptTable, place, keptKey("another key").row(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
 		}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -244,7 +244,7 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) (
 		return more, err
 	}
 	row := repoKey(repo, key)
-	for _, table := range []storage.Table{manifestTable, evidenceTable, keptTable} {
+	for _, table := range []storage.Table{manifestTable, knownTable, keptTable} {
 		tx.Delete(table, row)
 	}
 	tx.Delete(damagedTable, append(bytes.Clone(key), repo...))

@@ -90,7 +90,7 @@ type checked struct {
 var errUnchecked = errors.New("the tags have changed")
 
 func (g *Registry) checkedNow(tx storage.Reader, repo string, d digest.Digest) (c checked, err error) {
-	if c.tags, err = evidenceVersion(tx, repo, []digest.Digest{d}); err != nil {
+	if c.tags, err = knownVersion(tx, repo, []digest.Digest{d}); err != nil {
 		return c, err
 	}
 	c.rules, err = g.gate.FixedRules(tx)
@@ -270,9 +270,9 @@ func mustBeDeletion(tx storage.Reader, p RepoDigest, record uint64) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := provenance.ReadSealed(tx, record)
+	signed, err := provenance.ReadSignedRecord(tx, record)
 	switch {
-	case errors.Is(err, provenance.ErrNotSealed), errors.Is(err, provenance.ErrNoRecord):
+	case errors.Is(err, provenance.ErrNotSigned), errors.Is(err, provenance.ErrNoRecord):
 		return refuse()
 	case err != nil:
 		return err
@@ -281,7 +281,7 @@ func mustBeDeletion(tx storage.Reader, p RepoDigest, record uint64) error {
 	if err != nil {
 		return err
 	}
-	if there != nil || !sealed.Key.Verify(sealed.Payload, sealed.Signature) || r.Action != provenance.Delete || r.Repository != p.Repository || r.Digest != p.Digest {
+	if there != nil || !signed.Key.Verify(signed.Payload, signed.Signature) || r.Action != provenance.Delete || r.Repository != p.Repository || r.Digest != p.Digest {
 		return refuse()
 	}
 	return nil

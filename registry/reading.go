@@ -77,20 +77,20 @@ func (g *Registry) readKnown(tx storage.Reader, p *Reading) (err error) {
 
 // readKept reads what is kept beside an image, where it counts: this registry kept it there, and what it is about is as it was.
 func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k Kept, err error) {
-	place := repoKey(repo, digestKey(d))
-	row, err := getOrNil(tx, keptTable, place)
+	key := repoKey(repo, digestKey(d))
+	row, err := getOrNil(tx, keptTable, key)
 	if err != nil || row == nil {
 		return k, err
 	}
-	version, sealed, own, _ := g.sealingKept().open(place, row)
+	version, body, own, _ := g.keptKeyNow().open(key, row)
 	if !own {
 		return k, nil
 	}
-	parts, body, err := cutParts(d, sealed)
+	parts, body, err := cutParts(d, body)
 	if err != nil {
 		return k, err
 	}
-	now, err := evidenceVersion(tx, repo, parts)
+	now, err := knownVersion(tx, repo, parts)
 	if err == nil && now == version {
 		k = Kept{Of: parts, Body: slices.Clone(body)}
 	}
@@ -101,7 +101,7 @@ func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k 
 // it lists and what is attached; 0 where the image is not here.
 func (g *Registry) Version(ctx context.Context, repo string, parts []digest.Digest) (version uint64, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		version, err = evidenceVersion(tx, repo, parts)
+		version, err = knownVersion(tx, repo, parts)
 		return err
 	})
 	return version, err

@@ -117,7 +117,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
 		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), sessions: newSessions(),
 	}
-	g.SealKept(drawKeptKey())
+	g.SetKeptKey(drawKeptKey())
 	if g.cursors, err = newCursors(secret); err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func renderTagged(tx storage.Tx, tagged []byte) (isNew bool, err error) {
 		return false, err
 	}
 	out, err := f.renderRecord(tx, row.record)
-	if errors.Is(err, provenance.ErrNotSealed) {
+	if errors.Is(err, provenance.ErrNotSigned) {
 		return false, nil // nothing was signed that could be shown
 	}
 	if err != nil {

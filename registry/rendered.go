@@ -158,8 +158,8 @@ func (f form) prove(tx storage.Reader, index uint64) (*receipt.Receipt, error) {
 	if f >= withReceipt {
 		return provenance.ReadReceipt(tx, index)
 	}
-	sealed, err := provenance.ReadSealed(tx, index)
-	return &receipt.Receipt{Payload: sealed.Payload, Signature: sealed.Signature}, err
+	signed, err := provenance.ReadSignedRecord(tx, index)
+	return &receipt.Receipt{Payload: signed.Payload, Signature: signed.Signature}, err
 }
 
 // putRendered gives an image that got a tag its provenance, unless it has it, or is itself about another one.

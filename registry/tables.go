@@ -57,7 +57,7 @@ const (
 	// not what its digest says: scrub_mark.go. A blob's own row says so too.
 	damagedTable = storage.Table("registry/damaged")
 	// REPO DIGEST → index of a record. The last that changed what is known of an image, after it came: evidence.go.
-	evidenceTable = storage.Table("registry/evidence")
+	knownTable = storage.Table("registry/evidence")
 	// REPO DIGEST → index of a record, then bytes under a MAC: kept.go. What was thought of an image while that was the
 	// last record.
 	keptTable = storage.Table("registry/kept")

@@ -73,7 +73,7 @@ func (s *services) signTokens() error {
 func (s *services) sealKept() error {
 	key, err := s.data.KeptKey()
 	if err == nil && key != nil {
-		s.registry.SealKept(key)
+		s.registry.SetKeptKey(key)
 	}
 	return err
 }

@@ -29,10 +29,10 @@ type imageAnswer struct {
 			Action provenance.Action    `json:"action"`
 			Tags   []provenance.TagMove `json:"tags"`
 		} `json:"observed"`
-		Authenticated []provenance.SignedIn `json:"authenticated"`
-		Attested      []provenance.Signed   `json:"attested"`
-		Claimed       []stated              `json:"claimed"`
-		Verdicts      []provenance.Judged   `json:"verdicts"`
+		Authenticated []provenance.SignedIn       `json:"authenticated"`
+		Attested      []provenance.Signed         `json:"attested"`
+		Claimed       []stated                    `json:"claimed"`
+		Verdicts      []provenance.WeighedVerdict `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Words          []provenance.WeighedWord   `json:"words"`
@@ -324,7 +324,7 @@ func (v *imageView) base() (clause, bool) {
 
 // counts says whether the signature behind one of some records counts now.
 func (v *imageView) counts(records []uint64) bool {
-	return slices.ContainsFunc(v.Provenance.Verdicts, func(j provenance.Judged) bool {
+	return slices.ContainsFunc(v.Provenance.Verdicts, func(j provenance.WeighedVerdict) bool {
 		return slices.Contains(records, j.Record) && j.Result == provenance.Good && (j.Standing == nil || j.Standing.Counts)
 	})
 }

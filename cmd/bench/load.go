@@ -66,7 +66,7 @@ func runLoad(ctx context.Context, program, dir string, clients int, length time.
 		return err
 	}
 	l.print(os.Stdout, clients, length, idle, after)
-	return l.judge(idle, after)
+	return l.faults(idle, after)
 }
 
 func (l *load) prepare() error {
@@ -275,8 +275,8 @@ func (l *load) print(w io.Writer, clients int, length time.Duration, idle, after
 
 func ms(d time.Duration) string { return number(float64(d.Microseconds()) / 1e3) }
 
-// judge returns what must not be.
-func (l *load) judge(idle, after sample) error {
+// faults returns what must not be.
+func (l *load) faults(idle, after sample) error {
 	errs := l.errs
 	if len(l.took) < 4 {
 		errs = append(errs, fmt.Errorf("only %d kinds of operations were done", len(l.took)))

@@ -93,9 +93,9 @@ func (e *env) audit() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return errors.Join(writeJSON(e.stdout, report), e.auditVerdict(cl, &f, report))
+			return errors.Join(writeJSON(e.stdout, report), e.auditOutcome(cl, &f, report))
 		}
-		return errors.Join(printAudit(e.stdout, &f, report), e.auditVerdict(cl, &f, report))
+		return errors.Join(printAudit(e.stdout, &f, report), e.auditOutcome(cl, &f, report))
 	}
 	return c
 }
@@ -161,15 +161,15 @@ func (c *client) answer(ctx context.Context, method, path string) (*audit.Answer
 	return &audit.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
 
-// auditVerdict is the error that the verb ends with. A log that contradicts what it signed is proved by a file.
-func (e *env) auditVerdict(cl *client, f *auditFlags, report *audit.Report) error {
+// auditOutcome is the error that the verb ends with. A log that contradicts what it signed is proved by a file.
+func (e *env) auditOutcome(cl *client, f *auditFlags, report *audit.Report) error {
 	unexpected := slices.ContainsFunc(report.Acts, f.expected.forbids)
 	switch n := len(report.Findings) + report.More; {
 	case n == 0 && unexpected:
 		return nof("somebody pushed who is not expected to")
 	case n == 0:
 		return nil
-	case report.Log.Verdict.Bad():
+	case report.Log.Outcome.Bad():
 		now := time.Now().UTC()
 		l := logCheck{proof: firstOf(f.proof, now.Format("hallmark-proof-20060102T150405Z.json")), now: now}
 		return l.shout(cl.Name, report.Log)
@@ -182,7 +182,7 @@ func (e *env) auditVerdict(cl *client, f *auditFlags, report *audit.Report) erro
 
 // printAudit writes a report for people.
 func printAudit(w io.Writer, f *auditFlags, r *audit.Report) error {
-	if r.Log.Verdict.Bad() {
+	if r.Log.Outcome.Bad() {
 		printReport(w, r.Log)
 		return nil
 	}

@@ -71,7 +71,7 @@ func (e *env) fetchEvidence(ctx context.Context, cl *client, path, out string) e
 		_, err := io.Copy(e.stdout, resp.Body)
 		return askOr(err)
 	}
-	var v *evidence.Verdict
+	var v *evidence.Proof
 	var size int64
 	sum := sha256.New()
 	err = durable.Write(out, 0o644, func(w io.Writer) (err error) {
@@ -116,7 +116,7 @@ func askOr(err error) error {
 }
 
 // openEvidence reads an evidence file, and checks it.
-func openEvidence(r io.ReaderAt, size int64, trust receipt.Trust) (*evidence.Verdict, error) {
+func openEvidence(r io.ReaderAt, size int64, trust receipt.Trust) (*evidence.Proof, error) {
 	f, err := evidence.Open(r, size)
 	if err != nil {
 		return nil, err

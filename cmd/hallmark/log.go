@@ -205,16 +205,16 @@ func (l logCheck) run(ctx context.Context, cl *client) (*follow.Report, error) {
 		return nil, answered(err)
 	}
 	lost := lostRecords(report)
-	if !report.Verdict.Bad() {
+	if !report.Outcome.Bad() {
 		err = answered(l.more(ctx, cl, state, report))
 	}
-	if report.Verdict.Bad() {
+	if report.Outcome.Bad() {
 		err = l.shout(cl.Name, report)
 	} else {
 		// Also where a witness does not say the same: what the log signed binds it all the more.
 		err = errors.Join(err, writeSeen(l.state, seen))
 	}
-	if err = errors.Join(lost, err); err != nil && !report.Verdict.Bad() {
+	if err = errors.Join(lost, err); err != nil && !report.Outcome.Bad() {
 		report.Failed = err.Error()
 	}
 	return report, err
@@ -266,7 +266,7 @@ func (l logCheck) more(ctx context.Context, cl *client, state *follow.State, rep
 	return l.demand.check(ctx, remote, state, report)
 }
 
-// shout writes the proof to a file, and returns the verdict as an error.
+// shout writes the proof to a file, and returns the outcome as an error.
 func (l logCheck) shout(name string, report *follow.Report) error {
 	if err := (keptProof{Registry: name, Checked: l.now, Report: report}).write(l.proof, 0o600); err != nil {
 		return errors.Join(nof("%s", report.Says), fmt.Errorf("and the proof could not be written: %w", err))
@@ -317,11 +317,11 @@ func writeSeen(path string, seen *seenFile) error {
 
 // printReport writes a report for people.
 func printReport(w io.Writer, r *follow.Report) {
-	fmt.Fprintf(w, "%s: %s\n", r.Verdict, clean(r.Says))
+	fmt.Fprintf(w, "%s: %s\n", r.Outcome, clean(r.Says))
 	for _, s := range r.More {
 		fmt.Fprintln(w, clean(s))
 	}
-	if !r.Verdict.Bad() {
+	if !r.Outcome.Bad() {
 		return
 	}
 	for _, s := range []*follow.Sighting{r.Then, r.Now} {

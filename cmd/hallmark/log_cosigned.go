@@ -119,7 +119,7 @@ func (d demand) check(ctx context.Context, remote *follow.Remote, state *follow.
 		return err
 	}
 	for deadline := time.Now().Add(d.wait); ; {
-		if err := w.look(ctx); err != nil || report.Verdict.Bad() {
+		if err := w.look(ctx); err != nil || report.Outcome.Bad() {
 			return err
 		}
 		missing := w.missing(time.Now())
@@ -173,7 +173,7 @@ func (w *waiting) look(ctx context.Context) error {
 		err = w.take(ctx, signed, by)
 	}
 	for _, v := range w.witnesses {
-		if err != nil || w.report.Verdict.Bad() {
+		if err != nil || w.report.Outcome.Bad() {
 			return err
 		}
 		if slices.ContainsFunc(by, func(c follow.Cosignature) bool { return c.By(v) }) {

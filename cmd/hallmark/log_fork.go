@@ -87,7 +87,7 @@ func forkReport(then, now *provenance.Record) *follow.Report {
 		return &follow.Sighting{Checkpoint: r.Word.Checkpoint, Time: r.Time.Time}
 	}
 	return &follow.Report{
-		Verdict: follow.Rewritten, Says: now.Word.Detail, Origin: c.Origin, Then: sighting(then), Now: sighting(now),
+		Outcome: follow.Rewritten, Says: now.Word.Detail, Origin: c.Origin, Then: sighting(then), Now: sighting(now),
 		Included: []checkpoint.Inclusion{then.Word.Included(), now.Word.Included()},
 	}
 }

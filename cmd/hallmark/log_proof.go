@@ -64,7 +64,7 @@ func (e *env) logProof() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p, err := f.judge(kept)
+		p, err := f.prove(kept)
 		if err != nil && !errors.Is(err, follow.ErrNoProof) {
 			return err
 		}
@@ -110,8 +110,8 @@ func (p keptProof) write(path string, mode fs.FileMode) error {
 	return durable.WriteFile(path, []byte(b.String()), mode)
 }
 
-// judge says what a proof proves. ErrNoProof when it does not.
-func (f proofFlags) judge(kept *keptProof) (p provedHistories, err error) {
+// prove says what a proof proves. ErrNoProof when it does not.
+func (f proofFlags) prove(kept *keptProof) (p provedHistories, err error) {
 	r := kept.Report
 	p = provedHistories{Origin: r.Origin, Then: r.Then, Now: r.Now}
 	if p.VKey, p.KeyFrom, err = f.keyOf(r); err != nil {

@@ -174,7 +174,7 @@ func (s *recordedServer) sawLog() {
 		}
 		return []byte(body), nil
 	}
-	if report, err := follow.Check(context.Background(), get, &s.state, time.Now()); err != nil || report.Verdict.Bad() {
+	if report, err := follow.Check(context.Background(), get, &s.state, time.Now()); err != nil || report.Outcome.Bad() {
 		s.t.Fatalf("%+v, %v", report, err)
 	}
 	seen, err := json.Marshal(s.state)
@@ -325,7 +325,7 @@ func (v *survivor) continues(seen []byte) error {
 		return []byte(body), nil
 	}
 	report, err := follow.Check(context.Background(), get, &state, time.Now())
-	if err == nil && report.Verdict.Bad() {
+	if err == nil && report.Outcome.Bad() {
 		err = errors.New(report.Says)
 	}
 	return err

@@ -73,8 +73,8 @@ type shownImage struct {
 			provenance.Claim
 			Records []uint64 `json:"records"`
 		} `json:"claimed"`
-		Unread   []provenance.StatedUnread `json:"unread"`
-		Verdicts []provenance.Judged       `json:"verdicts"`
+		Unread   []provenance.StatedUnread   `json:"unread"`
+		Verdicts []provenance.WeighedVerdict `json:"verdicts"`
 	} `json:"provenance"`
 	Contradictions []provenance.Contradiction `json:"contradictions"`
 	Words          []provenance.WeighedWord   `json:"words"`
@@ -239,7 +239,7 @@ func (img *shownImage) printEvidence(w io.Writer) {
 
 // printSigned says what was found of the image's signatures, what that is worth now, and what they attest.
 func (img *shownImage) printSigned(w io.Writer) {
-	var here, gone []provenance.Judged
+	var here, gone []provenance.WeighedVerdict
 	for _, v := range img.Provenance.Verdicts {
 		if v.Standing != nil && v.Standing.Reason == provenance.Removed {
 			gone = append(gone, v)
@@ -286,7 +286,7 @@ func (img *shownImage) printLogin(w io.Writer, l *provenance.Login) {
 	}
 }
 
-func printVerdicts(w io.Writer, title string, verdicts []provenance.Judged) {
+func printVerdicts(w io.Writer, title string, verdicts []provenance.WeighedVerdict) {
 	if len(verdicts) > 0 {
 		fmt.Fprintln(w, "\n"+title)
 	}

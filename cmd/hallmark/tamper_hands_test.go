@@ -187,9 +187,9 @@ func recordKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, 
 // statement returns what was signed.
 func (h *hands) statement(index uint64) []byte {
 	h.t.Helper()
-	sealed, err := provenance.ReadSealed(h.tx, index)
+	signed, err := provenance.ReadSignedRecord(h.tx, index)
 	h.check(err)
-	return sealed.Payload
+	return signed.Payload
 }
 
 const (
@@ -327,9 +327,9 @@ func (h *hands) rebuild(size uint64) {
 	h.cut(0)
 	key := h.keys().Logs[0]
 	for leaf := range size {
-		sealed, err := provenance.ReadSealed(h.tx, l.First+leaf)
+		signed, err := provenance.ReadSignedRecord(h.tx, l.First+leaf)
 		h.check(err)
-		hashes, err := tlog.StoredHashes(int64(leaf), sealed.Body(), hashRows{h})
+		hashes, err := tlog.StoredHashes(int64(leaf), signed.Body(), hashRows{h})
 		h.check(err)
 		for i, hash := range hashes {
 			h.put(logHashes, append(h.number(), recordKey(uint64(tlog.StoredHashCount(int64(leaf))+int64(i)))...), hash[:])
@@ -338,10 +338,10 @@ func (h *hands) rebuild(size uint64) {
 		h.check(err)
 		c := checkpoint.Checkpoint{Origin: l.Origin, Size: leaf + 1, Root: root}
 		signature := c.Signature(key)
-		h.put(recordRows, recordKey(l.First+leaf), append(append([]byte("\x50\x2a\x4d\x18\x40\x00\x00\x00"), signature...), h.pack(sealed.Payload)...))
-		signed, err := c.WithSignature(l.Key, signature)
+		h.put(recordRows, recordKey(l.First+leaf), append(append([]byte("\x50\x2a\x4d\x18\x40\x00\x00\x00"), signature...), h.pack(signed.Payload)...))
+		note, err := c.WithSignature(l.Key, signature)
 		h.check(err)
-		h.put("log/checkpoint", h.number(), []byte(signed))
+		h.put("log/checkpoint", h.number(), []byte(note))
 	}
 	h.rewind(size)
 	h.count(l.First + size)

@@ -43,9 +43,9 @@ func forge(t *testing.T, tx storage.Tx, dir string, index uint64) {
 // statement returns what was signed. A row may have it as it is, as older versions kept it.
 func statement(t *testing.T, tx storage.Reader, index uint64) []byte {
 	t.Helper()
-	sealed, err := provenance.ReadSealed(tx, index)
+	signed, err := provenance.ReadSignedRecord(tx, index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sealed.Payload
+	return signed.Payload
 }

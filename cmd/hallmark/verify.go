@@ -85,9 +85,9 @@ type verification struct {
 	Receipts []*verified   `json:"receipts"`
 	Chain    *tagChain     `json:"chain,omitempty"` // of an image that was named by a tag
 
-	Evidence  *evidence.Verdict `json:"evidenceFile,omitempty"`
-	Proves    string            `json:"proves,omitempty"`    // in one sentence, and by which keys
-	NotProved []string          `json:"notProved,omitempty"` // what is not
+	Evidence  *evidence.Proof `json:"evidenceFile,omitempty"`
+	Proves    string          `json:"proves,omitempty"`    // in one sentence, and by which keys
+	NotProved []string        `json:"notProved,omitempty"` // what is not
 
 	trust receipt.Trust
 	kept  bool // all that was needed of logs and keys was given

@@ -81,7 +81,7 @@ func verifyEvidence(path string, f verifyFlags, v *verification) error {
 }
 
 // printEvidence writes for people what an evidence file proves, but for the sentence about all of it.
-func printEvidence(e *evidence.Verdict, line func(name, format string, args ...any)) {
+func printEvidence(e *evidence.Proof, line func(name, format string, args ...any)) {
 	for _, p := range e.Records {
 		line("verified", "record %d (%s): %s of %s by %s, %s", p.Index, p.About, p.Record.Action, placed(p.Record.Repository, p.Record.Digest), who(p.Record.Actor), local(p.Record.Time))
 	}

@@ -84,7 +84,7 @@ func (a *Audit) Run(ctx context.Context, m *Memory) (*Report, error) {
 	}
 	resumed, seen, told := m.State != nil && m.State.Next > 0, m.Log, m.Told
 	report, err := a.run(ctx, m)
-	if err != nil || len(report.Findings) == 0 || !resumed || report.Log.Verdict.Bad() {
+	if err != nil || len(report.Findings) == 0 || !resumed || report.Log.Outcome.Bad() {
 		return report, err
 	}
 	m.Log, m.Told, m.State, m.Hidden = seen, told, nil, 0

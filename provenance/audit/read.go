@@ -33,15 +33,15 @@ func (r *run) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.report.Log == nil || found.Verdict != follow.Consistent {
+	if r.report.Log == nil || found.Outcome != follow.Consistent {
 		r.report.Log = found
 	}
 	switch {
-	case found.Verdict.Bad():
+	case found.Outcome.Bad():
 		r.findf("%s", found.Says)
 		r.done = true
 		return nil
-	case found.Verdict == follow.Restored: // a log that was closed may have lost what was replayed of it
+	case found.Outcome == follow.Restored: // a log that was closed may have lost what was replayed of it
 		r.memory.State, r.memory.Marks, r.memory.Hidden = replay.New(r.Replay), newMarks(), 0
 	}
 	for _, c := range found.Closings {

@@ -181,7 +181,7 @@ func (h *house) trust() (kept receipt.Trust) {
 }
 
 // verify opens a file and checks it.
-func verify(file []byte, trust receipt.Trust) (*evidence.Verdict, error) {
+func verify(file []byte, trust receipt.Trust) (*evidence.Proof, error) {
 	f, err := evidence.Open(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 
 // pageData is what the page shows.
 type pageData struct {
-	*Verdict
+	*Proof
 	Proved string
 	Not    []string
 	Report reportView
@@ -33,9 +33,9 @@ type reportView struct {
 	Checks []struct{ ID, Question, Result, Says string }
 }
 
-// HTML writes a page for people about what a file proves. It is for a verdict without an error: what is refused has no page.
-func (f *File) HTML(w io.Writer, v *Verdict) error {
-	data := pageData{Verdict: v, Proved: v.Proves(), Not: v.NotProved()}
+// HTML writes a page for people about what a file proves. It is for a proof that was found without an error: what is refused has no page.
+func (f *File) HTML(w io.Writer, v *Proof) error {
+	data := pageData{Proof: v, Proved: v.Proves(), Not: v.NotProved()}
 	report, err := f.Report()
 	if err != nil {
 		return err

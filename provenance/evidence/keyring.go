@@ -38,14 +38,14 @@ func (v *verifier) passOver(index uint64, bundle []byte) bool {
 	if err != nil || r.Index != index || r.Key == nil && r.Continues == nil {
 		return false // the receipt is refused
 	}
-	v.verdict.Unchecked = append(v.verdict.Unchecked, index)
+	v.result.Unchecked = append(v.result.Unchecked, index)
 	v.untrusted[origin] = true
 	return true
 }
 
 // use notes a key that signed a record.
 func (v *verifier) use(hint string) {
-	if !slices.ContainsFunc(v.verdict.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
-		v.verdict.Keys = append(v.verdict.Keys, UsedKey{hint, v.keys.By(hint)})
+	if !slices.ContainsFunc(v.result.Keys, func(k UsedKey) bool { return k.Hint == hint }) {
+		v.result.Keys = append(v.result.Keys, UsedKey{hint, v.keys.By(hint)})
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Proves is one sentence that says what is proved, and by which keys.
-func (v *Verdict) Proves() string {
+func (v *Proof) Proves() string {
 	by := "by the logs and receipt keys that you gave"
 	if v.Own {
 		by = "by the keys in the file alone: it fits together, and whoever made it can have made all of it"
@@ -25,7 +25,7 @@ func (v *Verdict) Proves() string {
 }
 
 // NotProved are sentences that say what is not.
-func (v *Verdict) NotProved() (all []string) {
+func (v *Proof) NotProved() (all []string) {
 	if v.Own {
 		all = append(all, "Who made the keys: give the logs.json and receipts.json that you kept from the registry (--trusted-root, --key).")
 	}
@@ -54,7 +54,7 @@ func (v *Verdict) NotProved() (all []string) {
 	return all
 }
 
-func (v *Verdict) cosigned() bool {
+func (v *Proof) cosigned() bool {
 	for _, l := range v.Logs {
 		if len(l.Cosigned) == 0 {
 			return false
@@ -63,7 +63,7 @@ func (v *Verdict) cosigned() bool {
 	return len(v.Logs) > 0
 }
 
-func (v *Verdict) count(about string) (n int) {
+func (v *Proof) count(about string) (n int) {
 	for _, p := range v.Records {
 		if p.About == about {
 			n++
@@ -73,7 +73,7 @@ func (v *Verdict) count(about string) (n int) {
 }
 
 // first is the first record about the image.
-func (v *Verdict) first() *Proved {
+func (v *Proof) first() *Proved {
 	for i := range v.Records {
 		if v.Records[i].About == aboutImage {
 			return &v.Records[i]
@@ -83,7 +83,7 @@ func (v *Verdict) first() *Proved {
 }
 
 // logs names the logs with their sizes.
-func (v *Verdict) logs() string {
+func (v *Proof) logs() string {
 	var names []string
 	for _, l := range v.Logs {
 		names = append(names, fmt.Sprintf("the log %s of %s", l.Origin, number(int(l.Size), "leaf")))

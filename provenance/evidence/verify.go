@@ -12,8 +12,8 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
-// A Verdict is what a file proves to somebody who relies on some logs, keys and witnesses.
-type Verdict struct {
+// A Proof is what a file proves to somebody who relies on some logs, keys and witnesses.
+type Proof struct {
 	Image      string        `json:"image"` // REPOSITORY[:TAG]@DIGEST
 	Repository string        `json:"repository"`
 	Tag        string        `json:"tag,omitempty"`
@@ -80,18 +80,18 @@ const (
 // Verify checks every receipt of the file, and what the records say of each other. Logs and keys that are not given are taken
 // from the file, which then proves no more than that it fits together. A receipt key may also be known by a record: one that is
 // proved, and puts it in force in a log that is trusted. Error: ErrRefused, with the first thing that is wrong.
-func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
+func (f *File) Verify(given receipt.Trust) (*Proof, error) {
 	own, err := f.Own()
 	if err != nil {
 		return nil, refusef("its own keys: %w", err)
 	}
 	c := f.Cover
-	v := &verifier{file: f, own: own, untrusted: map[string]bool{}, verdict: &Verdict{
+	v := &verifier{file: f, own: own, untrusted: map[string]bool{}, result: &Proof{
 		Image: c.Repository + "@" + c.Digest.String(), Repository: c.Repository, Tag: c.Tag, Digest: c.Digest,
 		Registry: c.Registry, Own: len(given.Logs) == 0 || len(given.Keys) == 0, Records: []Proved{}, Logs: []ProvedLog{}, Keys: []UsedKey{}, Cover: c,
 	}}
 	if c.Tag != "" {
-		v.verdict.Image = c.Repository + ":" + c.Tag + "@" + c.Digest.String()
+		v.result.Image = c.Repository + ":" + c.Tag + "@" + c.Digest.String()
 	}
 	if len(given.Logs) == 0 {
 		given.Logs = own.Logs
@@ -105,7 +105,7 @@ func (f *File) Verify(given receipt.Trust) (*Verdict, error) {
 			return nil, err
 		}
 	}
-	return v.verdict, nil
+	return v.result, nil
 }
 
 // verifier is a verification on its way.
@@ -116,7 +116,7 @@ type verifier struct {
 	signed map[string]string // the checkpoints in the file, by origin
 
 	untrusted map[string]bool // origins of logs whose records were passed over
-	verdict   *Verdict
+	result    *Proof
 }
 
 // records checks all records, in their order, so that a key is known before what it signed.
@@ -130,11 +130,11 @@ func (v *verifier) records() (err error) {
 		}
 	}
 	for _, origin := range slices.Sorted(maps.Keys(v.signed)) {
-		if !v.untrusted[origin] && !slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
+		if !v.untrusted[origin] && !slices.ContainsFunc(v.result.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
 			return refusef("%s%s is in it, and proves no record", checkpointsDir, origin)
 		}
 	}
-	if !slices.ContainsFunc(v.verdict.Records, func(p Proved) bool { return p.About == aboutImage }) && len(v.file.Cover.Unproved) == 0 {
+	if !slices.ContainsFunc(v.result.Records, func(p Proved) bool { return p.About == aboutImage }) && len(v.file.Cover.Unproved) == 0 {
 		return refusef("none of its records is about the image")
 	}
 	return nil
@@ -171,17 +171,17 @@ func (v *verifier) record(index uint64) error {
 		return err
 	}
 	if about == aboutImage {
-		v.verdict.Registry = r.Registry
+		v.result.Registry = r.Registry
 	}
 	v.use(found.Key.Hint())
-	v.verdict.Records = append(v.verdict.Records, Proved{index, about, found.Checkpoint.Origin, found.Leaf, found.Key.Hint(), shortened(*r)})
+	v.result.Records = append(v.result.Records, Proved{index, about, found.Checkpoint.Origin, found.Leaf, found.Key.Hint(), shortened(*r)})
 	if err := v.keys.Follow(r, found.Key.Hint(), v.own.Keys); err != nil {
 		return fmt.Errorf("%w in %s", err, receiptsName)
 	}
 	return nil
 }
 
-// shortened is a record without what no verdict names: a file may have many.
+// shortened is a record without what no proof names: a file may have many.
 func shortened(r provenance.Record) provenance.Record {
 	r.Claimed = slices.DeleteFunc(slices.Clone(r.Claimed), func(c provenance.Claim) bool {
 		return c.Fact != provenance.FactSource && c.Fact != provenance.FactRevision
@@ -209,14 +209,14 @@ func (v *verifier) log(found *receipt.Verified) error {
 	if v.signed[origin] == "" || v.signed[origin] != found.Signed {
 		return refusef("it is not proved by the checkpoint in %s%s", checkpointsDir, origin)
 	}
-	if slices.ContainsFunc(v.verdict.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
+	if slices.ContainsFunc(v.result.Logs, func(l ProvedLog) bool { return l.Origin == origin }) {
 		return nil
 	}
 	l := ProvedLog{Origin: origin, Size: found.Checkpoint.Size, Root: found.Checkpoint.Root.String(), Cosigned: found.Cosigned, Unchecked: found.Unchecked}
 	if found.Log.Closed != nil {
 		l.Closed = found.Log.Closed.Reason
 	}
-	v.verdict.Logs = append(v.verdict.Logs, l)
+	v.result.Logs = append(v.result.Logs, l)
 	return nil
 }
 
@@ -251,8 +251,8 @@ func (v *verifier) chain() error {
 	}
 	moves := map[uint64]*provenance.Record{}
 	chain := &Chain{Tag: c.Tag}
-	for i := range v.verdict.Records {
-		r := &v.verdict.Records[i].Record
+	for i := range v.result.Records {
+		r := &v.result.Records[i].Record
 		if _, ok := provenance.MoveOf(r, c.Tag); ok && r.Repository == c.Repository {
 			moves[r.Index], chain.Newest = r, r.Index
 		}
@@ -263,7 +263,7 @@ func (v *verifier) chain() error {
 		}
 		return refusef("the tag %s: no record of the file sets it", c.Tag)
 	}
-	v.verdict.Chain = chain
+	v.result.Chain = chain
 	if err := chain.follow(moves, c); err != nil {
 		return fmt.Errorf("the tag %s: %w", c.Tag, err)
 	}
@@ -296,12 +296,12 @@ func (ch *Chain) follow(moves map[uint64]*provenance.Record, c Cover) error {
 // documents wants the records that documents name to name them.
 func (v *verifier) documents() error {
 	for _, d := range v.file.Cover.Documents {
-		v.verdict.Documents = append(v.verdict.Documents, InForce{d.Name, d.Record})
+		v.result.Documents = append(v.result.Documents, InForce{d.Name, d.Record})
 		if d.Record == nil {
 			continue
 		}
-		i := slices.IndexFunc(v.verdict.Records, func(p Proved) bool { return p.Index == *d.Record })
-		if i < 0 || inForceBy(&v.verdict.Records[i].Record, d.Name) != d.Digest {
+		i := slices.IndexFunc(v.result.Records, func(p Proved) bool { return p.Index == *d.Record })
+		if i < 0 || inForceBy(&v.result.Records[i].Record, d.Name) != d.Digest {
 			return refusef("record %d does not put the document %s in force", *d.Record, d.Name)
 		}
 	}

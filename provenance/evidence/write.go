@@ -256,7 +256,7 @@ func (d *Draft) writeRecords(ctx context.Context, t *tarWriter) error {
 		}
 		for i, r := range receipts {
 			if r == nil {
-				return fmt.Errorf("record %d: %w", page[i], provenance.ErrNotSealed)
+				return fmt.Errorf("record %d: %w", page[i], provenance.ErrNotSigned)
 			}
 			if err := writeRecord(t, page[i], r); err != nil {
 				return err

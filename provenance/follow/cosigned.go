@@ -89,7 +89,7 @@ func (r *Remote) Agree(ctx context.Context, a, b Sighting) (*Report, error) {
 	if root == a.root() {
 		return nil, nil
 	}
-	report := &Report{Verdict: Rewritten, Origin: r.Origin, VKey: r.vkey, Then: &a, Now: &b, Other: &root}
+	report := &Report{Outcome: Rewritten, Origin: r.Origin, VKey: r.vkey, Then: &a, Now: &b, Other: &root}
 	var err error
 	report.Proof, err = r.Consistency(ctx, b.parse(), a.Size())
 	return report, err

@@ -30,7 +30,7 @@ func ExampleCheck() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if report.Verdict.Bad() {
+	if report.Outcome.Bad() {
 		log.Fatalf("%s\nproof: %v", report.Says, report.Proof)
 	}
 	fmt.Println(report.Says)

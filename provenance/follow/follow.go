@@ -19,26 +19,26 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A Verdict says how what is served relates to what was seen.
-type Verdict string
+// An Outcome says how what is served relates to what was seen.
+type Outcome string
 
-// The verdicts. From Truncated on they are proof of, or reason for, the worst suspicion.
+// The outcomes. From Truncated on they are proof of, or reason for, the worst suspicion.
 const (
-	New        Verdict = "new"        // nothing of this registry was remembered
-	Consistent Verdict = "consistent" // all that was seen is still there
-	Restored   Verdict = "restored"   // the registry says that it closed a log; perhaps with a loss
-	Truncated  Verdict = "truncated"  // records that were seen are gone, and the registry does not say so
-	Rewritten  Verdict = "rewritten"  // records that were seen are others now
-	Replaced   Verdict = "replaced"   // a log that was seen is not served, or under another key
+	New        Outcome = "new"        // nothing of this registry was remembered
+	Consistent Outcome = "consistent" // all that was seen is still there
+	Restored   Outcome = "restored"   // the registry says that it closed a log; perhaps with a loss
+	Truncated  Outcome = "truncated"  // records that were seen are gone, and the registry does not say so
+	Rewritten  Outcome = "rewritten"  // records that were seen are others now
+	Replaced   Outcome = "replaced"   // a log that was seen is not served, or under another key
 )
 
-// Bad says whether a verdict is against the registry.
-func (v Verdict) Bad() bool { return v == Truncated || v == Rewritten || v == Replaced }
+// Bad says whether an outcome is against the registry.
+func (o Outcome) Bad() bool { return o == Truncated || o == Rewritten || o == Replaced }
 
 // A Report is what a check found.
 type Report struct {
-	Verdict Verdict `json:"verdict"`
-	Says    string  `json:"says"`           // the verdict, as a sentence
+	Outcome Outcome `json:"verdict"`
+	Says    string  `json:"says"`           // the outcome, as a sentence
 	Origin  string  `json:"origin"`         // of the log in question
 	VKey    string  `json:"vkey,omitempty"` // its key, NAME+HASH+KEY
 	// Then and Now are the checkpoints that were compared, both signed by the log.
@@ -56,7 +56,7 @@ type Report struct {
 	More []string `json:"more,omitempty"`
 	// Cosigned is what the witnesses that were demanded have cosigned.
 	Cosigned []Cosignature `json:"cosigned,omitempty"`
-	// Failed says what else is wrong, where the verdict alone is not against the registry.
+	// Failed says what else is wrong, where the outcome alone is not against the registry.
 	Failed string `json:"failed,omitempty"`
 	// Closings are logs that were closed since the last check.
 	Closings []Closing `json:"closings,omitempty"`
@@ -76,7 +76,7 @@ type Closing struct {
 // ErrState says that what was seen before cannot be read.
 var ErrState = errors.New("the file of what was seen is damaged: move it away to begin anew")
 
-// Check compares what a registry serves with what was seen, and unless the verdict is bad it remembers what
+// Check compares what a registry serves with what was seen, and unless the outcome is bad it remembers what
 // is new in state. An error says that nothing was learned, for want of an answer or ErrBroken.
 func Check(ctx context.Context, src Source, state *State, now time.Time) (*Report, error) {
 	if err := state.Check(); err != nil {
@@ -94,7 +94,7 @@ func Check(ctx context.Context, src Source, state *State, now time.Time) (*Repor
 	if err := c.run(state); err != nil {
 		return nil, err
 	}
-	if !c.report.Verdict.Bad() {
+	if !c.report.Outcome.Bad() {
 		*state = c.next
 	}
 	c.report.VKey = c.vkey(state)
@@ -137,7 +137,7 @@ type check struct {
 
 // run goes through the logs in order, the remembered ones first.
 func (c *check) run(state *State) error {
-	c.report = Report{Verdict: New, Says: "nothing of this registry was seen before: this is the beginning"}
+	c.report = Report{Outcome: New, Says: "nothing of this registry was seen before: this is the beginning"}
 	for i, entry := range c.served {
 		remote, err := NewRemote(c.src, entry.VKey)
 		if err != nil {
@@ -151,7 +151,7 @@ func (c *check) run(state *State) error {
 				return nil
 			}
 		}
-		if err := c.log(remote, entry, seen); err != nil || c.report.Verdict.Bad() {
+		if err := c.log(remote, entry, seen); err != nil || c.report.Outcome.Bad() {
 			return err
 		}
 	}
@@ -175,12 +175,12 @@ func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
 			return nil
 		}
 		next.Sightings, next.Named, next.Said = append(next.Sightings, seen.Sightings...), seen.Named, seen.Said
-		if err := c.compare(remote, seen, now, cp); err != nil || c.report.Verdict.Bad() {
+		if err := c.compare(remote, seen, now, cp); err != nil || c.report.Outcome.Bad() {
 			return err
 		}
 	}
 	if entry.Closed != nil && (seen == nil || !seen.Closed) {
-		if err := c.closed(remote, entry, seen, cp, &next); err != nil || c.report.Verdict.Bad() {
+		if err := c.closed(remote, entry, seen, cp, &next); err != nil || c.report.Outcome.Bad() {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (c *check) log(remote *Remote, entry receipt.LogEntry, seen *Seen) error {
 // compare wants a checkpoint to continue every one that was seen.
 func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.Checkpoint) error {
 	then := seen.last()
-	c.report = Report{Verdict: Consistent, Origin: seen.Origin, Then: &then, Now: &now}
+	c.report = Report{Outcome: Consistent, Origin: seen.Origin, Then: &then, Now: &now}
 	differs, err := c.firstOther(remote, seen, cp)
 	if err != nil {
 		return err
@@ -201,14 +201,14 @@ func (c *check) compare(remote *Remote, seen *Seen, now Sighting, cp checkpoint.
 	case differs != nil:
 		return c.rewritten(remote, cp, differs)
 	case seen.Closed && cp.Size != then.Size():
-		c.report.Verdict = Replaced
+		c.report.Outcome = Replaced
 		c.report.Says = fmt.Sprintf("the log %s was closed at %d leaves, and the registry says now that it was at %d", seen.Origin, then.Size(), cp.Size)
 	case cp.Size >= then.Size():
 		c.report.Says = fmt.Sprintf("the log %s goes on from %d to %d leaves, and all that was seen is still there", seen.Origin, then.Size(), cp.Size)
 	case !seen.Closed && c.after(seen.Origin) != nil:
 		// A declared loss: closed says which records.
 	default:
-		c.report.Verdict = Truncated
+		c.report.Outcome = Truncated
 		c.report.Says = fmt.Sprintf("the log %s has %d leaves, and had %d on %s: records %d to %d are gone, and the registry does not say so",
 			seen.Origin, cp.Size, then.Size(), then.Time.Format(time.DateTime), seen.First+cp.Size, seen.First+then.Size()-1)
 	}
@@ -251,7 +251,7 @@ func (c *check) same(remote *Remote, s Sighting, cp checkpoint.Checkpoint) (bool
 // rewritten reports two checkpoints that contradict each other, and what shows it to others.
 func (c *check) rewritten(remote *Remote, cp checkpoint.Checkpoint, then *Sighting) (err error) {
 	r := &c.report
-	r.Verdict, r.Then = Rewritten, then
+	r.Outcome, r.Then = Rewritten, then
 	root, err := remote.RootAt(c.ctx, cp, then.Size())
 	if err != nil {
 		return err
@@ -282,7 +282,7 @@ func (c *check) closed(remote *Remote, entry receipt.LogEntry, seen *Seen, kept 
 	last := seen.last()
 	if last.Size() == end.Size && last.root() != end.Root {
 		now := Sighting{Time: c.now, Checkpoint: entry.Closed.Checkpoint}
-		c.report.Verdict, c.report.Then, c.report.Now, c.report.Other = Rewritten, &last, &now, &end.Root
+		c.report.Outcome, c.report.Then, c.report.Now, c.report.Other = Rewritten, &last, &now, &end.Root
 		c.report.Says = fmt.Sprintf("the log %s was closed with other leaves than the %d that it signed for on %s", entry.Origin, end.Size, last.Time.Format(time.DateTime))
 		return nil
 	}
@@ -294,7 +294,7 @@ func (c *check) closed(remote *Remote, entry receipt.LogEntry, seen *Seen, kept 
 			next.Sightings = next.Sightings[:len(next.Sightings)-1]
 		}
 	}
-	c.report.Verdict = Restored
+	c.report.Outcome = Restored
 	c.report.Closings = append(c.report.Closings, closing)
 	c.report.Says = closing.says()
 	return nil
@@ -323,13 +323,13 @@ func (c *check) after(origin string) *receipt.LogEntry {
 
 func (c *check) replaced(seen *Seen, entry receipt.LogEntry) {
 	then := seen.last()
-	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
+	c.report = Report{Outcome: Replaced, Origin: seen.Origin, Then: &then}
 	c.report.Says = fmt.Sprintf("where the log %s was, of %d leaves on %s, the registry names the log %s with another key or beginning",
 		seen.Origin, then.Size(), then.Time.Format(time.DateTime), entry.Origin)
 }
 
 func (c *check) gone(seen *Seen) {
 	then := seen.last()
-	c.report = Report{Verdict: Replaced, Origin: seen.Origin, Then: &then}
+	c.report = Report{Outcome: Replaced, Origin: seen.Origin, Then: &then}
 	c.report.Says = fmt.Sprintf("the log %s, of %d leaves on %s, is gone: the registry names it no more", seen.Origin, then.Size(), then.Time.Format(time.DateTime))
 }

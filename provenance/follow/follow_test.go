@@ -176,17 +176,17 @@ func (r *registry) check(state *State) *Report {
 	return report
 }
 
-// want runs a check, and wants a verdict that says something. It returns the report.
-func (r *registry) want(state *State, verdict Verdict, says string) *Report {
+// want runs a check, and wants an outcome that says something. It returns the report.
+func (r *registry) want(state *State, outcome Outcome, says string) *Report {
 	r.t.Helper()
 	before, err := json.Marshal(state)
 	fatal(r.t, err)
 	report := r.check(state)
-	if report.Verdict != verdict || !strings.Contains(report.Says, says) {
-		r.t.Fatalf("%s: %s\nwant %s: …%s…", report.Verdict, report.Says, verdict, says)
+	if report.Outcome != outcome || !strings.Contains(report.Says, says) {
+		r.t.Fatalf("%s: %s\nwant %s: …%s…", report.Outcome, report.Says, outcome, says)
 	}
-	if after, _ := json.Marshal(state); report.Verdict.Bad() && !bytes.Equal(before, after) {
-		r.t.Errorf("a bad verdict changes what is remembered")
+	if after, _ := json.Marshal(state); report.Outcome.Bad() && !bytes.Equal(before, after) {
+		r.t.Errorf("a bad outcome changes what is remembered")
 	}
 	return report
 }
@@ -363,8 +363,8 @@ func TestLies(t *testing.T) {
 		r.grow(50)
 		r.check(state)
 		lie(r)
-		if report := r.check(state); !report.Verdict.Bad() || !strings.Contains(report.Says, says) {
-			t.Errorf("%s: %s, want …%s…", report.Verdict, report.Says, says)
+		if report := r.check(state); !report.Outcome.Bad() || !strings.Contains(report.Says, says) {
+			t.Errorf("%s: %s, want …%s…", report.Outcome, report.Says, says)
 		}
 	}
 }

@@ -306,20 +306,20 @@ func exactNote(signed string) error {
 	return nil
 }
 
-// statedPlace is where a statement says that its record stands in a log.
-type statedPlace struct {
+// statedLeaf is the leaf that a statement says is its record.
+type statedLeaf struct {
 	Origin string  `json:"origin"`
 	Leaf   *uint64 `json:"leaf"`
 }
 
 // readStatement wants a statement about a record, and returns the place that it names.
-func (v *Verified) readStatement() (*statedPlace, error) {
+func (v *Verified) readStatement() (*statedLeaf, error) {
 	var s struct {
 		Type          string `json:"_type"`
 		PredicateType string `json:"predicateType"`
 		Predicate     struct {
-			Index *uint64      `json:"index"`
-			Log   *statedPlace `json:"log"`
+			Index *uint64     `json:"index"`
+			Log   *statedLeaf `json:"log"`
 		} `json:"predicate"`
 	}
 	if err := strictjson.Unmarshal(v.Statement, &s); err != nil {

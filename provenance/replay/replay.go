@@ -61,13 +61,13 @@ type Repository struct {
 
 // A Manifest is one that is in a repository.
 type Manifest struct {
-	Digest   digest.Digest
-	Added    uint64        // the record with which it arrived
-	Subject  digest.Digest // what it refers to, or ""
-	Tagged   uint64        // the first record since then that gave it a tag; 0 where none did, and Added is not 0
-	HadTag   bool
-	Evidence uint64 // the last record after its arrival that changed what is known of it; 0 where none did
-	Type     string // its media type; "" where no record states it, or two state different ones
+	Digest  digest.Digest
+	Added   uint64        // the record with which it arrived
+	Subject digest.Digest // what it refers to, or ""
+	Tagged  uint64        // the first record since then that gave it a tag; 0 where none did, and Added is not 0
+	HadTag  bool
+	Known   uint64 // the last record after its arrival that changed what is known of it; 0 where none did
+	Type    string // its media type; "" where no record states it, or two state different ones
 }
 
 // A Tag is what a tag means, and the record that set it.
@@ -385,7 +385,7 @@ func (s *State) evidence(e *event, change provenance.ManifestChange, gone *Manif
 	}
 	for _, d := range about {
 		if m := e.in.Manifests[d]; m != nil {
-			m.Evidence = e.index
+			m.Known = e.index
 		}
 	}
 }

@@ -82,7 +82,7 @@ func viewOf(s *State) (v stateView) {
 				r.Tags[tag] = tagView(t)
 			}
 			for d, m := range p.Manifests {
-				r.Manifests[d] = manifestView{m.Added, tagged(m), m.Subject, m.Evidence}
+				r.Manifests[d] = manifestView{m.Added, tagged(m), m.Subject, m.Known}
 			}
 		}
 		v.Repositories[name] = r

@@ -32,8 +32,8 @@ func (c *chain) trusted(name string) bool {
 	return c.fault == "" && c.sent[0].VerifyHostname(name) == nil
 }
 
-// judge verifies the certificates against each set of roots.
-func (i *inspection) judge(sent []*x509.Certificate) chain {
+// verifyChain verifies the certificates against each set of roots.
+func (i *inspection) verifyChain(sent []*x509.Certificate) chain {
 	c := chain{sent: sent[:min(len(sent), maxChain)]}
 	var first error
 	for _, roots := range i.Roots {

@@ -123,7 +123,7 @@ func (i *inspection) connect(ctx context.Context) (plainOnly bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	i.chain = i.judge(state.PeerCertificates)
+	i.chain = i.verifyChain(state.PeerCertificates)
 	i.ask = i.newAsker()
 	return false, nil
 }

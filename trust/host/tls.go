@@ -22,7 +22,7 @@ func allSuites() (ids []uint16) {
 	return ids
 }
 
-// handshake connects with a range of versions. The certificates are judged afterwards, by judge: a
+// handshake connects with a range of versions. The certificates are judged afterwards, by verifyChain: a
 // handshake that stops at the first fault would show nothing.
 func (i *inspection) handshake(ctx context.Context, least, most uint16) (tls.ConnectionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.Timeout)

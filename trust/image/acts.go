@@ -104,7 +104,7 @@ type Judgment struct {
 // Of says what the verdicts about an image are worth now, and those behind what is attested of it; and until when that is so if
 // nothing changes but the time, or zero.
 func (j Judgment) Of(ctx context.Context, d digest.Digest, sum *provenance.ByClass) (until time.Time, err error) {
-	until = judge(j.Trust, j.Repository, sum.Verdicts, j.Now)
+	until = weigh(j.Trust, j.Repository, sum.Verdicts, j.Now)
 	if err := markRemoved(ctx, j.From, d, sum.Verdicts); err != nil {
 		return until, err
 	}
@@ -120,15 +120,15 @@ func (j Judgment) Of(ctx context.Context, d digest.Digest, sum *provenance.ByCla
 
 // behind is Of for a verdict about another manifest, which may be gone itself.
 func (j Judgment) behind(ctx context.Context, b *provenance.Behind) (until time.Time, err error) {
-	one := []provenance.Judged{b.Judged}
-	until = judge(j.Trust, j.Repository, one, j.Now)
+	one := []provenance.WeighedVerdict{b.WeighedVerdict}
+	until = weigh(j.Trust, j.Repository, one, j.Now)
 	if _, _, err := j.From.Manifest(ctx, b.Digest.String()); errors.Is(err, ErrNotFound) {
 		one[0].Standing = removed()
 	} else if err != nil {
 		return until, err
 	}
 	err = markRemoved(ctx, j.From, b.Digest, one)
-	b.Judged = one[0]
+	b.WeighedVerdict = one[0]
 	return until, err
 }
 
@@ -140,8 +140,8 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// judge says what verdicts of before are worth now, and until when.
-func judge(trusted *signature.Trust, repo string, verdicts []provenance.Judged, now time.Time) (until time.Time) {
+// weigh says what verdicts of before are worth now, and until when.
+func weigh(trusted *signature.Trust, repo string, verdicts []provenance.WeighedVerdict, now time.Time) (until time.Time) {
 	looks := make([]signature.Look, len(verdicts))
 	for i := range verdicts {
 		looks[i].Verdict = &verdicts[i].Verdict

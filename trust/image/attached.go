@@ -34,7 +34,7 @@ func olderTags(d digest.Digest) (tags []string) {
 
 // markRemoved says of the verdicts about an image, which were judged, whose signatures are not attached to it any more:
 // they count for nothing now. Where more is attached than is read, it says nothing of those that it did not find.
-func markRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []provenance.Judged) error {
+func markRemoved(ctx context.Context, from Source, on digest.Digest, verdicts []provenance.WeighedVerdict) error {
 	a := attached{from: from, on: on}
 	for i := range verdicts {
 		v := &verdicts[i]

@@ -23,7 +23,7 @@ func TestMarkRemoved(t *testing.T) {
 	again := mem.blob(simple, []byte(`{"three":3}`))
 	mem.put(tag, ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Layers: []ocispec.Descriptor{older, again}}) // as cosign does
 	judged := func() (counts string) {
-		verdicts := []provenance.Judged{
+		verdicts := []provenance.WeighedVerdict{
 			{Verdict: provenance.Verdict{Manifest: carrier, Evidence: provenance.Evidence{Digest: digest.FromString("a layer")}}},
 			{Verdict: provenance.Verdict{Manifest: first.Digest, Evidence: provenance.Evidence{Digest: older.Digest}}},
 			{Verdict: provenance.Verdict{Manifest: digest.FromString("gone"), Evidence: provenance.Evidence{Digest: digest.FromString("gone too")}}},

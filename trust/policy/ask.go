@@ -13,8 +13,8 @@ import (
 // askTime bounds the time that one rule takes, beside its cost.
 const askTime = time.Second
 
-// A Verdict is what a rule says about an object.
-type Verdict struct {
+// An Answer is what a rule says about an object.
+type Answer struct {
 	Rule *Rule
 	// Holds says that nothing is missing, or that the rule is not asked here.
 	Holds bool
@@ -25,25 +25,25 @@ type Verdict struct {
 }
 
 // Denies says that what is asked about must not happen.
-func (v Verdict) Denies() bool { return !v.Holds && (v.Rule.Effect == Deny || v.Err != nil) }
+func (a Answer) Denies() bool { return !a.Holds && (a.Rule.Effect == Deny || a.Err != nil) }
 
 // Ask asks a rule about an object. It gives an answer in any case.
-func (r *Rule) Ask(ctx context.Context, o *Object) Verdict {
+func (r *Rule) Ask(ctx context.Context, o *Object) Answer {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	vars := o.variables()
 	if r.when != nil {
 		asked, err := yes(ctx, r.when, vars)
 		if err != nil || !asked {
-			return Verdict{Rule: r, Holds: err == nil, Err: err}
+			return Answer{Rule: r, Holds: err == nil, Err: err}
 		}
 	}
 	holds, err := yes(ctx, r.require, vars)
-	v := Verdict{Rule: r, Holds: holds && err == nil, Err: err}
-	if !v.Holds {
-		v.Missed = r.missed(o)
+	a := Answer{Rule: r, Holds: holds && err == nil, Err: err}
+	if !a.Holds {
+		a.Missed = r.missed(o)
 	}
-	return v
+	return a
 }
 
 func (o *Object) variables() map[string]any {

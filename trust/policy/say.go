@@ -5,26 +5,26 @@ import (
 	"unicode/utf8"
 )
 
-// maxSaid bounds a sentence about a verdict, in bytes: clients print 199 of an error's message.
+// maxSaid bounds a sentence about an answer, in bytes: clients print 199 of an error's message.
 const maxSaid = 199
 
 // remedy is what to do where what is missing is pushed beside the image, and the image is not here yet.
 const remedy = ". Push by digest, sign, then tag"
 
-// Says is a verdict in a sentence: the rule, what it wants, the evidence that it missed, what to do, and who
+// Says is an answer in a sentence: the rule, what it wants, the evidence that it missed, what to do, and who
 // can change it. Evidence that does not fit is cut.
-func (v Verdict) Says(at Point) string {
-	r := v.Rule
+func (a Answer) Says(at Point) string {
+	r := a.Rule
 	begin, end := "rule "+r.Name+": ", "; "+r.Owner+" can change it"
-	if at == Tag && v.Denies() && r.reads.mendedBeside() {
+	if at == Tag && a.Denies() && r.reads.mendedBeside() {
 		end = remedy + end
 	}
 	middle := r.Message
-	if v.Err != nil {
-		middle = join(middle, "the rule gave no answer: "+v.Err.Error())
+	if a.Err != nil {
+		middle = join(middle, "the rule gave no answer: "+a.Err.Error())
 	}
-	if len(v.Missed) > 0 {
-		middle = join(middle, strings.Join(v.Missed, "; "))
+	if len(a.Missed) > 0 {
+		middle = join(middle, strings.Join(a.Missed, "; "))
 	}
 	if middle == "" {
 		middle = "what it requires is not true"

@@ -25,7 +25,7 @@ func (Bundles) Look(t *Trust, repository string, d Document, now time.Time) prov
 	if err != nil {
 		return refused(d, formBundle, err)
 	}
-	return s.judge(t, repository, d, now)
+	return s.verdict(t, repository, d, now)
 }
 
 func openSmall(d Document) (*signed, error) {

@@ -56,7 +56,7 @@ func (t *Trust) Names(v *provenance.Verdict, repository string) bool {
 
 // isPlace says whether the name of an image is in a repository, under one of the registry's names.
 func isPlace(name, repository string, hosts []string) bool {
-	host, in := provenance.PlaceOf(name)
+	host, in := provenance.SplitImageName(name)
 	return in == repository && slices.ContainsFunc(hosts, func(h string) bool {
 		return strings.EqualFold(h, host) || strings.EqualFold(h, withoutPort(host))
 	})

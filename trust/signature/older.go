@@ -37,7 +37,7 @@ func (Older) Look(t *Trust, repository string, d Document, now time.Time) proven
 			return refused(d, s.form, err)
 		}
 	}
-	return s.judge(t, repository, d, now)
+	return s.verdict(t, repository, d, now)
 }
 
 func openOlder(d Document) (*signed, error) {

@@ -149,8 +149,8 @@ type signed struct {
 	entity    entity                 // what sigstore's verifier takes; nil where there is no certificate
 }
 
-// judge finds out who made it, what it is about, and whether that counts in a repository now.
-func (s *signed) judge(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
+// verdict finds out who made it, what it is about, and whether that counts in a repository now.
+func (s *signed) verdict(t *Trust, repository string, d Document, now time.Time) provenance.Finding {
 	if s.payload == nil && s.over != d.Subject.Algorithm() {
 		return unread(d, s.form, fmt.Sprintf("it is over the %s of the manifest, which is known here by its %s", s.over, d.Subject.Algorithm()))
 	}

@@ -129,7 +129,7 @@ type question struct {
 
 func questionOf(l *Look) question {
 	s := l.Verdict.Summary
-	host, name := provenance.PlaceOf(s.Resource)
+	host, name := provenance.SplitImageName(s.Resource)
 	return question{l.About, s.Verifier, host + "/" + name, s.Policy}
 }
 

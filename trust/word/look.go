@@ -153,7 +153,7 @@ func ownWord(ctx context.Context, w provenance.Word, a Artifact, body []byte, or
 	}
 	conclude(&w, wrong)
 	if wrong == nil {
-		w.Said = provenance.SayingOf(rec, provenance.Place{Origin: origin, Leaf: leaf})
+		w.Said = provenance.SayingOf(rec, provenance.LeafID{Origin: origin, Leaf: leaf})
 	}
 	return w, true, nil
 }
@@ -184,7 +184,7 @@ func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) erro
 	if err := isAbout(rec, a, v.Statement); err != nil {
 		return err
 	}
-	said := provenance.SayingOf(rec, provenance.Place{Origin: v.Log.Origin, Leaf: v.Leaf})
+	said := provenance.SayingOf(rec, provenance.LeafID{Origin: v.Log.Origin, Leaf: v.Leaf})
 	if text, err := json.Marshal(said); err != nil || len(text) > maxSaying || len(v.Signed) > maxProof {
 		return refusef(provenance.OtherStatement, "what it says, or its checkpoint, is longer than is kept here")
 	}

@@ -59,16 +59,16 @@ func (k *Keys) log(public ed25519.PublicKey) ed25519.PrivateKey {
 	return nil
 }
 
-// sealer signs records and adds them to the log, in one transaction.
-type sealer struct {
+// appender signs records and adds them to the log, in one transaction.
+type appender struct {
 	head   log.Head
 	signer *receipt.Signer
 	key    ed25519.PrivateKey
 }
 
-// sealer finds the keys in force.
-func (b *Book) sealer(tx storage.Reader, h head) (s *sealer, err error) {
-	s = new(sealer)
+// appender finds the keys in force.
+func (b *Book) appender(tx storage.Reader, h head) (s *appender, err error) {
+	s = new(appender)
 	if s.head, err = log.ReadHead(tx); errors.Is(err, log.ErrNoLog) {
 		return nil, ErrNoKey
 	}
@@ -86,11 +86,11 @@ func (b *Book) sealer(tx storage.Reader, h head) (s *sealer, err error) {
 	return s, nil
 }
 
-func (s *sealer) place() *Place { return &Place{Origin: s.head.Origin, Leaf: s.head.Size()} }
+func (s *appender) leaf() *LeafID { return &LeafID{Origin: s.head.Origin, Leaf: s.head.Size()} }
 
-// seal signs the statement of a record, and makes it the next leaf. It returns the signature of the checkpoint that the
+// append signs the statement of a record, and makes it the next leaf. It returns the signature of the checkpoint that the
 // leaf ends.
-func (s *sealer) seal(tx storage.Tx, index uint64, payload []byte) (ended []byte, err error) {
+func (s *appender) append(tx storage.Tx, index uint64, payload []byte) (ended []byte, err error) {
 	signature, err := s.signer.Sign(payload)
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (b *Book) Begin(ctx context.Context, keys Keys) error {
 			return nil
 		}
 		begun = true
-		_, err = b.sealer(tx, h)
+		_, err = b.appender(tx, h)
 		return err
 	})
 	if err != nil || begun {

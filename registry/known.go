@@ -43,7 +43,7 @@ func touch(tx storage.Tx, repo string, about digest.Digest, record uint64) error
 	key := repoKey(repo, digestKey(about))
 	row, err := getOrNil(tx, manifestTable, key)
 	if err == nil && row != nil {
-		tx.Put(evidenceTable, key, binary.AppendUvarint(nil, record))
+		tx.Put(knownTable, key, binary.AppendUvarint(nil, record))
 	}
 	return err
 }
@@ -107,17 +107,17 @@ func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest,
 		return nil
 	}
 	return g.store.Update(ctx, func(tx storage.Tx) error {
-		now, err := evidenceVersion(tx, repo, parts)
+		now, err := knownVersion(tx, repo, parts)
 		if err == nil && now == version {
-			place := repoKey(repo, digestKey(parts[0]))
-			tx.Put(keptTable, place, g.sealingKept().seal(place, version, withParts(parts, body)))
+			key := repoKey(repo, digestKey(parts[0]))
+			tx.Put(keptTable, key, g.keptKeyNow().row(key, version, withParts(parts, body)))
 		}
 		return err
 	})
 }
 
-// evidenceVersion is the highest record of an image and its parts. It is 0 where the image is not here.
-func evidenceVersion(tx storage.Reader, repo string, parts []digest.Digest) (version uint64, err error) {
+// knownVersion is the highest record of an image and its parts. It is 0 where the image is not here.
+func knownVersion(tx storage.Reader, repo string, parts []digest.Digest) (version uint64, err error) {
 	for i, d := range parts {
 		key := repoKey(repo, digestKey(d))
 		row, err := getOrNil(tx, manifestTable, key)
@@ -127,7 +127,7 @@ func evidenceVersion(tx storage.Reader, repo string, parts []digest.Digest) (ver
 		if row == nil && i == 0 {
 			return 0, nil
 		}
-		changed, err := getOrNil(tx, evidenceTable, key)
+		changed, err := getOrNil(tx, knownTable, key)
 		if err != nil {
 			return 0, err
 		}

@@ -140,9 +140,9 @@ func examineWithoutLog(tx storage.Reader, books head) error {
 
 // examineNewest wants the newest record to be what its key signed, and what the log has as its last leaf.
 func examineNewest(tx storage.Reader, head log.Head, index uint64) error {
-	s, err := ReadSealed(tx, index)
+	s, err := ReadSignedRecord(tx, index)
 	switch {
-	case errors.Is(err, ErrNoRecord), errors.Is(err, storage.ErrCorrupt), errors.Is(err, ErrNotSealed):
+	case errors.Is(err, ErrNoRecord), errors.Is(err, storage.ErrCorrupt), errors.Is(err, ErrNotSigned):
 		return disagreef("the log %s goes up to record %d: %v", head.Origin, index, err)
 	case err != nil:
 		return err

@@ -361,7 +361,7 @@ func TestAdopt(t *testing.T) {
 	}
 	wantClean(t, b)
 	for _, index := range []uint64{0, 1199} {
-		if _, err := b.Receipt(background, index, nil); !errors.Is(err, ErrNotSealed) {
+		if _, err := b.Receipt(background, index, nil); !errors.Is(err, ErrNotSigned) {
 			t.Errorf("receipt of record %d: %v", index, err)
 		}
 	}
@@ -425,7 +425,7 @@ func oldBook(t *testing.T, n uint64) (*Book, Keys) {
 	err = b.store.Update(background, func(tx storage.Tx) error {
 		h := head{latest: At(b.now())}
 		for h.next < n {
-			if err := appendUnsealed(tx, b, &h, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")}); err != nil {
+			if err := appendUnsigned(tx, b, &h, Event{Action: Push, Who: alice, Repository: "a", Digest: dig("x")}); err != nil {
 				return err
 			}
 		}
@@ -437,8 +437,8 @@ func oldBook(t *testing.T, n uint64) (*Book, Keys) {
 	return b, newKeys(t)
 }
 
-// appendUnsealed adds a record without signature and leaf: quickly, and as it was before there was a log.
-func appendUnsealed(tx storage.Tx, b *Book, h *head, e Event) error {
+// appendUnsigned adds a record without signature and leaf: quickly, and as it was before there was a log.
+func appendUnsigned(tx storage.Tx, b *Book, h *head, e Event) error {
 	r := b.record(e, h.next)
 	payload, err := encode(r)
 	if err != nil {
@@ -462,8 +462,8 @@ func TestOrigin(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	e := Event{Action: Push, Repository: "team/app", Digest: dig("x"), Who: alice, Tags: []TagMove{{Name: "1.0"}}}
 	for name, add := range map[string]func(*Book, storage.Tx, *head) error{
-		"sealed":   func(book *Book, tx storage.Tx, _ *head) error { _, err := book.Append(tx, e); return err },
-		"unsealed": func(book *Book, tx storage.Tx, h *head) error { return appendUnsealed(tx, book, h, e) },
+		"signed":   func(book *Book, tx storage.Tx, _ *head) error { _, err := book.Append(tx, e); return err },
+		"unsigned": func(book *Book, tx storage.Tx, h *head) error { return appendUnsigned(tx, book, h, e) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			store, err := bolt.Open(filepath.Join(b.TempDir(), "store.db"), bolt.Config{})
