@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,10 @@ func TestBound(t *testing.T) {
 	}, func() time.Time { return *clock })
 	if err != nil {
 		t.Fatal(err)
+	}
+	err = a.grantable(mustSubject(t, "ci:https://notyet.example:sub=9"))
+	if err == nil || !strings.Contains(err.Error(), "https://notyet.example is not configured here: name it under `oidc` first, or name one of repository_id, ") {
+		t.Errorf("granted to jobs of an issuer that nobody has named: %v", err)
 	}
 	for claims, want := range map[string]error{
 		p.URL + ":repository_id=4711":                          nil,

@@ -159,11 +159,15 @@ func (a *Access) bound(s Subject) error {
 		return nil
 	}
 	ids := a.issuers.IDs(s.Issuer)
-	if ids == nil {
+	known := ids != nil
+	if !known {
 		ids = knownIDs
 	}
 	if slices.ContainsFunc(s.Claims, func(c ClaimMatch) bool { return slices.Contains(ids, c.Name) && c.Value.isLiteral() }) {
 		return nil
+	}
+	if !known {
+		return fmt.Errorf("%w. %s is not configured here: name it under `oidc` first, or name one of %s", ErrClaims, s.Issuer, strings.Join(ids, ", "))
 	}
 	return fmt.Errorf("%w; those of %s are %s", ErrClaims, s.Issuer, strings.Join(ids, ", "))
 }

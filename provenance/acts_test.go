@@ -167,6 +167,26 @@ func TestManyActs(t *testing.T) {
 	}
 }
 
+// TestBuiltOfMore wants it said that documents were not read, also where records had no room to list them.
+func TestBuiltOfMore(t *testing.T) {
+	one := UnreadDocument{About: dig("image"), Document: dig("document"), Why: "it has 9 bytes, and at most 8 are read"}
+	for want, r := range map[string]*Record{
+		"": {},
+		"4 documents were not read, and its records have no room to list them":       {UnreadLeftOut: 4},
+		dig("document").String()[:19] + " was not read: " + one.Why:                  {Unread: []UnreadDocument{one}},
+		dig("document").String()[:19] + " was not read: " + one.Why + "; and 2 more": {Unread: []UnreadDocument{one}, UnreadLeftOut: 2},
+	} {
+		sum := SumUp([]*Record{r}, nil, []digest.Digest{dig("image")})
+		got := ""
+		if b := sum.Built(); b != nil {
+			got = b.Unread
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // TestBuilt wants what is said of a build, and no more: nothing of what a class disputes, and nothing by a signature
 // that does not count any more.
 func TestBuilt(t *testing.T) {

@@ -47,17 +47,29 @@ func VoiceOf(c Claim) string {
 // was not read; nil where there is nothing of these.
 func (sum *ByClass) Built() *Built {
 	b := sum.built()
-	if len(sum.Unread) == 0 {
+	unread := sum.unread()
+	if unread == "" {
 		return b
 	}
 	if b == nil {
 		b = &Built{}
 	}
-	b.Unread = sum.Unread[0].String()
-	if n := len(sum.Unread) - 1; n > 0 {
-		b.Unread += fmt.Sprintf("; and %d more", n)
-	}
+	b.Unread = unread
 	return b
+}
+
+// unread says in words what was not read, or "".
+func (sum *ByClass) unread() string {
+	switch n := len(sum.Unread) + sum.unreadLeftOut; {
+	case n == 0:
+		return ""
+	case len(sum.Unread) == 0:
+		return fmt.Sprintf("%d documents were not read, and its records have no room to list them", n)
+	case n == 1:
+		return sum.Unread[0].String()
+	default:
+		return fmt.Sprintf("%s; and %d more", sum.Unread[0], n-1)
+	}
 }
 
 // String says in words what was not read.

@@ -145,23 +145,34 @@ func TestCutSecrets(t *testing.T) {
 		"pkg:oci/x@1?repository_url=alice:secret@registry.example%2Fx":                "pkg:oci/x@1",
 		"is it /this?": "is it /this?",
 		// Parameters of a path, and a query whose mark was encoded.
-		"https://git.example/a/b;jsessionid=secret":        "https://git.example/a/b",
-		"https://git.example/a;token=secret/b?ref=main":    "https://git.example/a/b?ref=main",
-		"https://proxy.example/x;k=secret/https://h/a":     "https://proxy.example/x/https://h/a",
-		"git.example/a/b;secret":                           "git.example/a/b",
-		"https://git.example/a%3Ftoken=secret":             "https://git.example/a",
-		"https://u%3Asecret%40git.example/a":               "https://git.example/a",
-		"https://git.example/@scope/app@v1.2":              "https://git.example/@scope/app@v1.2",
-		"see //alice:secret@git.example/a, or":             "see //git.example/a, or",
-		"https:/alice:secret@git.example/a":                "https:/git.example/a",
-		"//alice:secret@git.example/a/b":                   "//git.example/a/b",
-		"https://alice:sec/ret@git.example/a":              "https://git.example/a",
-		"https://alice:sec?ret@git.example/a?token=secret": "https://git.example/a",
-		"https://alice:sec#ret@git.example/a#main":         "https://git.example/a#main",
-		"https://git.example:8443/a@v1":                    "https://git.example:8443/a@v1",
-		"https://[::1]/a@v1":                               "https://[::1]/a@v1",
-		"ssh://git.example:team/app@v1":                    "ssh://git.example:team/app@v1",
-		"git::https://git.example/a//modules/b":            "git::https://git.example/a//modules/b",
+		"https://git.example/a/b;jsessionid=secret":           "https://git.example/a/b",
+		"https://git.example/a;token=secret/b?ref=main":       "https://git.example/a/b?ref=main",
+		"https://proxy.example/x;k=secret/https://h/a":        "https://proxy.example/x/https://h/a",
+		"git.example/a/b;secret":                              "git.example/a/b",
+		"https://git.example/a%3Ftoken=secret":                "https://git.example/a",
+		"https://u%3Asecret%40git.example/a":                  "https://git.example/a",
+		"https://git.example/@scope/app@v1.2":                 "https://git.example/@scope/app@v1.2",
+		"see //alice:secret@git.example/a, or":                "see //git.example/a, or",
+		"https:/alice:secret@git.example/a":                   "https:/git.example/a",
+		"//alice:secret@git.example/a/b":                      "//git.example/a/b",
+		"https://alice:sec/ret@git.example/a":                 "https://git.example/a",
+		"https://alice:sec?ret@git.example/a?token=secret":    "https://git.example/a",
+		"https://alice:sec#ret@git.example/a#main":            "https://git.example/a#main",
+		"https://git.example:8443/a@v1":                       "https://git.example:8443/a@v1",
+		"https://[::1]/a@v1":                                  "https://[::1]/a@v1",
+		"https://user:12/34@host":                             "https://host", // no server has port 12
+		"https://alice:99999/x@host/a":                        "https://host/a",
+		"https://alice:1234/x@git.example/a":                  "https://git.example/a",
+		"https://alice:1234/x@git.example:8443/a":             "https://git.example:8443/a",
+		"http://gitea:3000/team/app@v1.2.3":                   "http://gitea:3000/team/app@v1.2.3",
+		"http://gitea:3000/team/app@refs/heads/main":          "http://gitea:3000/team/app@refs/heads/main",
+		"http://gitea:3000/team/app":                          "http://gitea:3000/team/app",
+		"http://localhost:3000/a@b.example/c":                 "http://localhost:3000/a@b.example/c",
+		"https://git.example:8443/me@mail.example":            "https://git.example:8443/me@mail.example",
+		"https://git.example:/me@mail.example":                "https://git.example:/me@mail.example",
+		"http://reg:5000/a@sha256:" + strings.Repeat("a", 64): "http://reg:5000/a@sha256:" + strings.Repeat("a", 64),
+		"ssh://git.example:team/app@v1":                       "ssh://git.example:team/app@v1",
+		"git::https://git.example/a//modules/b":               "git::https://git.example/a//modules/b",
 		// Texts of people and lines of a shell hold no URL where there is none.
 		"NGINX Docker Maintainers <docker-maint@nginx.com>": "NGINX Docker Maintainers <docker-maint@nginx.com>",
 		"joe@example.com":                                 "joe@example.com",
@@ -235,6 +246,7 @@ func FuzzCutSecrets(f *testing.F) {
 	for _, s := range []string{"https://user:secret@host/x", "git@host:x", "a://b@c://d@e", "x@", "https://h/x?sig=y#z=1", "a://b/c://d?e#f", "://@", "https:/a:b/c@d", "//a:b@c;d/e", "a://b%40c%3fd", "://@:A/@", "a:b@ c@d:1 ://"} {
 		f.Add(s)
 	}
+	f.Add("http://a:1/b@c:2/d@e.f/g")
 	f.Fuzz(func(t *testing.T, s string) {
 		NormalSource(s)
 		if again := CutSecrets(CutSecrets(s)); again != CutSecrets(s) {

@@ -26,8 +26,12 @@ func (w *Word) Shows() (c checkpoint.Checkpoint, ok bool) {
 
 // Included is the proof that its record is in the log: an empty one, as of older records, shows nothing.
 func (w *Word) Included() (in checkpoint.Inclusion) {
-	if w.Entry != nil && w.Said != nil {
-		in = checkpoint.Inclusion{Leaf: w.Said.Log.Leaf, Entry: *w.Entry, Proof: w.Proof}
+	leaf := w.Leaf
+	if w.Said != nil {
+		leaf = &w.Said.Log.Leaf
+	}
+	if w.Entry != nil && leaf != nil {
+		in = checkpoint.Inclusion{Leaf: *leaf, Entry: *w.Entry, Proof: w.Proof}
 	}
 	return in
 }

@@ -3,6 +3,7 @@ package provenance
 import (
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -100,12 +101,26 @@ func cutUser(rest string, isSSH bool) string {
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		return rest[at+1:]
 	}
-	_, port, hasPort := strings.Cut(authority, ":")
-	if !hasPort || isDigits(port) || isSSH || strings.HasPrefix(authority, "[") {
+	name, port, hasPort := strings.Cut(authority, ":")
+	behind := rest[strings.IndexByte(rest, '@')+1:]
+	if !hasPort || isSSH || strings.HasPrefix(authority, "[") || isDigits(port) && !isPassword(name, port, behind) {
 		return rest
 	}
-	return rest[strings.IndexByte(rest, '@')+1:]
+	return behind
 }
+
+// isPassword says that digits behind a colon begin a password and are no port: no server has such a port, or what is before them
+// is no name of the internet, and what is behind the @ is one. It is not so where that may be a version or a digest.
+func isPassword(name, digits, behind string) bool {
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if digits == "" || err == nil && port == 0 {
+		return false
+	}
+	return err != nil || port < 80 && port != 22 || !strings.Contains(name, ".") && name != "localhost" && beginsHost.MatchString(behind)
+}
+
+// beginsHost matches a name with a domain of the internet.
+var beginsHost = regexp.MustCompile(`(?i)^(?:[a-z0-9_-]+\.)+[a-z]{2,}(?::\d+)?(?:[/?#]|$)`)
 
 // cutQuery writes the rest of a URL, which begins with its authority, without what may be a credential, and returns the
 // word behind it.

@@ -19,6 +19,8 @@ type ByClass struct {
 	// Behind are the verdicts of signatures of other manifests, of its platforms and of statements about it, by which something
 	// is attested of it.
 	Behind []Behind `json:"-"`
+
+	unreadLeftOut int // documents that were not read, beyond what records list
 }
 
 // Behind is what was found of a signature of another manifest.
@@ -278,6 +280,7 @@ func (sum *summing) addUnread(r *Record, parts []digest.Digest) {
 		}
 		sum.Unread[i].Records = append(sum.Unread[i].Records, r.Index)
 	}
+	sum.unreadLeftOut += r.UnreadLeftOut // of which image or part nobody knows
 }
 
 // Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the

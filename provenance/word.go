@@ -37,6 +37,8 @@ type Word struct {
 	// at other sizes too.
 	Entry *tlog.Hash  `json:"entry,omitempty"`
 	Proof []tlog.Hash `json:"proof,omitempty"`
+	// Leaf is where its record is in that log, where Said does not tell: some of the artifact was not read.
+	Leaf *uint64 `json:"leaf,omitempty"`
 	// Against is the record here with the checkpoint that this one contradicts.
 	Against  *uint64       `json:"against,omitempty"`
 	Key      string        `json:"key,omitempty"` // the hint of the key that signed the record

@@ -105,6 +105,8 @@ type verified struct {
 	Cosigned  []string        `json:"cosigned,omitempty"`
 	Unchecked []string        `json:"unchecked,omitempty"` // names of signatures that nobody asked to check
 	Statement json.RawMessage `json:"statement,omitempty"`
+	// UnknownNotes are the annotations of an artifact that this version does not know.
+	UnknownNotes []string `json:"unknownAnnotations,omitempty"`
 
 	// Entry is the SHA-256 of the log's entry, of a C2SP tlog-proof: which record it is of stands in a receipt alone.
 	Entry string `json:"entry,omitempty"`

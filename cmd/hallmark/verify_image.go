@@ -171,6 +171,9 @@ func (r *verified) print(line func(name, format string, args ...any)) {
 	for _, name := range r.Cosigned {
 		line("  cosigned", "by %s", name)
 	}
+	if len(r.UnknownNotes) > 0 {
+		line("  not proved", "annotations that this version does not know: %s", strings.Join(r.UnknownNotes, ", "))
+	}
 	if len(r.Unchecked) > 0 {
 		line("  unchecked", "further signatures, by %s", strings.Join(r.Unchecked, ", "))
 	}

@@ -139,6 +139,7 @@ func (v *verification) carried(ctx context.Context, from *image.Remote, body []b
 		r.Error = err.Error()
 		return nil, err
 	}
+	r.UnknownNotes = found.Unknown
 	r.Record, r.Key, r.record = found.Record.Index, found.Key, found.Record
 	if p := found.Receipt; p != nil {
 		r.Log, r.Leaf, r.Size, r.RootHash = p.Checkpoint.Origin, p.Leaf, p.Checkpoint.Size, p.Checkpoint.Root.String()

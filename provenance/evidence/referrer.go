@@ -19,6 +19,7 @@ type Carried struct {
 	Signed  *receipt.Signed   // where it has the statement alone
 	Receipt *receipt.Verified // where it has a receipt
 	By      *uint64           // the record that put the key in force, where that is how it is known
+	Unknown []string          // its annotations that nothing proves, as provenance.UnknownNotes has them
 }
 
 // referrer has the fields of such a manifest.
@@ -101,6 +102,7 @@ func (c *Carried) agrees(m referrer) error {
 	if c.Subject != r.Digest {
 		return refusef("it refers to %s, and its record %d is about %s", c.Subject, r.Index, r.Digest)
 	}
+	c.Unknown = provenance.UnknownNotes(m.Annotations)
 	switch name, want, wrong := provenance.WrongNote(r, m.Annotations); {
 	case wrong && want == "":
 		return refusef("its annotation %s is %q, which its record does not say", name, m.Annotations[name])

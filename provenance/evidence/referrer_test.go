@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +95,12 @@ func TestReferrer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
+	newer := h.referrer(2)
+	newer.annotations = maps.Clone(newer.annotations)
+	newer.annotations["vnd.hallmark.grade"], newer.annotations["org.example"] = "A", "x"
+	if got, err := newer.verify(h.trust()); err != nil || !slices.Equal(got.Unknown, []string{"vnd.hallmark.grade"}) {
+		t.Errorf("an annotation that is not known: %+v, %v", got, err)
+	}
 	alone := h.referrer(0)
 	alone.layers = alone.layers[:1]
 	if got, err := alone.verify(kept); err != nil || got.Receipt != nil || got.Signed == nil || got.Record.Index != 0 {
@@ -108,17 +115,16 @@ func TestBadReferrers(t *testing.T) {
 	stranger, _ := lived(t)
 	other := h.referrer(0)
 	for says, change := range map[string]func(a *artifact){
-		"its receipt is not of its statement":                        func(a *artifact) { a.layers[1] = other.layers[1] },
-		"it refers to sha256:":                                       func(a *artifact) { a.subject = digest.FromString("another image") },
-		"which is not a trusted one":                                 func(a *artifact) { a.layers = stranger.referrer(2).layers },
-		`its annotation vnd.hallmark.record is "3"`:                  func(a *artifact) { a.annotations["vnd.hallmark.record"] = "3" },
-		`its annotation vnd.hallmark.pushed-by is "bob"`:             func(a *artifact) { a.annotations["vnd.hallmark.pushed-by"] = "bob" },
-		`its annotation vnd.hallmark.pushed-at is "2020"`:            func(a *artifact) { a.annotations["vnd.hallmark.pushed-at"] = "2020" },
-		`its annotation vnd.hallmark.source-class is "attested"`:     func(a *artifact) { a.annotations["vnd.hallmark.source-class"] = "attested" },
-		`its annotation vnd.hallmark.grade is "A", which its record`: func(a *artifact) { a.annotations["vnd.hallmark.grade"] = "A" },
-		`is "https://evil.example", which its record does not say`:   func(a *artifact) { a.annotations[ocispec.AnnotationSource] = "https://evil.example" },
-		`it has a layer of the type "application/vnd.dev.sigstore`:   func(a *artifact) { a.layers[1].mediaType = receipt.MediaType },
-		"it is no provenance referrer":                               func(a *artifact) { a.layers = a.layers[1:] },
+		"its receipt is not of its statement":                      func(a *artifact) { a.layers[1] = other.layers[1] },
+		"it refers to sha256:":                                     func(a *artifact) { a.subject = digest.FromString("another image") },
+		"which is not a trusted one":                               func(a *artifact) { a.layers = stranger.referrer(2).layers },
+		`its annotation vnd.hallmark.record is "3"`:                func(a *artifact) { a.annotations["vnd.hallmark.record"] = "3" },
+		`its annotation vnd.hallmark.pushed-by is "bob"`:           func(a *artifact) { a.annotations["vnd.hallmark.pushed-by"] = "bob" },
+		`its annotation vnd.hallmark.pushed-at is "2020"`:          func(a *artifact) { a.annotations["vnd.hallmark.pushed-at"] = "2020" },
+		`its annotation vnd.hallmark.source-class is "attested"`:   func(a *artifact) { a.annotations["vnd.hallmark.source-class"] = "attested" },
+		`is "https://evil.example", which its record does not say`: func(a *artifact) { a.annotations[ocispec.AnnotationSource] = "https://evil.example" },
+		`it has a layer of the type "application/vnd.dev.sigstore`: func(a *artifact) { a.layers[1].mediaType = receipt.MediaType },
+		"it is no provenance referrer":                             func(a *artifact) { a.layers = a.layers[1:] },
 		"the proof does not show this statement at leaf 2": func(a *artifact) {
 			a.layers[1].content = replaced(a.layers[1].content, `"hashes":["`, `"hashes":["AAAA`, 4)
 		},

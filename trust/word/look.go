@@ -108,14 +108,18 @@ func (a *Artifact) unread() string {
 	return ""
 }
 
-// leaveOpen is a word of which some was not read: where what was read does not refute it, nothing is known.
+// leaveOpen is a word of which some was not read: where what was read does not refute it, nothing is known. That its log has signed its
+// checkpoint is known all the same, and shows a fork.
 func leaveOpen(w provenance.Word, unread string) provenance.Word {
 	refuted := w.Result == provenance.Failed && w.Reason != provenance.UnknownKey || w.Reason == provenance.NotTrusted
 	if unread == "" || refuted {
 		return w
 	}
 	w.Result, w.Reason, w.Detail = provenance.Unread, provenance.NotRead, provenance.Bounded(unread)
-	w.Said, w.Entry, w.Proof = nil, nil, nil
+	if w.Said != nil && !w.Own {
+		w.Leaf = &w.Said.Log.Leaf
+	}
+	w.Said = nil
 	return w
 }
 
@@ -190,6 +194,9 @@ func (r *Registry) verify(w *provenance.Word, a Artifact, receipts []Layer) erro
 	}
 	w.Said, w.Checkpoint, w.Key = said, v.Signed, v.Key.Hint()
 	w.Entry, w.Proof = &v.Entry, v.Proof
+	if unknown := provenance.UnknownNotes(a.Annotations); len(unknown) > 0 {
+		w.Detail = provenance.Bounded("annotations that are not known here, and that nothing proves: " + strings.Join(unknown, ", "))
+	}
 	return nil
 }
 

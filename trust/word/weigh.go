@@ -95,7 +95,7 @@ func (r *Registry) cosigned(w *provenance.Word, l receipt.LogEntry, c checkpoint
 // its registry has shown two histories. The word does not hold, and keeps the proof.
 func (t *Trust) Fork(w provenance.Word, kept []*provenance.Record) provenance.Word {
 	c, ok := w.Shows()
-	if !ok || w.Result != provenance.Good {
+	if !ok || w.Result != provenance.Good && w.Result != provenance.Unread {
 		return w
 	}
 	r := t.find(func(r *Registry) bool { return r.name == w.Registry })

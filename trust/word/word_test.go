@@ -265,10 +265,6 @@ func TestBadArtifacts(t *testing.T) {
 			x.Annotations = maps.Clone(x.Annotations)
 			x.Annotations["org.opencontainers.image.source"] = "https://evil.example/x"
 		}, provenance.OtherNotes, `its annotation org.opencontainers.image.source says "https://evil.example/x", which its statement does not`},
-		"an annotation of ours that there is not": {func(x *Artifact) {
-			x.Annotations = maps.Clone(x.Annotations)
-			x.Annotations["vnd.hallmark.grade"] = "A"
-		}, provenance.OtherNotes, `its annotation vnd.hallmark.grade says "A", which its statement does not`},
 		"other keys of the same name": {func(x *Artifact) { *x = b.artifact(b.push(alice, "team/app", image)) }, provenance.NotTrusted, "which is not one of those that are kept here"},
 		"a receipt that is none":      {func(x *Artifact) { x.Layers[1].Body = []byte(`{"mediaType":1}`) }, provenance.NotTrusted, "its log is not one of those"},
 	} {
@@ -282,6 +278,20 @@ func TestBadArtifacts(t *testing.T) {
 		if len(w.Facts()) > 0 {
 			t.Errorf("%s: it attests %v", name, w.Facts())
 		}
+	}
+}
+
+// TestNewerArtifact has an annotation that a registry of a later version may give: the word is what its statement says, and nothing is
+// taken from the annotation.
+func TestNewerArtifact(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	x := a.artifact(a.push(alice, "team/app", image))
+	x.Annotations = maps.Clone(x.Annotations)
+	x.Annotations["vnd.hallmark.grade"] = "A"
+	w := weigh(t, trusting(t, a.as("a", nil)), x, nil)
+	wantWord(t, w, provenance.Attested, "", "attested by registry a")
+	if w.Detail != "annotations that are not known here, and that nothing proves: vnd.hallmark.grade" || strings.Contains(fmt.Sprint(w.Facts()), "grade") {
+		t.Errorf("it says %q, and attests %v", w.Detail, w.Facts())
 	}
 }
 
@@ -527,6 +537,37 @@ func TestForkedAtOtherSizes(t *testing.T) {
 	forged.Checkpoint = strings.Replace(forged.Checkpoint, "— ", "— x", 1)
 	if got := trust.Fork(one[0], []*provenance.Record{{Index: 61, Word: &forged}}); got.Result != provenance.Good {
 		t.Errorf("a checkpoint that its log has not signed: %s", got.Detail)
+	}
+}
+
+// TestForkedUnread has words of two histories of which some was not read. That they were signed is known, and shows the fork.
+func TestForkedUnread(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	trust := trusting(t, a.as("a", nil))
+	look := func(o *other) provenance.Word {
+		t.Helper()
+		x := o.artifact(o.push(alice, "team/app", image))
+		x.Layers[0].Body, x.Layers[0].Unread = nil, "it is not there"
+		w, err := trust.Look(background, x, nil)
+		must(t, err)
+		if w.Result != provenance.Unread || w.Said != nil {
+			t.Fatalf("it is %s, and says %v", w.Result, w.Said)
+		}
+		return w
+	}
+	copied := a.copied()
+	var one, two []provenance.Word
+	for range 4 {
+		one, two = append(one, look(a)), append(two, look(copied))
+	}
+	for _, of := range [][2]int{{0, 0}, {1, 3}, {3, 1}} {
+		kept := []*provenance.Record{{Index: 57, Word: &two[of[1]]}}
+		if got := trust.Fork(one[of[0]], kept); got.Result != provenance.Failed || got.Reason != provenance.LogForked || *got.Against != 57 {
+			t.Errorf("checkpoints of %d and of %d leaves: %s %s", of[0]+1, of[1]+1, got.Result, got.Detail)
+		}
+	}
+	if got := trust.Fork(one[1], []*provenance.Record{{Index: 58, Word: &one[3]}}); got.Result != provenance.Unread {
+		t.Errorf("one history: %s %s", got.Result, got.Detail)
 	}
 }
 
