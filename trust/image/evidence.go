@@ -119,7 +119,7 @@ type TagChange struct {
 
 // FreshEvidence is what trust.ImageFresh rests on.
 type FreshEvidence struct {
-	ImagesTaggedInHalfAYear int       `json:"imagesTaggedInHalfAYear"`
+	ImagesTaggedInHalfAYear int       `json:"imagesTaggedInHalfAYear"` // counted up to enoughImages
 	Pushed                  time.Time `json:"pushed"`
 }
 

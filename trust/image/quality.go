@@ -30,13 +30,8 @@ func (s *subject) checkFresh() trust.Check {
 	if last.IsZero() {
 		return trust.NotKnown(trust.ImageFresh, "No record tells when it was pushed.")
 	}
-	pushed := map[digest.Digest]bool{}
-	for _, r := range s.pushes {
-		if isImagePush(r) && s.now.Sub(r.Time.Time) < trust.CadenceSpan {
-			pushed[r.Digest] = true
-		}
-	}
-	e := FreshEvidence{ImagesTaggedInHalfAYear: len(pushed), Pushed: last.UTC()}
+	images := min(len(s.lately()), enoughImages)
+	e := FreshEvidence{ImagesTaggedInHalfAYear: images, Pushed: last.UTC()}
 	aging := trust.Partly(trust.ImageFresh, trust.StepAging, "It was pushed on "+day(last)+", more than a month ago.").With(e).
 		Advise("Build it again, so that it has its base's and packages' repairs.").Dropping(trust.Drop{At: last.Add(trust.FreshLeast)})
 	drops := []trust.Drop{{At: last.Add(trust.FreshGood), Points: aging.Points}, aging.Drops[0]}
@@ -45,10 +40,14 @@ func (s *subject) checkFresh() trust.Check {
 		return trust.Failed(trust.ImageFresh, "It was pushed on "+day(last)+", more than 90 days ago.").With(e).Advise(aging.Advice)
 	case age > trust.FreshGood:
 		return aging
-	case len(pushed) < 2:
+	case images < 2:
 		return trust.Partly(trust.ImageFresh, trust.StepOnce, "It was pushed on "+day(last)+", and no other image of its repository in half a year.").With(e).Dropping(drops...)
 	}
-	return trust.Passed(trust.ImageFresh, fmt.Sprintf("It was pushed on %s, and its repository had %d images in half a year.", day(last), len(pushed))).With(e).Dropping(drops...)
+	had := fmt.Sprint(images)
+	if images == enoughImages {
+		had += " or more"
+	}
+	return trust.Passed(trust.ImageFresh, fmt.Sprintf("It was pushed on %s, and its repository had %s images in half a year.", day(last), had)).With(e).Dropping(drops...)
 }
 
 func (s *subject) checkPlatforms() trust.Check {
@@ -237,7 +236,7 @@ func (s *subject) arrival() uint64 {
 	return first
 }
 
-// sizesBefore are the sizes of up to ten images that were tagged before it came, or of the same platform in them.
+// sizesBefore are the sizes of up to enoughEarlier images that were tagged before it came, or of the same platform in them.
 func (s *subject) sizesBefore(p *platform) (sizes []int64) {
 	sizeOf := map[digest.Digest]int64{}
 	for _, r := range s.pushes {
@@ -251,7 +250,7 @@ func (s *subject) sizesBefore(p *platform) (sizes []int64) {
 				d = c.Digest
 			}
 		}
-		if r.Index > arrived || !isImagePush(r) || seen[d] || sizeOf[d] == 0 || len(sizes) == 10 {
+		if r.Index > arrived || !isImagePush(r) || seen[d] || sizeOf[d] == 0 || len(sizes) == enoughEarlier {
 			continue
 		}
 		seen[d] = true

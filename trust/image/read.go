@@ -305,7 +305,7 @@ func (s *subject) readRecords(ctx context.Context) error {
 	if s.about, err = find(provenance.Query{Digest: s.desc.Digest}); err != nil {
 		return err
 	}
-	if s.pushes, err = find(provenance.Query{Action: provenance.Push}); err != nil {
+	if err := s.readPushes(ctx); err != nil {
 		return err
 	}
 	if !strings.Contains(s.ref, ":") {
