@@ -69,7 +69,8 @@ e2e: tools build image ## real clients against a real server; wants root, docker
 	cd tools/browser && go test -count 1 -timeout 20m -v .
 
 RECORDS ?= 1000000
-bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them
+IMAGES ?= 200000
+bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them; then pages
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry
@@ -77,6 +78,7 @@ bench: build ## Hallmark against distribution's registry, side by side; then wha
 	go run ./cmd/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
 	go run ./cmd/bench -hallmark bin/hallmark -access
 	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
+	go run ./cmd/bench -hallmark bin/hallmark -pages $(IMAGES) -records $(RECORDS)
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
 	go run ./cmd/bench -hallmark bin/hallmark -load 10m

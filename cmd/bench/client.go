@@ -20,6 +20,7 @@ type conn struct {
 	tls    *tls.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
+	read   int64 // the bytes of the last answer's body, where its head says how many
 }
 
 // bufferedConn reads many TLS records at once.
@@ -69,6 +70,7 @@ func (c *conn) do(r request) (status int, location string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
+	c.read = int64(a.length)
 	var said []byte
 	switch {
 	case r.method == "HEAD" || a.status == 204 || a.status == 304:

@@ -40,6 +40,7 @@ func main() {
 	starts := flag.Int("starts", 0, "instead, compare a start over so many records with one over 1,000")
 	audited := flag.Int("audit", 0, "instead, push so many records, and compare an audit of them with reading them")
 	exported := flag.Int("export", 0, "instead, push so many records, and export them with their receipts")
+	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -55,6 +56,8 @@ func main() {
 			return runFair(ctx, *hallmark, dir, *fair)
 		case *without != "":
 			return runRecords(ctx, *hallmark, *without, dir, *rounds)
+		case *pages > 0:
+			return runPages(ctx, *hallmark, dir, *pages, max(*records, 1000))
 		case *records > 0:
 			return runMillion(ctx, *hallmark, dir, *records)
 		case *starts > 0:
