@@ -3,6 +3,7 @@ package web
 import (
 	"net/url"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -10,15 +11,40 @@ import (
 type homeView struct {
 	Frame
 	Repositories []repositoryEntry
-	Next         string // the following page of repositories, or ""
-	From         string // behind which repository this page begins, or ""
+	Asked        listAsked
+	Next         string               // the following page of repositories, or ""
+	Namesakes    provenance.Namesakes // among who changed repositories last
 	Changes      []recordLine
-	Namesakes    provenance.Namesakes
 	Empty        bool // nothing was pushed yet
+
+	ChangesNamesakes provenance.Namesakes
 }
 
 type repositoryEntry struct {
-	Name string `json:"name"`
+	Name   string        `json:"name"`
+	Newest *happenedLast `json:"newest"`
+}
+
+// happenedLast is what happened last in a repository.
+type happenedLast struct {
+	Record uint64            `json:"record"`
+	Time   provenance.Time   `json:"time"`
+	Action provenance.Action `json:"action"`
+	Actor  provenance.Actor  `json:"actor"`
+	Image  *struct {
+		Digest digest.Digest `json:"digest"`
+		Tags   []string      `json:"tags"`
+		listedImage
+	} `json:"image"`
+}
+
+// Did is what happened, in a word.
+func (h happenedLast) Did() string { return did[h.Action] }
+
+// did is what actions do to an image, in a word.
+var did = map[provenance.Action]string{
+	provenance.Push: "pushed", provenance.Import: "imported", provenance.Tag: "tagged", provenance.Untag: "tag removed", provenance.Delete: "deleted",
+	provenance.Attest: "signature judged",
 }
 
 // recordLine is a record in a list.
@@ -43,36 +69,32 @@ type recordPage struct {
 
 // The lengths of lists on pages.
 const (
-	homeRepositories = "50"
-	homeChanges      = "15"
-	listed           = "50"
+	homeChanges = "15"
+	listed      = "50"
 )
 
 // home shows the first page.
 func (pg *page) home() error {
-	q := pg.r.URL.Query()
-	view := homeView{From: q.Get("after")}
+	view := homeView{Asked: pg.listAsked()}
+	view.Asked.By = ""
 	var repos struct {
-		Repositories []repositoryEntry `json:"repositories"`
-		Next         string            `json:"next"`
+		Repositories []repositoryEntry    `json:"repositories"`
+		Namesakes    provenance.Namesakes `json:"namesakes"`
+		Next         string               `json:"next"`
 	}
-	ask := url.Values{"limit": {homeRepositories}}
-	if view.From != "" {
-		ask.Set("after", view.From)
-	}
-	if err := pg.ask("/api/v1/repositories", ask, &repos); err != nil {
+	if err := pg.ask("/api/v1/repositories", view.Asked.query(), &repos); err != nil {
 		return err
 	}
-	view.Repositories = repos.Repositories
-	view.Next = pg.following(repos.Next)
-	if view.From == "" {
+	view.Repositories, view.Namesakes, view.Next = repos.Repositories, repos.Namesakes, pg.following(repos.Next)
+	first := view.Asked.After == "" && !view.Asked.Filtered()
+	if first {
 		var changes recordPage
 		if err := pg.ask("/api/v1/records", url.Values{"limit": {homeChanges}}, &changes); err != nil {
 			return err
 		}
-		view.Changes, view.Namesakes = linesOf(changes.Records), changes.Namesakes
+		view.Changes, view.ChangesNamesakes = linesOf(changes.Records), changes.Namesakes
 	}
-	view.Empty = len(view.Repositories) == 0 && view.From == "" && view.Next == ""
+	view.Empty = first && len(view.Repositories) == 0 && view.Next == ""
 	view.Frame = pg.frame("Images")
 	return pg.show(200, "home", view)
 }

@@ -1,9 +1,8 @@
 package web
 
 import (
-	"errors"
 	"net/url"
-	"strings"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -26,41 +25,75 @@ func (pg *page) below() error {
 	}
 }
 
-// repositoryView lists the tags of a repository. Signatures and attestations that tools keep under tags of their own
-// stand under what they are about.
+// repositoryView lists the tags of a repository, the newest first unless another order is asked for. What is about an image
+// stands in its row.
 type repositoryView struct {
 	Frame
 	Repository string
-	Tags       []tagLine
+	Tags       []tagEntry
+	Asked      listAsked
 	Next       string
 	Namesakes  provenance.Namesakes
 	Removes    bool // tags can be chosen, to remove them
-	Folded     int  // tags of signatures whose image is on another page
+}
+
+// listAsked is which entries of a list are asked for, as the page's address says.
+type listAsked struct {
+	Order  string // name or newest
+	Prefix string
+	By     string // who set it, in a repository
+	After  string // where the page begins, or ""
+}
+
+// listAsked reads which entries are asked for. What somebody did is in the order in which they did it.
+func (pg *page) listAsked() listAsked {
+	q := pg.r.URL.Query()
+	l := listAsked{Order: "newest", Prefix: q.Get("prefix"), By: q.Get("by"), After: q.Get("after")}
+	if q.Get("order") == "name" && l.By == "" {
+		l.Order = "name"
+	}
+	return l
+}
+
+// Filtered says that entries may be left out.
+func (l listAsked) Filtered() bool { return l.Prefix != "" || l.By != "" }
+
+// query is how the API is asked.
+func (l listAsked) query() url.Values {
+	ask := url.Values{"limit": {listed}, "order": {l.Order}}
+	for name, value := range map[string]string{"prefix": l.Prefix, "identity": l.By, "after": l.After} {
+		if value != "" {
+			ask.Set(name, value)
+		}
+	}
+	return ask
+}
+
+// listedImage is what lists say of an image.
+type listedImage struct {
+	ImageSize   int64             `json:"imageSize"`
+	Platforms   int               `json:"platforms"`
+	Built       *provenance.Built `json:"built"`
+	Grade       string            `json:"grade"`
+	Attached    []attached        `json:"attached"`
+	AttachedCut bool              `json:"attachedCut"`
 }
 
 type tagEntry struct {
-	Name      string           `json:"name"`
-	Digest    digest.Digest    `json:"digest"`
-	MediaType string           `json:"mediaType"`
-	Size      int64            `json:"size"`
-	ImageSize int64            `json:"imageSize"`
-	Actor     provenance.Actor `json:"actor"`
-	Time      provenance.Time  `json:"time"`
-	Record    uint64           `json:"record"`
-}
-
-type tagLine struct {
-	tagEntry
-	Beside []tagEntry // that signing tools set, about this image
+	Name   string           `json:"name"`
+	Digest digest.Digest    `json:"digest"`
+	Actor  provenance.Actor `json:"actor"`
+	Time   provenance.Time  `json:"time"`
+	Record uint64           `json:"record"`
+	listedImage
 }
 
 // repository lists the tags of a repository.
 func (pg *page) repository(at place) error {
-	q := pg.r.URL.Query()
-	ask := url.Values{"repo": {at.Repository}, "limit": {listed}}
-	if after := q.Get("after"); after != "" {
-		ask.Set("after", after)
-	}
+	view := repositoryView{Repository: at.Repository, Asked: pg.listAsked()}
+	ask := view.Asked.query()
+	ask.Set("repo", at.Repository)
+	ask.Set("images", "true")
 	var found struct {
 		Tags      []tagEntry           `json:"tags"`
 		Namesakes provenance.Namesakes `json:"namesakes"`
@@ -69,131 +102,42 @@ func (pg *page) repository(at place) error {
 	if err := pg.ask("/api/v1/tags", ask, &found); err != nil {
 		return err
 	}
-	view := repositoryView{Repository: at.Repository, Namesakes: found.Namesakes, Next: pg.following(found.Next)}
-	view.Tags, view.Folded = fold(found.Tags)
+	view.Tags, view.Namesakes, view.Next = found.Tags, found.Namesakes, pg.following(found.Next)
 	view.Removes = len(view.Tags) > 0 && pg.mayDelete(at.Repository)
 	view.Frame = pg.frame(at.Repository)
 	return pg.show(200, "repository", view)
 }
 
-// fold puts the tags of signing tools under the tags of what they are about.
-func fold(tags []tagEntry) (lines []tagLine, apart int) {
-	beside := map[string][]tagEntry{}
-	for _, t := range tags {
-		if about := aboutOf(t.Name); about != "" {
-			beside[about] = append(beside[about], t)
-		} else {
-			lines = append(lines, tagLine{tagEntry: t})
+// attached is what has been put beside an image.
+type attached struct {
+	Digest       digest.Digest `json:"digest"`
+	ArtifactType string        `json:"artifactType"`
+	Tag          string        `json:"tag"`
+}
+
+// Ref is under what it is found in its repository.
+func (a attached) Ref() string {
+	if a.Tag != "" {
+		return a.Tag
+	}
+	return a.Digest.String()
+}
+
+// Kind is what it is, in a word.
+func (a attached) Kind() string { return kindOf(a.ArtifactType, a.Tag) }
+
+// Kinds counts what is attached by its kind, as "2 signatures, 1 SBOM".
+func (i listedImage) Kinds() (list []string) {
+	var kinds []string
+	count := map[string]int{}
+	for _, a := range i.Attached {
+		kind := a.Kind()
+		if count[kind]++; !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
 		}
 	}
-	for i := range lines {
-		lines[i].Beside = beside[strings.Replace(lines[i].Digest.String(), ":", "-", 1)]
+	for _, kind := range kinds {
+		list = append(list, plural(count[kind], kind))
 	}
-	for about := range beside {
-		if !anyIs(lines, about) {
-			apart += len(beside[about])
-		}
-	}
-	return lines, apart
-}
-
-func anyIs(lines []tagLine, about string) bool {
-	for _, l := range lines {
-		if strings.Replace(l.Digest.String(), ":", "-", 1) == about {
-			return true
-		}
-	}
-	return false
-}
-
-// aboutOf is the digest that a tag of a signing tool names, as sha256-HEX, or "". cosign's older form ends in .sig, .att
-// or .sbom; the fallback of the referrers API (OCI distribution specification, "Referrers Tag Schema") in nothing.
-func aboutOf(tag string) string {
-	name, _, _ := strings.Cut(tag, ".")
-	algorithm, hex, ok := strings.Cut(name, "-")
-	if !ok || algorithm != "sha256" && algorithm != "sha512" || len(hex) < 64 || strings.Trim(hex, "0123456789abcdef") != "" {
-		return ""
-	}
-	return name
-}
-
-// historyView is what happened to a tag.
-type historyView struct {
-	Frame
-	Repository string
-	Tag        string
-	Moves      []move
-	Namesakes  provenance.Namesakes
-	Next       string
-	At         string // the moment that was asked for, or ""
-	Meant      *meant // then
-	Nothing    string // why nothing was meant then
-}
-
-type move struct {
-	From   digest.Digest      `json:"from"`
-	To     digest.Digest      `json:"to"`
-	Record *provenance.Record `json:"record"`
-}
-
-// Source is the source and revision that the record claims, the first of each.
-func (m move) Source() string   { return claimed(m.Record, provenance.FactSource) }
-func (m move) Revision() string { return claimed(m.Record, provenance.FactRevision) }
-
-func claimed(r *provenance.Record, fact string) string {
-	for _, c := range r.Claimed {
-		if c.Fact == fact {
-			return c.Value
-		}
-	}
-	return ""
-}
-
-type meant struct {
-	Digest digest.Digest   `json:"digest"`
-	At     provenance.Time `json:"at"`
-	Move   move            `json:"move"`
-	// Namesakes are as in the list below.
-	Namesakes provenance.Namesakes `json:"namesakes"`
-}
-
-// history shows what happened to a tag, newest first.
-func (pg *page) history(at place) error {
-	q := pg.r.URL.Query()
-	view := historyView{Repository: at.Repository, Tag: at.History, At: strings.TrimSpace(q.Get("at"))}
-	ask := url.Values{"repo": {at.Repository}, "tag": {at.History}, "limit": {listed}}
-	if after := q.Get("after"); after != "" {
-		ask.Set("after", after)
-	}
-	var found struct {
-		Moves     []move               `json:"moves"`
-		Namesakes provenance.Namesakes `json:"namesakes"`
-		Next      string               `json:"next"`
-	}
-	if err := pg.ask("/api/v1/history", ask, &found); err != nil {
-		return err
-	}
-	view.Moves, view.Namesakes, view.Next = found.Moves, found.Namesakes, pg.following(found.Next)
-	if view.At != "" {
-		if err := pg.asOf(at, &view); err != nil {
-			return err
-		}
-	}
-	view.Frame = pg.frame("History of " + at.Repository + ":" + at.History)
-	return pg.show(200, "history", view)
-}
-
-// asOf asks what a tag meant at a moment.
-func (pg *page) asOf(at place, view *historyView) error {
-	then := view.At
-	if len(then) == len("2006-01-02T15:04") { // as a browser's field has it
-		then += ":59Z"
-	}
-	err := pg.ask("/api/v1/history", url.Values{"repo": {at.Repository}, "tag": {at.History}, "at": {then}}, &view.Meant)
-	var refused *refusal
-	if errors.As(err, &refused) && (refused.status == 404 || refused.status == 400) {
-		view.Meant, view.Nothing = nil, refused.says
-		return nil
-	}
-	return err
+	return list
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -352,18 +351,42 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestFold puts the tags of signing tools under their images.
-func TestFold(t *testing.T) {
-	hex := strings.Repeat("ab", 32)
-	lines, apart := fold([]tagEntry{
-		{Name: "1.0", Digest: digest.Digest("sha256:" + hex)},
-		{Name: "sha256-" + hex + ".sig"},
-		{Name: "sha256-" + hex},
-		{Name: "sha256-" + strings.Repeat("cd", 32) + ".att"},
-		{Name: "sha256-short"},
-	})
-	if len(lines) != 2 || len(lines[0].Beside) != 2 || apart != 1 {
-		t.Errorf("%+v, %d apart", lines, apart)
+// TestLists shows tags and repositories with grade, source and what is attached, asks the API for what the address says, and
+// keeps that in the link to the next page.
+func TestLists(t *testing.T) {
+	one := "sha256:" + strings.Repeat("1", 64)
+	image := `"grade":"B","imageSize":2048,"built":{"class":"claimed","source":"https://git.example/team/app","revision":"` + strings.Repeat("0", 40) + `"},
+		"attached":[{"digest":"` + one + `","artifactType":"application/vnd.cncf.notary.signature"},{"tag":"sha256-x.sig"},{"tag":"sha256-x.sbom"},{"digest":"` + one + `","artifactType":"application/x"}],"attachedCut":true`
+	actor := `"actor":{"kind":"user","handle":"alice","account":"a1"}`
+	answers := fixedAPI{
+		"/api/v1/tags":         `{"tags":[{"name":"1.0","digest":"` + one + `",` + actor + `,` + image + `},{"name":"index","platforms":3,"digest":"` + one + `",` + actor + `}],"next":"/api/v1/tags?after=7%2F1.0"}`,
+		"/api/v1/repositories": `{"repositories":[{"name":"team/app","newest":{"record":7,"action":"push",` + actor + `,"image":{"digest":"` + one + `","tags":["1.0"],` + image + `}}},{"name":"team/old"},{"name":"team/gone","newest":{"record":8,"action":"delete",` + actor + `}}],"next":"/api/v1/repositories?after=7%2Fteam%2Fapp"}`,
+		"/api/v1/records":      `{"records":[]}`,
+	}
+	var asked []string
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.String())
+		answers.ServeHTTP(w, r)
+	}))
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	for page, c := range map[string]struct{ asks, next string }{
+		"/r/team/app":                            {"/api/v1/tags?images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0"},
+		"/r/team/app?order=name&prefix=1.":       {"/api/v1/tags?images=true&limit=50&order=name&prefix=1.&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&order=name&prefix=1."},
+		"/r/team/app?by=robot:b&order=name":      {"/api/v1/tags?identity=robot%3Ab&images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&by=robot%3Ab&order=name"},
+		"/":                                      {"/api/v1/repositories?limit=50&order=newest", "/?after=7%2Fteam%2Fapp"},
+		"/?prefix=team/&order=name&after=team/a": {"/api/v1/repositories?after=team%2Fa&limit=50&order=name&prefix=team%2F", "/?after=7%2Fteam%2Fapp&order=name&prefix=team%2F"},
+	} {
+		asked = nil
+		w := b.send("GET", page, "", nil)
+		body := html.UnescapeString(w.Body.String())
+		if w.Code != 200 || asked[0] != c.asks {
+			t.Errorf("%s: %d, asks %q", page, w.Code, asked)
+		}
+		for _, want := range []string{`href="` + c.next + `"`, ">B</span>", "2.0 KiB", "git.example/team/app", "000000000000", "2 signatures, 1 SBOM, 1 application/x, and more", "alice"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not show %q:\n%s", page, want, body)
+			}
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 var words = template.FuncMap{
 	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
-	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL,
+	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare,
 }
 
 // when is a moment for machines: RFC 3339, whole.
@@ -97,6 +97,14 @@ func short(d any) string {
 func commit(s string) string {
 	if len(s) >= 40 && strings.Trim(s, "0123456789abcdef") == "" {
 		return s[:12]
+	}
+	return s
+}
+
+// bare is a URL as people say it: without what all of them begin with.
+func bare(s string) string {
+	for _, scheme := range []string{"https://", "http://"} {
+		s = strings.TrimPrefix(s, scheme)
 	}
 	return s
 }
