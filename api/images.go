@@ -25,6 +25,8 @@ type Images interface {
 	TagsNamed(ctx context.Context, repo string, names []string) ([]registry.TagEntry, error)
 	// Beside returns what stands beside images.
 	Beside(ctx context.Context, images []registry.RepoDigest) ([]registry.Beside, error)
+	// Deletable says what the deletion of an image would do now. Error: registry.ErrUnknown.
+	Deletable(ctx context.Context, repo string, d digest.Digest) (registry.Deletable, error)
 	// DigestsLike returns up to n digests that begin with a prefix.
 	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
 	// Image returns what a tag or digest means. Error: registry.ErrUnknown.

@@ -29,6 +29,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/records/{index}/tlog-proof", "tlog-proof", false, a.tlogProof},
 		{"GET /api/v1/repositories", "repositories", false, a.repositories},
 		{"GET /api/v1/tags", "api-tags", false, a.tags},
+		{"GET /api/v1/deletable", "deletable", false, a.deletable},
 		{"GET /api/v1/digests", "digests", false, a.digests},
 		{"GET /api/v1/commits", "commits", false, a.commits},
 		{"GET /api/v1/history", "history", false, a.history},

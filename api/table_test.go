@@ -140,6 +140,14 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&identity=alice", status: 400, has: "order=newest"},
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
 	}},
+	{route: "GET /api/v1/deletable", good: []good{
+		{target: "/api/v1/deletable?repo=team/app&digest=" + app.digest.String(), has: `"tags":["1.0"]`},
+	}, hidden: 404, bad: []bad{
+		{target: "/api/v1/deletable?repo=team/app", status: 400, has: "digest is missing"},
+		{target: "/api/v1/deletable?digest=" + app.digest.String(), status: 400, has: "repo is missing"},
+		{target: "/api/v1/deletable?repo=team/app&digest=1.0", status: 400, has: "digest is"},
+		{target: "/api/v1/deletable?repo=team/app&digest=" + other.digest.String(), status: 404},
+	}},
 	{route: "GET /api/v1/digests", good: []good{
 		{target: "/api/v1/digests?repo=team/app&prefix=" + app.digest.String()[:14], has: app.digest.String()},
 		{target: "/api/v1/digests?prefix=" + app.digest.String()[:14], has: `{"digests":["` + app.digest.String()},

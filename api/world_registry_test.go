@@ -93,6 +93,12 @@ func (w *world) Beside(_ context.Context, images []registry.RepoDigest) ([]regis
 	return list, w.asked()
 }
 
+// Deletable implements Images.
+func (w *world) Deletable(_ context.Context, repo string, d digest.Digest) (registry.Deletable, error) {
+	attached := []registry.Attached{{Digest: other.digest, ArtifactType: "application/x"}}
+	return registry.Deletable{Tags: []string{"1.0"}, Lists: 1, Attached: attached, Refused: "no", ListedBy: other.digest}, w.there(repo, d.String())
+}
+
 // Grades implements Policy.
 func (w *world) Grades(_ context.Context, images []registry.RepoDigest) ([]trust.Grade, error) {
 	grades := make([]trust.Grade, len(images))

@@ -129,7 +129,7 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 		if f.rendered {
 			return errRendered(d.digest)
 		}
-		if err := g.mayDelete(tx, d.repo, d.digest); err != nil {
+		if err := errors.Join(d.wantTags(tx), g.mayDelete(tx, d.repo, d.digest)); err != nil {
 			return err
 		}
 		moves, more, err := g.untagSome(tx, d)

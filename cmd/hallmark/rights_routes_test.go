@@ -95,6 +95,7 @@ var tableRoutes = []tableRoute{
 		return tableRequest{path: "/v2/" + repo + "/blobs/" + d}
 	}},
 	{route: "GET /api/v1/tags", needs: access.Pull, status: 200, request: at("/api/v1/tags?repo=REPO")},
+	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&digest=DIGEST")},
 	{route: "GET /api/v1/digests", needs: access.Pull, status: 200, request: at("/api/v1/digests?repo=REPO&prefix=DIGEST")},
 	{route: "GET /api/v1/access/may", needs: access.Admin, status: 200, hidden: 403, request: at("/api/v1/access/may?subject=user:admin&role=pull&repo=REPO")},
 	{route: "GET /api/v1/history", needs: access.Pull, status: 200, request: at("/api/v1/history?repo=REPO&tag=1.0")},

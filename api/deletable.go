@@ -1,0 +1,53 @@
+package api
+
+import (
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+)
+
+// deletable is what the deletion of an image would do.
+type deletable struct {
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	// Tags would end with it. TagsCut says that it has more than these, and cannot be deleted by the tags that were seen.
+	Tags    []string `json:"tags"`
+	TagsCut bool     `json:"tagsCut,omitempty"`
+	// Refused is why a deletion would be refused now, absent where it would not be.
+	Refused string `json:"refused,omitempty"`
+	// ListedBy is an index that lists it, and has to be deleted before.
+	ListedBy digest.Digest `json:"listedBy,omitempty"`
+	// Lists is how many manifests it lists, as an index; they stay. So does what is attached.
+	Lists       int        `json:"lists,omitempty"`
+	Attached    []attached `json:"attached,omitempty"`
+	AttachedCut bool       `json:"attachedCut,omitempty"`
+}
+
+// deletable answers GET /api/v1/deletable.
+func (a *API) deletable(c *call) (any, error) {
+	q := c.query()
+	repo, ref := q.needed("repo"), q.digest("digest")
+	if ref == "" {
+		q.fail("digest is missing")
+	}
+	if err := q.end(); err != nil {
+		return nil, err
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return nil, err
+	}
+	if !a.Gate.May(c.who, access.Delete, repo) {
+		return nil, c.forbid("only those who may delete in the repository are told what a deletion would do")
+	}
+	x, err := a.Images.Deletable(c.Context(), repo, ref)
+	if err != nil {
+		return nil, a.orGone(c.Context(), repo, ref.String(), err)
+	}
+	answer := deletable{
+		Repository: repo, Digest: ref, Tags: append([]string{}, x.Tags...), TagsCut: x.TagsCut, Refused: x.Refused,
+		ListedBy: x.ListedBy, Lists: x.Lists, AttachedCut: x.AttachedCut,
+	}
+	for _, r := range x.Attached {
+		answer.Attached = append(answer.Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})
+	}
+	return answer, nil
+}
