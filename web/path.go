@@ -14,14 +14,18 @@ type place struct {
 	Ref        string // a tag or a digest, or ""
 	History    string // a tag, or ""
 	Remove     bool   // the page that removes tags
+	Delete     bool   // the page that deletes images
 }
 
 // parsePlace reads the path behind /r/. A segment "-" ends a repository's name.
 func parsePlace(path string) (place, bool) {
 	path = strings.TrimSuffix(path, "/")
 	if repo, rest, ok := strings.Cut(path, "/-/"); ok {
-		if rest == "remove" {
+		switch rest {
+		case "remove":
 			return place{Repository: repo, Remove: true}, repo != ""
+		case "delete":
+			return place{Repository: repo, Delete: true}, repo != ""
 		}
 		tag, isHistory := strings.CutPrefix(rest, "history/")
 		return place{Repository: repo, History: tag}, isHistory && repo != "" && tag != "" && !strings.Contains(tag, "/")
@@ -52,6 +56,8 @@ func imageURL(repo string, ref any) string {
 func historyURL(repo, tag string) string { return repoURL(repo) + "/-/history/" + url.PathEscape(tag) }
 
 func removeURL(repo string) string { return repoURL(repo) + "/-/remove" }
+
+func deleteURL(repo string) string { return repoURL(repo) + "/-/delete" }
 
 func recordURL(index uint64) string { return "/-/record/" + strconv.FormatUint(index, 10) }
 

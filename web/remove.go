@@ -113,12 +113,20 @@ func (pg *page) lookAt(repo string, r *removal) error {
 	return nil
 }
 
-// remove removes what the form names, each tag only if it still means what it meant.
-func (pg *page) remove() error {
+// change does what a form below a repository asks for.
+func (pg *page) change() error {
 	at, ok := parsePlace(pg.r.PathValue("path"))
-	if !ok || !at.Remove {
-		return refusalf(http.StatusMethodNotAllowed, "This page takes GET.")
+	switch {
+	case ok && at.Remove:
+		return pg.remove(at)
+	case ok && at.Delete:
+		return pg.delete(at)
 	}
+	return refusalf(http.StatusMethodNotAllowed, "This page takes GET.")
+}
+
+// remove removes what the form names, each tag only if it still means what it meant.
+func (pg *page) remove(at place) error {
 	fields, err := pg.form("remove " + at.Repository)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ func (pg *page) below() error {
 		return refusalf(404, "%q names neither a repository, as team/app, nor an image, as team/app:1.0.", plain(pg.r.PathValue("path")))
 	case at.Remove:
 		return pg.confirm(at)
+	case at.Delete:
+		return pg.confirmDeletion(at)
 	case at.History != "":
 		return pg.history(at)
 	case at.Ref != "":

@@ -66,7 +66,7 @@ func (p *Pages) routes() []route {
 	return []route{
 		{"GET /{$}", "page-home", false, (*page).home, homeAPI},
 		{"GET /r/{path...}", "page-repository", false, (*page).below, belowAPI},
-		{"POST /r/{path...}", "page-remove", false, (*page).remove, nil},
+		{"POST /r/{path...}", "page-remove", false, (*page).change, nil},
 		{"GET /search", "page-search", false, (*page).search, searchAPI},
 		{"GET /-/record/{index}", "page-record", false, (*page).record, recordAPI},
 		{"GET /-/records", "page-records", false, (*page).records, recordsAPI},

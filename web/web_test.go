@@ -321,6 +321,56 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestDelete deletes images with a form, with the tags under which they were seen: it names those that were chosen by a tag that moved, that
+// are refused, and that got another tag, and deletes an index before what it lists.
+func TestDelete(t *testing.T) {
+	d := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
+	plans := map[string]string{
+		d("1"): `{"tags":["1.0","latest"],"attached":[{"digest":"` + d("9") + `","artifactType":"application/spdx+json"}]}`,
+		d("2"): `{"tags":["other"]}`, d("3"): `{"tags":[],"refused":"the manifest needs this","listedBy":"` + d("4") + `"}`,
+		d("4"): `{"tags":["index"],"lists":2}`, d("5"): `{"tags":["fixed"],"refused":"tag fixed is immutable"}`, d("6"): `{"tags":["late"]}`,
+	}
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fixedAPI{"/api/v1/deletable": plans[r.URL.Query().Get("digest")]}.ServeHTTP(w, r)
+	}))
+	var deleted []string
+	b.pages.Registry = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, d("6")) {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		deleted = append(deleted, r.Method+" "+r.URL.Path[len(r.URL.Path)-1:]+" "+r.Header.Get("Hallmark-If-Tags"))
+		w.WriteHeader(http.StatusAccepted)
+	})
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	query := url.Values{"tag": {"1.0@" + d("1"), "moved@" + d("2"), "fixed@" + d("5"), "late@" + d("6")}, "image": {d("3"), d("4")}}
+	shown := b.send("GET", "/r/team/app/-/delete?"+query.Encode(), "", nil).Body.String()
+	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "means another image than it did", "The 2 images that it lists stay.", "Delete 4 images<"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page does not say %q:\n%s", want, shown)
+		}
+	}
+	form := url.Values{}
+	for _, f := range regexp.MustCompile(`<input type="hidden" name="(token|image)" value="([^"]+)">`).FindAllStringSubmatch(shown[strings.Index(shown, "<main"):], -1) {
+		form.Add(f[1], html.UnescapeString(f[2]))
+	}
+	if w := b.send("POST", "/r/team/app/-/delete", "https://evil.example", form); w.Code != 403 || len(deleted) > 0 {
+		t.Errorf("another site deleted %q: %d", deleted, w.Code)
+	}
+	w := b.send("POST", "/r/team/app/-/delete", own, form)
+	if got := strings.Join(deleted, "; "); w.Code != 200 || got != "DELETE 1 1.0,latest; DELETE 4 index; DELETE 3 " || !strings.Contains(w.Body.String(), "It has other tags since") {
+		t.Errorf("%d, deleted %q:\n%s", w.Code, got, w.Body)
+	}
+	if w := b.send("POST", "/r/team/app/-/delete", own, form); w.Code != 403 || len(deleted) != 3 {
+		t.Errorf("the form did its work twice: %d, %q", w.Code, deleted)
+	}
+	for _, path := range []string{"/r/other/-/delete?image=" + d("1"), "/r/team/app/-/delete", "/r/team/app/-/delete?image=x", "/r/team/app/-/delete?tag=x"} {
+		if w := b.send("GET", path, "", nil); w.Code != 404 && w.Code != 400 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
 // TestPlaces reads the paths of pages and makes them again.
 func TestPlaces(t *testing.T) {
 	for path, want := range map[string]place{
@@ -331,6 +381,7 @@ func TestPlaces(t *testing.T) {
 		"team/app:1.0@sha256:ab": {Repository: "team/app", Ref: "sha256:ab"},
 		"team/app/-/history/1.0": {Repository: "team/app", History: "1.0"},
 		"team/app/-/remove":      {Repository: "team/app", Remove: true},
+		"team/app/-/delete":      {Repository: "team/app", Delete: true},
 	} {
 		if got, ok := parsePlace(path); !ok || got != want {
 			t.Errorf("%s is %+v, %v", path, got, ok)

@@ -16,7 +16,7 @@ import (
 // words are what templates may say.
 var words = template.FuncMap{
 	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
-	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
+	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
 	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare,
 }
 
