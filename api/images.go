@@ -29,6 +29,8 @@ type Images interface {
 	Deletable(ctx context.Context, repo string, d digest.Digest) (registry.Deletable, error)
 	// DigestsLike returns up to n digests that begin with a prefix.
 	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
+	// Named returns repositories or tags that somebody may see, by words in their names.
+	Named(ctx context.Context, q registry.NameQuery) (registry.NamePage, error)
 	// Image returns what a tag or digest means. Error: registry.ErrUnknown.
 	Image(ctx context.Context, repo, ref string) (*registry.Image, error)
 	// Presences says of each image whether its repository has it, and which tags mean it.

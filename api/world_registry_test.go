@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust"
@@ -66,6 +67,21 @@ func (w *world) RepositoriesFrom(ctx context.Context, who provenance.Identity, p
 // RepositoriesNamed implements Images.
 func (w *world) RepositoriesNamed(_ context.Context, names []string) (there []string, err error) {
 	return names, w.asked()
+}
+
+// Named implements Images.
+func (w *world) Named(_ context.Context, q registry.NameQuery) (page registry.NamePage, err error) {
+	n := registry.NameEntry{Repository: "team/app"}
+	if q.Tags {
+		n.TagEntry = registry.TagEntry{Name: "1.0", Digest: app.digest}
+	}
+	if slices.Contains(q.Words, "app") && w.May(q.Who, access.Pull, n.Repository) && q.After == nil {
+		page.Names = []registry.NameEntry{n}
+		if q.Limit == 1 {
+			page.Next, page.Behind = []byte("team/app"), 1
+		}
+	}
+	return page, w.asked()
 }
 
 // Tags implements Images.

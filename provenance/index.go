@@ -36,29 +36,32 @@ type indexed struct {
 	filled uint64
 }
 
-var indexedKey = []byte("indexed")
+var (
+	indexedKey = []byte("indexed")
+	filledKey  = []byte("filled")
+)
 
 func readIndexed(r storage.Reader) (x indexed, err error) {
-	value, err := r.Get(headTable, indexedKey)
-	if errors.Is(err, storage.ErrNotFound) {
-		return indexed{latest: At(time.Unix(0, 0))}, nil
-	}
+	rows, err := r.GetMany(headTable, [][]byte{indexedKey, filledKey})
 	if err != nil {
 		return x, err
 	}
-	if len(value) != 16 && len(value) != 24 {
+	x.latest = At(time.Unix(0, 0))
+	if value := rows[0]; len(value) == 16 {
+		x.next = binary.BigEndian.Uint64(value)
+		x.latest = At(time.UnixMicro(int64(binary.BigEndian.Uint64(value[8:]))))
+	} else if value != nil {
 		return x, fmt.Errorf("%w: the mark of the indexed records has %d bytes", storage.ErrCorrupt, len(value))
 	}
-	x.next = binary.BigEndian.Uint64(value)
-	x.latest = At(time.UnixMicro(int64(binary.BigEndian.Uint64(value[8:]))))
-	if len(value) == 24 {
-		x.filled = binary.BigEndian.Uint64(value[16:])
+	if rows[1] != nil {
+		x.filled, err = indexIn(rows[1])
 	}
-	return x, nil
+	return x, err
 }
 
 func (x indexed) write(tx storage.Tx) {
-	tx.Put(headTable, indexedKey, slices.Concat(indexKey(x.next), micros(x.latest.Time), indexKey(x.filled)))
+	tx.Put(headTable, indexedKey, slices.Concat(indexKey(x.next), micros(x.latest.Time)))
+	tx.Put(headTable, filledKey, indexKey(x.filled))
 }
 
 // index makes the rows of at most so many records, up to end, and moves the mark behind them.

@@ -74,20 +74,20 @@ func (b *Book) fillSome(ctx context.Context, most uint64) (behind bool, err erro
 		return false, nil
 	}
 	err = b.store.View(ctx, func(tx storage.Reader) error {
-		x, err := readIndexed(tx)
-		behind = x.filled < x.next
+		x, end, err := unfilled(tx)
+		behind = x.filled < end
 		return err
 	})
 	if err != nil || !behind {
 		return false, err
 	}
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		x, err := readIndexed(tx)
+		x, end, err := unfilled(tx)
 		if err != nil {
 			return err
 		}
 		begun := time.Now()
-		for end := min(x.next, x.filled+most); x.filled < end && time.Since(begun) < fillTime; {
+		for some := min(end, x.filled+most); x.filled < some && time.Since(begun) < fillTime; {
 			r, err := readKept(tx, x.filled)
 			if err == nil {
 				err = b.fillOne(tx, &x, r)
@@ -97,10 +97,23 @@ func (b *Book) fillSome(ctx context.Context, most uint64) (behind bool, err erro
 			}
 		}
 		x.write(tx)
-		behind = x.filled < x.next
+		behind = x.filled < end
 		return nil
 	})
 	return behind, err
+}
+
+// unfilled returns the mark, and up to where there are records that Fill has to come to.
+func unfilled(tx storage.Reader) (x indexed, end uint64, err error) {
+	h, err := readHead(tx)
+	if err != nil {
+		return x, 0, err
+	}
+	if x, err = readIndexed(tx); err != nil {
+		return x, 0, err
+	}
+	end, err = h.kept(tx, x.filled)
+	return x, min(end, x.next), err
 }
 
 // orderedKeys are the rows of a record: of its digest, and of the commits that it names.
@@ -317,4 +330,31 @@ func (q *LikeQuery) sees(tx storage.Reader, t term) (bool, error) {
 	}
 	repository, err := cutImageKey(row.Key)
 	return err == nil && q.Visible(repository), err // it may have looked at too many that are not
+}
+
+// Followed says whether the rows of a record were made, and who follows was told of it.
+func Followed(tx storage.Reader, index uint64) (bool, error) {
+	x, err := readIndexed(tx)
+	return index < x.filled, err
+}
+
+// Tail returns the records that have no rows yet, and who follows was not told of. behind are how many others there are of
+// which that is so: of an older version.
+func Tail(tx storage.Reader) (tail []*Record, behind uint64, err error) {
+	h, err := readHead(tx)
+	if err != nil {
+		return nil, 0, err
+	}
+	x, err := readIndexed(tx)
+	if err != nil {
+		return nil, 0, err
+	}
+	end, err := h.kept(tx, x.next)
+	for index := x.next; index < end && err == nil; index++ {
+		var r *Record
+		if r, err = readKept(tx, index); r != nil {
+			tail = append(tail, r)
+		}
+	}
+	return tail, x.next - min(x.filled, x.next), err
 }

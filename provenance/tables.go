@@ -14,8 +14,9 @@ const (
 	// "head" → next index (8 bytes), latest time (8, microseconds since 1970), SHA-256 of the receipt key in
 	// force (32, absent until there is one).
 	// "chained" → the first record that names the one before it in its repository (8): repository.go.
-	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8), the first record that
-	// has none in orderedTable (8; absent in rows of older versions, which made none).
+	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
+	// "filled" → the first record that has none in orderedTable, and of which no follower was told (8); 0 where there is no row, as
+	// an older version leaves it, which also puts records into the tables below without moving it.
 	headTable = storage.Table("provenance/head")
 	// index (8) → the signature of the checkpoint that the record's leaf ends, in a frame of its own (none in rows of older
 	// versions), and the in-toto statement, as it was first encoded, packed: packed.go.

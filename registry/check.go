@@ -41,6 +41,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{layersTable, c.layersRow, nil},
 		{diffsTable, c.diffsRow, nil},
 		{knownTable, c.ofManifest, nil},
+		{wordTable, c.wordRow, nil},
 		{keptTable, c.kept, nil},
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
@@ -109,8 +110,15 @@ func want(tx storage.Reader, table storage.Table, key []byte, format string, arg
 
 func (c *checker) repository(_ context.Context, tx storage.Reader, item storage.Item) error {
 	all := repoKey(string(item.Key))
-	for _, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
-		return err
+	for manifest, err := range tx.Scan(manifestTable, all, storage.PrefixEnd(all)) {
+		if err != nil {
+			return err
+		}
+		row, err := decodeManifestRow(manifest.Value)
+		if err != nil {
+			return nil //nolint:nilerr // the manifest's own check reports it
+		}
+		return wantWords(tx, NameEntry{Repository: string(item.Key)}, row.record)
 	}
 	return damaged("repository %s is listed and has no manifest", item.Key)
 }
@@ -162,7 +170,10 @@ func (c *checker) tag(_ context.Context, tx storage.Reader, item storage.Item) e
 	if err := wantManifest(tx, repo, digestKey(row.digest), "%s means %s, which is not there", name, row.digest); err != nil {
 		return err
 	}
-	return want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest)
+	return errors.Join(
+		want(tx, taggedTable, repoKey(repo, digestKey(row.digest), tag), "%s is not among the tags of %s", name, row.digest),
+		wantWords(tx, NameEntry{repo, TagEntry{Name: string(tag)}}, row.record),
+	)
 }
 
 func (c *checker) tagged(_ context.Context, tx storage.Reader, item storage.Item) error {

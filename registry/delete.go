@@ -50,6 +50,7 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 			return err
 		}
 		tx.Delete(tagTable, repoKey(c.repo, []byte(c.ref)))
+		removeWords(tx, c.repo, c.ref)
 		tx.Delete(taggedTable, repoKey(c.repo, digestKey(tag.digest), []byte(c.ref)))
 		e := c.event(provenance.Untag)
 		e.Digest = tag.digest
@@ -229,6 +230,7 @@ func removeTags(tx storage.Tx, repo string, d digest.Digest, tags []string) (mov
 		moves = append(moves, provenance.TagMove{Name: tag, Previous: d, Since: &row.record})
 		tx.Delete(taggedTable, repoKey(repo, digestKey(d), []byte(tag)))
 		tx.Delete(tagTable, keys[i])
+		removeWords(tx, repo, tag)
 	}
 	return moves, nil
 }
@@ -258,5 +260,6 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) (
 		}
 	}
 	tx.Delete(repositoryTable, []byte(repo))
+	removeWords(tx, repo, "")
 	return more, nil
 }

@@ -48,6 +48,9 @@ const (
 	layersTable = storage.Table("registry/layers")
 	// a hash of each diff id (8), 0, REPO DIGEST → nothing. Images in the order of their diff ids: diffs.go.
 	diffsTable = storage.Table("registry/diffs")
+	// kind (1), a name in lower case from a word on (up to 32), 0, REPO without the zero byte → nothing; or, of a tag, REPO tag.
+	// Names by their words: words.go. They are there while the name is, once the indexer has come to its record.
+	wordTable = storage.Table("registry/word")
 	// begin of the lease (8, microseconds of the registry's clock) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")

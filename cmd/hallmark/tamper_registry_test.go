@@ -161,6 +161,9 @@ var tamperedImages = []tamperRow{
 		name: "what was thought of an image forgotten", unseen: "an opinion is no fact: it is made anew when it is asked for",
 		do: func(h *hands) { h.del("registry/kept", place(repo, h.key("three"))) },
 	},
+	{name: "a tag not found by a word", do: func(h *hands) { h.del("registry/word", []byte("t1\x00"+repo+"\x001")) }},
+	{name: "a repository found by a word that is not in its name", do: func(h *hands) { h.put("registry/word", []byte("rword\x00"+repo), nil) }},
+	{name: "a tag found that is not there", do: func(h *hands) { h.put("registry/word", []byte("tword\x00"+repo+"\x00word"), nil) }},
 	{name: "an image not found by its layers", do: func(h *hands) { h.del("registry/layers", h.rows("registry/layers", "")[0].Key) }},
 	{name: "an image found by layers that it has not", do: func(h *hands) {
 		row := h.rows("registry/layers", "")[0]
