@@ -23,6 +23,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -31,13 +32,13 @@ import (
 // The errors of Identify.
 var (
 	// ErrNoLogin: the request carries no login.
-	ErrNoLogin = errors.New("sign in first: strangers may not do this")
+	ErrNoLogin = fault.New(fault.Login, "sign in first: strangers may not do this")
 	// ErrBadLogin: there is no such user, or the password is another.
-	ErrBadLogin = errors.New("the user name or the password is wrong")
+	ErrBadLogin = fault.New(fault.Login, "the user name or the password is wrong")
 	// ErrScope: the token is for something else, and another one can be asked for.
-	ErrScope = errors.New("this token is not for what the request asks; ask for one that is")
+	ErrScope = fault.New(fault.Login, "this token is not for what the request asks; ask for one that is")
 	// ErrBusy: too many logins wait to be checked.
-	ErrBusy = errors.New("too many logins are being checked; try again in a moment")
+	ErrBusy = fault.New(fault.Throttled, "too many logins are being checked; try again in a moment")
 )
 
 // A SlowDownError refuses a request for a while: after several wrong logins, or too many requests.
@@ -49,6 +50,9 @@ type SlowDownError struct {
 func (e *SlowDownError) Error() string {
 	return e.Why + "; try again in " + max(e.Wait.Round(time.Second), time.Second).String()
 }
+
+// Class is that of what is too much at once.
+func (e *SlowDownError) Class() fault.Class { return fault.Throttled }
 
 // Config is how Access is set up.
 type Config struct {

@@ -3,12 +3,12 @@ package access
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -55,9 +55,9 @@ const (
 
 // The errors of documents.
 var (
-	ErrTooMuch   = fmt.Errorf("there may be %d teams, %d members in them, %d grants and %d rules for tags with %d exceptions each", maxTeams, maxMembers, maxGrants, maxFixed, maxExcept)
-	ErrLastAdmin = errors.New("nobody would be left who administrates the registry: grant admin on ** to another user first")
-	ErrTooHigh   = errors.New("anonymous can be given pull and no more; everyone and ci up to delete")
+	ErrTooMuch   = fault.Newf(fault.Invalid, "there may be %d teams, %d members in them, %d grants and %d rules for tags with %d exceptions each", maxTeams, maxMembers, maxGrants, maxFixed, maxExcept)
+	ErrLastAdmin = fault.New(fault.Conflict, "nobody would be left who administrates the registry: grant admin on ** to another user first")
+	ErrTooHigh   = fault.New(fault.Invalid, "anonymous can be given pull and no more; everyone and ci up to delete")
 )
 
 // encode returns the document's one JSON, and its digest.

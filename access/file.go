@@ -2,12 +2,12 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -22,7 +22,7 @@ type File struct {
 }
 
 // ErrChanged says that somebody else changed the document meanwhile.
-var ErrChanged = errors.New("somebody else changed who may do what meanwhile; look at the difference again")
+var ErrChanged = fault.New(fault.Conflict, "somebody else changed who may do what meanwhile; look at the difference again")
 
 // An EntryError says which entry of a File is wrong.
 type EntryError struct {
@@ -31,6 +31,9 @@ type EntryError struct {
 }
 
 func (e *EntryError) Error() string { return e.At + ": " + e.Err.Error() }
+
+// Class says that it is the body that is wrong, whatever is wrong with it.
+func (e *EntryError) Class() fault.Class { return fault.Entry }
 
 // Unwrap serves errors.Is.
 func (e *EntryError) Unwrap() error { return e.Err }

@@ -2,16 +2,16 @@ package access
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // ErrUnknownRule says that a rule for tags is not there.
-var ErrUnknownRule = errors.New("there is no such rule for tags; `hallmark tags rules` lists what there is")
+var ErrUnknownRule = fault.New(fault.Missing, "there is no such rule for tags; `hallmark tags rules` lists what there is")
 
 // is says whether a rule is about the same tags of the same repositories.
 func (f FixedTags) is(other FixedTags) bool {

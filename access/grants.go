@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // The errors of grants.
 var (
-	ErrNotAdmin     = errors.New("you need admin on the whole pattern to change its grants")
-	ErrUnknownGrant = errors.New("there is no such grant; `hallmark grants` lists what there is")
+	ErrNotAdmin     = fault.New(fault.Denied, "you need admin on the whole pattern to change its grants")
+	ErrUnknownGrant = fault.New(fault.Missing, "there is no such grant; `hallmark grants` lists what there is")
 )
 
 // Grant gives a role to a subject. It says whether that is new. Errors: ErrNotAdmin, ErrTooHigh, ErrClaims,

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -18,6 +19,9 @@ type refusedError struct{ error }
 
 // Is makes it an ErrBadLogin.
 func (e refusedError) Is(target error) bool { return target == ErrBadLogin }
+
+// Class is that of ErrBadLogin.
+func (e refusedError) Class() fault.Class { return ErrBadLogin.Class() }
 
 // Unwrap returns the reason.
 func (e refusedError) Unwrap() error { return e.error }

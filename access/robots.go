@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -18,10 +19,10 @@ const robotTable = storage.Table("access/robot")
 
 // The errors of robots.
 var (
-	ErrUnknownRobot = errors.New("there is no such robot")
-	ErrRobotExists  = errors.New("there is such a robot already")
-	ErrExpired      = errors.New("the secret has expired; an administrator can make a new one with `hallmark robot rotate`")
-	ErrPast         = errors.New("a secret that has expired already is of no use")
+	ErrUnknownRobot = fault.New(fault.Missing, "there is no such robot")
+	ErrRobotExists  = fault.New(fault.Conflict, "there is such a robot already")
+	ErrExpired      = fault.New(fault.Login, "the secret has expired; an administrator can make a new one with `hallmark robot rotate`")
+	ErrPast         = fault.New(fault.Invalid, "a secret that has expired already is of no use")
 )
 
 // A Robot is an account of a machine as it is shown.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -47,13 +48,13 @@ const maxSessions = 1000
 
 // The errors of sessions.
 var (
-	ErrUnknownSession = errors.New("there is no such token or session; it may have ended")
-	ErrSessionName    = errors.New("a token has a name of 1 to 64 printable characters, which says what it is for")
-	ErrSessionLasts   = fmt.Errorf("a token lasts longer than nothing, and at most %s", MaxTokenLasts)
-	ErrNoScope        = errors.New("a token has at least one scope, and at most 64: a pattern of repositories, and what it may do there")
-	ErrTooManyTokens  = fmt.Errorf("one account has at most %d of them: end some", maxSessions)
+	ErrUnknownSession = fault.New(fault.Missing, "there is no such token or session; it may have ended")
+	ErrSessionName    = fault.New(fault.Invalid, "a token has a name of 1 to 64 printable characters, which says what it is for")
+	ErrSessionLasts   = fault.Newf(fault.Invalid, "a token lasts longer than nothing, and at most %s", MaxTokenLasts)
+	ErrNoScope        = fault.New(fault.Invalid, "a token has at least one scope, and at most 64: a pattern of repositories, and what it may do there")
+	ErrTooManyTokens  = fault.Newf(fault.Conflict, "one account has at most %d of them: end some", maxSessions)
 	// ErrNotOwn: a token acts for its owner in repositories, not on the owner's account.
-	ErrNotOwn = errors.New("this needs a user's own login, with the password: a token or a machine may not do it")
+	ErrNotOwn = fault.New(fault.Denied, "this needs a user's own login, with the password: a token or a machine may not do it")
 )
 
 // A Session is a login that goes on after its proof was shown once, until it expires or is ended.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/access/oidc"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -52,7 +53,7 @@ const (
 var (
 	ErrSubject = errors.New("a subject is user:NAME, team:NAME, robot:NAME, ci:ISSUER:CLAIM=GLOB,…, everyone or anonymous")
 	// ErrClaims: anyone in the world can have such claims, or take them over.
-	ErrClaims = errors.New("a CI subject names an id that its issuer never gives to another, without *: names can be taken over by others")
+	ErrClaims = fault.New(fault.Invalid, "a CI subject names an id that its issuer never gives to another, without *: names can be taken over by others")
 )
 
 // knownIDs are the ids of issuers that are not configured, or not yet: those of GitHub and GitLab. What others

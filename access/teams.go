@@ -2,19 +2,19 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // The errors of teams.
 var (
-	ErrUnknownTeam = errors.New("there is no such team")
-	ErrTeamExists  = errors.New("there is such a team already")
-	ErrNotMember   = errors.New("is not in the team")
+	ErrUnknownTeam = fault.New(fault.Missing, "there is no such team")
+	ErrTeamExists  = fault.New(fault.Conflict, "there is such a team already")
+	ErrNotMember   = fault.New(fault.Missing, "is not in the team")
 )
 
 // A TeamEntry is a team as it is shown.

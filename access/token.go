@@ -15,6 +15,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -200,8 +201,8 @@ type Tokens struct {
 
 // The errors of Issue.
 var (
-	ErrService = errors.New("the token is asked for another service than this registry")
-	ErrScopes  = errors.New("too much is asked of one token")
+	ErrService = fault.New(fault.Malformed, "the token is asked for another service than this registry")
+	ErrScopes  = fault.New(fault.Malformed, "too much is asked of one token")
 )
 
 // Issue makes a bearer token for whoever signed in with a credential, or for a stranger. Its scopes are

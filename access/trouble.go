@@ -3,11 +3,9 @@ package access
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 
-	"github.com/seed-260924e6/hallmark/provenance"
-	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 )
 
 // A Trouble is what a request is answered with that failed for a reason that is not the business of its route: who
@@ -21,67 +19,77 @@ type Trouble struct {
 	Operator   bool   // only the operator can mend it: the error is for the log, with the number of the request
 }
 
-type trouble struct {
-	err error
-	Trouble
+// statuses of HTTP, by class: the one table for the OCI API, ours, and the pages.
+var statuses = [...]int{
+	fault.None: http.StatusInternalServerError,
+
+	fault.Login: http.StatusUnauthorized, fault.Throttled: http.StatusTooManyRequests,
+
+	fault.Uncertain: http.StatusInternalServerError, fault.Damaged: http.StatusInternalServerError, fault.Full: http.StatusInsufficientStorage,
+	fault.Stopped: http.StatusServiceUnavailable, fault.Closing: http.StatusServiceUnavailable, fault.Busy: http.StatusServiceUnavailable,
+
+	fault.Entry: http.StatusUnprocessableEntity, fault.Denied: http.StatusForbidden, fault.Malformed: http.StatusBadRequest,
+	fault.Invalid: http.StatusUnprocessableEntity, fault.Conflict: http.StatusConflict, fault.Missing: http.StatusNotFound,
 }
 
-// troubles are in the order in which they count, where an error is several of them: what may have happened before what
-// has not, and what does not pass before what does.
-var troubles = []trouble{
-	{storage.ErrUnknownOutcome, Trouble{
-		Status: http.StatusInternalServerError, Operator: true,
-		Says: "the registry's disk failed; whether this was stored is not known yet. Ask its operator to look",
-	}},
-	{storage.ErrCorrupt, Trouble{
-		Status: http.StatusInternalServerError, Operator: true,
-		Says: "the registry's data is damaged; ask its operator to run `hallmark fsck`",
-	}},
-	{storage.ErrFull, Trouble{
-		Status: http.StatusInsufficientStorage, Operator: true,
-		Says: "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room",
-	}},
-	{provenance.ErrNoKey, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNoKey.Error()}},
-	{provenance.ErrNotGranted, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: "the access document is not the one that the records name: " + provenance.ErrNotGranted.Error()}},
-	{provenance.ErrDisagree, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrDisagree.Error() + ". Its operator is told by its log and by /readyz what to do"}},
-	{provenance.ErrNotAdopted, Trouble{Status: http.StatusServiceUnavailable, Operator: true, Says: provenance.ErrNotAdopted.Error()}},
-	{storage.ErrReadOnly, Trouble{
-		Status: http.StatusServiceUnavailable, Operator: true,
-		Says: "the registry was opened for reading only, and takes no changes",
-	}},
-	{storage.ErrClosed, Trouble{
-		Status: http.StatusServiceUnavailable, RetryAfter: 5,
-		Says: "the registry is shutting down; try again in a moment",
-	}},
-	{storage.ErrBusy, Trouble{
-		Status: http.StatusServiceUnavailable, RetryAfter: 1,
-		Says: "another request is writing to the same; try again in a moment",
-	}},
-}
-
-// TroubleOf returns the answer to an error. request is the number of the request, under which the log says more.
-func TroubleOf(err error, request string) Trouble {
-	var slow *SlowDownError
-	switch {
-	case errors.Is(err, ErrNoLogin), errors.Is(err, ErrBadLogin), errors.Is(err, ErrExpired), errors.Is(err, ErrScope):
-		return Trouble{Status: http.StatusUnauthorized, Says: err.Error(), Challenge: true}
-	case errors.As(err, &slow):
-		return Trouble{Status: http.StatusTooManyRequests, Says: err.Error(), RetryAfter: int(slow.Wait.Seconds()) + 1}
-	case errors.Is(err, ErrBusy):
-		return Trouble{Status: http.StatusTooManyRequests, Says: err.Error(), RetryAfter: 1}
+// StatusOf is the status of an error whose own words are the answer to a request of ours, or 0. An error of the store is not
+// one, whatever was looked for when it came.
+func StatusOf(err error) int {
+	if c := fault.Of(err); c.OfRequest() {
+		return statuses[c]
 	}
-	for _, known := range troubles {
-		if errors.Is(err, known.err) {
-			return known.in(request)
-		}
+	return 0
+}
+
+// TroubleOf returns the answer to an error. request is the number of the request, under which the log says more. What an error
+// says of what was asked for is not among it: a route that answers that does so itself.
+func TroubleOf(err error, request string) Trouble {
+	c := fault.Of(err)
+	switch {
+	case c == fault.Login:
+		return Trouble{Status: statuses[c], Says: err.Error(), Challenge: true}
+	case c == fault.Throttled:
+		return Trouble{Status: statuses[c], Says: err.Error(), RetryAfter: waitOf(err)}
+	case c.OfStore():
+		return storeTrouble(c, err).in(request)
 	}
 	t := Trouble{Status: http.StatusInternalServerError, Operator: true, Says: "the registry failed; its log says more"}
 	return t.in(request)
 }
 
+// waitOf is after how many seconds to try again what was too much at once.
+func waitOf(err error) int {
+	var slow *SlowDownError
+	if errors.As(err, &slow) {
+		return int(slow.Wait.Seconds()) + 1
+	}
+	return 1
+}
+
+// storeTrouble is the answer to an error of the store or of the signing keys.
+func storeTrouble(c fault.Class, err error) Trouble {
+	t := Trouble{Status: statuses[c], Operator: true}
+	switch c {
+	case fault.Uncertain:
+		t.Says = "the registry's disk failed; whether this was stored is not known yet. Ask its operator to look"
+	case fault.Damaged:
+		t.Says = "the registry's data is damaged; ask its operator to run `hallmark fsck`"
+	case fault.Full:
+		t.Says = "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room"
+	case fault.Closing:
+		t.Says, t.RetryAfter, t.Operator = "the registry is shutting down; try again in a moment", 5, false
+	case fault.Busy:
+		t.Says, t.RetryAfter, t.Operator = "another request is writing to the same; try again in a moment", 1, false
+	default:
+		t.Says = fault.AnswerOf(err, c)
+	}
+	return t
+}
+
 // IsTrouble says that an error is one of the store or of the registry's keys, which no route answers in words of its own.
-func IsTrouble(err error) bool {
-	return slices.ContainsFunc(troubles, func(known trouble) bool { return errors.Is(err, known.err) })
+func IsTrouble(err error) (is bool) {
+	fault.Each(err, func(c fault.Class, _ error) { is = is || c.OfStore() })
+	return is
 }
 
 // in names the request, by which the operator finds it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 	"golang.org/x/crypto/bcrypt"
@@ -25,10 +26,10 @@ const (
 
 // The errors of accounts.
 var (
-	ErrUnknownUser = errors.New("there is no such user")
-	ErrUserExists  = errors.New("there is such a user already")
-	ErrUserName    = errors.New("a user name has 1 to 64 lower-case letters, digits, '.', '_' and '-', and begins with a letter or digit")
-	ErrPassword    = fmt.Errorf("a password has %d to %d bytes", MinPassword, MaxPassword)
+	ErrUnknownUser = fault.New(fault.Missing, "there is no such user")
+	ErrUserExists  = fault.New(fault.Conflict, "there is such a user already")
+	ErrUserName    = fault.New(fault.Invalid, "a user name has 1 to 64 lower-case letters, digits, '.', '_' and '-', and begins with a letter or digit")
+	ErrPassword    = fault.Newf(fault.Invalid, "a password has %d to %d bytes", MinPassword, MaxPassword)
 )
 
 // A User is an account as it is shown.

@@ -2,15 +2,15 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
 // ErrNoNextKey says that there is no key to change to: a KeyKeeper's error says what to do.
-var ErrNoNextKey = errors.New("there is no key to change to")
+var ErrNoNextKey = fault.New(fault.Conflict, "there is no key to change to")
 
 // A KeyKeeper keeps the files of the registry's signing keys.
 type KeyKeeper interface {

@@ -228,7 +228,7 @@ func recordsOf(moves []provenance.Move) (records []*provenance.Record) {
 func (a *API) meaning(c *call, repo, tag string, at time.Time) (any, error) {
 	m, err := a.Records.Meaning(c.Context(), repo, tag, at)
 	if err != nil || m.To == "" {
-		if statusOf(err) == 0 && err != nil {
+		if access.StatusOf(err) == 0 && err != nil {
 			return nil, err
 		}
 		return nil, problemf(http.StatusNotFound, "%s:%s meant nothing at %s", repo, tag, provenance.At(at))

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 )
 
 // How long certificates are valid. Some clients refuse a server's that is valid for more than 825 days.
@@ -41,7 +42,7 @@ const (
 )
 
 // ErrName says that the authority may not sign for a name.
-var ErrName = errors.New("outside of what this registry's certificate authority may sign")
+var ErrName = fault.New(fault.Conflict, "outside of what this registry's certificate authority may sign")
 
 // authority is a CA with its key.
 type authority struct {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 )
 
 // The files in Config.Dir.
@@ -139,7 +140,7 @@ func (k *Keeper) Refresh() error {
 }
 
 // ErrNotRenewed says that a certificate is not one that can be renewed here; errors that wrap it say what to do.
-var ErrNotRenewed = errors.New("it cannot be renewed here")
+var ErrNotRenewed = fault.New(fault.Conflict, "it cannot be renewed here")
 
 // Renew signs a new certificate now, and with newCA also makes a new authority, which every client has
 // to trust anew. Errors: ErrNotRenewed for a certificate of one's own, ErrName, and those of the files.
@@ -166,6 +167,9 @@ type notRenewedError struct{ says string }
 
 func (e *notRenewedError) Error() string        { return e.says }
 func (e *notRenewedError) Is(target error) bool { return target == ErrNotRenewed }
+
+// Class is that of ErrNotRenewed.
+func (e *notRenewedError) Class() fault.Class { return ErrNotRenewed.Class() }
 
 // sign writes the key first. If we stop between the two files, they do not fit each other, and the next
 // start signs again.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -14,10 +15,12 @@ import (
 // at all. Before a book takes its first record, the ends of the records and of the log are held against each other.
 
 // ErrDisagree says that the records and the log contradict each other: somebody changed the store, or its disk did.
-var ErrDisagree = errors.New("the records and the log of this registry contradict each other, so it signs nothing and takes no changes; reads go on")
+var ErrDisagree = fault.New(fault.Stopped, contradict).Telling(contradict + ". Its operator is told by its log and by /readyz what to do")
+
+const contradict = "the records and the log of this registry contradict each other, so it signs nothing and takes no changes; reads go on"
 
 // ErrNotAdopted says that there are records and no log: they are from before there was one, or said to be.
-var ErrNotAdopted = errors.New("this registry has records from before there was a log, which nobody saw happen, so it takes no changes; reads go on. " +
+var ErrNotAdopted = fault.New(fault.Stopped, "this registry has records from before there was a log, which nobody saw happen, so it takes no changes; reads go on. "+
 	"Its operator runs `hallmark log adopt` once, which puts on record what was found")
 
 // disagreef says which two things contradict each other.

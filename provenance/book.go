@@ -16,11 +16,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // ErrNoRecord says that there is no record of that index.
-var ErrNoRecord = errors.New("there is no such record")
+var ErrNoRecord = fault.New(fault.Missing, "there is no such record")
 
 // A Book is the ordered sequence of all records of one registry. It is safe for concurrent use.
 type Book struct {

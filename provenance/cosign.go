@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -16,9 +17,9 @@ import (
 
 // The reasons for which a cosignature is not kept.
 var (
-	ErrNotCosigned     = errors.New("no witness of this registry has cosigned it")
-	ErrOtherCheckpoint = errors.New("it is not a checkpoint of this log")
-	ErrFuture          = errors.New("the witness's clock or this registry's is wrong")
+	ErrNotCosigned     = fault.New(fault.Denied, "no witness of this registry has cosigned it")
+	ErrOtherCheckpoint = fault.New(fault.Conflict, "it is not a checkpoint of this log")
+	ErrFuture          = fault.New(fault.Conflict, "the witness's clock or this registry's is wrong")
 )
 
 // maxAhead is how far ahead of our clock a witness's may be. One that was once far ahead, and signed for a year that is to

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -13,10 +14,10 @@ import (
 )
 
 // ErrUnproved says that the log cannot prove something at the size asked for.
-var ErrUnproved = errors.New("the log has no such checkpoint to prove it with")
+var ErrUnproved = fault.New(fault.Missing, "the log has no such checkpoint to prove it with")
 
 // ErrNotSigned says that a record has no receipt, and never will.
-var ErrNotSigned = errors.New("it is from before there was a log: it was found, and nobody is known to have seen it happen, so it has no receipt")
+var ErrNotSigned = fault.New(fault.Missing, "it is from before there was a log: it was found, and nobody is known to have seen it happen, so it has no receipt")
 
 // A SignedRecord is what is stored of a record for its receipt.
 type SignedRecord struct {

@@ -1,16 +1,18 @@
 package provenance
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // ErrNotGranted says that an access document is not the one that the newest record of a right or an account names.
-var ErrNotGranted = errors.New("it was changed past the registry, and nothing is signed over it: `hallmark fsck` says more; restore a backup from before")
+var ErrNotGranted = fault.New(fault.Stopped, pastTheRegistry).Telling("the access document is not the one that the records name: " + pastTheRegistry)
+
+const pastTheRegistry = "it was changed past the registry, and nothing is signed over it: `hallmark fsck` says more; restore a backup from before"
 
 // RightsOnRecord wants an access document to be the one of the newest record of a right or an account: the next such record
 // would sign what nobody is on record to have granted. Error: ErrNotGranted.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -18,11 +19,11 @@ import (
 
 // ErrNoKey says that the key is not at hand which the next record has to be signed with. There is never a
 // record without a receipt, so nothing can be recorded until the key is back, or replaced (Book.Succeed).
-var ErrNoKey = errors.New("the registry's signing key is missing or wrong, so it takes no changes; reads go on. " +
+var ErrNoKey = fault.New(fault.Stopped, "the registry's signing key is missing or wrong, so it takes no changes; reads go on. "+
 	"Its operator is told by its log which key file it needs")
 
 // ErrUsedKey says that a receipt key was in force before. It was given up, and stays so.
-var ErrUsedKey = errors.New("this receipt key is or was in use: make a new one")
+var ErrUsedKey = fault.New(fault.Conflict, "this receipt key is or was in use: make a new one")
 
 // Keys are private keys that a book may need: one of each as a rule, and two while one takes over from the
 // other. The store says which are in force.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 )
 
@@ -27,13 +28,21 @@ type failure struct {
 }
 
 // ErrUnknown says that there is no such repository, tag or manifest. The errors that wrap it say which.
-var ErrUnknown = errors.New("it is not there")
+var ErrUnknown = fault.New(fault.Missing, "it is not there")
 
 func (f *failure) Error() string { return f.message }
 
 // Is makes what is answered with 404 an ErrUnknown.
 func (f *failure) Is(target error) bool {
 	return target == ErrUnknown && f.status == http.StatusNotFound
+}
+
+// Class is that of ErrUnknown where it is one. Everything else has an answer of its own.
+func (f *failure) Class() fault.Class {
+	if f.status == http.StatusNotFound {
+		return ErrUnknown.Class()
+	}
+	return fault.None
 }
 
 func newFailure(status int, code, format string, args ...any) *failure {

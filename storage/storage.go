@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+
+	"github.com/seed-260924e6/hallmark/internal/fault"
 )
 
 // MaxKey is the longest key that a Store takes, in bytes.
@@ -21,27 +23,27 @@ var (
 	// ErrNotFound: no such key, upload or blob.
 	ErrNotFound = errors.New("not found")
 	// ErrClosed: the store was closed before the operation began. Nothing happened.
-	ErrClosed = errors.New("the store is closed")
+	ErrClosed = fault.New(fault.Closing, "the store is closed")
 	// ErrFull: the disk has no room. Nothing happened, and the same call may succeed later.
-	ErrFull = errors.New("no space left on the disk")
+	ErrFull = fault.New(fault.Full, "no space left on the disk")
 	// ErrUnknownOutcome: the disk failed while a change was being made durable, so it happened whole or
 	// not at all, and this process cannot tell which. The store refuses every later Update until it is
 	// opened again. Never run the closure again on this error.
-	ErrUnknownOutcome = errors.New("the disk failed during a commit, whose outcome is unknown until the store is opened again")
+	ErrUnknownOutcome = fault.New(fault.Uncertain, "the disk failed during a commit, whose outcome is unknown until the store is opened again")
 	// ErrInUse: another process has the store open.
 	ErrInUse = errors.New("in use by another process")
 	// ErrReadOnly: the store was opened for reading only. Nothing happened.
-	ErrReadOnly = errors.New("opened for reading only")
+	ErrReadOnly = fault.New(fault.Stopped, "opened for reading only").Telling("the registry was opened for reading only, and takes no changes")
 	// ErrOlder: an earlier version of this program wrote the store, and it was opened for reading only.
 	ErrOlder = errors.New("written by an older version")
 	// ErrNewer: a later version of this program wrote the store.
 	ErrNewer = errors.New("written by a newer version")
 	// ErrCorrupt: what is on the disk cannot be what was written.
-	ErrCorrupt = errors.New("damaged")
+	ErrCorrupt = fault.New(fault.Damaged, "damaged")
 	// ErrKeySize: a key is empty or longer than MaxKey.
 	ErrKeySize = errors.New("key is empty or too long")
 	// ErrBusy: another writer has this upload open.
-	ErrBusy = errors.New("another writer has it open")
+	ErrBusy = fault.New(fault.Busy, "another writer has it open")
 )
 
 // A Table names one ordered set of keys. The room that declares it is the only one that builds its keys.

@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -103,7 +103,7 @@ func kindOfURL(issuer string) string {
 }
 
 // ErrNeverMatches says that no token can have such a claim.
-var ErrNeverMatches = errors.New("no job can have such a claim")
+var ErrNeverMatches = fault.New(fault.Invalid, "no job can have such a claim")
 
 // Matchable refuses a claim of a grant that no job of an issuer can have. The kind of an issuer that is not configured, or not
 // yet, follows from its URL, or from the ids that the grant names. value is "" where the grant has a pattern. Error: what

@@ -13,11 +13,11 @@ package checkpoint
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -26,7 +26,7 @@ import (
 const MaxText = 64 << 10
 
 // ErrInvalid says that a text is no checkpoint, or not one that the expected log signed.
-var ErrInvalid = errors.New("not a checkpoint of this log")
+var ErrInvalid = fault.New(fault.Invalid, "not a checkpoint of this log")
 
 // A Checkpoint says what a log holds.
 type Checkpoint struct {

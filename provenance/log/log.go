@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/storage"
 	"golang.org/x/mod/sumdb/note"
@@ -26,9 +27,9 @@ import (
 // The errors of this package, beside those of storage.
 var (
 	// ErrNoLog: there is no log yet, or none of that name.
-	ErrNoLog = errors.New("there is no such log")
+	ErrNoLog = fault.New(fault.Missing, "there is no such log")
 	// ErrSize: the log has not that many leaves.
-	ErrSize = errors.New("the log has not that size")
+	ErrSize = fault.New(fault.Missing, "the log has not that size")
 	// ErrKey: a key is not the one that the log's checkpoints are signed with.
 	ErrKey = errors.New("it is not the key of this log")
 )
