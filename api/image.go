@@ -51,6 +51,8 @@ type imageAnswer struct {
 	provenance.Acts
 	// Built is what is said of how it was built, never by a login.
 	Built *provenance.Built `json:"built,omitempty"`
+	// Witnessed is who has seen Record in the log, absent where nobody has.
+	Witnessed *witnessed `json:"witnessed,omitempty"`
 	// Derived is what nobody says and follows from other images, when asked for: it is in no record.
 	Derived *derived `json:"derived,omitempty"`
 	// Cut are the lists here that are not whole, beside those of Older.
@@ -110,7 +112,10 @@ func (a *API) image(c *call) (any, error) {
 		return nil, err
 	}
 	answer, err := a.describe(c, repo, ref, a.mayPull(c))
-	if err != nil || !derive {
+	if err != nil {
+		return nil, err
+	}
+	if answer.Witnessed, err = a.witnessedBy(c.Context(), answer.Record); err != nil || !derive {
 		return answer, err
 	}
 	parts := provenance.Parts(answer.Descriptor.Digest, answer.Children)

@@ -181,7 +181,7 @@ var table = []row{
 		{target: "/api/v1/history?repo=team/app&tag=2.0&at=2026-11-24", status: 404, has: "meant nothing"},
 	}},
 	{route: "GET /api/v1/image", good: []good{
-		{target: "/api/v1/image?repo=team/app&ref=1.0", has: `"handle":"alice"`}, {target: "/api/v1/image?repo=team/app&ref=1.0&derived=true", has: "longest layer prefix"},
+		{target: "/api/v1/image?repo=team/app&ref=1.0", has: `"handle":"alice"`}, {target: "/api/v1/image?repo=team/app&ref=1.0&derived=true", has: "longest layer prefix"}, {target: "/api/v1/image?repo=team/app&ref=1.0", has: `"witnessed":{"record":0,"by":["witness.example+`},
 	}, hidden: 404, bad: append(ofImage("/api/v1/image"), bad{target: "/api/v1/image?repo=team/app&ref=1.0&derived=perhaps", status: 400, has: "true, false"})},
 	{route: "GET /api/v1/report", good: []good{{target: "/api/v1/report?repo=team/app&ref=1.0", has: `"checks":[`}}, hidden: 404, bad: ofImage("/api/v1/report")},
 	{route: "GET /api/v1/contents", good: []good{{target: "/api/v1/contents?repo=team/app&ref=1.0", has: `"architecture":"amd64"`}}, hidden: 404, bad: ofImage("/api/v1/contents")},

@@ -27,7 +27,7 @@ func worldRecord(index uint64) *provenance.Record {
 		r.Repository, r.Digest, r.Tags = "team/app", app.digest, []provenance.TagMove{{Name: "1.0", Now: app.digest}}
 		r.Observed = provenance.Observation{MediaType: app.mediaType, Size: int64(len(app.manifest)), ImageSize: 7}
 		r.Claimed = []provenance.Claim{{Fact: "source", Value: "https://git.example/team/app", About: app.digest, From: "annotation org.opencontainers.image.source"}}
-		r.Unsigned = &provenance.Unsigned{ClientAddress: "192.0.2.7"}
+		r.Unsigned, r.Log = &provenance.Unsigned{ClientAddress: "192.0.2.7"}, &provenance.LeafID{Origin: "log.example"}
 	case 1:
 		r.Repository, r.Digest = "secret/app", app.digest
 	case 2:

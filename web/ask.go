@@ -50,7 +50,7 @@ var errSignIn = errors.New("sign in first")
 // ask asks the API a question on behalf of whoever asks for the page, and reads the answer into value. Errors: a
 // *refusal in the API's words, errSignIn for a stranger who may not know.
 func (pg *page) ask(path string, query url.Values, value any) error {
-	return pg.read(pg.do(http.MethodGet, path, query, nil), path, value)
+	return pg.read(pg.get(path, query), path, value)
 }
 
 // read reads the API's answer into value.
@@ -64,16 +64,16 @@ func (pg *page) read(a *answer, path string, value any) error {
 	return nil
 }
 
-// do makes one request to the API.
-func (pg *page) do(method, path string, query url.Values, body []byte) *answer {
+// get asks the API.
+func (pg *page) get(path string, query url.Values) *answer {
 	a := &answer{header: http.Header{}}
-	pg.API.ServeHTTP(a, pg.request(method, path, query, body))
+	pg.API.ServeHTTP(a, pg.request(http.MethodGet, path, query))
 	return a
 }
 
 // request is one on behalf of whoever asks for the page, from where they are. path is of our making, and escaped.
-func (pg *page) request(method, path string, query url.Values, body []byte) *http.Request {
-	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path, bytes.NewReader(body))
+func (pg *page) request(method, path string, query url.Values) *http.Request {
+	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path, http.NoBody)
 	if err != nil {
 		r = &http.Request{Method: method, URL: new(url.URL), Header: http.Header{}} // a bug: there is nothing at that path
 	}

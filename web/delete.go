@@ -119,7 +119,7 @@ func (pg *page) foresee(repo string, d *deletion) error {
 		Attached    []attached    `json:"attached"`
 		AttachedCut bool          `json:"attachedCut"`
 	}
-	a := pg.do(http.MethodGet, "/api/v1/deletable", url.Values{"repo": {repo}, "digest": {d.Digest.String()}}, nil)
+	a := pg.get("/api/v1/deletable", url.Values{"repo": {repo}, "digest": {d.Digest.String()}})
 	if a.status == http.StatusNotFound {
 		d.Says = "It is not there any more."
 		return nil
@@ -196,7 +196,7 @@ func (pg *page) delete(at place) error {
 // deleteImage deletes one image, as a client of the registry does, and notes what became of it.
 func (pg *page) deleteImage(repo string, d *deletion) {
 	a := &answer{header: http.Header{}}
-	req := pg.request(http.MethodDelete, "/v2/"+repo+"/manifests/"+d.Digest.String(), nil, nil)
+	req := pg.request(http.MethodDelete, "/v2/"+repo+"/manifests/"+d.Digest.String(), nil)
 	req.Header.Set("Hallmark-If-Tags", strings.Join(d.Tags, ","))
 	pg.Registry.ServeHTTP(a, req)
 	switch a.status {

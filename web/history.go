@@ -2,10 +2,14 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -17,16 +21,24 @@ type historyView struct {
 	Moves      []move
 	Namesakes  provenance.Namesakes
 	Next       string
-	At         string // the moment that was asked for, or ""
-	Meant      *meant // then
-	Nothing    string // why nothing was meant then
+	At         string   // the moment that was asked for, or ""
+	Meant      *meant   // then
+	Chart      *chart   // of the moves on this page, or nil
+	Rules      []string // that keep the tag as it is now
+	Nothing    string   // why nothing was meant then
 }
 
 type move struct {
 	From   digest.Digest      `json:"from"`
 	To     digest.Digest      `json:"to"`
 	Record *provenance.Record `json:"record"`
+
+	Grew    *int64        `json:"-"` // bytes, since the image before
+	Between *sourceChange `json:"-"` // since the image before
 }
+
+// Size is that of the image that the tag means since, as its record says.
+func (m move) Size() int64 { return m.Record.Observed.ImageSize }
 
 // Source is the source and revision that the record claims, the first of each.
 func (m move) Source() string   { return claimed(m.Record, provenance.FactSource) }
@@ -62,17 +74,69 @@ func (pg *page) history(at place) error {
 		Namesakes provenance.Namesakes `json:"namesakes"`
 		Next      string               `json:"next"`
 	}
-	if err := pg.ask("/api/v1/history", ask, &found); err != nil {
+	err := pg.ask("/api/v1/history", ask, &found)
+	if err != nil {
 		return err
 	}
 	view.Moves, view.Namesakes, view.Next = found.Moves, found.Namesakes, pg.following(found.Next)
+	view.Chart = chartOf(momentsOf(found.Moves))
+	for i := range view.Moves {
+		view.Moves[i].since(view.Moves[i+1:])
+	}
 	if view.At != "" {
 		if err := pg.asOf(at, &view); err != nil {
 			return err
 		}
 	}
+	if view.Rules, err = pg.rulesFor(at.Repository, at.History); err != nil {
+		return err
+	}
 	view.Frame = pg.frame("History of " + at.Repository + ":" + at.History)
 	return pg.show(200, "history", view)
+}
+
+// rulesFor are the rules that keep a tag as it is now, in words, as far as whoever asks may know of them.
+func (pg *page) rulesFor(repo, tag string) (says []string, err error) {
+	var rules struct {
+		Immutable []access.FixedTags `json:"immutable"`
+	}
+	if err := pg.ask("/api/v1/access/immutable", nil, &rules); err != nil {
+		return nil, err
+	}
+	for _, r := range rules.Immutable {
+		if r.Covers(repo, tag) {
+			says = append(says, fmt.Sprintf("%s of %s", r.Tags, r.Repositories))
+		}
+	}
+	return says, nil
+}
+
+func momentsOf(moves []move) (moments []time.Time) {
+	for _, m := range moves {
+		moments = append(moments, m.Record.Time.Time)
+	}
+	return moments
+}
+
+// since notes what differs from the image that the tag meant before, where its record is among the older moves.
+func (m *move) since(older []move) {
+	if m.From == "" || m.To == "" || m.From == m.To {
+		return
+	}
+	at := slices.IndexFunc(older, func(o move) bool { return o.To == m.From })
+	if at < 0 {
+		return
+	}
+	was := older[at]
+	if m.Size() > 0 && was.Size() > 0 {
+		grew := m.Size() - was.Size()
+		m.Grew = &grew
+	}
+	m.Between = sourceBetween(claimedBuilt(was), claimedBuilt(*m))
+}
+
+func claimedBuilt(m move) *provenance.Built {
+	return &provenance.Built{Source: m.Source(), Revision: m.Revision()}
 }
 
 // asOf asks what a tag meant at a moment.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +42,31 @@ type imageAnswer struct {
 	Built *provenance.Built `json:"built"`
 	Older string            `json:"older"`
 	Cut   []string          `json:"cut"`
+	// Witnessed is who has seen Record in the log.
+	Witnessed *struct {
+		Record uint64   `json:"record"`
+		By     []string `json:"by"`
+	} `json:"witnessed"`
+	Derived struct {
+		Bases []derivedBase `json:"bases"`
+	} `json:"derived"`
+}
+
+// derivedBase is an image with whose layers this one begins.
+type derivedBase struct {
+	About      digest.Digest `json:"about"`
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	Tags       []string      `json:"tags"`
+	Layers     int           `json:"layers"`
+}
+
+// Name is the base as people know it.
+func (b derivedBase) Name() string {
+	if len(b.Tags) > 0 {
+		return b.Repository + ":" + b.Tags[0]
+	}
+	return b.Repository + "@" + short(b.Digest)
 }
 
 type stated struct {
@@ -110,12 +137,17 @@ type imageView struct {
 	NoReport string // why there is none now
 	Clauses  []clause
 	Env      []variable
-	Labels   []pair
-	Rows     []layerRow
-	Reveal   bool // values that look like secrets are shown
-	Attached []attachedKind
-	Pull     []pullCommand
-	Total    int64
+
+	ConfigLabels []variable
+	Labels       []pair
+	Rows         []layerRow
+	Reveal       bool // values that look like secrets are shown
+	Attached     []attachedKind
+	Base         *derivedBase // by the layers, or nil
+	Changed      *comparison  // since the image before, or nil
+	Deletes      bool         // whoever asks may delete it
+	Pull         []pullCommand
+	Total        int64
 }
 
 // A variable is one of the environment. Values that may be secrets are masked until they are asked for.
@@ -131,6 +163,7 @@ type layerRow struct {
 	Step   string
 	Layer  *ocispec.Descriptor
 	Number int
+	Based  bool // the base has the layer, too
 }
 
 type attachedKind struct {
@@ -144,7 +177,7 @@ type pullCommand struct{ Client, Command string }
 func (pg *page) image(at place) error {
 	view := imageView{Reveal: pg.r.URL.Query().Get("reveal") == "1"}
 	ask := url.Values{"repo": {at.Repository}, "ref": {at.Ref}}
-	if err := pg.ask("/api/v1/image", ask, &view.imageAnswer); err != nil {
+	if err := pg.ask("/api/v1/image", url.Values{"repo": ask["repo"], "ref": ask["ref"], "derived": {"true"}}, &view.imageAnswer); err != nil {
 		return err
 	}
 	exact := url.Values{"repo": {at.Repository}, "ref": {view.Descriptor.Digest.String()}}
@@ -158,6 +191,16 @@ func (pg *page) image(at place) error {
 		}
 		view.Report, view.NoReport = nil, refused.says // as where others are being inspected: everything else is shown
 	}
+	before, err := pg.before(at, view.Descriptor.Digest)
+	if err != nil {
+		return err
+	}
+	if before != "" {
+		if err := pg.compare(&view, before); err != nil {
+			return err
+		}
+	}
+	view.Deletes = pg.mayDelete(at.Repository)
 	view.fill(pg)
 	view.Frame = pg.frame(at.Repository + refText(at.Ref))
 	return pg.show(200, "image", view)
@@ -174,16 +217,20 @@ func refText(ref string) string {
 // fill makes what the template shows of the answers.
 func (v *imageView) fill(pg *page) {
 	v.Clauses = v.clauses(time.Now())
-	v.Rows, v.Total = v.Contents.rows()
+	v.Base = v.derivedBase()
+	v.Rows, v.Total = v.rows()
 	v.Attached = v.Contents.attached()
 	v.Labels = pairs(v.Descriptor.Annotations)
 	if c := v.Contents.Config; c != nil {
 		v.Env = environment(c.Config.Env, v.Reveal)
+		v.ConfigLabels = labels(c.Config.Labels, v.Reveal)
 	}
 	name := pg.host() + "/" + v.Repository + "@" + v.Descriptor.Digest.String()
 	for _, c := range []struct{ client, before, after string }{
 		{"docker", "docker pull ", ""},
 		{"podman", "podman pull ", ""},
+		{"containerd", "nerdctl pull ", ""},
+		{"Kubernetes", "image: ", ""},
 		{"skopeo", "skopeo copy docker://", " oci:image"},
 		{"crane", "crane pull ", " image.tar"},
 		{"oras", "oras copy ", " --to-oci-layout image"},
@@ -214,6 +261,27 @@ func environment(list []string, reveal bool) (vars []variable) {
 	return vars
 }
 
+// labels are like the environment.
+func labels(m map[string]string, reveal bool) (vars []variable) {
+	for _, p := range pairs(m) {
+		vars = append(vars, environment([]string{p.Name + "=" + p.Value}, reveal)...)
+	}
+	return vars
+}
+
+// assigned is NAME=VALUE in a build step.
+var assigned = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|\S+)`)
+
+// maskStep masks the values in a build step whose names look like those of secrets.
+func maskStep(step string) string {
+	return assigned.ReplaceAllStringFunc(step, func(s string) string {
+		if name, _, _ := strings.Cut(s, "="); looksSecret(name) {
+			return name + "=masked"
+		}
+		return s
+	})
+}
+
 func looksSecret(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "apikey", "api_key", "private", "credential", "auth"}, func(part string) bool {
@@ -221,20 +289,39 @@ func looksSecret(name string) bool {
 	})
 }
 
+// derivedBase is the image with whose layers this one begins: the one that is claimed, where several do.
+func (v *imageView) derivedBase() *derivedBase {
+	var base *derivedBase
+	for i, b := range v.Derived.Bases {
+		if b.About != v.Descriptor.Digest {
+			continue
+		}
+		claims := func(c stated) bool { return c.Fact == provenance.FactBase && c.Value == b.Digest.String() }
+		if base == nil || slices.ContainsFunc(v.Provenance.Claimed, claims) {
+			base = &v.Derived.Bases[i]
+		}
+	}
+	return base
+}
+
 // rows joins the steps of the build with the layers that they made. Layers without a step come last.
-func (c *contents) rows() (rows []layerRow, total int64) {
-	named := map[int]bool{}
+func (v *imageView) rows() (rows []layerRow, total int64) {
+	c, named := &v.Contents, map[int]bool{}
+	based := func(layer int) bool { return v.Base != nil && layer < v.Base.Layers }
 	for _, h := range c.History {
 		row := layerRow{Step: cmp.Or(h.CreatedBy, h.Comment)}
+		if !v.Reveal {
+			row.Step = maskStep(row.Step)
+		}
 		if h.Layer != nil && *h.Layer < len(c.Layers) {
-			row.Layer, row.Number, named[*h.Layer] = &c.Layers[*h.Layer], *h.Layer+1, true
+			row.Layer, row.Number, row.Based, named[*h.Layer] = &c.Layers[*h.Layer], *h.Layer+1, based(*h.Layer), true
 		}
 		rows = append(rows, row)
 	}
 	for i := range c.Layers {
 		total += max(c.Layers[i].Size, 0)
 		if !named[i] {
-			rows = append(rows, layerRow{Layer: &c.Layers[i], Number: i + 1})
+			rows = append(rows, layerRow{Layer: &c.Layers[i], Number: i + 1, Based: based(i)})
 		}
 	}
 	return rows, total
@@ -243,7 +330,7 @@ func (c *contents) rows() (rows []layerRow, total int64) {
 // attached sorts what is attached by its kind.
 func (c *contents) attached() (kinds []attachedKind) {
 	for _, d := range c.Referrers {
-		kind := cmp.Or(d.ArtifactType, d.MediaType)
+		kind := kindOf(cmp.Or(d.ArtifactType, d.MediaType), "")
 		at := slices.IndexFunc(kinds, func(k attachedKind) bool { return k.Kind == kind })
 		if at < 0 {
 			kinds, at = append(kinds, attachedKind{Kind: kind}), len(kinds)
@@ -285,6 +372,12 @@ func (v *imageView) clauses(now time.Time) (list []clause) {
 	}
 	if t := v.Tagged; t != nil && (v.First == nil || t.Actor != v.First.Actor) {
 		list = append(list, v.actClause("tagged "+t.Tag+" by ", t))
+	}
+	if w := v.Witnessed; w != nil {
+		list = append(list, clause{
+			Text: "seen by ", What: plural(len(w.By), "witness"), Href: recordURL(w.Record), Class: provenance.Attested,
+			Why: "cosigned by " + strings.Join(w.By, ", "), Proof: fmt.Sprintf("/api/v1/records/%d/tlog-proof", w.Record),
+		})
 	}
 	return list
 }

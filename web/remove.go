@@ -93,7 +93,7 @@ func (pg *page) lookAt(repo string, r *removal) error {
 		} `json:"descriptor"`
 		Tags []string `json:"tags"`
 	}
-	a := pg.do(http.MethodGet, "/api/v1/image", url.Values{"repo": {repo}, "ref": {r.Tag}}, nil)
+	a := pg.get("/api/v1/image", url.Values{"repo": {repo}, "ref": {r.Tag}})
 	if a.status == http.StatusNotFound {
 		r.Says = "It is not there any more."
 		return nil
@@ -144,7 +144,7 @@ func (pg *page) remove(at place) error {
 // untag removes one tag, as a client of the registry does, and notes what became of it.
 func (pg *page) untag(repo string, r *removal) {
 	a := &answer{header: http.Header{}}
-	req := pg.request(http.MethodDelete, "/v2/"+repo+"/manifests/"+url.PathEscape(r.Tag), nil, nil)
+	req := pg.request(http.MethodDelete, "/v2/"+repo+"/manifests/"+url.PathEscape(r.Tag), nil)
 	req.Header.Set("If-Match", `"`+r.Digest.String()+`"`)
 	pg.Registry.ServeHTTP(a, req)
 	switch a.status {

@@ -54,7 +54,11 @@ type fixedAPI map[string]string
 
 func (f fixedAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, ok := f[r.URL.Path]
-	if !ok {
+	switch {
+	case ok:
+	case r.URL.Path == "/api/v1/history", r.URL.Path == "/api/v1/access/immutable":
+		body = `{}` // asked beside others
+	default:
 		w.WriteHeader(http.StatusNotFound)
 		body = `{"detail":"there is no such thing"}`
 	}
@@ -438,6 +442,96 @@ func TestLists(t *testing.T) {
 				t.Errorf("%s does not show %q:\n%s", page, want, body)
 			}
 		}
+	}
+}
+
+// TestChanged compares an image with the one before it under its tag: layers, config without secrets, and commits of a host that is
+// known.
+func TestChanged(t *testing.T) {
+	one, two := "sha256:"+strings.Repeat("1", 64), "sha256:"+strings.Repeat("2", 64)
+	of := map[string][2]string{
+		one: {
+			`{"repository":"team/app","reference":"1.0","descriptor":{"digest":"` + one + `"},"built":{"class":"claimed","source":"https://github.com/team/app.git","revision":"aaaaaaaaaa"},
+			"record":7,"witnessed":{"record":7,"by":["w1+00000001","w2+00000002"]},"derived":{"bases":[{"about":"` + one + `","repository":"base/alpine","digest":"` + two + `","tags":["3.22"],"layers":1}]}}`,
+			`{"layers":[{"digest":"` + one + `","size":3072},{"digest":"` + two + `","size":10}],"config":{"config":{"User":"app","Env":["API_TOKEN=new-secret","MODE=b"],"Labels":{"x.password":"label-secret","y":"z"}}},
+			"history":[{"created_by":"ADD base","layer":0},{"created_by":"RUN DB_PASSWORD=step-secret make MODE=x","layer":1}]}`,
+		},
+		two: {
+			`{"descriptor":{"digest":"` + two + `"},"built":{"class":"claimed","source":"https://github.com/team/app","revision":"bbbbbbbbbb"}}`,
+			`{"layers":[{"digest":"` + two + `","size":10},{"digest":"sha256:` + strings.Repeat("3", 64) + `","size":1024}],"config":{"config":{"Env":["API_TOKEN=old-secret","MODE=a"]}}}`,
+		},
+	}
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ref := r.URL.Query().Get("ref")
+		if ref == "1.0" {
+			ref = one
+		}
+		answers := fixedAPI{"/api/v1/history": `{"moves":[{"from":"` + one + `","to":"` + one + `","record":{}},{"from":"` + two + `","to":"` + one + `","record":{}}]}`}
+		if a, ok := of[ref]; ok {
+			answers["/api/v1/image"], answers["/api/v1/contents"] = a[0], a[1]
+		}
+		answers.ServeHTTP(w, r)
+	}))
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	for _, path := range []string{"/r/team/app:1.0", "/r/team/app@" + one + "?before=" + two} {
+		body := html.UnescapeString(b.send("GET", path, "", nil).Body.String())
+		for _, want := range []string{
+			"What changed since the image before", "1 layer kept, 1 added", "1 gone", "(+2.0 KiB)", "variable MODE: <del>a</del> <ins>b</ins>", "variable API_TOKEN: changed", "user: <ins>app</ins>",
+			`href="https://github.com/team/app/compare/bbbbbbbbbb...aaaaaaaaaa"`, "2 witnesses", "cosigned by w1+00000001, w2+00000002", "base/alpine:3.22", `class="based"`, "DB_PASSWORD=masked make MODE=x",
+		} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not show %q:\n%s", path, want, body)
+			}
+		}
+		if strings.Contains(body, "-secret") {
+			t.Errorf("%s shows a secret:\n%s", path, body)
+		}
+	}
+	if body := b.send("GET", "/r/team/app:1.0?reveal=1", "", nil).Body.String(); strings.Count(body, "-secret") < 4 {
+		t.Errorf("what was asked for is not shown:\n%s", body)
+	}
+	if body := b.send("GET", "/r/team/app@"+one, "", nil).Body.String(); strings.Contains(body, "What changed") {
+		t.Error("a digest has an image before it")
+	}
+	gone := b.send("GET", "/r/team/app:1.0?before=sha256:"+strings.Repeat("4", 64), "", nil)
+	if gone.Code != 200 || !strings.Contains(gone.Body.String(), "There is no such thing.") {
+		t.Errorf("an image before that is gone: %d", gone.Code)
+	}
+}
+
+// TestChart draws the moves of a tag, all within the picture.
+func TestChart(t *testing.T) {
+	at := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	if chartOf([]time.Time{at, at}) != nil {
+		t.Error("two moves are a picture")
+	}
+	for _, moments := range [][]time.Time{{at, at, at}, {at, at.Add(time.Hour), at.Add(-time.Hour), at.Add(9 * time.Hour)}} {
+		c := chartOf(moments)
+		for _, b := range c.Bars {
+			if b.X < 0 || b.X+b.Width > c.Width || b.Y < 0 || b.Y+b.Height > c.Height || b.Height < 4 {
+				t.Errorf("%+v lies outside", b)
+			}
+		}
+		if c.Moves != len(moments) || len(c.Bars) == 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestCompareURL links commits at hosts that are known, and nowhere else.
+func TestCompareURL(t *testing.T) {
+	const a, b = "aaaaaaaaaa", "bbbbbbbbbb"
+	for source, want := range map[string]string{
+		"https://github.com/x/y": "https://github.com/x/y/compare/" + a + "..." + b, "https://gitlab.com/x/y.git": "https://gitlab.com/x/y/-/compare/" + a + "..." + b,
+		"https://bitbucket.org/x/y": "https://bitbucket.org/x/y/branches/compare/" + b + ".." + a, "https://git.example/x/y": "", "https://github.com:444/x": "", "javascript:alert(1)": "",
+		"https://u:p@github.com/x": "", "": "",
+	} {
+		if got := compareURL(source, a, b); got != want {
+			t.Errorf("%s: %q", source, got)
+		}
+	}
+	if got := compareURL("https://github.com/x/y", "main", b); got != "" {
+		t.Errorf("a branch is compared: %s", got)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 var words = template.FuncMap{
 	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
-	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare,
+	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare, "growth": growth,
 }
 
 // when is a moment for machines: RFC 3339, whole.
@@ -44,8 +44,11 @@ func ago(t provenance.Time, now time.Time) string {
 }
 
 func plural(n int, of string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + of
+	case strings.HasSuffix(of, "s"):
+		of += "e"
 	}
 	return strconv.Itoa(n) + " " + of + "s"
 }
@@ -61,6 +64,17 @@ func size(n int64) string {
 		f, at = f/1024, at+1
 	}
 	return strconv.FormatFloat(f, 'f', 1, 64) + " " + units[at:at+1] + "iB"
+}
+
+// growth is how many bytes something has more than before.
+func growth(n int64) string {
+	switch {
+	case n > 0:
+		return "+" + size(n)
+	case n < 0:
+		return "−" + size(-n)
+	}
+	return "same size"
 }
 
 // plain makes text of others safe to look at: characters that nobody sees, or that turn the direction of what stands
@@ -121,10 +135,14 @@ func link(s string) string {
 // A class is a class of evidence, as pages show it: by an icon, a word and a colour.
 type class struct{ Name, Icon, Word, Means string }
 
+// derivedClass is of what stands in no record.
+const derivedClass provenance.Class = "derived"
+
 var classes = map[provenance.Class]class{
 	provenance.Observed:      {"observed", "◉", "seen", "The registry saw this itself."},
 	provenance.Authenticated: {"authenticated", "◆", "login", "The login proves who did this, and nothing about the bytes."},
 	provenance.Attested:      {"attested", "✔", "signed", "A signature over this was verified."},
+	derivedClass:             {"derived", "◇", "derived", "This follows from other images; nobody says it."},
 	provenance.Claimed:       {"claimed", "○", "claimed", "The image or the client says so; nothing proves it."},
 }
 
