@@ -55,6 +55,47 @@ func podmanFiles(getenv func(string) string) (files []string) {
 	return files
 }
 
+// A KeptLogin is a login to a host that a client keeps.
+type KeptLogin struct {
+	auth.Credential
+	Of string // who keeps it: docker or podman, with the file
+
+	host  string
+	store credentials.Store
+}
+
+// Forget has the client keep it no longer.
+func (k *KeptLogin) Forget(ctx context.Context) error {
+	if err := k.store.Delete(ctx, k.host); err != nil {
+		return away("the login to %s that is kept by %s: %w", k.host, k.Of, err)
+	}
+	return nil
+}
+
+// login is the one to a host, or nil.
+func (s loginStore) login(ctx context.Context, host string) (*KeptLogin, error) {
+	kept, err := s.Get(ctx, host)
+	if err != nil {
+		return nil, away("the login to %s that is kept by %s: %w", host, s.of, err)
+	}
+	if kept == auth.EmptyCredential {
+		return nil, nil
+	}
+	return &KeptLogin{Credential: kept, Of: s.of, host: host, store: s}, nil
+}
+
+// KeptLogins are all logins to a host that clients keep: docker's, then podman's. Error: *Error.
+func KeptLogins(ctx context.Context, getenv func(string) string, host string) (all []*KeptLogin, err error) {
+	stores, err := loginStores(getenv)
+	for i := 0; err == nil && i < len(stores); i++ {
+		var kept *KeptLogin
+		if kept, err = stores[i].login(ctx, host); kept != nil {
+			all = append(all, kept)
+		}
+	}
+	return all, err
+}
+
 // StoredLogin finds the first login to a host that a client keeps, of one user where a name is given, and who keeps it.
 // others are the names of those who are kept, too. Error: *Error.
 func StoredLogin(ctx context.Context, getenv func(string) string, host, name string) (found auth.Credential, of string, others []string, err error) {
@@ -63,15 +104,15 @@ func StoredLogin(ctx context.Context, getenv func(string) string, host, name str
 		return found, "", nil, err
 	}
 	for _, s := range stores {
-		kept, err := s.Get(ctx, host)
+		kept, err := s.login(ctx, host)
 		switch {
 		case err != nil:
-			return found, "", nil, away("the login to %s that is kept by %s: %w", host, s.of, err)
-		case kept == auth.EmptyCredential:
+			return found, "", nil, err
+		case kept == nil:
 		case name != "" && kept.Username != name:
 			others = append(others, kept.Username)
 		default:
-			return kept, s.of, nil, nil
+			return kept.Credential, s.of, nil, nil
 		}
 	}
 	return found, "", others, nil

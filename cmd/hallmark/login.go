@@ -8,7 +8,6 @@ import (
 	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
 // login is the verb `hallmark login`.
@@ -31,7 +30,8 @@ func (e *env) login() *cobra.Command {
 
 // logout is the verb `hallmark logout`.
 func (e *env) logout() *cobra.Command {
-	c := &cobra.Command{Use: "logout [SERVER]", Short: "Sign out of a registry, here and on the server", Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "logout [SERVER]", Short: "Sign out of a registry, here and on the server", Args: cobra.MaximumNArgs(1),
+		Long: "Sign out of a registry: the logins that docker and podman keep are forgotten, and their sessions ended on the server."}
 	t := addTarget(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		server, err := e.serverOf(t, args)
@@ -55,12 +55,11 @@ func (e *env) serverOf(t *target, args []string) (string, error) {
 	return server, nil
 }
 
-// loginAt is a registry, and where docker keeps the login to it.
+// loginAt is a registry to which somebody signs in, or out of which.
 type loginAt struct {
 	*target
 	client *client
 	host   string
-	store  *credentials.DynamicStore
 }
 
 // atRegistry does something about the login to a registry.
@@ -72,14 +71,14 @@ func (e *env) atRegistry(ctx context.Context, t *target, server string, fn func(
 		return err
 	}
 	defer cl.close() //nolint:errcheck // what was asked is answered
+	return fn(ctx, loginAt{t, cl, host})
+}
+
+func (e *env) runLogin(ctx context.Context, at loginAt) error {
 	store, err := ask.DockerLogins()
 	if err != nil {
 		return status(err)
 	}
-	return fn(ctx, loginAt{t, cl, host, store})
-}
-
-func (e *env) runLogin(ctx context.Context, at loginAt) error {
 	given, err := e.givenLogin(at.target)
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func (e *env) runLogin(ctx context.Context, at loginAt) error {
 	if refresh != "" {
 		given.Password, given.RefreshToken = "", refresh
 	}
-	if err := at.store.Put(ctx, at.host, given); err != nil {
+	if err := store.Put(ctx, at.host, given); err != nil {
 		return askf("keeping the login where docker keeps its own: %w", err)
 	}
 	fmt.Fprintf(e.stdout, "signed in to %s as %s\n", at.host, given.Username)
@@ -109,26 +108,39 @@ func (e *env) givenLogin(t *target) (given auth.Credential, err error) {
 	return given, err
 }
 
+// runLogout forgets the login of docker, and that of podman.
 func (e *env) runLogout(ctx context.Context, at loginAt) error {
-	found, err := at.store.Get(ctx, at.host)
+	kept, err := ask.KeptLogins(ctx, e.getenv, at.host)
 	if err != nil {
-		return askf("docker's login for %s: %w", at.host, err)
+		return status(err)
 	}
-	if found == auth.EmptyCredential {
+	if len(kept) == 0 {
 		return nof("there is no login to %s", at.host)
 	}
-	// Forgotten here first: if we stop then, what is left there ends by itself, and nobody has it.
-	if err := at.store.Delete(ctx, at.host); err != nil {
-		return askf("docker's login for %s: %w", at.host, err)
-	}
-	if found.RefreshToken != "" {
-		if err = status(at.client.SignIn(ctx, found, "")); err == nil {
-			err = at.client.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
-		}
-		if err != nil && !errors.As(err, new(ask.LoginError)) { // which says that it had ended there already
-			return askf("the login is forgotten here, but the registry could not be told: %w", err)
+	for _, login := range kept {
+		if err := at.signOut(ctx, login); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintf(e.stdout, "signed out of %s\n", at.host)
+	return nil
+}
+
+// signOut forgets a login, and ends its session. It is forgotten here first: if we stop then, what is left at the registry
+// ends by itself, and nobody has it.
+func (at loginAt) signOut(ctx context.Context, kept *ask.KeptLogin) error {
+	if err := kept.Forget(ctx); err != nil {
+		return status(err)
+	}
+	if kept.RefreshToken == "" {
+		return nil
+	}
+	err := status(at.client.SignIn(ctx, kept.Credential, ""))
+	if err == nil {
+		err = at.client.send(ctx, "DELETE", "/api/v1/access/sessions/current", nil, nil)
+	}
+	if err != nil && !errors.As(err, new(ask.LoginError)) { // which says that it had ended there already
+		return askf("the login is forgotten here, but the registry could not be told: %w", err)
+	}
 	return nil
 }
