@@ -121,6 +121,43 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// TestComposeAsItIs has a directory with docker-compose.yml and nothing else, and the image: no setting but the port, as it may be
+// taken on this machine.
+func TestComposeAsItIs(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join(root(t), "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"v1", "v2"} {
+		t.Run(version, func(t *testing.T) {
+			compose := "docker-compose"
+			if version == "v2" {
+				compose = tool(t, "compose")
+			}
+			dir, port := t.TempDir(), freePort(t)
+			if err := os.WriteFile(filepath.Join(dir, "docker-compose.yml"), file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			run := func(args ...string) *exec.Cmd {
+				cmd := exec.Command(compose, append([]string{"-p", "hallmark-as-it-is-" + version}, args...)...)
+				cmd.Dir, cmd.Env = dir, append(os.Environ(), fmt.Sprintf("HALLMARK_PORT=%d", port))
+				return cmd
+			}
+			t.Cleanup(func() { _ = run("down", "-v", "-t", "5").Run() })
+			mustRun(t, run("up", "-d"))
+			eventually(t, time.Minute, "its first start says that it is ready", func() error {
+				if out, err := run("logs", "hallmark").CombinedOutput(); err != nil || !strings.Contains(string(out), "ready at https://localhost:5443") {
+					return fmt.Errorf("%v: %s", err, out)
+				}
+				return nil
+			})
+			if got := mustRun(t, run("exec", "-T", "hallmark", "hallmark", "user", "list")); !strings.Contains(got, "admin") {
+				t.Errorf("its users:\n%s", got)
+			}
+		})
+	}
+}
+
 // trustCompose trusts the CA of the service, fetched from it and checked by its fingerprint, as on another machine.
 func trustCompose(t *testing.T, run func(string, ...string) *exec.Cmd, host string) {
 	t.Helper()
