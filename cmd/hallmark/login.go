@@ -30,8 +30,10 @@ func (e *env) login() *cobra.Command {
 
 // logout is the verb `hallmark logout`.
 func (e *env) logout() *cobra.Command {
-	c := &cobra.Command{Use: "logout [SERVER]", Short: "Sign out of a registry, here and on the server", Args: cobra.MaximumNArgs(1),
-		Long: "Sign out of a registry: the logins that docker and podman keep are forgotten, and their sessions ended on the server."}
+	c := &cobra.Command{
+		Use: "logout [SERVER]", Short: "Sign out of a registry, here and on the server", Args: cobra.MaximumNArgs(1),
+		Long: "Sign out of a registry: the logins that docker and podman keep are forgotten, and their sessions ended on the server.",
+	}
 	t := addTarget(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		server, err := e.serverOf(t, args)

@@ -67,6 +67,7 @@ func TestMain(m *testing.M) {
 //	given DIR            want all of it to be theirs
 //	carry out|in USER:PASSWORD REPO:TAG DIR   copy an image with all that refers to it into an OCI layout, or out of one
 //	asnobody COMMAND...  run hallmark as a user without rights
+//	examples             run the examples of the help
 //	sample PAGE COMMAND  want a page of the documentation to show what the last command printed
 func TestScripts(t *testing.T) {
 	wantNoStop(t)
@@ -75,7 +76,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "halt": haltCmd, "hup": hupCmd, "push": pushCmd, "pull": pullCmd, "get": getCmd, "let": letCmd, "cell": cellCmd, "cut": cutCmd, "lasts": lastsCmd, "give": giveCmd, "metrics": metricsCmd, "port": portCmd, "given": givenCmd,
-			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd,
+			"fingerprints": fingerprintsCmd, "asnobody": asNobodyCmd, "examples": examplesCmd,
 			"attach": attachCmd, "carry": carryCmd, "pushthing": pushThingCmd, "sample": sampleCmd, "pushindex": pushIndexCmd,
 		},
 		Setup: func(e *testscript.Env) error {

@@ -97,7 +97,7 @@ func TestNoTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // nothing is in it
+	defer file.Close()
 	if e := (&env{stdout: file, getenv: func(string) string { return "" }}); e.colours() || e.columns() != 0 {
 		t.Error("a file is taken for a terminal")
 	}
