@@ -71,6 +71,7 @@ func (m million) withShelf(ctx context.Context, path string, fn func(*shelf) err
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
+	book.Follow(func(storage.Tx, *provenance.Record) error { return nil }) // these images have no names in the registry
 	keys, err := m.keys()
 	if err == nil {
 		err = book.Begin(ctx, keys)
