@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -71,11 +72,19 @@ func (b *Beside) readTags(tx storage.Reader, p RepoDigest) error {
 	return nil
 }
 
+// readAttached reads the referrers but for the registry's own record of the image, which goes with it.
 func (b *Beside) readAttached(tx storage.Reader, p RepoDigest) error {
 	all := repoKey(p.Repository, digestKey(p.Digest))
+	own, err := renderedOf(tx, all)
+	if err != nil {
+		return err
+	}
 	for item, err := range tx.Scan(referrerTable, all, storage.PrefixEnd(all)) {
 		if err != nil {
 			return err
+		}
+		if bytes.Equal(item.Key[len(all):], own) {
+			continue
 		}
 		if len(b.Attached) == MaxBeside {
 			b.Cut = true
@@ -92,6 +101,16 @@ func (b *Beside) readAttached(tx storage.Reader, p RepoDigest) error {
 		b.Attached = append(b.Attached, Attached{d, row.artifactType})
 	}
 	return nil
+}
+
+// renderedOf is the DIGEST of the registry's own record of an image, or nil.
+func renderedOf(tx storage.Reader, image []byte) ([]byte, error) {
+	value, err := getOrNil(tx, provenanceTable, image)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	row, err := decodeProvenanceRow(value)
+	return row.manifest, err
 }
 
 // IsBeside says whether a tag is one that tools make from the digest of what it is about: the fallback of the referrers API,

@@ -5,6 +5,19 @@ import (
 	"testing"
 )
 
+// TestBesideOwnRecord wants the registry's own record of an image not to be among what others have put beside it.
+func TestBesideOwnRecord(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	one := s.pushImage("app", "1.0", "one")
+	list, err := s.Beside(background, []RepoDigest{{Repository: "app", Digest: one.digest}})
+	if err != nil || !list[0].Present || len(list[0].Attached) > 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if x, err := s.Deletable(background, "app", one.digest); err != nil || len(x.Attached) > 0 {
+		t.Errorf("%+v, %v", x, err)
+	}
+}
+
 // TestIsBeside tells the tags that tools make from digests from others that look like them.
 func TestIsBeside(t *testing.T) {
 	hash := strings.Repeat("ab", 32)

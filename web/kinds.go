@@ -15,7 +15,7 @@ var kinds = map[string]string{
 	"application/vnd.syft+json":                        "SBOM",
 	"application/sarif+json":                           "report",
 	"application/vnd.openvex+json":                     "VEX document",
-	"application/vnd.hallmark.provenance.v1":           "word of another registry",
+	"application/vnd.hallmark.provenance.v1":           "registry's record",
 }
 
 // kindOf is what an artifact is, by its type, or by the tag that a signing tool gave it. A type that is not known is its own
