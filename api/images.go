@@ -27,6 +27,8 @@ type Images interface {
 	Beside(ctx context.Context, images []registry.RepoDigest) ([]registry.Beside, error)
 	// Deletable says what the deletion of an image would do now. Error: registry.ErrUnknown.
 	Deletable(ctx context.Context, repo string, d digest.Digest) (registry.Deletable, error)
+	// Refused counts what rules refused since the start, by the name of the rule.
+	Refused() map[string]uint64
 	// DigestsLike returns up to n digests that begin with a prefix.
 	DigestsLike(ctx context.Context, repo, prefix string, n int) ([]digest.Digest, error)
 	// Named returns repositories or tags that somebody may see, by words in their names.

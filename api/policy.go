@@ -25,6 +25,8 @@ type Policy interface {
 // policyAnswer are the rules in force.
 type policyAnswer struct {
 	Rules []*policy.Rule `json:"rules"`
+	// Refused is how often each rule has refused a push, a tag or a pull since the server's start.
+	Refused map[string]uint64 `json:"refused,omitempty"`
 }
 
 // policy answers GET /api/v1/policy.
@@ -32,7 +34,7 @@ func (a *API) policy(c *call) (any, error) {
 	if err := c.query().end(); err != nil {
 		return nil, err
 	}
-	answer := policyAnswer{Rules: []*policy.Rule{}}
+	answer := policyAnswer{Rules: []*policy.Rule{}, Refused: a.Images.Refused()}
 	if set := a.Policy.Rules(); set != nil {
 		answer.Rules = append(answer.Rules, set.Rules...)
 	}

@@ -190,7 +190,7 @@ var table = []row{
 		{target: "/api/v1/evidence?repo=team/app&ref=1.0&layers=true&documents=false", has: "layer of app"},
 	}, hidden: 404, bad: append(ofImage("/api/v1/evidence"), bad{target: "/api/v1/evidence?repo=team/app&ref=1.0&layers=some", status: 400, has: "true, false"},
 		bad{target: "/api/v1/evidence?repo=team/app&ref=1.0&documents=some", status: 400, has: "true, false"})},
-	{route: "GET /api/v1/policy", good: []good{{target: "/api/v1/policy", has: `"name":"never"`}}},
+	{route: "GET /api/v1/policy", good: []good{{target: "/api/v1/policy", has: `"name":"never"`}, {target: "/api/v1/policy", has: `"refused":{"never":2}`}}},
 	{route: "POST /api/v1/policy/test", good: []good{
 		{target: "/api/v1/policy/test", body: `{"images":[{"repository":"team/app","tag":"1.0"},{"repository":"team/app","tag":"none"}]}`, has: `"images":1`},
 		{target: "/api/v1/policy/test", body: `{"images":[],"file":"rules: []"}`, has: `"rules":0`},

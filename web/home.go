@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -15,7 +16,9 @@ type homeView struct {
 	Next         string               // the following page of repositories, or ""
 	Namesakes    provenance.Namesakes // among who changed repositories last
 	Changes      []recordLine
-	Empty        bool // nothing was pushed yet
+	Attention    attention
+	Empty        bool         // nothing was pushed yet
+	CA           *certificate // of this registry, or nil; where it is empty
 
 	ChangesNamesakes provenance.Namesakes
 }
@@ -95,8 +98,26 @@ func (pg *page) home() error {
 		view.Changes, view.ChangesNamesakes = linesOf(changes.Records), changes.Namesakes
 	}
 	view.Empty = first && len(view.Repositories) == 0 && view.Next == ""
+	if err := pg.beside(&view, first); err != nil {
+		return err
+	}
 	view.Frame = pg.frame("Images")
 	return pg.show(200, "home", view)
+}
+
+// beside asks for what the first page shows beside repositories.
+func (pg *page) beside(view *homeView, first bool) (err error) {
+	if view.Empty {
+		var shown certificates
+		if _, err := pg.optional("/api/v1/certificate", nil, &shown); err != nil {
+			return err
+		}
+		view.CA = shown.CA
+	}
+	if first {
+		view.Attention, err = pg.attention(time.Now())
+	}
+	return err
 }
 
 // following is this page with the position of the API's next one, or "".

@@ -518,6 +518,41 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// TestAttention shows what ends soon and what was refused: administrators everything, others their own tokens, and nobody what ends later.
+func TestAttention(t *testing.T) {
+	in := func(days int) string { return `"` + time.Now().AddDate(0, 0, days).UTC().Format(time.RFC3339) + `"` }
+	answers := fixedAPI{
+		"/api/v1/repositories": `{"repositories":[]}`, "/api/v1/records": `{"records":[]}`,
+		"/api/v1/access/tokens": `{"sessions":[{"name":"soon-token","expires":` + in(5) + `},{"name":"later-token","expires":` + in(50) + `}]}`,
+		"/api/v1/certificate":   `{"server":{"notAfter":` + in(20) + `},"ca":{"notAfter":` + in(900) + `,"fingerprint":"AB:CD"}}`,
+	}
+	b := newBrowser(t, answers)
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	body := b.send("GET", "/", "", nil).Body.String()
+	for want, shown := range map[string]bool{
+		"Nothing here yet": true, "--fingerprint AB:CD": true, "Your token soon-token": true, "later-token": false, "Certificate": false, "server&#39;s certificate": false, "refused": false,
+	} {
+		if strings.Contains(body, want) != shown {
+			t.Errorf("who is no administrator is shown %q: %v\n%s", want, !shown, body)
+		}
+	}
+	answers["/api/v1/repositories"] = `{"repositories":[{"name":"team/app"}]}`
+	answers["/api/v1/policy"] = `{"rules":[],"refused":{"sbom":3,"signed":7}}`
+	answers["/api/v1/access/robots"] = `{"robots":[{"name":"ended","expires":` + in(-1) + `},{"name":"forever"},{"name":"later","expires":` + in(90) + `}]}`
+	body = b.send("GET", "/", "", nil).Body.String()
+	for want, shown := range map[string]bool{
+		"The secret of the robot ended": true, "It ended": true, "hallmark robot rotate ended": true, "robot later": false, "robot forever": false, "The server&#39;s certificate": true,
+		"The certificate authority": false, "signed: 7 times": true, "sbom: 3 times": true, "Your token soon-token": true,
+	} {
+		if strings.Contains(body, want) != shown {
+			t.Errorf("an administrator is shown %q: %v\n%s", want, !shown, body)
+		}
+	}
+	if body := b.send("GET", "/?prefix=team", "", nil).Body.String(); strings.Contains(body, "ends soon") {
+		t.Error("a list that is narrowed shows what ends")
+	}
+}
+
 // TestCompareURL links commits at hosts that are known, and nowhere else.
 func TestCompareURL(t *testing.T) {
 	const a, b = "aaaaaaaaaa", "bbbbbbbbbb"

@@ -17,11 +17,14 @@ import (
 var words = template.FuncMap{
 	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
-	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare, "growth": growth,
+	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare, "growth": growth, "day": day,
 }
 
 // when is a moment for machines: RFC 3339, whole.
 func when(t provenance.Time) string { return t.String() }
+
+// day is the day of a moment, in UTC.
+func day(t provenance.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // ago is how long ago a moment was, as people say it.
 func ago(t provenance.Time, now time.Time) string {
