@@ -317,6 +317,26 @@ func (b *Book) GetAll(ctx context.Context, indexes []uint64) (records []*Record,
 	return records, err
 }
 
+// Named returns the newest record's index, and the public name that it says the registry had. Error: ErrNoRecord, where there is none.
+func (b *Book) Named(ctx context.Context) (name string, index uint64, err error) {
+	err = b.view(ctx, func(tx storage.Reader) error {
+		n, err := Count(tx)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrNoRecord
+		}
+		r, err := ReadStated(tx, n-1)
+		if err != nil {
+			return err
+		}
+		name, index = r.Registry, r.Index
+		return nil
+	})
+	return name, index, err
+}
+
 // Len returns the number of records.
 func (b *Book) Len(ctx context.Context) (n uint64, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {

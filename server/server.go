@@ -112,6 +112,7 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 	if err := d.KeepURL(ctx, s.c); err != nil {
 		return err
 	}
+	s.saysName(ctx)
 	if s.welcome, err = s.firstStart(ctx); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log = s.url, log
-	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.data.Store.Check
+	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.checkStore
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public
 	return answers

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/server/datadir"
+)
+
+// Each record states the public name that the registry had. The name that the data directory keeps is no more than a setting: whoever
+// can write the store can change it, and clients are sent to it for their logins. So a start says when it is not the name of the newest
+// record, and a check says it too, until a record is made under it.
+
+// saysName logs that the public name is another than before, and where nobody configured it, what to do.
+func (s *Server) saysName(ctx context.Context) {
+	said, index, err := s.book.Named(ctx)
+	switch {
+	case err != nil || sameName(said, s.url): // what is wrong with the records is said elsewhere
+		return
+	case s.c.URL != "":
+		s.log.Info("the public name has changed", "from", said, "to", s.url)
+		return
+	}
+	s.log.Warn("the public name that the data directory keeps is not the one of the newest record", "kept", s.url, "record", index, "says", said,
+		"do", "if nobody changed it, start once with --url "+said)
+}
+
+// checkStore checks the store's file, and reports a kept name that is not the one of the newest record.
+func (s *services) checkStore(ctx context.Context, bad func(error)) error {
+	if err := s.data.Store.Check(ctx, bad); err != nil {
+		return err
+	}
+	kept, err := s.data.Setting(ctx, datadir.SettingURL)
+	if err != nil {
+		return err
+	}
+	said, index, err := s.book.Named(ctx)
+	if err != nil || sameName(said, kept) {
+		return nil //nolint:nilerr // the check of the records says it
+	}
+	what := "the public name " + kept + " that the data directory keeps"
+	if kept == "" {
+		what = "that the data directory keeps no public name"
+	}
+	bad(&access.NotOnRecordError{What: fmt.Sprintf("%s (record %d, the newest, says %s; if nobody changed it, start once with --url %s)", what, index, said, said)})
+	return nil
+}
+
+// sameName says that a record's name is the one that is kept, or that neither was ever given.
+func sameName(said, kept string) bool {
+	return said == kept || defaultName.MatchString(said) && (kept == "" || defaultName.MatchString(kept))
+}
+
+// defaultName matches the name of a registry that was never given one.
+var defaultName = regexp.MustCompile(`^https?://localhost:\d+$`)
