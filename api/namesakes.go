@@ -22,11 +22,7 @@ type Accounts interface {
 
 // namesakes are the names in an answer that more than one account had or has: there the account says who it was.
 func (a *API) namesakes(ctx context.Context, actors []provenance.Actor) (provenance.Namesakes, error) {
-	now, err := a.Accounts.Holders(ctx, actors)
-	if err != nil {
-		return nil, err
-	}
-	return a.Names.Namesakes(ctx, append(actors, now...))
+	return provenance.NamesakesAmong(ctx, a.Names.Namesakes, actors, a.Accounts.Holders)
 }
 
 // actorsOf are those whom records name: who did it, and whose right it was.

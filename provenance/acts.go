@@ -119,7 +119,7 @@ func (b *Book) Acts(ctx context.Context, q ActsOf) (acts Acts, err error) {
 	if err != nil {
 		return acts, err
 	}
-	acts.Namesakes, err = b.namesakes(ctx, acts.Actors(), q.Holders)
+	acts.Namesakes, err = NamesakesAmong(ctx, b.Namesakes, acts.Actors(), q.Holders)
 	q.decidePlatforms(&acts)
 	return acts, err
 }

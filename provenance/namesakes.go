@@ -36,16 +36,16 @@ func (n Namesakes) Account(a Actor) string {
 // tells.
 type Holders func(ctx context.Context, of []Actor) ([]Actor, error)
 
-// namesakes is Namesakes, also among those who have the names now.
-func (b *Book) namesakes(ctx context.Context, actors []Actor, holders Holders) (Namesakes, error) {
+// NamesakesAmong is of, a Book's Namesakes, also among those who have the names now, where holders tell.
+func NamesakesAmong(ctx context.Context, of func(context.Context, []Actor) (Namesakes, error), actors []Actor, holders Holders) (Namesakes, error) {
 	if holders == nil {
-		return b.Namesakes(ctx, actors)
+		return of(ctx, actors)
 	}
 	now, err := holders(ctx, actors)
 	if err != nil {
 		return nil, err
 	}
-	return b.Namesakes(ctx, append(actors, now...))
+	return of(ctx, slices.Concat(actors, now))
 }
 
 // Namesakes returns the names of actors that more than one account had, in order: among the actors themselves, or by the

@@ -78,26 +78,17 @@ func (l Listener) listen(ctx context.Context, on digest.Digest, d ocispec.Descri
 	return l.Trust.Weigh(found, l.Repository), err
 }
 
-func (l Listener) layers(ctx context.Context, list []ocispec.Descriptor) (layers []word.Layer, err error) {
-	for _, d := range list {
-		if !word.Reads(d.MediaType) {
-			continue
+func (l Listener) layers(ctx context.Context, list []ocispec.Descriptor) ([]word.Layer, error) {
+	return word.ReadLayers(list, func(d ocispec.Descriptor) ([]byte, string, error) {
+		body, err := l.From.Blob(ctx, d, word.MaxLayer, newRoom)
+		switch {
+		case ctx.Err() != nil:
+			return nil, "", ctx.Err()
+		case err != nil:
+			return nil, err.Error(), nil
 		}
-		layer := word.Layer{MediaType: d.MediaType, Digest: d.Digest}
-		if len(layers) == word.MaxLayers {
-			layer.Unread = word.TooMany
-			return append(layers, layer), nil
-		}
-		layer.Body, err = l.From.Blob(ctx, d, word.MaxLayer, newRoom)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err != nil {
-			layer.Unread = err.Error()
-		}
-		layers = append(layers, layer)
-	}
-	return layers, nil
+		return body, "", nil
+	})
 }
 
 // Remember notes when words were first verified here, as the records about the image say, newest first.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/word"
@@ -83,23 +84,15 @@ func (a *Appraiser) knows(ctx context.Context, to registry.Attachment, w *proven
 func readWord(ctx context.Context, to registry.Attachment) (of word.Artifact, err error) {
 	of = word.Artifact{Subject: to.Subject, Manifest: to.Manifest, Annotations: to.Annotations}
 	whole := func(n int) ([]byte, error) { return make([]byte, n), nil }
-	for _, l := range to.Layers {
-		if !word.Reads(l.MediaType) {
-			continue
-		}
-		layer := word.Layer{MediaType: l.MediaType, Digest: l.Digest}
-		if len(of.Layers) == word.MaxLayers {
-			layer.Unread = word.TooMany
-			of.Layers = append(of.Layers, layer)
-			break
-		}
-		layer.Body, err = to.Blob(ctx, l.Digest, word.MaxLayer, whole)
+	of.Layers, err = word.ReadLayers(to.Layers, func(d ocispec.Descriptor) ([]byte, string, error) {
+		body, err := to.Blob(ctx, d.Digest, word.MaxLayer, whole)
 		if large := new(registry.TooLargeError); errors.As(err, &large) {
-			layer.Unread = provenance.TooLarge(large.Size, word.MaxLayer)
-		} else if err != nil {
-			return of, errors.Join(err, ctx.Err())
+			return nil, provenance.TooLarge(large.Size, word.MaxLayer), nil
 		}
-		of.Layers = append(of.Layers, layer)
-	}
-	return of, nil
+		if err != nil {
+			return nil, "", errors.Join(err, ctx.Err())
+		}
+		return body, "", nil
+	})
+	return of, err
 }

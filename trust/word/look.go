@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
@@ -42,9 +43,24 @@ type Layer struct {
 // TooMany is why layers behind the first MaxLayers are not read.
 var TooMany = fmt.Sprintf("it carries more than %d documents, and those behind are not read", MaxLayers)
 
-// Reads says whether a layer of this media type is one to read.
-func Reads(mediaType string) bool {
-	return mediaType == receipt.LayerType || mediaType == provenance.EnvelopeType
+// ReadLayers reads those layers of an artifact that are looked at, of which there are at most MaxLayers. blob returns a layer of at most
+// MaxLayer bytes, or why it was not read. Errors: blob's.
+func ReadLayers(list []ocispec.Descriptor, blob func(ocispec.Descriptor) (body []byte, unread string, err error)) (layers []Layer, err error) {
+	for _, d := range list {
+		if d.MediaType != receipt.LayerType && d.MediaType != provenance.EnvelopeType {
+			continue
+		}
+		layer := Layer{MediaType: d.MediaType, Digest: d.Digest}
+		if len(layers) == MaxLayers {
+			layer.Unread = TooMany
+			return append(layers, layer), nil
+		}
+		if layer.Body, layer.Unread, err = blob(d); err != nil {
+			return nil, err
+		}
+		layers = append(layers, layer)
+	}
+	return layers, nil
 }
 
 // Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record.
