@@ -26,8 +26,8 @@ func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
 	if err != nil {
 		return err
 	}
-	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, of %s by %s%s at %s, removed it; "+
-		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Action, r.Actor.Name(), names.Account(r.Actor), r.Time, repo)
+	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, by %s%s at %s, removed it; "+
+		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Actor.Known(), names.Account(r.Actor), r.Time, repo)
 }
 
 // removal is the newest record that removed a tag or a manifest, or nil.

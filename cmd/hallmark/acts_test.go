@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +239,10 @@ func TestActs(t *testing.T) {
 		says := strings.TrimSuffix(strings.TrimPrefix(c.says, claims), ".")
 		if !strings.Contains(got.shown, says) || !strings.Contains(got.shown, "nobody has proved it") {
 			t.Errorf("%s: show does not say %q:\n%s", name, says, got.shown)
+		}
+		_, arrivals, _ := strings.Cut(got.shown, "oldest first\n")
+		if times := regexp.MustCompile(`(?m)^  20\S+`).FindAllString(arrivals, -1); !slices.IsSorted(times) {
+			t.Errorf("%s: show has the arrivals in another order:\n%s", name, arrivals)
 		}
 		if any := a.passes(repo, "1.0", `image.arrivals.exists(a, a.means == "CI" && a.job.source.under("octo/app"))`); !any {
 			t.Errorf("%s: rules see no arrival by the job", name)

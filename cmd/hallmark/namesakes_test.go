@@ -23,9 +23,9 @@ func TestGone(t *testing.T) {
 	}
 	removed := page.Records[0].Index
 	for ref, want := range map[string]string{
-		d.String(): fmt.Sprintf("record %d, of delete by user:bob", removed),
-		"1.0":      fmt.Sprintf("record %d, of delete by user:bob", removed),
-		"2.0":      fmt.Sprintf("record %d, of untag by user:bob", removed-1),
+		d.String(): fmt.Sprintf("record %d, by bob", removed),
+		"1.0":      fmt.Sprintf("record %d, by bob", removed),
+		"2.0":      fmt.Sprintf("record %d, by bob", removed-1),
 		"3.0":      "there is no manifest 3.0",
 	} {
 		for _, path := range []string{"/api/v1/image", "/api/v1/report"} {

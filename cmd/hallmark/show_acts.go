@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -61,7 +63,9 @@ func (img *shownImage) printArrivals(w io.Writer) {
 		return
 	}
 	fmt.Fprintln(w, "\narrivals: when and where these bytes came, oldest first")
-	for _, a := range img.Arrivals {
+	acts := slices.Concat(img.Arrivals, img.Removals)
+	slices.SortFunc(acts, func(a, b provenance.Act) int { return cmp.Compare(a.Record, b.Record) })
+	for _, a := range acts {
 		by := "by"
 		if a.Action != provenance.Push {
 			by = didWhat(a.Action) + " by"
@@ -77,9 +81,6 @@ func (img *shownImage) printArrivals(w io.Writer) {
 			continue
 		}
 		line(w, "  of "+short(p.Digest), "first %s by %s (record %d)%s", didWhat(p.First.Action), img.names().who(p.First.Actor), p.First.Record, jobSays(p.First.Job))
-	}
-	for _, r := range img.Removals {
-		line(w, "  "+local(r.Time), " %s, deleted by %s (record %d)", r.Repository, img.names().who(r.Actor), r.Record)
 	}
 }
 
