@@ -187,6 +187,34 @@ func TestBuiltOfMore(t *testing.T) {
 	}
 }
 
+// TestBuiltOfIndex wants what is claimed of an index, or of each of its platforms: what some of them claim is not known of it.
+func TestBuiltOfIndex(t *testing.T) {
+	about := func(names ...string) (claims []Claim) {
+		for _, name := range names {
+			claims = append(claims, Claim{Fact: FactSource, Value: "git.example/app", About: dig(name), From: "label x"})
+		}
+		return claims
+	}
+	children := []Child{{Digest: dig("amd64"), Platform: "linux/amd64"}, {Digest: dig("arm64"), Platform: "linux/arm64"}, {Digest: dig("attestation"), Platform: "unknown/unknown"}}
+	parts := Parts(dig("index"), children)
+	for name, c := range map[string]struct {
+		claims []Claim
+		known  bool
+	}{
+		"none":             {nil, false},
+		"of one platform":  {about("amd64"), false},
+		"of each platform": {about("amd64", "arm64"), true},
+		"of the index":     {about("index"), true},
+		"of both":          {about("index", "amd64"), true},
+	} {
+		r := &Record{Digest: dig("index"), Claimed: c.claims, Observed: Observation{Children: children}}
+		sum := SumUp([]*Record{r}, nil, parts)
+		if b := sum.Built(); (b != nil) != c.known || b != nil && b.Source != "git.example/app" {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+}
+
 // TestBuilt wants what is said of a build, and no more: nothing of what a class disputes, and nothing by a signature
 // that does not count any more.
 func TestBuilt(t *testing.T) {

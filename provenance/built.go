@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Built is what provenance says of how an image was built. It is Attested or Claimed, and never follows from a login:
@@ -85,12 +87,24 @@ func (sum *ByClass) built() *Built {
 		}
 	}
 	for _, c := range sum.Claimed {
-		claimed = append(claimed, newSaidOf(c.Claim, ""))
+		if sum.isWhole(c.Claim) {
+			claimed = append(claimed, newSaidOf(c.Claim, ""))
+		}
 	}
 	if b := builtOf(Attested, attested); b != nil {
 		return b
 	}
 	return builtOf(Claimed, claimed)
+}
+
+// isWhole says that a claim is not one about some platforms of an index alone: what is claimed of some is not known of the index.
+func (sum *ByClass) isWhole(c Claim) bool {
+	if !slices.Contains(sum.platforms, c.About) {
+		return true
+	}
+	return !slices.ContainsFunc(sum.platforms, func(p digest.Digest) bool {
+		return !slices.ContainsFunc(sum.Claimed, func(of Stated) bool { return of.Fact == c.Fact && of.About == p })
+	})
 }
 
 // counts says whether the signature behind one of some records counts now, where that was asked.

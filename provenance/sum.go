@@ -20,7 +20,8 @@ type ByClass struct {
 	// is attested of it.
 	Behind []Behind `json:"-"`
 
-	unreadLeftOut int // documents that were not read, beyond what records list
+	unreadLeftOut int             // documents that were not read, beyond what records list
+	platforms     []digest.Digest // of an index
 }
 
 // Behind is what was found of a signature of another manifest.
@@ -172,7 +173,8 @@ func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
 			sum.Behind = append(sum.Behind, Behind{r.Digest, WeighedVerdict{Verdict: *r.Verdict, Record: r.Index, Time: r.Time}})
 		}
 	}
-	sum.addPlatforms(platformsOf(records), others)
+	sum.platforms = platformsOf(records)
+	sum.addPlatforms(sum.platforms, others)
 	return sum.ByClass
 }
 

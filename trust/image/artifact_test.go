@@ -171,6 +171,24 @@ func TestIndexIsItsWorst(t *testing.T) {
 	}
 }
 
+// TestIndexClaims wants no source to be claimed of an index of which one platform claims none.
+func TestIndexClaims(t *testing.T) {
+	m := made{}.build()
+	says, silent := made{}.platform(m, "amd64"), made{annotations: map[string]string{}}.platform(m, "arm64")
+	says.Platform, silent.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}, &ocispec.Platform{OS: "linux", Architecture: "arm64"}
+	for name, children := range map[string][]ocispec.Descriptor{"first": {says, silent}, "last": {silent, says}} {
+		m.put(name, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: children})
+		c := byID(mustInspect(t, m, name).Checks)[trust.ImageSource]
+		if c.Points != 0 || !strings.HasPrefix(c.Says, "linux/arm64: It does not say from which source it was built.") {
+			t.Errorf("%s: %v points: %s", name, c.Points, c.Says)
+		}
+	}
+	m.put("noted", ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{says, silent}, Annotations: good()})
+	if c := byID(mustInspect(t, m, "noted").Checks)[trust.ImageSource]; c.Points == 0 {
+		t.Errorf("an index that says it itself: %s", c.Says)
+	}
+}
+
 // TestArtifactsSay looks for secrets and licences where charts and models have them, and gives advice that fits.
 func TestArtifactsSay(t *testing.T) {
 	m := emptyMemory()

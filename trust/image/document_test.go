@@ -92,8 +92,8 @@ func TestAttachedClaims(t *testing.T) {
 		"an older bundle": {older, func(i, _ digest.Digest) string {
 			return `{"mediaType":"` + older + `","dsseEnvelope":` + envelope(github(t, i)) + `}`
 		}, false, true},
-		"to a platform":                  {"application/vnd.in-toto+json", func(_, p digest.Digest) string { return string(github(t, p)) }, true, true},
-		"about a platform, to the index": {"application/vnd.in-toto+json", func(_, p digest.Digest) string { return string(github(t, append(files(20), p)...)) }, false, true},
+		"to a platform":                  {"application/vnd.in-toto+json", func(_, p digest.Digest) string { return string(github(t, p)) }, true, false},
+		"about a platform, to the index": {"application/vnd.in-toto+json", func(_, p digest.Digest) string { return string(github(t, append(files(20), p)...)) }, false, false},
 		"about many files and the image": {"application/vnd.in-toto+json", func(i, _ digest.Digest) string { return string(github(t, append(files(90), i)...)) }, false, true},
 		"about no image":                 {"application/vnd.in-toto+json", func(digest.Digest, digest.Digest) string { return string(github(t)) }, false, true},
 		"about files":                    {"application/vnd.in-toto+json", func(digest.Digest, digest.Digest) string { return string(github(t, files(90)...)) }, false, false},
@@ -119,6 +119,11 @@ func TestAttachedClaims(t *testing.T) {
 		at := slices.IndexFunc(r.Checks, func(c trust.Check) bool { return c.ID == trust.ImageSource })
 		if got := r.Checks[at].Says; strings.HasPrefix(got, says) != c.says {
 			t.Errorf("%s: %s", name, got)
+		}
+		// What is said of one platform is told, and not taken for what is said of the whole.
+		isTold := strings.Contains(string(mustJSON(r.Checks[at].Evidence)), `"https://github.com/acme/app"`)
+		if want := c.says || strings.Contains(name, "a platform"); isTold != want {
+			t.Errorf("%s: the evidence names the source: %t", name, isTold)
 		}
 	}
 }

@@ -14,22 +14,23 @@ import (
 
 // The checks of where an image comes from.
 
-// fact is a fact, with the voice of what is claimed: what has the same one was claimed together.
+// fact is a fact, with what it is about and the voice of what is claimed: what has the same one was claimed together.
 type fact struct {
 	Fact
+	about digest.Digest
 	voice string
 }
 
-// claim is a fact that nobody who is trusted vouches for.
-func claim(name, value, from, voice string) fact {
-	return fact{Fact{Name: name, Value: value, Class: provenance.Claimed, From: from}, voice}
+// claimOf is a fact that nobody who is trusted vouches for.
+func claimOf(c provenance.Claim, from string) fact {
+	return fact{Fact{Name: c.Fact, Value: c.Value, Class: provenance.Claimed, From: from}, c.About, provenance.VoiceOf(c)}
 }
 
 // facts are what is said of the image and its platforms, in its manifests and in records of them.
 func (s *subject) facts() (all []fact) {
 	for _, r := range s.about {
 		for _, c := range r.Claimed {
-			all = append(all, claim(c.Fact, c.Value, fmt.Sprintf("%s, record %d", c.From, r.Index), provenance.VoiceOf(c)))
+			all = append(all, claimOf(c, fmt.Sprintf("%s, record %d", c.From, r.Index)))
 		}
 	}
 	all = append(all, s.jobFacts()...)
@@ -53,7 +54,7 @@ func (s *subject) facts() (all []fact) {
 func notes(of digest.Digest, annotations, labels map[string]string) (all []fact) {
 	for _, c := range provenance.NotesOf(of, annotations, labels) {
 		if c.Fact == provenance.FactSource || c.Fact == provenance.FactRevision {
-			all = append(all, claim(c.Fact, c.Value, c.From, provenance.VoiceOf(c)))
+			all = append(all, claimOf(c, c.From))
 		}
 	}
 	return all
@@ -68,7 +69,7 @@ func (s *subject) claimedBy(d *document) (all []fact) {
 	for _, c := range d.claims {
 		recorded := slices.ContainsFunc(s.about, func(r *provenance.Record) bool { return slices.Contains(r.Claimed, c) })
 		if !recorded && s.isPart(c.About) {
-			all = append(all, claim(c.Fact, c.Value, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest), provenance.VoiceOf(c)))
+			all = append(all, claimOf(c, fmt.Sprintf("%s, attached as %s", c.From, c.Evidence.Digest)))
 		}
 	}
 	return all
@@ -87,7 +88,7 @@ func (s *subject) checkSource() trust.Check {
 	if pushed, is := s.pushedSource(facts); !signed && is {
 		c = pushed
 	} else if !signed {
-		c = s.claimedSource(facts)
+		c = s.claimedSourceOfAll(facts)
 		if says := s.acts.Says(s.Repository); says != "" {
 			c.Says += " " + says
 		}
@@ -97,6 +98,22 @@ func (s *subject) checkSource() trust.Check {
 		e.Facts = append(e.Facts, f.Fact)
 	}
 	return c.With(e)
+}
+
+// claimedSourceOfAll is the check of what is claimed alone, of the platform of which the least is claimed: what is claimed of some is not
+// claimed of the whole.
+func (s *subject) claimedSourceOfAll(facts []fact) trust.Check {
+	if len(s.platforms) < 2 {
+		return s.claimedSource(facts)
+	}
+	checks := make([][]trust.Check, len(s.platforms))
+	for n, p := range s.platforms {
+		of := slices.DeleteFunc(slices.Clone(facts), func(f fact) bool {
+			return f.Class == provenance.Claimed && f.about != p.desc.Digest && f.about != s.desc.Digest
+		})
+		checks[n] = []trust.Check{s.claimedSource(of)}
+	}
+	return worstOf(s.platforms, checks)[0]
 }
 
 // claimedSource is the check of what is claimed alone.
