@@ -106,7 +106,7 @@ func TestNamesakesInSentences(t *testing.T) {
 	gone := "?" + url.Values{"repo": {"team/app"}, "ref": {"2.0"}}.Encode()
 	for what, said := range map[string]string{
 		"First pushed here by " + bob: a.hallmark("show", "team/app:1.0"),
-		"by user:" + bob:              a.want(404, "GET", "/api/v1/image"+gone),
+		"by " + bob:                   a.want(404, "GET", "/api/v1/image"+gone),
 	} {
 		if !strings.Contains(said, what) {
 			t.Errorf("%q is not said in:\n%s", what, said)

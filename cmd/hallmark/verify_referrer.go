@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -16,7 +17,8 @@ import (
 const maxCarried = 20
 
 // elsewhere checks what a registry of any kind has of a reference: a provenance referrer, or an image that has some. It is
-// not done where the registry is a Hallmark and the reference is one of its images: then that is asked for all records.
+// not done where the registry is a Hallmark and the reference is one of its images: then that is asked for all records. But where
+// the logs that were kept are none of its own, they are to prove what came with the image.
 func (e *env) elsewhere(ctx context.Context, t *target, ref reference, v *verification) (done bool, err error) {
 	if ref.host == "" || ref.prefix != "" || t.server != "https://"+ref.host || t.data != "" {
 		return false, nil
@@ -26,7 +28,7 @@ func (e *env) elsewhere(ctx context.Context, t *target, ref reference, v *verifi
 		return false, err
 	}
 	defer cl.close() //nolint:errcheck // what was asked is answered
-	ours := cl.isHallmark(ctx)
+	ours := cl.isHallmark(ctx) && v.isOf(ctx, cl)
 	if ours && ref.digest == "" {
 		return false, nil
 	}
@@ -57,6 +59,21 @@ func (e *env) elsewhere(ctx context.Context, t *target, ref reference, v *verifi
 		return true, err
 	}
 	return true, v.attached(ctx, from, ref, desc)
+}
+
+// isOf says whether a registry has one of the logs that were kept, where any were.
+func (v *verification) isOf(ctx context.Context, cl *client) bool {
+	if !v.kept {
+		return true
+	}
+	data, err := cl.fetch(ctx, "/keys/logs.json", maxKeyFile)
+	if err != nil {
+		return true
+	}
+	logs, err := receipt.ParseLogs(data)
+	return err != nil || slices.ContainsFunc(logs, func(its receipt.LogEntry) bool {
+		return slices.ContainsFunc(v.trust.Logs, func(kept receipt.LogEntry) bool { return kept.Origin == its.Origin })
+	})
 }
 
 func (e *env) openRemote(ctx context.Context, t *target, ref reference) (*image.Remote, error) {
