@@ -119,9 +119,9 @@ func (b *tab) picture(name string) {
 	if dir == "" {
 		return
 	}
-	var jpeg []byte
-	b.run(chromedp.FullScreenshot(&jpeg, 75))
-	if err := os.WriteFile(filepath.Join(dir, name+".jpg"), jpeg, 0o644); err != nil {
+	var png []byte
+	b.run(chromedp.FullScreenshot(&png, 100)) // a quality of 100 is PNG
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }

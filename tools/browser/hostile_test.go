@@ -50,7 +50,8 @@ func TestHostileRegistry(t *testing.T) {
 	for _, narrow := range []bool{false, true} {
 		b.narrow(narrow)
 		for _, path := range []string{
-			"/", "/r/evil/app", "/r/evil/app:x", "/r/evil/app@" + d, "/r/evil/app/-/history/x", "/r/evil/html:page", "/r/evil/html@" + html,
+			"/", "/r/evil/app", "/r/evil/app:x", "/r/evil/app:x?reveal=1", "/r/evil/app@" + d, "/r/evil/app/-/delete?image=" + d,
+			"/r/evil/app?prefix=" + url.QueryEscape(attr) + "&by=" + url.QueryEscape(script), "/?prefix=" + url.QueryEscape(attr), "/r/evil/app/-/history/x", "/r/evil/html:page", "/r/evil/html@" + html,
 			"/-/records", "/-/record/0", "/-/record/1", "/search?q=" + url.QueryEscape(script), "/search?q=" + url.QueryEscape(attr+turned),
 			"/search?q=evil", "/r/" + url.PathEscape(script), "/-/records?repo=" + url.QueryEscape(script), "/-/sign-in?next=" + url.QueryEscape(address),
 		} {

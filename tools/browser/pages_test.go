@@ -73,14 +73,34 @@ func TestPages(t *testing.T) {
 			b.run(chromedp.Navigate(s.url+"/"), chromedp.SendKeys("#q", "team/app:1.2\n"), chromedp.WaitVisible(`section[aria-labelledby="images"] a[href="/r/team/app@`+last+`"]`))
 			name := fmt.Sprintf("gone-%v", scripts)
 			s.push("team/app", name, image{content: "gone"})
-			b.run(chromedp.Navigate(s.url+"/r/team/app"), chromedp.Click(`input[value^="`+name+`@"]`), chromedp.Click(`main form button[type="submit"]`), chromedp.WaitVisible(`main form[method="post"]`))
+			b.run(chromedp.Navigate(s.url+"/r/team/app"), chromedp.Click(`input[value^="`+name+`@"]`), chromedp.Click(`main form[action$="/-/remove"] button[type="submit"]`), chromedp.WaitVisible(`main form[method="post"]`))
 			b.run(chromedp.Click(`main form[method="post"] button[type="submit"]`), chromedp.WaitVisible("#done"))
 			if shown := b.text(s.url + "/r/team/app"); strings.Contains(shown, name) {
 				t.Errorf("a tag that was removed is still there:\n%s", shown)
 			}
+			b.deletes(s, fmt.Sprintf("whole-%v", scripts))
 			b.run(chromedp.Click("nav.who button"), chromedp.WaitVisible("#password"))
 			b.fine()
 		})
+	}
+}
+
+// deletes deletes an image, and leaves one that got another tag while the page was shown.
+func (b *tab) deletes(s *server, name string) {
+	b.t.Helper()
+	s.push("team/app", name, image{content: name})
+	s.push("team/app", name+"-moved", image{content: name + " moved"})
+	choose := func(tag string) chromedp.Action { return chromedp.Click(`input[value^="` + tag + `@"]`) }
+	b.run(chromedp.Navigate(s.url+"/r/team/app"), choose(name), choose(name+"-moved"),
+		chromedp.Click(`main form button[formaction$="/-/delete"]`), chromedp.WaitVisible(`main form[method="post"]`))
+	s.push("team/app", name+"-late", image{content: name + " moved"})
+	var said string
+	b.run(chromedp.Click(`main form[method="post"] button[type="submit"]`), chromedp.WaitVisible("#done"), chromedp.Text("main", &said))
+	if !strings.Contains(said, "Deleted.") || !strings.Contains(said, "It has other tags since the page was shown, and stays.") {
+		b.t.Errorf("the page says:\n%s", said)
+	}
+	if shown := b.text(s.url + "/r/team/app"); strings.Contains(shown, name+"\n") || !strings.Contains(shown, name+"-late") {
+		b.t.Errorf("after the deletion there is:\n%s", shown)
 	}
 }
 
