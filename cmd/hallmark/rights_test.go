@@ -123,7 +123,7 @@ func startTable(t *testing.T, config string) (*rightsTable, []identity) {
 	return s, identities
 }
 
-func (i identity) isStranger() bool { return i.login == "none" || i.login == ":" }
+func (who identity) isStranger() bool { return who.login == "none" || who.login == ":" }
 
 // destination is where somebody mounts to, and nobody else sees.
 func destination(who identity) string { return "dest-" + strings.ReplaceAll(who.name, " ", "-") }
