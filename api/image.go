@@ -126,18 +126,30 @@ func (a *API) image(c *call) (any, error) {
 	return answer, err
 }
 
+// newImageAnswer is what the registry itself saw of an image.
+func newImageAnswer(repo, ref string, img *registry.Image) *imageAnswer {
+	return &imageAnswer{
+		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
+		Descriptor: ocispec.Descriptor{
+			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: provenance.CutSecretsIn(img.Annotations),
+		},
+	}
+}
+
+// noteCut names a list of which there may be more than is shown.
+func (answer *imageAnswer) noteCut(is bool, list string) {
+	if is {
+		answer.Cut = append(answer.Cut, list)
+	}
+}
+
 // describe says what is known of an image that the caller may pull, from the records of the repositories that are visible.
 func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool) (*imageAnswer, error) {
 	img, err := a.Images.Image(c.Context(), repo, ref)
 	if err != nil {
 		return nil, a.orGone(c.Context(), repo, ref, err)
 	}
-	answer := &imageAnswer{
-		Repository: repo, Reference: ref, Children: img.Children, Tags: img.Tags, Record: img.Record,
-		Descriptor: ocispec.Descriptor{
-			MediaType: img.MediaType, ArtifactType: img.ArtifactType, Digest: img.Digest, Size: img.Size, Annotations: provenance.CutSecretsIn(img.Annotations),
-		},
-	}
+	answer := newImageAnswer(repo, ref, img)
 	parts := provenance.Parts(img.Digest, img.Children)
 	said, err := a.Testimonies.Testimony(c.Context(), repo, parts)
 	if err != nil {
@@ -168,15 +180,9 @@ func (a *API) describe(c *call, repo, ref string, visible func(repo string) bool
 		return nil, err
 	}
 	answer.Cut = said.Cut(len(img.Children))
-	if len(img.Tags) == registry.MaxTags {
-		answer.Cut = append(answer.Cut, "tags")
-	}
-	if cut {
-		answer.Cut = append(answer.Cut, "words")
-	}
-	if answer.ArrivalsCut {
-		answer.Cut = append(answer.Cut, "arrivals")
-	}
+	answer.noteCut(len(img.Tags) == registry.MaxTags, "tags")
+	answer.noteCut(cut, "words")
+	answer.noteCut(answer.ArrivalsCut, "arrivals")
 	return answer, nil
 }
 

@@ -150,18 +150,29 @@ func (b *Book) record(e Event, index uint64) *Record {
 		Unsigned:      &e.Unsigned,
 	}
 	rand.Read(r.Nonce) // which never fails
+	b.name(r)
+	r.keepBounds()
+	return r
+}
+
+// name says what a record is about as sigstore's tools want it: a package, or what is the registry's own.
+func (b *Book) name(r *Record) {
 	switch {
-	case e.Key != nil:
+	case r.Key != nil:
 		r.PackageID = b.host + "#key" // the registry's own key, which no repository can be called
-	case e.Found != nil, e.Baseline != nil:
+	case r.Found != nil, r.Baseline != nil:
 		r.PackageID = b.host + "#log" // what was there when it began
-	case e.Rules != nil:
+	case r.Rules != nil:
 		r.PackageID = b.host + "#rules"
-	case e.Grant != nil:
+	case r.Grant != nil:
 		r.PackageID = b.host + "#access" // the access document
 	default:
 		r.PURL = packageURL(b.host, r)
 	}
+}
+
+// keepBounds leaves out what a record has no room for, and says how much that is.
+func (r *Record) keepBounds() {
 	r.leaveOutClaims(MaxClaims)
 	r.leaveOutAttested(MaxAttested)
 	r.leaveOutUnread(MaxUnread)
@@ -171,7 +182,6 @@ func (b *Book) record(e Event, index uint64) *Record {
 	if n := len(r.Observed.WrongSizes); n > MaxWrongSizes {
 		r.Observed.WrongSizes, r.Observed.WrongSizesLeftOut = r.Observed.WrongSizes[:MaxWrongSizes], n-MaxWrongSizes
 	}
-	return r
 }
 
 // leaveOutClaims keeps the first of the claims.

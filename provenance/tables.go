@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -89,55 +90,61 @@ func (t term) key(index uint64) []byte {
 // termsOf returns every term that a record is found by, each once. What nearly all records have, as that they
 // are pushes, has no rows: reading the records is as fast, and each row would cost every push.
 func termsOf(r *Record) map[term]bool {
-	terms := make(map[term]bool)
-	add := func(d dimension, values ...string) { terms[newTerm(d, values...)] = true }
+	terms := termSet{}
 	if r.Action != Push {
-		add(byAction, string(r.Action))
+		terms.add(byAction, string(r.Action))
 	}
-	add(byIdentity, r.Actor.Handle)
-	if r.Actor.Account != "" {
-		add(byIdentity, r.Actor.Account)
-	}
-	if r.Repository != "" {
-		add(byRepository, r.Repository)
-	}
+	terms.add(byIdentity, r.Actor.Handle)
+	terms.addKnown(byIdentity, r.Actor.Account)
+	terms.addKnown(byRepository, r.Repository)
 	for _, tag := range r.Tags {
-		add(byTag, r.Repository, tag.Name)
+		terms.add(byTag, r.Repository, tag.Name)
 	}
-	if r.Digest != "" {
-		add(byDigest, r.Digest.String())
-	}
+	terms.addKnown(byDigest, r.Digest.String())
 	for _, c := range r.Observed.Children {
-		add(byChild, c.Digest.String())
+		terms.add(byChild, c.Digest.String())
 	}
 	for _, c := range r.Claimed {
-		if c.About != r.Digest {
-			add(byAbout, c.About.String())
-		}
-		for _, t := range factTerms(c.Fact, c.Value) {
-			terms[t] = true
-		}
+		terms.addAbout(r, c.About)
+		terms.addAll(factTerms(c.Fact, c.Value))
 	}
 	for _, u := range r.Unread {
-		if u.About != r.Digest {
-			add(byAbout, u.About.String())
-		}
+		terms.addAbout(r, u.About)
 	}
 	if len(r.Attested) > 0 {
-		add(byClass, string(Attested))
+		terms.add(byClass, string(Attested))
 	}
-	for _, t := range r.Word.terms() {
-		terms[t] = true
-	}
+	terms.addAll(r.Word.terms())
 	for _, a := range r.Attested {
-		if a.About != r.Digest {
-			add(byAbout, a.About.String())
-		}
-		for _, t := range factTerms(a.Fact, a.Value) {
-			terms[t] = true
-		}
+		terms.addAbout(r, a.About)
+		terms.addAll(factTerms(a.Fact, a.Value))
 	}
 	return terms
+}
+
+// termSet are terms, each once.
+type termSet map[term]bool
+
+func (s termSet) add(d dimension, values ...string) { s[newTerm(d, values...)] = true }
+
+// addKnown adds a value that a record may lack.
+func (s termSet) addKnown(d dimension, value string) {
+	if value != "" {
+		s.add(d, value)
+	}
+}
+
+// addAbout adds what a fact is about, where that is another image than the record's.
+func (s termSet) addAbout(r *Record, about digest.Digest) {
+	if about != r.Digest {
+		s.add(byAbout, about.String())
+	}
+}
+
+func (s termSet) addAll(terms []term) {
+	for _, t := range terms {
+		s[t] = true
+	}
 }
 
 // factTerms returns the terms of a fact.

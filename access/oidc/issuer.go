@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -71,46 +72,61 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 	if c.Kind == "" {
 		c.Kind = "generic"
 	}
-	u, err := url.Parse(c.URL)
-	k, ok := kinds[c.Kind]
-	switch {
-	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil:
-		return nil, errors.New("issuer is no https URL")
-	case !ok:
-		return nil, fmt.Errorf("kind is %q, and should be github, gitlab or generic", c.Kind)
-	case c.Audience == "":
-		return nil, errors.New("audience is missing: without one, a token that a job gave to somebody else would do")
-	case len(c.Claims)+len(c.IDs) > 0 && c.Kind != "generic":
-		return nil, fmt.Errorf("claims and ids are for the kind generic; those of %s are known", c.Kind)
-	case len(c.IDs) == 0 && c.Kind == "generic":
-		return nil, errors.New("ids is missing: name the claims that the issuer never gives to another, as [sub] where it is opaque")
-	case c.Session > units.Duration(24*time.Hour):
-		return nil, errors.New("session is longer than a day")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	for _, name := range slices.Concat(c.Claims, c.IDs) {
-		if !ValidClaim(name) {
-			return nil, fmt.Errorf("claim %.60q is none that a grant can name: letters, digits and . _ - / only, at most %d", name, maxName)
-		}
-		if isPersonal(name) {
-			return nil, fmt.Errorf("claim %s says who a person is, and must not stand in records", name)
-		}
+	if err := c.checkNames(); err != nil {
+		return nil, err
 	}
-	for _, event := range c.AllowEvents {
-		if event != pullRequestTarget {
-			return nil, fmt.Errorf("allowEvents holds %q; only %s is refused otherwise", event, pullRequestTarget)
-		}
-	}
+	k := kinds[c.Kind]
 	if c.Kind == "generic" {
 		k.ids = c.IDs
 		k.needed = append(slices.Clone(k.needed), c.IDs[0])
 		k.allowed = slices.Concat(k.allowed, c.Claims, c.IDs)
 	}
-	i := &issuer{Issuer: c, kind: k, session: time.Duration(c.Session), now: now, budget: newBudget(), answered: make(chan struct{})}
-	if i.session == 0 {
-		i.session = time.Hour
+	client, err := newClient(c.CA)
+	return &issuer{
+		Issuer: c, kind: k, session: cmp.Or(time.Duration(c.Session), time.Hour), now: now, budget: newBudget(), answered: make(chan struct{}), client: client,
+	}, err
+}
+
+// check says what is wrong with the settings of an issuer, but for names of claims and events.
+func (c *Issuer) check() error {
+	u, err := url.Parse(c.URL)
+	_, known := kinds[c.Kind]
+	switch {
+	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil:
+		return errors.New("issuer is no https URL")
+	case !known:
+		return fmt.Errorf("kind is %q, and should be github, gitlab or generic", c.Kind)
+	case c.Audience == "":
+		return errors.New("audience is missing: without one, a token that a job gave to somebody else would do")
+	case len(c.Claims)+len(c.IDs) > 0 && c.Kind != "generic":
+		return fmt.Errorf("claims and ids are for the kind generic; those of %s are known", c.Kind)
+	case len(c.IDs) == 0 && c.Kind == "generic":
+		return errors.New("ids is missing: name the claims that the issuer never gives to another, as [sub] where it is opaque")
+	case c.Session > units.Duration(24*time.Hour):
+		return errors.New("session is longer than a day")
 	}
-	i.client, err = newClient(c.CA)
-	return i, err
+	return nil
+}
+
+// checkNames wants claims that a grant can name and a record may hold, and events that there are.
+func (c *Issuer) checkNames() error {
+	for _, name := range slices.Concat(c.Claims, c.IDs) {
+		if !ValidClaim(name) {
+			return fmt.Errorf("claim %.60q is none that a grant can name: letters, digits and . _ - / only, at most %d", name, maxName)
+		}
+		if isPersonal(name) {
+			return fmt.Errorf("claim %s says who a person is, and must not stand in records", name)
+		}
+	}
+	for _, event := range c.AllowEvents {
+		if event != pullRequestTarget {
+			return fmt.Errorf("allowEvents holds %q; only %s is refused otherwise", event, pullRequestTarget)
+		}
+	}
+	return nil
 }
 
 // errAsking is why an issuer was not asked, or its answer not taken.

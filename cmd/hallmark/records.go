@@ -25,6 +25,36 @@ func (e *env) records() *cobra.Command {
 			"  hallmark records --since 2026-01-01 --until 2026-04-01 --format jsonl --receipts > quarter.jsonl",
 	}
 	t := addTarget(c)
+	f := recordFlags{
+		filters: addRecordFilters(c), limit: c.Flags().Int("limit", 100, "print at most this many; 0 is all"),
+		json: addJSON(c), export: addExportFlags(c),
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		query, err := f.query()
+		if err != nil {
+			return err
+		}
+		if f.export.format != "" {
+			most, err := f.export.of(c, query, *f.limit)
+			if err != nil {
+				return err
+			}
+			return e.exportRecords(c.Context(), t, query, f.export, most)
+		}
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error { return e.findRecords(ctx, cl, f, query) })
+	}
+	return c
+}
+
+// recordFlags are the flags of the verb `hallmark records`.
+type recordFlags struct {
+	filters map[string]*string
+	limit   *int
+	json    *bool
+	export  *exportFlags
+}
+
+func addRecordFilters(c *cobra.Command) map[string]*string {
 	filters := map[string]*string{}
 	for name, help := range map[string]string{
 		"repo": "in this `repository`", "tag": "that moved this `tag` of --repo", "digest": "about this `digest`",
@@ -36,44 +66,40 @@ func (e *env) records() *cobra.Command {
 	} {
 		filters[name] = c.Flags().String(name, "", help)
 	}
-	limit := c.Flags().Int("limit", 100, "print at most this many; 0 is all")
-	asJSON, export := addJSON(c), addExportFlags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		query := url.Values{}
-		for name, value := range filters {
-			addFilter(query, name, *value)
-		}
-		if err := findMoments(query, time.Now(), "since", "until"); err != nil {
-			return err
-		}
-		switch {
-		case export.format != "":
-			most, err := export.of(c, query, *limit)
-			if err != nil {
-				return err
-			}
-			return e.exportRecords(c.Context(), t, query, export, most)
-		case export.receipts || export.after != "":
-			return usagef("--receipts and --after are for files: give --format jsonl or --format csv too")
-		}
-		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			if err := wholeFilters(ctx, cl, query); err != nil {
-				return err
-			}
-			found, err := somePages(ctx, cl, "/api/v1/records", query, *limit, recordsIn)
-			if err != nil {
-				return err
-			}
-			if *asJSON {
-				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"records": found.items})), found.nothing("record"))
-			}
-			if err := found.nothing("record"); err != nil {
-				return err
-			}
-			return e.recordTable(found)
-		})
+	return filters
+}
+
+// query is the question that the flags ask.
+func (f *recordFlags) query() (url.Values, error) {
+	query := url.Values{}
+	for name, value := range f.filters {
+		addFilter(query, name, *value)
 	}
-	return c
+	if err := findMoments(query, time.Now(), "since", "until"); err != nil {
+		return nil, err
+	}
+	if f.export.format == "" && (f.export.receipts || f.export.after != "") {
+		return nil, usagef("--receipts and --after are for files: give --format jsonl or --format csv too")
+	}
+	return query, nil
+}
+
+// findRecords prints a table of records, or JSON.
+func (e *env) findRecords(ctx context.Context, cl *client, f recordFlags, query url.Values) error {
+	if err := wholeFilters(ctx, cl, query); err != nil {
+		return err
+	}
+	found, err := somePages(ctx, cl, "/api/v1/records", query, *f.limit, recordsIn)
+	if err != nil {
+		return err
+	}
+	if *f.json {
+		return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"records": found.items})), found.nothing("record"))
+	}
+	if err := found.nothing("record"); err != nil {
+		return err
+	}
+	return e.recordTable(found)
 }
 
 func actionNames() (names []string) {

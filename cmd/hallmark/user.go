@@ -21,8 +21,13 @@ func (e *env) user() *cobra.Command {
 			"can open the data directory may do it, also while the server runs.",
 	}
 	t := addTarget(c)
+	c.AddCommand(e.userAdd(t), e.userPasswd(t), e.userRename(t), e.userRemove(t), e.userList(t))
+	return c
+}
+
+func (e *env) userAdd(t *target) *cobra.Command {
 	admin := false
-	add := &cobra.Command{
+	c := &cobra.Command{
 		Use: "add NAME", Short: "Add a user", Args: one("a name"),
 		Example: "  hallmark user add alice\n  pass show registry/alice | hallmark user add alice --password-stdin",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,8 +40,12 @@ func (e *env) user() *cobra.Command {
 			}, "added %s\n")
 		},
 	}
-	add.Flags().BoolVar(&admin, "admin", false, "may administrate the registry")
-	passwd := &cobra.Command{
+	c.Flags().BoolVar(&admin, "admin", false, "may administrate the registry")
+	return c
+}
+
+func (e *env) userPasswd(t *target) *cobra.Command {
+	return &cobra.Command{
 		Use: "passwd NAME", Short: "Set a user's password", Args: one("a name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.withPassword(c.Context(), t, args[0], func(ctx context.Context, cl *client, password string) error {
@@ -44,7 +53,10 @@ func (e *env) user() *cobra.Command {
 			}, "set the password of %s\n")
 		},
 	}
-	remove := &cobra.Command{
+}
+
+func (e *env) userRemove(t *target) *cobra.Command {
+	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove a user; their records stay", Args: one("a name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
@@ -56,16 +68,18 @@ func (e *env) user() *cobra.Command {
 			})
 		},
 	}
-	rename := &cobra.Command{Use: "rename NAME TO", Short: "Give a user another name; rights and records stay with the account", Args: func(c *cobra.Command, args []string) error {
+}
+
+func (e *env) userRename(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "rename NAME TO", Short: "Give a user another name; rights and records stay with the account", Args: func(c *cobra.Command, args []string) error {
 		if len(args) != 2 {
 			return usagef("%s wants the name that is and the name that will be", c.CommandPath())
 		}
 		return nil
 	}}
-	e.onNames(t, rename, "%s is now %s\n", func(ctx context.Context, cl *client, args []string) error {
+	e.onNames(t, c, "%s is now %s\n", func(ctx context.Context, cl *client, args []string) error {
 		return cl.send(ctx, "PUT", "/api/v1/users/"+url.PathEscape(args[0])+"/name", map[string]string{"name": args[1]}, nil)
 	})
-	c.AddCommand(add, passwd, rename, remove, e.userList(t))
 	return c
 }
 

@@ -119,42 +119,57 @@ func (e *env) verifyArgument(ctx context.Context, t *target, f verifyFlags, arg 
 	if err := f.load(v); err != nil {
 		return err
 	}
-	if arg == "-" {
-		is, err := e.fromInput(func(path string) error { return verifyEvidence(path, f, v) })
-		if is || err != nil {
-			return err
-		}
-	}
-	if isEvidenceFile(arg) {
-		return verifyEvidence(arg, f, v)
-	}
-	if f.html != "" {
-		return usagef("--html is for evidence files, and %s is none", arg)
+	if is, err := e.verifiedEvidence(f, arg, v); is || err != nil {
+		return err
 	}
 	data, isFile, err := e.receiptFile(arg)
 	if err != nil {
 		return err
 	}
 	v.kept = isFile && f.knowsAll(data) || f.root != "" && f.key != ""
-	if v.kept && isFile {
+	switch {
+	case v.kept && isFile:
 		return e.addFollowing(ctx, t, v, data, v.add(data))
+	case isFile:
+		return e.askWithin(ctx, time.Hour, t, func(ctx context.Context, cl *client) error {
+			if err := v.fetchTrust(ctx, cl); err != nil {
+				return err
+			}
+			return v.add(data)
+		})
 	}
-	ref := reference{}
-	if !isFile {
-		if ref, err = parseReference(arg); err != nil {
-			return err
+	return e.verifyReference(ctx, t, arg, v)
+}
+
+// verifiedEvidence checks an evidence file, and says whether there is one.
+func (e *env) verifiedEvidence(f verifyFlags, arg string, v *verification) (is bool, err error) {
+	if arg == "-" {
+		if is, err = e.fromInput(func(path string) error { return verifyEvidence(path, f, v) }); is || err != nil {
+			return true, err
 		}
-		ref.aim(t)
-		if done, err := e.elsewhere(ctx, t, ref, v); done || err != nil {
-			return err
-		}
+	}
+	if isEvidenceFile(arg) {
+		return true, verifyEvidence(arg, f, v)
+	}
+	if f.html != "" {
+		return false, usagef("--html is for evidence files, and %s is none", arg)
+	}
+	return false, nil
+}
+
+// verifyReference checks what a registry has of an image.
+func (e *env) verifyReference(ctx context.Context, t *target, arg string, v *verification) error {
+	ref, err := parseReference(arg)
+	if err != nil {
+		return err
+	}
+	ref.aim(t)
+	if done, err := e.elsewhere(ctx, t, ref, v); done || err != nil {
+		return err
 	}
 	return e.askWithin(ctx, time.Hour, t, func(ctx context.Context, cl *client) error { // an image may have many records
 		if err := v.fetchTrust(ctx, cl); err != nil {
 			return err
-		}
-		if isFile {
-			return v.add(data)
 		}
 		if ref, err = ref.settle(ctx, cl); err != nil {
 			return err

@@ -37,17 +37,13 @@ func (e *env) elsewhere(ctx context.Context, t *target, ref reference, v *verifi
 		return false, err
 	}
 	desc, body, err := from.Manifest(ctx, firstOf(ref.digest.String(), ref.tag, "latest"))
-	if err != nil && ours {
-		return false, nil //nolint:nilerr // it may be in its records all the same
-	}
-	if err != nil {
+	isReferrer := err == nil && evidence.IsReferrer(body)
+	switch {
+	case ours && !isReferrer: // where it cannot be read, it may be in the records all the same
+		return false, nil //nolint:nilerr // see above
+	case err != nil:
 		return false, remoteError(ref, err)
-	}
-	isReferrer := evidence.IsReferrer(body)
-	if ours && !isReferrer {
-		return false, nil
-	}
-	if !v.kept && !ours {
+	case !ours && !v.kept:
 		return false, usagef("%s has no keys to ask for: give those of the registry that recorded the image, with --trusted-root logs.json and --key receipts.json", ref.host)
 	}
 	if err := v.fetchTrust(ctx, cl); err != nil {

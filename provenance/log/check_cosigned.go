@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/storage"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // CheckCosigned compares what is kept of cosigned checkpoints with the log that they are of, and reports to bad what does not
@@ -19,12 +20,10 @@ func (t *Tree) CheckCosigned(bad func(error)) error {
 		return err
 	}
 	var of cosignedRows
+	badf := func(format string, args ...any) { bad(t.badCosigned(format, args...)) }
 	for item, err := range t.tx.Scan(cosignatureTable, numberKey(t.Number), storage.PrefixEnd(numberKey(t.Number))) {
 		if err != nil {
 			return err
-		}
-		badf := func(format string, args ...any) {
-			bad(t.badCosigned(format, args...))
 		}
 		if len(item.Key) < 12 {
 			badf("has a row without a size")
@@ -33,33 +32,44 @@ func (t *Tree) CheckCosigned(bad func(error)) error {
 		size, witness := sizeOf(item.Key), string(item.Key[12:])
 		of.next(size, witness == "", badf)
 		if witness != "" {
-			if !isLineOf(string(item.Value), witness) {
-				badf("of %d leaves has a line that is not of %s", size, witness)
-			}
-			if last, ok, err := t.CosignedBy(witness); err == nil && ok && last < size {
-				badf("of %d leaves has a signature of %s, whose last is to be of %d", size, witness, last)
-			}
-			continue
-		}
-		is, err := checkpoint.Open(string(item.Value), v)
-		if err != nil {
-			badf("of %d leaves is not signed by it: %w", size, err)
-			continue
-		}
-		ours, err := t.CheckpointAt(size)
-		switch {
-		case errors.Is(err, ErrSize):
-			badf("goes up to %d leaves, and it has %d", size, t.Size)
-		case err != nil:
+			t.checkLine(size, witness, string(item.Value), badf)
+		} else if err := t.checkKeptCheckpoint(size, string(item.Value), v, badf); err != nil {
 			return err
-		case is != ours:
-			badf("says %d leaves with the root %s, and its rows say %d with %s", is.Size, is.Root, ours.Size, ours.Root)
 		}
 	}
 	if err := t.checkWitnesses(bad); err != nil {
 		return err
 	}
-	of.next(0, false, func(format string, args ...any) { bad(t.badCosigned(format, args...)) })
+	of.next(0, false, badf)
+	return nil
+}
+
+// checkLine wants the signature line of a witness to be its own, and of no more leaves than it is said to have cosigned.
+func (t *Tree) checkLine(size uint64, witness, line string, badf func(format string, args ...any)) {
+	if !isLineOf(line, witness) {
+		badf("of %d leaves has a line that is not of %s", size, witness)
+	}
+	if last, ok, err := t.CosignedBy(witness); err == nil && ok && last < size {
+		badf("of %d leaves has a signature of %s, whose last is to be of %d", size, witness, last)
+	}
+}
+
+// checkKeptCheckpoint wants a checkpoint that was cosigned to be signed by the log, and to be what its rows say.
+func (t *Tree) checkKeptCheckpoint(size uint64, text string, v note.Verifier, badf func(format string, args ...any)) error {
+	is, err := checkpoint.Open(text, v)
+	if err != nil {
+		badf("of %d leaves is not signed by it: %w", size, err)
+		return nil
+	}
+	ours, err := t.CheckpointAt(size)
+	switch {
+	case errors.Is(err, ErrSize):
+		badf("goes up to %d leaves, and it has %d", size, t.Size)
+	case err != nil:
+		return err
+	case is != ours:
+		badf("says %d leaves with the root %s, and its rows say %d with %s", is.Size, is.Root, ours.Size, ours.Root)
+	}
 	return nil
 }
 

@@ -57,18 +57,8 @@ func (e blobsSuite) testLeftovers(t *testing.T) {
 	b := e.at(t, dir)
 	fresh := seal(t, create(t, b, "fresh"), "new-one")
 	own := create(t, b, "123")
-	for round := range 2 {
-		got := leftovers(t, b, named...)
-		if len(got) != 1 || got[0].Size != 4 {
-			t.Errorf("leftovers: %v", got)
-			continue
-		}
-		wantBlob(t, b, got[0].At, "left")
-		want := []string{started.ID() + ":0", half.ID() + ":4", own.ID() + ":3"}
-		slices.Sort(want)
-		if ids := uploadIDs(t, b); ids != strings.Join(want, " ") {
-			t.Errorf("round %d: uploads %s, want %s", round, ids, want)
-		}
+	for range 2 {
+		wantLeftovers(t, b, named, started.ID()+":0", half.ID()+":4", own.ID()+":3")
 	}
 	u, err := b.Resume(background, half.ID())
 	if err != nil {
@@ -76,6 +66,35 @@ func (e blobsSuite) testLeftovers(t *testing.T) {
 	}
 	write(t, u, " and half")
 	resumed := seal(t, u, "whole") // and its row is about to be written
+	removeLeftovers(t, b, named)
+	wantNoBlob(t, b, left)
+	wantBlob(t, b, resumed, "half and half")
+	for i, at := range named {
+		wantBlob(t, b, at, fmt.Sprint(i))
+	}
+	wantBlob(t, b, fresh, "fresh")
+
+	testLeftoversFail(t, b, named)
+}
+
+// wantLeftovers wants one blob to be left over, and these uploads.
+func wantLeftovers(t *testing.T, b storage.Blobs, named []storage.Location, uploads ...string) {
+	t.Helper()
+	got := leftovers(t, b, named...)
+	if len(got) != 1 || got[0].Size != 4 {
+		t.Errorf("leftovers: %v", got)
+		return
+	}
+	wantBlob(t, b, got[0].At, "left")
+	slices.Sort(uploads)
+	if ids := uploadIDs(t, b); ids != strings.Join(uploads, " ") {
+		t.Errorf("uploads %s, want %s", ids, uploads)
+	}
+}
+
+// removeLeftovers removes all that is left over, and wants nothing to be left over then.
+func removeLeftovers(t *testing.T, b storage.Blobs, named []storage.Location) {
+	t.Helper()
 	for l, err := range b.Leftovers(background, all(named)) {
 		if err != nil {
 			t.Fatal(err)
@@ -84,16 +103,14 @@ func (e blobsSuite) testLeftovers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantNoBlob(t, b, left)
 	for l, err := range b.Leftovers(background, all(named)) {
 		t.Errorf("left after all was removed: %v, %v", l, err)
 	}
-	wantBlob(t, b, resumed, "half and half")
-	for i, at := range named {
-		wantBlob(t, b, at, fmt.Sprint(i))
-	}
-	wantBlob(t, b, fresh, "fresh")
+}
 
+// testLeftoversFail wants what cannot be looked for to its end to fail, and nothing to be called left over then.
+func testLeftoversFail(t *testing.T, b storage.Blobs, named []storage.Location) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	for _, err := range b.Leftovers(ctx, all(named)) {

@@ -152,6 +152,15 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 	if !literal {
 		return fmt.Errorf("%s(…) wants a text between quotes, so that it can be checked now", name)
 	}
+	if err := checkCall(name, args); err != nil {
+		return err
+	}
+	r.reads.note(name, args)
+	return nil
+}
+
+// checkCall says what is wrong with the names that one of our own functions is called with.
+func checkCall(name string, args []string) error {
 	arg := args[0]
 	switch {
 	case name == "verified" && strings.HasPrefix(args[1], "SLSA_") && !buildLevel.MatchString(args[1]):
@@ -165,19 +174,24 @@ func (r *Rule) noteCall(call ast.CallExpr) error {
 	case name == "atLeast" && !trust.Grade(arg).Valid():
 		return fmt.Errorf("there is no grade %q: grades are A, B, C, D and F", arg)
 	}
+	return nil
+}
+
+// note remembers what a function of ours reads.
+func (r *reads) note(name string, args []string) {
+	all := strings.Join(args, " for ")
 	switch name {
 	case "check":
-		r.reads.checks = append(r.reads.checks, arg)
+		r.checks = append(r.checks, args[0])
 	case "facts":
-		r.reads.facts = append(r.reads.facts, arg)
+		r.facts = append(r.facts, args[0])
 	case "verified":
-		r.reads.verified = append(r.reads.verified, strings.Join(args, " for "))
+		r.verified = append(r.verified, all)
 	case "signedBy":
-		r.reads.signers = append(r.reads.signers, strings.Join(args, " for "))
+		r.signers = append(r.signers, all)
 	case "named":
-		r.reads.signers = append(r.reads.signers, strings.Join(args, " for ")+" under this repository's name")
+		r.signers = append(r.signers, all+" under this repository's name")
 	}
-	return nil
 }
 
 // literals are the texts that a function is called with, where all of them are texts between quotes.
