@@ -136,9 +136,6 @@ func plainWords(err error) string {
 	return err.Error()
 }
 
-// requests lists answers as evidence.
-func requests(answers ...*answer) map[string]any { return map[string]any{"requests": answers} }
-
 func (a *asker) get(ctx context.Context, by caller, path string) *answer {
 	return a.do(ctx, by, http.MethodGet, path, nil)
 }

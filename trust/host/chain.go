@@ -131,12 +131,6 @@ func keyOf(c *x509.Certificate) (name string, strong bool) {
 	return c.PublicKeyAlgorithm.String(), false
 }
 
-// chainEvidence is what the checks of the chain rest on.
-type chainEvidence struct {
-	Certificates []certificate `json:"certificates"`
-	TrustedBy    []string      `json:"trustedBy,omitempty"`
-}
-
 // checks judges the certificates.
 func (c *chain) checks(name string, now time.Time) []trust.Check {
 	return []trust.Check{c.checkChain(name), c.checkKey(), c.checkIssuer(), c.checkExpiry(now)}
@@ -173,7 +167,7 @@ func (c *chain) checkKey() trust.Check {
 // is anybody's word.
 func (c *chain) checkIssuer() trust.Check {
 	leaf := c.sent[0]
-	e := map[string]any{"issuer": leaf.Issuer.String(), "organisation": leaf.Issuer.Organization, "subjectOrganisation": leaf.Subject.Organization}
+	e := issuerEvidence{leaf.Issuer.String(), leaf.Issuer.Organization, leaf.Subject.Organization}
 	switch {
 	case c.fault != "":
 		return trust.NotKnown(trust.HostIssuer, "Nobody who is trusted here vouches for what the certificate says of its issuer.").With(e)
@@ -200,7 +194,7 @@ func (c *chain) end() time.Time {
 func (c *chain) checkExpiry(now time.Time) trust.Check {
 	end := c.end()
 	left := end.Sub(now)
-	e := map[string]any{"notAfter": end.UTC()}
+	e := expiryEvidence{end.UTC()}
 	soon := trust.Partly(trust.HostExpiry, trust.StepSoon, "The certificate ends on "+day(end)+".").With(e).
 		Advise("Renew it, and let a machine do it from now on.").Dropping(trust.Drop{At: end.Add(-trust.ExpirySoon)})
 	switch {

@@ -32,11 +32,11 @@ func (i *inspection) transparencyLog(ctx context.Context) trust.Check {
 	c, err := openCheckpoint(string(shown.body), string(keys.body))
 	if err != nil {
 		return trust.Failed(trust.HostLog, "The checkpoint of its log does not verify: "+err.Error()+".").
-			With(map[string]any{"requests": []*answer{shown, keys}, "checkpoint": string(shown.body)}).
+			With(badLogEvidence{string(shown.body), []*answer{shown, keys}}).
 			Advise("Keep this checkpoint, and ask who runs the registry: a log that does not verify is worse than none.")
 	}
-	return trust.Passed(trust.HostLog, "Its transparency log has a checkpoint that verifies.").With(map[string]any{
-		"origin": c.Origin, "size": c.Size, "root": c.Root.String(), "key": strings.TrimSpace(string(keys.body)),
+	return trust.Passed(trust.HostLog, "Its transparency log has a checkpoint that verifies.").With(logEvidence{
+		Key: strings.TrimSpace(string(keys.body)), Origin: c.Origin, Root: c.Root.String(), Size: c.Size,
 	})
 }
 

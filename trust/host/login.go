@@ -83,7 +83,7 @@ func (i *inspection) hsts(base *answer) trust.Check {
 		return trust.NotApplicable(trust.HostHSTS, "Browsers keep this by name, and "+i.name+" is none of its own.")
 	}
 	header := base.header.Get("Strict-Transport-Security")
-	e := map[string]any{"header": header}
+	e := hstsEvidence{header}
 	for part := range strings.SplitSeq(header, ";") {
 		value, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(part)), "max-age=")
 		if !ok {
@@ -101,7 +101,7 @@ func (i *inspection) hsts(base *answer) trust.Check {
 // challenge looks at how clients are asked to sign in (RFC 9110, section 11.6.1).
 func (i *inspection) challenge(base *answer) trust.Check {
 	headers := base.header.Values("Www-Authenticate")
-	e := map[string]any{"request": base, "wwwAuthenticate": headers}
+	e := challengeEvidence{base, headers}
 	if base.Status == http.StatusOK {
 		if i.Public {
 			return trust.NotApplicable(trust.HostChallenge, "Strangers are meant to come in; whether they may push was not tried.").With(e)

@@ -124,23 +124,19 @@ func (i *inspection) conformance(ctx context.Context, base *answer) trust.Check 
 	all = append(all, i.image.expectBlobs(ctx, i.ask)...)
 	good := 0
 	var bad []string
-	log := make([]any, 0, len(all))
+	log := make([]conformed, 0, len(all))
 	for _, e := range all {
 		if good++; !e.good {
 			good--
 			bad = append(bad, e.what)
 		}
-		log = append(log, struct {
-			*answer
-			Wants string `json:"wants"`
-			Good  bool   `json:"good"`
-		}{e.ask, e.what, e.good})
+		log = append(log, conformed{e.ask, e.what, e.good})
 	}
 	says := fmt.Sprintf("All %d requests of a pull were answered as the specification says.", len(all))
 	if len(bad) > 0 {
 		says = fmt.Sprintf("%d of %d requests were not answered as the specification says: %s.", len(bad), len(all), strings.Join(bad, "; "))
 	}
-	c := trust.Share(trust.HostConformity, good, len(all), says).With(map[string]any{"repository": i.image.repo, "requests": log})
+	c := trust.Share(trust.HostConformity, good, len(all), says).With(conformityEvidence{i.image.repo, log})
 	if len(bad) > 0 {
 		c = c.Advise("Run OCI's conformance suite against it, and update the registry.")
 	}
@@ -231,10 +227,10 @@ func (i *inspection) digests(ctx context.Context) trust.Check {
 	for _, h := range all {
 		if h.Got != h.Want {
 			return trust.Failed(trust.HostDigests, "The bytes that it serves are not those that the digest names.").
-				With(map[string]any{"contents": all}).Advise("Pull nothing from it: it is broken, or it lies.")
+				With(digestsEvidence{all}).Advise("Pull nothing from it: it is broken, or it lies.")
 		}
 	}
-	return trust.Passed(trust.HostDigests, fmt.Sprintf("%d contents have the digests that name them.", len(all))).With(map[string]any{"contents": all})
+	return trust.Passed(trust.HostDigests, fmt.Sprintf("%d contents have the digests that name them.", len(all))).With(digestsEvidence{all})
 }
 
 // hashManifests compares manifests with the digests that name them: of the header, and of the index.
