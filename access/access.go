@@ -147,7 +147,7 @@ func (a *Access) openTokens(c Config) (err error) {
 // operatorKey marks the context of requests that came through the socket.
 type operatorKey struct{}
 
-// WithOperator returns a context whose requests act as the operator: whoever can open the socket in the
+// WithOperator returns a context whose requests act as the operator: anyone who can open the socket in the
 // data directory can also read and write its files.
 func WithOperator(ctx context.Context) context.Context {
 	return context.WithValue(ctx, operatorKey{}, true)
@@ -231,7 +231,7 @@ func hasNoLogin(r *http.Request) bool {
 }
 
 // SaysStranger says that a stranger who makes a request has been asked for a login: they carry a token that was made
-// for nobody, or an empty login. Others may have one and wait to be asked for it, as most clients do; whoever shows
+// for nobody, or an empty login. Others may have one and wait to be asked for it, as most clients do; the one who shows
 // a stranger less than the rest asks first.
 func SaysStranger(r *http.Request) bool { return r.Header.Get("Authorization") != "" }
 

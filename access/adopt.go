@@ -17,7 +17,7 @@ var ErrAdopted = errors.New("no account is from before there were grants")
 // in the row made administrators. Where nobody was ever granted anything they get admin on **; all others have what
 // they are granted from now on. It returns how many accounts it took over, and what was granted.
 //
-// It is never done but by hand: a mark in a row is no evidence, and whoever can write the store can write one. Where
+// It is never done but by hand: a mark in a row is no evidence, and anyone who can write the store can write one. Where
 // rights are on record nothing is granted, whatever the document says, or if it is gone. Error: ErrAdopted.
 func (a *Access) Adopt(ctx context.Context, by provenance.Identity) (accounts int, granted []Change, err error) {
 	err = a.change(ctx, func(tx storage.Tx) error {

@@ -93,7 +93,7 @@ func (f *failures) uncount(address string) {
 	}
 }
 
-// again counts a login with a password that was wrong before: whoever sends it learns nothing, and most often it
+// again counts a login with a password that was wrong before: the one who sends it learns nothing, and most often it
 // is a machine that was not told of the new one. So it is slowed down once, and keeps nobody else from getting in.
 func (f *failures) again(try attempt, exists bool, now time.Time) (wait time.Duration) {
 	f.mu.Lock()

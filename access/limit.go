@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound how many requests one may make. Whoever has been quiet may make those of ten seconds at
+// Limits bound how many requests one may make. Anyone who has been quiet may make those of ten seconds at
 // once; what is too much is refused, and told when to come again. The zero value of a field is no limit.
 type Limits struct {
 	// Identity is for each user, robot or CI identity, as 100/s or 3000/m. Default: no limit.

@@ -195,7 +195,7 @@ func (n *NewToken) check() error {
 	return nil
 }
 
-// AddToken makes a personal access token of whoever asks, and returns its secret, which is not kept.
+// AddToken makes a personal access token of the one who asks, and returns its secret, which is not kept.
 // Errors: ErrNotOwn, ErrSessionName, ErrSessionLasts, ErrNoScope, ErrTooManyTokens.
 func (a *Access) AddToken(ctx context.Context, who provenance.Identity, want NewToken) (Session, string, error) {
 	if !isOwn(who) {

@@ -153,7 +153,7 @@ func (s Subject) highest() Right {
 // hasAccount says that the subject is bound to an account in a Document.
 func (s Subject) hasAccount() bool { return s.Kind == UserSubject || s.Kind == RobotSubject }
 
-// bound wants a CI subject to name one of its issuer's ids. A grant that does not is worth nothing, be it from
+// bound wants a CI subject to name one of its issuer's ids. A grant that does not is worth nothing, even one from
 // a time when another claim passed for an id. Error: ErrClaims.
 func (a *Access) bound(s Subject) error {
 	if s.Kind != CISubject {

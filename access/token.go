@@ -22,7 +22,7 @@ import (
 )
 
 // A bearer token is BODY.MAC in base64 for URLs: a JSON object, and its HMAC-SHA256 under a key that is
-// never in the store: whoever can write there must not be able to sign in. Clients pass it on unread (the token specification calls it opaque). It says for whom it
+// never in the store: anyone who can write there must not be able to sign in. Clients pass it on unread (the token specification calls it opaque). It says for whom it
 // was made, by which credential, and what it may be used for at most; what that is worth is looked up at
 // each request. It names no algorithm and no key, so nobody can choose either.
 
@@ -37,7 +37,7 @@ const tokenKeyTable = storage.Table("access/tokenKey")
 
 var tokenKeyName = []byte("bearer")
 
-// RemoveStoredKey removes the key of bearer tokens from the store of an older version: whoever can read the store could sign
+// RemoveStoredKey removes the key of bearer tokens from the store of an older version: anyone who can read the store could sign
 // tokens with it. What it signed counts no more.
 func RemoveStoredKey(ctx context.Context, store storage.Store) error {
 	return store.Update(ctx, func(tx storage.Tx) error {
@@ -205,7 +205,7 @@ var (
 	ErrScopes  = fault.New(fault.Malformed, "too much is asked of one token")
 )
 
-// Issue makes a bearer token for whoever signed in with a credential, or for a stranger. Its scopes are
+// Issue makes a bearer token for the one who signed in with a credential, or for a stranger. Its scopes are
 // those that were asked for: they do not say whether anything is granted. Errors: ErrService, ErrScopes,
 // ErrNoLogin for a stranger who may do nothing of it, and those of the store.
 func (a *Access) Issue(ctx context.Context, who provenance.Identity, ask TokenAsk) (Tokens, error) {
@@ -309,7 +309,7 @@ func (a *Access) Challenge(r *http.Request, scope string, why error) string {
 	return c
 }
 
-// realm is the URL of /token for whoever made a request.
+// realm is the URL of /token for the one who made a request.
 func (a *Access) realm(r *http.Request) string {
 	scheme := "http://"
 	if peer.Secure(r) || strings.HasPrefix(a.issuer, "https:") {

@@ -885,7 +885,7 @@ func (keylessBook) Append(storage.Tx, provenance.Event) (*provenance.Record, err
 	return nil, fmt.Errorf("record 7: %w", provenance.ErrNoKey)
 }
 
-// TestEndedWithoutRecord ends a token while nothing can be recorded: whoever it leaked to is out all the same, and none is
+// TestEndedWithoutRecord ends a token while nothing can be recorded: anyone it leaked to is out all the same, and none is
 // made.
 func TestEndedWithoutRecord(t *testing.T) {
 	a, _ := testAccess(t)

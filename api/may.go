@@ -22,7 +22,7 @@ type reason struct {
 	Record *uint64 `json:"record,omitempty"`
 }
 
-// may answers GET /api/v1/access/may. Whoever administrates a repository may ask it of everybody, and others of themselves.
+// may answers GET /api/v1/access/may. Anyone who administrates a repository may ask it of everybody, and others of themselves.
 func (a *API) may(c *call) (any, error) {
 	q := c.query()
 	answer := mayAnswer{Repository: q.needed("repo"), Grants: []reason{}}

@@ -143,7 +143,7 @@ func (q *query) time(name string) time.Time {
 	return time.Time{}
 }
 
-// endOf returns a parameter that is a moment at which something is looked at, or the zero time. Whoever gives a second
+// endOf returns a parameter that is a moment at which something is looked at, or the zero time. Anyone who gives a second
 // without a fraction means its end: what happened within it, and is shown with that time elsewhere, has happened.
 func (q *query) endOf(name string) time.Time {
 	t, s := q.time(name), q.values.Get(name)

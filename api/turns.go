@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// turns lets a few do costly work at a time, and those who ask take turns: whoever asks a hundred times waits for
+// turns lets a few do costly work at a time, and those who ask take turns: anyone who asks a hundred times waits for
 // himself, and who comes next for one of his at most.
 type turns struct {
 	mu    sync.Mutex // guards what follows
@@ -24,7 +24,7 @@ func newTurns(atOnce int) *turns {
 	return &turns{free: atOnce, lines: map[string][]chan struct{}{}}
 }
 
-// take waits for the turn of who. Whoever got it calls done. Errors: errLine, and that of the context.
+// take waits for the turn of who. Anyone who got it calls done. Errors: errLine, and that of the context.
 func (t *turns) take(ctx context.Context, who string) error {
 	t.mu.Lock()
 	if t.free > 0 { // then nobody waits

@@ -47,7 +47,7 @@ func Fetch(ctx context.Context, address, fingerprint string) (*x509.Certificate,
 	return ca, verify(ca, shown, strings.Trim(host, "[]"))
 }
 
-// refuse says that a CA is another than the one that was named. It does not print the fingerprint that was found: whoever is in
+// refuse says that a CA is another than the one that was named. It does not print the fingerprint that was found: the one who is in
 // a hurry would paste it.
 func refuse(address string, ca *x509.Certificate, shown []*x509.Certificate, fingerprint string) error {
 	if len(shown) > 0 && MatchesFingerprint(shown[0], fingerprint) {

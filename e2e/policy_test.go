@@ -89,7 +89,7 @@ func TestPolicy(t *testing.T) {
 	for _, c := range rightsClients(t, archive)[:1] {
 		mustRun(t, c.push(s.host+"/prod/hello:1.0"))
 	}
-	s.addUser("bob", bobPassword) // who may only pull: whoever may push is warned
+	s.addUser("bob", bobPassword) // who may only pull: anyone who may push is warned
 	mustRun(t, s.hallmark("grant", "user:bob", "**", "pull"))
 	s.login("bob", bobPassword)
 	for _, c := range policyClients(t, archive) {

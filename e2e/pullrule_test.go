@@ -11,7 +11,7 @@ import (
 )
 
 // TestPullRuleLetsSignersIn has a rule that lets nobody pull what is not signed, and wants the tools with which people
-// sign, attach, tag, copy and delete to work all the same for whoever may push. Who may only pull is refused before,
+// sign, attach, tag, copy and delete to work all the same for anyone who may push. Who may only pull is refused before,
 // and not after.
 func TestPullRuleLetsSignersIn(t *testing.T) {
 	dockerHome(t)

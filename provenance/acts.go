@@ -257,7 +257,7 @@ func (q *ActsOf) readPlatforms(tx storage.Reader, acts *Acts) error {
 	return nil
 }
 
-// decidePlatforms decides whether the image counts as that of the job that pushed it first: whoever lists images in an index
+// decidePlatforms decides whether the image counts as that of the job that pushed it first: anyone who lists images in an index
 // has not pushed them.
 func (q *ActsOf) decidePlatforms(acts *Acts) {
 	if acts.First == nil || acts.First.Job == nil {

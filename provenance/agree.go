@@ -10,7 +10,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// Whoever can write the store and has no key can put rows into it that look like records, or put a head back. So what
+// Anyone who can write the store and has no key can put rows into it that look like records, or put a head back. So what
 // the log does not have is never signed afterwards: a record is signed in the transaction of what it is about, or not
 // at all. Before a book takes its first record, the ends of the records and of the log are held against each other.
 

@@ -26,7 +26,7 @@ const (
 	MaxBare        = 40 << 20
 )
 
-// MaxOf is the size above which a layer of a media type is not read, by whoever reads it: as it comes, and for a report.
+// MaxOf is the size above which a layer of a media type is not read, by anyone who reads it: as it comes, and for a report.
 func MaxOf(mediaType string) int64 {
 	base := baseType(mediaType)
 	if base == EnvelopeType || IsBundle(mediaType) || isInToto(base) && strings.HasSuffix(base, "+dsse") {

@@ -52,7 +52,7 @@ func Contradictions(said map[string][]Said, oneBase func(a, b string) bool) (fou
 	return found
 }
 
-// disagree says whether two of some values cannot both be true. Whoever pushes may state thousands, each spelled in
+// disagree says whether two of some values cannot both be true. Anyone who pushes may state thousands, each spelled in
 // another way: one that is spelled like another is compared no more, and few spellings can differ and agree.
 func (c *comparison) disagree(values []Said) bool {
 	type told struct {

@@ -35,7 +35,7 @@ type Cosigned struct {
 
 // Cosign keeps the cosignatures of these witnesses that stand under a checkpoint of one of the logs; those
 // of others are passed over. The log's own signature needs not be there: the checkpoint is compared with
-// the log. Of each witness on a checkpoint the one with the newest time stays, so that whoever sends what others have
+// the log. Of each witness on a checkpoint the one with the newest time stays, so that anyone who sends what others have
 // sent costs no more than a look. Errors: checkpoint.ErrInvalid, ErrNotCosigned, ErrOtherCheckpoint, ErrFuture,
 // log.ErrNoLog, log.ErrSize.
 func (b *Book) Cosign(ctx context.Context, signed string, witnesses []note.Verifier) (*Cosigned, error) {

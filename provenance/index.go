@@ -15,7 +15,7 @@ import (
 
 // A record is found by a dozen rows, in as many places of the store. They are made a moment after the record, for
 // some records at once: a push then writes a third of the pages, and all together half as many. The records that
-// have no rows yet are the tail of the book. Whoever looks for records sees the rows that it will have
+// have no rows yet are the tail of the book. Anyone who looks for records sees the rows that it will have
 // (withTail), so no answer tells a difference.
 //
 // If we stop before the rows of a record are made, it is in the tail that the next start finds.

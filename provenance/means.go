@@ -14,7 +14,7 @@ const (
 	ByCI       Means = "CI"       // the ID token of a job
 )
 
-// Means is what whoever did it signed in with, or "" where nobody did.
+// Means is what the one who did it signed in with, or "" where nobody did.
 func (r *Record) Means() Means {
 	if r.Authenticated == nil {
 		return ""

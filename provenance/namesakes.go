@@ -7,7 +7,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A name may belong to one account after another, and records show people by name. Whoever shows names asks which of them
+// A name may belong to one account after another, and records show people by name. Anyone who shows names asks which of them
 // do not tell who it was.
 
 // Name is an actor as people are named: the kind and the handle.

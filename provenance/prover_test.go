@@ -74,7 +74,7 @@ func TestProver(t *testing.T) {
 	}
 }
 
-// TestProverCosigned keeps the checkpoint of before, whoever cosigns it meanwhile.
+// TestProverCosigned keeps the checkpoint of before, no matter who cosigns it meanwhile.
 func TestProverCosigned(t *testing.T) {
 	b, _ := testBook(t)
 	for range 5 {

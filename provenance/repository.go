@@ -8,7 +8,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// The records of a repository are a chain: each names the one before it. So whoever has the newest can tell that none is
+// The records of a repository are a chain: each names the one before it. So anyone who has the newest can tell that none is
 // kept from them, without reading those of other repositories.
 
 // chainedKey is the key, in headTable, of the first record that named the one before it: 0 where there is no row.

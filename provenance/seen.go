@@ -11,7 +11,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// The newest signed checkpoint is kept outside the store too, beside the keys. Whoever can write the store, or put an
+// The newest signed checkpoint is kept outside the store too, beside the keys. Anyone who can write the store, or put an
 // older copy of it back, and has no keys, cannot change it: so a start sees when the log went back.
 
 // ErrNotBehind says that there is nothing to continue as restored.

@@ -180,7 +180,7 @@ func (w *Word) says(class Class) string {
 	return "claimed: " + w.Said.String()
 }
 
-// Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record. Whoever has the
+// Holds says whether the log of an origin is one of this registry's, and whether it holds a statement as its record. Anyone who has the
 // statement knows all that the record says.
 func (b *Book) Holds(ctx context.Context, origin string, index uint64, payload []byte) (ours, held bool, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {

@@ -19,7 +19,7 @@ import (
 // sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
 //
 // Where there is a blob already whose file is lost or has other bytes, these bytes take its place, and what is
-// left of the file goes into the trash with the same transaction: whoever has it open reads on.
+// left of the file goes into the trash with the same transaction: anyone who has it open reads on.
 func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up storage.Upload) error {
 	linked, lost, err := g.linkPresent(ctx, c, d, up)
 	if err != nil || linked {

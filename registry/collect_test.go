@@ -68,7 +68,7 @@ func TestCollect(t *testing.T) {
 	s.wantFiles(4)
 }
 
-// TestLease wants a blob to stay for whoever was told that it is there.
+// TestLease wants a blob to stay for anyone who was told that it is there.
 func TestLease(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(time.Hour)})
 	blob := s.pushBlob("app", "content")

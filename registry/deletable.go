@@ -12,7 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// Whoever deletes an image ends all its tags with it, also those that it got after they looked. So a client may say which tags
+// Anyone who deletes an image ends all its tags with it, also those that it got after they looked. So a client may say which tags
 // it has seen, and a page can ask what a deletion would do.
 
 // ifTags names the header of a deletion with the tags that the client has seen, as 1.0,latest: with others than these the image

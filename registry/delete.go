@@ -118,7 +118,7 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Recor
 }
 
 // beginDeletion commits the record of a deletion, with which the manifest and all its tags have ended for
-// whoever asks. Error: errUnchecked.
+// no matter who asks. Error: errUnchecked.
 //
 // If we stop after it and rows are left, the next start removes them.
 func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {

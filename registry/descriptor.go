@@ -219,7 +219,7 @@ func (m *manifest) checkOther(version int) error {
 }
 
 // checkDescriptor refuses what two readers could take for different things, and what could do something to
-// whoever looks at it. A wrong size is neither: images have them that nobody can change any more, and what has the
+// no matter who looks at it. A wrong size is neither: images have them that nobody can change any more, and what has the
 // digest is the content. What the sizes are, the record says.
 func checkDescriptor(d ocispec.Descriptor) error {
 	parsed, ok := parseDigest(d.Digest.String())

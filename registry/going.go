@@ -16,7 +16,7 @@ import (
 )
 
 // A manifest may have more tags, and refer to more, than one transaction should change: all who push wait for
-// it. Then the transaction of its deletion removes the manifest, which ends its tags for whoever asks, and
+// it. Then the transaction of its deletion removes the manifest, which ends its tags for anyone who asks, and
 // notes that it is going. Others remove the rows that are left, some at a time, with a record of the tags in
 // each, which names that of the deletion.
 //
@@ -80,7 +80,7 @@ func tagMeans(row []byte) string {
 }
 
 // checked is the state of things in which the tags of a manifest were looked at: the last record that is about
-// it, and the rules for tags. Whoever gives it a tag, or makes such a rule, changes it.
+// it, and the rules for tags. Anyone who gives it a tag, or makes such a rule, changes it.
 type checked struct {
 	tags  uint64
 	rules digest.Digest

@@ -178,7 +178,7 @@ func (g *Registry) rely(ctx context.Context, blobs []relied) (absent digest.Dige
 	return "", nil
 }
 
-// asNeeded tells whoever pushes a manifest that a blob that it needs is lost.
+// asNeeded tells the one who pushes a manifest that a blob that it needs is lost.
 func asNeeded(d digest.Digest, err error) error {
 	switch {
 	case errors.Is(err, errMoved):

@@ -12,7 +12,7 @@ import (
 )
 
 // What is known of an image changes while it stays: something is attached to it or taken away, it is pushed
-// again, it gets a tag. Whoever makes up his mind about an image needs to see that it did, at no cost.
+// again, it gets a tag. A decision that is kept about an image must notice that, at no cost.
 //
 // Marks in memory say so at once, within this process (marks.go). Across restarts the store does: of each image the
 // last record that changed what is known of it, kept in the transaction of that change; and beside it what

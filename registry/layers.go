@@ -270,7 +270,7 @@ func (r *layerRows) each(from, to []byte, fn func(RepoDigest, *manifest) (bool, 
 }
 
 // begins says whether an image begins with n layers of another. Chains may be equal by chance: layers are compared. Diff ids
-// are in the config, as the pusher wrote them: whoever wants them to be equal needs no chance.
+// are in the config, as the pusher wrote them: anyone who wants them to be equal needs no chance.
 func (r *layerRows) begins(m, base *manifest, n int) bool {
 	return r.table == diffsTable || len(base.layers) == n && len(m.layers) >= n && sameLayers(base.layers, m.layers[:n])
 }

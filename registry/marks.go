@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Moment numbers the changes to what is known of images in this process. Whoever reads takes the moment first: a Mark then
+// A Moment numbers the changes to what is known of images in this process. Anyone who reads takes the moment first: a Mark then
 // sees every change that the reading may have missed.
 type Moment uint64
 

@@ -25,8 +25,8 @@ type Policy interface {
 	// Decided returns what Pull would, where it can say so from memory; known says whether it can. It is asked within a
 	// transaction, at each pull, so it has to be quick.
 	Decided(repo string, d digest.Digest) (warnings []string, refusal error, known bool)
-	// Pull decides about a manifest that somebody reads, whoever it is, from what was read of it. Only a decision that
-	// must be made anew reads more. What it refuses is a warning to whoever may push.
+	// Pull decides about a manifest that somebody reads, no matter who it is, from what was read of it. Only a decision that
+	// must be made anew reads more. What it refuses is a warning to anyone who may push.
 	Pull(ctx context.Context, p Reading) (warnings []string, err error)
 }
 
@@ -104,7 +104,7 @@ func (g *Registry) askPolicy(ctx context.Context, p *push) error {
 }
 
 // findAllowed finds the manifest that a call reads, and asks about it. What is refused to others is handed out with a warning
-// to whoever may push to the repository: it is they who put things right, and signing, attaching, tagging and deleting all
+// to anyone who may push to the repository: they are the ones who put things right, and signing, attaching, tagging and deleting all
 // begin with reading the manifest. It goes by what the owner of a token may do, since clients ask for tokens to pull with
 // before they sign; a token that its owner made for pulls alone stays one.
 func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error) {

@@ -148,7 +148,7 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		}
 		p.sizes.content(b, row.size)
 		p.needs = append(p.needs, b.Digest)
-		if !isForeign(b.MediaType) { // where one is lost, its URLs are left, and whoever pushes need not have it
+		if !isForeign(b.MediaType) { // where one is lost, its URLs are left, and anyone who pushes need not have it
 			p.relied = append(p.relied, relied{b.Digest, row})
 		}
 	}

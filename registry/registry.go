@@ -252,7 +252,7 @@ func (g *Registry) mayTake(tx storage.Reader, c *call) error {
 
 func errNoRight(c *call) error { return errDenied("you may pull from %s, but not %s", c.repo, c.right) }
 
-// hasToken says that a request carries a token: then its client knows how to sign in, be it as nobody.
+// hasToken says that a request carries a token: then its client knows how to sign in, even as nobody.
 func hasToken(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.EqualFold(scheme, "bearer")

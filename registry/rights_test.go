@@ -69,7 +69,7 @@ func TestUnseen(t *testing.T) {
 	s.wantClean()
 }
 
-// TestImmutableTags wants a tag under a rule to stay, whoever asks and however.
+// TestImmutableTags wants a tag under a rule to stay, no matter who asks and however.
 func TestImmutableTags(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	first := s.pushImage("team/app", "v1", "one")

@@ -44,7 +44,7 @@ func newSessions() *sessions {
 	return &sessions{limits: DefaultUploadLimits, open: map[string]*session{}, owners: map[string]int{}}
 }
 
-// session is one upload's running hash. Whoever has the upload open for writing owns it.
+// session is one upload's running hash. Anyone who has the upload open for writing owns it.
 type session struct {
 	owner   string
 	started time.Time

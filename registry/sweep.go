@@ -76,5 +76,5 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 	}
 }
 
-// errEnough: whoever is told wants no more.
+// errEnough: the one who is told wants no more.
 var errEnough = errors.New("enough")

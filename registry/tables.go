@@ -195,7 +195,7 @@ func decodeTagRow(value []byte) (t tagRow, err error) {
 type blobRow struct {
 	size int64
 	at   storage.Location
-	// damaged: its file was found to be lost, or not what its digest says. It is not served, and whoever pushes
+	// damaged: its file was found to be lost, or not what its digest says. It is not served, and anyone who pushes
 	// it again gives it another file. Rows without it end after the location, as older versions write and read them.
 	damaged bool
 }

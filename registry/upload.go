@@ -180,7 +180,7 @@ const roomEvery = 16 << 20
 // the hash.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
-// bodyBuffers returns buffers for a client of which so many bytes came quickly. Whoever is slow holds a small one.
+// bodyBuffers returns buffers for a client of which so many bytes came quickly. Anyone who is slow holds a small one.
 func bodyBuffers(quick int64) *sync.Pool {
 	switch {
 	case quick >= 1<<20:

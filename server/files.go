@@ -16,7 +16,7 @@ import (
 )
 
 // Files answers requests from a data directory that no server runs on. Until the first request that changes
-// something it only reads: whoever asks, checks or backs up a registry leaves every byte as it was, and needs no right
+// something it only reads: anyone who asks, checks or backs up a registry leaves every byte as it was, and needs no right
 // to write.
 type Files struct {
 	ctx     context.Context // of the verb

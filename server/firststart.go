@@ -11,7 +11,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/datadir"
 )
 
-// Welcome is what whoever started a new registry needs to know of it.
+// Welcome is what the one who started a new registry needs to know of it.
 type Welcome struct {
 	// Data is the data directory, as an absolute path.
 	Data string
@@ -35,7 +35,7 @@ func (s *Server) firstStart(ctx context.Context) (*Welcome, error) {
 		return nil, err
 	}
 	// The user is made together with the first record. Where there are records the mark was taken away, or we stopped
-	// before it: whoever takes it away gets no administrator for it.
+	// before it: anyone who takes it away gets no administrator for it.
 	n, err := s.book.Len(ctx)
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (s *Server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 }
 
 // inert keeps a browser from making anything of an answer but what it is said to be, and from running it: a
-// manifest is served under the media type that its client gave it, be it text/html, and names and messages of
+// manifest is served under the media type that its client gave it, even text/html, and names and messages of
 // clients are in most other answers. It is around all of them, so that none can be forgotten.
 func inert(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

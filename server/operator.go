@@ -17,7 +17,7 @@ import (
 )
 
 // What an older version left, and nobody is known to have seen happen, comes into force by the operator's hand alone:
-// through the socket, or on the files. A start that did it would do it for whoever can write the store, too.
+// through the socket, or on the files. A start that did it would do it for anyone who can write the store, too.
 const (
 	AdoptLogPath    = "/operator/log/adopt"
 	AdoptAccessPath = "/operator/access/adopt"

@@ -27,7 +27,7 @@ func (k *keeper) Rotate(ctx context.Context, who provenance.Identity, reason str
 }
 
 // stolen begins a new log with new keys, and ends what can be made with the others: bearer tokens, and what was thought of
-// images. The keys of both are durable before the log is closed, and in force after it. If we stop between, be it before or
+// images. The keys of both are durable before the log is closed, and in force after it. If we stop between, before or
 // after the log is closed, the next start puts them in force: so no record says that keys were renewed of which the thief
 // still has one. What is refused leaves all keys as they were.
 func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenance.Record, error) {

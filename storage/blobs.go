@@ -79,7 +79,7 @@ type Upload interface {
 	Size() int64
 
 	// Seal makes the bytes durable under a new location. The label, at least three lower-case letters,
-	// digits and '-' (a digest, say), is what the location begins with, for whoever reads one. On any
+	// digits and '-' (a digest, say), is what the location begins with, for anyone who reads one. On any
 	// error (ErrFull is one) the bytes are not stored and the upload is gone.
 	Seal(ctx context.Context, label string) (Location, error)
 

@@ -47,7 +47,7 @@ func refusalf(status int, format string, args ...any) *refusal {
 // errSignIn sends a stranger to sign in, whether what they asked for exists or not.
 var errSignIn = errors.New("sign in first")
 
-// ask asks the API a question on behalf of whoever asks for the page, and reads the answer into value. Errors: a
+// ask asks the API a question on behalf of the one who asks for the page, and reads the answer into value. Errors: a
 // *refusal in the API's words, errSignIn for a stranger who may not know.
 func (pg *page) ask(path string, query url.Values, value any) error {
 	return pg.read(pg.get(path, query), path, value)
@@ -71,7 +71,7 @@ func (pg *page) get(path string, query url.Values) *answer {
 	return a
 }
 
-// request is one on behalf of whoever asks for the page, from where they are. path is of our making, and escaped.
+// request is one on behalf of the one who asks for the page, from where they are. path is of our making, and escaped.
 func (pg *page) request(method, path string, query url.Values) *http.Request {
 	r, err := http.NewRequestWithContext(access.WithIdentity(pg.r.Context(), pg.who), method, path, http.NoBody)
 	if err != nil {
@@ -82,7 +82,7 @@ func (pg *page) request(method, path string, query url.Values) *http.Request {
 	r.Header.Set("User-Agent", pg.r.UserAgent())
 	r.Header.Set("Content-Type", "application/json")
 	if pg.isStranger() {
-		r.SetBasicAuth("", "") // whoever asks for a page has no login: lists are of what strangers may see
+		r.SetBasicAuth("", "") // the one who asks for a page has no login: lists are of what strangers may see
 	}
 	return r
 }

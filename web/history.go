@@ -95,7 +95,7 @@ func (pg *page) history(at place) error {
 	return pg.show(200, "history", view)
 }
 
-// rulesFor are the rules that keep a tag as it is now, in words, as far as whoever asks may know of them.
+// rulesFor are the rules that keep a tag as it is now, in words, as far as the one who asks may know of them.
 func (pg *page) rulesFor(repo, tag string) (says []string, err error) {
 	var rules struct {
 		Immutable []access.FixedTags `json:"immutable"`

@@ -145,7 +145,7 @@ type imageView struct {
 	Attached     []attachedKind
 	Base         *derivedBase // by the layers, or nil
 	Changed      *comparison  // since the image before, or nil
-	Deletes      bool         // whoever asks may delete it
+	Deletes      bool         // the one who asks may delete it
 	Pull         []pullCommand
 	Total        int64
 }

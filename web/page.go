@@ -31,7 +31,7 @@ type page struct {
 	formKey string // of a browser that has not signed in, once it has a form
 }
 
-// isStranger says that whoever asks has not signed in.
+// isStranger says that the one who asks has not signed in.
 func (pg *page) isStranger() bool { return pg.who.Actor.Kind == provenance.Anonymous }
 
 // Frame is what every page has around it.

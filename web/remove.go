@@ -38,7 +38,7 @@ type removeView struct {
 	Done       bool
 }
 
-// mayDelete says whether whoever asks may delete in a repository, with a form: who signs in with a header has the API.
+// mayDelete says whether the one who asks may delete in a repository, with a form: who signs in with a header has the API.
 func (pg *page) mayDelete(repo string) bool {
 	return pg.session != "" && pg.Logins.May(pg.who, access.Delete, repo)
 }

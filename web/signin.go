@@ -36,14 +36,14 @@ func (pg *page) showSignIn(status int, view signInView) error {
 		pg.setCookie(formCookie, pg.formKey, 0)
 	}
 	view.Frame, view.Token = pg.frame("Sign in"), pg.Token(signInForm)
-	view.Here = view.Next // whoever follows "Sign in" here again comes back to the same page
+	view.Here = view.Next // the one who follows "Sign in" here again comes back to the same page
 	return pg.show(status, "signin", view)
 }
 
 // signIn takes the form.
 func (pg *page) signIn() error {
 	pg.formKey = pg.cookie(formCookie)
-	pg.session = "" // the form is that of who has not signed in, whoever did meanwhile
+	pg.session = "" // the form is that of who has not signed in, no matter who did meanwhile
 	fields, err := pg.form(signInForm)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ type kind struct {
 	// allowed are the claims that stand in records. No other ever does. Records cannot be amended, so all are here that
 	// say what a job is, and none that says who a person is.
 	allowed []string
-	// properties begins the names of claims that whoever runs the issuer's organisation thinks of: see keepProperties.
+	// properties begins the names of claims that the one who runs the issuer's organisation thinks of: see keepProperties.
 	properties string
 	needed     []string // without them it is no token of this kind
 	handle     string

@@ -155,7 +155,7 @@ func (i *issuer) fresh(ctx context.Context, address string) (*keySet, error) {
 	return i.keys, i.last.err
 }
 
-// await waits until the issuer was asked for the nth time. Whoever may do so first asks it, for all who wait: so a token
+// await waits until the issuer was asked for the nth time. Anyone who may do so first asks it, for all who wait: so a token
 // from an address that has used up its share is checked as soon as anybody's is. Error: that of ctx.
 func (i *issuer) await(ctx context.Context, n uint64, take func() (wait time.Duration)) error {
 	for i.last.number < n {

@@ -339,7 +339,7 @@ func TestAuditGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A wrong memory, be it written as it should be, has all records read again before anything is said.
+	// A wrong memory, even one that is written as it should be, has all records read again before anything is said.
 	file, _ := audit.OpenFile(path)
 	m, err := file.Memory("it")
 	if err != nil {

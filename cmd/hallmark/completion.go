@@ -83,7 +83,7 @@ func userNames(ctx context.Context, cl *client) (names []string, err error) {
 	return names, err
 }
 
-// completeSubjects offers whom rights can be given to. Whoever may not see all of them gets the others.
+// completeSubjects offers whom rights can be given to. Anyone who may not see all of them gets the others.
 func (e *env) completeSubjects(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return e.completeFrom(c, func(ctx context.Context, cl *client) ([]string, error) {
 		subjects := []string{string(access.EveryoneSubject), string(access.AnonymousSubject)}

@@ -306,7 +306,7 @@ func verb(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ownConfig is where a verb of a test keeps what it remembers of a registry: beside its data, and not where whoever runs the
+// ownConfig is where a verb of a test keeps what it remembers of a registry: beside its data, and not where the one who runs the
 // tests keeps theirs.
 func ownConfig(dir string) string { return "XDG_CONFIG_HOME=" + dir + ".config" }
 

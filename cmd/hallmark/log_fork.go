@@ -80,7 +80,7 @@ func recordAt(ctx context.Context, cl *client, index uint64) (*provenance.Record
 	return &r, cl.send(ctx, http.MethodGet, fmt.Sprintf("/api/v1/records/%d", index), nil, &r)
 }
 
-// forkReport is what two records show to whoever relies on the log's key.
+// forkReport is what two records show to anyone who relies on the log's key.
 func forkReport(then, now *provenance.Record) *follow.Report {
 	c, _ := now.Word.Shows()
 	sighting := func(r *provenance.Record) *follow.Sighting {

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 )
 
-// pageRows are the pages about one repository, by their routes. Whoever may pull from it sees them; strangers are sent to
+// pageRows are the pages about one repository, by their routes. Anyone who may pull from it sees them; strangers are sent to
 // sign in, and to others it is not there.
 var pageRows = []struct{ route, path string }{
 	{"GET /r/{path...}", "/r/REPO"},

@@ -29,7 +29,7 @@ func everybody(status int) func(registryRoute) registryRoute {
 	}
 }
 
-// declared is for everybody who says who they are, be it that they are nobody: strangers see a shorter list.
+// declared is for everybody who says who they are, even that they are nobody: strangers see a shorter list.
 func declared(r registryRoute) registryRoute {
 	r = everybody(200)(r)
 	r.asked = true

@@ -71,7 +71,7 @@ func (e *env) runServer(ctx context.Context, cfg config.Config, flags *configFla
 // sayUpgrade says on standard error what is done to a store of an older version.
 func (e *env) sayUpgrade(sentence string) { fmt.Fprintln(e.stderr, "hallmark:", sentence) }
 
-// welcome tells whoever started a new registry what they need to know of it.
+// welcome tells the one who started a new registry what they need to know of it.
 func (e *env) welcome(w *server.Welcome) {
 	fmt.Fprintf(e.stdout, "hallmark: new registry in %s\n", w.Data)
 	fmt.Fprintf(e.stdout, "  URL        %s\n", w.URL)

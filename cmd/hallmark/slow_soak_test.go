@@ -129,7 +129,7 @@ func (v *victim) readSlowly(readers int, path, proto string, window int) {
 			v.t.Fatalf("%d of %d read", began.Load(), readers)
 		}
 	}
-	time.Sleep(15 * time.Second) // until whoever had taken a lot at first has turned out to be slow
+	time.Sleep(15 * time.Second) // until a client that had taken a lot at first has turned out to be slow
 }
 
 // slowClient is a client that has little in memory.

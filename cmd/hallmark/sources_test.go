@@ -32,7 +32,7 @@ func TestEachOnce(t *testing.T) {
 }
 
 // TestOneBaseInTwoForms has an image whose annotation names the index of its base, and whose label a platform of it: that is one
-// base, for whoever may see the index. Another base is another.
+// base, for anyone who may see the index. Another base is another.
 func TestOneBaseInTwoForms(t *testing.T) {
 	s := newActing(t, "")
 	s.hallmark("grant", "user:carol", "team/**", "pull")

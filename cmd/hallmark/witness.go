@@ -256,5 +256,5 @@ func (e *env) serveWitness(f witnessFlags, w *witness.Witness) (failed <-chan er
 		scheme = "http"
 	}
 	fmt.Fprintf(e.stdout, "hallmark: ready at %s://%s\n", scheme, listener.Addr())
-	return ended, func() { _ = server.Close() }, nil // whoever waits for an answer can ask again
+	return ended, func() { _ = server.Close() }, nil // the one who waits for an answer can ask again
 }

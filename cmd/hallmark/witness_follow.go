@@ -11,7 +11,7 @@ import (
 )
 
 // followed wants the logs of a registry that were cosigned before to have ended as they should, before another one takes
-// their place: the registry names them, closed, with no fewer leaves than were cosigned. Whoever vouches for the new log
+// their place: the registry names them, closed, with no fewer leaves than were cosigned. Anyone who vouches for the new log
 // vouches that nothing was left behind in the old one; where something was, that is for a person to decide.
 func (e *env) followed(ctx context.Context, cl *client, w *witness.Witness, logs []receipt.LogEntry) error {
 	newest := logs[len(logs)-1]

@@ -10,7 +10,7 @@ import (
 // Large is the size in bytes above which a document is a large one.
 const Large = 1 << 20
 
-// A Desk is where one document lies while it is read: as it came, and what was packed in it. Whoever has left it must
+// A Desk is where one document lies while it is read: as it came, and what was packed in it. Anyone who has left it must
 // not look at either any more. It is for one goroutine.
 type Desk struct {
 	ctx    context.Context //nolint:containedctx // a desk is for one call, and is waited for in the middle of it
@@ -24,7 +24,7 @@ type room struct{ whole, packed []byte }
 // shared is the place of the large document, of which there is one in a process.
 var shared = struct {
 	taken chan struct{}
-	// last is the room of the last large document, until a garbage collection finds it idle. Whoever holds taken owns it.
+	// last is the room of the last large document, until a garbage collection finds it idle. Anyone who holds taken owns it.
 	last weak.Pointer[room]
 }{taken: make(chan struct{}, 1)}
 

@@ -243,7 +243,7 @@ func Secure(r *http.Request) bool {
 	return r.TLS != nil
 }
 
-// Network is what counts as one address: whoever has an IPv6 address has 2^64 of them.
+// Network is what counts as one address: anyone who has an IPv6 address has 2^64 of them.
 func Network(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil || addr.Is4() {

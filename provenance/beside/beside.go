@@ -45,7 +45,7 @@ func New(ctx context.Context, store storage.Store, o replay.Options, unknown str
 }
 
 // Follow brings the state to the moment of a View. Where no rows are compared but those of the same View, a difference is a
-// difference, whoever changes things meanwhile.
+// difference, no matter who changes things meanwhile.
 func (f *Follower) Follow(tx storage.Reader) error {
 	_, err := f.follow(tx, -1)
 	return err

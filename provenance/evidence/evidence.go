@@ -138,7 +138,7 @@ func sortBy[T any](all []T, name func(T) string) {
 	slices.SortFunc(all, func(a, b T) int { return strings.Compare(name(a), name(b)) })
 }
 
-// readmeOf makes the page for whoever has not this program.
+// readmeOf makes the page for anyone who has not this program.
 func readmeOf(c *Cover) ([]byte, error) {
 	var b bytes.Buffer
 	err := readme.Execute(&b, c)

@@ -25,7 +25,7 @@ type Book interface {
 	KeyEntries(ctx context.Context) ([]receipt.KeyEntry, error)
 }
 
-// An Order says what file is wanted, and what the reader may see. Whoever gives it has checked that they may pull the image.
+// An Order says what file is wanted, and what the reader may see. Anyone who gives it has checked that they may pull the image.
 type Order struct {
 	Registry   string // its URL
 	Repository string

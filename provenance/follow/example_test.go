@@ -11,7 +11,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/follow"
 )
 
-// Whoever keeps the state between checks notices when history is rewritten or cut.
+// Anyone who keeps the state between checks notices when history is rewritten or cut.
 func ExampleCheck() {
 	fetch := func(ctx context.Context, path string) ([]byte, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://registry.example"+path, nil)

@@ -12,7 +12,7 @@ import (
 // ErrNoProof says that a report shows nobody else what it says.
 var ErrNoProof = errors.New("it proves nothing to others")
 
-// Proves says what a report that was kept shows to whoever relies on the log's key, without the registry: that the log
+// Proves says what a report that was kept shows to anyone who relies on the log's key, without the registry: that the log
 // signed two checkpoints of which no tree can have both. Error: ErrNoProof, with why not.
 func (r *Report) Proves(log note.Verifier) (says string, err error) {
 	refuse := func(format string, args ...any) (string, error) {

@@ -86,7 +86,7 @@ func (h Head) Checkpoint() (checkpoint.Checkpoint, error) {
 }
 
 // Append adds a leaf to the log that ends in this head, and the checkpoint that covers it, in the caller's
-// transaction. The head moves on. It returns the signature of that checkpoint, 64 bytes: whoever keeps it with the
+// transaction. The head moves on. It returns the signature of that checkpoint, 64 bytes: anyone who keeps it with the
 // entry can give the checkpoint again when the key is gone (Tree.SignedBefore). Error: ErrKey.
 func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) (signature []byte, err error) {
 	next, hashes, err := h.edge.add(leaf)

@@ -127,7 +127,7 @@ func (t *Tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // SignedCheckpoint returns the signed checkpoint of a size, with its cosignatures. Only the newest and the
-// cosigned ones are kept here; others are ErrSize, and whoever has their signature or the key can make them again.
+// cosigned ones are kept here; others are ErrSize, and anyone who has their signature or the key can make them again.
 func (t *Tree) SignedCheckpoint(size uint64) (string, error) {
 	var signed strings.Builder
 	from := sizeKey(t.Number, size)

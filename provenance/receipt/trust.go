@@ -17,7 +17,7 @@ type Trust struct {
 	Logs      []LogEntry
 	Keys      []KeyEntry
 	Witnesses []note.Verifier // each of them has to have cosigned
-	// AnySize takes what a closed log signed at any size. Whoever sets it asks [LogEntry.Ends] what that is worth.
+	// AnySize takes what a closed log signed at any size. Anyone who sets it asks [LogEntry.Ends] what that is worth.
 	AnySize bool
 }
 

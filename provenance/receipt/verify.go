@@ -89,7 +89,7 @@ func StatementIn(data []byte) (statement []byte, leaf uint64) {
 	return b.Envelope.Payload, b.Material.Entries[0].LogIndex
 }
 
-// KeyIn returns the key in the log's entry of what is to be a receipt, or nil: whoever knows its hint otherwise has the key
+// KeyIn returns the key in the log's entry of what is to be a receipt, or nil: anyone who knows its hint otherwise has the key
 // with it. It checks nothing.
 func KeyIn(data []byte) *Key {
 	b, err := parseBundle(data)

@@ -39,7 +39,7 @@ func (d *Dir) KeptKey() ([]byte, error) { return d.macKey(KeptKeyFile) }
 func (d *Dir) BearerKey() ([]byte, error) { return d.macKey(BearerKeyFile) }
 
 // DrawMACKeys makes the keys that follow, durably, beside those in force, of which each comes into force when it is asked for next. If
-// we stop before that or DropMACKeys, the next start takes them: whoever makes them wants the others gone, and to renew a key of a MAC early costs no more than new
+// we stop before that or DropMACKeys, the next start takes them: anyone who makes them wants the others gone, and to renew a key of a MAC early costs no more than new
 // bearer tokens and opinions.
 func (d *Dir) DrawMACKeys() error {
 	for _, name := range macKeys {

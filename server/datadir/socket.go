@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// The socket lets whoever owns the data directory administrate the running server, and ask it anything,
+// The socket lets anyone who owns the data directory administrate the running server, and ask it anything,
 // without a password.
 
 // ListenSocket makes the socket in a data directory, which this process has open.

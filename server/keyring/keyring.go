@@ -24,7 +24,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// CheckpointFile is where the newest signed checkpoint is kept, beside the keys: whoever can write the store alone, as
+// CheckpointFile is where the newest signed checkpoint is kept, beside the keys: anyone who can write the store alone, as
 // the administrator of a database can, does not reach it. A start wants the log to continue it.
 const CheckpointFile = "log.checkpoint"
 

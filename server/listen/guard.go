@@ -27,7 +27,7 @@ type ConnectionLimits struct {
 	AddressConnections int `yaml:"addressConnections"`
 }
 
-// A Guard bounds the connections of a listener. Where there are too many, whoever comes takes the place of the one that
+// A Guard bounds the connections of a listener. Where there are too many, a newcomer takes the place of the one that
 // has been of no use for longest: idle, in a handshake, or with a request that nobody has signed in for. So strangers
 // who hold connections open keep nobody out.
 type Guard struct {

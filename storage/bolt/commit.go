@@ -55,7 +55,7 @@ const (
 	crowded   = 20 * time.Millisecond // how long there are several, after two were found in one commit
 )
 
-// writer is the one goroutine that writes. It takes whoever waits, and commits them together.
+// writer is the one goroutine that writes. It takes all who wait, and commits them together.
 func (s *Store) writer() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
-// The evidence of each check, as the check writes it and as whoever uses it reads it: rules, through trust/policy.
+// The evidence of each check, as the check writes it and as the one who uses it reads it: rules, through trust/policy.
 // Reports are kept and returned as JSON, so its form is for good: a member can be added, and none renamed. Members that a
 // check has always written stand in the order of their names.
 

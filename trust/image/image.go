@@ -68,7 +68,7 @@ func Inspect(ctx context.Context, from Source, ref string, c Config) (*Report, e
 	return s.report(), nil
 }
 
-// report judges what was read. Whoever takes the image gets one of its platforms, with what is so of the whole: so the
+// report judges what was read. Anyone who takes the image gets one of its platforms, with what is so of the whole: so the
 // grade of the whole is that of the platform that comes out worst, and the checks that are shown of it are the worst of each.
 func (s *subject) report() *Report {
 	k := s.kind()

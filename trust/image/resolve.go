@@ -43,7 +43,7 @@ type Moment struct {
 type Resolver func(ctx context.Context, image Named) (Meaning, error)
 
 // Untimed is a Resolver that says that a name was moved, and not when, nor by which record. Rules ask it: what they
-// refuse is told to whoever pushes or pulls, and they need not be allowed to see the base.
+// refuse is told to the one who pushes or pulls, and they need not be allowed to see the base.
 func (r Resolver) Untimed() Resolver {
 	return func(ctx context.Context, image Named) (Meaning, error) {
 		m, err := r(ctx, image)

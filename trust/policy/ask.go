@@ -124,7 +124,7 @@ func (r *Report) says(id string) string {
 func (r *Report) saysOf(fact string) string {
 	found, _ := r.facts(fact).([]Fact)
 	for _, f := range found {
-		if !f.Elsewhere { // whoever reads a refusal need not be one who may see that repository
+		if !f.Elsewhere { // the one who reads a refusal need not be one who may see that repository
 			return fact + " " + f.Value
 		}
 	}

@@ -84,7 +84,7 @@ func TestBases(t *testing.T) {
 	check("a step, moved", byStep, trust.Pass, 4, "meant here was never that")
 	check("BuildKit, moved", built, trust.Fail, 4, moved)
 	told := w.resolve
-	w.resolve = told.Untimed() // as rules ask: whoever is refused need not be allowed to see the base
+	w.resolve = told.Untimed() // as rules ask: the one who is refused need not be allowed to see the base
 	check("the index, moved, without when", byIndex, trust.Fail, 4, "but "+name+" is another image by now.")
 	check("a step, moved, without when", byStep, trust.Pass, 4, "meant here was never that")
 	w.resolve = told

@@ -280,5 +280,5 @@ type Object struct {
 	Report     *Report
 	Image      *Image
 
-	acts string // who did what with the image, in words that whoever is refused may read
+	acts string // who did what with the image, in words that the one who is refused may read
 }

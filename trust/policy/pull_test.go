@@ -26,8 +26,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// TestPusherIsAnswered wants whoever may push to read what a rule refuses, and to be warned; and whoever may only
-// pull, be it by a token that they made for that, to be refused.
+// TestPusherIsAnswered wants the one who may push to read what a rule refuses, and to be warned; and the one who may only
+// pull, also by a token that they made for that, to be refused.
 func TestPusherIsAnswered(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(sbomRule, "pull", "deny"))
 	repo := w.repo("team/app")

@@ -105,7 +105,7 @@ func (r *Report) signatures(kind string) ([]image.Document, error) {
 	return e.Documents, nil
 }
 
-// counts says whether a document's signature is worth something now. Nobody's is worth nothing, whoever is asked for.
+// counts says whether a document's signature is worth something now. Nobody's is worth nothing, no matter who is asked for.
 func counts(d *image.Document) bool {
 	return d.Verdict.Result == provenance.Good && d.Standing.Counts && d.Verdict.Signer != ""
 }

@@ -19,7 +19,7 @@ type Result struct {
 	Error      string        `json:"error,omitempty"` // why the rule gave no answer
 }
 
-// Try asks rules about an image that is there, as if it were pushed again, tagged again by whoever did, and
+// Try asks rules about an image that is there, as if it were pushed again, tagged again by the one who did, and
 // pulled. It returns what does not hold, and keeps nothing. Error: registry.ErrUnknown.
 func (e *Engine) Try(ctx context.Context, set *Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) (found []Result, err error) {
 	p, err := e.c.Registry.Reading(ctx, repo, d)

@@ -15,7 +15,7 @@ import (
 
 // A statement without a signature of its own, as BuildKit's, is attested where the manifest that holds it is signed: a
 // signature over a manifest is one over all that it holds. It counts for the kinds that its signer vouches for, and where the
-// statement or the manifest itself names the image: what an index says about a manifest is the word of whoever made the index.
+// statement or the manifest itself names the image: what an index says about a manifest is the word of the one who made the index.
 
 // BareStatement is the media type of a layer that is a statement without a signature.
 const BareStatement = "application/vnd.in-toto+json"

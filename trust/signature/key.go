@@ -179,7 +179,7 @@ func (k *key) signer() *signer {
 }
 
 // standing says why the key does not count in a repository at a moment, or "". Withdrawing and expiring
-// count from then on, whenever it was that the signature came: whoever has the key can sign for any time.
+// count from then on, whenever it was that the signature came: anyone who has the key can sign for any time.
 func (k *key) standing(repository string, at time.Time) (provenance.Reason, string) {
 	switch {
 	case !k.withdrawn.IsZero() && !at.Before(k.withdrawn):

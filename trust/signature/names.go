@@ -9,7 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
-// A signature is over a digest and, mostly, over a name beside it: whoever signs app:1.0 in a registry for trials has not
+// A signature is over a digest and, mostly, over a name beside it: anyone who signs app:1.0 in a registry for trials has not
 // said that it is prod's. The name is shown, and counts where somebody asks for it.
 
 // named is what a signer's signatures have to call an image.

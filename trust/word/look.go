@@ -151,7 +151,7 @@ func refusef(why provenance.Reason, format string, args ...any) error {
 	return refusal{why, fmt.Sprintf(format, args...)}
 }
 
-// ownWord recognises what this registry said itself. It is held against our own log and nothing else: whoever has our keys can
+// ownWord recognises what this registry said itself. It is held against our own log and nothing else: anyone who has our keys can
 // make more, and only what the log holds did we say.
 func ownWord(ctx context.Context, w provenance.Word, a Artifact, body []byte, origin string, holds Holds) (_ provenance.Word, is bool, err error) {
 	if holds == nil || origin == "" {

@@ -436,7 +436,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestForked has two histories by the same keys. Whoever has seen both can prove it, and believes nothing of that log.
+// TestForked has two histories by the same keys. Anyone who has seen both can prove it, and believes nothing of that log.
 func TestForked(t *testing.T) {
 	a := newOther(t, "https://a.example")
 	trust := trusting(t, a.as("a", nil))
