@@ -108,7 +108,7 @@ func (pg *page) fail(err error) {
 	view := errorView{Status: http.StatusInternalServerError}
 	switch {
 	case errors.Is(err, errSignIn) && pg.isStranger():
-		_ = pg.redirect("/-/sign-in?next=" + url.QueryEscape(pg.r.URL.RequestURI()))
+		_ = pg.redirect("/-/sign-in?next=" + url.QueryEscape(pg.back()))
 		return
 	case errors.Is(err, errSignIn):
 		view.Status, view.Says = http.StatusNotFound, "There is no such page, or you may not see it."
@@ -135,6 +135,18 @@ func (pg *page) fail(err error) {
 	if err := pg.show(view.Status, "error", view); err != nil {
 		pg.Log.Error("a page failed", "path", pg.r.URL.Path, "err", err)
 	}
+}
+
+// back is where signing in leads to: to the same page, or from a form that was sent to the repository in which it would have changed
+// something. What was chosen there may have moved, and is chosen again.
+func (pg *page) back() string {
+	if pg.r.Method == http.MethodGet || pg.r.Method == http.MethodHead {
+		return pg.r.URL.RequestURI()
+	}
+	if at, ok := parsePlace(pg.r.PathValue("path")); ok {
+		return repoURL(at.Repository)
+	}
+	return "/"
 }
 
 // isBadLogin says that a login is wrong, or has ended.

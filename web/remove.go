@@ -117,6 +117,8 @@ func (pg *page) lookAt(repo string, r *removal) error {
 func (pg *page) change() error {
 	at, ok := parsePlace(pg.r.PathValue("path"))
 	switch {
+	case pg.isStranger():
+		return errSignIn // the session has ended
 	case ok && at.Remove:
 		return pg.remove(at)
 	case ok && at.Delete:

@@ -196,6 +196,18 @@ func TestStranger(t *testing.T) {
 	}
 }
 
+// TestEndedSession sends a form whose session has ended: it leads to sign in, and back to the repository.
+func TestEndedSession(t *testing.T) {
+	b := newBrowser(t, empty)
+	b.cookies["__Host-hallmark-session-443"] = "ended"
+	for path, next := range map[string]string{"/r/team/app/-/delete": "/r/team/app", "/r/team/app/-/remove": "/r/team/app", "/r/": "/"} {
+		w := b.send("POST", path, own, url.Values{"image": {"x"}})
+		if want := "/-/sign-in?next=" + url.QueryEscape(next); w.Code != 303 || w.Header().Get("Location") != want {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+	}
+}
+
 // TestHeaders wants each answer to say what a browser may do with it.
 func TestHeaders(t *testing.T) {
 	b := newBrowser(t, empty)

@@ -110,7 +110,8 @@ func TestPictures(t *testing.T) {
 	fill(s)
 	b := open(t)
 	b.signIn(s, "admin", adminPassword)
-	for name, path := range map[string]string{"home": "/", "repository": "/r/team/app", "image": "/r/team/app:1.2", "history": "/r/team/app/-/history/latest"} {
+	for _, page := range [][2]string{{"image", "/r/team/app:1.2"}, {"history", "/r/team/app/-/history/latest"}, {"repository", "/r/team/app"}, {"home", "/"}} {
+		name, path := page[0], page[1]
 		for _, look := range []struct {
 			name, medium, scheme string
 			narrow               bool
