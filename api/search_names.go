@@ -63,17 +63,26 @@ func (s *searching) people() error {
 	if team, ok := strings.CutPrefix(s.text, "team:"); ok {
 		return s.team(team)
 	}
-	q := s.acts()
-	q.Limit = s.limit
-	page, err := s.Records.Find(s.c.Context(), q)
-	for _, r := range page.Records {
+	records := s.answer.Records // which were looked for before, where all kinds are
+	if s.one {
+		page, err := s.Records.Find(s.c.Context(), s.acts())
+		if err != nil {
+			return err
+		}
+		records = page.Records
+	}
+	kind, name := splitActor(s.text)
+	for _, r := range records {
+		if r.Actor.Handle != name && r.Actor.Account != name || kind != "" && r.Actor.Kind != kind {
+			continue // the one with this number
+		}
 		one := searchedActor{Name: r.Actor.Known(), Kind: string(r.Actor.Kind)}
 		if !slices.ContainsFunc(s.answer.People, func(other searchedActor) bool { return other.Name == one.Name }) {
 			s.answer.People = append(s.answer.People, one)
 			s.actors = append(s.actors, r.Actor)
 		}
 	}
-	return err
+	return nil
 }
 
 // team finds a team with its members.
