@@ -16,6 +16,7 @@ var pageRows = []struct{ route, path string }{
 	{"GET /r/{path...}", "/r/REPO@DIGEST"},
 	{"GET /r/{path...}", "/r/REPO/-/history/1.0"},
 	{"GET /r/{path...}", "/r/REPO/-/remove?tag=1.0@DIGEST"},
+	{"GET /r/{path...}", "/r/REPO/-/delete?image=DIGEST"},
 	{"GET /-/record/{index}", "/-/record/INDEX"},
 }
 
@@ -54,10 +55,11 @@ func TestPageRights(t *testing.T) {
 
 // pageStatus is how a page about a repository is answered to somebody with a role there.
 func (who identity) pageStatus(path string, role access.Right) int {
+	changes := strings.Contains(path, "/-/remove") || strings.Contains(path, "/-/delete")
 	switch {
-	case strings.Contains(path, "/remove") && !who.isStranger():
+	case changes && !who.isStranger():
 		return http.StatusNotFound // only a browser with a session has this page
-	case role >= access.Pull && !strings.Contains(path, "/remove"):
+	case role >= access.Pull && !changes:
 		return http.StatusOK
 	case who.isStranger():
 		return http.StatusSeeOther
@@ -78,13 +80,14 @@ func (s *rightsTable) page(who identity, path string, wants ...int) {
 	s.t.Errorf("%s, %s: %d, want %v", who.name, path, status, wants)
 }
 
-// form sends the form that removes a tag as a program would: without a session there is no token, and nothing happens.
+// form sends the forms that remove a tag and delete an image as a program would: without a session there is no token, and nothing happens.
 func (s *rightsTable) form(who identity, repo string) {
 	s.t.Helper()
-	form := s.fill("tag=1.0@DIGEST&token=x", repo)
-	status, _, body := s.do("POST", "/r/"+repo+"/-/remove", who.login, form, "Content-Type", "application/x-www-form-urlencoded", "Origin", s.url)
-	if status < 300 || status == http.StatusSeeOther && !who.isStranger() {
-		s.t.Errorf("%s sent a form of nobody's to %s: %d %s", who.name, repo, status, body)
+	for page, form := range map[string]string{"remove": "tag=1.0@DIGEST&token=x", "delete": "image=DIGEST=1.0&token=x"} {
+		status, _, body := s.do("POST", "/r/"+repo+"/-/"+page, who.login, s.fill(form, repo), "Content-Type", "application/x-www-form-urlencoded", "Origin", s.url)
+		if status < 300 || status == http.StatusSeeOther && !who.isStranger() {
+			s.t.Errorf("%s sent a form of nobody's to %s of %s: %d %s", who.name, page, repo, status, body)
+		}
 	}
 	if status, _, _ := s.do("GET", "/v2/"+repo+"/manifests/1.0", "", ""); status != http.StatusOK {
 		s.t.Errorf("%s removed a tag of %s by a form of nobody's", who.name, repo)
