@@ -147,7 +147,7 @@ func TestComposeAsItIs(t *testing.T) {
 			mustRun(t, run("up", "-d"))
 			eventually(t, time.Minute, "its first start says that it is ready", func() error {
 				if out, err := run("logs", "hallmark").CombinedOutput(); err != nil || !strings.Contains(string(out), "ready at https://localhost:5443") {
-					return fmt.Errorf("%v: %s", err, out)
+					return fmt.Errorf("%w: %s", err, out)
 				}
 				return nil
 			})
