@@ -136,20 +136,48 @@ func verdictOf(r *provenance.Record) string {
 	return says + ")"
 }
 
-// rights says what a grant gave or a revoke took away.
+// rights says what a grant gave or a revoke took away, and what became of an account.
 func rights(r *provenance.Record) string {
 	g := r.Grant
-	verb := map[provenance.Action]string{provenance.Grant: "granted", provenance.Revoke: "revoked"}[r.Action]
-	if g == nil {
-		return verb
+	if g == nil || g.Change == "" {
+		return granting(r)
 	}
-	var parts []string
+	says := accountWords(g)
+	if g.Role != "" { // the first right of an account is on record with it
+		says += ", and " + granting(r)
+	}
+	return says
+}
+
+// accountWords says what became of an account, or of a token of one.
+func accountWords(g *provenance.RightsChange) string {
+	switch g.Change {
+	case provenance.AccountRenamed:
+		return "renamed " + g.Former + " to " + g.Subject
+	case provenance.AccountSecret:
+		return "gave " + g.Subject + " another password or secret"
+	case provenance.TokenAdded:
+		return "made a personal token for " + g.Subject
+	case provenance.TokenEnded:
+		return "ended a personal token of " + g.Subject
+	default:
+		return string(g.Change) + " " + g.Subject
+	}
+}
+
+// granting says what right was granted or revoked.
+func granting(r *provenance.Record) string {
+	says := map[provenance.Action]string{provenance.Grant: "granted", provenance.Revoke: "revoked"}[r.Action]
+	g := r.Grant
+	if g == nil {
+		return says
+	}
 	for _, p := range []struct{ name, value string }{
-		{"", g.Subject}, {"", string(g.Change)}, {"team", g.Team}, {"", g.Role}, {"on", g.Pattern}, {"tags", g.Tags},
+		{"", g.Subject}, {" team", g.Team}, {"", g.Role}, {" on", g.Pattern}, {" tags", g.Tags},
 	} {
 		if p.value != "" {
-			parts = append(parts, strings.TrimSpace(p.name+" "+p.value))
+			says += p.name + " " + p.value
 		}
 	}
-	return verb + " " + strings.Join(parts, " ")
+	return says
 }
