@@ -123,8 +123,21 @@ func TestPictures(t *testing.T) {
 			if wide > window {
 				t.Errorf("%s, %s: %d pixels wide in a window of %d", path, look.name, wide, window)
 			}
+			if b.askew() && !look.narrow { // narrow, each row is a list of its own
+				t.Errorf("%s, %s: the cells of a table do not stand under their heads", path, look.name)
+			}
 			b.picture(name + "-" + look.name)
 		}
 	}
 	b.fine()
+}
+
+// askew says that a row of a table has more or fewer cells to be seen than its head.
+func (b *tab) askew() (is bool) {
+	b.t.Helper()
+	b.run(chromedp.Evaluate(`(() => {
+		const seen = row => [...row.cells].filter(c => getComputedStyle(c).display !== 'none').reduce((n, c) => n + c.colSpan, 0);
+		return [...document.querySelectorAll('table')].some(t => t.tHead && [...t.tBodies].some(b => [...b.rows].some(r => seen(r) !== seen(t.tHead.rows[0]))));
+	})()`, &is))
+	return is
 }
