@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,8 +73,8 @@ func (c *client) wholeDigest(ctx context.Context, repo, prefix string) (digest.D
 	return digest.Digest(whole), err
 }
 
-// wholeCommit returns the only commit that begins with a prefix, of which an image claims to be built. One that is claimed as
-// it was given is meant, whatever else begins so.
+// wholeCommit returns the only commit that is longer than a prefix and begins with it, of which an image claims to be built. Where
+// there is none, and one that is just that long, it is meant.
 func (c *client) wholeCommit(ctx context.Context, prefix string) (string, error) {
 	var found struct {
 		beginning
@@ -81,10 +83,11 @@ func (c *client) wholeCommit(ctx context.Context, prefix string) (string, error)
 	if err := c.get(ctx, "/api/v1/commits", url.Values{"prefix": {prefix}}, &found); err != nil {
 		return "", err
 	}
-	if slices.Contains(found.Commits, prefix) {
+	longer := slices.DeleteFunc(slices.Clone(found.Commits), func(commit string) bool { return commit == prefix })
+	if len(longer) == 0 && len(found.Commits) > 0 && !found.More {
 		return prefix, nil
 	}
-	return found.only(found.Commits, "images are built from commits", prefix)
+	return found.only(longer, "images are built from commits", prefix)
 }
 
 // beginning is what else is said of what begins with a prefix.
@@ -108,13 +111,30 @@ func (b beginning) only(values []string, what, prefix string) (string, error) {
 	return "", usagef("several %s that begin with %s: give more of it. They are\n%s", what, prefix, strings.Join(values, "\n"))
 }
 
-// wholeRevision replaces a revision in a query that looks like the beginning of a commit by the commit.
-func wholeRevision(ctx context.Context, cl *client, query url.Values) error {
+// wholeRevision replaces a revision in a query that looks like the beginning of a commit by the commit. It may be a whole revision,
+// as a number of a build is: what finds something as it was given stays.
+func wholeRevision(ctx context.Context, cl *client, path string, query url.Values) error {
 	given := strings.ToLower(query.Get("revision"))
 	if !isShortCommit(given) {
 		return nil
 	}
+	if found, err := cl.finds(ctx, path, query); err != nil || found {
+		return err
+	}
 	whole, err := cl.wholeCommit(ctx, given)
-	query.Set("revision", whole)
+	if err == nil && whole != given {
+		query.Set("revision", whole)
+	}
 	return err
+}
+
+// finds says whether a query of records or images finds anything, from wherever it is to go on.
+func (c *client) finds(ctx context.Context, path string, query url.Values) (bool, error) {
+	query = maps.Clone(query)
+	query.Del("after")
+	query.Del("receipts")
+	found, err := pages(ctx, c, path, query, 1, func(p struct{ Records, Images []json.RawMessage }) []json.RawMessage {
+		return append(p.Records, p.Images...)
+	})
+	return len(found) > 0, err
 }

@@ -86,7 +86,7 @@ func (f *recordFlags) query() (url.Values, error) {
 
 // findRecords prints a table of records, or JSON.
 func (e *env) findRecords(ctx context.Context, cl *client, f recordFlags, query url.Values) error {
-	if err := wholeFilters(ctx, cl, query); err != nil {
+	if err := wholeFilters(ctx, cl, "/api/v1/records", query); err != nil {
 		return err
 	}
 	found, err := somePages(ctx, cl, "/api/v1/records", query, *f.limit, recordsIn)
@@ -110,8 +110,8 @@ func actionNames() (names []string) {
 }
 
 // wholeFilters reads filters as tables show what they are about: a digest may be shortened, where its repository is named,
-// and a name may stand with its account.
-func wholeFilters(ctx context.Context, cl *client, query url.Values) error {
+// and a name may stand with its account. The query is for a path.
+func wholeFilters(ctx context.Context, cl *client, path string, query url.Values) error {
 	if _, account, ok := strings.Cut(query.Get("identity"), " (account "); ok {
 		query.Set("identity", strings.TrimSuffix(account, ")"))
 	}
@@ -136,7 +136,7 @@ func wholeFilters(ctx context.Context, cl *client, query url.Values) error {
 		}
 		query.Set(name, d.String())
 	}
-	return wholeRevision(ctx, cl, query)
+	return wholeRevision(ctx, cl, path, query)
 }
 
 func (e *env) recordTable(found *found[*provenance.Record]) error {

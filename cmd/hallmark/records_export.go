@@ -68,7 +68,7 @@ const exportTimeout = 24 * time.Hour
 func (e *env) exportRecords(ctx context.Context, t *target, query url.Values, f *exportFlags, limit int) error {
 	out := newExportWriter(e.stdout, f)
 	return e.askWithin(ctx, exportTimeout, t, func(ctx context.Context, cl *client) error {
-		if err := wholeFilters(ctx, cl, query); err != nil {
+		if err := wholeFilters(ctx, cl, "/api/v1/records", query); err != nil {
 			return err
 		}
 		last, left := f.after, limit

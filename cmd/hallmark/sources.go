@@ -86,10 +86,10 @@ type originQuery struct {
 	of    *reference // the image that it is about, if any
 }
 
-// complete returns the query with the image that it is about.
-func (o originQuery) complete(ctx context.Context, cl *client) (url.Values, error) {
+// complete returns the query, for a path, with the image that it is about.
+func (o originQuery) complete(ctx context.Context, cl *client, path string) (url.Values, error) {
 	if o.of == nil {
-		return o.query, wholeFilters(ctx, cl, o.query)
+		return o.query, wholeFilters(ctx, cl, path, o.query)
 	}
 	about, err := o.of.query(ctx, cl)
 	maps.Copy(about, o.query)
@@ -108,7 +108,7 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			derivedMore := false
-			query, err := asked.complete(ctx, cl)
+			query, err := asked.complete(ctx, cl, path)
 			if err != nil {
 				return err
 			}
