@@ -426,7 +426,12 @@ func (v *imageView) counts(records []uint64) bool {
 func (v imageView) AllCut() []string { return slices.Concat(v.Cut, v.Contents.Cut) }
 
 // IsIndex says that it lists images for several platforms.
-func (v imageView) IsIndex() bool { return len(v.Children) > 0 }
+func (a imageAnswer) IsIndex() bool {
+	return len(a.Children) > 0 || a.Descriptor.MediaType == ocispec.MediaTypeImageIndex || a.Descriptor.MediaType == dockerList
+}
+
+// dockerList is the media type of an index in Docker's format.
+const dockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 // Digest is the image's.
 func (v imageView) Digest() digest.Digest { return v.Descriptor.Digest }
