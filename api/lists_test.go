@@ -30,7 +30,17 @@ import (
 // reads is a store that counts the rows that are read of it.
 type reads struct {
 	storage.Store
-	rows atomic.Int64
+	rows    atomic.Int64
+	full    atomic.Bool  // it takes no more
+	updates atomic.Int64 // since it is full
+}
+
+func (s *reads) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.full.Load() {
+		s.updates.Add(1)
+		return storage.ErrFull
+	}
+	return s.Store.Update(ctx, fn)
 }
 
 func (s *reads) View(ctx context.Context, fn func(storage.Reader) error) error {
@@ -77,6 +87,7 @@ type lists struct {
 	store    *reads
 	book     *provenance.Book
 	registry http.Handler
+	engine   *policy.Engine
 	api      *API
 }
 
@@ -114,9 +125,10 @@ func newLists(t *testing.T) *lists {
 	must(err)
 	c := Over(who, images, book)
 	c.URL = worldURL
-	c.Policy, err = policy.NewEngine(policy.Config{Registry: images, Book: book, Log: log, Version: "test", Inspect: func() image.Config { return image.Config{Subject: "registry.example"} }})
+	engine, err := policy.NewEngine(policy.Config{Registry: images, Book: book, Log: log, Version: "test", Inspect: func() image.Config { return image.Config{Subject: "registry.example"} }})
 	must(err)
-	return &lists{t, store, book, images, New(c)}
+	c.Policy = engine
+	return &lists{t, store, book, images, engine, New(c)}
 }
 
 // push pushes an image without anything in it, under tags.
@@ -302,6 +314,22 @@ func TestListCost(t *testing.T) {
 	}
 }
 
+// TestReportWithoutKeeping wants a report to be answered where its grade cannot be kept, and without anything written for it.
+func TestReportWithoutKeeping(t *testing.T) {
+	l := newLists(t)
+	l.push("team/app", nil, "1.0")
+	l.store.full.Store(true)
+	l.get("/api/v1/report?repo=team/app&ref=1.0", &struct{}{})
+	if n := l.store.updates.Load(); n != 0 {
+		t.Errorf("%d transactions before the answer", n)
+	}
+	l.engine.KeepWanted(t.Context())
+	if n := l.store.updates.Load(); n != 1 {
+		t.Errorf("%d attempts to keep the grade, and not 1", n)
+	}
+	l.get("/api/v1/report?repo=team/app&ref=1.0", &struct{}{})
+}
+
 // TestKeptGrade wants lists to show the grade of an image once somebody has asked for its report, and no more when something
 // was attached to it.
 func TestKeptGrade(t *testing.T) {
@@ -328,6 +356,7 @@ func TestKeptGrade(t *testing.T) {
 		t.Errorf("there is a grade %s before anybody asked", got)
 	}
 	l.get("/api/v1/report?repo=team/app&ref=1.0", &struct{}{})
+	l.engine.KeepWanted(t.Context())
 	if got := grade(tags); got == "" || got != grade(repositories) {
 		t.Errorf("the grade %q is kept", got)
 	}

@@ -18,8 +18,8 @@ type Policy interface {
 	Try(ctx context.Context, set *policy.Set, repo string, tag provenance.TagMove, d digest.Digest, by provenance.Identity) ([]policy.Result, error)
 	// Grades returns the grades that are kept of images, "" where none is.
 	Grades(ctx context.Context, images []registry.RepoDigest) ([]trust.Grade, error)
-	// KeepReport has the grade of an image kept, where none is. Error: registry.ErrUnknown.
-	KeepReport(ctx context.Context, repo string, d digest.Digest) error
+	// KeepReport has the grade of an image kept, where none is. It does not wait for that.
+	KeepReport(repo string, d digest.Digest)
 }
 
 // policyAnswer are the rules in force.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/image"
@@ -26,7 +25,9 @@ func (a *API) report(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, a.keepGrade(c.Context(), repo, r.Digest)
+	// Lists show a grade that holds for everybody. What this caller is shown may be less, and tells of the tag that they asked for.
+	a.Policy.KeepReport(repo, r.Digest)
+	return r, nil
 }
 
 // inspect grades an image that the caller may pull, by what is in the repositories that are visible.
@@ -58,16 +59,6 @@ func (a *API) inspect(c *call, repo, ref string, visible func(repo string) bool)
 		return nil, problemf(http.StatusNotFound, "%s", err)
 	}
 	return r, err
-}
-
-// keepGrade has the grade of an image kept that somebody asks about, for lists. What they were shown may be less: it is what they
-// may see, and includes what is known of the tag that they asked for.
-func (a *API) keepGrade(ctx context.Context, repo string, d digest.Digest) error {
-	err := a.Policy.KeepReport(ctx, repo, d)
-	if isOne(err, registry.ErrUnknown) { // it was deleted meanwhile
-		return nil
-	}
-	return err
 }
 
 // caller is who takes turns with others: an account, or an address from where nobody signed in.

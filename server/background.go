@@ -22,6 +22,7 @@ func (s *Server) background() []func(context.Context) {
 		func(ctx context.Context) { onHangup(ctx, hup, func() { s.reload(ctx) }) },
 		s.watchCertificate,
 		s.keepRulesOnRecord,
+		s.engine.KeepReports,
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},

@@ -24,6 +24,8 @@ type Engine struct {
 	reporting chan struct{}           // holds one for each report that is being made
 	decided   *lru.Cache[registry.RepoDigest, *decision]
 	deciding  singleflight.Group
+	wanted    *wanted
+	tried     *lru.Cache[registry.RepoDigest, tried] // reports that somebody read, until they should be made again to be kept
 	now       func() time.Time
 }
 
@@ -56,12 +58,13 @@ const maxReports = 2
 // NewEngine returns an engine with no rules.
 func NewEngine(c Config) (*Engine, error) {
 	decided, err := lru.New[registry.RepoDigest, *decision](decisions)
+	made, triedErr := lru.New[registry.RepoDigest, tried](maxTried)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	e := &Engine{c: c, reporting: make(chan struct{}, maxReports), decided: decided, now: c.Now}
+	e := &Engine{c: c, reporting: make(chan struct{}, maxReports), decided: decided, wanted: newWanted(), tried: made, now: c.Now}
 	e.Use(nil)
-	return e, err
+	return e, errors.Join(err, triedErr)
 }
 
 // Use puts other rules in force, for all that is asked from now on, and forgets what was decided. It is also called

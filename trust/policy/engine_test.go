@@ -49,7 +49,20 @@ type world struct {
 // counted is a store that counts what is read of it.
 type counted struct {
 	storage.Store
-	views atomic.Int64
+	views    atomic.Int64
+	full     atomic.Bool                        // it takes no more
+	onUpdate atomic.Pointer[context.CancelFunc] // is called when something was written
+}
+
+func (c *counted) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if c.full.Load() {
+		return storage.ErrFull
+	}
+	err := c.Store.Update(ctx, fn)
+	if called := c.onUpdate.Load(); called != nil {
+		(*called)()
+	}
+	return err
 }
 
 func (c *counted) View(ctx context.Context, fn func(storage.Reader) error) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust"
 )
@@ -53,22 +52,4 @@ func headOf(body []byte) (head keptReport) {
 		return keptReport{}
 	}
 	return head
-}
-
-// KeepReport makes a report of an image and keeps it beside that, unless one is kept. Of a document none is made. Error:
-// registry.ErrUnknown.
-func (e *Engine) KeepReport(ctx context.Context, repo string, d digest.Digest) error {
-	p, err := e.c.Registry.Reading(ctx, repo, d)
-	if err != nil {
-		return err
-	}
-	c, err := e.stored(p)
-	if err != nil || c.kept != nil || c.about.Document {
-		return err
-	}
-	if err := e.listCarriers(ctx, c); err != nil {
-		return err
-	}
-	_, err = e.storedReport(ctx, c)
-	return err
 }

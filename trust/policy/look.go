@@ -108,6 +108,11 @@ func (e *Engine) inspect(ctx context.Context, c *question, config image.Config) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	return e.inspectInSlot(ctx, c, config)
+}
+
+// inspectInSlot is inspect for who has a slot to make a report in.
+func (e *Engine) inspectInSlot(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
 	config.Now = e.now
 	config.Subject += "/" + c.object.Repository
 	config.Repository, config.Records = c.object.Repository, c.records

@@ -226,8 +226,7 @@ func (e *Engine) findCarriers(ctx context.Context, c *question, rules []*Rule) (
 // listCarriers finds the manifests of what is attached to the image.
 func (e *Engine) listCarriers(ctx context.Context, c *question) (err error) {
 	config := e.c.Inspect()
-	c.listed.stamp = e.stamp(config)
-	if c.listed.version, err = e.c.Registry.Version(ctx, c.object.Repository, c.parts()); err != nil {
+	if c.listed, err = e.listing(ctx, c, config); err != nil {
 		return err
 	}
 	if config.Trust.Expects(c.object.Repository) {
@@ -242,11 +241,17 @@ type listing struct {
 	stamp   string
 }
 
+// listing is what listing carriers would go by now.
+func (e *Engine) listing(ctx context.Context, c *question, config image.Config) (listing, error) {
+	version, err := e.c.Registry.Version(ctx, c.object.Repository, c.parts())
+	return listing{version, e.stamp(config)}, err
+}
+
 // isCurrent says whether the carriers that were listed are still all. What was attached since is in a report that is made now,
 // and when that is signed later, nothing but a mark on it tells.
 func (e *Engine) isCurrent(ctx context.Context, c *question, config image.Config) (bool, error) {
-	version, err := e.c.Registry.Version(ctx, c.object.Repository, c.parts())
-	return c.listed == listing{version, e.stamp(config)}, err
+	now, err := e.listing(ctx, c, config)
+	return c.listed == now, err
 }
 
 // keptReport is a report as it is kept beside its image.
@@ -278,7 +283,7 @@ func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error)
 	kept := c.kept
 	if kept == nil {
 		var err error
-		if kept, err = e.makeReport(ctx, c); err != nil {
+		if kept, err = e.makeReport(ctx, c, e.inspect); err != nil {
 			return nil, err
 		}
 	}
@@ -287,8 +292,11 @@ func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error)
 	return r, json.Unmarshal(kept.Report, r)
 }
 
+// inspection makes a report about an image.
+type inspection func(ctx context.Context, c *question, config image.Config) (*image.Report, error)
+
 // makeReport makes a report, and keeps it beside its image.
-func (e *Engine) makeReport(ctx context.Context, c *question) (*keptReport, error) {
+func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection) (*keptReport, error) {
 	repo, parts := c.object.Repository, c.dependsOn()
 	config := e.c.Inspect()
 	version, err := e.c.Registry.Version(ctx, repo, parts)
@@ -299,7 +307,7 @@ func (e *Engine) makeReport(ctx context.Context, c *question) (*keptReport, erro
 	if err != nil {
 		return nil, err
 	}
-	made, err := e.inspect(ctx, c, config)
+	made, err := inspect(ctx, c, config)
 	if err != nil {
 		return nil, err
 	}
