@@ -141,10 +141,11 @@ func (q *Query) seesAny(tx storage.Reader) (bool, error) {
 		s := imageSeeker{tx: tx, q: ImageQuery{Visible: visible}, terms: []term{t}, looks: maxLook}
 		s.restart()
 		row, err := s.row()
-		if err == nil && row.Key == nil { // nobody claims it; a signature may say it
-			row.Key, err = attestedFirst(tx, t, visible)
+		seen, whole := row.Key != nil, true
+		if err == nil && !seen { // nobody claims it; a signature may say it
+			seen, whole, err = attestedWhere(tx, t, visible)
 		}
-		if err != nil || row.Key == nil {
+		if err != nil || whole && !seen {
 			return false, err
 		}
 	}
@@ -154,29 +155,29 @@ func (q *Query) seesAny(tx storage.Reader) (bool, error) {
 // maxAttested bounds the records that are read to see whether one of them attests something.
 const maxAttested = 64
 
-// attestedFirst returns the row of a record that attests what a term stands for, where the caller may see, or nil. Images have
-// rows of their own for what is claimed of them alone.
-func attestedFirst(tx storage.Reader, t term, visible func(repository string) bool) (row []byte, err error) {
+// attestedWhere says whether a record attests what a term stands for, where the caller may see. Images have rows of their own for what
+// is claimed of them alone. whole says that all such records were looked at, or one was found.
+func attestedWhere(tx storage.Reader, t term, visible func(repository string) bool) (seen, whole bool, err error) {
 	h, err := readHead(tx)
 	if err != nil || visible == nil {
-		return nil, err
+		return false, true, err
 	}
 	s := &seeker{tx: tx, terms: []term{newTerm(byClass, string(Attested)), t}, high: h.next, descending: true, looks: maxLook}
 	for range maxAttested {
 		index, ok, err := s.next()
 		if err != nil || !ok {
-			return nil, err
+			return false, s.looks > 0, err
 		}
 		r, err := ReadStated(tx, index)
 		if err != nil {
-			return nil, err
+			return false, false, err
 		}
 		if visible(r.Repository) {
-			return t.key(index), nil
+			return true, true, nil
 		}
 		s.skip(index)
 	}
-	return nil, nil
+	return false, false, nil
 }
 
 // terms are the indexes that the query can use.

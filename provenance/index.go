@@ -174,15 +174,7 @@ func (b *Book) Index(ctx context.Context) error {
 func (b *Book) indexSome(ctx context.Context, most uint64) (more bool, err error) {
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
 		more = false
-		x, err := readIndexed(tx)
-		if err != nil {
-			return err
-		}
-		h, err := readHead(tx)
-		if err != nil {
-			return err
-		}
-		end, err := h.kept(tx, x.next)
+		x, end, err := unindexed(tx)
 		if err != nil || x.next >= end {
 			return err
 		}
@@ -218,25 +210,32 @@ func (u unstored) Put(table storage.Table, key, value []byte) {
 // tail is a Reader that reads unstored rows too, which are in the order of their keys.
 type tail struct{ unstored }
 
-// withTail returns what tx reads, with the rows of all records.
-func withTail(tx storage.Reader) (storage.Reader, error) {
+// unindexed returns the mark, and up to where there are records that have no rows yet.
+func unindexed(tx storage.Reader) (x indexed, end uint64, err error) {
 	h, err := readHead(tx)
 	if err != nil {
-		return nil, err
+		return x, 0, err
 	}
-	x, err := readIndexed(tx)
-	if err != nil {
-		return nil, err
+	if x, err = readIndexed(tx); err != nil {
+		return x, 0, err
 	}
-	end, err := h.kept(tx, x.next)
+	end, err = h.kept(tx, x.next)
+	return x, end, err
+}
+
+// withTail returns what tx reads, with the rows of all records, and those that others make of them.
+func withTail(tx storage.Reader, others ...func(rows, *Record) error) (storage.Reader, error) {
+	x, end, err := unindexed(tx)
 	if err != nil || x.next >= end {
 		return tx, err
 	}
 	u := unstored{tx, make(map[storage.Table][]storage.Item)}
 	for x.next < end {
 		r, err := x.step(u)
-		if err == nil && r != nil {
-			err = putOrdered(u, r)
+		for _, put := range others {
+			if err == nil && r != nil {
+				err = put(u, r)
+			}
 		}
 		if err != nil {
 			return nil, err

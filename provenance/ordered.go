@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"strings"
@@ -238,7 +237,7 @@ func (b *Book) Like(ctx context.Context, q LikeQuery) (page LikePage, err error)
 			return err
 		}
 		page.Behind = x.next - min(x.filled, x.next)
-		all, err := withTail(tx)
+		all, err := withTail(tx, putOrdered)
 		if err != nil {
 			return err
 		}
@@ -261,16 +260,20 @@ func (q *LikeQuery) fill(tx storage.Reader, page *LikePage) error {
 		if err != nil {
 			return err
 		}
-		if looks == 0 || len(page.Values) == q.Limit {
+		if looks == 0 {
 			page.Next = last
 			return nil
 		}
 		looks--
-		last = string(bytes.Clone(item.Key))
 		value, seen, err := q.see(tx, item.Key)
 		if err != nil {
 			return err
 		}
+		if seen && len(page.Values) == q.Limit { // one that the caller may not see must not be why there is a next page
+			page.Next = last
+			return nil
+		}
+		last = string(item.Key)
 		if seen {
 			page.Values = append(page.Values, value)
 		}
@@ -282,6 +285,7 @@ func (q *LikeQuery) fill(tx storage.Reader, page *LikePage) error {
 func (q *LikeQuery) see(tx storage.Reader, key []byte) (value string, seen bool, err error) {
 	switch value = orderedValue(key); {
 	case value == "": // fsck tells
+	case !strings.HasPrefix(value, q.Prefix): // the last byte of a commit of odd length looks like more digits
 	case key[0] == orderedCommit:
 		seen, err = q.seeCommit(tx, value)
 	default:
@@ -316,8 +320,8 @@ func (q *LikeQuery) seeCommit(tx storage.Reader, commit string) (bool, error) {
 	if seen, err := q.sees(tx, t); seen || err != nil {
 		return seen, err
 	}
-	row, err := attestedFirst(tx, t, q.Visible)
-	return row != nil, err
+	seen, _, err := attestedWhere(tx, t, q.Visible)
+	return seen, err
 }
 
 // sees says whether an image has a row of a term, in a repository that the caller may see.
@@ -338,18 +342,16 @@ func Followed(tx storage.Reader, index uint64) (bool, error) {
 	return index < x.filled, err
 }
 
+// IsFilled says whether there are no records of an older version whose rows are missing.
+func IsFilled(tx storage.Reader) (bool, error) {
+	x, err := readIndexed(tx)
+	return x.filled >= x.next, err
+}
+
 // Tail returns the records that have no rows yet, and who follows was not told of. behind are how many others there are of
 // which that is so: of an older version.
 func Tail(tx storage.Reader) (tail []*Record, behind uint64, err error) {
-	h, err := readHead(tx)
-	if err != nil {
-		return nil, 0, err
-	}
-	x, err := readIndexed(tx)
-	if err != nil {
-		return nil, 0, err
-	}
-	end, err := h.kept(tx, x.next)
+	x, end, err := unindexed(tx)
 	for index := x.next; index < end && err == nil; index++ {
 		var r *Record
 		if r, err = readKept(tx, index); r != nil {

@@ -136,6 +136,61 @@ func TestLikeHidden(t *testing.T) {
 	}
 }
 
+// TestLikeHiddenBehind wants what is hidden to be no reason for another page: somebody could fill a page with what they push
+// themselves, and read the rest digit by digit.
+func TestLikeHiddenBehind(t *testing.T) {
+	b, _ := testBook(t)
+	for n := range 3 {
+		appendEvent(t, b, revision("team/app", dig(fmt.Sprint(n)), fmt.Sprintf("0123456789abcdef0123456789abcdef0000000%d", n)))
+	}
+	appendEvent(t, b, revision("secret", dig("hidden"), "0123456789abcdef0123456789abcdefffffffff"))
+	none := func(repository string) bool { return repository != "secret" }
+	for limit, more := range map[int]bool{2: true, 3: false} {
+		page, err := b.Like(background, LikeQuery{Prefix: "01234567", Visible: none, Limit: limit})
+		if err != nil || len(page.Values) != limit || (page.Next != "") != more {
+			t.Errorf("of three, a page of %d has %q, and goes on at %q, %v", limit, page.Values, page.Next, err)
+		}
+	}
+}
+
+// TestLikeShort finds a commit that is shortened itself by what it begins with, and by no digit behind it.
+func TestLikeShort(t *testing.T) {
+	b, _ := testBook(t)
+	appendEvent(t, b, revision("team/app", dig("one"), "abcdef7"))
+	for prefix, want := range map[string]int{"abcdef": 1, "abcdef7": 1, "abcdef70": 0, "abcdef7007": 0} {
+		if got, _ := like(t, b, prefix, 5, anywhere); len(got) != want {
+			t.Errorf("%s finds %q", prefix, got)
+		}
+	}
+}
+
+// TestAttestedBehindMany finds what a signature says where the caller may see, behind more than is looked at where they may not.
+func TestAttestedBehindMany(t *testing.T) {
+	b, _ := testBook(t)
+	attest := func(repository string, n int) {
+		appendEvent(t, b, Event{Action: Attest, Repository: repository, Digest: dig(fmt.Sprint("signature", n)), Attested: []Attestation{
+			{Fact: FactSource, Value: "https://git.example/mono", About: dig(fmt.Sprint("image", n)), From: "slsa", Signer: "key"},
+		}})
+	}
+	attest("team/app", 0)
+	for n := range maxAttested + 1 {
+		attest("secret", n+1)
+	}
+	for visible, want := range map[string]int{"team/app": 1, "other": 0} {
+		q, found := Query{Source: "https://git.example/mono", Visible: func(r string) bool { return r == visible }}, 0
+		for more := true; more; more = q.After != nil {
+			page, err := b.Find(background, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, q.After = found+len(page.Records), page.Next
+		}
+		if found != want {
+			t.Errorf("%s: %d records are found, want %d", visible, found, want)
+		}
+	}
+}
+
 // TestFill gives the records of an older version their rows, from wherever it was ended, and tells the follower of each once.
 func TestFill(t *testing.T) {
 	b, _ := testBook(t)
