@@ -58,13 +58,15 @@ func (b *Beside) read(tx storage.Reader, p RepoDigest) error {
 func (b *Beside) readTags(tx storage.Reader, p RepoDigest) error {
 	all := repoKey(p.Repository)
 	from := repoKey(p.Repository, []byte(fallbackTag(p.Digest)))
+	looks := 4 * MaxBeside // names that begin so and mean something else are passed over
 	for item, err := range tx.Scan(tagTable, from, storage.PrefixEnd(from)) {
 		if err != nil {
 			return err
 		}
-		if b.Cut = b.Cut || len(b.Tags) == MaxBeside; b.Cut {
+		if b.Cut = b.Cut || len(b.Tags) == MaxBeside || looks == 0; b.Cut {
 			return nil
 		}
+		looks--
 		if name := string(item.Key[len(all):]); IsBeside(name) {
 			b.Tags = append(b.Tags, name)
 		}

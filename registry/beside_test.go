@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,23 @@ func TestIsBeside(t *testing.T) {
 	} {
 		if got := IsBeside(tag); got != want {
 			t.Errorf("%s: %v", tag, got)
+		}
+	}
+}
+
+// TestBesideBounds passes over tags that only look like a signing tool's, and says when there are too many to look at.
+func TestBesideBounds(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	one := s.pushImage("app", "1.0", "one")
+	for n := range 4*MaxBeside + 1 {
+		s.pushManifest("app", fallbackTag(one.digest)+fmt.Sprintf("-x%03d", n), one.body)
+		want := n >= 4*MaxBeside
+		if n < 4*MaxBeside-1 {
+			continue
+		}
+		list, err := s.Beside(background, []RepoDigest{{Repository: "app", Digest: one.digest}})
+		if err != nil || len(list[0].Tags) > 0 || list[0].Cut != want {
+			t.Errorf("%d tags: %+v, %v", n+1, list, err)
 		}
 	}
 }

@@ -49,7 +49,11 @@ func (g *Registry) Deletable(ctx context.Context, repo string, d digest.Digest) 
 	if err != nil {
 		return x, err
 	}
+	// One that is damaged can be deleted all the same; what it lists nobody knows.
 	if err := g.loadContent(ctx, f); err != nil {
+		if errors.Is(err, ErrUnknown) {
+			err = nil
+		}
 		return x, err
 	}
 	m, err := parseStored(f.mediaType, f.content)
@@ -75,15 +79,8 @@ func (g *Registry) lookDeletable(tx storage.Reader, repo string, f *found, x *De
 	if f.rendered {
 		return x.refuse(errRendered(f.digest))
 	}
-	key := digestKey(f.digest)
-	list, err := g.fallbackOf(tx, repo, key)
-	if err != nil {
-		return err
-	}
-	if x.ListedBy, err = listedBy(tx, repo, key, key, list); err != nil {
-		return err
-	}
-	if err := x.refuse(g.mayDelete(tx, repo, f.digest)); err != nil || x.Refused != "" {
+	x.ListedBy, err = g.mayDelete(tx, repo, f.digest)
+	if err := x.refuse(err); err != nil || x.Refused != "" {
 		return err
 	}
 	for _, tag := range x.Tags {

@@ -130,7 +130,10 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 		if f.rendered {
 			return errRendered(d.digest)
 		}
-		if err := errors.Join(d.wantTags(tx), g.mayDelete(tx, d.repo, d.digest)); err != nil {
+		if err := d.wantTags(tx); err != nil {
+			return err
+		}
+		if _, err := g.mayDelete(tx, d.repo, d.digest); err != nil {
 			return err
 		}
 		moves, more, err := g.untagSome(tx, d)
@@ -157,21 +160,20 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 	})
 }
 
-// mayDelete refuses to delete a manifest that another one of its repository names.
-func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) error {
+// mayDelete refuses to delete a manifest that another one of its repository names, and returns that.
+func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) (by digest.Digest, err error) {
 	if err := mustBeComplete(tx, repo); err != nil {
-		return err
+		return "", err
 	}
 	key := digestKey(d)
 	list, err := g.fallbackOf(tx, repo, key)
 	if err != nil {
-		return err
+		return "", err
 	}
-	other, err := listedBy(tx, repo, key, key, list)
-	if err != nil || other == "" {
-		return err
+	if by, err = listedBy(tx, repo, key, key, list); err != nil || by == "" {
+		return "", err
 	}
-	return errNeeded(tx, repo, other, "manifest")
+	return by, errNeeded(tx, repo, by, "manifest")
 }
 
 // errNeeded refuses to delete what a manifest refers to. It names that, and one of its tags.

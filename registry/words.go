@@ -25,6 +25,7 @@ const (
 const (
 	maxWord    = 32 // bytes of a name, from a word on, that a row has
 	maxChanges = 3  // from letters to digits and back: what changes more often, as a hash does, is one word
+	maxWords   = 16 // of a name; those behind have no rows, because a push of many tags writes the rows of all at once
 )
 
 // wordStarts returns where the words of a name begin: behind / . - _, and where digits follow letters or the other way round.
@@ -41,7 +42,7 @@ func wordStarts(name string) (starts []int) {
 		starts = append(append(starts, at), changes(name, at, end)...)
 		at = end
 	}
-	return starts
+	return starts[:min(len(starts), maxWords)]
 }
 
 // changes returns where digits and letters follow each other in a part of a name, or nothing where that is too often.
@@ -109,14 +110,7 @@ func cutWordKey(key []byte) (n NameEntry, from string, ok bool) {
 // follow puts the word rows of what a record names and is still there. It is told of each record behind its transaction: what
 // went meanwhile needs none, and what comes again has another record. An older version leaves the rows of what it removes.
 func (g *Registry) follow(tx storage.Tx, r *provenance.Record) error {
-	if r.Repository == "" {
-		return nil
-	}
-	names := []NameEntry{{Repository: r.Repository}}
-	for _, tag := range r.Tags {
-		names = append(names, NameEntry{r.Repository, TagEntry{Name: tag.Name}})
-	}
-	for _, n := range names {
+	for _, n := range namesIn(r) {
 		row, err := n.row(tx)
 		switch {
 		case err != nil:
@@ -132,22 +126,25 @@ func (g *Registry) follow(tx storage.Tx, r *provenance.Record) error {
 	return nil
 }
 
+// namesIn are the names in a record: its repository, and the tags that it moves there.
+func namesIn(r *provenance.Record) (names []NameEntry) {
+	if r.Repository == "" {
+		return nil
+	}
+	names = append(names, NameEntry{Repository: r.Repository})
+	for _, tag := range r.Tags {
+		names = append(names, NameEntry{r.Repository, TagEntry{Name: tag.Name}})
+	}
+	return names
+}
+
 // row is the row of the repository or the tag itself, or nil.
 func (n NameEntry) row(tx storage.Reader) ([]byte, error) {
 	table, key := repositoryTable, []byte(n.Repository)
 	if n.Name != "" {
 		table, key = tagTable, repoKey(n.Repository, []byte(n.Name))
 	}
-	return oneRow(tx, table, key)
-}
-
-// oneRow returns the value of a row, which may be empty, or nil where it is absent.
-func oneRow(tx storage.Reader, table storage.Table, key []byte) ([]byte, error) {
-	rows, err := tx.GetMany(table, [][]byte{key})
-	if err != nil {
-		return nil, err
-	}
-	return rows[0], nil
+	return getOrNil(tx, table, key)
 }
 
 // putWords adds the rows of a name. They come and go together.
@@ -156,7 +153,7 @@ func putWords(tx storage.Tx, n NameEntry) error {
 	if len(keys) == 0 {
 		return nil // a tag of separators alone
 	}
-	there, err := oneRow(tx, wordTable, keys[0])
+	there, err := getOrNil(tx, wordTable, keys[0])
 	if err != nil || there != nil {
 		return err
 	}
@@ -293,18 +290,14 @@ func (s *nameSeeker) own(page *NamePage) (done bool, err error) {
 	}
 	o := ownNamesOf{nameSeeker: s, left: ownNames}
 	for _, prefix := range s.prefixes {
-		if err := o.repositories(prefix); err != nil || o.left == 0 {
+		if err := o.repositories(prefix); err != nil || o.left <= 0 {
 			return false, err
 		}
 	}
 	slices.SortFunc(o.found, bytes.Compare)
 	for _, key := range o.found {
-		if len(page.Names) == s.Limit {
-			page.Next = key
-			break
-		}
-		if err := s.add(page, key); err != nil {
-			return false, err
+		if full, err := s.add(page, key); full || err != nil {
+			return true, err
 		}
 	}
 	return true, nil
@@ -323,7 +316,7 @@ func (o *ownNamesOf) compare(n NameEntry) (last bool) {
 		o.found = append(o.found, key)
 	}
 	o.left--
-	return o.left == 0
+	return o.left <= 0
 }
 
 // repositories compares the repositories whose names have a beginning, or their tags.
@@ -333,15 +326,14 @@ func (o *ownNamesOf) repositories(prefix string) error {
 			return err
 		}
 		n := NameEntry{Repository: string(item.Key)}
-		switch {
+		switch o.left--; { // to look into one that has no tags costs something, too
 		case !o.visible(n.Repository):
-			o.left--
 		case o.Tags:
 			err = o.tags(n.Repository)
 		default:
 			o.compare(n)
 		}
-		if err != nil || o.left == 0 {
+		if err != nil || o.left <= 0 {
 			return err
 		}
 	}
@@ -362,12 +354,8 @@ func (o *ownNamesOf) tags(repo string) error {
 func (s *nameSeeker) addTail(tail []*provenance.Record) {
 	s.extra = nil
 	for _, r := range tail {
-		names := []NameEntry{{Repository: r.Repository}}
-		for _, tag := range r.Tags {
-			names = append(names, NameEntry{r.Repository, TagEntry{Name: tag.Name}})
-		}
-		for _, n := range names {
-			if key := s.match(n); n.Repository != "" && (n.Name != "") == s.Tags && key != nil {
+		for _, n := range namesIn(r) {
+			if key := s.match(n); (n.Name != "") == s.Tags && key != nil {
 				s.extra = append(s.extra, key)
 			}
 		}
@@ -398,7 +386,7 @@ func (s *nameSeeker) fill(page *NamePage) error {
 		if err != nil || key == nil {
 			return err
 		}
-		if len(page.Names) == s.Limit || s.looks == 0 {
+		if s.looks == 0 {
 			page.Next = key
 			return nil
 		}
@@ -408,10 +396,11 @@ func (s *nameSeeker) fill(page *NamePage) error {
 			s.from = s.behind(key[0], from, n.Repository)
 			continue
 		}
+		full := false
 		if ok { // if not, fsck tells
-			err = s.add(page, key)
+			full, err = s.add(page, key)
 		}
-		if err != nil {
+		if err != nil || full {
 			return err
 		}
 		s.from = append(key[:len(key):len(key)], 0)
@@ -433,31 +422,43 @@ func (s *nameSeeker) behind(kind byte, from, repo string) []byte {
 	return append(base[:len(base)-1], 1)
 }
 
-// add adds the name of a row, if it is there, and has no row before this one.
-func (s *nameSeeker) add(page *NamePage, key []byte) error {
+// add adds the name of a row, if it stands for one, or says that the page is full before it: only what the caller may see is a
+// reason for a next page.
+func (s *nameSeeker) add(page *NamePage, key []byte) (full bool, err error) {
+	n, err := s.named(key)
+	switch {
+	case err != nil || n == nil:
+	case len(page.Names) == s.Limit:
+		page.Next, full = key, true
+	default:
+		page.Names = append(page.Names, *n)
+	}
+	return full, err
+}
+
+// named is the name of a row, or nil if it is not there, or has a row before this one.
+func (s *nameSeeker) named(key []byte) (*NameEntry, error) {
 	n, _, _ := cutWordKey(key)
 	if !bytes.Equal(s.match(n), key) {
-		return nil
+		return nil, nil
 	}
 	row, err := n.row(s.tx)
-	if err != nil || row == nil {
-		return err
-	}
-	if n.Name == "" {
-		page.Names = append(page.Names, n)
-		return nil
+	switch {
+	case err != nil || row == nil:
+		return nil, err
+	case n.Name == "":
+		return &n, nil
 	}
 	tag, err := decodeTagRow(row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	going, err := isGoing(s.tx, n.Repository, digestKey(tag.digest))
 	if err != nil || going {
-		return err
+		return nil, err
 	}
 	n.Digest, n.Record = tag.digest, tag.record
-	page.Names = append(page.Names, n)
-	return nil
+	return &n, nil
 }
 
 // wordRow wants what a row is of to be there, and to be found by it.
@@ -467,10 +468,14 @@ func (c *checker) wordRow(_ context.Context, tx storage.Reader, item storage.Ite
 		return damaged("%s is found by the word %.40q, which is not in it", n, from)
 	}
 	row, err := n.row(tx)
-	if err == nil && row == nil {
-		return damaged("%s is found by the word %.40q, and is not there", n, from)
+	if err != nil || row != nil {
+		return err
 	}
-	return err
+	// An older version leaves the rows of what it removes until this one comes to its records.
+	if filled, err := provenance.IsFilled(tx); err != nil || !filled {
+		return err
+	}
+	return damaged("%s is found by the word %.40q, and is not there", n, from)
 }
 
 // String is the name as people write it.

@@ -25,9 +25,10 @@ func TestWordStarts(t *testing.T) {
 		"x86_64":                  "x 86 64",
 		"sha-0c0ffee1dead2beef3a": "sha 0c0ffee1dead2beef3a",
 		"sha256-" + strings.Repeat("0a", 32) + ".sig": "sha 256 " + strings.Repeat("0a", 32) + " sig",
-		"1":   "1",
-		"---": "",
-		"":    "",
+		strings.Repeat("a-", 60) + "z":                strings.TrimSpace(strings.Repeat("a ", maxWords-1)) + " " + strings.Trim(strings.Repeat("a-", 60-maxWords+1)+"z", "-"),
+		"1":                                           "1",
+		"---":                                         "",
+		"":                                            "",
 	} {
 		var words []string
 		starts := wordStarts(name)
@@ -242,6 +243,7 @@ func TestNamedOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := someGate{s.gate, []string{""}, true}
+	s.wantClean() // until the registry has come to them
 	if names, behind := s.named(true, "gone", 10, all); len(names) > 0 || behind != 9 {
 		t.Fatalf("%q are found, %d records are behind", names, behind)
 	}
@@ -254,6 +256,22 @@ func TestNamedOlder(t *testing.T) {
 	s.wantClean()
 	if names, behind := s.named(true, "1", 10, all); len(names) != 5 || behind != 0 {
 		t.Fatalf("%q are found, %d records are behind", names, behind)
+	}
+}
+
+// TestNamedHiddenBehind wants what is hidden to be no reason for another page.
+func TestNamedHiddenBehind(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.pushImage("mine/app", "proj", "one")
+	s.pushImage("other/app", "project-x", "one")
+	for _, gate := range []someGate{{s.gate, []string{"mine/"}, false}, {s.gate, []string{"mine/"}, true}, {s.gate, []string{"mine/", "other/"}, true}} {
+		before := s.gate
+		s.gate = gate
+		page, err := s.Named(background, NameQuery{Tags: true, Words: []string{"proj"}, Limit: 1})
+		s.gate = before
+		if more := len(gate.begin) == 2; err != nil || len(page.Names) != 1 || (page.Next != nil) != more {
+			t.Errorf("%v: %+v, %v", gate.begin, page, err)
+		}
 	}
 }
 
