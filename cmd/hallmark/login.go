@@ -110,22 +110,20 @@ func (e *env) givenLogin(t *target) (given auth.Credential, err error) {
 	return given, err
 }
 
-// runLogout forgets the login of docker, and that of podman.
+// runLogout forgets all logins that docker and podman keep. What fails keeps nothing else from it.
 func (e *env) runLogout(ctx context.Context, at loginAt) error {
 	kept, err := ask.KeptLogins(ctx, e.getenv, at.host)
-	if err != nil {
-		return status(err)
-	}
-	if len(kept) == 0 {
+	if err == nil && len(kept) == 0 {
 		return nof("there is no login to %s", at.host)
 	}
+	err = status(err)
 	for _, login := range kept {
-		if err := at.signOut(ctx, login); err != nil {
-			return err
-		}
+		err = errors.Join(err, at.signOut(ctx, login))
 	}
-	fmt.Fprintf(e.stdout, "signed out of %s\n", at.host)
-	return nil
+	if err == nil {
+		fmt.Fprintf(e.stdout, "signed out of %s\n", at.host)
+	}
+	return err
 }
 
 // signOut forgets a login, and ends its session. It is forgotten here first: if we stop then, what is left at the registry
