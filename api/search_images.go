@@ -27,36 +27,35 @@ type searchedImage struct {
 // maxMeanings is how many digests, and how many commits, a beginning of one may stand for in a search. Routes of their own list more.
 const maxMeanings = 5
 
-// imageFinder finds images from a position of its own on, nil is the beginning, and says where it goes on, or nil.
-type imageFinder func(after []byte, limit int) (next []byte, err error)
+// findImages finds images from a position of its own on, nil is the beginning, and says where it goes on, or nil.
+type findImages func(after []byte, limit int) (next []byte, err error)
 
-// images finds images by all that a text can mean, one finder after another. A position is the number of a finder, and where that
+// imageFinder finds images by one meaning of a text. Its key stays the same while images come and go, and orders the finders.
+type imageFinder struct {
+	key  string
+	find findImages
+}
+
+// images finds images by all that a text can mean, one finder after another. A position is the key of a finder, and where that
 // goes on.
 func (s *searching) images() error {
 	finders, err := s.imageFinders()
 	if err != nil {
 		return err
 	}
-	at, after := 0, []byte(nil)
-	if s.after != nil {
-		n, size := binary.Uvarint(s.after)
-		at, after = int(min(n, uint64(len(finders)))), s.after[max(size, 0):]
-		if len(after) == 0 {
-			after = nil
-		}
-	}
-	for ; at < len(finders); at++ {
+	finders, after := finderFrom(finders, s.after)
+	for _, f := range finders {
 		left := s.limit - len(s.answer.Images)
 		if left == 0 {
-			s.goesOn(binary.AppendUvarint(nil, uint64(at)))
+			s.goesOn(f.position(nil))
 			return nil
 		}
-		next, err := finders[at](after, left)
+		next, err := f.find(after, left)
 		if err != nil {
 			return err
 		}
 		if next != nil {
-			s.goesOn(append(binary.AppendUvarint(nil, uint64(at)), next...))
+			s.goesOn(f.position(next))
 			return nil
 		}
 		after = nil
@@ -64,41 +63,78 @@ func (s *searching) images() error {
 	return nil
 }
 
+// position is where a finder goes on.
+func (f imageFinder) position(next []byte) []byte {
+	position := binary.AppendUvarint(nil, uint64(len(f.key)))
+	return append(append(position, f.key...), next...)
+}
+
+// finderFrom returns the finders from a position on, and where the first of them goes on. If what the first looked for is not
+// there any more, it is the one behind.
+func finderFrom(finders []imageFinder, position []byte) (_ []imageFinder, after []byte) {
+	length, size := binary.Uvarint(position)
+	if size <= 0 || length > uint64(len(position)-size) {
+		return finders, nil
+	}
+	key, after := string(position[size:][:length]), position[size:][length:]
+	at := slices.IndexFunc(finders, func(f imageFinder) bool { return f.key >= key })
+	switch {
+	case at < 0:
+		return nil, nil
+	case finders[at].key != key || len(after) == 0:
+		after = nil
+	}
+	return finders[at:], after
+}
+
 // imageFinders are those for the meanings of the text. What the registry saw comes first, then what was signed, then what is claimed.
-func (s *searching) imageFinders() (finders []imageFinder, err error) {
-	finders = append(finders, s.reference)
+func (s *searching) imageFinders() ([]imageFinder, error) {
+	finders := []imageFinder{{"1", s.reference}}
 	text := strings.ToLower(s.text)
 	bare := isHex(text) && len(text) >= leastDigits
-	var digests, commits []string
 	if _, digits, named := strings.Cut(text, ":"); bare || named && len(digits) >= provenance.MinDigest {
+		whole := text
 		if bare {
-			text = "sha256:" + text
+			whole = "sha256:" + text
 		}
-		if digests, err = s.begin(text); err != nil {
+		digests, err := s.begin("/api/v1/digests", whole)
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, d := range digests {
-		finders = append(finders, s.arrivals(digest.Digest(d)))
+		for _, d := range digests {
+			finders = append(finders, imageFinder{"2 " + d, s.arrivals(digest.Digest(d))})
+		}
 	}
 	switch {
 	case bare:
-		if commits, err = s.begin(strings.ToLower(s.text)); err != nil {
+		commits, err := s.begin("/api/v1/commits", text)
+		if err != nil {
 			return nil, err
 		}
 		for _, commit := range commits {
-			finders = append(finders, s.attested(provenance.Query{Revision: commit}), s.claiming(provenance.ImageQuery{Revision: commit}))
+			finders = append(finders, s.builtFrom("3 "+commit, provenance.ImageQuery{Revision: commit})...)
 		}
 	case strings.ContainsAny(s.text, "/.") && !strings.ContainsAny(s.text, " "):
-		finders = append(finders, s.attested(provenance.Query{Source: s.text}), s.claiming(provenance.ImageQuery{Source: s.text}))
+		finders = append(finders, s.builtFrom("3", provenance.ImageQuery{Source: s.text})...)
 	}
 	return finders, nil
 }
 
-// begin returns the digests or commits that begin with a text.
-func (s *searching) begin(text string) ([]string, error) {
+// builtFrom are the finders for images of a source or a commit.
+func (s *searching) builtFrom(key string, q provenance.ImageQuery) []imageFinder {
+	return []imageFinder{
+		{key + " attested", s.attested(provenance.Query{Source: q.Source, Revision: q.Revision})},
+		{key + " claimed", s.claiming(q)},
+	}
+}
+
+// begin returns the first digests or commits that begin with a text. If there are more, the answer says which route lists them.
+func (s *searching) begin(route, text string) ([]string, error) {
 	page, err := s.like(s.c.Context(), s.c, text, maxMeanings)
 	s.answer.Partial = s.answer.Partial || page.Behind > 0
+	if page.Next != "" {
+		s.more(route + "?prefix=" + text)
+	}
 	return page.Values, err
 }
 
@@ -128,7 +164,7 @@ func (s *searching) reference([]byte, int) ([]byte, error) {
 }
 
 // arrivals finds the images of a digest, in each repository.
-func (s *searching) arrivals(d digest.Digest) imageFinder {
+func (s *searching) arrivals(d digest.Digest) findImages {
 	return func(after []byte, limit int) ([]byte, error) {
 		found, others, err := s.Origins.Arrivals(s.c.Context(), d, s.mayPull(s.c))
 		if err != nil {
@@ -151,7 +187,7 @@ func (s *searching) arrivals(d digest.Digest) imageFinder {
 }
 
 // attested finds images of which a signature says where they come from, the newest signature first.
-func (s *searching) attested(q provenance.Query) imageFinder {
+func (s *searching) attested(q provenance.Query) findImages {
 	return func(after []byte, limit int) (next []byte, err error) {
 		q.Class, q.Descending, q.Limit, q.Visible = provenance.Attested, true, limit, s.mayPull(s.c)
 		if len(after) == 8 {
@@ -184,7 +220,7 @@ func (s *searching) addAttested(r *provenance.Record, q provenance.Query) {
 }
 
 // claiming finds images by what they claim, by repository.
-func (s *searching) claiming(q provenance.ImageQuery) imageFinder {
+func (s *searching) claiming(q provenance.ImageQuery) findImages {
 	return func(after []byte, limit int) ([]byte, error) {
 		q.After, q.Limit, q.Visible = after, limit, s.mayPull(s.c)
 		page, err := s.Origins.Images(s.c.Context(), q)
