@@ -20,10 +20,12 @@ type deletion struct {
 	Digest   digest.Digest
 	Chosen   []string   // tags by which it was chosen
 	Tags     []string   // that end with it
-	Lists    int        // images that stay, which it lists
+	Lists    int        // images that it lists, which stay
+	Beside   bool       // but for some that were chosen, and go
 	Attached []attached // what is about it, and stays
 	Cut      bool       // more is attached
 	ListedBy digest.Digest
+	Waits    bool // it stays only while ListedBy lists it
 	// Says is why it does not go, or what became of it; "" is that it goes.
 	Says string
 	Gone bool
@@ -129,12 +131,12 @@ func (pg *page) foresee(repo string, d *deletion) error {
 	}
 	d.Tags, d.Lists, d.Attached, d.Cut, d.ListedBy = now.Tags, now.Lists, now.Attached, now.AttachedCut, now.ListedBy
 	switch {
-	case now.Refused != "":
-		d.Says = sentence("It stays: " + now.Refused)
 	case now.TagsCut:
 		d.Says = "It stays: it has more tags than this page can show. Delete it with hallmark delete."
 	case len(d.Chosen) > 0 && !slices.ContainsFunc(d.Chosen, func(tag string) bool { return slices.Contains(now.Tags, tag) }):
 		d.Says = "It stays: no tag by which you chose it means it any more."
+	case now.Refused != "":
+		d.Says, d.Waits = sentence("It stays: "+now.Refused), now.ListedBy != ""
 	}
 	return nil
 }
@@ -152,21 +154,23 @@ func moved(tags []removal, list []deletion) (gone []removal) {
 
 // inOrder puts indexes before what they list: that can go once its index has gone, if that was chosen, too.
 func inOrder(list []deletion) (sorted []deletion) {
-	for _, d := range list {
-		if d.ListedBy == "" {
-			sorted = append(sorted, d)
-		}
-	}
-	for _, d := range list {
-		if d.ListedBy == "" {
-			continue
-		}
-		if slices.ContainsFunc(sorted, func(x deletion) bool { return x.Digest == d.ListedBy && x.Says == "" }) {
+	waits := func(d deletion) bool { return d.Waits }
+	sorted = slices.DeleteFunc(slices.Clone(list), waits)
+	rest := slices.DeleteFunc(slices.Clone(list), func(d deletion) bool { return !d.Waits })
+	for more := true; more; { // an index may be listed by another
+		more = false
+		rest = slices.DeleteFunc(rest, func(d deletion) bool {
+			at := slices.IndexFunc(sorted, func(x deletion) bool { return x.Digest == d.ListedBy && x.Says == "" })
+			if at < 0 {
+				return false
+			}
+			sorted[at].Beside, more = true, true
 			d.Says = ""
-		}
-		sorted = append(sorted, d)
+			sorted = append(sorted, d)
+			return true
+		})
 	}
-	return sorted
+	return append(sorted, rest...)
 }
 
 // delete deletes the images that the form names, each only if it still has the tags that were shown.

@@ -361,7 +361,7 @@ func TestDelete(t *testing.T) {
 	b.cookies["__Host-hallmark-session-443"] = "cookie"
 	query := url.Values{"tag": {"1.0@" + d("1"), "moved@" + d("2"), "fixed@" + d("5"), "late@" + d("6")}, "image": {d("3"), d("4")}}
 	shown := b.send("GET", "/r/team/app/-/delete?"+query.Encode(), "", nil).Body.String()
-	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "means another image than it did", "The 2 images that it lists stay.", "Delete 4 images<"} {
+	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "means another image than it did", "The 2 images that it lists stay, except those that go below.", "Delete 4 images<"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}
@@ -384,6 +384,48 @@ func TestDelete(t *testing.T) {
 		if w := b.send("GET", path, "", nil); w.Code != 404 && w.Code != 400 {
 			t.Errorf("%s: %d", path, w.Code)
 		}
+	}
+}
+
+// TestChosenWithItsIndex chooses an index and what it lists: that goes with it unless something else keeps it, also where an index lists an index.
+func TestChosenWithItsIndex(t *testing.T) {
+	d := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
+	listed := func(by, more string) string {
+		return `{"tags":["x"],"refused":"the manifest needs this","listedBy":"` + d(by) + `"` + more + "}"
+	}
+	for name, c := range map[string]struct {
+		image, outer string
+		query        url.Values
+		says         []string
+		goes         string
+	}{
+		"it goes":              {listed("2", ""), `{"tags":[]}`, url.Values{"image": {d("1"), d("2")}}, []string{"lists stay, except those that go below."}, "21"},
+		"its tag moved":        {listed("2", ""), `{"tags":[]}`, url.Values{"tag": {"moved@" + d("1")}, "image": {d("2")}}, []string{"no tag by which you chose it", "lists stay."}, "2"},
+		"too many tags":        {listed("2", `,"tagsCut":true`), `{"tags":[]}`, url.Values{"image": {d("1"), d("2")}}, []string{"more tags than this page can show", "lists stay."}, "2"},
+		"the index stays":      {listed("2", ""), `{"tags":[],"refused":"its tag is immutable"}`, url.Values{"image": {d("1"), d("2")}}, []string{"the manifest needs this", "its tag is immutable"}, ""},
+		"an index in an index": {listed("2", ""), listed("3", ""), url.Values{"image": {d("1"), d("2"), d("3")}}, []string{"lists stay, except those that go below."}, "321"},
+		"it alone":             {listed("2", ""), "", url.Values{"image": {d("1")}}, []string{"the manifest needs this"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plans := map[string]string{d("1"): c.image, d("2"): strings.Replace(c.outer, "{", `{"lists":2,`, 1), d("3"): `{"tags":[],"lists":2}`}
+			b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fixedAPI{"/api/v1/deletable": plans[r.URL.Query().Get("digest")]}.ServeHTTP(w, r)
+			}))
+			b.cookies["__Host-hallmark-session-443"] = "cookie"
+			shown := b.send("GET", "/r/team/app/-/delete?"+c.query.Encode(), "", nil).Body.String()
+			for _, want := range c.says {
+				if !strings.Contains(shown, want) {
+					t.Errorf("the page does not say %q:\n%s", want, shown)
+				}
+			}
+			goes := ""
+			for _, f := range regexp.MustCompile(`name="image" value="sha256:(.)`).FindAllStringSubmatch(shown, -1) {
+				goes += f[1]
+			}
+			if goes != c.goes {
+				t.Errorf("the form has %q, want %q", goes, c.goes)
+			}
+		})
 	}
 }
 
