@@ -22,7 +22,7 @@
 	}
 
 	// What nobody sees, or turns the direction of text, is written as its code point, as the pages do.
-	const plain = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
+	const plain = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/gu, (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
 	const path = (text) => text.split("/").map(encodeURIComponent).join("/");
 	const short = (digest) => digest.slice(0, digest.indexOf(":") + 13);
 
@@ -87,11 +87,13 @@
 		const mine = asked = new AbortController();
 		try {
 			const answer = await fetch(form.dataset.suggest + "?limit=" + most + "&q=" + encodeURIComponent(text), { headers: { Accept: "application/json" }, signal: mine.signal });
-			if (!answer.ok || mine.signal.aborted) return;
-			const found = await answer.json();
-			if (!mine.signal.aborted && document.activeElement === field) show(suggestions(found), Boolean(found.more));
+			const found = answer.ok ? await answer.json() : null;
+			if (mine.signal.aborted) return;
+			if (!found) close(); // the list is of what was typed before
+			else if (document.activeElement === field) show(suggestions(found), Boolean(found.more));
 		} catch {
-			// It was ended by what was typed next, or there is no connection: the form works all the same.
+			// There is no connection, or what was typed next ended it. The form works all the same.
+			if (!mine.signal.aborted) close();
 		}
 	};
 
@@ -99,6 +101,7 @@
 		const text = field.value.trim();
 		clearTimeout(timer);
 		if (asked) asked.abort();
+		choose(-1); // it was of another text
 		if (text.length < least) return close();
 		timer = setTimeout(() => ask(text), wait);
 	});
@@ -125,5 +128,7 @@
 		if (leaving) event.preventDefault();
 		close();
 	});
+	// Whoever stopped the browser on its way there searches again by another key or click.
+	for (const what of ["keydown", "pointerdown"]) form.addEventListener(what, () => { leaving = false; }, true);
 	window.addEventListener("pageshow", () => { leaving = false; }); // also when one comes back
 })();
