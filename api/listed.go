@@ -98,8 +98,7 @@ func platforms(r *provenance.Record) (n int) {
 // claimedSource is what the record of an image's arrival claims of its source, or nil.
 func claimedSource(r *provenance.Record) *provenance.Built {
 	sum := provenance.SumUp([]*provenance.Record{r}, nil, []digest.Digest{r.Digest})
-	sum.Attested, sum.Unread = nil, nil
-	return sum.Built()
+	return sum.ClaimedSource()
 }
 
 // Lists are in the order of names, or the newest first. Nothing sorts a whole registry: up to maxSorted entries are sorted when

@@ -187,6 +187,18 @@ func TestBuiltOfMore(t *testing.T) {
 	}
 }
 
+// TestUnreadOfOne wants what records of one digest left out to be counted once: they are of the same documents.
+func TestUnreadOfOne(t *testing.T) {
+	r, beside := Record{Digest: dig("index"), UnreadLeftOut: 3}, Record{Digest: dig("attestation"), UnreadLeftOut: 2}
+	sum := SumUp([]*Record{&r, &r, {Digest: r.Digest, UnreadLeftOut: 1}}, []*Record{&beside, &beside}, []digest.Digest{r.Digest})
+	if b := sum.Built(); b == nil || !strings.HasPrefix(b.Unread, "5 documents were not read") {
+		t.Errorf("%+v", b)
+	}
+	if b := sum.ClaimedSource(); b != nil {
+		t.Errorf("who asks for claims alone is told of what was not read: %+v", b)
+	}
+}
+
 // TestBuiltOfIndex wants what is claimed of an index, or of each of its platforms: what some of them claim is not known of it.
 func TestBuiltOfIndex(t *testing.T) {
 	about := func(names ...string) (claims []Claim) {
@@ -210,6 +222,41 @@ func TestBuiltOfIndex(t *testing.T) {
 		r := &Record{Digest: dig("index"), Claimed: c.claims, Observed: Observation{Children: children}}
 		sum := SumUp([]*Record{r}, nil, parts)
 		if b := sum.Built(); (b != nil) != c.known || b != nil && b.Source != "git.example/app" {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+}
+
+// TestBuiltOfLargeIndex wants the claims about platforms to stand for an index of which not all was read: those of the others may
+// be what is missing.
+func TestBuiltOfLargeIndex(t *testing.T) {
+	children := []Child{{Digest: dig("amd64"), Platform: "linux/amd64"}, {Digest: dig("arm64"), Platform: "linux/arm64"}}
+	parts := Parts(dig("index"), children)
+	claims := func(n int) []Claim {
+		list := []Claim{{Fact: FactSource, Value: "git.example/app", About: dig("amd64"), From: "label x"}}
+		for len(list) < n {
+			list = append(list, Claim{Fact: FactMaterial, Value: fmt.Sprint("git.example/", len(list)), About: dig("amd64"), From: "label x"})
+		}
+		return list
+	}
+	beside := make([]*Record, maxTestimony)
+	for i := range beside {
+		beside[i] = &Record{Digest: dig(fmt.Sprint(i))}
+	}
+	for name, c := range map[string]struct {
+		r      Record
+		beside []*Record
+		known  bool
+	}{
+		"whole":               {Record{Claimed: claims(MaxClaims - 1)}, beside[1:], false},
+		"full":                {Record{Claimed: claims(MaxClaims)}, nil, true},
+		"some left out":       {Record{Claimed: claims(1), ClaimedLeftOut: 1}, nil, true},
+		"children left out":   {Record{Claimed: claims(1), Observed: Observation{ChildrenLeftOut: 1}}, nil, true},
+		"some beside it left": {Record{Claimed: claims(1)}, beside, true},
+	} {
+		c.r.Digest, c.r.Observed.Children = dig("index"), children
+		sum := SumUp([]*Record{&c.r}, c.beside, parts)
+		if b := sum.Built(); (b != nil) != c.known {
 			t.Errorf("%s: %+v", name, b)
 		}
 	}

@@ -80,26 +80,33 @@ func (u UnreadDocument) String() string {
 }
 
 func (sum *ByClass) built() *Built {
-	var attested, claimed []saidOf
+	var attested []saidOf
 	for _, a := range sum.Attested {
 		if sum.counts(a.Records) {
 			attested = append(attested, newSaidOf(Claim{Fact: a.Fact, Value: a.Value, About: a.About, From: a.From, Evidence: a.Evidence}, a.Signer))
 		}
 	}
+	if b := builtOf(Attested, attested); b != nil {
+		return b
+	}
+	return sum.ClaimedSource()
+}
+
+// ClaimedSource is what is claimed of the source alone, or nil. Nothing is said of what was not read.
+func (sum *ByClass) ClaimedSource() *Built {
+	var claimed []saidOf
 	for _, c := range sum.Claimed {
 		if sum.isWhole(c.Claim) {
 			claimed = append(claimed, newSaidOf(c.Claim, ""))
 		}
 	}
-	if b := builtOf(Attested, attested); b != nil {
-		return b
-	}
 	return builtOf(Claimed, claimed)
 }
 
-// isWhole says that a claim is not one about some platforms of an index alone: what is claimed of some is not known of the index.
+// isWhole says that a claim is not known to be one about some platforms of an index alone: what is claimed of some is not known
+// of the index. Where not all claims were read, those about the others may be missing.
 func (sum *ByClass) isWhole(c Claim) bool {
-	if !slices.Contains(sum.platforms, c.About) {
+	if sum.claimsCut || !slices.Contains(sum.platforms, c.About) {
 		return true
 	}
 	return !slices.ContainsFunc(sum.platforms, func(p digest.Digest) bool {

@@ -22,6 +22,7 @@ type ByClass struct {
 
 	unreadLeftOut int             // documents that were not read, beyond what records list
 	platforms     []digest.Digest // of an index
+	claimsCut     bool            // more may be claimed than Claimed has
 }
 
 // Behind is what was found of a signature of another manifest.
@@ -71,7 +72,7 @@ func Parts(image digest.Digest, children []Child) []digest.Digest {
 // Cut are the lists of what is said of an image that are not whole: because records left something out, or there was more
 // than is looked at.
 func (t *Testimony) Cut(children int) (lists []string) {
-	claimed, attested, unread := len(t.Beside) == maxTestimony || children > MaxChildren, false, false
+	claimed, attested, unread := len(t.Beside) >= maxTestimony || children > MaxChildren, false, false
 	for _, r := range slices.Concat(t.Records, t.Beside) {
 		claimed, attested, unread = claimed || r.ClaimedLeftOut > 0, attested || r.AttestedLeftOut > 0, unread || r.UnreadLeftOut > 0
 	}
@@ -151,7 +152,7 @@ type Standing struct {
 // SumUp sorts the records of an image into classes, and adds what others claim about it and its parts. The
 // same login, or the same claim, of several records stands once.
 func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
-	sum := summing{attested: map[Attestation]int{}, claimed: map[Claim]int{}}
+	sum := summing{attested: map[Attestation]int{}, claimed: map[Claim]int{}, leftOut: map[digest.Digest]int{}}
 	for _, r := range records {
 		sum.Observed = append(sum.Observed, Happened{r.Index, r.Time, r.Action, r.Tags})
 		sum.addLogin(r)
@@ -175,6 +176,10 @@ func SumUp(records, others []*Record, parts []digest.Digest) ByClass {
 	}
 	sum.platforms = platformsOf(records)
 	sum.addPlatforms(sum.platforms, others)
+	for _, n := range sum.leftOut {
+		sum.unreadLeftOut += n
+	}
+	sum.claimsCut = len(others) >= maxTestimony || slices.ContainsFunc(slices.Concat(records, others), (*Record).claimsCut)
 	return sum.ByClass
 }
 
@@ -183,6 +188,13 @@ type summing struct {
 	ByClass
 	attested map[Attestation]int
 	claimed  map[Claim]int
+	leftOut  map[digest.Digest]int // the most that a record of a digest left out of Unread
+}
+
+// claimsCut says that more may be claimed than the record has. Who makes the record of an index looks at no more of its children
+// once it is full.
+func (r *Record) claimsCut() bool {
+	return r.ClaimedLeftOut > 0 || r.Observed.ChildrenLeftOut > 0 || len(r.Claimed) >= MaxClaims
 }
 
 // platformsOf are the images that an index lists, as its own push says: BuildKit lists attestations beside them, for no
@@ -282,7 +294,8 @@ func (sum *summing) addUnread(r *Record, parts []digest.Digest) {
 		}
 		sum.Unread[i].Records = append(sum.Unread[i].Records, r.Index)
 	}
-	sum.unreadLeftOut += r.UnreadLeftOut // of which image or part nobody knows
+	// Of which image or part nobody knows. Records of one digest leave out the same documents.
+	sum.leftOut[r.Digest] = max(sum.leftOut[r.Digest], r.UnreadLeftOut)
 }
 
 // Contradictions compares what is claimed and attested of an image and its parts, and where the CI job ran that was the
