@@ -43,3 +43,6 @@ func (g *Registry) fallbackOf(tx storage.Reader, repo string, manifest []byte) (
 	}
 	return digestKey(tag.digest), nil
 }
+
+// BesideName is what the tags that tools make from a digest begin with, up to a dot or their end: see IsBeside.
+func BesideName(d digest.Digest) string { return fallbackTag(d) }

@@ -1,0 +1,261 @@
+package retention
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// A Verdict is what becomes of a tag or a manifest.
+type Verdict struct {
+	Goes bool
+	Rule string // by which it goes: the name of a rule, or Untagged
+	Why  string // it stays; of a tag also why it goes
+}
+
+// Untagged stands for the rule by which manifests go that no tag means.
+const Untagged = "untagged"
+
+// A Count says what a rule does in some repositories.
+type Count struct {
+	Rule      string `json:"rule"`
+	Covers    int    `json:"covers"`              // tags
+	Keeps     int    `json:"keeps"`               // of these by the rule itself
+	Goes      int    `json:"goes"`                // of the others, those that nothing else keeps
+	Overruled int    `json:"overruled"`           // of the others, those that another rule, a hold or an immutable tag keeps
+	Failed    int    `json:"failed,omitempty"`    // tags that stay because the rule's expression failed
+	LastError string `json:"lastError,omitempty"` // of these
+}
+
+// A Judgement says what becomes of each tag and manifest of some Facts.
+type Judgement struct {
+	Tags      []Verdict // in the order of Facts.Tags
+	Manifests []Verdict // in the order of Facts.Manifests
+	Rules     []Count   // in the order of the rules
+}
+
+// Judge applies rules to a repository. In one that no rule names, everything stays.
+func Judge(ctx context.Context, s *Set, f *Facts, at Moment) (*Judgement, error) {
+	if !s.Covers(f.Repository) {
+		return staying(s, f), nil
+	}
+	j := &judge{set: s, f: f, at: at, Judgement: Judgement{
+		Tags: make([]Verdict, len(f.Tags)), Manifests: make([]Verdict, len(f.Manifests)),
+	}}
+	j.index()
+	if err := j.judgeTags(ctx); err != nil {
+		return nil, err
+	}
+	j.judgeManifests()
+	return &j.Judgement, nil
+}
+
+// staying is the judgement of a repository that no rule names.
+func staying(s *Set, f *Facts) *Judgement {
+	j := &Judgement{Tags: make([]Verdict, len(f.Tags)), Manifests: make([]Verdict, len(f.Manifests))}
+	for _, all := range [][]Verdict{j.Tags, j.Manifests} {
+		for i := range all {
+			all[i].Why = "no rule names the repository"
+		}
+	}
+	if s != nil {
+		for _, r := range s.Rules {
+			j.Rules = append(j.Rules, Count{Rule: r.Name})
+		}
+	}
+	return j
+}
+
+// judge is a Judgement while it is made.
+type judge struct {
+	Judgement
+	set *Set
+	f   *Facts
+	at  Moment
+
+	tags      [][]int       // tags of each manifest
+	referrers map[int][]int // manifests by their subject
+	beside    map[int][]int // by a manifest, the tags that tools made from its digest; by -1 those made from digests that are not here
+	isBeside  map[int]bool  // the tags in beside
+	queue     []int         // manifests that stay, whose neighbours have not been looked at
+}
+
+// index finds tags and referrers by their manifests.
+func (j *judge) index() {
+	j.tags, j.referrers = make([][]int, len(j.f.Manifests)), map[int][]int{}
+	j.beside, j.isBeside = map[int][]int{}, map[int]bool{}
+	var beside []int
+	for i, t := range j.f.Tags {
+		j.tags[t.Manifest] = append(j.tags[t.Manifest], i)
+		if registry.IsBeside(t.Name) {
+			beside = append(beside, i)
+		}
+	}
+	for i, m := range j.f.Manifests {
+		if m.Subject >= 0 {
+			j.referrers[m.Subject] = append(j.referrers[m.Subject], i)
+		}
+	}
+	if len(beside) > 0 {
+		j.indexBeside(beside)
+	}
+}
+
+// indexBeside finds the tags that are made from digests by the manifests that these are of.
+func (j *judge) indexBeside(tags []int) {
+	names := make(map[string]int, len(j.f.Manifests))
+	for i, m := range j.f.Manifests {
+		names[registry.BesideName(m.Digest)] = i
+	}
+	for _, t := range tags {
+		name, _, _ := strings.Cut(j.f.Tags[t].Name, ".")
+		about, ok := names[name]
+		if !ok {
+			about = -1
+		}
+		if about == j.f.Tags[t].Manifest {
+			continue // a name like any other
+		}
+		j.isBeside[t] = true
+		j.beside[about] = append(j.beside[about], t)
+	}
+}
+
+// judgeTags lets each tag stay or go, but for those beside images, which follow their images.
+func (j *judge) judgeTags(ctx context.Context) error {
+	covered := make([][]*Count, len(j.f.Tags)) // the rules that would let it go
+	for i, t := range j.f.Tags {
+		j.Tags[i].Why = j.keptAnyway(t)
+	}
+	rules := make([]Count, len(j.set.Rules))
+	for i, r := range j.set.Rules {
+		rules[i].Rule = r.Name
+		if !r.in(j.f.Repository) {
+			continue
+		}
+		if err := j.judgeBy(ctx, r, &rules[i], covered); err != nil {
+			return err
+		}
+	}
+	for i := range j.f.Tags {
+		v := &j.Tags[i]
+		for _, c := range covered[i] {
+			if v.Why != "" {
+				c.Overruled++
+			} else {
+				c.Goes++
+			}
+		}
+		switch {
+		case v.Why != "" || j.isBeside[i]: // the latter follow their images: closure.go
+		case len(covered[i]) == 0:
+			v.Why = "no rule covers it"
+		default:
+			v.Goes, v.Rule = true, covered[i][0].Rule
+		}
+	}
+	j.Rules = rules
+	return nil
+}
+
+// keptAnyway says what keeps a tag whatever the rules say.
+func (j *judge) keptAnyway(t Tag) string {
+	switch held := j.f.Manifests[t.Manifest].Held; {
+	case held != "":
+		return "held " + held
+	case t.Immutable != "":
+		return "immutable: " + t.Immutable
+	}
+	return ""
+}
+
+// judgeBy applies one rule to the tags that it covers.
+func (j *judge) judgeBy(ctx context.Context, r *Rule, c *Count, covered [][]*Count) error {
+	var all []int
+	for i, t := range j.f.Tags {
+		if r.covers(t.Name) && !j.isBeside[i] {
+			all = append(all, i)
+		}
+	}
+	k := j.keeper(r, all)
+	c.Covers = len(all)
+	for _, i := range all {
+		why := k.why(j.f.Tags[i])
+		if why == "" && r.Keep.when != nil && j.Tags[i].Why == "" {
+			if why = j.ask(ctx, r, c, j.f.Tags[i]); ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		switch {
+		case why == "":
+			covered[i] = append(covered[i], c)
+		case j.Tags[i].Why == "":
+			j.Tags[i].Why = "rule " + r.Name + ": " + why
+			c.Keeps++
+		default:
+			c.Keeps++
+		}
+	}
+	return nil
+}
+
+// ask asks the expression of a rule, and returns why the tag stays, or "".
+func (j *judge) ask(ctx context.Context, r *Rule, c *Count, t Tag) string {
+	holds, err := r.Keep.when.Holds(ctx, j.f.Repository, t.Name, j.f.Manifests[t.Manifest].Digest)
+	switch {
+	case err != nil:
+		c.Failed++
+		c.LastError = err.Error()
+		return "when could not be asked: " + err.Error()
+	case holds:
+		return "when is true of it"
+	}
+	return ""
+}
+
+// keeper is what a rule keeps in a repository at a moment.
+type keeper struct {
+	keep            *Keep
+	newest, younger uint64 // the oldest records that count; 0 and hasNewest false where none does
+	hasNewest       bool
+	pulled          time.Time
+}
+
+func (j *judge) keeper(r *Rule, covered []int) keeper {
+	k := keeper{keep: &r.Keep, pulled: j.at.Now.Add(-r.Keep.Pulled)}
+	if r.Keep.Younger > 0 {
+		k.younger = j.at.Since(r.Keep.Younger)
+	}
+	if r.Keep.Newest == nil || *r.Keep.Newest == 0 || len(covered) == 0 {
+		return k
+	}
+	records := make([]uint64, len(covered))
+	for n, i := range covered {
+		records[n] = j.f.Tags[i].Record
+	}
+	slices.SortFunc(records, func(a, b uint64) int { return cmp.Compare(b, a) })
+	// Tags that one push set are equally new: those beside the last of the newest stay too.
+	k.newest, k.hasNewest = records[min(*r.Keep.Newest, len(records))-1], true
+	return k
+}
+
+// why says why a tag stays, but for the expression.
+func (k *keeper) why(t Tag) string {
+	switch {
+	case k.hasNewest && t.Record >= k.newest:
+		return fmt.Sprintf("among the newest %d", *k.keep.Newest)
+	case k.keep.Younger > 0 && t.Record >= k.younger:
+		return "younger than " + units.Duration(k.keep.Younger).String()
+	case k.keep.Pulled > 0 && !t.Pulled.IsZero() && t.Pulled.After(k.pulled):
+		return "pulled within " + units.Duration(k.keep.Pulled).String()
+	case matchesAny(k.keep.Tags, t.Name):
+		return "its name is to be kept"
+	}
+	return ""
+}
