@@ -36,7 +36,7 @@ func (p *push) subject() digest.Digest {
 	return p.manifest.subject.Digest
 }
 
-// findAttestations remembers the layers of a manifest that are to be read.
+// findAttestations remembers the layers of a manifest that are to be read, of those that are in the repository.
 func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.Digest) error {
 	for _, l := range m.layers {
 		if len(p.attestations) == maxAttestations && len(p.unread) == maxUnread {
@@ -45,7 +45,7 @@ func (p *push) findAttestations(tx storage.Reader, m *manifest, subject digest.D
 		if !mayClaim(m, l) {
 			continue
 		}
-		row, err := readBlobRow(tx, l.Digest)
+		row, err := readLinked(tx, p.repo, l.Digest)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}

@@ -100,6 +100,15 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up
 	return linked, "", err
 }
 
+// readLinked returns the row of a blob of a repository. Error: storage.ErrNotFound, also where only others have it.
+func readLinked(tx storage.Reader, repo string, d digest.Digest) (blobRow, error) {
+	if _, err := tx.Get(linkTable, repoKey(repo, digestKey(d))); err != nil {
+		return blobRow{}, err
+	}
+	return readBlobRow(tx, d)
+}
+
+// readBlobRow returns the row of a blob, whoever has it. What it says may be told only in a repository that links the blob.
 func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
 	value, err := tx.Get(blobTable, digestKey(d))
 	if err != nil {

@@ -46,6 +46,12 @@ func (m *manifest) blobs() []ocispec.Descriptor {
 	return append([]ocispec.Descriptor{*m.config}, m.content()...)
 }
 
+// mayLack says whether the manifest is taken without a blob that it names: a foreign layer. Its config is read, so it has to be in the
+// repository, whatever type it has.
+func (m *manifest) mayLack(b ocispec.Descriptor) bool {
+	return isForeign(b.MediaType) && (m.config == nil || b.Digest != m.config.Digest)
+}
+
 // isForeign says that a layer of this type is fetched from elsewhere and need not be here: OCI's of any
 // compression, and Docker's, which adds it to the name of the bare one.
 func isForeign(mediaType string) bool {

@@ -24,6 +24,7 @@ type push struct {
 	unread   []provenance.UnreadDocument
 	needs    []digest.Digest // blobs that were there when inspect looked, and have to be when it is committed
 	relied   []relied        // those of them whose files must be there
+	config   blobRow         // of its config, if it has one; set by inspect
 	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
 	sizes    sizes           // of what it names and is here
 	diffs    []byte          // the chain of the diff ids in its config
@@ -90,16 +91,10 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 
 // inspect wants every blob of the manifest in its repository, and gathers what the image claims.
 func (g *Registry) inspect(ctx context.Context, p *push) error {
-	var config blobRow
-	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
+	err := g.store.View(ctx, func(tx storage.Reader) error {
 		p.needs, p.relied, p.claims, p.unread, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
-		}
-		if p.manifest.config != nil {
-			if config, err = readBlobRow(tx, p.manifest.config.Digest); err != nil {
-				return err
-			}
 		}
 		if err := p.findAttestations(tx, p.manifest, p.attachedTo()); err != nil {
 			return err
@@ -115,7 +110,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 	var content []byte
 	if p.manifest.config != nil {
 		// A config that is larger than is read claims nothing; any other is read whole.
-		content, err = g.readSmall(ctx, p.manifest.config.Digest, config, provenance.MaxConfig)
+		content, err = g.readSmall(ctx, p.manifest.config.Digest, p.config, provenance.MaxConfig)
 		if err != nil {
 			return asNeeded(p.manifest.config.Digest, err)
 		}
@@ -127,7 +122,7 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 }
 
 // needBlobs wants the config and the layers to be in the repository, in whatever sizes the manifest says. A foreign
-// layer need not be here; one that is must stay.
+// layer need not be here; one that is must stay. A blob of another repository is one that is not here: its row is not read.
 func (p *push) needBlobs(tx storage.Reader) error {
 	blobs := p.manifest.blobs()
 	links, err := tx.GetMany(linkTable, p.linkKeys(digestsOf(blobs)))
@@ -135,7 +130,7 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		return err
 	}
 	for i, b := range blobs {
-		if links[i] == nil && isForeign(b.MediaType) {
+		if links[i] == nil && p.manifest.mayLack(b) {
 			continue
 		}
 		if links[i] == nil {
@@ -146,9 +141,12 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		if err != nil {
 			return fmt.Errorf("blob %s: %w", b.Digest, err)
 		}
+		if i == 0 && p.manifest.config != nil {
+			p.config = row
+		}
 		p.sizes.content(b, row.size)
 		p.needs = append(p.needs, b.Digest)
-		if !isForeign(b.MediaType) { // where one is lost, its URLs are left, and anyone who pushes need not have it
+		if !p.manifest.mayLack(b) { // where one is lost, its URLs are left, and anyone who pushes need not have it
 			p.relied = append(p.relied, relied{b.Digest, row})
 		}
 	}

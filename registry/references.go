@@ -46,7 +46,7 @@ func (m *manifest) references() (all []mention) {
 		}
 	}
 	for _, b := range m.blobs() {
-		add(b.Digest, isForeign(b.MediaType))
+		add(b.Digest, m.mayLack(b))
 	}
 	for _, c := range m.children {
 		add(c.Digest, true)

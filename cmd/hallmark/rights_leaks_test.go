@@ -66,11 +66,11 @@ var questions = []string{
 	"GET /r/OWN@DIGEST", "GET /r/REPO/-/history/1.0", "GET /-/record/INDEX", "GET /-/records?repo=REPO", "GET /search?q=DIGEST", "GET /search?q=REPO",
 	// What the caller has pushed about it.
 	"GET /api/v1/image?repo=OWN&ref=index&derived=true", "GET /api/v1/image?repo=OWN&ref=copy&derived=true", "GET /api/v1/report?repo=OWN&ref=index",
-	"GET /r/OWN:index", "GET /r/OWN:copy", "GET /api/v1/report?repo=OWN&ref=copy", "GET /v2/OWN/manifests/index", "GET /v2/OWN/referrers/DIGEST?artifactType=application/x",
+	"GET /r/OWN:index", "GET /r/OWN:copy", "GET /api/v1/image?repo=OWN&ref=foreign", "GET /api/v1/report?repo=OWN&ref=foreign", "GET /api/v1/report?repo=OWN&ref=copy", "GET /v2/OWN/manifests/index", "GET /v2/OWN/referrers/DIGEST?artifactType=application/x",
 }
 
 // askedFor is a repository that somebody asks about, which may not be there, and where they push what names it.
-type askedFor struct{ repo, digest, layer, index, own, commit string }
+type askedFor struct{ repo, digest, layer, config, index, own, commit string }
 
 // TestLeaks asks about a repository that one may not see, and about one that is not there, with the login itself and with a
 // token that wants all rights in both: the answers are the same, and tell nothing of the repository. They still do once
@@ -81,8 +81,8 @@ func TestLeaks(t *testing.T) {
 	const secret = "secret/app"
 	s.grant("user:admin secret/app/x pull")
 	s.do("POST", rulesPath, "", `{"repositories":"secret/app","tags":"x"}`, jsonType...)
-	there := askedFor{secret, s.digest[secret], s.layer[secret], s.index[secret], "/one", tableCommit[:7]}
-	not := askedFor{"nothing/ap", digest.FromString("no manifest").String(), digest.FromString("no layer").String(), "999999", "/two", "c0ffeef"}
+	there := askedFor{secret, s.digest[secret], s.layer[secret], s.config[secret], s.index[secret], "/one", tableCommit[:7]}
+	not := askedFor{"nothing/ap", digest.FromString("no manifest").String(), digest.FromString("no layer").String(), digest.FromString("no config").String(), "999999", "/two", "c0ffeef"}
 	for _, who := range identities {
 		if !slices.Contains([]string{"reader", "builder", "job", "token"}, who.name) {
 			continue // the others are of the same sorts: TestRights asks as all of them
@@ -95,6 +95,8 @@ func TestLeaks(t *testing.T) {
 			}
 			s.pushAbout(who, there)
 			s.pushAbout(who, not)
+			s.pushForeign(who, there)
+			s.pushForeign(who, not)
 		}
 	}
 }
@@ -147,12 +149,38 @@ func (s *rightsTable) pushAbout(who identity, to askedFor) {
 	for _, m := range []struct{ tag, kind, body string }{
 		{"index", index, fmt.Sprintf(`"manifests":[{"mediaType":%q,"digest":%q,"size":1}]`, image, to.digest)},
 		{"copy", image, empty + fmt.Sprintf(`,"annotations":{"org.opencontainers.image.base.digest":%q,"org.opencontainers.image.source":%q}`, to.digest, tableSource)},
+		{"foreign", image, strings.Replace(empty, "[]", fmt.Sprintf(`[{"mediaType":%q,"digest":%q,"size":1}]`, foreignType, to.layer), 1)},
 		{"about", image, empty + fmt.Sprintf(`,"artifactType":"application/x","subject":{"mediaType":%q,"digest":%q,"size":1}`, image, to.digest)},
 	} {
 		body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,%s}`, m.kind, m.body)
 		if status, _, said := s.do("PUT", own+"/manifests/"+m.tag, who.login, body, "Content-Type", m.kind); status != 201 {
 			s.t.Fatalf("%s, %s: %d %s", who.name, m.tag, status, said)
 		}
+	}
+}
+
+const foreignType = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+
+// pushForeign pushes manifests whose config is one of a repository, under types that excuse a layer from being here. They are
+// refused like those whose config is nowhere.
+func (s *rightsTable) pushForeign(who identity, to askedFor) {
+	s.t.Helper()
+	const image = "application/vnd.oci.image.manifest.v1+json"
+	of := func(kind, digest string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1}`, kind, digest)
+	}
+	foreign, docker := of(foreignType, to.config), of("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", to.config)
+	plain := of("application/vnd.oci.image.config.v1+json", to.config)
+	for _, fields := range []string{
+		`"config":` + foreign + `,"layers":[]`, `"config":` + docker + `,"layers":[]`, `"config":` + foreign + `,"layers":[` + foreign + `]`,
+		`"config":` + plain + `,"layers":[` + foreign + `]`,
+	} {
+		body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,%s}`, image, fields)
+		status, header, said := s.do("PUT", "/v2/"+destination(who)+to.own+"/manifests/config", who.login, body, "Content-Type", image)
+		if status != 400 || !strings.Contains(said, "MANIFEST_BLOB_UNKNOWN") {
+			s.t.Errorf("%s, %s: %d %s", who.name, fields, status, said)
+		}
+		s.wantNoLeak(who, fields, body, header, said)
 	}
 }
 
