@@ -58,7 +58,7 @@ func (a *API) listed(c *call, images []registry.RepoDigest) ([]listed, []*proven
 			list[i].Attached = append(list[i].Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})
 		}
 		if came[i] != nil {
-			list[i].Platforms, list[i].Built = platforms(came[i]), claimedSource(came[i])
+			list[i].Platforms, list[i].Built = platforms(came[i]), came[i].ClaimedSource()
 		}
 	}
 	return list, came, nil
@@ -93,12 +93,6 @@ func platforms(r *provenance.Record) (n int) {
 		}
 	}
 	return n
-}
-
-// claimedSource is what the record of an image's arrival claims of its source, or nil.
-func claimedSource(r *provenance.Record) *provenance.Built {
-	sum := provenance.SumUp([]*provenance.Record{r}, nil, []digest.Digest{r.Digest})
-	return sum.ClaimedSource()
 }
 
 // Lists are in the order of names, or the newest first. Nothing sorts a whole registry: up to maxSorted entries are sorted when

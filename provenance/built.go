@@ -103,6 +103,12 @@ func (sum *ByClass) ClaimedSource() *Built {
 	return builtOf(Claimed, claimed)
 }
 
+// ClaimedSource is what a record claims of the source of its image, or nil.
+func (r *Record) ClaimedSource() *Built {
+	sum := SumUp([]*Record{r}, nil, []digest.Digest{r.Digest})
+	return sum.ClaimedSource()
+}
+
 // isWhole says that a claim is not known to be one about some platforms of an index alone: what is claimed of some is not known
 // of the index. Where not all claims were read, those about the others may be missing.
 func (sum *ByClass) isWhole(c Claim) bool {

@@ -33,25 +33,13 @@ type move struct {
 	To     digest.Digest      `json:"to"`
 	Record *provenance.Record `json:"record"`
 
-	Grew    *int64        `json:"-"` // bytes, since the image before
-	Between *sourceChange `json:"-"` // since the image before
+	Built   *provenance.Built `json:"-"` // what the record claims of its source, or nil
+	Grew    *int64            `json:"-"` // bytes, since the image before
+	Between *sourceChange     `json:"-"` // since the image before
 }
 
 // Size is that of the image that the tag means since, as its record says.
 func (m move) Size() int64 { return m.Record.Observed.ImageSize }
-
-// Source is the source and revision that the record claims, the first of each.
-func (m move) Source() string   { return claimed(m.Record, provenance.FactSource) }
-func (m move) Revision() string { return claimed(m.Record, provenance.FactRevision) }
-
-func claimed(r *provenance.Record, fact string) string {
-	for _, c := range r.Claimed {
-		if c.Fact == fact {
-			return c.Value
-		}
-	}
-	return ""
-}
 
 type meant struct {
 	Digest digest.Digest   `json:"digest"`
@@ -80,9 +68,7 @@ func (pg *page) history(at place) error {
 	}
 	view.Moves, view.Namesakes, view.Next = found.Moves, found.Namesakes, pg.following(found.Next)
 	view.Chart = chartOf(momentsOf(found.Moves))
-	for i := range view.Moves {
-		view.Moves[i].since(view.Moves[i+1:])
-	}
+	compareMoves(view.Moves)
 	if view.At != "" {
 		if err := pg.asOf(at, &view); err != nil {
 			return err
@@ -118,6 +104,16 @@ func momentsOf(moves []move) (moments []time.Time) {
 	return moments
 }
 
+// compareMoves notes what differs between moves, newest first.
+func compareMoves(moves []move) {
+	for i := range moves {
+		moves[i].Built = moves[i].Record.ClaimedSource()
+	}
+	for i := range moves {
+		moves[i].since(moves[i+1:])
+	}
+}
+
 // since notes what differs from the image that the tag meant before, where its record is among the older moves.
 func (m *move) since(older []move) {
 	if m.From == "" || m.To == "" || m.From == m.To {
@@ -132,11 +128,7 @@ func (m *move) since(older []move) {
 		grew := m.Size() - was.Size()
 		m.Grew = &grew
 	}
-	m.Between = sourceBetween(claimedBuilt(was), claimedBuilt(*m))
-}
-
-func claimedBuilt(m move) *provenance.Built {
-	return &provenance.Built{Source: m.Source(), Revision: m.Revision()}
+	m.Between = sourceBetween(was.Built, m.Built)
 }
 
 // asOf asks what a tag meant at a moment.
