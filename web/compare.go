@@ -364,16 +364,31 @@ func (pg *page) before(at place, now digest.Digest) (digest.Digest, error) {
 	if strings.Contains(at.Ref, ":") {
 		return "", nil // a digest has no image before it
 	}
-	var found struct {
-		Moves []move `json:"moves"`
-	}
-	if err := pg.ask("/api/v1/history", url.Values{"repo": {at.Repository}, "tag": {at.Ref}, "limit": {"20"}}, &found); err != nil {
-		return "", err
-	}
-	for _, m := range found.Moves {
-		if d := cmp.Or(m.From, m.To); d != "" && d != now {
-			return d, nil
+	for _, limit := range []string{"2", "20"} { // the first is enough unless the same image was pushed again and again
+		d, more, err := pg.movedFrom(at, now, limit)
+		if err != nil || d != "" || !more {
+			return d, err
 		}
 	}
 	return "", nil
+}
+
+// movedFrom is another image that the newest moves of a tag name, or "", and whether there are more moves.
+func (pg *page) movedFrom(at place, now digest.Digest, limit string) (d digest.Digest, more bool, err error) {
+	var found struct {
+		Moves []struct {
+			From digest.Digest `json:"from"`
+			To   digest.Digest `json:"to"`
+		} `json:"moves"`
+		Next string `json:"next"`
+	}
+	if err := pg.ask("/api/v1/history", url.Values{"repo": {at.Repository}, "tag": {at.Ref}, "limit": {limit}}, &found); err != nil {
+		return "", false, err
+	}
+	for _, m := range found.Moves {
+		if d := cmp.Or(m.From, m.To); d != "" && d != now {
+			return d, false, nil
+		}
+	}
+	return "", found.Next != "", nil
 }

@@ -115,3 +115,35 @@ func TestComparesWhatWasRead(t *testing.T) {
 		})
 	}
 }
+
+// TestRevealKeepsTheComparison wants the link that shows secrets to lead to the same comparison, and the image before a tag's moves to be
+// found behind pushes of the same image.
+func TestRevealKeepsTheComparison(t *testing.T) {
+	one, two := "sha256:"+strings.Repeat("1", 64), "sha256:"+strings.Repeat("2", 64)
+	again := `{"from":"` + one + `","to":"` + one + `"}`
+	var asked []string
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		moves := `{"moves":[` + again + "," + again + `],"next":"/api/v1/history?after=3"}`
+		if r.URL.Path == "/api/v1/history" {
+			if asked = append(asked, r.URL.Query().Get("limit")); len(asked) > 1 {
+				moves = `{"moves":[` + again + "," + again + `,{"from":"` + two + `","to":"` + one + `"}]}`
+			}
+		}
+		d := one
+		if r.URL.Query().Get("ref") == two {
+			d = two
+		}
+		fixedAPI{
+			"/api/v1/history": moves, "/api/v1/image": `{"repository":"team/app","reference":"1.0","descriptor":{"digest":"` + d + `"}}`,
+			"/api/v1/contents": `{"config":{"config":{"Env":["API_TOKEN=secret"]}}}`,
+		}.ServeHTTP(w, r)
+	}))
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	if body := b.send("GET", "/r/team/app:1.0", "", nil).Body.String(); !strings.Contains(body, `id="changed"`) || strings.Join(asked, " ") != "2 20" {
+		t.Errorf("asked for moves %v:\n%s", asked, body)
+	}
+	body := html.UnescapeString(b.send("GET", "/r/team/app:1.0?before="+two, "", nil).Body.String())
+	if want := `href="?before=sha256%3A` + strings.Repeat("2", 64) + `&reveal=1#config"`; !strings.Contains(body, want) {
+		t.Errorf("the link that shows secrets is not %s:\n%s", want, body)
+	}
+}

@@ -141,7 +141,8 @@ type imageView struct {
 	ConfigLabels []variable
 	Labels       []pair
 	Rows         []layerRow
-	Reveal       bool // values that look like secrets are shown
+	Reveal       bool   // values that look like secrets are shown
+	RevealAt     string // where this page shows them
 	Attached     []attachedKind
 	Base         *derivedBase // by the layers, or nil
 	Changed      *comparison  // since the image before, or nil
@@ -175,7 +176,10 @@ type pullCommand struct{ Client, Command string }
 
 // image shows one image.
 func (pg *page) image(at place) error {
-	view := imageView{Reveal: pg.r.URL.Query().Get("reveal") == "1"}
+	q := pg.r.URL.Query()
+	view := imageView{Reveal: q.Get("reveal") == "1"}
+	q.Set("reveal", "1")
+	view.RevealAt = "?" + q.Encode() + "#config"
 	ask := url.Values{"repo": {at.Repository}, "ref": {at.Ref}}
 	if err := pg.ask("/api/v1/image", url.Values{"repo": ask["repo"], "ref": ask["ref"], "derived": {"true"}}, &view.imageAnswer); err != nil {
 		return err

@@ -607,6 +607,30 @@ func TestAttention(t *testing.T) {
 	}
 }
 
+// aJob signs in like alice, as a CI job, which has no account.
+type aJob struct{ *oneUser }
+
+func (aJob) Identify(*http.Request) (provenance.Identity, error) {
+	return provenance.Identity{Actor: provenance.Actor{Kind: provenance.CI, Handle: "acme/app"}, Login: &provenance.Login{Method: "oidc"}}, nil
+}
+
+// TestHomeWithoutAnAccount shows the first page to one who has no account, and so no tokens that the API could be asked for.
+func TestHomeWithoutAnAccount(t *testing.T) {
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/access/tokens" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"detail":"name the user or the account"}`))
+			return
+		}
+		empty.ServeHTTP(w, r)
+	}))
+	b.pages.Logins = aJob{new(oneUser)}
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	if w := b.send("GET", "/", "", nil); w.Code != http.StatusOK {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}
+
 // TestCompareURL links commits at hosts that are known, and nowhere else.
 func TestCompareURL(t *testing.T) {
 	const a, b = "aaaaaaaaaa", "bbbbbbbbbb"
