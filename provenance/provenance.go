@@ -233,6 +233,9 @@ type Child struct {
 	Platform string        `json:"platform,omitempty"` // os/architecture[/variant]
 }
 
+// IsUnknownPlatform says that a platform is how BuildKit names that of attestations, which an index lists beside the images.
+func IsUnknownPlatform(name string) bool { return name == "unknown" || name == "unknown/unknown" }
+
 // A Claim is a fact that the image or the client states about a digest, and where it was found.
 type Claim struct {
 	Fact  string        `json:"fact"`

@@ -109,18 +109,22 @@ func cutUser(rest string, isSSH bool) string {
 	return behind
 }
 
-// isPassword says that digits behind a colon begin a password and are no port: no server has such a port, or what is before them
+// isPassword says that digits behind a colon begin a password and are no port: no server has such a port (of those under 80, FTP has 20
+// and 21, and SSH 22), or what is before them
 // is no name of the internet, and what is behind the @ is one. It is not so where that may be a version or a digest.
 func isPassword(name, digits, behind string) bool {
 	port, err := strconv.ParseUint(digits, 10, 16)
 	if digits == "" || err == nil && port == 0 {
 		return false
 	}
-	return err != nil || port < 80 && port != 22 || !strings.Contains(name, ".") && name != "localhost" && beginsHost.MatchString(behind)
+	return err != nil || port < 80 && (port < 20 || port > 22) || !strings.Contains(name, ".") && name != "localhost" && beginsHost.MatchString(behind)
 }
 
 // beginsHost matches a name with a domain of the internet.
-var beginsHost = regexp.MustCompile(`(?i)^(?:[a-z0-9_-]+\.)+[a-z]{2,}(?::\d+)?(?:[/?#]|$)`)
+var beginsHost = regexp.MustCompile(`(?i)^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)(?::\d+)?(?:[/?#]|$)`)
+
+// isAddress matches an IPv4 address, which may have a port. What a package has for its version has fewer parts.
+var isAddress = regexp.MustCompile(`^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$`)
 
 // cutQuery writes the rest of a URL, which begins with its authority, without what may be a credential, and returns the
 // word behind it.
@@ -206,7 +210,7 @@ func cutSchemeless(word string, alone bool) string {
 		return word
 	}
 	host := authority[at+1:]
-	if strings.Contains(word[:at], ":") || hasPath && strings.Contains(host, ".") || alone && (hasPath || strings.Contains(host, ":")) {
+	if strings.Contains(word[:at], ":") || hasPath && (beginsHost.MatchString(host) || isAddress.MatchString(host)) || alone && (hasPath || strings.Contains(host, ":")) {
 		return word[at+1:]
 	}
 	return word

@@ -197,12 +197,11 @@ func (r *Record) claimsCut() bool {
 	return r.ClaimedLeftOut > 0 || r.Observed.ChildrenLeftOut > 0 || len(r.Claimed) >= MaxClaims
 }
 
-// platformsOf are the images that an index lists, as its own push says: BuildKit lists attestations beside them, for no
-// platform.
+// platformsOf are the images that an index lists, as its own push says.
 func platformsOf(records []*Record) (platforms []digest.Digest) {
 	for _, r := range records {
 		for _, c := range r.Observed.Children {
-			if c.Platform != "unknown" && c.Platform != "unknown/unknown" && !slices.Contains(platforms, c.Digest) {
+			if !IsUnknownPlatform(c.Platform) && !slices.Contains(platforms, c.Digest) {
 				platforms = append(platforms, c.Digest)
 			}
 		}

@@ -31,7 +31,7 @@ func (s *subject) readActs(ctx context.Context) (err error) {
 // it by clients, whatever else is said of it.
 func (m *manifest) runnable() (list []digest.Digest) {
 	for _, c := range m.Manifests {
-		if name := platformName(c.Platform); !isAttestations(c) || name != "unknown" && name != "unknown/unknown" {
+		if !isAttestations(c) || !provenance.IsUnknownPlatform(platformName(c.Platform)) {
 			list = append(list, c.Digest)
 		}
 	}
