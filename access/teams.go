@@ -121,6 +121,23 @@ func (a *Access) Teams(ctx context.Context, after string, limit int) (teams []Te
 	return teams, err
 }
 
+// Team returns the team of a name. Error: ErrUnknownTeam.
+func (a *Access) Team(ctx context.Context, name string) (team TeamEntry, err error) {
+	err = a.store.View(ctx, func(tx storage.Reader) error {
+		r, err := a.rulesIn(tx)
+		if err != nil {
+			return err
+		}
+		t := r.document.team(name)
+		if t == nil {
+			return ErrUnknownTeam
+		}
+		team, err = nameTeam(tx, *t)
+		return err
+	})
+	return team, err
+}
+
 // nameTeam puts names in the place of accounts.
 func nameTeam(tx storage.Reader, t Team) (TeamEntry, error) {
 	entry := TeamEntry{Name: t.Name, Members: []string{}}

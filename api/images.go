@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -209,27 +210,27 @@ func (a *API) lastOf(c *call, records []*provenance.Record) ([]repositoryAt, err
 
 // repositoryEntries looks up what is shown of each repository.
 func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntry, provenance.Namesakes, error) {
+	records := recordSet{}
+	for _, at := range found {
+		if at.newest != nil {
+			records.want(*at.newest)
+		}
+	}
+	if err := records.read(c.Context(), a.Records); err != nil {
+		return nil, nil, err
+	}
 	entries := make([]repositoryEntry, len(found))
-	var indexes []uint64
+	var last []*provenance.Record
 	for i, at := range found {
 		if entries[i].Name = at.name; at.newest != nil {
-			indexes = append(indexes, *at.newest)
+			r := records[*at.newest]
+			entries[i].Newest, last = lastIn(r), append(last, r)
 		}
 	}
-	records, err := a.Records.GetAll(c.Context(), indexes)
-	if err != nil {
+	if err := a.lastImages(c, entries, records); err != nil {
 		return nil, nil, err
 	}
-	last := records
-	for i, at := range found {
-		if at.newest != nil {
-			entries[i].Newest, last = lastIn(last[0]), last[1:]
-		}
-	}
-	if err := a.lastImages(c, records, entries); err != nil {
-		return nil, nil, err
-	}
-	names, err := a.namesakes(c.Context(), actorsOf(records))
+	names, err := a.namesakes(c.Context(), actorsOf(last))
 	return entries, names, err
 }
 
@@ -237,34 +238,37 @@ func lastIn(r *provenance.Record) *happenedLast {
 	return &happenedLast{Record: r.Index, Time: r.Time, Action: r.Action, Actor: r.Actor}
 }
 
-// lastImages adds the images that records are about, where they are here.
-func (a *API) lastImages(c *call, records []*provenance.Record, entries []repositoryEntry) error {
+// lastImages adds the images that the newest records are about, where they are here.
+func (a *API) lastImages(c *call, entries []repositoryEntry, records recordSet) error {
 	var places []registry.RepoDigest
-	var about []*provenance.Record
-	for _, r := range records {
-		if d := r.Digest; d != "" {
-			if r.Observed.Subject != "" {
-				d = r.Observed.Subject
-			}
-			places, about = append(places, registry.RepoDigest{Repository: r.Repository, Digest: d}), append(about, r)
+	var of []*happenedLast
+	for _, e := range entries {
+		if e.Newest == nil || records[e.Newest.Record].Digest == "" {
+			continue
 		}
+		r := records[e.Newest.Record]
+		place := registry.RepoDigest{Repository: r.Repository, Digest: cmp.Or(r.Observed.Subject, r.Digest)}
+		places, of = append(places, place), append(of, e.Newest)
 	}
-	list, came, err := a.listed(c, places)
+	list, err := a.listed(c, places, records)
 	if err != nil {
 		return err
 	}
-	for i, r := range about {
-		at := slices.IndexFunc(entries, func(e repositoryEntry) bool { return e.Name == r.Repository })
-		if came[i] == nil || at < 0 {
-			continue
+	for i, newest := range of {
+		if list[i].came != nil {
+			newest.Image = newLastImage(records[newest.Record], places[i].Digest, list[i])
 		}
-		image := &lastImage{Digest: places[i].Digest, ImageSize: came[i].Observed.ImageSize, listed: list[i]}
-		for _, t := range r.Tags {
-			if r.Meaning(t) == image.Digest {
-				image.Tags = append(image.Tags, t.Name)
-			}
-		}
-		entries[at].Newest.Image = image
 	}
 	return nil
+}
+
+// newLastImage is the image that a record is about.
+func newLastImage(r *provenance.Record, d digest.Digest, of listedArrival) *lastImage {
+	image := &lastImage{Digest: d, ImageSize: of.came.Observed.ImageSize, listed: of.listed}
+	for _, t := range r.Tags {
+		if r.Meaning(t) == d {
+			image.Tags = append(image.Tags, t.Name)
+		}
+	}
+	return image
 }

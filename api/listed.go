@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,62 +34,100 @@ type attached struct {
 	Tag          string        `json:"tag,omitempty"`
 }
 
-// listed looks images up. It returns the record of each one's arrival, too: nil where it is not here. What it reads is bounded by
-// the number of images.
-func (a *API) listed(c *call, images []registry.RepoDigest) ([]listed, []*provenance.Record, error) {
-	beside, err := a.Images.Beside(c.Context(), images)
-	if err != nil {
-		return nil, nil, err
-	}
-	came, err := a.arrivals(c, beside)
-	if err != nil {
-		return nil, nil, err
-	}
-	grades, err := a.Policy.Grades(c.Context(), images)
-	if err != nil {
-		return nil, nil, err
-	}
-	list := make([]listed, len(images))
-	for i, b := range beside {
-		list[i] = listed{Grade: grades[i], AttachedCut: b.Cut}
-		for _, tag := range b.Tags {
-			list[i].Attached = append(list[i].Attached, attached{Tag: tag})
-		}
-		for _, r := range b.Attached {
-			list[i].Attached = append(list[i].Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})
-		}
-		if came[i] != nil {
-			list[i].Platforms, list[i].Built = platforms(came[i]), came[i].ClaimedSource()
-		}
-	}
-	return list, came, nil
+// listedArrival is what lists say of an image, with the record of its arrival: nil where it is not here.
+type listedArrival struct {
+	listed
+	came *provenance.Record
 }
 
-// arrivals are the records that put images here, nil where one is not here.
-func (a *API) arrivals(c *call, beside []registry.Beside) ([]*provenance.Record, error) {
-	var indexes []uint64
-	for _, b := range beside {
-		if b.Present {
-			indexes = append(indexes, b.Record)
-		}
-	}
-	found, err := a.Records.GetAll(c.Context(), indexes)
+// listed looks images up, each once. It reads the records that are wanted with those of the arrivals. What it reads is bounded by the number
+// of images and of records.
+func (a *API) listed(c *call, images []registry.RepoDigest, records recordSet) ([]listedArrival, error) {
+	each, at := distinct(images)
+	beside, err := a.Images.Beside(c.Context(), each)
 	if err != nil {
 		return nil, err
 	}
-	came := make([]*provenance.Record, len(beside))
-	for i, b := range beside {
+	grades, err := a.Policy.Grades(c.Context(), each)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range beside {
 		if b.Present {
-			came[i], found = found[0], found[1:]
+			records.want(b.Record)
 		}
 	}
-	return came, nil
+	if err := records.read(c.Context(), a.Records); err != nil {
+		return nil, err
+	}
+	list := make([]listedArrival, len(images))
+	for i, n := range at {
+		list[i] = newListed(beside[n], grades[n], records)
+	}
+	return list, nil
 }
 
-// platforms counts those that an index lists: BuildKit lists attestations beside them, for no platform.
+// distinct returns each of some images once, and where among these each of them is.
+func distinct(images []registry.RepoDigest) (each []registry.RepoDigest, at []int) {
+	known := map[registry.RepoDigest]int{}
+	for _, image := range images {
+		n, ok := known[image]
+		if !ok {
+			n = len(each)
+			known[image], each = n, append(each, image)
+		}
+		at = append(at, n)
+	}
+	return each, at
+}
+
+func newListed(b registry.Beside, grade trust.Grade, records recordSet) (l listedArrival) {
+	l.Grade, l.AttachedCut = grade, b.Cut
+	for _, tag := range b.Tags {
+		l.Attached = append(l.Attached, attached{Tag: tag})
+	}
+	for _, r := range b.Attached {
+		l.Attached = append(l.Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})
+	}
+	if b.Present {
+		l.came = records[b.Record]
+		l.Platforms, l.Built = platforms(l.came), l.came.ClaimedSource()
+	}
+	return l
+}
+
+// recordSet holds records by index, nil while they are wanted and not read.
+type recordSet map[uint64]*provenance.Record
+
+func (s recordSet) want(index uint64) {
+	if _, known := s[index]; !known {
+		s[index] = nil
+	}
+}
+
+// read reads those that are wanted, each once.
+func (s recordSet) read(ctx context.Context, from Records) error {
+	var missing []uint64
+	for index, r := range s {
+		if r == nil {
+			missing = append(missing, index)
+		}
+	}
+	slices.Sort(missing)
+	found, err := from.GetAll(ctx, missing)
+	if err != nil {
+		return err
+	}
+	for i, index := range missing {
+		s[index] = found[i]
+	}
+	return nil
+}
+
+// platforms counts those that an index lists.
 func platforms(r *provenance.Record) (n int) {
 	for _, c := range r.Observed.Children {
-		if c.Platform != "unknown" && c.Platform != "unknown/unknown" {
+		if !provenance.IsUnknownPlatform(c.Platform) {
 			n++
 		}
 	}

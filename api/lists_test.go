@@ -293,7 +293,7 @@ func TestListCost(t *testing.T) {
 		"/api/v1/tags?repo=team/app&images=true&limit=10&after=a00050":                40 * limit,
 		"/api/v1/tags?repo=team/app&limit=10&prefix=a001":                             40 * limit,
 		"/api/v1/repositories?limit=10":                                               20 * limit,
-		"/api/v1/tags?repo=team/app&images=true&limit=10&order=newest&identity=alice": maxFollowed*20*limit + 40*limit,
+		"/api/v1/tags?repo=team/app&images=true&limit=10&order=newest&identity=alice": maxFollowed*4*limit + 40*limit,
 		"/api/v1/tags?repo=team/app&images=true&limit=10&order=newest":                maxSorted + maxFollowed*20*limit + 40*limit + 200,
 	}
 	index := func() {
@@ -311,6 +311,24 @@ func TestListCost(t *testing.T) {
 				t.Logf("%s: %d rows of %d tags", page, read, images)
 			}
 		}
+	}
+}
+
+// TestListReadsOnce wants a list to read an image once, however many tags of the page mean it, and a record once, whatever it says.
+func TestListReadsOnce(t *testing.T) {
+	l := newLists(t)
+	const tags = 20
+	var names []string
+	for i := range tags {
+		names = append(names, fmt.Sprintf("t%02d", i))
+	}
+	l.push("team/app", nil, names...)
+	if err := l.book.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one, all := l.get("/api/v1/tags?repo=team/app&limit=1", &listedNames{}), l.get("/api/v1/tags?repo=team/app", &listedNames{})
+	if all-one > 2*tags {
+		t.Errorf("a tag takes %d rows, and %d of the same image %d", one, tags, all)
 	}
 }
 

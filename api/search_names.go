@@ -90,15 +90,12 @@ func (s *searching) team(name string) error {
 	if !s.Gate.Administers(s.c.who) || name == "" {
 		return nil
 	}
-	found, err := s.Teams.Teams(s.c.Context(), before(name), 1)
-	if err == nil && len(found) == 1 && found[0].Name == name {
-		s.answer.People = append(s.answer.People, searchedActor{Name: "team:" + name, Kind: "team", Members: found[0].Members})
+	found, err := s.Teams.Team(s.c.Context(), name)
+	if isOne(err, access.ErrUnknownTeam) {
+		return nil
+	}
+	if err == nil {
+		s.answer.People = append(s.answer.People, searchedActor{Name: "team:" + name, Kind: "team", Members: found.Members})
 	}
 	return err
-}
-
-// before returns a text behind which a name comes first, in a list by name.
-func before(name string) string {
-	last := len(name) - 1
-	return name[:last] + string(name[last]-1) + "\x7f"
 }

@@ -91,27 +91,25 @@ func (a *API) tags(c *call) (any, error) {
 
 // tagEntries looks up what is shown of each tag.
 func (a *API) tagEntries(c *call, repo string, found []registry.TagEntry) ([]tagEntry, provenance.Namesakes, error) {
-	indexes, places := make([]uint64, len(found)), make([]registry.RepoDigest, len(found))
+	records, places := recordSet{}, make([]registry.RepoDigest, len(found))
 	for i, t := range found {
-		indexes[i], places[i] = t.Record, registry.RepoDigest{Repository: repo, Digest: t.Digest}
+		records.want(t.Record)
+		places[i] = registry.RepoDigest{Repository: repo, Digest: t.Digest}
 	}
-	records, err := a.Records.GetAll(c.Context(), indexes)
+	about, err := a.listed(c, places, records)
 	if err != nil {
 		return nil, nil, err
 	}
-	about, _, err := a.listed(c, places)
-	if err != nil {
-		return nil, nil, err
-	}
-	entries := make([]tagEntry, len(found))
+	entries, actors := make([]tagEntry, len(found)), make([]provenance.Actor, len(found))
 	for i, t := range found {
-		r := records[i]
+		r := records[t.Record]
+		actors[i] = r.Actor
 		entries[i] = tagEntry{
 			Name: t.Name, Digest: t.Digest, MediaType: r.Observed.MediaType, Size: r.Observed.Size,
-			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record, listed: about[i],
+			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record, listed: about[i].listed,
 		}
 	}
-	names, err := a.namesakes(c.Context(), actorsOf(records))
+	names, err := a.namesakes(c.Context(), actors)
 	return entries, names, err
 }
 
@@ -125,7 +123,11 @@ func newestOfTag(t registry.TagEntry) newestAfter {
 
 // newestTags are tags in the order in which they were set, the last one first.
 func (a *API) newestTags(c *call, l tagList) ([]registry.TagEntry, string, error) {
-	all, more, err := a.Images.Tags(c.Context(), l.repo, registry.TagQuery{Prefix: l.prefix, Limit: maxSorted + 1, Images: l.images})
+	q := registry.TagQuery{Prefix: l.prefix, Limit: maxSorted + 1, Images: l.images}
+	if l.by != "" {
+		q.Limit = 1 // only to know that the repository is there: the records lead to the tags
+	}
+	all, more, err := a.Images.Tags(c.Context(), l.repo, q)
 	if err != nil {
 		return nil, "", err
 	}

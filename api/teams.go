@@ -11,6 +11,7 @@ import (
 // ErrTooMuch, ErrLastAdmin.
 type Teams interface {
 	Teams(ctx context.Context, after string, limit int) ([]access.TeamEntry, error) // by name
+	Team(ctx context.Context, name string) (access.TeamEntry, error)
 	AddTeam(ctx context.Context, by provenance.Identity, name string) error
 	RemoveTeam(ctx context.Context, by provenance.Identity, name string) error
 	JoinTeam(ctx context.Context, by provenance.Identity, name string, users []string) error

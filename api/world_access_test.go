@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -98,6 +99,14 @@ func (w *world) Why(context.Context, access.Subject, access.Right, string) ([]ac
 func (w *world) Teams(_ context.Context, after string, limit int) ([]access.TeamEntry, error) {
 	one, other := access.TeamEntry{Name: "core", Members: []string{"alice"}}, access.TeamEntry{Name: "web", Members: []string{}}
 	return two(after, "core", limit, one, other), w.asked()
+}
+
+// Team implements Teams.
+func (w *world) Team(_ context.Context, name string) (access.TeamEntry, error) {
+	if name != "core" {
+		return access.TeamEntry{}, errors.Join(w.asked(), access.ErrUnknownTeam)
+	}
+	return access.TeamEntry{Name: "core", Members: []string{"alice"}}, w.asked()
 }
 
 // AddTeam, RemoveTeam, JoinTeam and LeaveTeam implement Teams.
