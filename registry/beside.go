@@ -157,16 +157,17 @@ func (g *Registry) TagsNamed(ctx context.Context, repo string, names []string) (
 	return tags, err
 }
 
-// KeptOf returns what is kept beside each image, as Kept says; the zero value where nothing is.
-func (g *Registry) KeptOf(ctx context.Context, places []RepoDigest) (kept []Kept, err error) {
-	err = g.store.View(ctx, func(tx storage.Reader) error {
-		kept = make([]Kept, len(places))
-		for i, p := range places {
-			if kept[i], err = g.readKept(tx, p.Repository, p.Digest); err != nil {
+// KeptOf reads what is kept beside each image, as Kept says; the zero value where nothing is. It is valid only during the call of read,
+// which may come again for the same image.
+func (g *Registry) KeptOf(ctx context.Context, images []RepoDigest, read func(i int, k Kept)) error {
+	return g.store.View(ctx, func(tx storage.Reader) error {
+		for i, p := range images {
+			k, err := g.readKept(tx, p.Repository, p.Digest)
+			if err != nil {
 				return err
 			}
+			read(i, k)
 		}
 		return nil
 	})
-	return kept, err
 }

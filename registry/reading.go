@@ -66,6 +66,7 @@ func (g *Registry) readKnown(tx storage.Reader, p *Reading) (err error) {
 	if p.Kept, err = g.readKept(tx, p.Repository, p.Digest); err != nil {
 		return err
 	}
+	p.Kept.Body = slices.Clone(p.Kept.Body)
 	page, err := provenance.FindIn(tx, provenance.Query{Repository: p.Repository, Child: p.Digest, Descending: true, Limit: maxParents})
 	for _, r := range page.Records {
 		if !slices.Contains(p.Parents, r.Digest) { // one that was pushed again has several records
@@ -75,7 +76,8 @@ func (g *Registry) readKnown(tx storage.Reader, p *Reading) (err error) {
 	return err
 }
 
-// readKept reads what is kept beside an image, where it counts: this registry kept it there, and what it is about is as it was.
+// readKept reads what is kept beside an image, where it counts: this registry kept it there, and what it is about is as it was. Its body
+// is valid as long as the transaction.
 func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k Kept, err error) {
 	key := repoKey(repo, digestKey(d))
 	row, err := getOrNil(tx, keptTable, key)
@@ -92,7 +94,7 @@ func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k 
 	}
 	now, err := knownVersion(tx, repo, parts)
 	if err == nil && now == version {
-		k = Kept{Of: parts, Body: slices.Clone(body)}
+		k = Kept{Of: parts, Body: body}
 	}
 	return k, err
 }

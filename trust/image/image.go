@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"github.com/seed-260924e6/hallmark/trust/word"
@@ -26,6 +27,8 @@ type Config struct {
 	Repository string
 	// Records are those of its registry. Default: there are none, and what they tell is unknown.
 	Records Records
+	// Pending is the one among them that a push would add, which has no index yet. Default: there is none.
+	Pending *provenance.Record
 	// Fixed returns which rule keeps the tag as it is, or "". Default: it is unknown.
 	Fixed func(ctx context.Context, tag string) (string, error)
 	// Resolve looks up what a base's name means now. Default: it is unknown.

@@ -22,7 +22,7 @@ import (
 func (s *subject) checkFresh() trust.Check {
 	var last time.Time
 	for _, r := range s.about {
-		if r.Action == provenance.Push && r.Digest == s.desc.Digest {
+		if r.Action == provenance.Push && r.Digest == s.desc.Digest && r != s.Pending {
 			last = r.Time.Time
 			break
 		}
@@ -73,7 +73,7 @@ func (s *subject) checkSBOM(p *platform) trust.Check {
 	for _, d := range s.documents {
 		if d.kind == sbomKind && (d.on == p.desc.Digest || d.on == s.desc.Digest) {
 			return trust.Failed(trust.ImageSBOM, "The SBOM that is attached to it is about another image.").With(SBOMEvidence{evidenceOf([]*document{d})}).
-				Advise("Make one of this image; whoever attached this one should know.")
+				Advise("Make one of this image; tell the one who attached this one.")
 		}
 	}
 	return s.absent(trust.ImageSBOM, "SBOM", "Build with BuildKit's --sbom, or attach one, as with syft and oras.")
@@ -229,7 +229,7 @@ func isImagePush(r *provenance.Record) bool {
 func (s *subject) arrival() uint64 {
 	first := uint64(math.MaxUint64)
 	for _, r := range slices.Concat(s.pushes, s.about) {
-		if r.Action == provenance.Push && r.Digest == s.desc.Digest {
+		if r.Action == provenance.Push && r.Digest == s.desc.Digest && r != s.Pending {
 			first = min(first, r.Index)
 		}
 	}

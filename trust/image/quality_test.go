@@ -36,6 +36,11 @@ func TestImagesBefore(t *testing.T) {
 	if got := s.sizesBefore(&platform{desc: it}); !slices.Equal(got, []int64{7, 1}) {
 		t.Errorf("it is compared with the sizes %v", got)
 	}
+	s.Pending = &provenance.Record{Action: provenance.Push, Digest: it.Digest}
+	s.about = []*provenance.Record{s.Pending}
+	if got := s.sizesBefore(&platform{desc: it}); !slices.Equal(got, []int64{7, 1}) {
+		t.Errorf("before it is pushed again, it is compared with the sizes %v", got)
+	}
 	s.about = s.pushes[:1]
 	if got := s.checkFresh().Evidence.(FreshEvidence); got.ImagesTaggedInHalfAYear != 4 {
 		t.Errorf("images that were tagged: %+v", got)

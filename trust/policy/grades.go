@@ -15,21 +15,17 @@ import (
 // Grades returns the grade of each image by the report that is kept beside it: "" where none is kept that counts, or
 // where it has no grade.
 func (e *Engine) Grades(ctx context.Context, images []registry.RepoDigest) ([]trust.Grade, error) {
-	kept, err := e.c.Registry.KeptOf(ctx, images)
-	if err != nil {
-		return nil, err
-	}
 	grades := make([]trust.Grade, len(images))
 	stamp := e.stamp(e.c.Inspect())
-	for i, k := range kept {
-		if k.Body == nil {
-			continue
+	err := e.c.Registry.KeptOf(ctx, images, func(i int, k registry.Kept) {
+		if grades[i] = ""; k.Body == nil {
+			return
 		}
 		if head := headOf(k.Body); head.By == stamp && e.now().Before(head.Until) {
 			grades[i] = head.Grade
 		}
-	}
-	return grades, nil
+	})
+	return grades, err
 }
 
 // headOf reads what stands before the report. It is the zero value where an older version wrote it, without a grade there.

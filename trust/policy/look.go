@@ -81,7 +81,7 @@ func (e *Engine) pending(event provenance.Event) *provenance.Record {
 func (r records) Find(ctx context.Context, q provenance.Query) (provenance.Page, error) {
 	page, err := r.Book.Find(ctx, q)
 	p := r.pending
-	if err != nil || p == nil || q.Repository != p.Repository || q.Tag != "" || q.About != "" ||
+	if err != nil || p == nil || q.After != nil || q.Repository != p.Repository || q.Tag != "" || q.About != "" ||
 		q.Digest != "" && q.Digest != p.Digest || q.Action != "" && q.Action != p.Action {
 		return page, err
 	}
@@ -115,7 +115,7 @@ func (e *Engine) inspect(ctx context.Context, c *question, config image.Config) 
 func (e *Engine) inspectInSlot(ctx context.Context, c *question, config image.Config) (*image.Report, error) {
 	config.Now = e.now
 	config.Subject += "/" + c.object.Repository
-	config.Repository, config.Records = c.object.Repository, c.records
+	config.Repository, config.Records, config.Pending = c.object.Repository, c.records, c.records.pending
 	return image.Inspect(ctx, c.from, c.digest.String(), config)
 }
 
