@@ -9,7 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/datadir"
 )
 
-// Each record states the public name that the registry had. The name that the data directory keeps is no more than a setting: whoever
+// Each record states the public name that the registry had. The name that the data directory keeps is no more than a setting: anyone who
 // can write the store can change it, and clients are sent to it for their logins. So a start says when it is not the name of the newest
 // record, and a check says it too, until a record is made under it.
 
@@ -24,7 +24,15 @@ func (s *Server) saysName(ctx context.Context) {
 		return
 	}
 	s.log.Warn("the public name that the data directory keeps is not the one of the newest record", "kept", s.url, "record", index, "says", said,
-		"do", "if nobody changed it, start once with --url "+said)
+		"do", undo(said))
+}
+
+// undo says how the registry gets back the name that the newest record says.
+func undo(said string) string {
+	if defaultName.MatchString(said) {
+		return "the record is from before the registry had a name: if nobody gave it one since, start once with --url " + said
+	}
+	return "if nobody changed it, start once with --url " + said
 }
 
 // checkStore checks the store's file, and reports a kept name that is not the one of the newest record.
@@ -44,7 +52,7 @@ func (s *services) checkStore(ctx context.Context, bad func(error)) error {
 	if kept == "" {
 		what = "that the data directory keeps no public name"
 	}
-	bad(&access.NotOnRecordError{What: fmt.Sprintf("%s (record %d, the newest, says %s; if nobody changed it, start once with --url %s)", what, index, said, said)})
+	bad(&access.NotOnRecordError{What: fmt.Sprintf("%s (record %d, the newest, says %s; %s)", what, index, said, undo(said))})
 	return nil
 }
 

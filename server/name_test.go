@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"sync"
 	"testing"
@@ -36,9 +37,11 @@ func TestNameChanged(t *testing.T) {
 	const other = "http://other.example"
 	for of, c := range map[string]struct {
 		change       func(storage.Tx)
+		was          string // the name at first; "" is http://registry.example
 		given        string
 		warns, infos bool
 		notes        string
+		does         string // the warning says what to do
 	}{
 		"nothing": {change: func(storage.Tx) {}},
 		"another": {
@@ -49,12 +52,16 @@ func TestNameChanged(t *testing.T) {
 			change: func(tx storage.Tx) { tx.Delete(datadir.SettingsTable, []byte(datadir.SettingURL)) }, warns: true,
 			notes: "that the data directory keeps no public name (record ",
 		},
+		"a first one": {
+			change: func(tx storage.Tx) { tx.Put(datadir.SettingsTable, []byte(datadir.SettingURL), []byte(other)) }, was: "http://localhost:5443", warns: true,
+			notes: "the public name http://other.example that the data directory keeps (record ", does: "is from before the registry had a name: if nobody gave it one since, ",
+		},
 		"by its operator": {change: func(storage.Tx) {}, given: other, infos: true, notes: "the public name http://other.example that the data directory keeps (record "},
 	} {
 		t.Run(of, func(t *testing.T) {
 			t.Parallel()
 			o := servertest.Options()
-			o.Config.InsecureHTTP, o.Config.URL = "loopback", "http://registry.example"
+			o.Config.InsecureHTTP, o.Config.URL = "loopback", cmp.Or(c.was, "http://registry.example")
 			s := servertest.StartOn(t, t.TempDir(), o)
 			if err := s.Store().Update(t.Context(), func(tx storage.Tx) error { c.change(tx); return nil }); err != nil {
 				t.Fatal(err)
@@ -63,7 +70,7 @@ func TestNameChanged(t *testing.T) {
 			log := new(said)
 			o.Config.URL, o.Output = c.given, log
 			s = servertest.StartOn(t, s.Dir, o)
-			if warns := strings.Contains(log.String(), "is not the one of the newest record"); warns != c.warns {
+			if warns := strings.Contains(log.String(), "is not the one of the newest record"); warns != c.warns || !strings.Contains(log.String(), c.does) {
 				t.Errorf("it warns: %t\n%s", warns, log)
 			}
 			if infos := strings.Contains(log.String(), "the public name has changed"); infos != c.infos {
