@@ -92,11 +92,11 @@ func travel(t *testing.T, c carrier, a, b *server, between string, cosign func(.
 	c.copy(t, middle, mirror, referrers)
 	after := strings.TrimSpace(sh(t, tool(t, "crane"), "digest", mirror+":1.0"))
 	said := mustRun(t, b.hallmark("show", "mirror/"+c.name+":1.0"))
-	if before != after || !strings.Contains(said, "attested by registry a: pushed by alice at "+a.url+", record ") || strings.Contains(said, "signatures:") {
+	if before != after || !strings.Contains(said, "by registry a: pushed by alice at "+a.url+", record ") || strings.Contains(said, "signatures:") {
 		t.Errorf("%s came as %s, and B says\n%s", before, after, said)
 	}
 	verify(mirror)
-	t.Logf("%-8s %-20.19s %-20.19s %-8s %s", c.name, before, after, "verifies", lineWith(said, "attested by registry"))
+	t.Logf("%-8s %-20.19s %-20.19s %-8s %s", c.name, before, after, "verifies", lineWith(said, "by registry"))
 
 	// Home it is recognised: in its place it is taken, and makes no record; elsewhere it is this registry's own. The record has no tag
 	// there, and cannot be given one, so who copies by tags copies it elsewhere alone.

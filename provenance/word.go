@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -124,6 +125,12 @@ type WeighedWord struct {
 	Standing Standing `json:"standing"`
 	// Before is when it was first verified here, where a record says so.
 	Before *Verified `json:"before,omitempty"`
+}
+
+// SaysBesideClass is Says without the class, for where that stands before it.
+func (w WeighedWord) SaysBesideClass() string {
+	says := strings.TrimPrefix(w.Says, string(w.Class))
+	return strings.TrimLeft(says, ": ")
 }
 
 // Verified is a record here by which something was verified.

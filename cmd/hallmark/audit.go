@@ -64,7 +64,7 @@ func (e *env) audit() *cobra.Command {
 			"access document, and with what is pulled by 1,000 tags, 1,000 digests and 1,000 digests that were removed, at\n" +
 			"random. Each difference is a sentence, and the exit status 1. Run it from a machine that the registry's operator\n" +
 			"does not control: an audit goes on where the last one ended.\n\n" +
-			"Whoever may see only some repositories audits those. That nothing newer is kept back only an audit of everything\n" +
+			"Anyone who may see only some repositories audits those. That nothing newer is kept back only an audit of everything\n" +
 			"can tell: by somebody with admin on **.",
 		Example: "  hallmark audit --server https://registry.example",
 	}
@@ -197,7 +197,8 @@ func printAudit(w io.Writer, f *auditFlags, r *audit.Report) error {
 			fmt.Fprintln(w, clean(saysUnexpected(act)))
 		}
 	}
-	fmt.Fprintf(w, "read %d records, and compared with what follows: %d repositories, %d tags, %d pulls\n", r.Records-r.Hidden, r.Repositories, r.Tags, r.Asked)
+	fmt.Fprintf(w, "read %s, and compared with what follows: %s, %s, %s\n",
+		number(r.Records-r.Hidden, "record"), number(r.Repositories, "repository"), number(r.Tags, "tag"), number(r.Asked, "pull"))
 	for _, s := range r.NotCompared {
 		fmt.Fprintf(w, "not compared: %s\n", clean(s))
 	}

@@ -392,7 +392,7 @@ func TestAuditPart(t *testing.T) {
 	part(0, "with what follows: 2 repositories")
 	s.do("DELETE", "/api/v1/access/grants?subject=user:alice&role=pull&pattern=team/app", "", "")
 	s.push("team/web", "2", "six", nil)
-	part(0, "with what follows: 1 repositories")
+	part(0, "with what follows: 1 repository")
 	s.kill()
 	change(t, filepath.Join(dir, storeFile), func(tx storage.Tx) {
 		value, err := tx.Get("registry/tag", []byte("team/web\x001"))
@@ -430,7 +430,7 @@ func TestAuditActs(t *testing.T) {
 		}
 		return said
 	}
-	if said := look(alice, 0, 2, "--identity", "me"); !strings.Contains(said, "team/web") || !strings.Contains(said, "1 repositories, 2 tags") {
+	if said := look(alice, 0, 2, "--identity", "me"); !strings.Contains(said, "team/web") || !strings.Contains(said, "1 repository, 2 tags") {
 		t.Errorf("%s", said)
 	}
 	look(alice, 0, 0, "--identity", "me")

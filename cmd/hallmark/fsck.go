@@ -86,11 +86,11 @@ func (e *env) checkLine(line checkLine, asJSON bool) (end bool, err error) {
 	case line.Done != nil:
 		d := line.Done
 		if !asJSON {
-			fmt.Fprintf(e.stdout, "checked %d records, %d accounts, %d repositories, %d manifests, %d tags, %d blobs: %d problems\n",
-				d.Records, d.Accounts, d.Repositories, d.Manifests, d.Tags, d.Blobs, d.Problems)
+			fmt.Fprintf(e.stdout, "checked %s, %s, %s, %s, %s, %s: %s\n", number(d.Records, "record"), number(d.Accounts, "account"),
+				number(d.Repositories, "repository"), number(d.Manifests, "manifest"), number(d.Tags, "tag"), number(d.Blobs, "blob"), number(d.Problems, "problem"))
 		}
 		if d.Problems > 0 {
-			return true, nof("%d problems", d.Problems)
+			return true, nof("%s", number(d.Problems, "problem"))
 		}
 		return true, nil
 	}

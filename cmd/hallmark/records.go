@@ -131,12 +131,20 @@ func wholeFilters(ctx context.Context, cl *client, path string, query url.Values
 				repo = ""
 			}
 			if d, err = cl.wholeDigest(ctx, repo, prefix); err != nil {
-				return err
+				return withBaseHint(err, name)
 			}
 		}
 		query.Set(name, d.String())
 	}
 	return wholeRevision(ctx, cl, path, query)
+}
+
+// withBaseHint adds to an answer that nothing begins so what to do about a base, which need not be here.
+func withBaseHint(err error, name string) error {
+	if name == "base" && exitCode(err) == exitNo {
+		return nof("%w. A base that is not in this registry has to be given whole", err)
+	}
+	return err
 }
 
 func (e *env) recordTable(found *found[*provenance.Record]) error {

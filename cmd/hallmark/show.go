@@ -263,7 +263,7 @@ func (img *shownImage) printWords(w io.Writer) {
 		fmt.Fprintln(w, "\nother registries: what their records say that came with it, as verified now; no signature, and nothing of this registry's tags")
 	}
 	for _, word := range img.Words {
-		line(w, "  "+string(word.Class), "%s (%s)", word.Says, short(word.Evidence.Digest))
+		line(w, "  "+string(word.Class), "%s (%s)", word.SaysBesideClass(), short(word.Evidence.Digest))
 		if word.Said != nil {
 			img.printLogin(w, word.Said.Login)
 		}

@@ -28,6 +28,17 @@ func writeJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
+// number is a number of things, as "1 repository" and "2 repositories".
+func number[N int | uint64](n N, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	if stem, ok := strings.CutSuffix(of, "y"); ok {
+		of = stem + "ie"
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
 // clean replaces what a terminal would act upon.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {

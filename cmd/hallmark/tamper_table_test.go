@@ -238,7 +238,7 @@ func (l *looking) fsck() {
 			l.say("fsck", line)
 		}
 	}
-	if !good && (len(l.said["fsck"]) == 0 || !strings.HasSuffix(last, "problems")) {
+	if !good && (len(l.said["fsck"]) == 0 || !strings.HasSuffix(strings.TrimSuffix(last, "s"), "problem")) {
 		l.say("fsck", last)
 	}
 	if good && len(l.said["fsck"]) > 0 {
