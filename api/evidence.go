@@ -100,7 +100,7 @@ func (a *API) evidenceOrder(c *call, repo, ref string, documents bool) (o eviden
 	case !documents:
 		o.LeftOut = append(o.LeftOut, evidence.LeftOut{What: what, Why: "they were not asked for"})
 	case !a.Gate.Administers(c.who):
-		o.LeftOut = append(o.LeftOut, evidence.LeftOut{What: what, Why: "whoever asked for the file may not see them: administrators of the registry may"})
+		o.LeftOut = append(o.LeftOut, evidence.LeftOut{What: what, Why: "the one who asked for the file may not see them: administrators of the registry may"})
 	default:
 		o.Documents, err = a.documentFiles(c.Context())
 	}

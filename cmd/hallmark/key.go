@@ -14,7 +14,7 @@ import (
 func (e *env) key() *cobra.Command {
 	c := &cobra.Command{
 		Use: "key", Short: "Show and change the keys that sign records",
-		Long: "Show and change the keys that sign records. On the machine of the registry this needs no password: whoever can\n" +
+		Long: "Show and change the keys that sign records. On the machine of the registry this needs no password: anyone who can\n" +
 			"open the data directory may do it, also while the server runs.",
 	}
 	t := addTarget(c)

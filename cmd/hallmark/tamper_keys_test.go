@@ -61,7 +61,7 @@ var tamperedWithKeys = []tamperRow{
 	},
 	{
 		name: "a push that never happened", image: "team/web:2", run: (*tamperStore).invent,
-		unseen: "the keys sign whatever their holder wants: `hallmark audit --identity me` shows it to whoever is said to have done it",
+		unseen: "the keys sign whatever their holder wants: `hallmark audit --identity me` shows it to the one who is said to have done it",
 	},
 }
 

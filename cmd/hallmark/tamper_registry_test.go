@@ -234,7 +234,7 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("registry/idle", []byte("an upload"), make([]byte, 24)) },
 	},
 	{
-		name: "how far a scrub came", unseen: "it says which files were read when: whoever wants to know runs one",
+		name: "how far a scrub came", unseen: "it says which files were read when: anyone who wants to know runs one",
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},
 	{

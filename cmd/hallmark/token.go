@@ -16,7 +16,7 @@ func (e *env) token() *cobra.Command {
 	c := &cobra.Command{
 		Use: "token", Short: "Make, list and end personal access tokens",
 		Long: "Make, list and end personal access tokens: secrets that stand in for your password, and may do less. They are\n" +
-			"of whoever signs in, so this needs a server, and a login with your password (`hallmark login`).",
+			"of the one who signs in, so this needs a server, and a login with your password (`hallmark login`).",
 	}
 	t := addTarget(c)
 	c.AddCommand(e.tokenAdd(t), e.sessionList(t, "token", "/api/v1/access/tokens"), e.sessionRemove(t, "token", "/api/v1/access/tokens/"))

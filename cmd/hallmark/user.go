@@ -17,7 +17,7 @@ import (
 func (e *env) user() *cobra.Command {
 	c := &cobra.Command{
 		Use: "user", Short: "Add, list, rename and remove users, and set passwords",
-		Long: "Add, list and remove users, and set passwords. On the machine of the registry this needs no password: whoever\n" +
+		Long: "Add, list and remove users, and set passwords. On the machine of the registry this needs no password: anyone who\n" +
 			"can open the data directory may do it, also while the server runs.",
 	}
 	t := addTarget(c)

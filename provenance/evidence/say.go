@@ -11,7 +11,7 @@ import (
 func (v *Proof) Proves() string {
 	by := "by the logs and receipt keys that you gave"
 	if v.Own {
-		by = "by the keys in the file alone: it fits together, and whoever made it can have made all of it"
+		by = "by the keys in the file alone: it fits together, and the one who made it can have made all of it"
 	}
 	what := fmt.Sprintf("%s signed %s about %s, and cannot take them back: they are in %s", v.Registry, number(len(v.Records)-v.count(aboutKeys)-v.count(aboutDocument), "record"),
 		v.Image, v.logs())

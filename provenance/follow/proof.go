@@ -38,7 +38,7 @@ func (r *Report) Proves(log note.Verifier) (says string, err error) {
 	}
 	switch {
 	case then.Size > now.Size:
-		return refuse("the log %s signed checkpoints of %d and of %d leaves, and every log has had fewer leaves once. That the shorter one was served later is the word of whoever kept the file", then.Origin, then.Size, now.Size)
+		return refuse("the log %s signed checkpoints of %d and of %d leaves, and every log has had fewer leaves once. That the shorter one was served later is the word of the one who kept the file", then.Origin, then.Size, now.Size)
 	case then.Size == now.Size && then.Root != now.Root:
 		return fmt.Sprintf("the log %s signed two histories of %d leaves: the root hash of one is %s, of the other %s", then.Origin, then.Size, then.Root, now.Root), nil
 	case then.Size == now.Size:

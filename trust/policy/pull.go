@@ -258,7 +258,7 @@ func (e *Engine) isCurrent(ctx context.Context, c *question, config image.Config
 type keptReport struct {
 	By     string          `json:"by"` // what made it: another version, or another configuration, makes another
 	Until  time.Time       `json:"until"`
-	Grade  trust.Grade     `json:"grade"` // that of the report, before it: whoever lists images reads no further
+	Grade  trust.Grade     `json:"grade"` // that of the report, before it: lists of images read no further
 	Report json.RawMessage `json:"report"`
 
 	of []digest.Digest // what it is about

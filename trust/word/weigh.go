@@ -65,7 +65,7 @@ func (r *Registry) ended(_ *provenance.Word, l receipt.LogEntry, c checkpoint.Ch
 		return "", ""
 	}
 	if err := l.Ends(c); err != nil {
-		return provenance.LogClosed, fmt.Sprintf("the registry %s closed its log %s on %s (%s), and this record is not proved to the end of that: whoever has the keys since could have made it",
+		return provenance.LogClosed, fmt.Sprintf("the registry %s closed its log %s on %s (%s), and this record is not proved to the end of that: anyone who has had the keys since could have made it",
 			r.name, l.Origin, l.Closed.Time.UTC().Format(time.DateOnly), l.Closed.Reason)
 	}
 	return "", ""
