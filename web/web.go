@@ -2,7 +2,7 @@
 //
 // It asks the API the same questions that programs ask, within the process and on behalf of the caller, and
 // has no other way into the rooms below: a page shows only what the API says. Pages are HTML from templates with one
-// style sheet and one small script; all of it works without the script. GET changes nothing; only forms change something,
+// style sheet and two small scripts; all of it works without the scripts. GET changes nothing; only forms change something,
 // sent from a page of this server by the person who is signed in there.
 //
 // What clients pushed (labels, tags, annotations, names) is hostile: it is escaped, links lead only to http and

@@ -380,9 +380,11 @@ func TestDelete(t *testing.T) {
 	if w := b.send("POST", "/r/team/app/-/delete", own, form); w.Code != 403 || len(deleted) != 3 {
 		t.Errorf("the form did its work twice: %d, %q", w.Code, deleted)
 	}
-	for _, path := range []string{"/r/other/-/delete?image=" + d("1"), "/r/team/app/-/delete", "/r/team/app/-/delete?image=x", "/r/team/app/-/delete?tag=x"} {
-		if w := b.send("GET", path, "", nil); w.Code != 404 && w.Code != 400 {
-			t.Errorf("%s: %d", path, w.Code)
+	for path, want := range map[string]int{
+		"/r/other/-/delete?image=" + d("1"): 404, "/r/team/app/-/delete": 400, "/r/team/app/-/delete?image=x": 400, "/r/team/app/-/delete?tag=x": 400,
+	} {
+		if w := b.send("GET", path, "", nil); w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
 		}
 	}
 }

@@ -170,7 +170,14 @@ func (g *growth) besideReaders(ctx context.Context) error {
 	if err := fresh[0].push(c, monolithic); err != nil {
 		return err
 	}
-	took := map[string][2][]float64{}
+	acts := []struct {
+		name string
+		it   func() error
+	}{
+		{"manifest GET by tag", func() error { return fresh[0].manifest(c, "GET") }},
+		{"manifest PUT by tag", func() error { return fresh[0].put(c) }},
+	}
+	took := make([][2][]float64, len(acts)) // alone, and beside readers
 	for round := range 10 {
 		beside := round % 2
 		stop := func() error { return nil }
@@ -178,17 +185,12 @@ func (g *growth) besideReaders(ctx context.Context) error {
 			stop = g.keepReading(ctx)
 		}
 		for range 200 {
-			for name, do := range map[string]func() error{
-				"manifest GET by tag": func() error { return fresh[0].manifest(c, "GET") },
-				"manifest PUT by tag": func() error { return fresh[0].put(c) },
-			} {
+			for i, do := range acts {
 				begun := time.Now()
-				if err := do(); err != nil {
+				if err := do.it(); err != nil {
 					return errors.Join(err, stop())
 				}
-				of := took[name]
-				of[beside] = append(of[beside], time.Since(begun).Seconds()*1e3)
-				took[name] = of
+				took[i][beside] = append(took[i][beside], time.Since(begun).Seconds()*1e3)
 			}
 		}
 		if err := stop(); err != nil {
@@ -196,11 +198,11 @@ func (g *growth) besideReaders(ctx context.Context) error {
 		}
 	}
 	fmt.Println("\n| one client | alone, median | while pages are read | ratio | p99 alone | p99 then | ratio |\n| --- | --: | --: | --: | --: | --: | --: |")
-	for name, of := range took {
+	for i, of := range took {
 		slices.Sort(of[0])
 		slices.Sort(of[1])
 		p99 := func(v []float64) float64 { return v[len(v)*99/100] }
-		fmt.Printf("| %s | %.2f ms | %.2f ms | %.2f × | %.2f ms | %.2f ms | %.2f × |\n", name, median(of[0]), median(of[1]), median(of[1])/median(of[0]), p99(of[0]), p99(of[1]), p99(of[1])/p99(of[0]))
+		fmt.Printf("| %s | %.2f ms | %.2f ms | %.2f × | %.2f ms | %.2f ms | %.2f × |\n", acts[i].name, median(of[0]), median(of[1]), median(of[1])/median(of[0]), p99(of[0]), p99(of[1]), p99(of[1])/p99(of[0]))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"html"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -47,7 +48,7 @@ func TestCrawl(t *testing.T) {
 				case route == "POST /-/sign-out" && who.isStranger():
 				case route == "POST /r/{path...}" && name != "admin":
 				default:
-					t.Errorf("nothing leads to %s; the crawl came to\n%s", route, strings.Join(slices.Sorted(keysOf(c.seen)), "\n"))
+					t.Errorf("nothing leads to %s; the crawl came to\n%s", route, strings.Join(slices.Sorted(maps.Keys(c.seen)), "\n"))
 				}
 			}
 		})
@@ -78,16 +79,6 @@ func (s *rightsTable) inBrowser(t *testing.T, who identity) *rightsTable {
 		t.Fatalf("%s did not sign in: %d %s", who.name, status, said)
 	}
 	return &table
-}
-
-func keysOf(m map[string]bool) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // pageRoutes are the patterns of package web, as they stand in its source.

@@ -50,7 +50,7 @@ func TestOlderLayouts(t *testing.T) {
 				t.Fatalf("a change of the layout wants a registry of the layout before it: %v\n%s", err, out)
 			}
 			var was olderRegistry
-			if err := readJSON(filepath.Join(dir, "expected.json"), &was); err != nil {
+			if err := readFile(filepath.Join(dir, "expected.json"), &was); err != nil {
 				t.Fatal(err)
 			}
 			s := upgrade(t, filepath.Join(dir, "data"), filepath.Join(dir, "trust.yaml"))
@@ -85,7 +85,7 @@ func upgrade(t *testing.T, dir, trust string) *testServer {
 func (s *testServer) wantAsBefore(was *olderRegistry) {
 	s.t.Helper()
 	var page struct{ Records []map[string]any }
-	s.read("/api/v1/records?order=asc&limit=1000", &page)
+	s.readJSON("/api/v1/records?order=asc&limit=1000", &page)
 	if len(page.Records) < len(was.Records) {
 		s.t.Fatalf("there are %d records, and were %d", len(page.Records), len(was.Records))
 	}
@@ -102,7 +102,7 @@ func (s *testServer) wantAsBefore(was *olderRegistry) {
 	}
 	for repo := range served {
 		var list struct{ Tags []string }
-		s.read("/v2/"+repo+"/tags/list", &list)
+		s.readJSON("/v2/"+repo+"/tags/list", &list)
 		for _, tag := range list.Tags {
 			if was.Tags[repo+":"+tag] == "" {
 				s.t.Errorf("%s:%s was not there", repo, tag)
@@ -110,7 +110,7 @@ func (s *testServer) wantAsBefore(was *olderRegistry) {
 		}
 	}
 	var history map[string]any
-	s.read("/api/v1/history?repo=team/app&tag=latest", &history)
+	s.readJSON("/api/v1/history?repo=team/app&tag=latest", &history)
 	s.wantSaid("the history", history, was.History)
 	if said := s.hallmark("access", "export"); said != was.Access {
 		s.t.Errorf("the access document is\n%s, and was\n%s", said, was.Access)
@@ -120,14 +120,6 @@ func (s *testServer) wantAsBefore(was *olderRegistry) {
 		s.t.Fatal(err)
 	}
 	s.wantSaid("the users", people.Users, was.Users)
-}
-
-// read reads an answer.
-func (s *testServer) read(path string, into any) {
-	s.t.Helper()
-	if err := json.Unmarshal([]byte(s.want(200, "GET", path)), into); err != nil {
-		s.t.Fatal(err)
-	}
 }
 
 // wantSaid wants everything to be said again that was said. There may be more.
@@ -204,7 +196,8 @@ func (s *testServer) wantUsable(was *olderRegistry) {
 	s.push("team/app", "4.0", "layer", nil)
 }
 
-func readJSON(file string, into any) error {
+// readFile reads a file of JSON.
+func readFile(file string, into any) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
