@@ -91,23 +91,11 @@ type deletion struct {
 	rest   bool            // rows are left, and the manifest is going: going.go
 }
 
-// maxLooks is how often the tags of a manifest are looked at anew, because somebody changed them meanwhile.
-const maxLooks = 5
-
 // deleteDigest removes a manifest. Its record moves at most provenance.MaxTags tags, and its transaction no
 // more rows than that; what is left goes in others, before the client is told.
 func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Record, error) {
 	d := &deletion{call: c}
-	err := g.beginDeletion(ctx, d)
-	for look := 0; errors.Is(err, errUnchecked) && look < maxLooks; look++ {
-		if d.checked, err = g.checkTags(ctx, c.repo, c.digest); err == nil {
-			err = g.beginDeletion(ctx, d)
-		}
-	}
-	if errors.Is(err, errUnchecked) {
-		err = errBusy("the tags of %s change faster than they can be looked at; try again", c.digest)
-	}
-	if err != nil {
+	if err := g.whileChecked(ctx, c.repo, c.digest, &d.checked, func() error { return g.beginDeletion(ctx, d) }); err != nil {
 		return nil, err
 	}
 	g.changed(d.about)
@@ -160,7 +148,7 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 	})
 }
 
-// mayDelete refuses to delete a manifest that another one of its repository names, and returns that.
+// mayDelete refuses to delete a manifest that another one of its repository names, or whose record one names, and returns that.
 func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) (by digest.Digest, err error) {
 	if err := mustBeComplete(tx, repo); err != nil {
 		return "", err
@@ -170,10 +158,16 @@ func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) (b
 	if err != nil {
 		return "", err
 	}
-	if by, err = listedBy(tx, repo, key, key, list); err != nil || by == "" {
+	if by, err = listedBy(tx, repo, key, key, list); err != nil {
 		return "", err
 	}
-	return by, errNeeded(tx, repo, by, "manifest")
+	if by != "" {
+		return by, errNeeded(tx, repo, by, "manifest")
+	}
+	if by, err = g.recordListedBy(tx, repo, d); err != nil || by == "" {
+		return "", err
+	}
+	return by, errNeeded(tx, repo, by, "manifest's record")
 }
 
 // errNeeded refuses to delete what a manifest refers to. It names that, and one of its tags.
@@ -195,20 +189,9 @@ func errNeeded(tx storage.Reader, repo string, by digest.Digest, what string) er
 // untagSome removes the first tags of a manifest that is deleted, as many as its record may move, and says
 // whether there are more. None of them all may be immutable.
 func (g *Registry) untagSome(tx storage.Tx, d *deletion) (moves []provenance.TagMove, more bool, err error) {
-	tags, err := someTags(tx, d.repo, d.digest, provenance.MaxTags+1)
+	tags, more, err := g.freeTags(tx, d.repo, d.digest, d.checked)
 	if err != nil {
 		return nil, false, err
-	}
-	if more = len(tags) > provenance.MaxTags; more {
-		tags = tags[:provenance.MaxTags]
-		if now, err := g.checkedNow(tx, d.repo, d.digest); err != nil || now != d.checked {
-			return nil, false, errors.Join(err, errUnchecked)
-		}
-	}
-	for _, tag := range tags {
-		if err := g.mayMove(tx, d.repo, tag); err != nil {
-			return nil, false, err
-		}
 	}
 	moves, err = removeTags(tx, d.repo, d.digest, tags)
 	return moves, more, err

@@ -15,8 +15,7 @@ func fallbackTag(subject digest.Digest) string {
 }
 
 // fallbackOf returns the DIGEST of the index in which an older client lists a manifest that has a subject, or
-// nil. It is that list and nothing else when it has no other tag, and none that a rule keeps; then a manifest in
-// it may be deleted, as clients do that have the referrers API and no longer keep the list.
+// nil: see fallbackList.
 func (g *Registry) fallbackOf(tx storage.Reader, repo string, manifest []byte) ([]byte, error) {
 	key, err := getOrNil(tx, subjectTable, repoKey(repo, manifest))
 	if err != nil || key == nil {
@@ -26,6 +25,13 @@ func (g *Registry) fallbackOf(tx storage.Reader, repo string, manifest []byte) (
 	if err != nil {
 		return nil, err
 	}
+	return g.fallbackList(tx, repo, subject)
+}
+
+// fallbackList returns the DIGEST of the index in which an older client lists the referrers of a subject, or nil. It is
+// that list and nothing else when it has no other tag, none that a rule keeps, and nothing lists it; then a manifest in
+// it may be deleted, as clients do that have the referrers API and no longer keep the list.
+func (g *Registry) fallbackList(tx storage.Reader, repo string, subject digest.Digest) ([]byte, error) {
 	name := fallbackTag(subject)
 	tag, err := readTag(tx, repo, name)
 	if errors.Is(err, ErrUnknown) {
@@ -41,7 +47,11 @@ func (g *Registry) fallbackOf(tx storage.Reader, repo string, manifest []byte) (
 	if rule, err := g.gate.Fixed(tx, repo, name); err != nil || rule != "" {
 		return nil, err
 	}
-	return digestKey(tag.digest), nil
+	list := digestKey(tag.digest)
+	if by, err := listedBy(tx, repo, list); err != nil || by != "" {
+		return nil, err
+	}
+	return list, nil
 }
 
 // BesideName is what the tags that tools make from a digest begin with, up to a dot or their end: see IsBeside.

@@ -120,6 +120,45 @@ func (g *Registry) checkTags(ctx context.Context, repo string, d digest.Digest) 
 	return state, nil
 }
 
+// maxLooks is how often the tags of a manifest are looked at anew, because somebody changed them meanwhile.
+const maxLooks = 5
+
+// whileChecked changes a manifest that may have more tags than one transaction looks at. Where it does, change ends with
+// errUnchecked: then the tags are looked at, of which state changes, and it is tried again.
+func (g *Registry) whileChecked(ctx context.Context, repo string, d digest.Digest, state *checked, change func() error) error {
+	err := change()
+	for look := 0; errors.Is(err, errUnchecked) && look < maxLooks; look++ {
+		if *state, err = g.checkTags(ctx, repo, d); err == nil {
+			err = change()
+		}
+	}
+	if errors.Is(err, errUnchecked) {
+		return errBusy("the tags of %s change faster than they can be looked at; try again", d)
+	}
+	return err
+}
+
+// freeTags returns the first tags of a manifest, as many as a record may move, and says whether there are more. None of them all may
+// be immutable: those that are not returned were looked at in a state. Error: errUnchecked where it is another one by now.
+func (g *Registry) freeTags(tx storage.Reader, repo string, d digest.Digest, state checked) (tags []string, more bool, err error) {
+	tags, err = someTags(tx, repo, d, provenance.MaxTags+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(tags) > provenance.MaxTags; more {
+		tags = tags[:provenance.MaxTags]
+		if now, err := g.checkedNow(tx, repo, d); err != nil || now != state {
+			return nil, false, errors.Join(err, errUnchecked)
+		}
+	}
+	for _, tag := range tags {
+		if err := g.mayMove(tx, repo, tag); err != nil {
+			return nil, false, err
+		}
+	}
+	return tags, more, nil
+}
+
 func (g *Registry) checkSomeTags(tx storage.Reader, repo string, from, prefix []byte) (next []byte, err error) {
 	return storage.SomeRows(tx, taggedTable, from, storage.PrefixEnd(prefix), checkStep, func(item storage.Item) error {
 		return g.mayMove(tx, repo, string(item.Key[len(prefix):]))

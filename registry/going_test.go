@@ -289,18 +289,6 @@ func (c *countedTx) Delete(table storage.Table, key []byte) {
 // or a rule that comes while they are looked at.
 func TestImmutableAmongMany(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	gate := s.gate.(*access.Access)
-	fix := func(tag string) {
-		t.Helper()
-		repos, err1 := access.ParsePattern("app")
-		tags, err2 := access.ParseGlob(tag)
-		if err := errors.Join(err1, err2); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := gate.Fix(background, access.Operator, access.FixedTags{Repositories: repos, Tags: tags}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	one := s.pushImage("app", "", "one")
 	tags := s.tagMany("app", one, checkStep+50)
 	before, err := s.checkTags(background, "app", one.digest)
@@ -314,7 +302,7 @@ func TestImmutableAmongMany(t *testing.T) {
 	if before, err = s.checkTags(background, "app", one.digest); err != nil {
 		t.Fatal(err)
 	}
-	if err := gate.AddTeam(background, access.Operator, "core"); err != nil {
+	if err := s.gate.(*access.Access).AddTeam(background, access.Operator, "core"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.store.View(background, func(tx storage.Reader) error {
@@ -326,7 +314,7 @@ func TestImmutableAmongMany(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	fix(tags[len(tags)-1])
+	s.fix("app", tags[len(tags)-1])
 	if _, err := s.beginDelete("app", one.digest, before); !errors.Is(err, errUnchecked) {
 		t.Errorf("a rule came meanwhile: %v", err)
 	}

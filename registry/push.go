@@ -33,6 +33,7 @@ type push struct {
 	findings     []provenance.Finding // of the signatures in it
 	warnings     []string             // of the policy engine
 	about        []digest.Digest      // of which more or less is known by it; set in the transaction
+	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 }
 
@@ -60,12 +61,14 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 			return nil, err
 		}
 	}
-	err = g.update(ctx, p.call, func(tx storage.Tx) error {
-		if err := p.recheck(tx); err != nil {
+	err = g.whileChecked(ctx, p.repo, p.digest, &p.checked, func() error {
+		return g.update(ctx, p.call, func(tx storage.Tx) error {
+			if err := p.recheck(tx); err != nil {
+				return err
+			}
+			record, err = g.commitPush(tx, p)
 			return err
-		}
-		record, err = g.commitPush(tx, p)
-		return err
+		})
 	})
 	if err == nil {
 		g.changed(p.about)
@@ -280,6 +283,11 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		return nil, err
 	}
 	again := before != nil
+	if again {
+		if err := g.mayRetype(tx, p, before); err != nil {
+			return nil, err
+		}
+	}
 	if e.Manifest = provenance.ManifestAdded; again {
 		e.Manifest = provenance.ManifestAgain
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/internal/unraced"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -250,24 +251,114 @@ func TestListedStays(t *testing.T) {
 	}
 }
 
+// fix makes tags immutable.
+func (s *server) fix(repositories, tags string) {
+	s.t.Helper()
+	repos, err1 := access.ParsePattern(repositories)
+	names, err2 := access.ParseGlob(tags)
+	if err1 != nil || err2 != nil {
+		s.t.Fatal(err1, err2)
+	}
+	if _, err := s.gate.(*access.Access).Fix(background, access.Operator, access.FixedTags{Repositories: repos, Tags: names}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // TestImmutableChild wants a rule for a tag to keep all that the tag means.
 func TestImmutableChild(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
-	gate := s.gate.(*access.Access)
-	repos, err1 := access.ParsePattern("rel/**")
-	tags, err2 := access.ParseGlob("v*")
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if _, err := gate.Fix(background, access.Operator, access.FixedTags{Repositories: repos, Tags: tags}); err != nil {
-		t.Fatal(err)
-	}
+	s.fix("rel/**", "v*")
 	child := s.pushImage("rel/app", "", "one")
 	index := s.pushManifest("rel/app", "v1.0", listing(typed(ocispec.MediaTypeImageManifest, child.body)), header("Content-Type", ocispec.MediaTypeImageIndex))
 	for _, ref := range []string{"v1.0", index.digest.String(), child.digest.String()} {
 		s.want(s.do("DELETE", "/v2/rel/app/manifests/"+ref, nil), 403, "DENIED")
 	}
 	s.want(s.do("GET", "/v2/rel/app/manifests/"+child.digest.String(), nil), 200, "")
+}
+
+// TestImmutableChain wants the list of an older client to keep what it lists once something else lists it.
+func TestImmutableChain(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.fix("app", "v*")
+	index := header("Content-Type", ocispec.MediaTypeImageIndex)
+	subject := digest.FromString("a subject")
+	listed := s.artifact("app", subject, "application/sbom", "listed")
+	list := s.pushManifest("app", fallbackTag(subject), listing(typed(ocispec.MediaTypeImageManifest, listed.body)), index)
+	outer := s.pushManifest("app", "v1.0", listing(typed(ocispec.MediaTypeImageIndex, list.body)), index)
+	for _, d := range []digest.Digest{outer.digest, list.digest, listed.digest} {
+		s.want(s.do("DELETE", "/v2/app/manifests/"+d.String(), nil), 403, "DENIED")
+		s.want(s.do("GET", "/v2/app/manifests/"+d.String(), nil), 200, "")
+	}
+	s.wantClean()
+}
+
+// TestListedRecord wants an image to stay while something lists the registry's record of it, which would go with it, and to go
+// when the record has another place.
+func TestListedRecord(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.fix("app", "v*")
+	image := s.pushImage("app", "1.0", "one")
+	record := s.provenanceOf("app", image.digest)
+	envelope := s.layersOf(record.Digest)[0]
+	path := "/v2/app/manifests/" + image.digest.String()
+	index := header("Content-Type", ocispec.MediaTypeImageIndex)
+	list := s.pushManifest("app", "list", listing(record), index)
+	if got := s.want(s.do("DELETE", path, nil), 403, "DENIED"); !strings.Contains(got.body, list.digest.String()) {
+		t.Errorf("it does not name the index: %s", got.body)
+	}
+	s.want(s.do("DELETE", "/v2/app/manifests/"+list.digest.String(), nil), 202, "")
+	s.pushManifest("app", fallbackTag(image.digest), listing(record), index) // as an older client's list, which keeps nothing
+	s.pushManifest("app", "v1", listing(envelope), index)                    // as a blob, which an index may list, too
+	s.want(s.do("DELETE", path, nil), 403, "DENIED")
+	if x, err := s.Deletable(background, "app", image.digest); err != nil || x.Refused == "" || x.ListedBy == "" {
+		t.Errorf("%+v, %v", x, err)
+	}
+	s.want(s.do("GET", "/v2/app/blobs/"+envelope.Digest.String(), nil), 200, "")
+	s.want(s.do("POST", "/v2/app/blobs/uploads/?from=app&mount="+envelope.Digest.String(), nil), 201, "") // now it is a blob by itself
+	s.want(s.do("DELETE", path, nil), 202, "")
+	s.want(s.do("GET", "/v2/app/blobs/"+envelope.Digest.String(), nil), 200, "")
+	s.wantClean()
+}
+
+// TestImmutableType wants a manifest to be served as the type that it has where an immutable tag means it, or an index lists it.
+func TestImmutableType(t *testing.T) {
+	const kind, page = ocispec.MediaTypeImageManifest, "text/html"
+	body := func(s *server) string {
+		return marshal(map[string]any{"schemaVersion": 2, "config": s.pushBlob("app", "{}"), "layers": []any{}})
+	}
+	for name, keep := range map[string]func(s *server, body string){
+		"a tag": func(s *server, body string) { s.pushManifest("app", "v2", body, header("Content-Type", kind)) },
+		"one of many tags": func(s *server, body string) {
+			s.pushManifest("app", "v2", body, header("Content-Type", kind))
+			for i := range 2 { // more than one transaction looks at
+				query := ""
+				for j := range provenance.MaxTags {
+					query += fmt.Sprintf("&tag=t%d-%d", i, j)
+				}
+				s.pushManifest("app", digest.FromString(body).String()+"?"+query[1:], body, header("Content-Type", kind))
+			}
+		},
+		"an index": func(s *server, body string) {
+			s.pushManifest("app", "", body, header("Content-Type", kind))
+			s.pushManifest("app", "v2", listing(typed(kind, body)), header("Content-Type", ocispec.MediaTypeImageIndex))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, t.TempDir(), Config{})
+			s.fix("app", "v*")
+			body := body(s)
+			keep(s, body)
+			path := "/v2/app/manifests/" + digest.FromString(body).String()
+			for _, ref := range []string{digest.FromString(body).String(), "other"} {
+				s.want(s.putManifest("app", ref, body, header("Content-Type", page)), 403, "DENIED")
+				s.pushManifest("app", ref, body, header("Content-Type", kind))
+			}
+			if got := s.want(s.do("GET", path, nil), 200, ""); got.header.Get("Content-Type") != kind {
+				t.Errorf("it is served as %s", got.header.Get("Content-Type"))
+			}
+			s.wantClean()
+		})
+	}
 }
 
 // TestReferrersGo wants what has a subject to be deleted in any order, also where a list of an older client has it.

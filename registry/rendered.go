@@ -219,6 +219,54 @@ func removeRendered(tx storage.Tx, repo string, subject []byte) error {
 	return nil
 }
 
+// recordListedBy returns a manifest that names a part of an image's record which would go with the image, or "" where there is none.
+// The list of referrers that an older client keeps does not count.
+func (g *Registry) recordListedBy(tx storage.Reader, repo string, image digest.Digest) (by digest.Digest, err error) {
+	subject := digestKey(image)
+	value, err := getOrNil(tx, provenanceTable, repoKey(repo, subject))
+	if err != nil || value == nil {
+		return "", err
+	}
+	row, err := decodeProvenanceRow(value)
+	if err != nil {
+		return "", err
+	}
+	list, err := g.fallbackList(tx, repo, image)
+	if err != nil {
+		return "", err
+	}
+	for _, part := range row.parts() {
+		by, err := listedBy(tx, repo, part, list)
+		if err != nil {
+			return "", err
+		}
+		if by == "" {
+			continue
+		}
+		if stays, err := staysWithout(tx, repo, part, subject); err != nil || !stays {
+			return by, err
+		}
+	}
+	return "", nil
+}
+
+// staysWithout says whether a part of an image's record can be read when the image is gone: it is a blob or a manifest by
+// itself, or a part of another image's record.
+func staysWithout(tx storage.Reader, repo string, part, subject []byte) (bool, error) {
+	for _, table := range []storage.Table{linkTable, manifestTable} {
+		if row, err := getOrNil(tx, table, repoKey(repo, part)); err != nil || row != nil {
+			return row != nil, err
+		}
+	}
+	from := repoKey(repo, part)
+	for item, err := range tx.Scan(renderedTable, from, storage.PrefixEnd(from)) {
+		if err != nil || !bytes.Equal(renderedSubject(item, len(from)), subject) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 // findRendered renders the artifact that a digest is the manifest or a layer of, or returns nil.
 func findRendered(tx storage.Reader, repo string, d digest.Digest) (*rendering, error) {
 	subject, err := renderedFor(tx, repo, digestKey(d))
