@@ -46,6 +46,9 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{linkTable, c.link, nil},
 		{linkedTable, c.linked, nil},
 		{damagedTable, c.mark, nil},
+		{pullTable, c.pull, nil},
+		{duePullTable, c.pull, nil},
+		{pullStateTable, c.pullState, nil},
 	}
 	for _, s := range steps {
 		if err := c.table(ctx, s.table, s.row, s.count); err != nil {

@@ -73,9 +73,14 @@ func (g *Registry) Clock() uint64 { return g.now() }
 // save keeps what the clock shows.
 func (c *clock) save(ctx context.Context, store storage.Store) error {
 	return store.Update(ctx, func(tx storage.Tx) error {
-		tx.Put(clockTable, clockKey, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, c.now()), c.first))
+		c.put(tx, c.now())
 		return nil
 	})
+}
+
+// put keeps that the clock shows now.
+func (c *clock) put(tx storage.Tx, now uint64) {
+	tx.Put(clockTable, clockKey, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, now), c.first))
 }
 
 // before returns the time that is so long ago, or 0 where the clock has not gone on for so long: then nothing is older.

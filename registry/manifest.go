@@ -48,6 +48,7 @@ func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	g.notePull(c, f) // before the client has it
 	h.Set("Content-Type", f.mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(f.content)))
 	w.WriteHeader(http.StatusOK)

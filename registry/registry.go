@@ -92,6 +92,7 @@ type Registry struct {
 	refused   refusals
 	marks     *marks
 	scrub     *scrub
+	pulls     *pulls
 }
 
 // New returns the registry kept in a store and its blobs.
@@ -115,7 +116,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), sessions: newSessions(),
+		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), sessions: newSessions(),
 	}
 	g.SetKeptKey(drawKeptKey())
 	if g.cursors, err = newCursors(secret); err != nil {

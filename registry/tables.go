@@ -77,6 +77,13 @@ const (
 	incompleteTable = storage.Table("registry/incomplete")
 	// the name of something that is done once → 1: render_old.go.
 	doneTable = storage.Table("registry/done")
+	// REPO, then a tag, a DIGEST or nothing for the repository itself → pullRow. What was pulled, and when: pulls_row.go. They
+	// follow from no record, and can be erased.
+	pullTable = storage.Table("registry/pull")
+	// REPO DIGEST → pullRow. The pulls of a manifest that all its tags and indexes do not count yet: pulls_spread.go.
+	duePullTable = storage.Table("registry/duePull")
+	// "state" → JSON, a pullState; REPO → JSON, a forgotten. Since when all pulls are counted: pulls_state.go.
+	pullStateTable = storage.Table("registry/pullState")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )

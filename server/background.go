@@ -16,6 +16,8 @@ func (s *Server) background() []func(context.Context) {
 		s.whenWhole(s.registry.Collect),
 		s.registry.Scrub,
 		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
+		s.registry.KeepPulls,
+		s.registry.SweepPulls,
 		s.registry.RenderOld,
 		s.registry.IndexDiffs,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },

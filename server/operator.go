@@ -13,6 +13,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance"
 	checkpoints "github.com/seed-260924e6/hallmark/provenance/checkpoint"
+	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/backup"
 )
 
@@ -95,6 +96,9 @@ func (s *services) continueLog(ctx context.Context, r *http.Request) (any, error
 	}
 	var c Continuing
 	if err := strictjson.Unmarshal(data, &c); err != nil {
+		return nil, err
+	}
+	if err := registry.RestartPulls(ctx, s.data.Store); err != nil { // others may have pulled from the newer store
 		return nil, err
 	}
 	return s.keys.Continue(ctx, access.Operator, c.Checkpoint)

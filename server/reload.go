@@ -23,6 +23,9 @@ func (s *Server) reload(ctx context.Context) {
 		return
 	}
 	needRestart := s.c.Reload(next)
+	if err := s.registry.IgnorePulls(s.c.Retention.PullConfig); err != nil {
+		s.log.Error("whose pulls are not counted stays as it was", "err", err) // a bug: it was checked
+	}
 	s.recordRules(ctx, s.log, rules, trust)
 	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
 	s.engine.Use(rules)

@@ -121,6 +121,13 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 	return nil
 }
 
+// stopCounting writes the pulls of the last minute, when nobody is answered and nothing in the background goes on any more.
+func (s *Server) stopCounting(ctx context.Context) {
+	if err := s.registry.StopPulls(ctx); err != nil {
+		s.log.Error("the last pulls were not written: the next start begins to count anew", "err", err)
+	}
+}
+
 // URL is the registry's one public name.
 func (s *Server) URL() string { return s.url }
 
@@ -135,6 +142,10 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	s.addMetrics()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer s.keys.KeepNow(context.WithoutCancel(ctx)) // when nothing appends any more
+	if err := s.registry.CountPulls(ctx); err != nil {
+		s.log.Error("the store does not say yet that pulls are counted; it is tried again", "err", err)
+	}
+	defer s.stopCounting(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()

@@ -114,6 +114,9 @@ func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.
 		return err
 	}
 	s.registry.LimitUploads(c.Limits.UploadLimits)
+	if err := s.registry.IgnorePulls(c.Retention.PullConfig); err != nil {
+		return err
+	}
 	return s.registry.UseScrub(ctx, c.Scrub)
 }
 

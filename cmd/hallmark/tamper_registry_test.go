@@ -238,6 +238,19 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},
 	{
+		name: "when a tag was last pulled", unseen: "pulls are on no record, because they have to be erasable",
+		do: func(h *hands) { h.put("registry/pull", place(repo, []byte("1")), []byte{0, 1}) },
+	},
+	{
+		name: "pulls that are due", unseen: "pulls are on no record, because they have to be erasable",
+		do: func(h *hands) { h.put("registry/duePull", place(repo, h.key("one")), []byte{0, 1}) },
+	},
+	{
+		name: "since when pulls are counted", unseen: "pulls are on no record, because they have to be erasable",
+		do: func(h *hands) { h.put("registry/pullState", []byte("state"), []byte(`{"began":1}`)) },
+	},
+	{name: "pulls of a tag that cannot be read", do: func(h *hands) { h.put("registry/pull", place(repo, []byte("1")), []byte{0, 1, 5}) }},
+	{
 		name: "the secret of uploads", unseen: "it makes uploads that are under way hard to guess",
 		do: func(h *hands) { h.flip("registry/secret", []byte("secret")) },
 	},

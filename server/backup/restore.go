@@ -16,6 +16,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/log"
+	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/keyring"
@@ -176,7 +177,10 @@ func (r *Restore) fillStore(ctx context.Context) (err error) {
 		r.Done(b.Size)
 		return err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return registry.RestartPulls(ctx, d.Store) // others may have pulled from the original since
 }
 
 // beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of

@@ -48,6 +48,9 @@ func (c *Config) problems() []Problem {
 	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {
 		p.addf("scrub.rate", "scrub.rate is 0: write how many bytes a second are read, as 50MB, or scrub.every: 0 to turn the scrub off")
 	}
+	if err := c.Retention.Check(); err != nil {
+		p.addf("retention.ignore", "retention.ignore: %w", err)
+	}
 	p.add("insecureHTTP", c.checkInsecure())
 	return p.list
 }

@@ -53,6 +53,8 @@ type Config struct {
 	Registry registry.Config `yaml:"registry"`
 	// Scrub says how often every blob is read and compared with its digest, and how fast.
 	Scrub registry.ScrubConfig `yaml:"scrub"`
+	// Retention says what counts as use of an image.
+	Retention Retention `yaml:"retention"`
 	// Records says how long the parts of records that can be erased are kept.
 	Records Records `yaml:"records"`
 	// Keys names signing keys of one's own; without it the registry makes them.
@@ -144,6 +146,11 @@ type Limits struct {
 	access.Limits           `yaml:",inline"`
 	registry.UploadLimits   `yaml:",inline"`
 	listen.ConnectionLimits `yaml:",inline"`
+}
+
+// Retention is about how long images stay.
+type Retention struct {
+	registry.PullConfig `yaml:",inline"`
 }
 
 // Keys names the files of signing keys of one's own. Without it the registry makes its keys, in the
