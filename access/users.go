@@ -228,10 +228,18 @@ func (u user) write(tx storage.Tx) error {
 	return nil
 }
 
+// CheckPassword says whether a password can be a user's. Error: ErrPassword.
+func CheckPassword(password string) error {
+	if len(password) < MinPassword || len(password) > MaxPassword {
+		return ErrPassword
+	}
+	return nil
+}
+
 // hash hashes a new password, outside of any transaction: it takes long on purpose.
 func (a *Access) hash(password string) (string, error) {
-	if len(password) < MinPassword || len(password) > MaxPassword {
-		return "", ErrPassword
+	if err := CheckPassword(password); err != nil {
+		return "", err
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), a.cost)
 	return string(hash), err

@@ -329,22 +329,28 @@ func (b *Book) GetAll(ctx context.Context, indexes []uint64) (records []*Record,
 
 // Named returns the newest record's index, and the public name that it says the registry had. Error: ErrNoRecord, where there is none.
 func (b *Book) Named(ctx context.Context) (name string, index uint64, err error) {
-	err = b.view(ctx, func(tx storage.Reader) error {
-		n, err := Count(tx)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrNoRecord
-		}
-		r, err := ReadStated(tx, n-1)
-		if err != nil {
-			return err
-		}
-		name, index = r.Registry, r.Index
-		return nil
+	err = b.store.View(ctx, func(tx storage.Reader) error {
+		name, index, err = ReadName(tx)
+		return err
 	})
 	return name, index, err
+}
+
+// ReadName returns the registry's public name as its newest record states it, and the index of that. Errors: ErrNoRecord,
+// storage.ErrCorrupt.
+func ReadName(tx storage.Reader) (name string, index uint64, err error) {
+	n, err := Count(tx)
+	if err != nil {
+		return "", 0, err
+	}
+	if n == 0 {
+		return "", 0, ErrNoRecord
+	}
+	r, err := ReadStated(tx, n-1)
+	if err != nil {
+		return "", 0, err
+	}
+	return r.Registry, r.Index, nil
 }
 
 // Len returns the number of records.

@@ -16,7 +16,7 @@ func RenewCertificate(ctx context.Context, c config.Config, newCA bool, say func
 		return &UnavailableError{err}
 	}
 	defer d.Close() //nolint:errcheck // the certificate is written
-	url, err := d.PublicURL(ctx, c, c.Listen)
+	url, err := d.PublicURL(ctx, c, "")
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (f *Files) open(how datadir.Mode) error {
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	s, err := wire(f.ctx, d, cfg, cfg.Listen, f.options.PasswordCost, slog.New(slog.DiscardHandler))
+	s, err := wire(f.ctx, d, cfg, "", f.options.PasswordCost, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return errors.Join(unavailable(err), d.Close())
 	}

@@ -53,9 +53,6 @@ func (s *Server) firstStart(ctx context.Context) (*Welcome, error) {
 	}
 	// If we stop after this and before the setting is kept, the next start finds its records, and goes on.
 	_, err = s.access.AddUser(ctx, access.Operator, w.User, password, true)
-	if errors.Is(err, access.ErrPassword) {
-		return nil, config.Errorf("HALLMARK_ADMIN_PASSWORD: %w", err)
-	}
 	if err != nil && !errors.Is(err, access.ErrUserExists) {
 		return nil, err
 	}
@@ -63,6 +60,18 @@ func (s *Server) firstStart(ctx context.Context) (*Welcome, error) {
 		w.CA, w.CAFile = s.keeper.CA(), s.keeper.CAPath()
 	}
 	return w, s.data.Set(ctx, datadir.SettingAdmin, "made")
+}
+
+// checkFirstPassword refuses a password that firstStart would, before the start makes anything that belongs to its name.
+func (s *Server) checkFirstPassword(ctx context.Context, d *datadir.Dir) error {
+	made, err := d.Setting(ctx, datadir.SettingAdmin)
+	if err != nil || made != "" || s.options.AdminPassword == "" {
+		return err
+	}
+	if err := access.CheckPassword(s.options.AdminPassword); err != nil {
+		return config.Errorf("HALLMARK_ADMIN_PASSWORD: %w", err)
+	}
+	return nil
 }
 
 // adminPassword returns the first administrator's password, and notes where it is. Where

@@ -24,8 +24,42 @@ const (
 	maxHeader     = 64 << 10 // bytes
 )
 
+// listeners are where a server is reached. All are opened before a start keeps anything: a port that is taken refuses it.
+type listeners struct {
+	main   net.Listener
+	admin  net.Listener // nil where there is none
+	socket net.Listener // in the data directory
+}
+
+func openListeners(d *datadir.Dir, c config.Config) (l listeners, err error) {
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l.main, err = net.Listen("tcp", c.Listen); err != nil {
+		return l, unavailablef("listen on %s: %w", c.Listen, err)
+	}
+	if c.AdminListen != config.NoListen {
+		if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
+			return l, unavailablef("listen for administration: %w (choose another adminListen, or none)", err)
+		}
+	}
+	l.socket, err = datadir.ListenSocket(d.Path)
+	return l, err
+}
+
+// close closes what is open. Run has closed them before.
+func (l listeners) close() {
+	for _, open := range []net.Listener{l.main, l.admin, l.socket} {
+		if open != nil {
+			_ = open.Close()
+		}
+	}
+}
+
 // listen starts all servers: clients, the socket in the data directory, and the administration.
-func (s *Server) listen(main net.Listener) (servers []*http.Server, failed <-chan error, err error) {
+func (s *Server) listen() (servers []*http.Server, failed <-chan error, err error) {
 	proxies, err := peer.ParseProxies(s.c.TrustedProxies)
 	if err != nil {
 		return nil, nil, err
@@ -48,16 +82,8 @@ func (s *Server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 			}
 		}()
 	}
-	socket, err := datadir.ListenSocket(s.data.Path)
-	if err != nil {
-		return nil, nil, err
-	}
-	start(socket, asOperator(s.operatorRoutes(s.router())), false)
-	if s.c.AdminListen != config.NoListen {
-		admin, err := net.Listen("tcp", s.c.AdminListen)
-		if err != nil {
-			return nil, nil, unavailablef("listen for administration: %w (choose another adminListen, or none)", errors.Join(err, socket.Close()))
-		}
+	start(s.open.socket, asOperator(s.operatorRoutes(s.router())), false)
+	if admin := s.open.admin; admin != nil {
 		if peer.Loopback(s.c.AdminListen) {
 			start(admin, s.adminRouter(), false)
 		} else {
@@ -66,7 +92,7 @@ func (s *Server) listen(main net.Listener) (servers []*http.Server, failed <-cha
 	}
 	clients := listen.NewGuard(s.c.Limits.ConnectionLimits, proxies)
 	s.addConnectionMetrics(clients)
-	start(clients.Listener(main), httpsOnly(s.router()), true)
+	start(clients.Listener(s.open.main), httpsOnly(s.router()), true)
 	return servers, errs, nil
 }
 

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/server/datadir"
@@ -58,8 +57,5 @@ func (s *services) checkStore(ctx context.Context, bad func(error)) error {
 
 // sameName says that a record's name is the one that is kept, or that neither was ever given.
 func sameName(said, kept string) bool {
-	return said == kept || defaultName.MatchString(said) && (kept == "" || defaultName.MatchString(kept))
+	return said == kept || datadir.DefaultName(said) && (kept == "" || datadir.DefaultName(kept))
 }
-
-// defaultName matches the name of a registry that was never given one.
-var defaultName = regexp.MustCompile(`^https?://localhost:\d+$`)

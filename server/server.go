@@ -60,7 +60,7 @@ type Server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	metrics  *obs.Metrics
-	main     net.Listener
+	open     listeners
 	welcome  *Welcome
 	draining atomic.Bool
 	stall    *listen.Stall
@@ -77,11 +77,12 @@ func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}
-	if s.main, err = net.Listen("tcp", s.c.Listen); err != nil {
-		return nil, errors.Join(unavailablef("listen on %s: %w", s.c.Listen, err), d.Close())
+	if s.open, err = openListeners(d, s.c); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	if err := s.begin(ctx, d); err != nil {
-		return nil, errors.Join(err, s.main.Close(), d.Close())
+		s.open.close()
+		return nil, errors.Join(err, d.Close())
 	}
 	return s, nil
 }
@@ -97,13 +98,16 @@ func newLog(o Options, level *slog.LevelVar) (*slog.Logger, error) {
 	return log, nil
 }
 
-// begin wires the rooms, and does what a start does once.
+// begin wires the rooms, and does what a start does once. What may refuse the configuration comes before what keeps any of it.
 func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
+	if err := s.checkFirstPassword(ctx, d); err != nil {
+		return err
+	}
 	rules, err := s.c.Policy.Read()
 	if err != nil {
 		return err
 	}
-	if s.services, err = wire(ctx, d, s.c, s.main.Addr().String(), s.options.PasswordCost, s.log); err != nil {
+	if s.services, err = wire(ctx, d, s.c, s.open.main.Addr().String(), s.options.PasswordCost, s.log); err != nil {
 		return err
 	}
 	if err := s.openKeeper(s.c); err != nil {
@@ -132,7 +136,7 @@ func (s *Server) stopCounting(ctx context.Context) {
 func (s *Server) URL() string { return s.url }
 
 // Addr is where clients connect.
-func (s *Server) Addr() net.Addr { return s.main.Addr() }
+func (s *Server) Addr() net.Addr { return s.open.main.Addr() }
 
 // Welcome is what the first start has to say; nil at any later one.
 func (s *Server) Welcome() *Welcome { return s.welcome }
@@ -149,7 +153,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
-	servers, failed, err := s.listen(s.main)
+	servers, failed, err := s.listen()
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 
 // Close closes what Open opened.
 func (s *Server) Close() {
-	_ = s.main.Close() // Run has closed it before
+	s.open.close()
 	if err := s.data.Close(); err != nil {
 		s.log.Error("closing the store failed", "err", err)
 	}

@@ -44,7 +44,7 @@ type services struct {
 	unrecorded atomic.Pointer[provenance.RuleFiles]
 }
 
-// wire connects the rooms over a data directory, for a server that listens on address. Certificates are
+// wire connects the rooms over a data directory, for a server that listens on address, or where it is "", for a verb. Certificates are
 // opened by the server alone: a verb that works beside it knows not all names that they are for. passwordCost is the work
 // that checking a password takes; 0 is access's own.
 func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, passwordCost int, log *slog.Logger) (s *services, err error) {

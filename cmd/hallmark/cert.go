@@ -13,6 +13,7 @@ import (
 	ask "github.com/seed-260924e6/hallmark/client"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server"
+	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/spf13/cobra"
 )
@@ -78,7 +79,8 @@ func (e *env) certRenew() *cobra.Command {
 	c := &cobra.Command{
 		Use: "renew", Short: "Make a new certificate now", Args: cobra.NoArgs,
 		Long: "Make a new certificate now. The server does it by itself a month before the present one ends. With --ca the\n" +
-			"certificate authority is new too, for the names of --url and --host, and every client has to trust it anew.",
+			"certificate authority is new too, for the names of --url and --host, and every client has to trust it anew.\n" +
+			"New names need the server stopped: one that runs keeps the names that it was started with.",
 	}
 	flags := addConfigFlags(c)
 	newCA := c.Flags().Bool("ca", false, "make a new certificate authority too")
@@ -91,12 +93,7 @@ func (e *env) certRenew() *cobra.Command {
 			_ = conn.Close() // it was only tried
 			cl := connectSocket(cfg.Data)
 			defer cl.close() //nolint:errcheck // what was asked is answered
-			var renewed certificates
-			if err := cl.send(c.Context(), "POST", "/api/v1/certificate", map[string]bool{"ca": *newCA}, &renewed); err != nil {
-				return err
-			}
-			renewed.print(e.stdout)
-			return nil
+			return e.renewBeside(c.Context(), cl, cfg, *newCA)
 		}
 		if err := server.RenewCertificate(c.Context(), cfg, *newCA, e.sayUpgrade); err != nil {
 			return err
@@ -105,6 +102,40 @@ func (e *env) certRenew() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// renewBeside has the server that runs make the certificate. It makes it for the names that it was started with, so names
+// that it does not have are refused: they would be for nothing.
+func (e *env) renewBeside(ctx context.Context, cl *client, cfg config.Config, newCA bool) error {
+	var shown, renewed certificates
+	if err := cl.get(ctx, "/api/v1/certificate", nil, &shown); err != nil {
+		return err
+	}
+	if name := shown.lacks(cfg); name != "" {
+		return usagef("the server that runs on %s is %s, and does not have the name %s: stop it, run this again, and start it with the new name", cfg.Data, shown.URL, name)
+	}
+	if err := cl.send(ctx, "POST", "/api/v1/certificate", map[string]bool{"ca": newCA}, &renewed); err != nil {
+		return err
+	}
+	renewed.print(e.stdout)
+	return nil
+}
+
+// lacks returns the first name of a configuration that the server does not have, or "".
+func (c certificates) lacks(cfg config.Config) string {
+	if given := strings.TrimSuffix(cfg.URL, "/"); given != "" && given != c.URL {
+		return given
+	}
+	cert, err := certs.ParseCertificate([]byte(c.Server.PEM))
+	if err != nil {
+		return "" // it is being renewed, perhaps because it cannot be read
+	}
+	for _, host := range cfg.Hosts {
+		if cert.VerifyHostname(host) != nil {
+			return host
+		}
+	}
+	return ""
 }
 
 func (e *env) certTrust() *cobra.Command {

@@ -195,7 +195,7 @@ func (r *Restore) beginLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	named, err := d.PublicURL(ctx, cfg, cfg.Listen)
+	named, err := d.PublicURL(ctx, cfg, "")
 	if err != nil {
 		return err
 	}

@@ -1,31 +1,52 @@
 package datadir
 
 import (
+	"cmp"
 	"context"
+	"regexp"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// PublicURL is the registry's one public name: as configured, else as it was last configured, else
-// localhost with the port that it listens on. KeepURL keeps it.
+// PublicURL is the registry's one public name: as configured, else as it was last configured, else localhost with the port
+// of address, where a server listens. Where none does, address is "": then the newest record has the port, else the
+// configuration. KeepURL keeps the name.
 func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (string, error) {
 	kept, err := d.Setting(ctx, SettingURL)
 	if err != nil {
 		return "", err
 	}
-	given := strings.TrimSuffix(c.URL, "/")
-	switch {
-	case given != "":
+	if given := cmp.Or(strings.TrimSuffix(c.URL, "/"), kept); given != "" {
 		return given, nil
-	case kept != "":
-		return kept, nil
+	}
+	if address == "" {
+		if said := d.recordedName(ctx); DefaultName(said) {
+			return said, nil
+		}
 	}
 	scheme := "https"
 	if c.InsecureHTTP != "" {
 		scheme = "http"
 	}
-	return scheme + "://localhost:" + portOf(address), nil
+	return scheme + "://localhost:" + portOf(cmp.Or(address, c.Listen)), nil
+}
+
+// DefaultName says that a name is that of a registry that was never given one.
+func DefaultName(name string) bool { return localhost.MatchString(name) }
+
+var localhost = regexp.MustCompile(`^https?://localhost:\d+$`)
+
+// recordedName is the name that the newest record states, or "" where there is none, or none that can be read: whoever checks
+// the records says that.
+func (d *Dir) recordedName(ctx context.Context) (name string) {
+	_ = d.Store.View(ctx, func(tx storage.Reader) (err error) {
+		name, _, err = provenance.ReadName(tx)
+		return err
+	})
+	return name
 }
 
 // KeepURL keeps the public name that is configured, if one is, for starts that are told none. It comes after everything that
@@ -46,7 +67,7 @@ func (d *Dir) Ports(ctx context.Context, c config.Config, address string) ([]str
 	if err != nil || kept == "" && c.URL == "" {
 		return nil, err
 	}
-	return []string{portOf(address)}, nil
+	return []string{portOf(cmp.Or(address, c.Listen))}, nil
 }
 
 func portOf(address string) string {
