@@ -85,7 +85,7 @@ func (e *env) grants() *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"grants": grants})
 			}
-			tab := e.table("SUBJECT…", "PATTERN…", "ROLE")
+			tab := e.table("SUBJECT", "PATTERN", "ROLE")
 			for _, g := range grants {
 				tab.row(g.Subject.String(), g.Pattern.String(), g.Role.String())
 			}

@@ -15,8 +15,9 @@ import (
 )
 
 // table prints aligned columns. Every cell is cleaned: what images claim must not reach the terminal as control characters.
-// A table that is wider than the terminal gets narrower: first the columns of free text are cut, then times lose their
-// fractions and digests some digits, so that all that is left can still be given back to a command.
+// A table that is wider than the terminal gets narrower: first the columns of free text are cut and then left out, then
+// times lose their fractions and digests some digits. So all that is left can be given back to a command. Names are never
+// cut: lines are longer then.
 type table struct {
 	w     io.Writer
 	width int    // columns of the terminal; 0 is any number
@@ -25,7 +26,7 @@ type table struct {
 	rows  [][]string
 }
 
-// mayCut ends the header of a column that may be cut where the terminal is narrow.
+// mayCut ends the header of a column of free text, which may be cut or left out where the terminal is narrow.
 const mayCut = "…"
 
 // table begins a table on standard output, which fits the terminal.
@@ -108,6 +109,9 @@ func (t *table) flush() error {
 	for _, row := range t.rows {
 		var line strings.Builder
 		for i, cell := range row {
+			if widths[i] == 0 {
+				continue
+			}
 			cell = shorten(cell, widths[i])
 			line.WriteString(cell)
 			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap))
@@ -119,16 +123,14 @@ func (t *table) flush() error {
 }
 
 const (
-	gap       = 2 // columns between two cells
-	enough    = 10
-	leastWide = 4
+	gap    = 2  // columns between two cells
+	enough = 10 // of free text; less of it says nothing
 )
 
-// fit returns the width of each column. Where even the narrowest are too wide, lines are longer than the terminal.
+// fit returns the width of each column; one of no width is left out.
 func (t *table) fit() []int {
-	widths := t.widths()
-	t.squeeze(widths, enough)
-	if t.width == 0 || total(widths) <= t.width {
+	widths, fits := t.squeeze()
+	if fits {
 		return widths
 	}
 	for _, row := range t.rows {
@@ -136,9 +138,34 @@ func (t *table) fit() []int {
 			row[i] = narrower(row[i])
 		}
 	}
-	widths = t.widths()
-	t.squeeze(widths, leastWide)
+	widths, _ = t.squeeze()
 	return widths
+}
+
+// squeeze returns widths for which free text was cut, and then left out, the last column first. It says whether the table fits.
+func (t *table) squeeze() (widths []int, fits bool) {
+	widths = t.widths()
+	if t.width == 0 {
+		return widths, true
+	}
+	for total(widths) > t.width {
+		widest := -1
+		for i, w := range widths {
+			if t.cut[i] && w > enough && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	for i := len(widths) - 1; i >= 0 && total(widths) > t.width; i-- {
+		if t.cut[i] {
+			widths[i] = 0
+		}
+	}
+	return widths, total(widths) <= t.width
 }
 
 // widths are those of the columns' widest cells, in characters.
@@ -152,26 +179,12 @@ func (t *table) widths() []int {
 	return widths
 }
 
-// squeeze takes from the widest column that may be cut, until the table fits or none has more than least characters.
-func (t *table) squeeze(widths []int, least int) {
-	for t.width > 0 && total(widths) > t.width {
-		widest := -1
-		for i, w := range widths {
-			if t.cut[i] && w > least && (widest < 0 || w > widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 {
-			return
-		}
-		widths[widest]--
-	}
-}
-
 func total(widths []int) int {
-	sum := gap * (len(widths) - 1)
+	sum := -gap
 	for _, w := range widths {
-		sum += w
+		if w > 0 {
+			sum += w + gap
+		}
 	}
 	return sum
 }

@@ -307,7 +307,7 @@ func (e *env) printRepository(r *repositoryReport, out *reportFlags) error {
 	}
 	p := e.reportPrinter(out)
 	fmt.Fprintf(e.stdout, "%s  %s\n\n", p.grade(r.Grade), clean(r.Subject))
-	tab := e.table("TAG…", "GRADE", "PROVENANCE", "QUALITY", "DIGEST", "WORST…")
+	tab := e.table("TAG", "GRADE", "PROVENANCE", "QUALITY", "DIGEST", "WORST…")
 	for _, i := range r.Images {
 		tab.row(i.Tag, string(i.Grade), string(i.Grades[trust.Provenance].Grade), string(i.Grades[trust.Quality].Grade), i.Digest.String(), i.Checks[0].Says)
 	}

@@ -63,7 +63,7 @@ func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSO
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repositories": found.items}))
 	}
-	tab := e.table("REPOSITORY…", "RECORD", "TIME", "ACTION", "WHO…")
+	tab := e.table("REPOSITORY", "RECORD", "TIME", "ACTION", "WHO")
 	for _, r := range found.items {
 		if n := r.Newest; n != nil {
 			tab.row(r.Name, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), found.names.who(n.Actor))
@@ -94,7 +94,7 @@ func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, 
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repository": repo, "tags": found.items}))
 	}
-	tab := e.table("TAG…", "DIGEST", "SIZE", "RECORD", "TIME", "WHO…")
+	tab := e.table("TAG", "DIGEST", "SIZE", "RECORD", "TIME", "WHO")
 	for _, t := range found.items {
 		tab.row(t.Name, t.Digest.String(), inBytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), found.names.who(t.Actor))
 	}

@@ -71,7 +71,7 @@ func (e *env) sayMay(ctx context.Context, cl *client, query url.Values, asJSON b
 		return no
 	}
 	fmt.Fprintf(e.stdout, "yes: %s may %s in %s\n", a.Subject, a.Role, clean(a.Repository))
-	tab := e.table("BY THE GRANT TO…", "PATTERN…", "ROLE", "RECORD")
+	tab := e.table("BY THE GRANT TO", "PATTERN", "ROLE", "RECORD")
 	for _, g := range a.Grants {
 		record := ""
 		if g.Record != nil {

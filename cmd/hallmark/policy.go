@@ -49,7 +49,7 @@ func (e *env) policyShow() *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, answer)
 			}
-			tab := e.table("RULE…", "REPOSITORIES…", "AT", "EFFECT", "REQUIRE…", "OWNER…")
+			tab := e.table("RULE", "REPOSITORIES", "AT", "EFFECT", "REQUIRE…", "OWNER…")
 			for _, r := range answer.Rules {
 				tab.row(r.Name, list(r.Repositories), list(r.At), string(r.Effect), strings.Join(strings.Fields(r.Require), " "), r.Owner)
 			}

@@ -145,7 +145,7 @@ func (e *env) printTrial(p *policyTrial, asJSON bool) error {
 			return err
 		}
 	} else {
-		tab := e.table("REPOSITORY…", "TAG…", "RULE…", "AT", "OUTCOME", "SAYS…")
+		tab := e.table("REPOSITORY", "TAG", "RULE", "AT", "OUTCOME", "SAYS…")
 		for _, r := range p.Results {
 			tab.row(r.Repository, r.Tag, r.Rule, string(r.At), string(r.Outcome), r.Says)
 		}

@@ -148,7 +148,7 @@ func withBaseHint(err error, name string) error {
 }
 
 func (e *env) recordTable(found *found[*provenance.Record]) error {
-	tab := e.table("RECORD", "TIME", "ACTION", "WHO…", "ABOUT…", "TAG…", "DIGEST", "CLAIMED SOURCE…")
+	tab := e.table("RECORD", "TIME", "ACTION", "WHO", "ABOUT", "TAG", "DIGEST", "CLAIMED SOURCE…")
 	for _, r := range found.items {
 		tab.row(strconv.FormatUint(r.Index, 10), local(r.Time), string(r.Action), found.names.who(r.Actor), found.names.topic(r), tagNames(r.Tags), r.Digest.String(), sourceOf(r.Claimed))
 	}
@@ -266,7 +266,7 @@ func (e *env) meaning(ctx context.Context, cl *client, query url.Values, asJSON 
 }
 
 func (e *env) moveTable(moves *found[provenance.Move]) error {
-	tab := e.table("RECORD", "TIME", "ACTION", "WHO…", "FROM", "TO", "CLAIMED SOURCE…")
+	tab := e.table("RECORD", "TIME", "ACTION", "WHO", "FROM", "TO", "CLAIMED SOURCE…")
 	for _, m := range moves.items {
 		to := m.To.String()
 		if m.To == m.From {

@@ -131,7 +131,7 @@ func (e *env) robotList(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"robots": robots})
 			}
-			tab := e.table("NAME…", "CREATED", "SECRET SET", "EXPIRES", "LAST USE", "FROM…")
+			tab := e.table("NAME", "CREATED", "SECRET SET", "EXPIRES", "LAST USE", "FROM…")
 			for _, r := range robots {
 				when, from := "", ""
 				if r.LastUse != nil {

@@ -162,7 +162,7 @@ func (e *env) showScrub(st registry.ScrubStatus, asJSON bool) error {
 		fmt.Fprintln(e.stdout, "nothing is marked as damaged")
 		return nil
 	}
-	tab := e.table("DAMAGED", "REPOSITORY…", "SINCE", "WHAT…")
+	tab := e.table("DAMAGED", "REPOSITORY", "SINCE", "WHAT…")
 	for _, d := range st.Damaged {
 		tab.row(d.Digest.String(), d.Repository, local(d.Found), d.What)
 	}

@@ -130,7 +130,7 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			if err := found.nothing("image"); err != nil {
 				return err
 			}
-			tab := e.table("REPOSITORY…", "DIGEST", "TAGS NOW…", "RECORD", "TIME", "WHO…", header+mayCut)
+			tab := e.table("REPOSITORY", "DIGEST", "TAGS NOW", "RECORD", "TIME", "WHO", header+mayCut)
 			for _, entry := range found.items {
 				tab.row(entry.Repository, entry.Digest.String(), entry.tagsNow(), entry.record(), entry.time(), entry.who(found.names), why(entry))
 			}

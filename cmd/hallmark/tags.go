@@ -124,7 +124,7 @@ func (e *env) tagsRules(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, found)
 			}
-			tab := e.table("REPOSITORIES…", "TAGS…", "EXCEPT…")
+			tab := e.table("REPOSITORIES", "TAGS", "EXCEPT")
 			for _, f := range found.Immutable {
 				tab.row(f.Repositories.String(), f.Tags.String(), strings.Join(globTexts(f.Except), ", "))
 			}

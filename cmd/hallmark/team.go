@@ -83,7 +83,7 @@ func (e *env) teamList(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"teams": teams})
 			}
-			tab := e.table("TEAM", "MEMBERS…")
+			tab := e.table("TEAM", "MEMBERS")
 			for _, team := range teams {
 				tab.row(team.Name, strings.Join(team.Members, ", "))
 			}

@@ -95,7 +95,7 @@ func (e *env) userList(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, map[string]any{"users": users.items})
 			}
-			tab := e.table("NAME…", "ADMIN", "CREATED", "PASSWORD SET")
+			tab := e.table("NAME", "ADMIN", "CREATED", "PASSWORD SET")
 			for _, u := range users.items {
 				role := ""
 				if u.Admin {
