@@ -28,7 +28,7 @@ func (s *Server) saysName(ctx context.Context) {
 
 // undo says how the registry gets back the name that the newest record says.
 func undo(said string) string {
-	if defaultName.MatchString(said) {
+	if datadir.DefaultName(said) {
 		return "the record is from before the registry had a name: if nobody gave it one since, start once with --url " + said
 	}
 	return "if nobody changed it, start once with --url " + said
