@@ -87,8 +87,9 @@ func (g *Registry) mountBlob(ctx context.Context, c *call, from string, d digest
 	if is, err := g.isThere(ctx, d); err != nil || !is {
 		return nil, err
 	}
+	var late bool
 	err = g.update(ctx, c, func(tx storage.Tx) error {
-		desc = nil
+		desc, late = nil, false
 		may, err := g.gate.MayIn(tx, access.Owner(c.who), access.Pull, from)
 		if err != nil || !may {
 			return err
@@ -106,11 +107,12 @@ func (g *Registry) mountBlob(ctx context.Context, c *call, from string, d digest
 		if from == c.repo {
 			err = g.beginLease(tx, c.repo, digestKey(d))
 		} else {
-			g.putLink(tx, c.repo, d, from)
+			late, err = g.putLink(tx, c.repo, d, from)
 		}
 		desc = &ocispec.Descriptor{Digest: d, Size: row.size, MediaType: "application/octet-stream"}
 		return err
 	})
+	g.arrived(d, late)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}

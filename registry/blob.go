@@ -31,6 +31,7 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 		return err
 	}
 	var row blobRow
+	var late bool
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err = readBlobRow(tx, d)
 		switch {
@@ -43,9 +44,12 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 		case err != nil:
 			return err
 		}
-		g.putLink(tx, c.repo, d, "")
-		return nil
+		late, err = g.putLink(tx, c.repo, d, "")
+		return err
 	})
+	if err == nil || errors.Is(err, storage.ErrUnknownOutcome) {
+		g.arrived(d, late)
+	}
 	switch {
 	case errors.Is(err, storage.ErrUnknownOutcome):
 		return err // the row may name the bytes
@@ -84,19 +88,21 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up
 	if !g.holds(ctx, seen, up) {
 		return false, seen.at, nil
 	}
+	var late bool
 	err = g.update(ctx, c, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
 		if linked = err == nil && row.at == seen.at; linked {
 			if row.damaged { // it was marked just now, and its bytes were right just now
 				unmark(tx, d, row)
 			}
-			g.putLink(tx, c.repo, d, "")
+			late, err = g.putLink(tx, c.repo, d, "")
 		}
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
 		return err
 	})
+	g.arrived(d, late)
 	return linked, "", err
 }
 

@@ -193,7 +193,7 @@ func TestKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Keep(background, "app", parts, version, []byte(`{"grade":"F"}`)); err != nil {
+	if err := s.Keep(background, "app", version, Kept{Of: parts, Body: []byte(`{"grade":"F"}`)}); err != nil {
 		t.Fatal(err)
 	}
 	row := func(tx storage.Tx) []byte {
@@ -214,14 +214,14 @@ func TestKept(t *testing.T) {
 		}, "", true},
 		"another version": {func(tx storage.Tx) { tx.Put(keptTable, place, append([]byte{7}, row(tx)[1:]...)) }, "", true},
 		"that of another image": {func(tx storage.Tx) {
-			tx.Put(keptTable, place, s.keptKeyNow().row(other, version, withParts(parts, []byte("{}"))))
+			tx.Put(keptTable, place, s.keptKeyNow().row(other, version, Kept{Of: parts, Body: []byte("{}")}.encode()))
 		}, "", true},
 		"one that is cut": {func(tx storage.Tx) { tx.Put(keptTable, place, row(tx)[:20]) }, "", true},
 		"one without a MAC": {func(tx storage.Tx) {
 			tx.Put(keptTable, place, append(binary.AppendUvarint(nil, version), `{"grade":"A"}`...))
 		}, "", false},
 		"one under another key": {func(tx storage.Tx) {
-			tx.Put(keptTable, place, keptKey("another key").row(place, version, withParts(parts, []byte(`{"grade":"A"}`))))
+			tx.Put(keptTable, place, keptKey("another key").row(place, version, Kept{Of: parts, Body: []byte(`{"grade":"A"}`)}.encode()))
 		}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,10 +16,10 @@ import (
 // MAC, by a key that is not in the store. What somebody else wrote there, or took from another image or another time,
 // is no opinion.
 
-// What is kept begins with keptWithMAC, a name of the key (4 bytes) and the MAC. Older rows begin with 1, and do not say what they
-// are about, or with what is kept, as JSON.
+// What is kept begins with keptWithMAC, a name of the key (4 bytes) and the MAC. Older rows begin with 2, and do not say what was absent;
+// with 1, and do not say what they are about; or with what is kept, as JSON.
 const (
-	keptWithMAC = 2
+	keptWithMAC = 3
 	keyName     = 4
 )
 
@@ -54,27 +54,45 @@ func (k keptKey) row(at []byte, version uint64, body []byte) []byte {
 	return slices.Concat(binary.AppendUvarint(nil, version), k.header(), k.mac(at, version, body), body)
 }
 
-// withParts puts what a body is about before it: how many digests follow on the image's own, and these.
-func withParts(parts []digest.Digest, body []byte) []byte {
-	rest := binary.AppendUvarint(nil, uint64(len(parts)-1))
-	for _, d := range parts[1:] {
-		rest = append(rest, digestKey(d)...)
+// encode returns what a row has under its MAC: how many digests it is about beside the image's own, and these; how many optional
+// things, and for each of these 1 where it was here, and its digest; and the body.
+func (k Kept) encode() []byte {
+	row := binary.AppendUvarint(nil, uint64(len(k.Of)-1))
+	for _, d := range k.Of[1:] {
+		row = append(row, digestKey(d)...)
 	}
-	return append(rest, body...)
+	row = binary.AppendUvarint(row, uint64(len(k.Optional)))
+	for _, o := range k.Optional {
+		here := byte(0)
+		if o.Here {
+			here = 1
+		}
+		row = append(append(row, here), digestKey(o.Digest)...)
+	}
+	return append(row, k.Body...)
 }
 
-// cutParts undoes withParts, of an image.
-func cutParts(image digest.Digest, rest []byte) (parts []digest.Digest, body []byte, err error) {
-	f := fields{rest: rest}
-	n, parts := f.number(), []digest.Digest{image}
-	for body = f.rest; n > 0; n-- {
+// decodeKept undoes encode, of an image.
+func decodeKept(image digest.Digest, row []byte) (k Kept, err error) {
+	f := fields{rest: row}
+	k.Of = []digest.Digest{image}
+	for n := f.number(); n > 0; n-- {
 		var d digest.Digest
-		if d, body, err = cutDigest(body); err != nil {
-			return nil, nil, err
+		if d, f.rest, err = cutDigest(f.rest); err != nil {
+			return Kept{}, err
 		}
-		parts = append(parts, d)
+		k.Of = append(k.Of, d)
 	}
-	return parts, body, f.err("kept")
+	for n := f.number(); n > 0; n-- {
+		here := len(f.rest) > 0 && f.rest[0] == 1
+		var d digest.Digest
+		if d, f.rest, err = cutDigest(f.rest[min(1, len(f.rest)):]); err != nil {
+			return Kept{}, err
+		}
+		k.Optional = append(k.Optional, Optional{d, here})
+	}
+	k.Body = f.rest
+	return k, f.err("kept")
 }
 
 // header is what a row of this key has before its MAC.

@@ -100,19 +100,23 @@ func aboutRemoved(tx storage.Reader, repo string, d digest.Digest, moves []prove
 // maxKept is the size in bytes up to which something is kept beside an image.
 const maxKept = 64 << 10
 
-// Keep keeps what was thought of an image and of what is given with it, the image first, under the version of what was known
-// then. It is not kept where that is not the version any more, where it is too large, or the image is gone.
-func (g *Registry) Keep(ctx context.Context, repo string, parts []digest.Digest, version uint64, body []byte) error {
-	if len(body) > maxKept || version == 0 {
+// Keep keeps what was thought of an image under the version of what was known then. It is not kept where that is not the version any
+// more, where something optional has come or gone, where it is too large, or the image is gone.
+func (g *Registry) Keep(ctx context.Context, repo string, version uint64, k Kept) error {
+	if len(k.Body) > maxKept || version == 0 {
 		return nil
 	}
 	return g.store.Update(ctx, func(tx storage.Tx) error {
-		now, err := knownVersion(tx, repo, parts)
-		if err == nil && now == version {
-			key := repoKey(repo, digestKey(parts[0]))
-			tx.Put(keptTable, key, g.keptKeyNow().row(key, version, withParts(parts, body)))
+		now, err := knownVersion(tx, repo, k.Of)
+		if err != nil || now != version {
+			return err
 		}
-		return err
+		if still, err := areStill(tx, repo, k.Optional); err != nil || !still {
+			return err
+		}
+		key := repoKey(repo, digestKey(k.Of[0]))
+		tx.Put(keptTable, key, g.keptKeyNow().row(key, version, k.encode()))
+		return nil
 	})
 }
 

@@ -19,11 +19,23 @@ import (
 // A row of leaseTable stands for the begin of each lease, in the order of time. Nobody removes one when the
 // blob comes to be needed, or its lease begins anew: the collector sees that when it comes to the row.
 
-// putLink makes a blob readable in a repository, and begins its lease.
-func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from string) {
+// putLink makes a blob readable in a repository, and begins its lease. It says whether a manifest there has named it before it
+// came: then its mark has to move when this is committed.
+func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from string) (late bool, err error) {
 	key := digestKey(d)
+	if late, err = awaited(tx, repo, key); err != nil {
+		return false, err
+	}
 	tx.Put(linkedTable, append(bytes.Clone(key), repo...), nil)
 	putLease(tx, repo, key, linkRow{from: from, lease: g.now()})
+	return late, nil
+}
+
+// arrived moves the mark of a blob that came late.
+func (g *Registry) arrived(d digest.Digest, late bool) {
+	if late {
+		g.changed([]digest.Digest{d})
+	}
 }
 
 func putLease(tx storage.Tx, repo string, blob []byte, row linkRow) {

@@ -41,6 +41,9 @@ func (g *Registry) Now() Moment { return Moment(g.marks.last.Load()) }
 // Mark is the mark of a digest, in any repository, of which something was read after a moment.
 func (g *Registry) Mark(d digest.Digest, since Moment) Mark { return Mark{g.marks.about(d), since} }
 
+// AnyMark moves with every change to what is known of anything, of which something was read after a moment.
+func (g *Registry) AnyMark(since Moment) Mark { return Mark{&g.marks.last, since} }
+
 // Changed is the moment of the last change to what is known of a digest, or of one that shares its mark.
 func (g *Registry) Changed(d digest.Digest) Moment { return Moment(g.marks.about(d).Load()) }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -40,17 +41,21 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestPartsOfKept gives back what a row says that it is about.
-func TestPartsOfKept(t *testing.T) {
+// TestEncodeKept gives back what a row says that it is about.
+func TestEncodeKept(t *testing.T) {
 	parts := []digest.Digest{digest.FromString("image"), digest.FromString("part"), digest.SHA512.FromString("part")}
+	optional := []Optional{{digest.FromString("absent"), false}, {digest.SHA512.FromString("here"), true}}
 	for n := 1; n <= len(parts); n++ {
-		got, body, err := cutParts(parts[0], withParts(parts[:n], []byte("body")))
-		if err != nil || len(got) != n || got[n-1] != parts[n-1] || string(body) != "body" {
-			t.Errorf("%d parts: %v, %q, %v", n, got, body, err)
+		for m := range len(optional) + 1 {
+			k := Kept{Of: parts[:n], Optional: optional[:m], Body: []byte("body")}
+			got, err := decodeKept(parts[0], k.encode())
+			if err != nil || !slices.Equal(got.Of, k.Of) || !slices.Equal(got.Optional, k.Optional) || string(got.Body) != "body" {
+				t.Errorf("%d parts, %d optional: %+v, %v", n, m, got, err)
+			}
 		}
 	}
-	for _, bad := range [][]byte{nil, {1}, {1, 9, 9}} {
-		if _, _, err := cutParts(parts[0], bad); err == nil {
+	for _, bad := range [][]byte{nil, {1}, {1, 9, 9}, {0}, {0, 1}, {0, 1, 1}, {0, 1, 1, 9}} {
+		if _, err := decodeKept(parts[0], bad); err == nil {
 			t.Errorf("%v is taken", bad)
 		}
 	}

@@ -23,8 +23,10 @@ type Reading struct {
 
 // Kept is what was thought of an image, while nothing of what it is about has changed.
 type Kept struct {
-	Of   []digest.Digest // what it is about: the image first, then what it lists and what is attached to these
-	Body []byte          // nil where nothing is kept
+	Of []digest.Digest // what it is about: the image first, then what it lists and what is attached to these
+	// Optional is what the image and its parts name, and may have come or gone since: it has not.
+	Optional []Optional
+	Body     []byte // nil where nothing is kept
 }
 
 // maxParents bounds the indexes of a Reading.
@@ -88,15 +90,17 @@ func (g *Registry) readKept(tx storage.Reader, repo string, d digest.Digest) (k 
 	if !own {
 		return k, nil
 	}
-	parts, body, err := cutParts(d, body)
+	kept, err := decodeKept(d, body)
 	if err != nil {
 		return k, err
 	}
-	now, err := knownVersion(tx, repo, parts)
-	if err == nil && now == version {
-		k = Kept{Of: parts, Body: body}
+	if now, err := knownVersion(tx, repo, kept.Of); err != nil || now != version {
+		return k, err
 	}
-	return k, err
+	if still, err := areStill(tx, repo, kept.Optional); err != nil || !still {
+		return k, err
+	}
+	return kept, nil
 }
 
 // Version is the index of the last record that changed what is known of an image, or of what is given with it, which is what

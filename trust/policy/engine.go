@@ -120,19 +120,21 @@ func (e *Engine) Push(ctx context.Context, p registry.Pending) (warnings []strin
 
 // question is a manifest that rules are asked about.
 type question struct {
-	digest   digest.Digest
-	about    image.Description
-	event    provenance.Event
-	from     image.Source
-	records  records
-	object   Object
-	warnings []string
-	listed   listing         // when the carriers were
-	carriers []digest.Digest // of what is attached to it, where a rule asks for what depends on who signed them
-	stored   bool            // it is in its repository
-	kept     *keptReport     // beside it there; nil where none counts
-	trial    bool            // nothing is kept of it
-	until    time.Time       // as long as what rules have read holds; zero where there is no end
+	digest       digest.Digest
+	about        image.Description
+	event        provenance.Event
+	from         image.Source
+	records      records
+	object       Object
+	warnings     []string
+	listed       listing             // when the carriers were
+	optional     []registry.Optional // what the image and its parts name and may lack
+	manyOptional bool                // there is more of it than is remembered, and optional is empty
+	carriers     []digest.Digest     // of what is attached to it, where a rule asks for what depends on who signed them
+	stored       bool                // it is in its repository
+	kept         *keptReport         // beside it there; nil where none counts
+	trial        bool                // nothing is kept of it
+	until        time.Time           // as long as what rules have read holds; zero where there is no end
 }
 
 // holdsUntil notes until when something holds that rules have read; zero is for ever.

@@ -122,7 +122,11 @@ func (e *Engine) decide(ctx context.Context, by *inForce, p registry.Reading, th
 	if err := e.findCarriers(ctx, c, rules); err != nil {
 		return nil, err
 	}
+	if err := e.findOptional(ctx, c); err != nil {
+		return nil, err
+	}
 	e.watch(made, p.At, c.dependsOn()...)
+	e.watchOptional(made, p.At, c)
 	err = e.ask(ctx, c, Pull, rules)
 	if err != nil && !registry.IsRefusal(err) {
 		return nil, err
@@ -235,6 +239,27 @@ func (e *Engine) listCarriers(ctx context.Context, c *question) (err error) {
 	return err
 }
 
+// findOptional finds what the image and its parts name, and what may come or go without a record about them: what is said of
+// sizes depends on it.
+func (e *Engine) findOptional(ctx context.Context, c *question) (err error) {
+	if c.kept != nil {
+		c.optional = c.kept.optional
+		return nil
+	}
+	c.optional, c.manyOptional, err = e.c.Registry.OptionalOf(ctx, c.object.Repository, c.parts())
+	return err
+}
+
+// watchOptional has a decision end when something optional comes or goes; where there is too much of it, when anything changes.
+func (e *Engine) watchOptional(d *decision, since registry.Moment, c *question) {
+	if c.manyOptional {
+		d.marks = append(d.marks, e.c.Registry.AnyMark(since))
+	}
+	for _, o := range c.optional {
+		e.watch(d, since, o.Digest)
+	}
+}
+
 // listing is when carriers were listed: what was known of the image then, and the configuration by which they matter.
 type listing struct {
 	version uint64
@@ -261,7 +286,8 @@ type keptReport struct {
 	Grade  trust.Grade     `json:"grade"` // that of the report, before it: lists of images read no further
 	Report json.RawMessage `json:"report"`
 
-	of []digest.Digest // what it is about
+	of       []digest.Digest     // what it is about
+	optional []registry.Optional // what that names and may lack
 }
 
 // stamp names what makes reports, by the configuration that they are made with: a moment later there may be another.
@@ -271,7 +297,7 @@ func (e *Engine) stamp(config image.Config) string {
 
 // openKept opens a report that is kept, or returns nil where it does not count any more.
 func (e *Engine) openKept(k registry.Kept) *keptReport {
-	kept := &keptReport{of: k.Of}
+	kept := &keptReport{of: k.Of, optional: k.Optional}
 	if k.Body == nil || json.Unmarshal(k.Body, kept) != nil || kept.By != e.stamp(e.c.Inspect()) || !e.now().Before(kept.Until) {
 		return nil
 	}
@@ -295,7 +321,7 @@ func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error)
 // inspection makes a report about an image.
 type inspection func(ctx context.Context, c *question, config image.Config) (*image.Report, error)
 
-// makeReport makes a report, and keeps it beside its image.
+// makeReport makes a report, and keeps it beside its image. What is optional in that was found before.
 func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection) (*keptReport, error) {
 	repo, parts := c.object.Repository, c.dependsOn()
 	config := e.c.Inspect()
@@ -315,12 +341,12 @@ func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection
 	if kept.Report, err = json.Marshal(made); err != nil {
 		return nil, err
 	}
-	if !current {
+	if !current || c.manyOptional {
 		return kept, nil // for this once
 	}
 	text, err := json.Marshal(kept)
 	if err == nil {
-		err = e.c.Registry.Keep(ctx, repo, parts, version, text)
+		err = e.c.Registry.Keep(ctx, repo, version, registry.Kept{Of: parts, Optional: c.optional, Body: text})
 	}
 	if err != nil { // pulls go on where nothing can be written
 		e.c.Log.Warn("a report was not kept", "repository", repo, "digest", c.digest, "err", err)

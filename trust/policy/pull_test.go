@@ -1,12 +1,15 @@
 package policy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +26,8 @@ import (
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
@@ -297,6 +302,68 @@ func (w *world) remote(name string) image.Source {
 	r, err := image.NewRemote(strings.TrimPrefix(s.URL, "https://")+"/"+name, &auth.Client{Client: s.Client(), Header: http.Header{"Authorization": {basic("alice")}}})
 	must(w.t, err)
 	return r
+}
+
+// TestLateSizes wants a decision about sizes to end when something comes whose size the image has wrong: a foreign layer of it or of a
+// platform, a manifest that an index lists, a subject; also where the report was kept, and where very much is absent.
+func TestLateSizes(t *testing.T) {
+	const foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+	late := []byte("late")
+	wrong := ocispec.Descriptor{MediaType: foreign, Digest: digest.FromBytes(late), Size: 1}
+	lateImage, lateBlobs := imageOf("late", nil)
+	lateBody, err := json.Marshal(lateImage)
+	must(t, err)
+	index := func(children ...ocispec.Descriptor) ocispec.Index {
+		return ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children}
+	}
+	wrongImage := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(lateBody), Size: 1}
+	m, blobs := imageOf("one", nil)
+	withLayer, withMany, withSubject := m, m, m
+	withLayer.Layers = append(slices.Clone(m.Layers), wrong)
+	withMany.Layers = slices.Clone(m.Layers)
+	for i := range 200 {
+		withMany.Layers = append(withMany.Layers, ocispec.Descriptor{MediaType: foreign, Digest: digest.FromString(fmt.Sprint(i)), Size: 1})
+	}
+	withMany.Layers = append(withMany.Layers, wrong)
+	withSubject.Subject = &wrongImage
+	pushBlob := func(w *world, repo *remote.Repository) {
+		must(t, repo.Blobs().Push(t.Context(), content.NewDescriptorFromBytes("", late), bytes.NewReader(late)))
+	}
+	mount := func(w *world, repo *remote.Repository) {
+		elsewhere := w.repo("elsewhere/app")
+		pushBlob(w, elsewhere)
+		must(t, repo.Mount(t.Context(), content.NewDescriptorFromBytes("", late), "elsewhere/app", nil))
+	}
+	pushImage := func(w *world, repo *remote.Repository) {
+		_, err := w.push(repo, "", lateImage, lateBlobs...)
+		must(t, err)
+	}
+	for name, c := range map[string]struct {
+		manifest any
+		arrive   func(*world, *remote.Repository)
+	}{
+		"a foreign layer": {withLayer, pushBlob}, "a foreign layer by a mount": {withLayer, mount}, "one of many": {withMany, pushBlob},
+		"a child": {index(wrongImage), pushImage}, "a subject": {withSubject, pushImage},
+	} {
+		for _, rule := range []string{"manifest.sizesTrue", `report.check("sizes-true").result != "fail"`} {
+			for _, again := range []string{"remembered", "kept"} {
+				t.Run(name+" "+rule+" "+again, func(t *testing.T) {
+					w := newWorld(t, `rules: [{name: sizes, repositories: "team/*", at: pull, owner: alice, require: '`+rule+`'}]`)
+					repo := w.repo("team/app")
+					_, err := w.push(repo, "1.0", c.manifest, blobs...)
+					must(t, err)
+					w.pull(repo, "1.0", "")
+					if again == "kept" {
+						w.decided.Purge()
+					}
+					c.arrive(w, repo)
+					w.pull(repo, "1.0", "rule sizes")
+					w.Forget()
+					w.pull(repo, "1.0", "rule sizes")
+				})
+			}
+		}
+	}
 }
 
 // TestReadBeforeAttached wants a pull whose manifest was read before something was attached to know of it, and so a platform
