@@ -26,6 +26,7 @@ func TestJob(t *testing.T) {
 	s.trust("docker")
 	mustRun(t, s.hallmark("grant", "ci:"+issuer.URL+":repository_id=4711,ref=refs/heads/main", "team/**", "push"))
 	login := func(changes map[string]any) *exec.Cmd {
+		changes["repository"] = "team/hello" // as the images say, too
 		raw := issuer.Token(issuer.GitHub("hallmark", time.Now(), changes))
 		return command(raw, "docker", "login", s.host, "-u", "oidc", "--password-stdin")
 	}
@@ -95,7 +96,7 @@ func (s *server) wantJob(digest, ref, ran string, flagged []string) {
 		s.t.Fatalf("%v: %s", err, out)
 	}
 	a := image.Provenance.Authenticated[0]
-	if a.Method != "oidc" || a.Actor.Kind != "ci" || a.Actor.Handle != "octo/app" || a.Claims["sha"] != ran || a.Claims["run_id"] != "9001" ||
+	if a.Method != "oidc" || a.Actor.Kind != "ci" || a.Actor.Handle != "team/hello" || a.Claims["sha"] != ran || a.Claims["run_id"] != "9001" ||
 		digest != "" && image.Descriptor.Digest != digest {
 		s.t.Errorf("%s: %s", ref, out)
 	}

@@ -355,6 +355,8 @@ func TestRanOn(t *testing.T) {
 		{"https://git.example/octo/app", "https://github.com/octo/app", false},
 		{"octo/app", "https://git.example/octo/app", true},
 		{"octo/app", "octo/app", true},
+		{"Octo/App", "https://github.com/octo/app", true},
+		{"https://gitlab/octo/app", "https://git.example/gitlab/octo/app", false},
 		{"octo/app", "https://git.example/other/octo/app", false},
 		{"octo/app", "https://git.example/octo/web", false},
 		{"octo/app", "", false},

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -273,6 +274,17 @@ func (s *InToto) Claims(from, attachedTo digest.Digest) (claims []Claim) {
 	return claims
 }
 
+// Unread says why not all that the statement claims was read, or "".
+func (s *InToto) Unread() string {
+	if isWitness(s.PredicateType) {
+		return s.steps.unread()
+	}
+	if p, ok := predicateOf(s.PredicateType); ok {
+		return s.used[p.used].unread()
+	}
+	return ""
+}
+
 // Names says whether the statement itself names an image, of those that it was read for.
 func (s *InToto) Names(d digest.Digest) bool { return slices.Contains(s.subjects.found, d) }
 
@@ -309,6 +321,7 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 		unread = fmt.Sprintf("it has more than %d lines, and those behind are not read", maxLines)
 	}
 	for _, s := range openLines(d.Packed, lines, []digest.Digest{subject}) {
+		unread = cmp.Or(unread, s.Unread())
 		for _, c := range s.Claims(from, subject) {
 			if !slices.Contains(claims, c) {
 				claims = append(claims, c)

@@ -166,3 +166,52 @@ func TestUntold(t *testing.T) {
 		}
 	}
 }
+
+// TestLongLists has lists of what a build used that are longer than is kept: that they are is said, and what a kept part of one would
+// lead to is not.
+func TestLongLists(t *testing.T) {
+	const v1, v01 = `{"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"externalParameters":{%s},"resolvedDependencies":[%s]}}}`,
+		`{"predicateType":"https://slsa.dev/provenance/v0.1","predicate":{"recipe":{"definedInMaterial":%s},"materials":[%s]}}`
+	list := func(n int, of func(n int) string) string {
+		var all []string
+		for i := range n {
+			all = append(all, of(i))
+		}
+		return strings.Join(all, ",")
+	}
+	image := func(n int) string {
+		return fmt.Sprintf(`{"uri":"pkg:docker/base@%d","digest":{"sha256":%q}}`, n, dig(fmt.Sprint(n)).Encoded())
+	}
+	same := func(int) string { return image(0) }
+	repository := func(name string) func(int) string {
+		return func(int) string {
+			return fmt.Sprintf(`{"uri":"git+https://git.example/a/%s","digest":{"sha1":%q}}`, name, commit)
+		}
+	}
+	app, web := repository("app"), repository("web")
+	declared := `"source":"https://git.example/a/app"`
+	for name, c := range map[string]struct{ text, source, revision, unread string }{
+		"images":                   {fmt.Sprintf(v1, "", list(64, image)), "", "", ""},
+		"too many":                 {fmt.Sprintf(v1, "", list(80, image)), "", "", "it lists 80 images that its build used, and those behind the first 64 are not read"},
+		"one, often":               {fmt.Sprintf(v1, "", list(80, same)), "", "", ""},
+		"a repository behind":      {fmt.Sprintf(v1, "", list(80, image)+","+app(0)), "git.example/a/app", commit, "it lists 80 images"},
+		"repositories":             {fmt.Sprintf(v1, "", list(1024, app)), "git.example/a/app", commit, ""},
+		"another one past the end": {fmt.Sprintf(v1, "", list(1024, app)+","+web(0)), "", "", "it lists more than 1024 repositories"},
+		"a commit past the end":    {fmt.Sprintf(v1, declared, list(1024, web)+","+app(0)), "git.example/a/app", "", "it lists more than 1024 repositories"},
+		"defined in the 101st":     {fmt.Sprintf(v01, "100", list(100, web)+","+app(0)), "git.example/a/app", commit, ""},
+		"defined past the end":     {fmt.Sprintf(v01, "1024", list(1024, image)+","+app(0)), "", "", "it lists 1024 images"},
+		"defined in none":          {fmt.Sprintf(v01, "7", app(0)), "", "", ""},
+		"defined in an image":      {fmt.Sprintf(v01, "0", image(0)+","+app(0)), "git.example/a/app", commit, ""},
+	} {
+		claims, unread := ClaimsOfAttestation(background, strings.NewReader(c.text), int64(len(c.text)), dig("layer"), built)
+		is, _ := read(claims)
+		if is.source != c.source || is.revision != c.revision || !strings.HasPrefix(unread, c.unread) || (unread == "") != (c.unread == "") {
+			t.Errorf("%s: source %q at %q, unread %q; want %q at %q, %q", name, is.source, is.revision, unread, c.source, c.revision, c.unread)
+		}
+	}
+	step := `{"type":"https://witness.dev/attestations/git/v0.1","attestation":{"commithash":"` + commit + `"}}`
+	text := `{"predicateType":"https://witness.testifysec.com/attestation-collection/v0.1","predicate":{"attestations":[` + list(65, func(int) string { return step }) + `]}}`
+	if _, unread := ClaimsOfAttestation(background, strings.NewReader(text), int64(len(text)), dig("layer"), built); unread != "it has more than 64 attestations, and those behind are not read" {
+		t.Errorf("a collection: %q", unread)
+	}
+}

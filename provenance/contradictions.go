@@ -30,7 +30,7 @@ type comparison struct {
 }
 
 var comparable = []comparison{
-	{FactSource, NormalSource, equal},
+	{FactSource, placedSource, samePlacedSource},
 	{FactRevision, NormalRevision, sameNormalRevision},
 	{FactBase, func(value string) string { return value }, equal},
 }
@@ -90,6 +90,28 @@ func Same(fact, a, b string) bool {
 
 func sameSource(a, b string) bool { return NormalSource(a) == NormalSource(b) }
 
+// placedSource is the normal form of a source, behind a slash where it names no host: that of a job whose issuer is of no host
+// that is known, as octo/app.
+func placedSource(source string) string {
+	name := NormalSource(source)
+	if first, _, _ := strings.Cut(source, "/"); strings.ContainsAny(first, ".:@") || !strings.Contains(source, "/") {
+		return name
+	}
+	return "/" + name
+}
+
+// samePlacedSource says whether two sources are one, as placedSource has them. Where one names no host, any will do.
+func samePlacedSource(a, b string) bool {
+	if a == b {
+		return true
+	}
+	if strings.HasPrefix(b, "/") {
+		a, b = b, a
+	}
+	_, way, _ := strings.Cut(b, "/")
+	return strings.HasPrefix(a, "/") && strings.EqualFold(a[1:], way)
+}
+
 // shortCommit is the least length at which git itself abbreviates a commit.
 const shortCommit = 7
 
@@ -120,8 +142,10 @@ func (l *Login) Facts() map[string]Said {
 	add(FactRevision, "sha", "")
 	if host := GitHubOf(l.Issuer); host != "" {
 		add(FactSource, "repository", host+"/")
-	} else {
+	} else if l.Claims["project_path"] != "" {
 		add(FactSource, "project_path", strings.TrimSuffix(l.Issuer, "/")+"/") // as GitLab names it
+	} else {
+		add(FactSource, "repository", "") // of whose host nothing is known
 	}
 	return facts
 }

@@ -13,6 +13,9 @@ func TestContradictions(t *testing.T) {
 	}{
 		"another spelling":       {FactSource, "https://git.example/app.git", "git@git.example:app", false},
 		"another source":         {FactSource, "https://git.example/app", "https://git.example/App", true},
+		"no host":                {FactSource, "octo/App", "https://github.com/octo/app.git", false},
+		"no host, another":       {FactSource, "octo/app", "https://github.com/octo/web", true},
+		"no host, and deeper":    {FactSource, "octo/app", "https://git.example/x/octo/app", true},
 		"the same commit":        {FactRevision, full, full, false},
 		"in short":               {FactRevision, full[:7], full, false},
 		"in capitals":            {FactRevision, full, "0123456789ABCDEF0123456789ABCDEF01234567", false},
@@ -79,8 +82,12 @@ func TestLoginFacts(t *testing.T) {
 		{at("https://token.actions.octo.ghe.com"), "https://octo.ghe.com/team/app"},
 		{at("https://github.octo.example/_services/token"), "https://github.octo.example/team/app"},
 		{gitlab, "https://gitlab.example/team/app"},
+		{at("https://jobs.example"), "team/app"},
 	} {
 		facts := c.login.Facts()
+		if job := c.login.Job(); job.Source != c.source || job.Revision != "c1" {
+			t.Errorf("its job is %+v", job)
+		}
 		if facts[FactSource].Value != c.source || facts[FactRevision].Value != "c1" || facts[FactRevision].Class != Authenticated || len(facts) != 2 {
 			t.Errorf("%+v", facts)
 		}

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -12,13 +13,16 @@ import (
 // The bounds of what is kept of the list of what a build used.
 const (
 	maxMaterials    = MaxClaims // images
-	maxRepositories = 1024      // commits of repositories
+	maxRepositories = 1024      // commits of repositories; elements of any kind from the first on
 )
 
-// dependencies are what a build used, as far as it is asked for: images, and repositories.
+// dependencies are what a build used, as far as it is asked for: images, and repositories. The list is read to its end: that there
+// were more than are kept is known.
 type dependencies struct {
 	images       []usedImage
+	imagesLeft   int // elements beyond maxMaterials that are other images than these
 	repositories []usedRepository
+	cut          bool          // there are more repositories: one that is not kept may contradict those that are
 	first        []*descriptor // whatever they are: a place in the list may be named
 }
 
@@ -32,19 +36,42 @@ type usedRepository struct {
 }
 
 func (u *dependencies) take(d *descriptor) {
-	if len(u.first) < maxMaterials {
+	if len(u.first) < maxRepositories {
 		u.first = append(u.first, d)
 	}
 	if image, ok := imageOf(d); ok {
-		known := func(other usedImage) bool { return other.digest == image.digest }
-		if image.digest != "" && len(u.images) < maxMaterials && !slices.ContainsFunc(u.images, known) {
-			u.images = append(u.images, image)
-		}
+		u.takeImage(image)
 		return
 	}
-	if d.isRepository() && len(u.repositories) < maxRepositories {
+	switch {
+	case u.cut || !d.isRepository():
+	case len(u.repositories) == maxRepositories:
+		u.cut = true
+	default:
 		u.repositories = append(u.repositories, usedRepository{d.uri, NormalSource(d.uri), d.revision(), d.name})
 	}
+}
+
+func (u *dependencies) takeImage(image usedImage) {
+	known := func(other usedImage) bool { return other.digest == image.digest }
+	switch {
+	case image.digest == "" || slices.ContainsFunc(u.images, known):
+	case len(u.images) == maxMaterials:
+		u.imagesLeft++
+	default:
+		u.images = append(u.images, image)
+	}
+}
+
+// unread says what of the list is not kept, or "".
+func (u *dependencies) unread() string {
+	switch {
+	case u.cut:
+		return fmt.Sprintf("it lists more than %d repositories that its build used, so which of them is the source is not known", maxRepositories)
+	case u.imagesLeft > 0:
+		return fmt.Sprintf("it lists %d images that its build used, and those behind the first %d are not read", maxMaterials+u.imagesLeft, maxMaterials)
+	}
+	return ""
 }
 
 // revision is the commit that an element names, in its digest set or in its URI.
@@ -89,8 +116,12 @@ func (u *dependencies) at(index string) *descriptor {
 	return u.first[i]
 }
 
-// commitOf is the commit of a repository, or "": where several are named, that of a branch or tag.
+// commitOf is the commit of a repository, or "": where several are named, that of a branch or tag. Of a list that is cut nothing is
+// known, as another commit of it may come later.
 func (u *dependencies) commitOf(uri, ref string) string {
+	if u.cut {
+		return ""
+	}
 	source, whole := NormalSource(uri), refOf(uri)
 	var all, atRef []string
 	for _, r := range u.repositories {
@@ -156,7 +187,7 @@ func (u *dependencies) source(run string, tools ...string) origin {
 			left = some
 		}
 	}
-	if !oneRepository(left) {
+	if u.cut || !oneRepository(left) {
 		return origin{}
 	}
 	var commits []string

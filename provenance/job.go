@@ -1,7 +1,5 @@
 package provenance
 
-import "strings"
-
 // besideTheCode are events of GitHub that start a job at the default branch's head, whatever started it: the commit in
 // the job's token is not what caused it, and need not be what it builds, and strangers can cause most of them.
 var besideTheCode = map[string]bool{
@@ -18,9 +16,6 @@ func (l *Login) Job() *Job {
 	if j.Event == "" {
 		j.Event = l.Claims["pipeline_source"]
 	}
-	if j.Source == "" {
-		j.Source = l.Claims["repository"] // of whose host nothing is known
-	}
 	switch {
 	case besideTheCode[l.Claims["event_name"]]:
 		j.refuse("it was started by " + j.Event + ", at the default branch's head whatever that was about")
@@ -31,13 +26,7 @@ func (l *Login) Job() *Job {
 }
 
 // RanOn says whether the job ran on a source, in whatever spelling. Where the login names no host, any will do.
-func (j *Job) RanOn(source string) bool {
-	own, other := NormalSource(j.Source), NormalSource(source)
-	if host, path, ok := strings.Cut(other, "/"); ok && host != "" && !strings.Contains(j.Source, "://") {
-		return own == other || NormalSource(path) == own
-	}
-	return own == other
-}
+func (j *Job) RanOn(source string) bool { return Same(FactSource, j.Source, source) }
 
 // RanAt says whether the job ran at a revision, which may be a commit cut short.
 func (j *Job) RanAt(revision string) bool { return sameRevision(j.Revision, revision) }

@@ -70,13 +70,14 @@ func KindOf(predicateType string) StatementKind {
 	return StatementKind(predicateType)
 }
 
-// Valid says whether a signer can vouch for the kind: it has a name, or it is a full predicate type.
+// Valid says whether a signer can vouch for the kind: it has a name, or it is a full predicate type, as a verdict has it: what is
+// cut there, as a query, would never match.
 func (k StatementKind) Valid() bool {
 	if slices.Contains(Kinds, k) {
 		return true
 	}
 	u, err := url.Parse(string(k))
-	return err == nil && u.Scheme != "" && (u.Host != "" || u.Opaque != "") && len(k) < MaxValue // longer ones stand in a verdict cut
+	return err == nil && u.Scheme != "" && (u.Host != "" || u.Opaque != "") && Bounded(string(k)) == string(k)
 }
 
 // Is says whether a verdict is about a signature of a kind, named or a full predicate type.

@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -51,17 +50,39 @@ func cutWord(word string, alone bool) string {
 	var out strings.Builder
 	for range maxURLs {
 		at := beginsURL.FindStringIndex(word)
-		if at == nil {
-			if out.Len() == 0 {
-				return cutSchemeless(word, alone)
-			}
+		first := out.Len() == 0
+		switch {
+		case first && (at == nil || alone && isEncodedParameter(word[:at[0]], word[at[0]:at[1]])):
+			return cutSchemeless(word, alone)
+		case at == nil:
 			return out.String() + word
+		case first:
+			out.WriteString(cutBefore(word[:at[0]]) + word[at[0]:at[1]])
+		default:
+			out.WriteString(word[:at[1]])
 		}
-		out.WriteString(word[:at[1]])
 		isSSH := strings.HasSuffix(word[:at[1]], "ssh://")
 		word = cutQuery(cutUser(word[at[1]:], isSSH), alone, &out)
 	}
 	return out.String()
+}
+
+// isEncodedParameter says whether a URL that begins so is the value of a parameter, which is judged as a whole.
+func isEncodedParameter(before, begin string) bool {
+	return strings.Contains(before, "?") && strings.Contains(begin, "%")
+}
+
+// cutBefore returns what stands before a URL that is the value of a parameter without what may be a credential.
+func cutBefore(text string) string {
+	before, query, isQuery := strings.Cut(text, "?")
+	if !isQuery {
+		return text
+	}
+	last := query[strings.LastIndexByte(query, '&')+1:]
+	if kept := harmless(strings.TrimSuffix(query[:len(query)-len(last)], "&")); kept != "" {
+		last = kept + "&" + last
+	}
+	return before + "?" + last
 }
 
 // CutSecretsIn returns annotations or labels as they may be shown: without what CutSecrets removes. The map stays as it is.
@@ -77,14 +98,14 @@ func CutSecretsIn(texts map[string]string) map[string]string {
 }
 
 // beginsURL matches what stands before the authority of a URL: also where a scheme that is known has lost a slash, as when
-// somebody cleaned it like a path, and where the scheme is left out.
-var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh):/{1,2}|://|(?:^|[(=,])//)`)
+// somebody cleaned it like a path, where the scheme is left out, and where it was encoded, once or more often.
+var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh)(?::|%(?:25)*3a)(?:/|%(?:25)*2f){1,2}|(?::|%(?:25)*3a)(?:/|%(?:25)*2f){2}|(?:^|[(=,])//)`)
 
 // endsURL are the characters that end a URL in a text.
 const endsURL = " \t\r\n\"'<>`"
 
 // encodedAt is an @ that was encoded once too often.
-var encodedAt = regexp.MustCompile(`(?i)%40`)
+var encodedAt = regexp.MustCompile(`(?i)%(?:25)*40`)
 
 // cutUser returns a URL, which begins with its authority, without the user and the password. A password in which "/", "?" or
 // "#" were not encoded makes an authority with no port behind its colon: it goes on to the @. In URLs of ssh that may be a path.
@@ -155,12 +176,14 @@ func withoutSecrets(rest string, alone bool) string {
 	return path
 }
 
-// parametersOf match what follows ";" in a part of a path, as session ids do, and a query whose mark was encoded. In a line of a
-// shell ";" ends a command, which stays: there only what has a name is a parameter.
+// parametersOf match what follows ";" in a part of a path, as session ids do, and a query whose marks were encoded, or that lacks its
+// first one. In a line of a shell ";" ends a command, which stays: there only what has a name is a parameter.
 var (
-	parametersOfURL  = regexp.MustCompile(`(?i);[^/]*|%3f[^/]*=.*`)
-	parametersInText = regexp.MustCompile(`(?i);[^/;=]+=[^/;]*|%3f[^/]*=.*`)
+	parametersOfURL  = regexp.MustCompile(`(?i);[^/]*|` + queryInPath)
+	parametersInText = regexp.MustCompile(`(?i);[^/;=]+=[^/;]*|` + queryInPath)
 )
+
+const queryInPath = `(?:&|%(?:25)*(?:3f|26|3b))[^/]*?(?:=|%(?:25)*3d).*`
 
 func withoutParameters(path string, alone bool) string {
 	if alone {
@@ -174,28 +197,6 @@ func joined(mark, text string) string {
 		return ""
 	}
 	return mark + text
-}
-
-// parameters are those that name what is meant, in URLs of git, of Nix, of build types and of packages. All others may
-// be, or prove, a right to read it.
-var parameters = map[string]bool{
-	"p": true, "h": true, "hb": true, "id": true, "ref": true, "rev": true, "branch": true, "tag": true, "commit": true,
-	"dir": true, "subdir": true, "submodules": true, "depth": true, "version": true, "draft": true, "checksum": true, "narHash": true,
-	"platform": true, "os": true, "arch": true, "distro": true, "digest": true, "type": true, "classifier": true,
-	"repository_url": true, "registry_url": true,
-}
-
-// harmless returns the parameters of a query that may be kept, in their order.
-func harmless(query string) string {
-	var kept []string
-	for parameter := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(parameter, "=")
-		plain, err := url.QueryUnescape(value)
-		if parameters[name] && err == nil && !strings.ContainsAny(plain, "@?&=%") && len(plain) <= 255 {
-			kept = append(kept, parameter)
-		}
-	}
-	return strings.Join(kept, "&")
 }
 
 // cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it. In a text of many words only what has

@@ -104,8 +104,12 @@ func isLocation(uri string) bool {
 // another counts beside it, and nothing that would have to be guessed.
 func (s *InToto) origin(p predicate, known bool) origin {
 	used := s.used[p.used]
-	if p.inMaterial != "" {
-		if m := used.at(s.document[p.inMaterial]); m != nil && isLocation(m.uri) {
+	if index := s.document[p.inMaterial]; p.inMaterial != "" && index != "" {
+		m := used.at(index)
+		if m == nil { // it is not kept, or not there: another one would be a guess against what is said
+			return origin{}
+		}
+		if isLocation(m.uri) {
 			return origin{m.uri, m.revision(), "materials"}
 		}
 	}

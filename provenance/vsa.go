@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
@@ -95,6 +96,9 @@ func (said *vsa) summary() *Summary {
 	}
 	return s
 }
+
+// MayGoOn says whether a value of the summary may have been longer than it is kept.
+func (s *Summary) MayGoOn(value string) bool { return s.Cut && len(value) > maxSummary-utf8.UTFMax }
 
 // HasLevel says whether the summary says that the image has a level, or a higher one of the same track.
 func (s *Summary) HasLevel(want string) bool {

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,7 +17,10 @@ func isWitness(predicateType string) bool {
 }
 
 // A collection is what is kept of the attestations of a step, one after the other.
-type collection struct{ all []*witnessed }
+type collection struct {
+	all []*witnessed
+	cut bool // there are more
+}
 
 // witnessed is one attestation: its type, and what the attestors of git, of CI systems and of docker say.
 type witnessed struct {
@@ -35,7 +39,7 @@ const (
 
 // element returns who reads an attestation.
 func (c *collection) element(int) strictjson.Visitor {
-	if len(c.all) == maxSteps {
+	if c.cut = len(c.all) == maxSteps; c.cut {
 		return nil
 	}
 	w := &witnessed{texts: map[string]string{}}
@@ -76,6 +80,20 @@ func (w *witnessed) product(key string) strictjson.Visitor {
 		return nil
 	}
 	return keyed(func(string) strictjson.Visitor { return listed(w.list.element) })
+}
+
+// unread says what of the collection is not kept, or "".
+func (c *collection) unread() string {
+	for _, w := range c.all {
+		w.list.end()
+		if why := w.used.unread(); why != "" {
+			return why
+		}
+	}
+	if c.cut {
+		return fmt.Sprintf("it has more than %d attestations, and those behind are not read", maxSteps)
+	}
+	return ""
 }
 
 // attestor is the name of the attestor, as git in https://witness.dev/attestations/git/v0.1.

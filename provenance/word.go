@@ -76,16 +76,15 @@ type Saying struct {
 }
 
 // SayingOf is what a record of another registry says, whose statement was verified. Ids of accounts and credentials mean
-// nothing outside that registry, and stay behind.
+// nothing outside that registry, and stay behind. It goes on record here, so its texts are bounded and without credentials,
+// whatever that registry let in, and of a login's claims only those stay that say where a job ran.
 func SayingOf(r *Record, log LeafID) *Saying {
 	s := &Saying{
-		At: r.Registry, Record: r.Index, Time: r.Time, Action: r.Action, Repository: r.Repository,
-		Actor: Actor{Kind: r.Actor.Kind, Handle: r.Actor.Handle}, Log: log,
+		At: Bounded(r.Registry), Record: r.Index, Time: r.Time, Action: r.Action, Repository: Bounded(r.Repository),
+		Actor: Actor{Kind: r.Actor.Kind, Handle: Bounded(r.Actor.Handle)}, Log: log,
 	}
 	if r.Authenticated != nil {
-		login := *r.Authenticated
-		login.Credential = ""
-		s.Login = &login
+		s.Login = r.Authenticated.abroad()
 	}
 	if r.Word != nil && r.Word.Said != nil {
 		of := *r.Word.Said
@@ -93,6 +92,26 @@ func SayingOf(r *Record, log LeafID) *Saying {
 		s.Of = &of
 	}
 	return s
+}
+
+// claimsAbroad are the claims of a login that are taken over from another registry.
+var claimsAbroad = []string{
+	"repository", "repository_id", "sha", "ref", "event_name", "run_id", "run_attempt", "workflow_ref", "job_workflow_ref", // GitHub
+	"project_path", "project_id", "pipeline_source", "pipeline_id", "job_id", "ci_config_ref_uri", // GitLab
+}
+
+// abroad is a login at another registry, as it may stand in a record here.
+func (l *Login) abroad() *Login {
+	login := &Login{Method: Bounded(l.Method), Issuer: Bounded(l.Issuer), Identity: Bounded(l.Identity)}
+	for _, name := range claimsAbroad {
+		if value := Bounded(l.Claims[name]); value != "" {
+			if login.Claims == nil {
+				login.Claims = map[string]string{}
+			}
+			login.Claims[name] = value
+		}
+	}
+	return login
 }
 
 // done is what a record's action did to its image.
@@ -109,7 +128,7 @@ func (s *Saying) String() string {
 	text := fmt.Sprintf("%s by %s at %s, record %d of %s, %s by its clock",
 		did, s.Actor.Known(), s.At, s.Record, s.Repository, s.Time.UTC().Format(time.RFC3339))
 	if s.Login != nil && s.Actor.Kind == CI {
-		text += ", signed in by " + s.Login.Issuer
+		text += ", signed in by " + s.Login.Issuer + " (" + onlyAct + ")"
 	}
 	if s.Of != nil {
 		text += "; it says that the record of another registry says: " + s.Of.String()
@@ -139,8 +158,9 @@ type Verified struct {
 	Time   Time   `json:"time"`
 }
 
-// Facts are what a word that counts attests: who pushed it at that registry, and where the CI job ran that did, by name. What
-// the image claimed there it claims here as well.
+// Facts are what a word that counts attests: who pushed it at that registry, and where the CI job ran that did, by name. These
+// are of an act, so they have names of their own: whether the job built what it pushed, or was the first to push it, one record
+// does not tell. What the image claimed there it claims here as well.
 func (w *WeighedWord) Facts() map[string]Said {
 	facts := map[string]Said{}
 	if w.Class != Attested || w.Said == nil || w.Said.Action != Push && w.Said.Action != Import {
@@ -148,17 +168,23 @@ func (w *WeighedWord) Facts() map[string]Said {
 	}
 	from := fmt.Sprintf("record %d of %s at %s", w.Said.Record, w.Said.Repository, w.Said.At)
 	facts[FactPushedBy] = Said{Value: w.Said.Actor.Known(), Class: Attested, From: from}
-	if w.Said.Login == nil {
+	if w.Said.Login == nil || w.Said.Actor.Kind != CI || w.Said.Action != Push {
 		return facts
 	}
-	for fact, said := range w.Said.Login.Facts() {
-		facts[fact] = Said{Value: said.Value, Class: Attested, From: said.From + ", " + from}
+	if job := w.Said.Login.Job(); job.Counts {
+		from = "login of " + w.Said.Login.Issuer + ", " + from
+		facts[FactPushedFrom] = Said{Value: job.Source, Class: Attested, From: from}
+		facts[FactPushedRevision] = Said{Value: job.Revision, Class: Attested, From: from}
 	}
 	return facts
 }
 
-// FactPushedBy is who pushed an image at another registry.
-const FactPushedBy = "pushed-by"
+// The facts of an act at another registry.
+const (
+	FactPushedBy       = "pushed-by"       // who pushed the image
+	FactPushedFrom     = "pushed-from"     // the source at which the CI job ran that pushed it
+	FactPushedRevision = "pushed-revision" // the revision at which it ran
+)
 
 // Weigh says what a word is worth, where it does not count for a reason that is not empty.
 func Weigh(w Word, why Reason, detail string) WeighedWord {

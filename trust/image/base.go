@@ -111,11 +111,14 @@ func (s *subject) checkBase(p *platform) trust.Check {
 		}
 		said = append(said, s.baseEvidence(b))
 	}
-	e := BasesEvidence{Images: len(bases), Used: said}
+	e, images := BasesEvidence{Images: len(bases), Used: said}, fmt.Sprint(len(bases))
+	if s.unreadClaims() != "" {
+		images = "at least " + images
+	}
 	if current == len(bases) {
 		return trust.Passed(trust.ImageBase, fmt.Sprintf("Its build used %d images, all of which are still what their names mean.", current)).With(e)
 	}
-	return trust.Partly(trust.ImageBase, trust.StepDeclared, fmt.Sprintf("Its build used %d images, %d of which are known to be what their names mean now; which of them it stands on is not said.", len(bases), current)).
+	return trust.Partly(trust.ImageBase, trust.StepDeclared, fmt.Sprintf("Its build used %s images, %d of which are known to be what their names mean now; which of them it stands on is not said.", images, current)).
 		With(e).Advise("Name the base: the annotations org.opencontainers.image.base.name and .base.digest.")
 }
 

@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -19,17 +21,23 @@ func TestBaseOfProvenance(t *testing.T) {
 		}
 		return map[string]any{"builder": map[string]string{"id": "https://ci.example/builder"}, "buildType": "https://mobyproject.org/buildkit@v1", "materials": all}
 	}
+	var many []string
+	for n := range 80 {
+		many = append(many, fmt.Sprintf("pkg:docker/registry.example/base@%d", n))
+	}
 	for name, c := range map[string]struct {
 		predicate map[string]any
 		result    trust.Result
 		points    int
+		says      string
 	}{
-		"one":             {materials("pkg:docker/registry.example/base@1"), trust.Pass, 8},
-		"and a frontend":  {materials("pkg:docker/registry.example/base@1", "pkg:docker/docker/dockerfile@1"), trust.Pass, 8},
-		"outdated":        {materials("pkg:docker/registry.example/old@1"), trust.Fail, 4},
-		"two":             {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/base@2"), trust.Pass, 8},
-		"one of them old": {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/old@1"), trust.Pass, 4},
-		"none":            {materials(), trust.Fail, 0},
+		"one":                {materials("pkg:docker/registry.example/base@1"), trust.Pass, 8, ""},
+		"and a frontend":     {materials("pkg:docker/registry.example/base@1", "pkg:docker/docker/dockerfile@1"), trust.Pass, 8, ""},
+		"outdated":           {materials("pkg:docker/registry.example/old@1"), trust.Fail, 4, ""},
+		"two":                {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/base@2"), trust.Pass, 8, ""},
+		"one of them old":    {materials("pkg:docker/registry.example/base@1", "pkg:docker/registry.example/old@1"), trust.Pass, 4, ""},
+		"none":               {materials(), trust.Fail, 0, ""},
+		"more than are read": {materials(many...), trust.Pass, 4, "Its build used at least 6"},
 	} {
 		i := made{annotations: without(ocispec.AnnotationBaseImageName, ocispec.AnnotationBaseImageDigest), platforms: 1}
 		m := i.build()
@@ -48,7 +56,7 @@ func TestBaseOfProvenance(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantTyped(t, r)
-		if got := byID(r.Checks)[trust.ImageBase]; got.Result != c.result || got.Points != c.points {
+		if got := byID(r.Checks)[trust.ImageBase]; got.Result != c.result || got.Points != c.points || !strings.Contains(got.Says, c.says) {
 			t.Errorf("%s: %s with %d points: %s", name, got.Result, got.Points, got.Says)
 		}
 	}

@@ -40,7 +40,8 @@ type document struct {
 	made          time.Time     // by its own account, or zero
 	sealed        bool          // it came in an envelope with a signature
 	claims        []provenance.Claim
-	names         bool // the statement, or its manifest, names what it is attached to itself
+	unread        string // why not all that it claims was read, or ""
+	names         bool   // the statement, or its manifest, names what it is attached to itself
 	predicateType string
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
 	// signature counts here, and for what is not signed.
@@ -250,7 +251,7 @@ func (s *subject) open(on *desk.Desk, doc *document, body []byte) (opened []*doc
 		one := *doc
 		one.predicateType, one.names = st.PredicateType, one.names || st.Names(doc.on)
 		one.sealed, one.about, one.kind = st.Sealed, st.About(doc.on), kindOfPredicate(st.PredicateType)
-		one.claims = st.Claims(doc.from.Digest, doc.on)
+		one.claims, one.unread = st.Claims(doc.from.Digest, doc.on), st.Unread()
 		if one.kind == "" && one.sealed {
 			one.kind = signatureKind
 		}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -119,9 +120,9 @@ func (s *subject) claimedSourceOfAll(facts []fact) trust.Check {
 // claimedSource is the check of what is claimed alone.
 func (s *subject) claimedSource(facts []fact) trust.Check {
 	source, revision := claimedOrigin(facts)
-	switch {
-	case source == "" && s.missed != "":
-		return trust.NotKnown(trust.ImageSource, "It does not say from which source it was built, but not all could be read: "+s.missed+".")
+	switch missed := cmp.Or(s.missed, s.unreadClaims()); {
+	case source == "" && missed != "":
+		return trust.NotKnown(trust.ImageSource, "It does not say from which source it was built, but not all could be read: "+missed+".")
 	case source == "":
 		return trust.Failed(trust.ImageSource, "It does not say from which source it was built.").
 			Advise("Build with labels org.opencontainers.image.source and .revision, or with BuildKit's provenance.")
@@ -131,6 +132,16 @@ func (s *subject) claimedSource(facts []fact) trust.Check {
 	}
 	return trust.Partly(trust.ImageSource, trust.StepClaimed, fmt.Sprintf("It claims to be built from %s at %s; nothing proves it.", source, revision)).
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
+}
+
+// unreadClaims says of a document why not all that it claims was read, or "".
+func (s *subject) unreadClaims() string {
+	for _, d := range s.documents {
+		if d.unread != "" {
+			return "of " + string(d.from.Digest) + ", " + d.unread
+		}
+	}
+	return ""
 }
 
 // claimedOrigin is a source and the revision that the same voice names, of several the last. Where none names both, it is a

@@ -97,15 +97,21 @@ func at(text string, line, column int, says string) error {
 func (r *Rule) note(checked *cel.Ast, text string) error {
 	native := checked.NativeRep()
 	var wrong []error
+	named := map[int64]bool{} // calls whose facts are asked by whom they are
 	ast.PreOrderVisit(native.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		var err error
 		switch e.Kind() {
+		case ast.ComprehensionKind: // is visited before the list that it goes through
+			c := e.AsComprehension()
+			named[c.IterRange().ID()] = mentions(c.LoopStep(), c.IterVar(), "by")
 		case ast.IdentKind:
 			r.noteName(e.AsIdent())
 		case ast.SelectKind:
 			r.noteField(e.AsSelect())
 		case ast.CallKind:
-			err = r.noteCall(e.AsCall())
+			if err = r.noteCall(e.AsCall()); err == nil && isOfRegistry(e.AsCall()) && !named[e.ID()] {
+				err = errors.New("each registry speaks for itself, so ask by which it is: facts(…).exists(f, f.by == \"upstream\" && …)")
+			}
 		}
 		if err != nil {
 			where := native.SourceInfo().GetStartLocation(e.ID())
@@ -170,7 +176,7 @@ func checkCall(name string, args []string) error {
 	case name == "check" && !isImageCheck(arg):
 		return fmt.Errorf("there is no check %q of an image; docs/trust.md lists them", arg)
 	case name == "facts" && !slices.Contains(askedFacts, arg):
-		return fmt.Errorf("facts(…) are of %q, %q or %q, and not of %q", askedFacts[0], askedFacts[1], askedFacts[2], arg)
+		return fmt.Errorf("there are no facts %q: facts(…) are of %s", arg, strings.Join(askedFacts, ", "))
 	case name == "atLeast" && !trust.Grade(arg).Valid():
 		return fmt.Errorf("there is no grade %q: grades are A, B, C, D and F", arg)
 	}
@@ -214,4 +220,22 @@ func isImageCheck(id string) bool {
 }
 
 // askedFacts are what report.facts(…) can be asked for.
-var askedFacts = []string{provenance.FactSource, provenance.FactRevision, provenance.FactPushedBy}
+var askedFacts = []string{provenance.FactSource, provenance.FactRevision, provenance.FactPushedBy, provenance.FactPushedFrom, provenance.FactPushedRevision}
+
+// isOfRegistry says whether a call asks for facts that other registries attest. A rule that does not ask by which would come to
+// hold for more images with every registry that is named later.
+func isOfRegistry(call ast.CallExpr) bool {
+	args, _ := literals(call.Args())
+	return call.FunctionName() == "facts" && len(args) == 1 && strings.HasPrefix(args[0], "pushed-")
+}
+
+// mentions says whether an expression reads a field of a variable.
+func mentions(e ast.Expr, variable, field string) (found bool) {
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.SelectKind {
+			s := e.AsSelect()
+			found = found || s.FieldName() == field && s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == variable
+		}
+	}))
+	return found
+}

@@ -18,7 +18,7 @@ func TestKeptReports(t *testing.T) {
 			`report.named("team-key")`:                                      false,
 			`report.facts("source").exists(f, f.class == "attested" && f.by == "team-key" && !f.elsewhere)`:  true,
 			`report.facts("revision").all(f, f.class == "claimed")`:                                          false,
-			`report.facts("pushed-by").size() == 0`:                                                          true,
+			`report.facts("pushed-by").exists(f, f.by == "a")`:                                               false,
 			`report.check("signature").evidence.documents.exists(d, d.verdict.signer == "team-key")`:         true,
 			`report.check("source-known").evidence.facts.exists(f, f.fact == "source" && f.from != f.value)`: true,
 		},

@@ -142,7 +142,7 @@ func TestAttestedElsewhere(t *testing.T) {
 	fact := func(name, value, class, by string) map[string]any {
 		return map[string]any{"fact": name, "value": value, "class": class, "by": by}
 	}
-	job := fact("source", "https://github.com/acme/app", "attested", "upstream")
+	job := fact("pushed-from", "https://github.com/acme/app", "attested", "upstream")
 	for name, of := range map[string]struct {
 		facts facts
 		holds bool
@@ -151,8 +151,9 @@ func TestAttestedElsewhere(t *testing.T) {
 		"nothing":                         {nil, false},
 		"claimed":                         {facts{fact("source", "https://github.com/acme/app", "claimed", "")}, false},
 		"by a signer":                     {facts{fact("source", "https://github.com/acme/app", "attested", "release")}, false},
-		"by a registry in between":        {facts{fact("source", "https://github.com/acme/app", "attested", "relay")}, false},
-		"another source there":            {facts{fact("source", "https://github.com/acme-not/app", "attested", "upstream")}, false},
+		"by a signer of that name":        {facts{fact("source", "https://github.com/acme/app", "attested", "upstream")}, false},
+		"by a registry in between":        {facts{fact("pushed-from", "https://github.com/acme/app", "attested", "relay")}, false},
+		"another source there":            {facts{fact("pushed-from", "https://github.com/acme-not/app", "attested", "upstream")}, false},
 		"a login there, and none of CI":   {facts{fact("pushed-by", "https://github.com/acme/app", "attested", "upstream")}, false},
 		"here, and a person pushed there": {facts{fact("source", "https://github.com/acme/app", "authenticated", ""), fact("pushed-by", "alice", "attested", "upstream")}, false},
 	} {
@@ -239,7 +240,11 @@ func TestMistakes(t *testing.T) {
 		{"a kind that is computed", rule("require", `report.signedBy("release", tag)`), "wants a text between quotes"},
 		{"a level of a source", rule("require", `report.verified("k", "SLSA_SOURCE_LEVEL_3")`), `"SLSA_SOURCE_LEVEL_3" is no level of an image`},
 		{"a level that there is not", rule("require", `report.verified("k", "SLSA_BUILD_LVL_3")`), `is no level of an image`},
-		{"a fact", rule("require", `report.facts("builder") == []`), `facts(…) are of "source", "revision" or "pushed-by"`},
+		{"a fact", rule("require", `report.facts("builder") == []`), `there are no facts "builder": facts(…) are of source, revision, pushed-by, pushed-from, pushed-revision`},
+		{"no registry", rule("require", `report.facts("pushed-from").exists(f, f.class == "attested" && f.value.under("github.com/acme"))`), "1:13: each registry speaks for itself"},
+		{"another's registry", rule("require", `report.facts("pushed-by").exists(f, f.value == "x") && report.facts("source").exists(f, f.by == "a")`), "1:13: each registry speaks for itself"},
+		{"the registry of another list", rule("require", `report.facts("source").exists(f, f.by == "a" && report.facts("pushed-by").exists(g, g.value == f.by))`), "each registry speaks for itself"},
+		{"no registry of the first", rule("require", `report.facts("pushed-by")[0].value == "admin"`), "1:13: each registry speaks for itself"},
 		{"a name that is computed", rule("require", `report.check(tag).result == "pass"`), "wants a text between quotes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

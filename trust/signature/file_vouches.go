@@ -76,6 +76,7 @@ func (r *reader) verifier(of yamlfile.Word, f fileVerifier) checker {
 	if v.id == "" {
 		r.failf(of, "each of the `verifiers` of %s needs `id`, as https://verifier.example/v1", of.Text)
 	}
+	r.kept(f.ID, "the id of a verifier")
 	for _, w := range f.Resources {
 		g, err := access.ParseGlob(w.Text)
 		if err != nil {
@@ -94,9 +95,17 @@ func (r *reader) verifier(of yamlfile.Word, f fileVerifier) checker {
 		if p.URI.IsZero() && p.Digest.IsZero() || !p.Digest.IsZero() && !strings.Contains(p.Digest.Text, ":") {
 			r.failf(firstOfWords(p.Digest, f.ID), "the verifier %s: each of its `policies` needs `uri`, `digest` as sha256:…, or both", v.id)
 		}
+		r.kept(p.URI, "a policy")
 		v.policies = append(v.policies, policy{p.URI.Text, p.Digest.Text})
 	}
 	return v
+}
+
+// kept wants a URI to be one that is kept of a summary as it is: another would never match.
+func (r *reader) kept(uri yamlfile.Word, what string) {
+	if is := provenance.Bounded(uri.Text); is != uri.Text {
+		r.failf(uri, "%.120q is never found in a verification summary: a query, credentials and long texts are cut there. Name %s whose URI has none of these, or a policy by its digest", uri.Text, what)
+	}
 }
 
 // firstOfWords is the first word that was written.

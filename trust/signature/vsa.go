@@ -3,6 +3,7 @@ package signature
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -115,10 +116,33 @@ func (t *Trust) Weigh(looks []Look, repository string, at time.Time) {
 		if l.Verdict.Summary == nil || !l.Standing.Counts {
 			continue
 		}
-		if by := latest[questionOf(l)]; by.after(l.Verdict.Summary) {
+		if by := latest[t.questionOf(l, repository)]; by.after(l.Verdict.Summary) {
 			l.Standing = provenance.Standing{Reason: provenance.Overtaken, Detail: fmt.Sprintf("the same verifier says %.20q later", by.Result)}
+		} else if slices.ContainsFunc(looks, func(other Look) bool { return t.mayOvertake(&other, l, repository, at) }) {
+			l.Standing = provenance.Standing{Reason: provenance.Overtaken, Detail: "the same signer signed another summary, which is longer than is read: it may say something else later"}
 		}
 	}
+}
+
+// mayOvertake says whether a summary of which not all is read may be a later answer to the question of another one. Of one that
+// could not be read at all the verifier, the resource and the time are not known.
+func (t *Trust) mayOvertake(cut, l *Look, repository string, at time.Time) bool {
+	s, of := cut.Verdict.Summary, l.Verdict.Summary
+	if s == nil || !s.Cut || cut.Verdict.Result != provenance.Good || cut.About != l.About || s.Verified != nil && s.Verified.Before(of.Verified.Time) {
+		return false
+	}
+	who, why, _ := t.speaks(cut.Verdict, repository, at)
+	if why != provenance.NotPassed { // its signer or what it calls the image does not count
+		return false
+	}
+	is, asked := t.questionOf(cut, repository), t.questionOf(l, repository)
+	if s.Verifier == "" {
+		return who.verifiers.of(of) != nil
+	}
+	if s.MayGoOn(s.Resource) {
+		is.resource = asked.resource
+	}
+	return is == asked
 }
 
 // question is what a summary answers. A policy is the same in its next version.
@@ -127,10 +151,18 @@ type question struct {
 	verifier, resource, policy string
 }
 
-func questionOf(l *Look) question {
+func (t *Trust) questionOf(l *Look, repository string) question {
 	s := l.Verdict.Summary
-	host, name := provenance.SplitImageName(s.Resource)
-	return question{l.About, s.Verifier, host + "/" + name, s.Policy}
+	return question{l.About, s.Verifier, placeOf(s.Resource, repository, t.hosts), s.Policy}
+}
+
+// placeOf is the one spelling of a resource. What isPlace takes for the repository has one, whatever its host and port.
+func placeOf(resource, repository string, hosts []string) string {
+	if isPlace(resource, repository, hosts) {
+		return repository
+	}
+	host, name := provenance.SplitImageName(resource)
+	return strings.ToLower(withoutPort(host) + "/" + name)
 }
 
 // answer is the summary that decides a question.
@@ -163,15 +195,23 @@ func (t *Trust) latest(looks []Look, repository string, at time.Time) map[questi
 	latest := map[question]answer{}
 	for i := range looks {
 		l := &looks[i]
-		if l.Verdict.Summary == nil || l.Verdict.Result != provenance.Good {
+		if l.Verdict.Summary == nil || l.Verdict.Result != provenance.Good || !t.decides(l.Verdict, repository, at) {
 			continue
 		}
-		if _, why, _ := t.speaks(l.Verdict, repository, at); why != "" {
-			continue
-		}
-		if known, ok := latest[questionOf(l)]; !ok || (answer{l.Verdict.Summary}).after(known.Summary) {
-			latest[questionOf(l)] = answer{l.Verdict.Summary}
+		of := t.questionOf(l, repository)
+		if known, ok := latest[of]; !ok || (answer{l.Verdict.Summary}).after(known.Summary) {
+			latest[of] = answer{l.Verdict.Summary}
 		}
 	}
 	return latest
+}
+
+// decides says whether a summary may be the one that decides. What did not pass does so in every spelling of its resource, also one
+// that the patterns of its verifier do not have. What will have passed at a time to come does not decide before.
+func (t *Trust) decides(v *provenance.Verdict, repository string, at time.Time) bool {
+	_, why, _ := t.speaks(v, repository, at)
+	if s := v.Summary; s.Result == provenance.Passed {
+		return why == "" && (s.Verified == nil || !s.Verified.After(at))
+	}
+	return why == "" || why == provenance.OtherResource
 }

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,22 +114,33 @@ func TestLatest(t *testing.T) {
 	m := newMaker(t)
 	later, much := now.Add(-time.Minute), now.Add(-time.Second)
 	failed := func(at time.Time) func(*summary) { return func(s *summary) { s.result, s.at = "FAILED", at } }
+	levels := func(n int) func(*summary) { return func(s *summary) { s.levels = slices.Repeat(s.levels[:1], n) } }
 	for name, c := range map[string]struct {
 		all    []summary
 		counts string // of each, y or n
 	}{
-		"failed since":          {[]summary{passed(), passed(failed(later))}, "nn"},
-		"passed again":          {[]summary{passed(), passed(failed(later)), passed(func(s *summary) { s.at = much })}, "nny"},
-		"failed before":         {[]summary{passed(), passed(failed(now.Add(-2 * time.Hour)))}, "yn"},
-		"failed at once":        {[]summary{passed(), passed(failed(passed().at))}, "nn"},
-		"failed some day":       {[]summary{passed(), passed(failed(time.Time{}))}, "nn"},
-		"failed by another":     {[]summary{passed(), passed(failed(later), func(s *summary) { s.verifier = "https://other.example" })}, "yn"},
-		"failed elsewhere":      {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "registry.example/team/other" })}, "yn"},
-		"failed otherwise":      {[]summary{passed(), passed(failed(later), func(s *summary) { s.policy += "/2" })}, "yn"},
-		"failed in other words": {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "oci://registry.example:5443/team/app:2.0" })}, "nn"},
-		"failed, a new version": {[]summary{passed(), passed(failed(later), func(s *summary) { s.policyDigest = "bb" })}, "nn"},
-		"fewer levels since":    {[]summary{passed(), passed(func(s *summary) { s.at, s.levels = later, nil })}, "ny"},
-		"twice":                 {[]summary{passed(), passed()}, "yy"},
+		"failed since":                          {[]summary{passed(), passed(failed(later))}, "nn"},
+		"passed again":                          {[]summary{passed(), passed(failed(later)), passed(func(s *summary) { s.at = much })}, "nny"},
+		"failed before":                         {[]summary{passed(), passed(failed(now.Add(-2 * time.Hour)))}, "yn"},
+		"failed at once":                        {[]summary{passed(), passed(failed(passed().at))}, "nn"},
+		"failed some day":                       {[]summary{passed(), passed(failed(time.Time{}))}, "nn"},
+		"failed by another":                     {[]summary{passed(), passed(failed(later), func(s *summary) { s.verifier = "https://other.example" })}, "yn"},
+		"failed elsewhere":                      {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "registry.example/team/other" })}, "yn"},
+		"failed otherwise":                      {[]summary{passed(), passed(failed(later), func(s *summary) { s.policy += "/2" })}, "yn"},
+		"failed in other words":                 {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "oci://registry.example:5443/team/app:2.0" })}, "nn"},
+		"failed, a new version":                 {[]summary{passed(), passed(failed(later), func(s *summary) { s.policyDigest = "bb" })}, "nn"},
+		"failed without a port":                 {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "registry.example/team/app" })}, "nn"},
+		"failed in capitals":                    {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "Registry.Example:5443/team/app" })}, "nn"},
+		"failed with more levels than are read": {[]summary{passed(), passed(failed(later), levels(17))}, "nn"},
+		"and before":                            {[]summary{passed(), passed(failed(now.Add(-2*time.Hour)), levels(17))}, "yn"},
+		"and elsewhere":                         {[]summary{passed(), passed(failed(later), levels(17), func(s *summary) { s.resource = "registry.example/team/other" })}, "yn"},
+		"and by another":                        {[]summary{passed(), passed(failed(later), levels(17), func(s *summary) { s.verifier = "https://other.example" })}, "yn"},
+		"failed at a resource that is cut":      {[]summary{passed(), passed(failed(later), func(s *summary) { s.resource = "pkg:oci/app@" + strings.Repeat("0", 600) })}, "nn"},
+		"failed, and larger than is read":       {[]summary{passed(), passed(failed(later), func(s *summary) { s.levels = []string{strings.Repeat("x", 1<<20)} })}, "nn"},
+		"passed, in the future":                 {[]summary{passed(), passed(func(s *summary) { s.at = now.Add(time.Minute) })}, "yn"},
+		"failed, in the future":                 {[]summary{passed(), passed(failed(now.Add(time.Minute)))}, "nn"},
+		"fewer levels since":                    {[]summary{passed(), passed(func(s *summary) { s.at, s.levels = later, nil })}, "ny"},
+		"twice":                                 {[]summary{passed(), passed()}, "yy"},
 	} {
 		for _, backwards := range []bool{false, true} {
 			trust := trusting(t, m, vsaHead).Of("registry.example:5443", "registry.example")
@@ -162,5 +174,22 @@ func TestLatest(t *testing.T) {
 	withdrawn := trusting(t, newMaker(t), vsaHead).Of("registry.example")
 	if withdrawn.Weigh(looks, inRepo, now); looks[0].Standing.Counts || looks[0].Standing.Reason != provenance.NotTrusted {
 		t.Errorf("by a key of before: %+v", looks[0].Standing)
+	}
+}
+
+// TestLatestOfPatterns has a verifier whose patterns have one spelling of a resource: what failed in another one withdraws it.
+func TestLatestOfPatterns(t *testing.T) {
+	t.Parallel()
+	m := newMaker(t)
+	trust := trusting(t, m, vsaHead+"        resources: [shop.example:5443/**]\n").Of("registry.example")
+	for resource, counts := range map[string]bool{
+		"Shop.Example:5443/team/app": false, "shop.example/team/app": false, "oci://shop.example:5443/team/app:1.0": false, "shop.example/team/other": true,
+	} {
+		good := trust.Look(inRepo, passed(func(s *summary) { s.resource = "shop.example:5443/team/app" }).signed(m), now).Verdict
+		bad := trust.Look(inRepo, passed(func(s *summary) { s.resource, s.result, s.at = resource, "FAILED", now.Add(-time.Second) }).signed(m), now).Verdict
+		looks := []Look{{About: image, Verdict: &good}, {About: image, Verdict: &bad}}
+		if trust.Weigh(looks, inRepo, now); looks[0].Standing.Counts != counts || looks[1].Standing.Counts {
+			t.Errorf("%s failed: %+v, %+v", resource, looks[0].Standing, looks[1].Standing)
+		}
 	}
 }

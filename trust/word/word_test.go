@@ -194,7 +194,7 @@ func TestFacts(t *testing.T) {
 		facts[name] = f.Value
 	}
 	want := map[string]string{
-		"pushed-by": "ci:acme/app", "source": "https://github.com/acme/app", "revision": "0123456789abcdef0123456789abcdef01234567",
+		"pushed-by": "ci:acme/app", "pushed-from": "https://github.com/acme/app", "pushed-revision": "0123456789abcdef0123456789abcdef01234567",
 	}
 	if !maps.Equal(facts, want) {
 		t.Errorf("it attests %v, want %v", facts, want)
@@ -202,6 +202,26 @@ func TestFacts(t *testing.T) {
 	w = weigh(t, trust, a.artifact(a.push(alice, "team/app", image)), nil)
 	if w.Said.Actor.Account != "" || w.Said.Login.Credential != "" {
 		t.Errorf("ids of that registry came along: %+v", w.Said)
+	}
+}
+
+// TestHostileLogin has a registry that is trusted and records what no registry should: of a login only what says where the job ran comes
+// along, bounded and without credentials.
+func TestHostileLogin(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	trust := trusting(t, a.as("a", nil))
+	hostile := job
+	hostile.Login = &provenance.Login{Method: "oidc", Issuer: "https://u:secret@issuer.example?token=secret", Identity: "repo:acme/app", Claims: map[string]string{
+		"repository": "https://u:secret@git.example/app?token=secret", "sha": strings.Repeat("0", 4000), "email": "mona@example.org", "secret": "secret",
+	}}
+	w := weigh(t, trust, a.artifact(a.push(hostile, "team/app", image)), nil)
+	said, err := json.Marshal(w.Said)
+	must(t, err)
+	if w.Said.Login.Claims["repository"] != "https://git.example/app" || len(w.Said.Login.Claims) != 2 || len(w.Said.Login.Claims["sha"]) > provenance.MaxValue {
+		t.Errorf("its login is %+v", w.Said.Login)
+	}
+	if text := string(said) + w.Says; strings.Contains(text, "secret") || strings.Contains(text, "mona") {
+		t.Errorf("it says %s", text)
 	}
 }
 

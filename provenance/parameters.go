@@ -1,0 +1,77 @@
+package provenance
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Of a query only what names what is meant is kept, and only where its value looks like that: a token may stand under any name.
+
+// parameters are those that name what is meant, in URLs of git, of Nix, of build types and of packages, with what their values look
+// like. All others may be, or prove, a right to read it.
+var parameters = map[string]func(value string) bool{
+	"ref": isRefName, "branch": isRefName, "tag": isRefName, "h": isRefName, "hb": isRefName, "rev": isRefName, "commit": isRefName,
+	"id": isHash, "digest": isHash, "checksum": isHash, "narHash": isHash,
+	"p": isPlainName, "dir": isPlainName, "subdir": isPlainName, "repository_url": isPlainName, "registry_url": isPlainName,
+	"platform": isShortWord, "os": isShortWord, "arch": isShortWord, "distro": isShortWord, "type": isShortWord, "classifier": isShortWord,
+	"submodules": isShortWord, "depth": isShortWord, "draft": isShortWord, "version": isVersion,
+}
+
+// harmless returns the parameters of a query that may be kept, in their order.
+func harmless(query string) string {
+	var kept []string
+	for parameter := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(parameter, "=")
+		plain, err := url.QueryUnescape(value)
+		looksRight := parameters[name]
+		if looksRight != nil && err == nil && !strings.ContainsAny(plain, "@?&=%") && len(plain) <= 255 && looksRight(plain) {
+			kept = append(kept, parameter)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+var (
+	hashForm    = regexp.MustCompile(`^(?:[a-z0-9]{2,10}:)?[0-9a-fA-F]{4,128}$|^sha(?:256|384|512)-[A-Za-z0-9+/_-]{43,88}$`)
+	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,32}$`)
+	versionForm = regexp.MustCompile(`^v?[0-9][A-Za-z0-9._+~:-]{0,63}$`)
+	// tokenForm is how issuers begin their tokens.
+	tokenForm = regexp.MustCompile(`(?:^|[^A-Za-z0-9])(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|cbt|soat|ft)-|xox[abeprs]-|[sr]k_live_|AIza|AKIA|ASIA|npm_[A-Za-z0-9]{30}|pypi-AgE|dckr_[po]at_|hf_[A-Za-z0-9]{30}|hvs\.|eyJ)`)
+	oneRun    = regexp.MustCompile(`[A-Za-z0-9]{16,}`)
+	hexForm   = regexp.MustCompile(`^(?:[0-9a-f]+|[0-9A-F]+)$`)
+)
+
+func isHash(value string) bool      { return hashForm.MatchString(value) }
+func isShortWord(value string) bool { return shortForm.MatchString(value) && isPlainName(value) }
+func isVersion(value string) bool   { return versionForm.MatchString(value) && isPlainName(value) }
+
+// isRefName says whether a value looks like a branch, a tag or a commit.
+func isRefName(value string) bool { return isHash(value) || isPlainName(value) }
+
+// isPlainName says whether a value looks like words that people put together, and not like a token.
+func isPlainName(value string) bool {
+	if tokenForm.MatchString(value) {
+		return false
+	}
+	for _, run := range oneRun.FindAllString(value, -1) {
+		if isRandom(run) {
+			return false
+		}
+	}
+	return true
+}
+
+// isRandom says whether letters and digits alternate as they do in no word: more than three times, or in digits of base 16 alone.
+func isRandom(run string) bool {
+	if hexForm.MatchString(run) && strings.Trim(run, "0123456789") != "" {
+		return true
+	}
+	turns := 0
+	for i := 1; i < len(run); i++ {
+		if isDigits(run[i-1:i]) != isDigits(run[i:i+1]) {
+			turns++
+		}
+	}
+	return turns > 3
+}
