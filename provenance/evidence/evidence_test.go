@@ -280,6 +280,42 @@ func TestSays(t *testing.T) {
 	}
 }
 
+// TestTwoLogs has records of one image in a log that was closed, and in the one after it: both prove them, and it is said that the
+// first was closed, why, and what that leaves open.
+func TestTwoLogs(t *testing.T) {
+	t.Parallel()
+	for how, c := range map[provenance.Ending]string{
+		{Action: provenance.KeyChange, Reason: "stolen"}: "closed it at 1 leaf because its keys were stolen",
+		{Action: provenance.Restore, Reason: "restored"}: "a backup was restored",
+	} {
+		h := newHouse(t)
+		one := h.image("one")
+		h.push("1.0", one)
+		keys, err := provenance.GenerateKeys()
+		fatal(t, err)
+		_, err = h.book.Succeed(t.Context(), provenance.Identity{Actor: provenance.Actor{Kind: provenance.System, Handle: "operator"}}, keys, how)
+		fatal(t, err)
+		h.attach(one, "what is in it")
+		h.push("1.0", h.image("two"))
+		h.push("1.0", one)
+		v, err := verify(h.file(h.order("1.0")), h.trust())
+		if err != nil {
+			t.Errorf("%s: %v", how.Reason, err)
+			continue
+		}
+		if len(v.Logs) != 2 || v.Logs[0].Closed != how.Reason || v.Logs[1].Closed != "" || v.Chain == nil || v.Chain.Moves != 3 {
+			t.Errorf("%s: %+v, %+v", how.Reason, v.Logs, v.Chain)
+		}
+		want := fmt.Sprintf("they are in the log %s of 1 leaf, which the registry closed (%s) and the log %s of ", v.Logs[0].Origin, how.Reason, v.Logs[1].Origin)
+		if says := v.Proves(); !strings.Contains(says, want) {
+			t.Errorf("%s: %s\nwant %s", how.Reason, says, want)
+		}
+		if not := strings.Join(v.NotProved(), "\n"); strings.Count(not, c) != 1 || !strings.Contains(not, v.Logs[0].Origin) {
+			t.Errorf("%s: it does not say %q once:\n%s", how.Reason, c, not)
+		}
+	}
+}
+
 // TestCanonical has archive/tar read a file, and write the same bytes.
 func TestCanonical(t *testing.T) {
 	t.Parallel()

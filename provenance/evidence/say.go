@@ -37,6 +37,11 @@ func (v *Proof) NotProved() (all []string) {
 	if says.StandingNow {
 		all = append(all, fmt.Sprintf("What holds now, as what the tag means, whether signatures count and by which rules: %s says so, as of %s.", v.Cover.Registry, says.Made))
 	}
+	for _, l := range v.Logs {
+		if l.Closed != "" {
+			all = append(all, l.notProved())
+		}
+	}
 	if !v.cosigned() {
 		all = append(all, "That others are shown the same log: no witness was demanded (--witness).")
 	}
@@ -52,6 +57,17 @@ func (v *Proof) NotProved() (all []string) {
 		}
 	}
 	return all
+}
+
+// notProved says what a log that was closed does not prove.
+func (l *ProvedLog) notProved() string {
+	switch l.Closed {
+	case "stolen":
+		return fmt.Sprintf("That the registry itself signed all that is in the log %s: it closed it at %s because its keys were stolen, and since when somebody else had them nothing says.", l.Origin, number(int(l.Size), "leaf"))
+	case "restored":
+		return fmt.Sprintf("What the log %s had behind its %s: a backup was restored, and records from behind it may be lost.", l.Origin, number(int(l.Size), "leaf"))
+	}
+	return fmt.Sprintf("What the log %s had behind its %s: it was closed (%s).", l.Origin, number(int(l.Size), "leaf"), l.Closed)
 }
 
 func (v *Proof) cosigned() bool {
@@ -86,7 +102,11 @@ func (v *Proof) first() *Proved {
 func (v *Proof) logs() string {
 	var names []string
 	for _, l := range v.Logs {
-		names = append(names, fmt.Sprintf("the log %s of %s", l.Origin, number(int(l.Size), "leaf")))
+		name := fmt.Sprintf("the log %s of %s", l.Origin, number(int(l.Size), "leaf"))
+		if l.Closed != "" {
+			name += ", which the registry closed (" + l.Closed + ")"
+		}
+		names = append(names, name)
 	}
 	if len(names) == 0 {
 		return "no log"
