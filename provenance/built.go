@@ -96,7 +96,7 @@ func (sum *ByClass) built() *Built {
 func (sum *ByClass) ClaimedSource() *Built {
 	var claimed []saidOf
 	for _, c := range sum.Claimed {
-		if sum.isWhole(c.Claim) {
+		if isOfSource(c.Fact) && sum.isWhole(c.Claim) {
 			claimed = append(claimed, newSaidOf(c.Claim, ""))
 		}
 	}
@@ -105,8 +105,16 @@ func (sum *ByClass) ClaimedSource() *Built {
 
 // ClaimedSource is what a record claims of the source of its image, or nil.
 func (r *Record) ClaimedSource() *Built {
-	sum := SumUp([]*Record{r}, nil, []digest.Digest{r.Digest})
+	sum := ByClass{platforms: platformsOf([]*Record{r}), claimsCut: r.claimsCut()}
+	for _, c := range r.Claimed {
+		sum.Claimed = append(sum.Claimed, Stated{Claim: c})
+	}
 	return sum.ClaimedSource()
+}
+
+// isOfSource says that a fact is one of those that Built tells.
+func isOfSource(fact string) bool {
+	return fact == FactSource || fact == FactRevision || fact == FactBuilder
 }
 
 // isWhole says that a claim is not known to be one about some platforms of an index alone: what is claimed of some is not known

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,7 +44,7 @@ func parsePlace(path string) (place, bool) {
 func repoURL(repo string) string { return (&url.URL{Path: "/r/" + repo}).EscapedPath() }
 
 func imageURL(repo string, ref any) string {
-	s := fmt.Sprint(ref)
+	s := text(ref)
 	sep := ":"
 	if strings.Contains(s, ":") {
 		sep = "@"
@@ -70,7 +69,7 @@ func recordsURL(pairs ...string) string {
 	return "/-/records?" + q.Encode()
 }
 
-func searchURL(q any) string { return "/search?" + url.Values{"q": {fmt.Sprint(q)}}.Encode() }
+func searchURL(q any) string { return "/search?" + url.Values{"q": {text(q)}}.Encode() }
 
 // The same in the API.
 

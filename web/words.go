@@ -15,7 +15,7 @@ import (
 
 // words are what templates may say.
 var words = template.FuncMap{
-	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "classOf": classOf, "when": when, "by": by, "knownBy": knownBy,
+	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "class": classPiece, "digest": digestPiece, "moment": momentPiece, "imagelink": imageLink, "recordlink": recordLink, "keptgrade": gradePiece, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
 	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare, "growth": growth, "day": day,
 }
@@ -83,7 +83,7 @@ func growth(n int64) string {
 // plain makes text of others safe to look at: characters that nobody sees, or that turn the direction of what stands
 // around them, become their code points. Escaping for HTML is the template's.
 func plain(s string) string {
-	if strings.IndexFunc(s, hidden) < 0 && utf8.ValidString(s) {
+	if isPlainASCII(s) || strings.IndexFunc(s, hidden) < 0 && utf8.ValidString(s) {
 		return s
 	}
 	var b strings.Builder
@@ -97,13 +97,23 @@ func plain(s string) string {
 	return b.String()
 }
 
+// isPlainASCII says that a text, as nearly all are, is of characters that everybody sees.
+func isPlainASCII(s string) bool {
+	for i := range len(s) {
+		if (s[i] < ' ' || s[i] > '~') && s[i] != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
 func hidden(r rune) bool {
 	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) || r == '\u2028' || r == '\u2029')
 }
 
 // short is a digest as people compare it. What is copied is always the whole one.
 func short(d any) string {
-	s := fmt.Sprint(d)
+	s := text(d)
 	if algorithm, hex, ok := strings.Cut(s, ":"); ok && len(hex) > 12 {
 		return algorithm + ":" + hex[:12]
 	}
@@ -148,8 +158,6 @@ var classes = map[provenance.Class]class{
 	derivedClass:             {"derived", "◇", "derived", "This follows from other images; nobody says it."},
 	provenance.Claimed:       {"claimed", "○", "claimed", "The image or the client says so; nothing proves it."},
 }
-
-func classOf(c any) class { return classes[provenance.Class(fmt.Sprint(c))] }
 
 // dict makes one value of several, for a part of a page.
 func dict(pairs ...any) map[string]any {
