@@ -10,7 +10,7 @@ import (
 func Over(who *access.Access, images *registry.Registry, book *provenance.Book) Config {
 	return Config{
 		Gate: who, Accounts: who, Names: book,
-		Images: images, Content: images, Layers: images,
+		Images: images, Content: images, Holds: images, Layers: images,
 		Records: book, Testimonies: book, Origins: book, Proofs: book, Evidence: book, Transparency: book, Cosigner: book,
 		Users: who, Grants: who, Teams: who, Robots: who, TagRules: who, Document: who, Sessions: who, Logins: who,
 		Scrubber: images,

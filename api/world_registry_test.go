@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -238,4 +239,25 @@ func (w *world) checkStore(_ context.Context, bad func(error)) error {
 
 func (w *world) checkImages(context.Context, bool, func(error)) (registry.Checked, error) {
 	return registry.Checked{Repositories: 1, Manifests: 1, Tags: 1, Blobs: 2, Bytes: 7}, w.asked()
+}
+
+// worldHeld is what is held in the world: team/app has one more behind it.
+func worldHeld() registry.Held {
+	return registry.Held{Repository: "team/app", Digest: app.digest, Until: worldTime, Reason: "an audit", Record: 4, By: worldUser("alice").Actor}
+}
+
+// Hold, Release and HeldImages implement Holds.
+func (w *world) Hold(context.Context, provenance.Identity, string, digest.Digest, time.Time, string) (*provenance.Record, error) {
+	return &provenance.Record{Index: 4, Actor: worldUser("alice").Actor}, w.asked()
+}
+
+func (w *world) Release(context.Context, provenance.Identity, string, digest.Digest) (*provenance.Record, error) {
+	return &provenance.Record{Index: 5}, w.asked()
+}
+
+func (w *world) HeldImages(_ context.Context, _ string, after *registry.RepoDigest, n int) (list []registry.Held, next *registry.RepoDigest, err error) {
+	if after == nil && n == 1 {
+		next = &registry.RepoDigest{Repository: "team/app", Digest: app.digest}
+	}
+	return []registry.Held{worldHeld()}, next, w.asked()
 }

@@ -148,3 +148,13 @@ func (b *Book) Meaning(ctx context.Context, repository, tag string, at time.Time
 	})
 	return m, err
 }
+
+// FirstAt returns the index of the first record that is not older than a time. It goes by the running maximum of the records' times: a
+// clock that was set back makes no record older.
+func (b *Book) FirstAt(ctx context.Context, t time.Time) (index uint64, err error) {
+	err = b.view(ctx, func(tx storage.Reader) error {
+		index, err = firstAt(tx, t)
+		return err
+	})
+	return index, err
+}

@@ -45,15 +45,16 @@ const (
 	// Import is a manifest that came from elsewhere, and is read like a push. Nothing here makes such records yet.
 	Import Action = "import"
 
-	KeyChange Action = "key"      // another key signs from the next record on, or from this one in a new log
-	Restore   Action = "restore"  // a backup was restored, and a new log begun
-	Rules     Action = "rules"    // another policy, or another choice of whom to trust, came into force
-	Baseline  Action = "baseline" // rows from before their kind was on record were found, once
-	Adopt     Action = "adopt"    // the first log began, and there were records already: they were found, not seen to happen
+	KeyChange  Action = "key"      // another key signs from the next record on, or from this one in a new log
+	Restore    Action = "restore"  // a backup was restored, and a new log begun
+	Rules      Action = "rules"    // another policy, or another choice of whom to trust, came into force
+	HoldChange Action = "hold"     // an image is kept for a while whatever rules say, or no longer: Hold
+	Baseline   Action = "baseline" // rows from before their kind was on record were found, once
+	Adopt      Action = "adopt"    // the first log began, and there were records already: they were found, not seen to happen
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, Baseline, Adopt}
+var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, HoldChange, Baseline, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -133,6 +134,8 @@ type Record struct {
 	// Of is the index of the record of the deletion that this record goes on with: one of more tags than a
 	// record moves. The tags ended with the deletion.
 	Of *uint64 `json:"of,omitempty"`
+	// Reason is why a rule removed something; absent where a person asked for just that.
+	Reason *RuleReason `json:"reason,omitempty"`
 	// PURL and PackageID say the same as an in-toto release predicate would.
 	PURL      string `json:"purl,omitempty"`
 	PackageID string `json:"packageId,omitempty"`
@@ -151,6 +154,7 @@ type Record struct {
 	Attested        []Attestation `json:"attested,omitempty"`
 	AttestedLeftOut int           `json:"attestedLeftOut,omitempty"` // facts beyond the bounds of a record
 
+	Hold  *Hold         `json:"hold,omitempty"`  // of the action hold
 	Grant *RightsChange `json:"grant,omitempty"` // of the actions grant and revoke
 	Key   *KeyStep      `json:"key,omitempty"`   // of the actions key and restore
 	// Continues names the log that this record's log follows. It is in the first record of a log, and in
@@ -168,6 +172,12 @@ type Record struct {
 
 	// Unsigned is not part of the stored statement, and is erased after a while.
 	Unsigned *Unsigned `json:"unsigned,omitempty"`
+}
+
+// A RuleReason names the rule by which something was removed, and the plan that somebody had carried out.
+type RuleReason struct {
+	Rule string        `json:"rule"`
+	Plan digest.Digest `json:"plan,omitempty"`
 }
 
 // A TagMove says that a tag was set, moved or removed.
@@ -261,6 +271,17 @@ type Evidence struct {
 	PredicateType string        `json:"predicateType,omitempty"`
 }
 
+// A Hold says until when retention keeps an image, whatever its rules say, or that it was released before. The newest one of an image
+// in a repository counts. It stays when the image is deleted, and holds it again when that comes back.
+type Hold struct {
+	Until    *Time  `json:"until,omitempty"` // absent where it was released
+	Reason   string `json:"reason,omitempty"`
+	Released bool   `json:"released,omitempty"`
+}
+
+// MaxReason bounds the reason of a hold, in bytes.
+const MaxReason = 500
+
 // A RightsChange is what a grant gives or a revoke takes away: a role in some repositories; the membership
 // of a team, and a team itself; with Tags, the right to move these tags once they are set; with Change, to sign
 // in as an account.
@@ -351,6 +372,7 @@ type Event struct {
 	Digest     digest.Digest
 	Manifest   ManifestChange
 	Of         *uint64 // of an Untag: the record of the deletion that it is a part of
+	Reason     *RuleReason
 	Who        Identity
 	Observed   Observation
 	Claimed    []Claim
@@ -358,6 +380,7 @@ type Event struct {
 	Verdict    *Verdict
 	Word       *Word
 	Attested   []Attestation
+	Hold       *Hold
 	Grant      *RightsChange
 	Key        *KeyStep
 	Continues  *LogEnd

@@ -71,7 +71,7 @@ func (f *follower) check(ctx context.Context) (err error) {
 	for _, t := range []struct {
 		table storage.Table
 		row   func(tx storage.Reader, in *replay.Repository, repo string, key, value []byte) error
-	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {knownTable, f.knownRow}} {
+	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {knownTable, f.knownRow}, {heldTable, f.heldRow}} {
 		err := storage.EachRow(ctx, f.g.store, t.table, func(tx storage.Reader, item storage.Item) error {
 			repo, key := cutRepo(item.Key)
 			in, err := f.known(tx, repo)
@@ -201,6 +201,9 @@ func (f *follower) missing(ctx context.Context) error {
 		}
 		if err == nil {
 			err = inSteps(ctx, f, repo, slices.Sorted(maps.Keys(in.Manifests)), f.missingManifest)
+		}
+		if err == nil {
+			err = inSteps(ctx, f, repo, slices.Sorted(maps.Keys(in.Holds)), f.missingHold)
 		}
 		if err != nil {
 			return err

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -15,12 +17,15 @@ import (
 func TestServedFollowsFromRecords(t *testing.T) {
 	const repo = "team/app"
 	s := startServer(t, t.TempDir(), Config{})
-	one := s.pushImage(repo, "latest", "one")                              // record 0
-	two := s.pushImage(repo, "latest", "two")                              // record 1
-	s.pushManifest(repo, "2.0", two.body)                                  // record 2
-	bare := s.pushImage(repo, "", "bare")                                  // record 3
-	s.artifact(repo, two.digest, "application/vnd.example.note", "a note") // record 4
-	s.want(s.do("DELETE", "/v2/"+repo+"/manifests/2.0", nil), 202, "")     // record 5
+	one := s.pushImage(repo, "latest", "one")                                                                               // record 0
+	two := s.pushImage(repo, "latest", "two")                                                                               // record 1
+	s.pushManifest(repo, "2.0", two.body)                                                                                   // record 2
+	bare := s.pushImage(repo, "", "bare")                                                                                   // record 3
+	s.artifact(repo, two.digest, "application/vnd.example.note", "a note")                                                  // record 4
+	s.want(s.do("DELETE", "/v2/"+repo+"/manifests/2.0", nil), 202, "")                                                      // record 5
+	if _, err := s.Hold(background, access.Operator, repo, one.digest, time.Now().Add(time.Hour), "an audit"); err != nil { // record 6
+		t.Fatal(err)
+	}
 	s.wantClean()
 
 	ones, twos := digestKey(one.digest), digestKey(two.digest)
@@ -98,11 +103,21 @@ func TestServedFollowsFromRecords(t *testing.T) {
 		"what is known is said to be older": {func(tx storage.Tx) {
 			tx.Put(knownTable, row(two), binary.AppendUvarint(nil, 2))
 		}, []string{"what is known of team/app@TWO is said to have changed last with record 2; by the records it did with record 4"}},
+		"a hold is dropped": {func(tx storage.Tx) {
+			tx.Delete(heldTable, row(one))
+		}, []string{"team/app@ONE is not held; by the records it is, until UNTIL by record 6"}},
+		"a hold ends sooner": {func(tx storage.Tx) {
+			tx.Put(heldTable, row(one), heldRow{record: 6}.encode())
+		}, []string{"team/app@ONE is held until 1970-01-01T00:00:00.000000Z by record 6; by the records it is until UNTIL by record 6"}},
+		"an image is held that nobody holds": {func(tx storage.Tx) {
+			tx.Put(heldTable, row(two), heldRow{record: 1}.encode())
+		}, []string{"team/app@TWO is held by record 1; by the records it is not"}},
 		"what is known is said to be the first": {func(tx storage.Tx) {
 			tx.Delete(knownTable, row(two))
 		}, []string{"what is known of team/app@TWO is not said to have changed; by the records it did with record 4"}},
 	}
-	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String())
+	names := strings.NewReplacer("ONE", one.digest.String(), "TWO", two.digest.String(), "BARE", bare.digest.String(),
+		"UNTIL", s.record("6").Hold.Until.String())
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			undo := s.tamper(c.tamper)

@@ -145,7 +145,10 @@ type call struct {
 	who provenance.Identity
 	r   *http.Request
 
-	from  string  // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
+	from   string                     // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
+	check  func(storage.Reader) error // of a removal by a rule: what else has to hold when it commits; or nil
+	reason *provenance.RuleReason     // of a removal by a rule
+
 	chunk *chunk  // the Content-Range of an upload's request, or nil
 	open  *upload // what this request writes to, or nil
 
@@ -223,6 +226,11 @@ func (g *Registry) update(ctx context.Context, c *call, fn func(storage.Tx) erro
 		if err := g.reauthorize(tx, c); err != nil {
 			return err
 		}
+		if c.check != nil {
+			if err := c.check(tx); err != nil {
+				return err
+			}
+		}
 		return fn(tx)
 	})
 }
@@ -265,6 +273,7 @@ func (c *call) event(action provenance.Action) provenance.Event {
 		Action:     action,
 		Repository: c.repo,
 		Who:        c.who,
+		Reason:     c.reason,
 		Observed:   provenance.Observation{RequestID: obs.RequestID(c.r.Context())},
 		Unsigned: provenance.Unsigned{
 			ClientAddress: peer.Address(c.r),

@@ -64,6 +64,8 @@ const (
 	// REPO DIGEST → index of a record, then bytes under a MAC: kept.go. What was thought of an image while that was the
 	// last record.
 	keptTable = storage.Table("registry/kept")
+	// REPO DIGEST → heldRow. Until when an image is held; also of one that was deleted, and holds that have passed: hold.go.
+	heldTable = storage.Table("registry/held")
 	// "clock" → what the registry's clock shows (8), what it showed first (8): clock.go.
 	clockTable = storage.Table("registry/clock")
 	// id of an upload → idleRow. What the last sweep saw of it: idle.go.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -108,6 +109,8 @@ func does(r *provenance.Record) string {
 		return "changed the signing key"
 	case provenance.Restore:
 		return "restored a backup and began another log"
+	case provenance.HoldChange:
+		return holds(r)
 	case provenance.Rules:
 		return "changed the rules about images"
 	}
@@ -123,6 +126,17 @@ func tagNames(r *provenance.Record, before string) string {
 		return ""
 	}
 	return before + strings.Join(names, ", ")
+}
+
+// holds says until when an image is held, and why, or that it no longer is.
+func holds(r *provenance.Record) string {
+	switch {
+	case r.Hold == nil:
+		return "changed a hold"
+	case r.Hold.Released || r.Hold.Until == nil:
+		return "released an image"
+	}
+	return "held an image until " + r.Hold.Until.Format(time.DateOnly) + ": " + r.Hold.Reason
 }
 
 func verdictOf(r *provenance.Record) string {

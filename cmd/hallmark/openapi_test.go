@@ -52,6 +52,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	const json, user = "application/json", `{"name":"alice","password":"wonderland-1"}`
 	const rule = `{"repositories":"never/**","tags":"v*","except":["*-dev"]}`
+	hold := `{"repository":"team/app","ref":"` + one + `","until":"2100-01-01T00:00:00Z","reason":"an audit"}`
 	js := []string{"Content-Type", json}
 	veryLarge := `{"teams":{"` + strings.Repeat("x", 5<<20) + `":[]}}`
 	large := `{"name":"` + strings.Repeat("x", 100<<10) + `"}`
@@ -87,6 +88,21 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/deletable?repo=team/app", status: 400},
 		{method: "GET", path: "/api/v1/deletable?repo=nowhere&digest=" + one, status: 404},
 		{method: "GET", path: "/api/v1/deletable?repo=x&digest=" + one, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/holds", body: hold, header: js, status: 201},
+		{method: "POST", path: "/api/v1/holds", body: `{"repository":"team/app"}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/holds", body: hold, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/holds", body: strings.Replace(hold, one, "none", 1), header: js, status: 404},
+		{method: "POST", path: "/api/v1/holds", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/holds", body: hold, status: 415},
+		{method: "POST", path: "/api/v1/holds", body: strings.Replace(hold, "2100", "2001", 1), header: js, status: 422},
+		{method: "GET", path: "/api/v1/holds?repo=team/app&limit=1", status: 200},
+		{method: "GET", path: "/api/v1/holds", status: 200},
+		{method: "GET", path: "/api/v1/holds?after=x", status: 400},
+		{method: "GET", path: "/api/v1/holds", login: "none", status: 401},
+		{method: "DELETE", path: "/api/v1/holds?repo=team/app", route: "/api/v1/holds", status: 400},
+		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", login: "none", status: 401},
+		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", status: 204},
+		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", status: 404},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=" + one[:12], status: 200},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=sha256:x", status: 400},
 		{method: "GET", path: "/api/v1/digests?repo=nowhere&prefix=sha256:1", status: 404},
@@ -194,6 +210,10 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/access/grants?limit=1", status: 200},
 		{method: "GET", path: "/api/v1/access/grants?repo=team/app&subject=user:alice", login: "alice:wonderland-1", status: 200},
 		{method: "GET", path: "/api/v1/deletable?repo=team/app&digest=" + one, login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/holds", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/holds?repo=other/none", login: "alice:wonderland-1", status: 404},
+		{method: "POST", path: "/api/v1/holds", body: hold, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/access/grants?x=1", status: 400},
 		{method: "GET", path: "/api/v1/access/may?subject=user:admin&role=push&repo=team/app", status: 200},
 		{method: "GET", path: "/api/v1/access/may?subject=user:admin&role=push&repo=team/app", login: "alice:wonderland-1", status: 403},

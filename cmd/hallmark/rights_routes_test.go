@@ -96,6 +96,14 @@ var tableRoutes = []tableRoute{
 	}},
 	{route: "GET /api/v1/tags", needs: access.Pull, status: 200, request: at("/api/v1/tags?repo=REPO")},
 	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&digest=DIGEST")},
+	{route: "GET /api/v1/holds", needs: access.Pull, status: 200, request: at("/api/v1/holds?repo=REPO")},
+	{route: "POST /api/v1/holds", needs: access.Delete, status: 201, request: func(s *rightsTable, _ identity, repo string) tableRequest {
+		return tableRequest{holdsPath, s.fill(`{"repository":"REPO","ref":"1.0","until":"2100-01-01T00:00:00Z","reason":"an audit"}`, repo), jsonType}
+	}},
+	{route: "DELETE /api/v1/holds", needs: access.Delete, status: 204, request: func(s *rightsTable, _ identity, repo string) tableRequest {
+		s.do("POST", holdsPath, "", s.fill(`{"repository":"REPO","ref":"1.0","until":"2100-01-01T00:00:00Z","reason":"an audit"}`, repo), jsonType...)
+		return tableRequest{path: s.fill(holdsPath+"?repo=REPO&digest=DIGEST", repo)}
+	}},
 	{route: "GET /api/v1/digests", needs: access.Pull, status: 200, request: at("/api/v1/digests?repo=REPO&prefix=DIGEST")},
 	{route: "GET /api/v1/access/may", needs: access.Admin, status: 200, hidden: 403, request: at("/api/v1/access/may?subject=user:admin&role=pull&repo=REPO")},
 	{route: "GET /api/v1/history", needs: access.Pull, status: 200, request: at("/api/v1/history?repo=REPO&tag=1.0")},

@@ -42,6 +42,9 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	for _, t := range r.Tags {
 		line(w, "tag", "%s%s", t.Name, before(t))
 	}
+	if r.Hold != nil {
+		line(w, "hold", "%s", saysHold(r.Hold))
+	}
 	by := who(r.Actor)
 	if r.Actor.Account != "" {
 		by += " (account " + r.Actor.Account + ")"
@@ -76,6 +79,14 @@ func lineIf(w io.Writer, name, value string) {
 	if value != "" {
 		line(w, name, "%s", value)
 	}
+}
+
+// saysHold is what a record says of a hold.
+func saysHold(h *provenance.Hold) string {
+	if h.Until == nil {
+		return "released"
+	}
+	return "until " + local(*h.Until) + ": " + clean(h.Reason)
 }
 
 // before is what a tag meant before it was moved.

@@ -30,7 +30,7 @@ var tamperedWithKeys = []tamperRow{
 		h.beside()
 	}},
 	{name: "a record taken out, and the later one moved up", image: "team/web:2", do: func(h *hands) {
-		h.state(pushWeb, h.replaced(h.replaced(h.statement(pushLast), `"index":24,`, `"index":23,`), `"leaf":12}`, `"leaf":11}`))
+		h.state(pushWeb, h.replaced(h.replaced(h.statement(pushLast), `"index":25,`, `"index":24,`), `"leaf":13}`, `"leaf":12}`))
 		h.sign(pushWeb, h.statement(pushWeb))
 		h.drop(pushLast)
 		h.empty("log/cosignature", "log/witness")

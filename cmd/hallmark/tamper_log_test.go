@@ -16,8 +16,8 @@ import (
 const (
 	pushTwo, pushThree = 15, 16
 	pushGone           = 20     // of team/app; the next record removes what it put there
-	pushWeb, pushLast  = 23, 24 // of team/web; after it the witness came, and not after pushLast
-	logFirst, leaves   = 12, 13
+	pushWeb, pushLast  = 24, 25 // of team/web; after it the witness came, and not after pushLast
+	logFirst, leaves   = 12, 14
 )
 
 // tamperedRecords are tamperings with the records.

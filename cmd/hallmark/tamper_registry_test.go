@@ -69,6 +69,10 @@ var tamperedImages = []tamperRow{
 		before, after, _ := strings.Cut(string(h.get(manifestRows, place(repo, h.key("three")))), oci)
 		h.put(manifestRows, place(repo, h.key("three")), []byte(before+strings.Replace(oci, "image", "imago", 1)+after))
 	}},
+	{name: "a hold taken out", do: func(h *hands) { h.del("registry/held", place(repo, h.key("three"))) }},
+	{name: "a hold that nobody made", do: func(h *hands) {
+		h.put("registry/held", place(repo, h.key("one")), h.get("registry/held", place(repo, h.key("three"))))
+	}},
 	{name: "two tags swapped", do: func(h *hands) {
 		one, two := h.get(tagTable, place(repo, []byte("1"))), h.get(tagTable, place(repo, []byte("2")))
 		h.put(tagTable, place(repo, []byte("1")), two)

@@ -173,6 +173,7 @@ func (b *tamperStore) useThen(t *testing.T, s *testServer) {
 	web := b.push(t, s, "team/app", "4", "web", nil)
 	b.do(t, s, "DELETE", "/v2/team/app/manifests/"+web.String(), "", "")
 	b.do(t, s, "POST", "/api/v1/keys", "", `{"reason":"rotated"}`)
+	b.do(t, s, "POST", holdsPath, "", `{"repository":"team/app","ref":"`+three.String()+`","until":"2099-01-01T00:00:00Z","reason":"an audit"}`)
 	b.push(t, s, "team/web", "1", "web", nil)
 	b.do(t, s, "GET", "/v2/team/app/manifests/1", "bob:looking-glass-1", "") // its grade is kept
 	b.do(t, s, "POST", "/v2/team/app/blobs/uploads/", "", "")

@@ -46,6 +46,7 @@ type vector struct {
 			Unknown   *uint64
 			Tags      map[string]struct{ Digest, Since any }
 			Manifests map[string]struct{ Added uint64 }
+			Holds     map[string]struct{ Until, Record any }
 		}
 		Access   *struct{ Version, Digest any }
 		Accounts map[string]struct{ Subject string }
@@ -139,7 +140,11 @@ func viewOf(s *state) any {
 			for d, added := range p.manifests {
 				manifests[d] = object{"Added": added}
 			}
-			view["Tags"], view["Manifests"] = tags, manifests
+			holds := object{}
+			for d, h := range p.holds {
+				holds[d] = object{"Until": h.until, "Record": h.record}
+			}
+			view["Tags"], view["Manifests"], view["Holds"] = tags, manifests, holds
 		}
 		repositories[name] = view
 	}

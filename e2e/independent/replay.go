@@ -15,9 +15,13 @@ type record struct {
 	Before     *uint64
 	Of         *uint64
 	Tags       []tagMove
-	Grant      *rightsChange
-	Key        *struct{ Hint, Previous, Reason string }
-	Continues  *struct {
+	Hold       *struct {
+		Until    string
+		Released bool
+	}
+	Grant     *rightsChange
+	Key       *struct{ Hint, Previous, Reason string }
+	Continues *struct {
 		Origin, Checkpoint string
 		Size, Records      uint64
 		RootHash           []byte
@@ -52,7 +56,13 @@ type repository struct {
 	unknown   *uint64
 	manifests map[string]uint64 // the record that added each, by digest
 	removed   map[string]uint64 // the record that removed each last
+	holds     map[string]held   // by digest
 	tags      map[string]tag    // also those that ended with their manifest
+}
+
+type held struct {
+	until  string
+	record uint64
 }
 
 type tag struct {
@@ -69,7 +79,7 @@ func (s *state) wrongf(r *record, format string, args ...any) {
 }
 
 // known are the actions of which each says what it does in a repository, or does nothing there.
-var known = []string{"push", "tag", "untag", "delete", "attest", "grant", "revoke", "key", "restore", "rules", "baseline", "adopt"}
+var known = []string{"push", "tag", "untag", "delete", "attest", "grant", "revoke", "key", "restore", "rules", "hold", "baseline", "adopt"}
 
 func (s *state) apply(r *record) {
 	if r.Index != s.next {
@@ -86,7 +96,7 @@ func (s *state) apply(r *record) {
 	}
 	p := s.repositories[r.Repository]
 	if p == nil {
-		p = &repository{manifests: make(map[string]uint64), removed: make(map[string]uint64), tags: make(map[string]tag)}
+		p = &repository{manifests: make(map[string]uint64), removed: make(map[string]uint64), holds: make(map[string]held), tags: make(map[string]tag)}
 		s.repositories[r.Repository] = p
 	}
 	s.chain(p, r)
@@ -96,6 +106,7 @@ func (s *state) apply(r *record) {
 	if p.unknown != nil {
 		return
 	}
+	s.hold(p, r)
 	s.arrives(p, r)
 	for _, t := range r.Tags {
 		s.move(p, r, t)
@@ -115,6 +126,22 @@ func (s *state) chain(p *repository, r *record) {
 		s.wrongf(r, "it names record %d as the one before it in %s, and that is not so", *r.Before, r.Repository)
 	}
 	p.newest, p.seen = r.Index, true
+}
+
+// hold notes until when an image is held, or that it no longer is.
+func (s *state) hold(p *repository, r *record) {
+	_, there := p.holds[r.Digest]
+	switch {
+	case r.Hold == nil:
+	case r.Hold.Released && !there:
+		s.wrongf(r, "it releases %s@%s, which was not held", r.Repository, r.Digest)
+	case r.Hold.Released:
+		delete(p.holds, r.Digest)
+	case r.Hold.Until == "":
+		s.wrongf(r, "it does not state until when %s@%s is held", r.Repository, r.Digest)
+	default:
+		p.holds[r.Digest] = held{r.Hold.Until, r.Index}
+	}
 }
 
 // arrives adds the manifest, or wants it to be there.

@@ -50,6 +50,7 @@ type State struct {
 type Repository struct {
 	Newest    uint64 // its newest record
 	Manifests map[digest.Digest]*Manifest
+	Holds     map[digest.Digest]Hold   // the newest of each image, unless it was released; also those that have passed
 	Removed   map[digest.Digest]uint64 // manifests that were there and are not, by the record that removed them
 	// Unknown is a record whose action this version does not know, and which does not state what it changes: from it on
 	// nothing is known of the repository.
@@ -74,6 +75,12 @@ type Manifest struct {
 type Tag struct {
 	Digest digest.Digest
 	Since  uint64
+}
+
+// A Hold keeps an image until a time, whatever rules of retention say.
+type Hold struct {
+	Until  provenance.Time `json:"until"`
+	Record uint64          `json:"record"`
 }
 
 // Access is the newest record of a right or an account, with the access document that it names.
@@ -173,7 +180,7 @@ func (s *State) Skip() {
 func (s *State) repository(name string) *Repository {
 	p := s.Repositories[name]
 	if p == nil {
-		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), Removed: make(map[digest.Digest]uint64), tags: make(map[string]Tag)}
+		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), Removed: make(map[digest.Digest]uint64), Holds: make(map[digest.Digest]Hold), tags: make(map[string]Tag)}
 		s.Repositories[name] = p
 	}
 	return p
@@ -235,6 +242,7 @@ func (s *State) inRepository(e *event) {
 	if e.in.Unknown != nil {
 		return
 	}
+	e.hold()
 	gone := e.manifest(change)
 	for _, t := range e.Tags {
 		s.move(e, t)
@@ -277,6 +285,21 @@ func (e *event) change() provenance.ManifestChange {
 		return provenance.ManifestRemoved
 	}
 	return ""
+}
+
+// hold notes that the image is held, or released.
+func (e *event) hold() {
+	switch _, held := e.in.Holds[e.Digest]; {
+	case e.Hold == nil:
+	case e.Hold.Released && !held:
+		e.wrongf("it releases %s@%s, which nobody held", e.Repository, e.Digest)
+	case e.Hold.Released:
+		delete(e.in.Holds, e.Digest)
+	case e.Hold.Until == nil:
+		e.wrongf("it holds %s@%s, and does not state until when", e.Repository, e.Digest)
+	default:
+		e.in.Holds[e.Digest] = Hold{*e.Hold.Until, e.index}
+	}
 }
 
 // manifest applies what happened to the manifest, but for its end, and returns it where it ends.

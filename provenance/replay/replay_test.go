@@ -45,6 +45,7 @@ type repositoryView struct {
 	Unknown   *uint64                        `json:"unknown,omitempty"`
 	Tags      map[string]tagView             `json:"tags,omitempty"`
 	Manifests map[digest.Digest]manifestView `json:"manifests,omitempty"`
+	Holds     map[digest.Digest]Hold         `json:"holds,omitempty"`
 }
 
 type tagView struct {
@@ -77,6 +78,9 @@ func viewOf(s *State) (v stateView) {
 		r := repositoryView{Newest: p.Newest, Unknown: p.Unknown}
 		if p.Unknown == nil {
 			r.Tags, r.Manifests = map[string]tagView{}, map[digest.Digest]manifestView{}
+			if len(p.Holds) > 0 {
+				r.Holds = p.Holds
+			}
 			for _, tag := range p.Tags() {
 				t, _ := p.Tag(tag)
 				r.Tags[tag] = tagView(t)

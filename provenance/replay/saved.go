@@ -28,6 +28,7 @@ type savedRepository struct {
 	Unknown   *uint64                  `json:"unknown,omitempty"`
 	Manifests []*Manifest              `json:"manifests"`
 	Removed   map[digest.Digest]uint64 `json:"removed"`
+	Holds     map[digest.Digest]Hold   `json:"holds"`
 	Tags      map[string]Tag           `json:"tags"`
 }
 
@@ -39,7 +40,7 @@ func (s *State) MarshalJSON() ([]byte, error) {
 }
 
 // ErrOlder says that a State was saved by a version that did not keep all of it: the records are to be replayed anew.
-var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed")
+var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed, or held")
 
 // Use sets what is followed from here on: a State that was read from JSON has the zero Options.
 func (s *State) Use(o Options) { s.options = o }
@@ -62,7 +63,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON implements json.Marshaler.
 func (p *Repository) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.Removed, p.tags})
+	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.Removed, p.Holds, p.tags})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -71,11 +72,11 @@ func (p *Repository) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &from); err != nil {
 		return err
 	}
-	if from.Removed == nil {
+	if from.Removed == nil || from.Holds == nil {
 		return ErrOlder
 	}
 	*p = Repository{
-		Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), Removed: from.Removed, tags: from.Tags,
+		Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), Removed: from.Removed, Holds: from.Holds, tags: from.Tags,
 	}
 	for _, m := range from.Manifests {
 		p.Manifests[m.Digest] = m
