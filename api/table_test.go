@@ -142,12 +142,15 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
 	}},
 	{route: "GET /api/v1/holds", good: []good{
-		{target: "/api/v1/holds?repo=team/app", has: `"reason":"an audit"`}, {target: "/api/v1/holds"},
+		{target: "/api/v1/holds?repo=team/app", has: `"reason":"an audit"`},
+		{target: "/api/v1/holds"},
 		{target: "/api/v1/holds?repo=team/app&limit=1", header: link("/api/v1/holds?repo=team/app&limit=1&after=team%2Fapp%40" + url.QueryEscape(app.digest.String()))},
 		{target: "/api/v1/holds?repo=team/app&limit=1&after=team/app@" + app.digest.String()},
 	}, hidden: 404, bad: []bad{
-		{target: "/api/v1/holds?after=x", status: 400, has: "where the former page ended"}, {target: "/api/v1/holds?limit=0", status: 400},
-		{login: "alice", target: "/api/v1/holds", status: 403, has: "name one with repo"}, {target: "/api/v1/holds?repo=none", status: 200},
+		{target: "/api/v1/holds?after=x", status: 400, has: "where the former page ended"},
+		{target: "/api/v1/holds?limit=0", status: 400},
+		{login: "alice", target: "/api/v1/holds", status: 403, has: "name one with repo"},
+		{target: "/api/v1/holds?repo=none", status: 200},
 	}},
 	{route: "POST /api/v1/holds", good: []good{
 		{target: "/api/v1/holds", body: `{"repository":"team/app","ref":"1.0","until":"2030-01-01T00:00:00Z","reason":"an audit"}`, status: 201, has: `"record":4`},
