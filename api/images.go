@@ -20,6 +20,8 @@ type Images interface {
 	RepositoriesFrom(ctx context.Context, who provenance.Identity, prefix, last string, n int) (names []string, next string, err error)
 	// RepositoriesNamed returns which of some repositories are there.
 	RepositoriesNamed(ctx context.Context, names []string) (there []string, err error)
+	// UsageOf returns what some repositories use, in their order.
+	UsageOf(ctx context.Context, repos []string) ([]registry.Usage, error)
 	// Tags returns a page of tags, and where the next one begins, or "". Error: registry.ErrUnknown.
 	Tags(ctx context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error)
 	// TagsNamed returns what some tags mean, without those that are not there.
@@ -51,6 +53,9 @@ type repositoryPage struct {
 type repositoryEntry struct {
 	Name   string        `json:"name"`
 	Newest *happenedLast `json:"newest,omitempty"`
+	// Size is what its blobs and manifests use, in bytes; a blob counts once in each repository that has it.
+	Size int64 `json:"size"`
+	Tags int64 `json:"tags"` // how many
 }
 
 // happenedLast is what happened last in a repository.
@@ -220,9 +225,18 @@ func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntr
 		return nil, nil, err
 	}
 	entries := make([]repositoryEntry, len(found))
+	names := make([]string, len(found))
+	for i, at := range found {
+		names[i] = at.name
+	}
+	used, err := a.Images.UsageOf(c.Context(), names)
+	if err != nil {
+		return nil, nil, err
+	}
 	var last []*provenance.Record
 	for i, at := range found {
-		if entries[i].Name = at.name; at.newest != nil {
+		entries[i] = repositoryEntry{Name: at.name, Size: used[i].Bytes(), Tags: used[i].Tags}
+		if at.newest != nil {
 			r := records[*at.newest]
 			entries[i].Newest, last = lastIn(r), append(last, r)
 		}
@@ -230,8 +244,8 @@ func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntr
 	if err := a.lastImages(c, entries, records); err != nil {
 		return nil, nil, err
 	}
-	names, err := a.namesakes(c.Context(), actorsOf(last))
-	return entries, names, err
+	same, err := a.namesakes(c.Context(), actorsOf(last))
+	return entries, same, err
 }
 
 func lastIn(r *provenance.Record) *happenedLast {

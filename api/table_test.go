@@ -118,7 +118,7 @@ var table = []row{
 		},
 	},
 	{route: "GET /api/v1/repositories", good: []good{
-		{target: "/api/v1/repositories", has: `{"name":"team/web"}`},
+		{target: "/api/v1/repositories", has: `{"name":"team/web","size":1100,"tags":1}`},
 		{target: "/api/v1/repositories?limit=1", has: `"record":0`, header: link("/api/v1/repositories?limit=1&after=team%2Fapp")},
 		{target: "/api/v1/repositories?order=newest&prefix=team", has: `"imageSize":7`},
 		{target: "/api/v1/repositories?order=newest&limit=1", has: `"grade":"B"`, header: link("/api/v1/repositories?order=newest&limit=1&after=0%2Fteam%2Fapp")},

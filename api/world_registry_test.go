@@ -70,6 +70,15 @@ func (w *world) RepositoriesNamed(_ context.Context, names []string) (there []st
 	return names, w.asked()
 }
 
+// UsageOf implements Images.
+func (w *world) UsageOf(_ context.Context, repos []string) ([]registry.Usage, error) {
+	used := make([]registry.Usage, len(repos))
+	for i := range used {
+		used[i] = registry.Usage{Blobs: 2, BlobBytes: 1000, Manifests: 1, ManifestBytes: 100, Tags: 1}
+	}
+	return used, w.asked()
+}
+
 // Named implements Images.
 func (w *world) Named(_ context.Context, q registry.NameQuery) (page registry.NamePage, err error) {
 	n := registry.NameEntry{Repository: "team/app"}

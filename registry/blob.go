@@ -326,7 +326,7 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 		if err := mustBeComplete(tx, c.repo); err != nil {
 			return err
 		}
-		return unlink(tx, c.repo, d)
+		return g.unlink(tx, c.repo, d)
 	})
 	if err == nil {
 		g.wakeCollector()

@@ -55,6 +55,9 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 			return c.Checked, err
 		}
 	}
+	if err := c.usages(ctx); err != nil {
+		return c.Checked, err
+	}
 	if err := c.largeManifests(ctx); err != nil {
 		return c.Checked, err
 	}
@@ -271,6 +274,9 @@ func (c *checker) link(_ context.Context, tx storage.Reader, item storage.Item) 
 		return err
 	}
 	if err := want(tx, linkedTable, append(bytes.Clone(key), repo...), "%s is in repository %s, and the reverse row is missing", d, repo); err != nil {
+		return err
+	}
+	if err := want(tx, usageTable, []byte(repo), "%s is in repository %s, which is said to use nothing", d, repo); err != nil {
 		return err
 	}
 	return c.lease(tx, repo, d, item.Value)

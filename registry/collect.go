@@ -90,7 +90,7 @@ func (g *Registry) collect(ctx context.Context) error {
 	})
 	for more && err == nil {
 		err = g.store.Update(ctx, func(tx storage.Tx) (err error) {
-			more, err = endLeases(tx, due)
+			more, err = g.endLeases(tx, due)
 			return err
 		})
 	}
@@ -101,7 +101,7 @@ func (g *Registry) collect(ctx context.Context) error {
 }
 
 // endLeases ends leases that began before due, and says whether there may be more.
-func endLeases(tx storage.Tx, due []byte) (more bool, err error) {
+func (g *Registry) endLeases(tx storage.Tx, due []byte) (more bool, err error) {
 	n := 0
 	for item, err := range tx.Scan(leaseTable, nil, due) {
 		if err != nil {
@@ -111,7 +111,7 @@ func endLeases(tx storage.Tx, due []byte) (more bool, err error) {
 			return true, nil
 		}
 		tx.Delete(leaseTable, item.Key)
-		if err := endLease(tx, item.Key); err != nil {
+		if err := g.endLease(tx, item.Key); err != nil {
 			return false, err
 		}
 	}
@@ -119,7 +119,7 @@ func endLeases(tx storage.Tx, due []byte) (more bool, err error) {
 }
 
 // endLease unlinks a blob, unless it is needed or has a later lease.
-func endLease(tx storage.Tx, key []byte) error {
+func (g *Registry) endLease(tx storage.Tx, key []byte) error {
 	begin, repo, d, err := cutLease(key)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func endLease(tx storage.Tx, key []byte) error {
 	if err != nil || manifest != "" {
 		return err
 	}
-	return unlink(tx, repo, d)
+	return g.unlink(tx, repo, d)
 }
 
 // emptyTrash removes the files that the trash names, unless somebody keeps them: then they are removed

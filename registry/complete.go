@@ -21,10 +21,15 @@ func CompleteReferences(ctx context.Context, store storage.Store) error {
 // changeManifests calls fn for every manifest in the store, step of them in a transaction. It is for steps of the
 // layout: if we stop within it, the next start calls it again, from the beginning.
 func changeManifests(ctx context.Context, store storage.Store, step int, fn func(storage.Tx, storage.Item) error) error {
+	return changeRows(ctx, store, manifestTable, step, fn)
+}
+
+// changeRows is changeManifests for the rows of any table.
+func changeRows(ctx context.Context, store storage.Store, table storage.Table, step int, fn func(storage.Tx, storage.Item) error) error {
 	for from, more := []byte(nil), true; more; {
 		var next []byte
 		err := store.Update(ctx, func(tx storage.Tx) (err error) {
-			next, err = storage.SomeRows(tx, manifestTable, from, nil, step, func(item storage.Item) error { return fn(tx, item) })
+			next, err = storage.SomeRows(tx, table, from, nil, step, func(item storage.Item) error { return fn(tx, item) })
 			return err
 		})
 		if err != nil {

@@ -50,6 +50,9 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 			return err
 		}
 		tx.Delete(tagTable, repoKey(c.repo, []byte(c.ref)))
+		if err := g.countUsage(tx, c.repo, Usage{Tags: -1}); err != nil {
+			return err
+		}
 		removeWords(tx, c.repo, c.ref)
 		tx.Delete(taggedTable, repoKey(c.repo, digestKey(tag.digest), []byte(c.ref)))
 		e := c.event(provenance.Untag)
@@ -193,12 +196,12 @@ func (g *Registry) untagSome(tx storage.Tx, d *deletion) (moves []provenance.Tag
 	if err != nil {
 		return nil, false, err
 	}
-	moves, err = removeTags(tx, d.repo, d.digest, tags)
+	moves, err = g.removeTags(tx, d.repo, d.digest, tags)
 	return moves, more, err
 }
 
 // removeTags removes tags of a manifest, and says so as its record does.
-func removeTags(tx storage.Tx, repo string, d digest.Digest, tags []string) (moves []provenance.TagMove, err error) {
+func (g *Registry) removeTags(tx storage.Tx, repo string, d digest.Digest, tags []string) (moves []provenance.TagMove, err error) {
 	keys := make([][]byte, len(tags))
 	for i, tag := range tags {
 		keys[i] = repoKey(repo, []byte(tag))
@@ -217,7 +220,7 @@ func removeTags(tx storage.Tx, repo string, d digest.Digest, tags []string) (mov
 		tx.Delete(tagTable, keys[i])
 		removeWords(tx, repo, tag)
 	}
-	return moves, nil
+	return moves, g.countUsage(tx, repo, Usage{Tags: int64(-len(tags))})
 }
 
 // removeManifest removes a manifest with what follows from it, and the repository when it was the last one. It
@@ -231,6 +234,9 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) (
 		return more, err
 	}
 	row := repoKey(repo, key)
+	if err := g.uncountManifest(tx, repo, row); err != nil {
+		return more, err
+	}
 	for _, table := range []storage.Table{manifestTable, knownTable, keptTable} {
 		tx.Delete(table, row)
 	}

@@ -328,7 +328,7 @@ func mustBeDeletion(tx storage.Reader, p RepoDigest, record uint64) error {
 
 // endTags removes tags that have ended, and records it.
 func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provenance.Event) (about []digest.Digest, err error) {
-	if e.Tags, err = removeTags(tx, p.Repository, p.Digest, tags); err != nil {
+	if e.Tags, err = g.removeTags(tx, p.Repository, p.Digest, tags); err != nil {
 		return nil, err
 	}
 	for _, tag := range tags {

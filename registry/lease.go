@@ -26,6 +26,13 @@ func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from str
 	if late, err = awaited(tx, repo, key); err != nil {
 		return false, err
 	}
+	there, err := getOrNil(tx, linkTable, repoKey(repo, key))
+	if err == nil && there == nil {
+		err = g.countLink(tx, repo, d)
+	}
+	if err != nil {
+		return false, err
+	}
 	tx.Put(linkedTable, append(bytes.Clone(key), repo...), nil)
 	putLease(tx, repo, key, linkRow{from: from, lease: g.now()})
 	return late, nil
@@ -97,8 +104,11 @@ func (g *Registry) renew(ctx context.Context, c *call, row linkRow) error {
 }
 
 // unlink takes a blob out of a repository. With its last link the blob itself goes into the trash.
-func unlink(tx storage.Tx, repo string, d digest.Digest) error {
+func (g *Registry) unlink(tx storage.Tx, repo string, d digest.Digest) error {
 	key := digestKey(d)
+	if err := g.uncountLink(tx, repo, d); err != nil {
+		return err
+	}
 	tx.Delete(linkTable, repoKey(repo, key))
 	tx.Delete(linkedTable, append(bytes.Clone(key), repo...))
 	for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {

@@ -295,14 +295,13 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if err != nil {
 		return nil, err
 	}
-	if err := p.putManifestRows(tx, before, record.Index); err != nil {
+	if err := g.putManifestRows(tx, p, before, record.Index); err != nil {
 		return nil, err
 	}
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
 		return nil, err
 	}
-	p.putTagRows(tx, e.Tags, record.Index)
-	return record, errors.Join(p.putRendered(tx, record), g.recordFindings(tx, p))
+	return record, errors.Join(g.putTagRows(tx, p, e.Tags, record.Index), p.putRendered(tx, record), g.recordFindings(tx, p))
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable.
@@ -354,18 +353,22 @@ func (p *push) present(tx storage.Reader) ([]byte, error) {
 // putManifestRows adds the manifest, and everything that follows from it. Where it was there, as the row before says,
 // the record that put it there stays its own, and the rest is as this push has it: rows that it lacks are
 // added, and it is served as the type that it came as last.
-func (p *push) putManifestRows(tx storage.Tx, before []byte, record uint64) error {
+func (g *Registry) putManifestRows(tx storage.Tx, p *push, before []byte, record uint64) error {
 	key := digestKey(p.digest)
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {
 		m.content = p.body
 	}
+	var was Usage
 	if before != nil {
 		row, err := decodeManifestRow(before)
 		if err != nil {
 			return err
 		}
-		m.record = row.record
+		m.record, was = row.record, row.usage()
+	}
+	if err := g.countUsage(tx, p.repo, m.usage().minus(was)); err != nil {
+		return err
 	}
 	if row := m.encode(); !bytes.Equal(row, before) {
 		tx.Put(manifestTable, repoKey(p.repo, key), row)
@@ -379,7 +382,8 @@ func (p *push) putManifestRows(tx storage.Tx, before []byte, record uint64) erro
 	)
 }
 
-func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) {
+func (g *Registry) putTagRows(tx storage.Tx, p *push, moves []provenance.TagMove, record uint64) error {
+	added := Usage{Tags: int64(-len(p.ended))} // their rows are there, and get another meaning
 	for _, m := range p.ended {
 		tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
 	}
@@ -388,9 +392,12 @@ func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint
 		if m.Previous == p.digest {
 			continue
 		}
-		if m.Previous != "" {
+		if m.Previous == "" {
+			added.Tags++
+		} else {
 			tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
 		}
 		tx.Put(taggedTable, repoKey(p.repo, digestKey(p.digest), []byte(m.Name)), nil)
 	}
+	return g.countUsage(tx, p.repo, added)
 }

@@ -25,6 +25,8 @@ const (
 	taggedTable = storage.Table("registry/tagged")
 	// DIGEST → blobRow.
 	blobTable = storage.Table("registry/blob")
+	// REPO without the zero byte → usageRow. What a repository uses: usage.go.
+	usageTable = storage.Table("registry/usage")
 	// REPO DIGEST → linkRow. There while the blob can be read in the repository.
 	linkTable = storage.Table("registry/link")
 	// DIGEST REPO without the zero byte → nothing. The repositories that link a blob.
@@ -285,6 +287,16 @@ type fields struct {
 
 func (f *fields) number() uint64 {
 	n, size := binary.Uvarint(f.rest)
+	if size <= 0 || f.bad {
+		f.bad, f.rest = true, nil
+		return 0
+	}
+	f.rest = f.rest[size:]
+	return n
+}
+
+func (f *fields) signed() int64 {
+	n, size := binary.Varint(f.rest)
 	if size <= 0 || f.bad {
 		f.bad, f.rest = true, nil
 		return 0

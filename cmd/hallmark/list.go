@@ -15,8 +15,9 @@ import (
 func (e *env) list() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [REPO]", Short: "List the repositories that you may pull from, or the tags of one", Args: cobra.MaximumNArgs(1),
-		Long: "List the repositories that you may pull from, with what happened last in each; or the tags of one, with what each\n" +
-			"means, how large that is, and who set it.",
+		Long: "List the repositories that you may pull from, with the size of each and what happened last in it; or the tags of one,\n" +
+			"with what each means, how large that is, and who set it. The size of a repository counts each of its blobs once, so it is less\n" +
+			"than the sum of its images when these share layers.",
 		Example: "  hallmark list\n  hallmark list team/app\n  hallmark list registry.example/team/app --json",
 	}
 	t := addTarget(c)
@@ -45,6 +46,8 @@ func (e *env) list() *cobra.Command {
 type listedRepository struct {
 	Name   string      `json:"name"`
 	Newest *listedTime `json:"newest,omitempty"`
+	Size   int64       `json:"size"` // of its blobs and manifests
+	Tags   int64       `json:"tags"` // how many
 }
 
 // listedTime is a record as lists show it.
@@ -63,12 +66,13 @@ func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSO
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repositories": found.items}))
 	}
-	tab := e.table("REPOSITORY", "RECORD", "TIME", "ACTION", "WHO")
+	tab := e.table("REPOSITORY", "SIZE", "TAGS", "RECORD", "TIME", "ACTION", "WHO")
 	for _, r := range found.items {
+		size, tags := inBytes(r.Size), strconv.FormatInt(r.Tags, 10)
 		if n := r.Newest; n != nil {
-			tab.row(r.Name, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), found.names.who(n.Actor))
+			tab.row(r.Name, size, tags, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), found.names.who(n.Actor))
 		} else {
-			tab.row(r.Name, "", "", "", "")
+			tab.row(r.Name, size, tags, "", "", "", "")
 		}
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))

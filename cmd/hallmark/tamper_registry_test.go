@@ -223,6 +223,11 @@ var tamperedImages = []tamperRow{
 		row := h.rows("registry/blob", "")[0]
 		h.put("registry/damaged", row.Key, []byte(`{}`))
 	}},
+	{name: "what a repository is said to use", do: func(h *hands) {
+		row := h.get("registry/usage", []byte(repo))
+		h.put("registry/usage", []byte(repo), append(bytes.Clone(row[:len(row)-1]), row[len(row)-1]+2)) // one tag more
+	}},
+	{name: "what a repository uses taken out", do: func(h *hands) { h.del("registry/usage", []byte(repo)) }},
 	{name: "a manifest said to be going", do: func(h *hands) { h.put("registry/going", place(repo, h.key("one")), binary.AppendUvarint(nil, 19)) }},
 	{name: "a manifest said to lack references", unseen: "it waits for rows that it has: the next start sees that, and takes the mark away", do: func(h *hands) { h.put("registry/incomplete", place(repo, h.key("one")), nil) }},
 	{

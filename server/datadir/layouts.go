@@ -37,4 +37,7 @@ var Layouts = []bolt.Step{
 	{Does: "take the key of bearer tokens out of the store", Run: func(store storage.Store) error {
 		return access.RemoveStoredKey(context.Background(), store)
 	}},
+	{Does: "count what each repository uses", Run: func(store storage.Store) error {
+		return registry.CountUsage(context.Background(), store)
+	}},
 }

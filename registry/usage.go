@@ -1,0 +1,331 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// What a repository uses is counted with every change of it, in the same transaction: no request and no quota has to walk a
+// repository to know its size. Everything that links or unlinks a blob, puts or removes a manifest, or sets or removes a tag
+// tells countUsage. fsck counts the rows, and compares.
+
+// Usage is what a repository, or several, use.
+type Usage struct {
+	Blobs     int64 `json:"blobs"`     // blobs, in each repository that links them
+	BlobBytes int64 `json:"blobBytes"` // bytes of them
+	Manifests int64 `json:"manifests"`
+	// ManifestBytes are those of manifests in the store. One that is larger than maxInline is a blob, and counted as one.
+	ManifestBytes int64 `json:"manifestBytes"`
+	Tags          int64 `json:"tags"`
+}
+
+// Bytes are those that count towards a quota.
+func (u Usage) Bytes() int64 { return u.BlobBytes + u.ManifestBytes }
+
+// Plus returns the sum of two.
+func (u Usage) Plus(v Usage) Usage {
+	return Usage{
+		Blobs: u.Blobs + v.Blobs, BlobBytes: u.BlobBytes + v.BlobBytes,
+		Manifests: u.Manifests + v.Manifests, ManifestBytes: u.ManifestBytes + v.ManifestBytes,
+		Tags: u.Tags + v.Tags,
+	}
+}
+
+// usageRow is what a repository uses, and how often that has changed: two equal numbers say that nothing did between.
+type usageRow struct {
+	changes uint64
+	Usage
+}
+
+func (u usageRow) encode() []byte {
+	row := binary.AppendUvarint(make([]byte, 0, 32), u.changes)
+	for _, n := range []int64{u.Blobs, u.BlobBytes, u.Manifests, u.ManifestBytes, u.Tags} {
+		row = binary.AppendVarint(row, n) // signed: a counter that went wrong is to be seen, not to turn round
+	}
+	return row
+}
+
+func decodeUsageRow(value []byte) (u usageRow, err error) {
+	f := fields{rest: value}
+	u.changes = f.number()
+	for _, n := range []*int64{&u.Blobs, &u.BlobBytes, &u.Manifests, &u.ManifestBytes, &u.Tags} {
+		*n = f.signed()
+	}
+	return u, f.err("usage")
+}
+
+// readUsage reads what a repository uses: nothing, where it has no row.
+func readUsage(tx storage.Reader, repo string) (u usageRow, err error) {
+	value, err := getOrNil(tx, usageTable, []byte(repo))
+	if err != nil || value == nil {
+		return u, err
+	}
+	return decodeUsageRow(value)
+}
+
+// countUsage counts a change of what a repository uses, in the transaction that makes it.
+func (g *Registry) countUsage(tx storage.Tx, repo string, change Usage) error {
+	return addUsage(tx, repo, change)
+}
+
+// addUsage adds a change to what a repository uses. A repository that uses nothing has no row.
+func addUsage(tx storage.Tx, repo string, change Usage) error {
+	if change == (Usage{}) {
+		return nil
+	}
+	row, err := readUsage(tx, repo)
+	if err != nil {
+		return err
+	}
+	row.Usage = row.Plus(change)
+	row.changes++
+	if row.Usage == (Usage{}) {
+		tx.Delete(usageTable, []byte(repo))
+		return nil
+	}
+	tx.Put(usageTable, []byte(repo), row.encode())
+	return nil
+}
+
+// countLink counts a blob that is linked.
+func (g *Registry) countLink(tx storage.Tx, repo string, d digest.Digest) error {
+	used, err := linkUsage(tx, d)
+	if err != nil {
+		return err
+	}
+	return g.countUsage(tx, repo, used)
+}
+
+// uncountLink counts a blob that is about to be unlinked.
+func (g *Registry) uncountLink(tx storage.Tx, repo string, d digest.Digest) error {
+	used, err := linkUsage(tx, d)
+	if err != nil {
+		return err
+	}
+	return g.countUsage(tx, repo, Usage{}.minus(used))
+}
+
+// uncountManifest counts a manifest that is about to be removed, by its key.
+func (g *Registry) uncountManifest(tx storage.Tx, repo string, key []byte) error {
+	row, err := getOrNil(tx, manifestTable, key)
+	if err != nil {
+		return err
+	}
+	used, err := usageOf(row)
+	if err != nil {
+		return err
+	}
+	return g.countUsage(tx, repo, Usage{}.minus(used))
+}
+
+// linkUsage is what the link of a blob uses.
+func linkUsage(tx storage.Reader, d digest.Digest) (Usage, error) {
+	row, err := readBlobRow(tx, d)
+	return Usage{Blobs: 1, BlobBytes: row.size}, err
+}
+
+// usage is what a manifest uses.
+func (m manifestRow) usage() Usage {
+	return Usage{Manifests: 1, ManifestBytes: int64(len(m.content))}
+}
+
+// usageOf is what the manifest of a row uses: nothing, where there is none.
+func usageOf(row []byte) (Usage, error) {
+	if row == nil {
+		return Usage{}, nil
+	}
+	m, err := decodeManifestRow(row)
+	return m.usage(), err
+}
+
+// minus returns the difference of two.
+func (u Usage) minus(v Usage) Usage {
+	return u.Plus(Usage{Blobs: -v.Blobs, BlobBytes: -v.BlobBytes, Manifests: -v.Manifests, ManifestBytes: -v.ManifestBytes, Tags: -v.Tags})
+}
+
+// UsageOf returns what some repositories use, in their order.
+func (g *Registry) UsageOf(ctx context.Context, repos []string) (used []Usage, err error) {
+	keys := make([][]byte, len(repos))
+	for i, repo := range repos {
+		keys[i] = []byte(repo)
+	}
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		used = make([]Usage, len(repos))
+		rows, err := tx.GetMany(usageTable, keys)
+		for i := range rows {
+			if rows[i] == nil {
+				continue
+			}
+			row, err := decodeUsageRow(rows[i])
+			if err != nil {
+				return err
+			}
+			used[i] = row.Usage
+		}
+		return err
+	})
+	return used, err
+}
+
+// countedTables are those whose rows are counted, with what each row uses.
+var countedTables = []struct {
+	table storage.Table
+	uses  func(tx storage.Reader, key, value []byte) (Usage, error) // key is without REPO
+}{
+	{linkTable, func(tx storage.Reader, key, _ []byte) (Usage, error) {
+		d, _, err := cutDigest(key)
+		if err != nil {
+			return Usage{}, err
+		}
+		used, err := linkUsage(tx, d)
+		if errors.Is(err, storage.ErrNotFound) {
+			return Usage{Blobs: 1}, nil // fsck says that there is no such blob
+		}
+		return used, err
+	}},
+	{manifestTable, func(_ storage.Reader, _, value []byte) (Usage, error) { return usageOf(value) }},
+	{tagTable, func(storage.Reader, []byte, []byte) (Usage, error) { return Usage{Tags: 1}, nil }},
+}
+
+// usageStep is how many rows one transaction of CountUsage counts.
+const usageStep = 1000
+
+// CountUsage counts what every repository of an older store uses. If we stop within it, it is run again, from its beginning.
+func CountUsage(ctx context.Context, store storage.Store) error {
+	if err := clearTable(ctx, store, usageTable); err != nil {
+		return err
+	}
+	for _, t := range countedTables {
+		err := changeRows(ctx, store, t.table, usageStep, func(tx storage.Tx, item storage.Item) error {
+			repo, key := cutRepo(item.Key)
+			used, err := t.uses(tx, key, item.Value)
+			if err != nil {
+				return err
+			}
+			return addUsage(tx, repo, used)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clearTable(ctx context.Context, store storage.Store, table storage.Table) error {
+	return changeRows(ctx, store, table, usageStep, func(tx storage.Tx, item storage.Item) error {
+		tx.Delete(table, item.Key)
+		return nil
+	})
+}
+
+// recount counts what the rows of a repository use that lie behind a place, at most n of them, and returns the next place, or
+// a zero one at the end.
+func recount(tx storage.Reader, repo string, at place, n int) (used Usage, next place, err error) {
+	prefix := repoKey(repo)
+	t := countedTables[at.table]
+	from := at.key
+	if from == nil {
+		from = prefix
+	}
+	key, err := storage.SomeRows(tx, t.table, from, storage.PrefixEnd(prefix), n, func(item storage.Item) error {
+		one, err := t.uses(tx, item.Key[len(prefix):], item.Value)
+		used = used.Plus(one)
+		return err
+	})
+	next = place{table: at.table, key: key}
+	if key == nil {
+		next.table++
+	}
+	return used, next, err
+}
+
+// place is where a count of a repository is.
+type place struct {
+	table int    // in countedTables
+	key   []byte // nil is the first of the repository's
+}
+
+func (p place) ended() bool { return p.table == len(countedTables) }
+
+// usage wants what is said that a repository uses to be what its rows come to. It counts some of them in each View; where the
+// repository changed meanwhile, it counts again, and one that never rests in a single View.
+func (c *checker) usage(ctx context.Context, repo string) error {
+	for range usageTries {
+		same, err := c.compareUsage(ctx, repo)
+		if same || err != nil {
+			return err
+		}
+	}
+	return c.g.store.View(ctx, func(tx storage.Reader) error {
+		said, err := readUsage(tx, repo)
+		if err != nil {
+			return err
+		}
+		var used Usage
+		for at := (place{}); !at.ended() && err == nil; {
+			var some Usage
+			some, at, err = recount(tx, repo, at, usageStep)
+			used = used.Plus(some)
+		}
+		return errors.Join(err, wantUsage(repo, said.Usage, used))
+	})
+}
+
+// usageTries is how often a repository is counted that changes meanwhile.
+const usageTries = 5
+
+// compareUsage counts a repository, and says whether it was the same all the time.
+func (c *checker) compareUsage(ctx context.Context, repo string) (same bool, err error) {
+	var used Usage
+	var first usageRow
+	for at, began := (place{}), false; !at.ended(); began = true {
+		err := c.g.store.View(ctx, func(tx storage.Reader) error {
+			now, err := readUsage(tx, repo)
+			if err != nil {
+				return err
+			}
+			if !began {
+				first = now
+			}
+			if same = now == first; !same {
+				return nil
+			}
+			var some Usage
+			some, at, err = recount(tx, repo, at, usageStep)
+			used = used.Plus(some)
+			at.key = bytes.Clone(at.key)
+			return err
+		})
+		if err != nil || !same {
+			return same, err
+		}
+	}
+	return true, wantUsage(repo, first.Usage, used)
+}
+
+func wantUsage(repo string, said, used Usage) error {
+	if said == used {
+		return nil
+	}
+	return damaged("repository %s is said to use %+v, and uses %+v", repo, said, used)
+}
+
+// usages checks what every repository uses.
+func (c *checker) usages(ctx context.Context) error {
+	var repos []string
+	err := storage.EachRow(ctx, c.g.store, usageTable, func(_ storage.Reader, item storage.Item) error {
+		repos = append(repos, string(item.Key))
+		return nil
+	})
+	for _, repo := range repos {
+		if err == nil {
+			err = c.report(c.usage(ctx, repo))
+		}
+	}
+	return err
+}
