@@ -237,8 +237,8 @@ func (c *call) tagsToSet() ([]string, error) {
 	}
 	tags := slices.Compact(slices.Sorted(slices.Values(c.query["tag"])))
 	for _, tag := range tags {
-		if !validTag(tag) {
-			return nil, errTag(tag)
+		if err := mayBeSet(tag); err != nil {
+			return nil, err
 		}
 	}
 	if len(tags) > provenance.MaxTags {

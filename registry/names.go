@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -51,6 +53,23 @@ func validSeparator(s string) bool {
 }
 
 func isAlphanumeric(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+
+// ofThePast ends the tags that are kept free for what a tag meant: as of a record (1.0--r41), or of the end of a unit of time
+// (1.0--at-20261123T0900Z).
+var ofThePast = regexp.MustCompile(`--(r(0|[1-9][0-9]*)|at-[0-9]{8}T[0-9]{4}([0-9]{2}(\.[0-9]{1,6})?)?Z)$`)
+
+// mayBeSet is nil where a tag of this name can be set. One of a reserved name that was set before it was reserved can be read
+// and removed.
+func mayBeSet(tag string) error {
+	switch {
+	case !validTag(tag):
+		return errTag(tag)
+	case ofThePast.MatchString(tag):
+		return newFailure(http.StatusBadRequest, "TAG_INVALID",
+			"%.60q cannot be set: names that end in --rNUMBER or --at-TIME are reserved for what a tag meant; choose another", tag)
+	}
+	return nil
+}
 
 // validTag says that a tag is [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
 func validTag(tag string) bool {

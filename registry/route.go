@@ -153,14 +153,13 @@ func (q *request) parseReference(method string) error {
 		}
 		return nil
 	}
-	switch {
-	case validTag(q.ref):
-		return nil
-	case method == http.MethodPut:
-		return errTag(q.ref)
-	default:
+	if method == http.MethodPut {
+		return mayBeSet(q.ref)
+	}
+	if !validTag(q.ref) {
 		return errManifestUnknown(q.ref)
 	}
+	return nil
 }
 
 func (q *request) parseDigest() error {
