@@ -55,6 +55,9 @@ func ParseGlob(s string) (Glob, error) {
 // entangled that it cannot be seen star by star, it says no.
 func (p Pattern) Contains(other Pattern) bool { return p.matches(other.program) }
 
+// Prefix is what the names of all its repositories begin with.
+func (p Pattern) Prefix() string { return p.prefix }
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (p *Pattern) UnmarshalText(text []byte) (err error) {
 	*p, err = ParsePattern(string(text))

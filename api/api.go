@@ -46,6 +46,7 @@ type Config struct {
 	Teams    Teams    // access/teams
 	Robots   Robots   // access/robots
 	TagRules TagRules // access/immutable
+	Quotas   Quotas   // quota and usage
 	Document Document // access/document, and the document in evidence files
 	Sessions Sessions // access/tokens and access/sessions
 	Logins   Logins   // /token

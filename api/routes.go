@@ -77,6 +77,10 @@ func (a *API) routes() []route {
 		{"POST /api/v1/certificate", "certificate", true, a.renewCertificate},
 		{"POST /api/v1/keys", "keys", true, a.rotateKeys},
 		{"GET /api/v1/check", "check", true, a.check},
+		{"GET /api/v1/quota", "quota", false, a.quotas},
+		{"PUT /api/v1/quota", "quota", true, a.setQuota},
+		{"DELETE /api/v1/quota", "quota", true, a.removeQuota},
+		{"GET /api/v1/usage", "usage", true, a.usage},
 		{"GET /api/v1/scrub", "scrub", true, a.scrubStatus},
 		{"POST /api/v1/scrub", "scrub", true, a.scrubNow},
 	}

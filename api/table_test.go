@@ -363,6 +363,19 @@ var table = []row{
 		says: []says{{ErrNoNextKey, 409}, {provenance.ErrUsedKey, 409}}, bad: []bad{{target: "/api/v1/keys", body: `{"reason":"whim"}`, status: 422, has: "rotated, stolen or lost"}, {target: "/api/v1/keys", body: `{}`, status: 422}},
 	},
 	{route: "GET /api/v1/check", good: []good{{target: "/api/v1/check", has: `"problems":1`}, {target: "/api/v1/check?deep=true", has: `"problem":"a page is lost"`}}, bad: []bad{{target: "/api/v1/check?deep=x", status: 400, has: "true, false"}}},
+	{route: "GET /api/v1/quota", good: []good{{target: "/api/v1/quota", has: `"usedBytes":1100`}}},
+	{route: "PUT /api/v1/quota", good: []good{
+		{target: "/api/v1/quota", body: `{"pattern":"team/**","bytes":1000}`, status: 201}, {target: "/api/v1/quota", body: `{"pattern":"lib/**","tags":5}`, has: `"tags":5`},
+	}, says: []says{{registry.ErrQuota, 422}, {registry.ErrTooManyQuotas, 422}}, bad: []bad{
+		{target: "/api/v1/quota", body: `{"pattern":"/","bytes":1}`, status: 400}, {target: "/api/v1/quota", body: `{"pattern":"a","bytes":"1"}`, status: 400},
+	}},
+	{
+		route: "DELETE /api/v1/quota", good: []good{{target: "/api/v1/quota?pattern=team/**", status: 204}},
+		says: []says{{registry.ErrUnknownQuota, 404}}, bad: []bad{{target: "/api/v1/quota", status: 400, has: "pattern is missing"}},
+	},
+	{route: "GET /api/v1/usage", good: []good{
+		{target: "/api/v1/usage?pattern=team/**", has: `"unique":800`}, {target: "/api/v1/usage?limit=1", has: `"next":"`},
+	}, bad: []bad{{target: "/api/v1/usage?pattern=/", status: 400}, {target: "/api/v1/usage?after=x", status: 400, has: "begin at the first page"}}},
 	{route: "GET /api/v1/scrub", good: []good{{target: "/api/v1/scrub", has: `"every":"168h"`}}},
 	{route: "POST /api/v1/scrub", good: []good{{target: "/api/v1/scrub", body: `{}`, has: `"every":"168h"`}}},
 

@@ -79,6 +79,30 @@ func (w *world) UsageOf(_ context.Context, repos []string) ([]registry.Usage, er
 	return used, w.asked()
 }
 
+// Quotas, QuotasOf, SetQuota, RemoveQuota and Rooms implement Quotas. A quota of team/** is new, and others are not.
+func (w *world) Quotas(context.Context) ([]registry.QuotaUse, error) {
+	return []registry.QuotaUse{{Quota: registry.Quota{Pattern: access.Everything, Bytes: 5000}, UsedBytes: 1100, UsedTags: 1}}, w.asked()
+}
+
+func (w *world) QuotasOf(ctx context.Context, _ string) ([]registry.QuotaUse, error) {
+	return w.Quotas(ctx)
+}
+
+func (w *world) SetQuota(_ context.Context, _ provenance.Identity, q registry.Quota) (bool, error) {
+	return q.Pattern.String() == "team/**", w.asked()
+}
+
+func (w *world) RemoveQuota(context.Context, provenance.Identity, access.Pattern) error {
+	return w.asked()
+}
+
+func (w *world) Rooms(_ context.Context, _ access.Pattern, _ []byte, n int) (rooms []registry.Room, next []byte, err error) {
+	if n == 1 {
+		next = []byte("team/app")
+	}
+	return []registry.Room{{Repository: "team/app", Usage: registry.Usage{BlobBytes: 1000}, Unique: 800, Shared: 200, Freed: 800}}, next, w.asked()
+}
+
 // Named implements Images.
 func (w *world) Named(_ context.Context, q registry.NameQuery) (page registry.NamePage, err error) {
 	n := registry.NameEntry{Repository: "team/app"}

@@ -58,6 +58,9 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 	if err := c.usages(ctx); err != nil {
 		return c.Checked, err
 	}
+	if err := c.quotas(ctx); err != nil {
+		return c.Checked, err
+	}
 	if err := c.largeManifests(ctx); err != nil {
 		return c.Checked, err
 	}

@@ -120,6 +120,6 @@ func (g *Registry) dropIdle(ctx context.Context, id string) (gone bool, err erro
 	if err != nil {
 		return false, err
 	}
-	g.sessions.drop(id)
+	g.endSession(id)
 	return true, nil
 }

@@ -207,7 +207,7 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	}
 	h.Set("Content-Length", "0")
 	setRecord(h, record)
-	addWarnings(h, p.warnings)
+	addWarnings(h, append(p.full, p.warnings...))
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }

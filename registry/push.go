@@ -32,6 +32,7 @@ type push struct {
 	attestations []attestation        // to be read for claims
 	findings     []provenance.Finding // of the signatures in it
 	warnings     []string             // of the policy engine
+	full         []string             // of quotas whose soft limit is exceeded; set in the transaction
 	about        []digest.Digest      // of which more or less is known by it; set in the transaction
 	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
@@ -301,7 +302,13 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
 		return nil, err
 	}
-	return record, errors.Join(g.putTagRows(tx, p, e.Tags, record.Index), p.putRendered(tx, record), g.recordFindings(tx, p))
+	if err := g.putTagRows(tx, p, e.Tags, record.Index); err != nil {
+		return nil, err
+	}
+	if p.full, err = g.softWarnings(tx, p.repo); err != nil {
+		return nil, err
+	}
+	return record, errors.Join(p.putRendered(tx, record), g.recordFindings(tx, p))
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable.

@@ -83,16 +83,20 @@ type Registry struct {
 	wake      chan struct{}
 	keep      sync.RWMutex // read-locked while the files of blobs must stay
 	collected struct{ blobs, bytes atomic.Int64 }
+	quotas    atomic.Pointer[quotas]
 	small     *lru.Cache[storage.Location, []byte]
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
 	sessions  *sessions
 	ending    ending
 	app       http.Handler
+	reserved  reservations
 	policy    Policy // nil where there are no rules
 	refused   refusals
 	marks     *marks
 	scrub     *scrub
 	pulls     *pulls
+
+	changingQuotas sync.Mutex // one change at a time, with what it keeps in memory
 }
 
 // New returns the registry kept in a store and its blobs.
@@ -129,7 +133,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 		return nil, fmt.Errorf("embed distribution: %w", err)
 	}
 	book.Follow(g.follow)
-	return g, nil
+	return g, g.reloadQuotas(ctx)
 }
 
 // openSecret reads the registry's secret, and draws it at the first start.

@@ -44,12 +44,14 @@ func newSessions() *sessions {
 	return &sessions{limits: DefaultUploadLimits, open: map[string]*session{}, owners: map[string]int{}}
 }
 
-// session is one upload's running hash. Anyone who has the upload open for writing owns it.
+// session is one upload's running hash, and what it has reserved. Anyone who has the upload open for writing owns it.
 type session struct {
 	owner   string
 	started time.Time
 	hash    hash.Hash // SHA-256 of the first n bytes
 	n       int64
+
+	reserved reservation // of its quotas
 }
 
 // ownerOf is whose an upload is: an account, or strangers, who have one between them.
@@ -114,13 +116,22 @@ func (s *sessions) resume(id, owner string) *session {
 	return one
 }
 
-// drop ends a session.
-func (s *sessions) drop(id string) {
+// drop ends a session, and returns it, or nil.
+func (s *sessions) drop(id string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one := s.open[id]; one != nil {
+	one := s.open[id]
+	if one != nil {
 		delete(s.open, id)
 		s.vacate(one.owner)
+	}
+	return one
+}
+
+// endSession ends the session of an upload that the caller has open, and gives back what it reserved.
+func (g *Registry) endSession(id string) {
+	if s := g.sessions.drop(id); s != nil {
+		g.unreserve(&s.reserved)
 	}
 }
 

@@ -27,6 +27,10 @@ const (
 	blobTable = storage.Table("registry/blob")
 	// REPO without the zero byte → usageRow. What a repository uses: usage.go.
 	usageTable = storage.Table("registry/usage")
+	// "document" → JSON of quotas; "version" → its version (8 bytes), for those who want to know whether theirs is still the one.
+	quotaTable = storage.Table("registry/quota")
+	// the pattern of a quota → quotaRow. There as long as the quota is.
+	quotaUseTable = storage.Table("registry/quotaUse")
 	// REPO DIGEST → linkRow. There while the blob can be read in the repository.
 	linkTable = storage.Table("registry/link")
 	// DIGEST REPO without the zero byte → nothing. The repositories that link a blob.

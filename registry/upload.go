@@ -156,7 +156,7 @@ func (u *upload) Close() error { return u.file.Close() }
 
 // Cancel implements distribution.BlobWriter.
 func (u *upload) Cancel(context.Context) error {
-	u.g.sessions.drop(u.file.ID())
+	u.g.endSession(u.file.ID())
 	return u.c.failed(u.file.Cancel())
 }
 
@@ -199,6 +199,9 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 		r = io.LimitReader(r, ch.length)
 		defer func() { err = u.checkChunk(ch, n, err) }()
 	}
+	if err := u.reserve(max(u.c.r.ContentLength, 0)); err != nil {
+		return 0, err
+	}
 	quick, unlooked := int64(0), int64(0)
 	for {
 		began := time.Now()
@@ -218,8 +221,21 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 			if err := u.g.room(); err != nil {
 				return n, u.c.failed(errors.Join(err, u.Cancel(context.Background())))
 			}
+			if err := u.reserve(max(u.c.r.ContentLength-n, 0)); err != nil {
+				return n, err
+			}
 		}
 	}
+}
+
+// reserve reserves what has come and what is still to come, as far as that is known. Where a quota has no room for it, the upload
+// has ended.
+func (u *upload) reserve(more int64) error {
+	err := u.g.reserve(u.c.r.Context(), u.c.repo, &u.session.reserved, u.Size()+more)
+	if err != nil {
+		err = u.c.failed(errors.Join(err, u.Cancel(context.Background())))
+	}
+	return err
 }
 
 // take takes a buffer's length. At the end of r it returns io.EOF.
@@ -267,7 +283,8 @@ func (u *upload) commit(ctx context.Context, want digest.Digest) error {
 	if got != want {
 		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got)
 	}
-	defer u.g.sessions.drop(u.file.ID())
+	defer u.g.endSession(u.file.ID())
+	u.g.unreserve(&u.session.reserved) // from here on what binds is the quota in the transaction
 	return u.g.storeBlob(ctx, u.c, want, u.file)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -22,6 +23,11 @@ type Usage struct {
 	// ManifestBytes are those of manifests in the store. One that is larger than maxInline is a blob, and counted as one.
 	ManifestBytes int64 `json:"manifestBytes"`
 	Tags          int64 `json:"tags"`
+}
+
+// String says it for people.
+func (u Usage) String() string {
+	return fmt.Sprintf("%d blobs of %d bytes, %d manifests of %d bytes and %d tags", u.Blobs, u.BlobBytes, u.Manifests, u.ManifestBytes, u.Tags)
 }
 
 // Bytes are those that count towards a quota.
@@ -68,9 +74,10 @@ func readUsage(tx storage.Reader, repo string) (u usageRow, err error) {
 	return decodeUsageRow(value)
 }
 
-// countUsage counts a change of what a repository uses, in the transaction that makes it.
+// countUsage counts a change of what a repository uses, in the transaction that makes it. Error: a failure, where a quota has no
+// room for it.
 func (g *Registry) countUsage(tx storage.Tx, repo string, change Usage) error {
-	return addUsage(tx, repo, change)
+	return errors.Join(addUsage(tx, repo, change), g.countQuotas(tx, repo, change))
 }
 
 // addUsage adds a change to what a repository uses. A repository that uses nothing has no row.
@@ -312,7 +319,7 @@ func wantUsage(repo string, said, used Usage) error {
 	if said == used {
 		return nil
 	}
-	return damaged("repository %s is said to use %+v, and uses %+v", repo, said, used)
+	return damaged("repository %s is said to use %s, and uses %s", repo, said, used)
 }
 
 // usages checks what every repository uses.

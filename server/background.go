@@ -19,6 +19,7 @@ func (s *Server) background() []func(context.Context) {
 		s.registry.KeepPulls,
 		s.registry.SweepPulls,
 		s.registry.RenderOld,
+		s.registry.CountQuotas,
 		s.registry.IndexDiffs,
 		func(ctx context.Context) { s.forget(ctx, time.Duration(s.c.Records.KeepAddresses), s.log) },
 		func(ctx context.Context) { onHangup(ctx, hup, func() { s.reload(ctx) }) },

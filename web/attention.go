@@ -13,8 +13,9 @@ import (
 // attention is what somebody should look at: what ends soon, and what rules refuse. Everybody is shown their own tokens, and
 // administrators the secrets of robots, the certificates and the rules.
 type attention struct {
-	Expires []expiry
-	Refused []refusedBy
+	Expires     []expiry
+	Refused     []refusedBy
+	Administers bool // who asks administers the registry
 }
 
 // An expiry is something that ends, or has ended.
@@ -58,6 +59,7 @@ func (pg *page) attention(now time.Time) (a attention, err error) {
 	if err != nil || !administers {
 		return a, err
 	}
+	a.Administers = true
 	for rule, times := range rules.Refused {
 		a.Refused = append(a.Refused, refusedBy{rule, times})
 	}

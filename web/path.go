@@ -97,4 +97,6 @@ func recordAPI(r *http.Request) string {
 
 func recordsAPI(r *http.Request) string { return "/api/v1/records?" + r.URL.RawQuery }
 
+func usageAPI(r *http.Request) string { return "/api/v1/usage?" + r.URL.RawQuery }
+
 func searchAPI(r *http.Request) string { return "/api/v1/search?" + r.URL.RawQuery }

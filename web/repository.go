@@ -36,7 +36,8 @@ type repositoryView struct {
 	Asked      listAsked
 	Next       string
 	Namesakes  provenance.Namesakes
-	Removes    bool // tags can be chosen, to remove them
+	Quotas     []quotaUse // that hold for it, for who may push into it
+	Removes    bool       // tags can be chosen, to remove them
 }
 
 // listAsked is which entries of a list are asked for, as the page's address says.
@@ -106,6 +107,10 @@ func (pg *page) repository(at place) error {
 	}
 	view.Tags, view.Namesakes, view.Next = found.Tags, found.Namesakes, pg.following(found.Next)
 	view.Removes = len(view.Tags) > 0 && pg.mayDelete(at.Repository)
+	var err error
+	if view.Quotas, err = pg.quotas(at.Repository); err != nil {
+		return err
+	}
 	view.Frame = pg.frame(at.Repository)
 	return pg.show(200, "repository", view)
 }

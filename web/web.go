@@ -70,6 +70,7 @@ func (p *Pages) routes() []route {
 		{"GET /search", "page-search", false, (*page).search, searchAPI},
 		{"GET /-/record/{index}", "page-record", false, (*page).record, recordAPI},
 		{"GET /-/records", "page-records", false, (*page).records, recordsAPI},
+		{"GET /-/usage", "page-usage", false, (*page).usage, usageAPI},
 		{"GET /-/sign-in", "page-sign-in", true, (*page).signInForm, nil},
 		{"POST /-/sign-in", "page-sign-in", true, (*page).signIn, nil},
 		{"POST /-/sign-out", "page-sign-out", true, (*page).signOut, nil},

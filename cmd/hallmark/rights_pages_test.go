@@ -23,7 +23,7 @@ var pageRows = []struct{ route, path string }{
 // pagesForAll are the other pages, of which each shows what the caller may see, and nothing else: wantNoLeak says so.
 var pagesForAll = map[string]string{
 	"GET /{$}": "/", "GET /search": "/search?q=DIGEST", "GET /-/records": "/-/records?repo=REPO", "GET /-/sign-in": "/-/sign-in",
-	"GET /-/static/{file}": "/-/static/style.css", "GET /robots.txt": "/robots.txt",
+	"GET /-/usage": "/-/usage", "GET /-/static/{file}": "/-/static/style.css", "GET /robots.txt": "/robots.txt",
 }
 
 // TestPageRights asks for every page as everybody, and sends every form without the token of one.
@@ -46,7 +46,11 @@ func TestPageRights(t *testing.T) {
 				s.page(who, s.fill(row.path, repo), who.pageStatus(row.path, who.roles[i]))
 			}
 			for _, path := range pagesForAll {
-				s.page(who, s.fill(path, repo), http.StatusOK, http.StatusSeeOther)
+				wants := []int{http.StatusOK, http.StatusSeeOther}
+				if path == "/-/usage" && who.name != "admin" {
+					wants = []int{http.StatusForbidden, http.StatusSeeOther}
+				}
+				s.page(who, s.fill(path, repo), wants...)
 			}
 			s.form(who, repo)
 		}

@@ -143,6 +143,12 @@ func registryRoutes(t *testing.T) []registryRoute {
 		with(row(ok, "POST /api/v1/policy/test", api+"/policy/test"), `{"images":[]}`, nil),
 		row(ok, "GET /api/v1/check", api+"/check"),
 		row(ok, "GET /api/v1/scrub", api+"/scrub"),
+		row(ok, "GET /api/v1/quota", api+"/quota"),
+		with(row(made, "PUT /api/v1/quota", api+"/quota"), `{"pattern":"never","tags":5}`, removing(api+"/quota?pattern=never")),
+		with(row(done, "DELETE /api/v1/quota", api+"/quota?pattern=never"), "", func(s *rightsTable) {
+			s.do("PUT", api+"/quota", "", `{"pattern":"never","tags":5}`, jsonType...)
+		}),
+		row(ok, "GET /api/v1/usage", api+"/usage"),
 		with(row(ok, "POST /api/v1/scrub", api+"/scrub"), `{}`, nil),
 	}
 	return rows

@@ -79,12 +79,21 @@ func who(a provenance.Actor) string {
 	return string(a.Kind) + ":" + a.Handle
 }
 
+// rulesTopic names the rules that are in force from a record on.
+func rulesTopic(r *provenance.RuleFiles) string {
+	text := "policy " + orNone(short(r.Policy)) + ", trust " + orNone(short(r.Trust))
+	if r.Quotas != "" {
+		text += ", quotas " + short(r.Quotas)
+	}
+	return text
+}
+
 // topic is what a record is about: a repository, or whose right changed.
 func topic(r *provenance.Record) string {
 	g := r.Grant
 	switch {
 	case r.Rules != nil:
-		return "policy " + orNone(short(r.Rules.Policy)) + ", trust " + orNone(short(r.Rules.Trust))
+		return rulesTopic(r.Rules)
 	case g == nil:
 		return r.Repository
 	case g.Change == provenance.AccountRenamed:

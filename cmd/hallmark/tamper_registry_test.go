@@ -228,6 +228,12 @@ var tamperedImages = []tamperRow{
 		h.put("registry/usage", []byte(repo), append(bytes.Clone(row[:len(row)-1]), row[len(row)-1]+2)) // one tag more
 	}},
 	{name: "what a repository uses taken out", do: func(h *hands) { h.del("registry/usage", []byte(repo)) }},
+	{name: "a quota that nobody set", do: func(h *hands) {
+		h.put("registry/quota", []byte("document"), []byte(`{"version":1,"quotas":[{"pattern":"team/**","bytes":1}]}`))
+		h.put("registry/quota", []byte("version"), binary.BigEndian.AppendUint64(nil, 1))
+		h.put("registry/quotaUse", []byte("team/**"), []byte{1, 0, 0, 0})
+	}},
+	{name: "what is used of a quota that there is not", do: func(h *hands) { h.put("registry/quotaUse", []byte("team/**"), []byte{1, 1, 0, 0}) }},
 	{name: "a manifest said to be going", do: func(h *hands) { h.put("registry/going", place(repo, h.key("one")), binary.AppendUvarint(nil, 19)) }},
 	{name: "a manifest said to lack references", unseen: "it waits for rows that it has: the next start sees that, and takes the mark away", do: func(h *hands) { h.put("registry/incomplete", place(repo, h.key("one")), nil) }},
 	{
