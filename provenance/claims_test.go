@@ -52,15 +52,19 @@ func TestOneSource(t *testing.T) {
 			"pkg:generic/app@1.0?vcs_url=git%2Bhttps://github.com/acme/app%40" + hash, "https://github.com/acme/app@v1.2", "acme@github.com/acme/app",
 			"https://github.com/acme/app/tree/main", "https://github.com/acme/app/commit/" + hash, "https://github.com/acme/app/actions/runs/1/attempts/1",
 			"https://www.github.com/acme/app/", "https://GITHUB.com/ACME/App", "ssh://git@ssh.github.com:443/acme/app.git", "git+https://github.com/acme/app.git@main#egg=app",
+			"https://github.com/acme/App.GIT", "https://github.com/acme/app%2Egit", "https://github.com./acme/app", "https://github.com.:443/acme/%61pp", "git@github.com.:acme/app.GIT",
+			"https://api.github.com/repos/acme/app", "https://api.github.com/repos/acme/app/tarball/v1", "https://codeload.github.com/acme/app/tar.gz/refs/tags/v1",
+			"https://raw.githubusercontent.com/acme/app/main/Dockerfile", "git+https://github.com/acme/app.GIT@refs/tags/v1.2", "https://github.com/acme/app.Git/",
 			"https://github.com/acme/app/.github/workflows/build.yml@refs/heads/main", "https://github.com//acme/app.git/tree/main",
 		},
 		"acme.ghe.com/team/app":            {"https://acme.ghe.com/team/app", "git+https://ACME.ghe.com/Team/app@refs/heads/main"},
 		"gitlab.com/group/sub/app":         {"https://gitlab.com/Group/sub/app.git", "https://gitlab.com/group/sub/app/-/tree/main", "git@gitlab.com:group/sub/app.git", "https://gitlab.com/group/sub/app/-/commit/" + hash, "pkg:gitlab/group/sub/app@1"},
-		"git.example/Team/App":             {"https://git.example/Team/App/src/branch/main", "https://git.example/Team/App/commit/" + hash, "https://git.example/Team/App/tree/main/dir", "ssh://git@git.example:2222/Team/App.git", "git+ssh://git@git.example/Team/App"},
+		"git.example/Team/App":             {"https://git.example/Team/App/src/branch/main", "https://git.example/Team/App/commit/" + hash, "https://git.example/Team/App/tree/main/dir", "ssh://git@git.example:2222/Team/App.git", "https://git.example./Team/App.GIT", "git.example/Team/%41pp", "git+ssh://git@git.example/Team/App"},
 		"git.example/a/b/src/app":          {"https://git.example/a/b/src/app", "https://git.example/a/b/src/app.git@v1"},
 		"git.example/a/b/commit/app":       {"https://git.example/a/b/commit/app"},
 		"git.example/@team/app":            {"https://git.example/@team/app", "https://git.example/@team/app@v1.2"},
-		"dev.azure.com/acme/proj/_git/app": {"https://acme@dev.azure.com/Acme/proj/_git/app", "git@ssh.dev.azure.com:v3/acme/proj/app"},
+		"dev.azure.com/acme/proj/_git/app": {"https://acme@dev.azure.com/Acme/proj/_git/app", "git@ssh.dev.azure.com:v3/acme/proj/app", "https://ACME.visualstudio.com/proj/_git/app", "https://acme.visualstudio.com/DefaultCollection/proj/_git/app", "acme@vs-ssh.visualstudio.com:v3/acme/proj/app"},
+		"dev.azure.com/acme/app/_git/app":  {"https://acme.visualstudio.com/_git/app", "https://dev.azure.com/acme/_git/app"},
 		"git.sr.ht/~team/app":              {"https://git.sr.ht/~team/app", "sourcehut:~team/app/main"},
 	} {
 		for _, in := range spellings {
@@ -87,12 +91,16 @@ func TestNamedCommit(t *testing.T) {
 		"github:team/app/" + hash:                               hash,
 		"pkg:github/team/app@" + strings.ToUpper(hash):          hash,
 		"git+https://git.example/app@refs/heads/main":           "",
+		"https://git.example/cgit/app.git/commit/?id=" + hash:   hash,
+		"https://git.example/app?id=7":                          "",
+		"https://codeload.github.com/a/b/tar.gz/" + hash:        hash,
+		"https://api.github.com/repos/a/b/tarball/" + hash:      hash,
 		"https://git.example/" + hash:                           "",
 		"git+https://git.example/app@v1.2":                      "",
 		"git://github.com/acme/app.git#refs/heads/main#" + hash: hash,
 		"git://github.com/acme/app.git#refs/heads/" + hash[:7]:  "",
 	} {
-		if _, got := splitSource(in); got != want {
+		if _, got := splitSource(unified(in)); got != want {
 			t.Errorf("%q names the commit %q, want %q", in, got, want)
 		}
 	}

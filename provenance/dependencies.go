@@ -79,7 +79,7 @@ func (d *descriptor) revision() string {
 	if commit := d.commit(); commit != "" {
 		return commit
 	}
-	_, commit := splitSource(d.uri)
+	_, commit := splitSource(unified(d.uri))
 	return commit
 }
 

@@ -120,7 +120,7 @@ func (q *ImageQuery) terms() (terms []term) {
 	for _, base := range q.Bases {
 		terms = append(terms, newTerm(byBase, base.String()))
 	}
-	source, revision := NormalSource(q.Source), NormalRevision(q.Revision)
+	source, revision := indexedSource(q.Source), NormalRevision(q.Revision)
 	switch {
 	case len(q.Bases) > 0:
 	case source != "" && revision != "":

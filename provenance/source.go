@@ -6,16 +6,23 @@ import (
 	"strings"
 )
 
-// NormalSource returns the one spelling under which a source is indexed: host and path, without scheme, user, default
+// NormalSource returns the one spelling by which sources are compared: host and path, without scheme, user, default
 // port, ".git", query, fragment, a version behind @, and what a web page of it adds, as "/tree/main". "git@host:path"
 // is host and path too, and so are package URLs of forges and references of Nix. The host is in lower case, and the path
 // is where its host takes either. What is no location of any kind is returned as it is, without space around it.
 func NormalSource(source string) string {
+	name, _ := splitSource(unified(source))
+	return name
+}
+
+// indexedSource returns the spelling under which a source is indexed: the normal form as it was before [unified]. The rows of a
+// store stay as they are until a step of its layout makes them anew, so what is learned of names later belongs there.
+func indexedSource(source string) string {
 	name, _ := splitSource(source)
 	return name
 }
 
-// splitSource returns the normal form of a source, and the commit that its spelling names, or "".
+// splitSource returns the indexed form of a source, and the commit that its spelling names, or "".
 func splitSource(source string) (name, commit string) {
 	rest := strings.TrimSpace(source)
 	if forge, is := ofForge(rest); is {
@@ -171,13 +178,16 @@ func onHost(host, way string) (normalHost, normalWay string) {
 	return host, way
 }
 
-// queryCommit is the commit that a query of a reference of Nix names.
+// queryCommit is the commit that a query of a reference of Nix, or of a page of cgit, names.
 func queryCommit(query string) string {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return ""
 	}
-	return values.Get("rev")
+	if rev := values.Get("rev"); rev != "" {
+		return rev
+	}
+	return values.Get("id") // as cgit has it
 }
 
 // firstCommit returns the first of these that ends with a whole commit, or "".

@@ -151,7 +151,7 @@ func (s termSet) addAll(terms []term) {
 func factTerms(fact, value string) (terms []term) {
 	switch fact {
 	case FactSource:
-		terms = append(terms, newTerm(bySource, NormalSource(value)))
+		terms = append(terms, newTerm(bySource, indexedSource(value)))
 	case FactRevision:
 		for _, revision := range revisionsFor(value) {
 			terms = append(terms, newTerm(byRevision, revision))
@@ -174,7 +174,7 @@ func claimTerms(r *Record, c Claim) []term {
 			continue
 		}
 		for _, revision := range revisionsFor(other.Value) {
-			terms = append(terms, newTerm(bySourceRevision, NormalSource(c.Value), revision))
+			terms = append(terms, newTerm(bySourceRevision, indexedSource(c.Value), revision))
 		}
 	}
 	return terms
