@@ -31,7 +31,9 @@ type originPage struct {
 	// those of the base: on the last page, when asked for.
 	Derived     []originEntry `json:"derived,omitempty"`
 	DerivedMore bool          `json:"derivedMore,omitempty"` // there may be others
-	Next        string        `json:"next,omitempty"`
+	// Cut says that of some images more materials are claimed than are read: they may be on the base, too. It is on the last page.
+	Cut  bool   `json:"cut,omitempty"`
+	Next string `json:"next,omitempty"`
 	// Namesakes are names here that more than one account had or has.
 	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 }
@@ -187,7 +189,12 @@ func (a *API) descendants(c *call) (any, error) {
 	if err == nil {
 		answer.Namesakes, err = a.namesakes(c.Context(), actorsOfImages(page.Images))
 	}
-	if err != nil || !derived || page.Next != nil {
+	if err != nil || page.Next != nil {
+		return answer, err
+	}
+	cut, err := a.Origins.Images(c.Context(), provenance.ImageQuery{MaterialsLeft: true, Limit: 1, Visible: a.mayPull(c)})
+	answer.Cut = len(cut.Images) > 0
+	if err != nil || !derived {
 		return answer, err
 	}
 	answer.Derived, answer.DerivedMore, err = a.onLayers(c, repo, bases, limit)

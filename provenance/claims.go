@@ -18,6 +18,8 @@ const (
 	FactBaseName = "base-name" // what the image calls its base
 	FactMaterial = "material"  // the digest of an image that the build used: a base, or of a stage before
 	FactBuilder  = "builder"   // what built it; not searched by
+	// FactMaterialsLeft is how many materials a list has beyond those that are read: any image may be among them.
+	FactMaterialsLeft = "materials-left-out"
 )
 
 // factOf names the fact that an OCI annotation, or a label of the same name, claims. Others, such as
@@ -54,7 +56,7 @@ func NotesOf(about digest.Digest, annotations, labels map[string]string) []Claim
 // of an index, so that it stays small.
 func (c Claim) IsOrigin() bool {
 	switch c.Fact {
-	case FactSource, FactRevision, FactBase, FactMaterial, FactBuilder:
+	case FactSource, FactRevision, FactBase, FactMaterial, FactMaterialsLeft, FactBuilder:
 		return true
 	}
 	return false

@@ -19,10 +19,13 @@ import (
 
 // An ImageQuery asks for images of which records claim a source, a revision, both, or one of some bases.
 type ImageQuery struct {
-	Source     string // in any spelling
-	Revision   string
-	Bases      []digest.Digest // at most MaxChildren+1; then Source and Revision do not count
-	Repository string          // only in this one
+	Source   string // in any spelling
+	Revision string
+	Bases    []digest.Digest // at most MaxChildren+1; then Source and Revision do not count
+	// MaterialsLeft asks for images that may stand on any base, as more materials are claimed of them than are read. Then nothing
+	// else counts but the repository.
+	MaterialsLeft bool
+	Repository    string // only in this one
 
 	// Visible says whether the caller may know of a repository.
 	Visible func(repository string) bool
@@ -122,6 +125,8 @@ func (q *ImageQuery) terms() (terms []term) {
 	}
 	source, revision := indexedSource(q.Source), NormalRevision(q.Revision)
 	switch {
+	case q.MaterialsLeft:
+		return []term{newTerm(byBase, FactMaterialsLeft)}
 	case len(q.Bases) > 0:
 	case source != "" && revision != "":
 		terms = append(terms, newTerm(bySourceRevision, source, revision))
@@ -147,6 +152,11 @@ func (q *ImageQuery) answers(r *Record, t term, key []byte) (claims []Claim) {
 			if len(q.Bases) == 0 {
 				claims = append(claims, c)
 				answered = answered || q.Source != "" && asked.isSource(c.Fact, c.Value) || q.Revision != "" && asked.isRevision(c.Fact, c.Value)
+			}
+		case FactMaterialsLeft:
+			if q.MaterialsLeft {
+				claims = append(claims, c)
+				answered = true
 			}
 		case FactBase, FactMaterial:
 			if slices.Contains(q.Bases, digest.Digest(c.Value)) {

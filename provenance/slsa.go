@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -159,6 +160,9 @@ func (s *InToto) facts() []stated {
 	}
 	if p.name == "slsa v1" {
 		s.addDeclaredImages(f)
+	}
+	if n := s.used[p.used].imagesLeft; n > 0 {
+		f.add(FactMaterialsLeft, strconv.Itoa(n), "", "materials")
 	}
 	for _, image := range s.used[p.used].images {
 		f.add(FactMaterial, image.digest.String(), image.name, "materials")

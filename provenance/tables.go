@@ -158,6 +158,8 @@ func factTerms(fact, value string) (terms []term) {
 		}
 	case FactBase, FactMaterial:
 		terms = append(terms, newTerm(byBase, value))
+	case FactMaterialsLeft:
+		terms = append(terms, newTerm(byBase, fact)) // which no digest is
 	}
 	return terms
 }

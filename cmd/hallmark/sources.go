@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
 	"strconv"
@@ -107,7 +108,7 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			return err
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			derivedMore := false
+			derivedMore, cut := false, false
 			query, err := asked.complete(ctx, cl, path)
 			if err != nil {
 				return err
@@ -115,17 +116,25 @@ func (e *env) askOrigins(c *cobra.Command, path string, query func(*target, []st
 			found, err := somePages(ctx, cl, path, query, *limit, func(p struct {
 				Images, Derived []originEntry
 				DerivedMore     bool
+				Cut             bool
 			},
 			) []originEntry {
-				derivedMore = p.DerivedMore
+				derivedMore, cut = p.DerivedMore, p.Cut
 				return append(p.Images, p.Derived...)
 			})
 			if err != nil {
 				return err
 			}
 			found.items, found.bounded = eachOnce(found.items), derivedMore
+			if cut {
+				fmt.Fprintln(e.stderr, "hallmark: some images list more materials than are read, and may be on this base, too; `hallmark show` names what was not read")
+			}
 			if *asJSON {
-				return errors.Join(writeJSON(e.stdout, found.json(map[string]any{"images": found.items})), found.nothing("image"))
+				answer := map[string]any{"images": found.items}
+				if cut {
+					answer["cut"] = true
+				}
+				return errors.Join(writeJSON(e.stdout, found.json(answer)), found.nothing("image"))
 			}
 			if err := found.nothing("image"); err != nil {
 				return err
