@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,6 +209,12 @@ func TestLongLists(t *testing.T) {
 		if is.source != c.source || is.revision != c.revision || !strings.HasPrefix(unread, c.unread) || (unread == "") != (c.unread == "") {
 			t.Errorf("%s: source %q at %q, unread %q; want %q at %q, %q", name, is.source, is.revision, unread, c.source, c.revision, c.unread)
 		}
+	}
+	docker := fmt.Sprintf(`{"predicateType":"https://witness.testifysec.com/attestation-collection/v0.1","predicate":{"attestations":[{"type":"https://witness.dev/attestations/docker/v0.1","attestation":{"products":{"a":{"materials":{"linux/amd64":[%s]}}}}}]}}`, list(80, image))
+	claims, unread := ClaimsOfAttestation(background, strings.NewReader(docker), int64(len(docker)), dig("layer"), built)
+	left := slices.ContainsFunc(claims, func(c Claim) bool { return c.Fact == FactMaterialsLeft && c.Value == "16" })
+	if !left || !strings.HasPrefix(unread, "it lists 80 images") {
+		t.Errorf("a build of docker: %t, %q", left, unread)
 	}
 	step := `{"type":"https://witness.dev/attestations/git/v0.1","attestation":{"commithash":"` + commit + `"}}`
 	text := `{"predicateType":"https://witness.testifysec.com/attestation-collection/v0.1","predicate":{"attestations":[` + list(65, func(int) string { return step }) + `]}}`

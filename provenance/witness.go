@@ -3,6 +3,7 @@ package provenance
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
@@ -130,6 +131,9 @@ func (c *collection) facts() []stated {
 	}
 	for _, w := range c.all {
 		w.list.end()
+		if n := w.used.imagesLeft; n > 0 {
+			f.add(FactMaterialsLeft, strconv.Itoa(n), "", w.attestor())
+		}
 		for _, image := range w.used.images {
 			f.add(FactMaterial, image.digest.String(), image.name, w.attestor())
 		}
