@@ -151,7 +151,7 @@ func (f *follower) manifestRow(_ storage.Reader, in *replay.Repository, repo str
 	case m.Added != row.record:
 		f.badf("%s@%s is there since record %d; by the records it came with record %d", repo, d, row.record, m.Added)
 	case m.Type != "" && m.Type != row.mediaType:
-		f.badf("%s@%s is served as %s; by record %d it is %s", repo, d, row.mediaType, m.Added, m.Type)
+		f.badf("%s@%s is served as %s; by the records it is %s", repo, d, row.mediaType, m.Type)
 	}
 	return nil
 }

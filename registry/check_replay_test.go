@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -135,6 +136,38 @@ func TestServedFollowsFromRecords(t *testing.T) {
 		})
 	}
 	s.wantClean()
+}
+
+// TestTypePutBack wants a check to find a manifest that is served as a type that it had before, or never had.
+func TestTypePutBack(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	body := marshal(map[string]any{"schemaVersion": 2, "config": s.pushBlob("app", "{}"), "layers": []any{}})
+	var one image
+	for _, mediaType := range []string{ocispec.MediaTypeImageManifest, dockerManifest} {
+		one = s.pushManifest("app", "1", body, header("Content-Type", mediaType))
+	}
+	s.wantClean()
+	for _, mediaType := range []string{ocispec.MediaTypeImageManifest, "text/html"} {
+		undo := s.tamper(func(tx storage.Tx) {
+			key := repoKey("app", digestKey(one.digest))
+			value, err := tx.Get(manifestTable, key)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			m, err := decodeManifestRow(value)
+			m.mediaType = mediaType
+			if err != nil {
+				t.Error(err)
+			}
+			tx.Put(manifestTable, key, m.encode())
+		})
+		want := "damaged: app@" + one.digest.String() + " is served as " + mediaType + "; by the records it is " + dockerManifest
+		if said := s.said(); !slices.Contains(said, want) {
+			t.Errorf("fsck says %q", said)
+		}
+		undo()
+	}
 }
 
 // tamper changes the store, and returns what puts everything back.

@@ -45,7 +45,10 @@ type vector struct {
 			Newest    uint64
 			Unknown   *uint64
 			Tags      map[string]struct{ Digest, Since any }
-			Manifests map[string]struct{ Added uint64 }
+			Manifests map[string]struct {
+				Added uint64
+				Type  string
+			}
 			Holds     map[string]struct{ Until, Record any }
 		}
 		Access   *struct{ Version, Digest any }
@@ -137,8 +140,8 @@ func viewOf(s *state) any {
 					tags[name] = object{"Digest": t.digest, "Since": t.since}
 				}
 			}
-			for d, added := range p.manifests {
-				manifests[d] = object{"Added": added}
+			for d, m := range p.manifests {
+				manifests[d] = object{"Added": m.added, "Type": m.mediaType}
 			}
 			holds := object{}
 			for d, h := range p.holds {

@@ -12,6 +12,7 @@ type record struct {
 	Repository string
 	Digest     string
 	Manifest   string
+	Observed   struct{ MediaType string }
 	Before     *uint64
 	Of         *uint64
 	Tags       []tagMove
@@ -54,10 +55,15 @@ type repository struct {
 	newest    uint64
 	seen      bool
 	unknown   *uint64
-	manifests map[string]uint64 // the record that added each, by digest
-	removed   map[string]uint64 // the record that removed each last
-	holds     map[string]held   // by digest
-	tags      map[string]tag    // also those that ended with their manifest
+	manifests map[string]manifest // by digest
+	removed   map[string]uint64   // the record that removed each last
+	holds     map[string]held     // by digest
+	tags      map[string]tag      // also those that ended with their manifest
+}
+
+type manifest struct {
+	added     uint64 // the record that did
+	mediaType string // "" where it is not known
 }
 
 type held struct {
@@ -96,7 +102,7 @@ func (s *state) apply(r *record) {
 	}
 	p := s.repositories[r.Repository]
 	if p == nil {
-		p = &repository{manifests: make(map[string]uint64), removed: make(map[string]uint64), holds: make(map[string]held), tags: make(map[string]tag)}
+		p = &repository{manifests: make(map[string]manifest), removed: make(map[string]uint64), holds: make(map[string]held), tags: make(map[string]tag)}
 		s.repositories[r.Repository] = p
 	}
 	s.chain(p, r)
@@ -146,7 +152,7 @@ func (s *state) hold(p *repository, r *record) {
 
 // arrives adds the manifest, or wants it to be there.
 func (s *state) arrives(p *repository, r *record) {
-	_, there := p.manifests[r.Digest]
+	m, there := p.manifests[r.Digest]
 	change := r.Manifest
 	if change == "" && (r.Action == "push" || r.Action == "delete") {
 		if s.states {
@@ -164,16 +170,25 @@ func (s *state) arrives(p *repository, r *record) {
 	if change != "" && there != (change != "added") {
 		s.wrongf(r, "%s@%s is %s, and was there: %t", r.Repository, r.Digest, change, there)
 	}
-	if change == "added" && !there || change == "again" && !there {
-		p.manifests[r.Digest] = r.Index
+	if change != "added" && change != "again" {
+		return
 	}
+	switch {
+	case !there:
+		m = manifest{r.Index, r.Observed.MediaType}
+	case s.states || m.mediaType == r.Observed.MediaType:
+		m.mediaType = r.Observed.MediaType
+	default:
+		m.mediaType = ""
+	}
+	p.manifests[r.Digest] = m
 }
 
 // means returns what a tag means, if it means anything.
 func (p *repository) means(name string) (t tag, ok bool) {
 	t = p.tags[name]
-	added, there := p.manifests[t.digest]
-	return t, there && added <= t.since
+	m, there := p.manifests[t.digest]
+	return t, there && m.added <= t.since
 }
 
 // move applies what happened to a tag.

@@ -87,16 +87,16 @@ func (v *visit) repository(ctx context.Context, name string, p *repository) erro
 	}
 	for _, tag := range follow {
 		v.report.Tags++
-		if err := v.manifest(ctx, name, tag, p.tags[tag].digest, p.tags[tag].since); err != nil {
+		if err := v.manifest(ctx, name, tag, p.tags[tag].digest, p.tags[tag].since, p.manifests[p.tags[tag].digest].mediaType); err != nil {
 			return err
 		}
 	}
-	for digest, added := range p.manifests {
-		if added%v.each != 0 {
+	for digest, m := range p.manifests {
+		if m.added%v.each != 0 {
 			continue
 		}
 		v.report.Manifests++
-		if err := v.manifest(ctx, name, digest, digest, added); err != nil {
+		if err := v.manifest(ctx, name, digest, digest, m.added, m.mediaType); err != nil {
 			return err
 		}
 	}
@@ -121,8 +121,8 @@ func (v *visit) removed(ctx context.Context, name string, p *repository) error {
 	return nil
 }
 
-// manifest wants a reference to mean a digest since a record.
-func (v *visit) manifest(ctx context.Context, name, ref, digest string, since uint64) error {
+// manifest wants a reference to mean a digest since a record, and to be served as its media type, if that is known.
+func (v *visit) manifest(ctx context.Context, name, ref, digest string, since uint64, mediaType string) error {
 	a, err := v.ask(ctx, http.MethodHead, "/v2/"+name+"/manifests/"+ref)
 	if err != nil {
 		return err
@@ -130,6 +130,9 @@ func (v *visit) manifest(ctx context.Context, name, ref, digest string, since ui
 	got, by := a.header.Get("Docker-Content-Digest"), a.header.Get("Hallmark-Record")
 	if a.status != http.StatusOK || got != digest || by != strconv.FormatUint(since, 10) {
 		return refuse("%s %s: status %d, %s by record %s; by the records it is %s since record %d", name, ref, a.status, got, by, digest, since)
+	}
+	if as := a.header.Get("Content-Type"); mediaType != "" && as != mediaType {
+		return refuse("%s %s is served as %s; by the records it is %s", name, ref, as, mediaType)
 	}
 	return nil
 }

@@ -245,7 +245,7 @@ func (r *run) pulledManifest(p pull) *question {
 				return fmt.Sprintf("%s@%s is there since record %d; %s", p.repo, name, served.since, r.notThere(p))
 			}
 			if served.as != byRecords.as {
-				return fmt.Sprintf("%s@%s is served as %s; by record %d it is %s", p.repo, name, served.as, byRecords.since, byRecords.as)
+				return fmt.Sprintf("%s@%s is served as %s; by the records it is %s", p.repo, name, served.as, byRecords.as)
 			}
 			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.digest, served.since, byRecords.since)
 		},

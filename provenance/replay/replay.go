@@ -68,7 +68,7 @@ type Manifest struct {
 	Tagged  uint64        // the first record since then that gave it a tag; 0 where none did, and Added is not 0
 	HadTag  bool
 	Known   uint64 // the last record after its arrival that changed what is known of it; 0 where none did
-	Type    string // its media type; "" where no record states it, or two state different ones
+	Type    string // its media type, by the last push; "" where no record states it, or two of before States state different ones
 }
 
 // A Tag is what a tag means, and the record that set it.
@@ -319,8 +319,10 @@ func (e *event) manifest(change provenance.ManifestChange) (gone *Manifest) {
 	if m == nil {
 		e.in.Manifests[e.Digest] = &Manifest{Digest: e.Digest, Added: e.index, Subject: e.Observed.Subject, Type: e.Observed.MediaType}
 		delete(e.in.Removed, e.Digest)
-	} else if m.Type != e.Observed.MediaType {
-		m.Type = ""
+	} else if e.states || m.Type == e.Observed.MediaType {
+		m.Type = e.Observed.MediaType
+	} else {
+		m.Type = "" // older versions served what came first
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ type manifestView struct {
 	Tagged   *uint64       `json:"tagged,omitempty"`
 	Subject  digest.Digest `json:"subject,omitempty"`
 	Evidence uint64        `json:"evidence,omitempty"`
+	Type     string        `json:"type,omitempty"`
 }
 
 type accessView struct {
@@ -86,7 +87,7 @@ func viewOf(s *State) (v stateView) {
 				r.Tags[tag] = tagView(t)
 			}
 			for d, m := range p.Manifests {
-				r.Manifests[d] = manifestView{m.Added, tagged(m), m.Subject, m.Known}
+				r.Manifests[d] = manifestView{m.Added, tagged(m), m.Subject, m.Known, m.Type}
 			}
 		}
 		v.Repositories[name] = r
