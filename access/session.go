@@ -82,6 +82,8 @@ type session struct {
 	// Ended is set on a job's session that was ended: its row stays for as long as its ID token could be
 	// exchanged again.
 	Ended bool `json:"ended,omitempty"`
+	// SeenExpired is what the registry's clock showed when the session was first found to be expired, in microseconds; 0 where it was not.
+	SeenExpired uint64 `json:"seenExpired,omitempty"`
 }
 
 // sessionKind is the kind that an id says, or "" for the id of anything else.
@@ -322,12 +324,13 @@ func (a *Access) AccountOf(ctx context.Context, name string) (string, error) {
 	return u.Account, err
 }
 
-// ForgetSessions removes sessions that expired, every so often, until ctx ends.
-func (a *Access) ForgetSessions(ctx context.Context, every time.Duration) {
+// ForgetSessions removes sessions that expired, every so often, until ctx ends. clock counts microseconds while the registry runs, and
+// goes on where it was after a restart.
+func (a *Access) ForgetSessions(ctx context.Context, every time.Duration, clock func() uint64) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		_ = a.removeExpired(ctx) // what is left is refused all the same, and tried again
+		_ = a.removeExpired(ctx, clock) // what is left is refused all the same, and tried again
 		select {
 		case <-ctx.Done():
 			return
@@ -336,40 +339,67 @@ func (a *Access) ForgetSessions(ctx context.Context, every time.Duration) {
 	}
 }
 
-// keepExpired is how long the row of a session stays: longer than any ID token that could be exchanged again.
-const keepExpired = 48 * time.Hour
+const (
+	// keepExpired is for how long the registry has to run before the row of an expired session goes: longer than any ID token that
+	// could be exchanged again lasts.
+	keepExpired = 48 * time.Hour
+	// keepExpiredSecrets is the same for sessions whose secrets people keep, and would have to make again.
+	keepExpiredSecrets = 7 * 24 * time.Hour
 
-const forgetStep = 500 // sessions looked at in one transaction
+	forgetStep = 500 // sessions looked at in one transaction
+)
 
-func (a *Access) removeExpired(ctx context.Context) error {
-	before := a.now().Add(-keepExpired)
-	for from, more := []byte(nil), true; more; {
+// removeExpired removes sessions that have been expired for long. The machine's clock says which are expired, and it may be wrong: it
+// refuses them at once, and a session that it finds expired is only marked with what the registry's clock shows. If it is
+// set right before the session has to go, the mark goes, and the session is as it was.
+func (a *Access) removeExpired(ctx context.Context, clock func() uint64) error {
+	for from, next := []byte(nil), []byte(nil); ; from = next {
 		err := a.store.Update(ctx, func(tx storage.Tx) error {
-			var old []*session
-			n := 0
-			more = false
+			var some []*session
+			next = nil
 			for item, err := range tx.Scan(sessionTable, from, nil) {
 				if err != nil {
 					return err
 				}
-				if n++; n > forgetStep {
-					from, more = append([]byte(nil), item.Key...), true
+				if len(some) == forgetStep {
+					next = append([]byte(nil), item.Key...)
 					break
 				}
-				if s, err := decodeSession(string(item.Key), item.Value); err != nil {
+				s, err := decodeSession(string(item.Key), item.Value)
+				if err != nil {
 					return err
-				} else if s.Expires.Before(before) {
-					old = append(old, s)
 				}
+				some = append(some, s)
 			}
-			for _, s := range old {
-				s.remove(tx)
+			for _, s := range some {
+				if err := s.age(tx, a.now(), clock()); err != nil {
+					return err
+				}
 			}
 			return nil
 		})
-		if err != nil {
+		if err != nil || next == nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// age marks a session that is expired, takes the mark from one that is not, and removes one that was marked for long enough.
+func (s *session) age(tx storage.Tx, now time.Time, clock uint64) error {
+	keep := keepExpired
+	if s.Kind == TokenSession || s.Kind == LoginSession {
+		keep = keepExpiredSecrets
+	}
+	switch expired := s.Expires.Before(now); {
+	case expired && s.SeenExpired != 0 && clock >= s.SeenExpired+uint64(keep.Microseconds()):
+		s.remove(tx)
+		return nil
+	case expired && s.SeenExpired == 0:
+		s.SeenExpired = max(clock, 1)
+	case !expired && s.SeenExpired != 0:
+		s.SeenExpired = 0
+	default:
+		return nil
+	}
+	return s.write(tx)
 }

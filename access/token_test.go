@@ -260,9 +260,12 @@ func TestLoginExpires(t *testing.T) {
 	if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
 		t.Errorf("after its end: %v", err)
 	}
-	*clock = clock.Add(keepExpired + time.Hour)
-	if err := a.removeExpired(background); err != nil {
-		t.Fatal(err)
+	runs := uint64(0)
+	for range 2 {
+		if err := a.removeExpired(background, func() uint64 { return runs }); err != nil {
+			t.Fatal(err)
+		}
+		runs += uint64((keepExpiredSecrets + time.Hour).Microseconds())
 	}
 	u, _ := a.user(background, "alice")
 	if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
@@ -270,6 +273,34 @@ func TestLoginExpires(t *testing.T) {
 	}
 	if list, err := a.Sessions(background, u.Account, "", "", 10); err != nil || len(list) != 0 {
 		t.Errorf("sessions %+v, %v", list, err)
+	}
+}
+
+// TestClockAhead starts with the machine's clock years ahead: a login is refused, and works again once the clock is right.
+func TestClockAhead(t *testing.T) {
+	a, clock := testAccess(t)
+	right := *clock
+	refresh := issue(t, a, TokenAsk{Offline: true}).Refresh
+	runs := uint64(time.Hour.Microseconds())
+	forget := func() {
+		t.Helper()
+		if err := a.removeExpired(background, func() uint64 { return runs }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // the registry runs for long in all, and never for long while the clock is wrong
+		*clock = right.AddDate(5, 0, 0)
+		forget()
+		runs += uint64((keepExpiredSecrets - time.Hour).Microseconds())
+		forget()
+		if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
+			t.Errorf("years after its end: %v", err)
+		}
+		*clock = right
+		forget()
+		if _, err := a.Refresh(bearer(""), refresh); err != nil {
+			t.Errorf("the clock is right again: %v", err)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *Server) background() []func(context.Context) {
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},
-		func(ctx context.Context) { s.access.ForgetSessions(ctx, time.Hour) },
+		func(ctx context.Context) { s.access.ForgetSessions(ctx, time.Hour, s.registry.Clock) },
 		func(ctx context.Context) {
 			s.book.KeepIndexed(ctx, func(err error) { s.log.Error("new records were not indexed; they are found all the same", "err", err) })
 		},

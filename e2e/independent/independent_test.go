@@ -49,7 +49,7 @@ type vector struct {
 				Added uint64
 				Type  string
 			}
-			Holds     map[string]struct{ Until, Record any }
+			Holds map[string]struct{ Until, Record any }
 		}
 		Access   *struct{ Version, Digest any }
 		Accounts map[string]struct{ Subject string }
