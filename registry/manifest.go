@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -38,9 +39,11 @@ func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 	}
 	h := w.Header()
 	addWarnings(h, warnings)
-	if err := g.loadContent(c.r.Context(), f); err != nil {
+	body, err := g.openManifest(c.r.Context(), f)
+	if err != nil {
 		return err
 	}
+	defer body.Close() //nolint:errcheck // it was only read
 	h.Set("Docker-Content-Digest", f.digest.String())
 	h.Set("Etag", `"`+f.digest.String()+`"`)
 	setRecord(h, f.record)
@@ -50,12 +53,45 @@ func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 	}
 	g.notePull(c, f) // before the client has it
 	h.Set("Content-Type", f.mediaType)
-	h.Set("Content-Length", strconv.Itoa(len(f.content)))
+	h.Set("Content-Length", strconv.FormatInt(body.Size(), 10))
 	w.WriteHeader(http.StatusOK)
 	if c.r.Method != http.MethodHead {
-		_, _ = w.Write(f.content) // a client that left does not matter any more
+		out := &copier{ResponseWriter: w}
+		_, _ = out.ReadFrom(io.NewSectionReader(body, 0, body.Size())) // a client that left does not matter any more
 	}
 	return nil
+}
+
+// openManifest opens the bytes of a manifest, once they were compared with its digest. Of one that is too large for the store they stay in
+// its file: a client that reads slowly must not keep megabytes in memory.
+func (g *Registry) openManifest(ctx context.Context, f *found) (storage.Blob, error) {
+	if f.blob == (blobRow{}) {
+		err := g.loadContent(ctx, f)
+		return memory{bytes.NewReader(f.content)}, err
+	}
+	f.content = nil // a rule may have read it
+	file, err := g.openBlob(ctx, f.digest, f.blob)
+	if err != nil {
+		return nil, f.lostOr(err)
+	}
+	if err = newCompared(f.digest, file).end(ctx); err == nil && file.Size() != f.size {
+		err = damaged("it has %d bytes, and its row says %d", file.Size(), f.size)
+	}
+	if err != nil {
+		return nil, f.lostOr(g.lost(ctx, f.digest, f.blob, errors.Join(err, file.Close())))
+	}
+	return watched{file, func(err error) { _ = g.lost(ctx, f.digest, blobRow{}, err) }}, nil
+}
+
+// lostOr is the answer where the file of a manifest is not there, or other errors.
+func (f *found) lostOr(err error) error {
+	switch {
+	case errors.Is(err, errMoved): // it was deleted, and its lease is over
+		return errManifestUnknown(f.digest.String())
+	case errors.Is(err, ErrUnknown):
+		return errManifestLost(f.digest)
+	}
+	return err
 }
 
 // clientHas says whether If-None-Match names the digest (RFC 9110, section 13.1.2).
@@ -147,13 +183,10 @@ func (g *Registry) loadContent(ctx context.Context, f *found) (err error) {
 func (g *Registry) load(ctx context.Context, f *found) (err error) {
 	if len(f.content) == 0 {
 		f.content, err = g.readSmall(ctx, f.digest, f.blob, f.size)
-		switch {
-		case errors.Is(err, errMoved): // it was deleted, and its lease is over
-			return errManifestUnknown(f.digest.String())
-		case errors.Is(err, ErrUnknown), err == nil && len(f.content) == 0: // it is longer than its row says
+		if err == nil && len(f.content) == 0 { // it is longer than its row says
 			return errManifestLost(f.digest)
 		}
-		return err
+		return f.lostOr(err)
 	}
 	if f.rendered {
 		return nil

@@ -13,12 +13,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/files"
@@ -523,6 +525,59 @@ func TestSlowReader(t *testing.T) {
 	if err != nil || string(got) != large {
 		t.Errorf("the slow reader got %d bytes of %d, %v", len(got), len(large), err)
 	}
+}
+
+// TestSlowManifestReaders wants clients that stop reading a large manifest not to keep it in memory.
+func TestSlowManifestReaders(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	const readers, size = 20, 3 << 20
+	body := marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "config": s.pushBlob("app", "{}"), "layers": []any{},
+		"annotations": map[string]string{"x": strings.Repeat("x", size)},
+	})
+	s.pushManifest("app", "large", body)
+	r, _ := http.NewRequest("GET", s.http.URL, nil)
+	r.SetBasicAuth("alice", password)
+	request := fmt.Sprintf("GET /v2/app/manifests/large HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n", r.Header.Get("Authorization"))
+	before := heap()
+	var stopped []*bufio.Reader
+	for range readers {
+		conn, err := net.Dial("tcp", r.URL.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, request)
+		in := bufio.NewReaderSize(conn, 1<<10)
+		if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		stopped = append(stopped, in)
+	}
+	if more := int64(heap()) - int64(before); more > readers*size/4 {
+		t.Errorf("%d bytes for each of those who stopped reading", more/readers)
+	}
+	for _, in := range stopped[:1] {
+		resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\n"), in)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || string(got) != body {
+			t.Errorf("a slow reader got %d bytes of %d, %v", len(got), len(body), err)
+		}
+	}
+}
+
+// heap is how many bytes of the heap are in use.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestBrim fills a small disk as far as the registry lets clients, where its operator keeps nothing in reserve. A delete
