@@ -1,18 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"net/http"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/internal/yamlfile"
-)
-
-// The bounds of a token for metrics, in bytes: what is shorter can be guessed.
-const (
-	leastMetricsToken = 16
-	mostMetricsToken  = 4096
+	"github.com/seed-260924e6/hallmark/server/config"
 )
 
 // hasMetricsToken says whether a request shows the token in a file, which is read each time, so that a new one needs no
@@ -22,7 +16,10 @@ func hasMetricsToken(path string, r *http.Request) bool {
 	if path == "" || !ok {
 		return false
 	}
-	token, err := yamlfile.Read(path, mostMetricsToken)
-	token = bytes.TrimSpace(token)
-	return err == nil && len(token) >= leastMetricsToken && subtle.ConstantTimeCompare(token, []byte(shown)) == 1
+	content, err := yamlfile.Read(path, 2*config.MostMetricsToken) // with what white space is around it
+	if err != nil {
+		return false
+	}
+	token, err := config.ParseMetricsToken(content)
+	return err == nil && subtle.ConstantTimeCompare(token, []byte(shown)) == 1
 }

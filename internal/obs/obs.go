@@ -31,15 +31,23 @@ func NewLogger(w io.Writer, c LogConfig, level *slog.LevelVar) (*slog.Logger, er
 	}
 	level.Set(l)
 	o := &slog.HandlerOptions{Level: level}
-	switch c.Format {
-	case "", "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	case "json":
-		o.ReplaceAttr = withUnits
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	default:
-		return nil, fmt.Errorf("log format %q is neither text nor json", c.Format)
+	if err := CheckFormat(c.Format); err != nil {
+		return nil, err
 	}
+	if c.Format != "json" {
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	}
+	o.ReplaceAttr = withUnits
+	return slog.New(slog.NewJSONHandler(w, o)), nil
+}
+
+// CheckFormat refuses a LogConfig.Format that there is not.
+func CheckFormat(format string) error {
+	switch format {
+	case "", "text", "json":
+		return nil
+	}
+	return fmt.Errorf("log format %q is neither text nor json", format)
 }
 
 // withUnits writes lengths of time as people do, 1.5s, where JSON would have nanoseconds without saying so.

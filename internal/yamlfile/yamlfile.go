@@ -3,11 +3,9 @@
 package yamlfile
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -37,25 +35,6 @@ func Read(path string, most int64) (data []byte, err error) {
 		return nil, fmt.Errorf("%s: it may have %d bytes", path, most)
 	}
 	return data, nil
-}
-
-var unknownField = regexp.MustCompile(`^field (\S+) not found in type .*$`)
-
-// explain says what is wrong in which line.
-func explain(name string, err error) error {
-	var many *yaml.LoadErrors
-	if !errors.As(err, &many) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	var lines []string
-	for _, e := range many.Errors {
-		message := unknownField.ReplaceAllString(e.Message, `unknown key "$1"`)
-		if message == e.Message {
-			message = strings.NewReplacer("!!", "", "construct", "read", "units.", "", "time.", "", "yamlfile.Word", "text").Replace(message)
-		}
-		lines = append(lines, fmt.Sprintf("%s:%d: %s", name, e.Mark.Line, message))
-	}
-	return errors.New(strings.Join(lines, "\n"))
 }
 
 // A Word is a scalar that remembers its line.

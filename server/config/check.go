@@ -27,6 +27,9 @@ func (c *Config) problems() []Problem {
 	if _, err := obs.ParseLevel(c.Log.Level); err != nil {
 		p.addf("log.level", "log.level: %w", err)
 	}
+	if err := obs.CheckFormat(c.Log.Format); err != nil {
+		p.addf("log.format", "log.format: %w", err)
+	}
 	p.checkListen("listen", c.Listen)
 	if c.AdminListen != NoListen {
 		p.checkListen("adminListen", c.AdminListen)
@@ -56,8 +59,11 @@ func (c *Config) problems() []Problem {
 }
 
 func (p *problems) checkListen(key, address string) {
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
 		p.addf(key, "%s is %q, and should be host:port or :port", key, address)
+	} else if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		p.addf(key, "%s is %q, and its port should be a number from 1 to 65535", key, address)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/seed-260924e6/hallmark/internal/yamlfile"
 )
@@ -32,6 +33,9 @@ func loadFile(c *Config, path string) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return nil
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return Errorf("the configuration %s is a directory: name the file in it", path)
 	}
 	if err != nil {
 		return Errorf("configuration: %w", err)
