@@ -146,6 +146,8 @@ func (e *env) addCompletions(root *cobra.Command) {
 	grant := inOrder(e.completeSubjects, e.completeRepositories, completeRoles)
 	for path, complete := range map[string]completer{
 		"list": e.completeRepositories, "show": e.completeReferences, "history": e.completeReferences, "delete": e.completeReferences,
+		"verify": e.completeFilesToo(e.completeReferences), "evidence": e.completeReferences, "policy test": e.completeRepositories,
+		"tags immutable": inOrder(e.completeRepositories), "tags mutable": inOrder(e.completeRepositories),
 		"descendants": e.completeReferences, "inspect image": e.completeReferences, "inspect repository": e.completeRepositories,
 		"may":   inOrder(e.completeSubjects, completeRoles, e.completeRepositories),
 		"grant": grant, "revoke": grant,
@@ -169,9 +171,38 @@ func (e *env) completeMembers(c *cobra.Command, args []string, begun string) ([]
 	return e.completeUsers(c, args, begun)
 }
 
-// completeFlags offers repositories to every --repo, and users to every --identity.
+// completeFilesToo offers files beside what another completer does.
+func (e *env) completeFilesToo(other completer) completer {
+	return func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		found, directive := other(c, args, begun)
+		found = slices.DeleteFunc(found, func(name string) bool { return !strings.HasPrefix(name, begun) })
+		return found, directive &^ cobra.ShellCompDirectiveNoFileComp // a shell offers files where nothing else is left
+	}
+}
+
+// completeTags offers the tags of --repo.
+func (e *env) completeTags(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	repo, _ := c.Flags().GetString("repo") // it fails where there is no such flag
+	return e.completeFrom(c, func(ctx context.Context, cl *client) (names []string, err error) {
+		tags, err := pages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, mostCompletions, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
+		for _, t := range tags {
+			names = append(names, t.Name)
+		}
+		return names, err
+	})
+}
+
+// words offers what is always the same.
+func words(all ...string) completer {
+	return cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeFlags offers what flags may be, which mean the same with every verb.
 func (e *env) completeFlags(c *cobra.Command) {
-	for name, complete := range map[string]completer{"repo": e.completeRepositories, "identity": e.completeUsers} {
+	for name, complete := range map[string]completer{
+		"repo": e.completeRepositories, "identity": e.completeUsers, "of": e.completeUsers, "subject": e.completeSubjects, "tag": e.completeTags,
+		"action": words(actionNames()...), "class": words("observed", "authenticated", "attested", "claimed"), "order": words("asc", "desc"),
+	} {
 		if c.Flags().Lookup(name) != nil {
 			_ = c.RegisterFlagCompletionFunc(name, complete) // it fails where there is no such flag
 		}

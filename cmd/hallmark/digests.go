@@ -115,11 +115,14 @@ func (b beginning) only(values []string, what, prefix string) (string, error) {
 // as a number of a build is: what finds something as it was given stays.
 func wholeRevision(ctx context.Context, cl *client, path string, query url.Values) error {
 	given := strings.ToLower(query.Get("revision"))
-	if !isShortCommit(given) {
+	if !isHex(given) || len(given) >= wholeCommit {
 		return nil
 	}
 	if found, err := cl.finds(ctx, path, query); err != nil || found {
 		return err
+	}
+	if len(given) < leastCommit {
+		return usagef("--revision is %q: give at least %d digits of a commit", given, leastCommit)
 	}
 	whole, err := cl.wholeCommit(ctx, given)
 	if err == nil && whole != given {

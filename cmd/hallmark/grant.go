@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -67,7 +68,8 @@ func (e *env) onGrant(c *cobra.Command, fn func(context.Context, *client, access
 func (e *env) grants() *cobra.Command {
 	c := &cobra.Command{
 		Use: "grants", Short: "List who has which role where", Args: cobra.NoArgs,
-		Long: "List who has which role where: all grants under patterns that you administrate, and those that count for you.",
+		Long: "List who has which role where: all grants under patterns that you administrate, and those that count for you.\n" +
+			nothingFound,
 	}
 	t := addTarget(c)
 	asJSON := addJSON(c)
@@ -82,8 +84,15 @@ func (e *env) grants() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var none error
+			if len(grants) == 0 {
+				none = nof("no grant was found")
+			}
 			if *asJSON {
-				return writeJSON(e.stdout, map[string]any{"grants": grants})
+				return errors.Join(writeJSON(e.stdout, map[string]any{"grants": grants}), none)
+			}
+			if none != nil {
+				return none
 			}
 			tab := e.table("SUBJECT", "PATTERN", "ROLE")
 			for _, g := range grants {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,9 @@ func strictGroups(c *cobra.Command) {
 	for _, verb := range c.Commands() {
 		strictGroups(verb)
 	}
+	if takes := c.Args; takes != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return inWords(c, args, takes(c, args), takes) }
+	}
 	switch {
 	case c.Name() == "help":
 		c.Args = knownTopic
@@ -44,6 +48,19 @@ func strictGroups(c *cobra.Command) {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = wantsVerb
 	}
+}
+
+// inWords says in our words which argument is too many, where cobra says it in its own.
+func inWords(c *cobra.Command, args []string, err error, takes cobra.PositionalArgs) error {
+	if err == nil || errors.As(err, new(exitError)) {
+		return err
+	}
+	for i := range args {
+		if takes(c, args[:i+1]) != nil {
+			return usagef("%s takes no argument %.60q; see `%[1]s --help`", c.CommandPath(), args[i])
+		}
+	}
+	return err
 }
 
 // knownTopic wants the words behind `help` to be a verb.

@@ -82,7 +82,7 @@ func (f *found[Item]) nothing(what string) error {
 	return nof("no %s was found", what)
 }
 
-// isShortCommit says whether a text looks like the beginning of a git commit.
-func isShortCommit(s string) bool {
-	return len(s) >= 4 && len(s) < 40 && strings.Trim(s, "0123456789abcdef") == ""
-}
+// The digits of a commit of git: how many one has, and how many of them can be looked for.
+const wholeCommit, leastCommit = 40, 4
+
+func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }

@@ -18,7 +18,7 @@ func (e *env) policyTest() *cobra.Command {
 		Use: "test [REPO...]", Short: "Try rules on existing images before you switch them on",
 		Long: "Try rules on the images behind the tags of the repositories that the patterns name, or of all: what would be\n" +
 			"refused or warned of, were they pushed, tagged and pulled now? Nothing changes. It exits with 1 where something\n" +
-			"would be refused.",
+			"would be refused, and where there is no image to try them on.",
 		Example: "  hallmark policy test --file policy.yaml\n  hallmark policy test 'prod/**' --json",
 	}
 	t, asJSON := addTarget(c), addJSON(c)
@@ -153,6 +153,9 @@ func (e *env) printTrial(p *policyTrial, asJSON bool) error {
 			return err
 		}
 		fmt.Fprintf(e.stdout, "rules: %d, images: %d, with something that would be refused: %d\n", p.Rules, p.Images, p.Refused)
+	}
+	if p.Images == 0 {
+		return nof("nothing was tried: there is no image in the repositories that were asked for")
 	}
 	if p.Refused > 0 {
 		return nof("of %d images, %d would be refused something", p.Images, p.Refused)

@@ -27,6 +27,9 @@ type reference struct {
 }
 
 func parseReference(s string) (r reference, err error) {
+	if _, _, err := parseDigest(s); err == nil {
+		return r, usagef("%q is a digest: write REPO@%s, with its repository", s, s)
+	}
 	rest, d, hasDigest := strings.Cut(s, "@")
 	if hasDigest {
 		if r.digest, r.prefix, err = parseDigest(d); err != nil {

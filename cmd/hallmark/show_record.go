@@ -51,7 +51,7 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	}
 	line(w, "by", "%s", by)
 	printObserved(w, r)
-	printLogin(w, r.Authenticated)
+	printLogin(w, r)
 	if len(r.Claimed) > 0 {
 		fmt.Fprintln(w, "\nclaimed: the image says so, or what is attached to it, and nobody has proved it")
 	}
@@ -113,12 +113,13 @@ func printObserved(w io.Writer, r *provenance.Record) {
 	}
 }
 
-func printLogin(w io.Writer, l *provenance.Login) {
+func printLogin(w io.Writer, r *provenance.Record) {
+	l := r.Authenticated
 	if l == nil {
 		return
 	}
 	fmt.Fprintln(w, "\nauthenticated: the login proves it, and nothing of the build")
-	line(w, "  identity", "%s, signed in by %s at %s", l.Identity, l.Method, l.Issuer)
+	line(w, "  identity", "%s, signed in by %s at %s", l.Identity, r.Means(), l.Issuer)
 	lineIf(w, "  credential", l.Credential)
 	for _, name := range slices.Sorted(maps.Keys(l.Claims)) {
 		line(w, "  "+name, "%s", l.Claims[name])

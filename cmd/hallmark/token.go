@@ -108,6 +108,9 @@ func (e *env) sessionList(t *target, what, path string) *cobra.Command {
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			list, err := pages(ctx, cl, path, q, 0, func(p struct{ Sessions []access.Session }) []access.Session { return p.Sessions })
 			if err != nil {
+				if t.server == "" && t.user == "" && *of == "" && *account == "" && exitCode(err) != exitAsk {
+					return usagef("%w (--of NAME or --account ACCOUNT): the data directory's operator has none", err)
+				}
 				return err
 			}
 			if *asJSON {

@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -192,6 +196,9 @@ func (e *env) receiptFile(arg string) (data []byte, isFile bool, err error) {
 		return data, true, err
 	}
 	info, err := os.Stat(arg)
+	if errors.Is(err, fs.ErrNotExist) && isPath(arg) {
+		return nil, false, usagef("there is no file %s", arg)
+	}
 	if err != nil || info.IsDir() {
 		return nil, false, nil // then it is an image
 	}
@@ -202,6 +209,14 @@ func (e *env) receiptFile(arg string) (data []byte, isFile bool, err error) {
 	defer file.Close() //nolint:errcheck // it was only read
 	data, err = io.ReadAll(io.LimitReader(file, receipt.MaxBundle+1))
 	return data, true, err
+}
+
+// isPath says whether an argument is meant as a file, though there may be none: no image is named so.
+func isPath(arg string) bool {
+	if strings.HasPrefix(arg, "/") || strings.HasPrefix(arg, ".") || strings.HasPrefix(arg, "~") {
+		return true
+	}
+	return !strings.ContainsAny(arg, ":@") && slices.Contains([]string{".json", ".tar", ".txt"}, filepath.Ext(arg))
 }
 
 // load reads the files that are given, and the witnesses.

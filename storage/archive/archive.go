@@ -102,7 +102,11 @@ func makeArchive(path string) error {
 
 // Open opens an archive to read it. Error: ErrNone.
 func Open(path string) (*Archive, error) {
-	if _, err := os.Stat(filepath.Join(path, markFile)); err != nil {
+	_, err := os.Stat(filepath.Join(path, markFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, ErrNone)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, ErrNone, err)
 	}
 	return &Archive{path: path}, nil
