@@ -42,6 +42,44 @@ func TestPagesForStrangers(t *testing.T) {
 	}
 }
 
+// TestRoot wants the root to be a page for browsers, and the list of repositories for programs that ask for JSON, and
+// caches to be told that it depends. Without pages there is neither, nor any other page.
+func TestRoot(t *testing.T) {
+	o := servertest.Options()
+	o.Config.Pages = false
+	with, without := servertest.Start(t), servertest.StartOn(t, t.TempDir(), o)
+	for _, c := range []struct {
+		s          *servertest.Server
+		path, asks string
+		status     int
+		location   string
+	}{
+		{with, "/", "text/html", 303, "/-/sign-in?next=%2F"},
+		{with, "/", "application/json", 303, "/api/v1/repositories"},
+		{with, "/", "*/*", 404, ""},
+		{without, "/", "text/html", 404, ""},
+		{without, "/", "application/json", 404, ""},
+		{without, "/search", "text/html", 404, ""},
+		{without, "/-/sign-in", "text/html", 404, ""},
+		{without, "/healthz", "*/*", 200, ""},
+	} {
+		r, err := http.NewRequest("GET", c.s.URL()+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", c.asks)
+		resp, err := c.s.Client.Transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		varies := strings.Contains(strings.Join(resp.Header.Values("Vary"), ","), "Accept")
+		if resp.StatusCode != c.status || resp.Header.Get("Location") != c.location || c.s == with && !varies {
+			t.Errorf("%s as %s: %s %v", c.path, c.asks, resp.Status, resp.Header)
+		}
+	}
+}
+
 var tokenField = regexp.MustCompile(`name="token" value="([^"]+)"`)
 
 // TestCookie signs in with the form, and wants the cookie to count for pages and for reads that they make, and for nothing

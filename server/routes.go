@@ -37,6 +37,9 @@ func (s *Server) router() http.Handler {
 		case pages != nil && web.Serves(r):
 			pages.ServeHTTP(w, r)
 		default:
+			if pages != nil && path == "/" {
+				w.Header().Add("Vary", "Accept") // for others it is a page
+			}
 			api.WriteProblem(w, http.StatusNotFound, "there is nothing at this path; images are under /v2/, and /openapi.json lists the rest")
 		}
 	})

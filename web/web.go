@@ -88,12 +88,13 @@ func New(c Config) *Pages {
 	return p
 }
 
-// Serves says whether a request is for a page. The root is one only for who asks for HTML: programs get what they got
-// before there were pages.
+// Serves says whether a request is for a page. The root is one only for who asks for HTML, or for the JSON of the page: other
+// programs get what they got before there were pages.
 func Serves(r *http.Request) bool {
 	path := r.URL.Path
 	if path == "/" {
-		return strings.Contains(r.Header.Get("Accept"), "text/html")
+		asks := r.Header.Get("Accept")
+		return strings.Contains(asks, "text/html") || strings.Contains(asks, "application/json")
 	}
 	return path == "/search" || path == "/robots.txt" || strings.HasPrefix(path, "/r/") || strings.HasPrefix(path, "/-/")
 }

@@ -226,6 +226,7 @@ func TestHeaders(t *testing.T) {
 func TestJSON(t *testing.T) {
 	b := newBrowser(t, empty)
 	for path, want := range map[string]string{
+		"/":                         "/api/v1/repositories",
 		"/r/team/app":               "/api/v1/tags?repo=team%2Fapp",
 		"/r/team/app:1.0":           "/api/v1/image?ref=1.0&repo=team%2Fapp",
 		"/r/team/app@sha256:abc":    "/api/v1/image?ref=sha256%3Aabc&repo=team%2Fapp",
