@@ -129,6 +129,7 @@ var commandMayImport = map[string]string{
 	"provenance/receipt":    "verifies receipts offline",
 	"provenance/replay":     "replays records that an audit has read",
 	"provenance/witness":    "is a witness, for another registry",
+	"retention":             "reads plans as they are printed",
 	"storage/archive":       "lists and opens backups, which are no registry yet",
 	"trust":                 "reports as they are printed",
 	"trust/host":            "grades another registry, from outside",

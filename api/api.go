@@ -31,6 +31,7 @@ type Config struct {
 
 	Images       Images        // repositories, tags, digests; image, search and policy/test
 	Content      Content       // contents, image, report and evidence
+	Retention    Retention     // retention
 	Holds        Holds         // holds
 	Layers       Layers        // image and descendants with derived=true
 	Records      Records       // records and history; what removed an image, and who set a tag

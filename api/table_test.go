@@ -12,6 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/retention"
 )
 
 // A row is a route with what is right and wrong of its own. What is wrong with every route, or with all of a sort, is asked of
@@ -141,6 +142,13 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&identity=alice", status: 400, has: "order=newest"},
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
 	}},
+	{route: "GET /api/v1/retention/rules", good: []good{{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`}}},
+	{route: "GET /api/v1/retention/plan", good: []good{{target: "/api/v1/retention/plan", has: `"version":1`}}},
+	{
+		route: "POST /api/v1/retention/apply", good: []good{{target: "/api/v1/retention/apply", body: worldPlan, has: `"applied"`}},
+		says: []says{{retention.ErrOtherRules, 409}, {retention.ErrApplying, 409}},
+		bad:  []bad{{target: "/api/v1/retention/apply", body: strings.Replace(worldPlan, "2027", "2028", 1), status: 400, has: "it was changed"}, {target: "/api/v1/retention/apply", body: "{}", status: 400}},
+	},
 	{route: "GET /api/v1/holds", good: []good{
 		{target: "/api/v1/holds?repo=team/app", has: `"reason":"an audit"`},
 		{target: "/api/v1/holds"},

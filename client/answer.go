@@ -66,13 +66,30 @@ func (c *Client) Open(ctx context.Context, method, path string, body any) (*http
 
 // Do makes a request with a JSON body, or none, and returns the answer, whatever it is.
 func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	if body == nil {
+		return c.do(ctx, method, path, nil)
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, method, path, data)
+}
+
+// Upload makes a request with a body as it is, and returns an answer that is good.
+func (c *Client) Upload(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	resp, err := c.do(ctx, method, path, body)
+	if err == nil && resp.StatusCode >= 300 {
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		return nil, c.Refusal(resp)
+	}
+	return resp, err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(data)
+		content = bytes.NewReader(body)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.Base+path, content)
 	if err != nil {

@@ -62,6 +62,34 @@ type Keep struct {
 	when Expression
 }
 
+// UntaggedText says how long what has no tag stays, as the file does, or "" for ever.
+func (s *Set) UntaggedText() string {
+	if s.Untagged == nil {
+		return ""
+	}
+	return units.Duration(*s.Untagged).String()
+}
+
+// Says says each condition in words.
+func (k *Keep) Says() (all []string) {
+	if k.Newest != nil {
+		all = append(all, fmt.Sprintf("newest: %d", *k.Newest))
+	}
+	if k.Younger > 0 {
+		all = append(all, "younger: "+units.Duration(k.Younger).String())
+	}
+	if k.Pulled > 0 {
+		all = append(all, "pulled: "+units.Duration(k.Pulled).String())
+	}
+	for _, t := range k.Tags {
+		all = append(all, "tags: "+t.String())
+	}
+	if k.When != "" {
+		all = append(all, "when: "+k.When)
+	}
+	return all
+}
+
 // Covers says whether any rule looks at a repository.
 func (s *Set) Covers(repository string) bool {
 	return s != nil && slices.ContainsFunc(s.Rules, func(r *Rule) bool { return r.in(repository) })

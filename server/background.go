@@ -26,6 +26,7 @@ func (s *Server) background() []func(context.Context) {
 		s.watchCertificate,
 		s.keepRulesOnRecord,
 		s.engine.KeepReports,
+		s.whenWhole(s.retain),
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -15,6 +16,10 @@ import (
 // reload reads the configuration and the certificate again: all of it, or nothing.
 func (s *Server) reload(ctx context.Context) {
 	next, rules, trust, err := s.readAgain()
+	var retained *retention.Set
+	if err == nil {
+		retained, err = next.Retention.Read(expressions{s.engine})
+	}
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
 	}
@@ -29,9 +34,10 @@ func (s *Server) reload(ctx context.Context) {
 	s.recordRules(ctx, s.log, rules, trust)
 	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
 	s.engine.Use(rules)
+	s.retention.Use(retained)
 	l, _ := obs.ParseLevel(next.Log.Level) // it was checked
 	s.level.Set(l)
-	s.log.Info("configuration, policy and certificate reloaded", "needRestart", needRestart)
+	s.log.Info("configuration, policy, retention and certificate reloaded", "needRestart", needRestart)
 }
 
 // readAgain reads the configuration, and the files that it names.

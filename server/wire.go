@@ -14,6 +14,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/cosigning"
 	"github.com/seed-260924e6/hallmark/server/datadir"
@@ -36,6 +37,7 @@ type services struct {
 	keeper     *certs.Keeper // nil over plain HTTP
 	keys       *keyring.Ring
 	engine     *policy.Engine // without rules, until a server begins
+	retention  *retention.Keeper
 	api        *api.API
 	// certificates are those that the API shows: nil until they are opened, and over plain HTTP.
 	certificates api.Certificates
@@ -64,6 +66,9 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if err := s.openTrust(ctx, c, log); err != nil {
 		return nil, err
 	}
+	if err := s.openRetention(c, log); err != nil {
+		return nil, err
+	}
 	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
-	answers.URL, answers.Log = s.url, log
+	answers.URL, answers.Log, answers.Retention = s.url, log, s.retention
 	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.checkStore
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public

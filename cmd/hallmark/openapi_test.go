@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"filippo.io/torchwood"
 	"github.com/seed-260924e6/hallmark/api/apitest"
 	"golang.org/x/mod/sumdb/note"
@@ -31,6 +33,12 @@ const trialRules = `rules:
   - {name: hardly, repositories: "**", at: tag, effect: warn, require: 'report.grade == "A"', owner: alice}
   - {name: broken, repositories: "**", at: tag, require: 'who.claims["x"] == "y"', owner: alice}
 `
+
+// planOf is a plan of retention that removes nothing, made by a file of rules.
+func planOf(rules string) string {
+	lines := `{"plan":{"version":1,"rules":"` + digest.FromString(rules).String() + `","time":"2027-01-01T00:00:00.000000Z"}}` + "\n"
+	return lines + `{"digest":"` + digest.FromString(lines).String() + `"}` + "\n"
+}
 
 func quote(s string) string { return string(mustMarshal(s)) }
 
@@ -103,6 +111,18 @@ func TestOpenAPI(t *testing.T) {
 		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", login: "none", status: 401},
 		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", status: 204},
 		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", status: 404},
+		{method: "GET", path: "/api/v1/retention/rules", status: 200},
+		{method: "GET", path: "/api/v1/retention/rules?x=1", status: 400},
+		{method: "GET", path: "/api/v1/retention/rules", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/retention/plan", status: 200},
+		{method: "GET", path: "/api/v1/retention/plan?x=1", status: 400},
+		{method: "GET", path: "/api/v1/retention/plan", login: "none", status: 401},
+		{method: "POST", path: "/api/v1/retention/apply", body: planOf(""), header: js, status: 200},
+		{method: "POST", path: "/api/v1/retention/apply", body: planOf(""), header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/retention/apply", body: planOf("others"), header: js, status: 409},
+		{method: "POST", path: "/api/v1/retention/apply", body: planOf(""), status: 415},
+		{method: "POST", path: "/api/v1/retention/apply", body: "{}", header: js, status: 400},
+		{method: "POST", path: "/api/v1/retention/apply", body: large, header: js, status: 413},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=" + one[:12], status: 200},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=sha256:x", status: 400},
 		{method: "GET", path: "/api/v1/digests?repo=nowhere&prefix=sha256:1", status: 404},
@@ -216,6 +236,9 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/access/grants?repo=team/app&subject=user:alice", login: "alice:wonderland-1", status: 200},
 		{method: "GET", path: "/api/v1/deletable?repo=team/app&digest=" + one, login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/holds", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/retention/rules", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/retention/plan", login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/retention/apply", body: planOf(""), header: js, login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/holds?repo=other/none", login: "alice:wonderland-1", status: 404},
 		{method: "POST", path: "/api/v1/holds", body: hold, header: js, login: "alice:wonderland-1", status: 403},
 		{method: "DELETE", path: "/api/v1/holds?repo=team/app&digest=" + one, route: "/api/v1/holds", login: "alice:wonderland-1", status: 403},

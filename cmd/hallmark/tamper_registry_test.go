@@ -249,6 +249,10 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("registry/idle", []byte("an upload"), make([]byte, 24)) },
 	},
 	{
+		name: "rules of retention approved", unseen: "it says which rules a schedule may apply: anyone who writes the store needs no schedule to remove images",
+		do: func(h *hands) { h.put("retention/approved", []byte("rules"), []byte("sha256:00")) },
+	},
+	{
 		name: "how far a scrub came", unseen: "it says which files were read when: anyone who wants to know runs one",
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},

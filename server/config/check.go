@@ -9,6 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/peer"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/server/cosigning"
 )
 
@@ -46,6 +47,14 @@ func (c *Config) problems() []Problem {
 	}
 	_, err = c.Policy.Read()
 	p.add("policy.file", err)
+	_, err = c.Retention.Read(onlyCompiled{})
+	p.add("retention.file", err)
+	if c.Retention.Most < 0 || c.Retention.Most > 100 {
+		p.addf("retention.most", "retention.most is %d, and is a percentage of 0 to 100", c.Retention.Most)
+	}
+	if c.Retention.Every > 0 && c.Retention.Every < units.Duration(time.Minute) {
+		p.addf("retention.every", "retention.every is %s, and is at least 1m, or 0 for never", c.Retention.Every)
+	}
 	_, err = c.Trust.Read()
 	p.add("trust.file", err)
 	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/listen"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -53,8 +54,6 @@ type Config struct {
 	Registry registry.Config `yaml:"registry"`
 	// Scrub says how often every blob is read and compared with its digest, and how fast.
 	Scrub registry.ScrubConfig `yaml:"scrub"`
-	// Retention says what counts as use of an image.
-	Retention Retention `yaml:"retention"`
 	// Records says how long the parts of records that can be erased are kept.
 	Records Records `yaml:"records"`
 	// Keys names signing keys of one's own; without it the registry makes them.
@@ -69,6 +68,8 @@ type Config struct {
 	Witnesses []string `yaml:"witnesses"`
 	// Policy names the rules about what may be pushed, tagged and pulled.
 	Policy Policy `yaml:"policy"`
+	// Retention names the rules about what may go, and says what counts as use of an image.
+	Retention Retention `yaml:"retention"`
 	// Pages serves pages for browsers beside the API. Default: true.
 	Pages bool `yaml:"pages"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
@@ -114,6 +115,39 @@ func (c Policy) Read() (*policy.Set, error) {
 	return set, nil
 }
 
+// Retention is about what may go.
+type Retention struct {
+	// File is a file of rules: docs/retention.md. It is read again on SIGHUP. Default: nothing goes by itself.
+	File string `yaml:"file"`
+	// Every is how often a plan is made and applied, once an administrator has applied one of the same rules by hand. Default: 0, never.
+	Every units.Duration `yaml:"every"`
+	// Most is the percentage of a repository's tags beyond which a plan is applied by hand only. Default: 20.
+	Most int `yaml:"most"`
+
+	registry.PullConfig `yaml:",inline"`
+}
+
+// Read reads the file, or returns nil where there is none. x compiles its expressions.
+func (c Retention) Read(x retention.Expressions) (*retention.Set, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	set, err := retention.ReadFile(c.File, x)
+	if err != nil {
+		return nil, Errorf("retention: %w", err)
+	}
+	return set, nil
+}
+
+// onlyCompiled are expressions that are checked, and never asked.
+type onlyCompiled struct{}
+
+// Compile implements retention.Expressions.
+func (onlyCompiled) Compile(text string) (retention.Expression, error) {
+	_, err := policy.CompileExpression(text)
+	return nil, err
+}
+
 // Trust is about signatures of images.
 type Trust struct {
 	// File names the keys, identities and builders that are trusted, and for which repositories. It is read
@@ -148,11 +182,6 @@ type Limits struct {
 	listen.ConnectionLimits `yaml:",inline"`
 }
 
-// Retention is about how long images stay.
-type Retention struct {
-	registry.PullConfig `yaml:",inline"`
-}
-
 // Keys names the files of signing keys of one's own. Without it the registry makes its keys, in the
 // directory keys of its data.
 type Keys struct {
@@ -185,6 +214,7 @@ func Default() Config {
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
 		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
+		Retention:   Retention{Most: 20},
 		Pages:       true,
 		Shutdown:    units.Duration(30 * time.Second),
 		Stall:       units.Duration(2 * time.Minute),

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/retention"
+)
+
+// Retention makes plans of what goes by rules, and applies them.
+type Retention interface {
+	Rules() *retention.Set // or nil
+	Approved(ctx context.Context) (digest.Digest, error)
+	Plan(ctx context.Context, w io.Writer) (digest.Digest, *retention.Summary, error)
+	// ApplyByHand applies a plan, and writes what becomes of it. Errors before it writes: retention.ErrOtherRules, retention.ErrApplying.
+	ApplyByHand(ctx context.Context, who provenance.Identity, p *retention.Plan, w io.Writer) error
+}
+
+// retentionRules are the rules in force.
+type retentionRules struct {
+	Digest digest.Digest `json:"digest,omitempty"`
+	// Approved says that an administrator has applied a plan of them by hand, so that a schedule may.
+	Approved bool            `json:"approved"`
+	Untagged string          `json:"untagged,omitempty"` // how long what has no tag stays; absent: for ever
+	Rules    []retentionRule `json:"rules"`
+}
+
+type retentionRule struct {
+	Name         string   `json:"name"`
+	Repositories []string `json:"repositories"`
+	Tags         []string `json:"tags,omitempty"`
+	Keep         []string `json:"keep"` // each condition in words
+}
+
+// retentionRules answers GET /api/v1/retention/rules.
+func (a *API) retentionRules(c *call) (any, error) {
+	if err := c.query().end(); err != nil {
+		return nil, err
+	}
+	answer := retentionRules{Rules: []retentionRule{}}
+	set := a.Retention.Rules()
+	if set == nil {
+		return answer, nil
+	}
+	approved, err := a.Retention.Approved(c.Context())
+	answer.Digest, answer.Approved, answer.Untagged = set.Digest, approved == set.Digest, set.UntaggedText()
+	for _, r := range set.Rules {
+		answer.Rules = append(answer.Rules, retentionRule{r.Name, texts(r.Repositories), texts(r.Tags), r.Keep.Says()})
+	}
+	return answer, err
+}
+
+func texts[T interface{ String() string }](all []T) (words []string) {
+	for _, one := range all {
+		words = append(words, one.String())
+	}
+	return words
+}
+
+// begun is a stream of JSON lines whose head is not sent before the first of them.
+type begun struct {
+	c     *call
+	wrote bool
+}
+
+func (b *begun) Write(p []byte) (int, error) {
+	if !b.wrote {
+		b.wrote = true
+		h := b.c.w.Header()
+		h.Set("Content-Type", jsonLines)
+		h.Set("Cache-Control", cacheNever)
+	}
+	n, err := b.c.w.Write(p)
+	if err == nil {
+		err = http.NewResponseController(b.c.w).Flush()
+	}
+	return n, err
+}
+
+// end is the answer behind a stream. One that broke off is cut, so that the client sees it.
+func (b *begun) end(a *API, what string, err error) (any, error) {
+	if err == nil || !b.wrote {
+		return streamed{}, err
+	}
+	if b.c.Context().Err() == nil {
+		a.Log.Error(what+" broke off", "err", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// retentionPlan answers GET /api/v1/retention/plan, a line at a time.
+func (a *API) retentionPlan(c *call) (any, error) {
+	if err := c.query().end(); err != nil {
+		return nil, err
+	}
+	out := &begun{c: c}
+	_, _, err := a.Retention.Plan(c.Context(), out)
+	return out.end(a, "a plan of retention", err)
+}
+
+// retentionApply answers POST /api/v1/retention/apply: what was skipped, and how far it is, a line at a time.
+func (a *API) retentionApply(c *call) (any, error) {
+	p, err := retention.ReadPlan(http.MaxBytesReader(c.w, c.Body, retention.MaxPlan), nil)
+	switch {
+	case errors.Is(err, bufio.ErrTooLong) || errors.As(err, new(*http.MaxBytesError)):
+		return nil, problemf(http.StatusRequestEntityTooLarge, "a plan has at most %d bytes, and each of its lines %d", retention.MaxPlan, retention.MaxLine)
+	case err != nil:
+		return nil, problemf(http.StatusBadRequest, "the body is not what is wanted here: %v", err)
+	}
+	out := &begun{c: c}
+	err = a.Retention.ApplyByHand(c.Context(), c.who, p, out)
+	return out.end(a, "applying a plan of retention", err)
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/retention"
+	"github.com/spf13/cobra"
+)
+
+const retentionPath = "/api/v1/retention/"
+
+// retention is the verb `hallmark retention`.
+func (e *env) retention() *cobra.Command {
+	c := &cobra.Command{
+		Use: "retention", Short: "Remove by rules what nothing keeps",
+		Long: "Rules of retention, in the file `retention.file`, say which tags stay; what nothing keeps may go. A plan lists what would go and why the\n" +
+			"rest stays, and applying it removes exactly that. For administrators.",
+	}
+	t := addTarget(c)
+	c.AddCommand(e.retentionPlan(t), e.retentionApply(t), e.retentionShow(t))
+	return c
+}
+
+// retentionTime bounds how long a plan may take, and its application.
+const retentionTime = 24 * time.Hour
+
+func (e *env) retentionPlan(t *target) *cobra.Command {
+	c := &cobra.Command{
+		Use: "plan", Short: "List what would go by the rules, and why the rest stays", Args: cobra.NoArgs,
+		Long: "List what would go by the rules in force, with the bytes that the disk would give back, and why the rest stays. Nothing is removed. A plan in a\n" +
+			"file can be applied.",
+		Example: "  hallmark retention plan\n  hallmark retention plan -o plan.jsonl && hallmark retention apply plan.jsonl",
+	}
+	out := c.Flags().StringP("output", "o", "", "write the whole plan to this `file`, JSON lines that can be applied")
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.askWithin(c.Context(), retentionTime, t, func(ctx context.Context, cl *client) error {
+			resp, err := cl.open(ctx, http.MethodGet, retentionPath+"plan")
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close() //nolint:errcheck // it was only read
+			if *asJSON {
+				_, err := io.Copy(e.stdout, resp.Body)
+				return err
+			}
+			return e.takePlan(resp.Body, *out)
+		})
+	}
+	return c
+}
+
+// takePlan keeps a plan in a file, where there is one, and shows it.
+func (e *env) takePlan(from io.Reader, path string) (err error) {
+	tab := e.table("GOES…", "DIGEST", "RULE", "WHY…")
+	if path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closed := f.Close(); err == nil {
+				err = closed
+			}
+		}()
+		from = io.TeeReader(from, f)
+	}
+	p, err := retention.ReadPlan(from, func(l retention.Line) {
+		if l.Goes != nil && path == "" {
+			tab.row(nameOf(*l.Goes), short(l.Goes.Digest), l.Goes.Rule, clean(l.Goes.Why))
+		}
+	})
+	if err != nil {
+		return askf("the plan did not arrive whole: %w", err)
+	}
+	if path == "" {
+		if err := tab.flush(); err != nil {
+			return err
+		}
+	}
+	e.showSummary(p)
+	return nil
+}
+
+func nameOf(i retention.Item) string {
+	if i.Tag != "" {
+		return i.Repository + ":" + i.Tag
+	}
+	return i.Repository
+}
+
+func (e *env) showSummary(p *retention.Plan) {
+	s := p.Summary
+	fmt.Fprintf(e.stdout, "%d tags and %d manifests would go, %d tags and %d manifests stay; the disk gives back %s\n", s.Tags, s.Manifests, s.StayingTags, s.Staying, inBytes(s.Bytes))
+	for _, w := range s.Warnings {
+		fmt.Fprintf(e.stdout, "warning: %s\n", clean(w))
+	}
+	for _, repo := range s.Over {
+		fmt.Fprintf(e.stdout, "warning: more tags of %s go than retention.most: only a person applies this plan\n", repo)
+	}
+	if s.More {
+		fmt.Fprintf(e.stdout, "warning: a plan removes at most %d things: make another one when this one was applied\n", retention.MaxRemovals)
+	}
+	fmt.Fprintf(e.stdout, "plan %s\n", p.Digest)
+}
+
+func (e *env) retentionApply(t *target) *cobra.Command {
+	c := &cobra.Command{
+		Use: "apply PLAN", Short: "Remove what a plan lists", Args: one("a plan, as `hallmark retention plan -o PLAN` writes it"),
+		Long: "Remove what a plan lists, and nothing else. What has moved or is kept by now is skipped and reported. Applied a second time, a plan goes on\n" +
+			"where it was interrupted. From then on a schedule (`retention.every`) may apply the same rules.",
+	}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		data, err := os.ReadFile(args[0])
+		if err != nil {
+			return usagef("%w", err)
+		}
+		if _, err := retention.ReadPlan(strings.NewReader(string(data)), nil); err != nil {
+			return usagef("%s: %w", args[0], err)
+		}
+		return e.askWithin(c.Context(), retentionTime, t, func(ctx context.Context, cl *client) error {
+			resp, err := cl.Upload(ctx, http.MethodPost, retentionPath+"apply", data)
+			if err != nil {
+				return status(err)
+			}
+			defer resp.Body.Close() //nolint:errcheck // it was only read
+			if *asJSON {
+				_, err := io.Copy(e.stdout, resp.Body)
+				return err
+			}
+			return e.showApplied(resp.Body)
+		})
+	}
+	return c
+}
+
+// showApplied prints what was skipped, and at the end what was done.
+func (e *env) showApplied(from io.Reader) error {
+	var done retention.Applied
+	for lines := bufio.NewScanner(from); lines.Scan(); {
+		var l struct {
+			Skipped *retention.Skipped `json:"skipped"`
+			Applied *retention.Applied `json:"applied"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return askf("an answer that is not understood: %w", err)
+		}
+		if l.Applied != nil {
+			done = *l.Applied
+		}
+		if s := l.Skipped; s != nil {
+			fmt.Fprintf(e.stdout, "skipped %s (%s): %s\n", nameOf(retention.Item{Repository: s.Repository, Tag: s.Tag}), short(s.Digest), clean(s.Why))
+		}
+	}
+	fmt.Fprintf(e.stdout, "removed %d tags and %d manifests, skipped %d\n", done.Tags, done.Manifests, done.Skipped)
+	if !done.Done {
+		return askf("the plan was not applied to its end; apply it again to go on")
+	}
+	return nil
+}
+
+func (e *env) retentionShow(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "show", Short: "Show the rules of retention that are in force", Args: cobra.NoArgs}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var answer struct {
+				Digest   string `json:"digest,omitempty"`
+				Approved bool   `json:"approved"`
+				Untagged string `json:"untagged,omitempty"`
+				Rules    []struct {
+					Name         string   `json:"name"`
+					Repositories []string `json:"repositories"`
+					Tags         []string `json:"tags,omitempty"`
+					Keep         []string `json:"keep"`
+				} `json:"rules"`
+			}
+			if err := cl.get(ctx, retentionPath+"rules", nil, &answer); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, answer)
+			}
+			tab := e.table("RULE…", "REPOSITORIES…", "TAGS…", "KEEPS…")
+			for _, r := range answer.Rules {
+				tab.row(r.Name, list(r.Repositories), firstOf(list(r.Tags), "all"), strings.Join(strings.Fields(strings.Join(r.Keep, "; ")), " "))
+			}
+			if err := tab.flush(); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.stdout, "what has no tag stays %s\n", firstOf(answer.Untagged, "for ever"))
+			if !answer.Approved && len(answer.Rules) > 0 {
+				fmt.Fprintln(e.stdout, "no schedule applies these rules before an administrator has applied a plan of them by hand")
+			}
+			return nil
+		})
+	}
+	return c
+}

@@ -1,0 +1,276 @@
+package retention
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/fault"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A plan is applied repository by repository. Each is judged again first: what the rules keep by now is skipped. Then each removal is a
+// transaction of its own, which looks again (registry.Prune). If we stop in between, what is done is done and on record, and who
+// applies the plan again finds it gone and goes on.
+
+// The errors of applying a plan, beside ErrPlan.
+var (
+	// ErrOtherRules: a plan was made by other rules.
+	ErrOtherRules = fault.New(fault.Conflict, "the plan was made by other rules than are in force: make another one")
+	// ErrApplying: one plan is applied at a time.
+	ErrApplying = fault.New(fault.Conflict, "a plan is being applied: wait for its end")
+)
+
+// A Skipped is what a plan has removed and was not.
+type Skipped struct {
+	Repository string        `json:"repository"`
+	Tag        string        `json:"tag,omitempty"`
+	Digest     digest.Digest `json:"digest"`
+	Why        string        `json:"why"`
+}
+
+// Applied is what became of a plan.
+type Applied struct {
+	Plan      digest.Digest `json:"plan"`
+	Tags      int           `json:"tags"` // removed
+	Manifests int           `json:"manifests"`
+	Skipped   int           `json:"skipped"`
+	Done      bool          `json:"done"` // to its end
+}
+
+// maxJudgements bounds how often a repository is judged again that others change meanwhile.
+const maxJudgements = 20
+
+// Apply applies a plan for somebody, and tells each what was not removed, and why; now and then progress. Errors: ErrPlan, ErrOtherRules,
+// ErrApplying.
+func (k *Keeper) Apply(ctx context.Context, who provenance.Identity, p *Plan, skipped func(Skipped) error, progress func(Applied) error) (done Applied, err error) {
+	s := k.inForce()
+	switch {
+	case s.Digest != p.Rules:
+		return done, ErrOtherRules
+	case !k.busy.TryLock():
+		return done, ErrApplying
+	}
+	defer k.busy.Unlock()
+	if k.c.Pulls != nil {
+		if err := k.c.Pulls.Flush(ctx); err != nil {
+			return done, err
+		}
+	}
+	a := &applier{Keeper: k, set: s, who: who, plan: p, tell: skipped, progress: progress, done: Applied{Plan: p.Digest}}
+	for from := 0; from < len(p.Goes); {
+		to := from + 1
+		for to < len(p.Goes) && p.Goes[to].Repository == p.Goes[from].Repository {
+			to++
+		}
+		if err := a.repository(ctx, p.Goes[from:to]); err != nil {
+			return a.done, err
+		}
+		if err := progress(a.done); err != nil {
+			return a.done, err
+		}
+		from = to
+	}
+	a.done.Done = true
+	return a.done, nil
+}
+
+// applier is a plan while it is applied.
+type applier struct {
+	*Keeper
+	set      *Set
+	who      provenance.Identity
+	plan     *Plan
+	tell     func(Skipped) error
+	progress func(Applied) error
+	done     Applied
+}
+
+// standing is how a repository was judged last.
+type standing struct {
+	tags      map[string]Verdict
+	manifests map[digest.Digest]Verdict
+	judged    uint64
+	others    bool // others have changed it since
+	looks     int
+}
+
+func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
+	at, err := a.moment(ctx, a.set, a.now())
+	if err != nil {
+		return err
+	}
+	f, judged, err := a.read(ctx, a.set, repo, at.Now)
+	if err != nil {
+		return err
+	}
+	j, err := Judge(ctx, a.set, f, at)
+	if err != nil {
+		return err
+	}
+	*st = standing{tags: make(map[string]Verdict, len(f.Tags)), manifests: make(map[digest.Digest]Verdict, len(f.Manifests)), judged: judged, looks: st.looks + 1}
+	for i, t := range f.Tags {
+		st.tags[t.Name] = j.Tags[i]
+	}
+	for i, m := range f.Manifests {
+		st.manifests[m.Digest] = j.Manifests[i]
+	}
+	return nil
+}
+
+// repository applies what a plan has of one repository: tags before manifests, as the plan has them.
+func (a *applier) repository(ctx context.Context, items []Item) error {
+	repo, st := items[0].Repository, &standing{}
+	if err := a.judge(ctx, repo, st); err != nil {
+		return err
+	}
+	for i, item := range items {
+		if err := a.item(ctx, item, st); err != nil {
+			return err
+		}
+		if i%100 == 99 {
+			if err := a.progress(a.done); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// item removes one thing, and judges the repository again where others have changed it.
+func (a *applier) item(ctx context.Context, item Item, st *standing) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if why := st.keeps(item); why != "" {
+			return a.skip(item, why)
+		}
+		r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
+			Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged,
+			Strict: item.Tag == "" || st.others || a.set.asks(),
+			Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},
+		})
+		var skipped *registry.SkipError
+		switch {
+		case err == nil:
+			st.judged, st.others = r.Index, st.others || others
+			a.count(item)
+			return nil
+		case errors.As(err, &skipped):
+			return a.skip(item, skipped.Why)
+		case !errors.Is(err, registry.ErrJudgeAgain):
+			return err
+		case st.looks == maxJudgements:
+			return a.skip(item, "the repository changes faster than it can be judged; apply the plan again later")
+		}
+		if err := a.judge(ctx, item.Repository, st); err != nil {
+			return err
+		}
+	}
+}
+
+// keeps says why the newest judgement keeps something, or "".
+func (st *standing) keeps(item Item) string {
+	v, there := st.tags[item.Tag]
+	if item.Tag == "" {
+		v, there = st.manifests[item.Digest]
+	}
+	switch {
+	case !there:
+		return "it is not there any more"
+	case !v.Goes:
+		return "it is kept by now: " + v.Why
+	case v.Rule != item.Rule:
+		return "it would go by rule " + v.Rule + " by now, and not by " + item.Rule
+	}
+	return ""
+}
+
+// asks says whether a rule asks an expression, whose answer may change with any record.
+func (s *Set) asks() bool {
+	for _, r := range s.Rules {
+		if r.Keep.when != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *applier) skip(item Item, why string) error {
+	a.done.Skipped++
+	a.removed.skipped.Add(1)
+	return a.tell(Skipped{item.Repository, item.Tag, item.Digest, why})
+}
+
+func (a *applier) count(item Item) {
+	if item.Tag != "" {
+		a.done.Tags++
+		a.removed.tags.Add(1)
+	} else {
+		a.done.Manifests++
+		a.removed.manifests.Add(1)
+	}
+}
+
+// approvedTable holds "rules" → the digest of the rules of which an administrator has applied a plan to its end.
+const approvedTable = storage.Table("retention/approved")
+
+var approvedKey = []byte("rules")
+
+// approve notes that an administrator has applied a plan of these rules: from now on a schedule may.
+func (k *Keeper) approve(ctx context.Context, rules digest.Digest) error {
+	return k.c.Store.Update(ctx, func(tx storage.Tx) error {
+		tx.Put(approvedTable, approvedKey, []byte(rules))
+		return nil
+	})
+}
+
+// Approved returns the digest of the rules that a schedule may apply, or "".
+func (k *Keeper) Approved(ctx context.Context) (d digest.Digest, err error) {
+	err = k.c.Store.View(ctx, func(tx storage.Reader) error {
+		value, err := tx.Get(approvedTable, approvedKey)
+		if errors.Is(err, storage.ErrNotFound) {
+			err = nil
+		}
+		d = digest.Digest(value)
+		return err
+	})
+	return d, err
+}
+
+// ApplyByHand reads a plan and applies it for an administrator. What it writes is JSON lines: what was skipped, how far it is, and at the
+// end what was done. Then a schedule may apply the same rules. Errors before it writes: those of Apply.
+func (k *Keeper) ApplyByHand(ctx context.Context, who provenance.Identity, p *Plan, w io.Writer) error {
+	enc := json.NewEncoder(w)
+	done, err := k.Apply(ctx, who, p,
+		func(s Skipped) error {
+			return enc.Encode(struct {
+				Skipped Skipped `json:"skipped"`
+			}{s})
+		},
+		func(a Applied) error {
+			return enc.Encode(struct {
+				Applied Applied `json:"applied"`
+			}{a})
+		})
+	if err != nil {
+		return err
+	}
+	if err := k.approve(ctx, p.Rules); err != nil {
+		return err
+	}
+	k.c.Log.Info("a plan of retention was applied", "plan", p.Digest, "by", who.Actor.Handle, "tags", done.Tags, "manifests", done.Manifests, "skipped", done.Skipped)
+	return enc.Encode(struct {
+		Applied Applied `json:"applied"`
+	}{done})
+}
+
+// Removed counts what rules have removed since the start, and what was skipped.
+func (k *Keeper) Removed() (tags, manifests, skipped int64) {
+	return k.removed.tags.Load(), k.removed.manifests.Load(), k.removed.skipped.Load()
+}

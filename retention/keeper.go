@@ -1,0 +1,290 @@
+package retention
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A Keeper makes plans and applies them. It is safe for concurrent use.
+type Keeper struct {
+	c    Config
+	set  atomic.Pointer[Set] // nil where there are no rules
+	busy sync.Mutex          // held while a plan is applied
+	now  func() time.Time
+
+	removed struct{ tags, manifests, skipped atomic.Int64 }
+}
+
+// Config is what a Keeper asks. Pulls may be nil: then no time of a pull is known.
+type Config struct {
+	Store    storage.Store
+	Registry Registry
+	Book     Book
+	Pulls    Pulls
+	Log      *slog.Logger
+	// Most is the share of a repository's tags, from 0 to 1, beyond which a schedule stops.
+	Most float64
+}
+
+// NewKeeper returns a Keeper without rules.
+func NewKeeper(c Config) *Keeper { return &Keeper{c: c, now: time.Now} }
+
+// Use puts rules in force; nil is none.
+func (k *Keeper) Use(s *Set) { k.set.Store(s) }
+
+// Rules returns the rules in force, or nil.
+func (k *Keeper) Rules() *Set { return k.set.Load() }
+
+// inForce are the rules in force; where there are none, those of an empty file.
+func (k *Keeper) inForce() *Set {
+	if s := k.Rules(); s != nil {
+		return s
+	}
+	return &Set{Digest: digest.FromString("")}
+}
+
+// planner is a plan while it is made.
+type planner struct {
+	*Keeper
+	set      *Set
+	at       Moment
+	out      *planWriter
+	summary  Summary
+	stays    bool                  // what stays is written too
+	unlinked map[digest.Digest]int // blobs, by how many repositories they leave
+}
+
+// Plan writes a plan by the rules in force, and returns its digest. Without rules nothing goes.
+func (k *Keeper) Plan(ctx context.Context, w io.Writer) (digest.Digest, *Summary, error) {
+	return k.plan(ctx, w, true)
+}
+
+func (k *Keeper) plan(ctx context.Context, w io.Writer, stays bool) (digest.Digest, *Summary, error) {
+	s := k.inForce()
+	if k.c.Pulls != nil {
+		if err := k.c.Pulls.Flush(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	now := k.now()
+	at, err := k.moment(ctx, s, now)
+	if err != nil {
+		return "", nil, err
+	}
+	p := &planner{Keeper: k, set: s, at: at, stays: stays, out: newPlanWriter(w), unlinked: map[digest.Digest]int{}}
+	p.summary.Rules = make([]Count, len(s.Rules))
+	for i, r := range s.Rules {
+		p.summary.Rules[i].Rule = r.Name
+	}
+	if err := p.out.write(Line{Plan: &Heading{Version: 1, Rules: s.Digest, Time: provenance.At(now)}}); err != nil {
+		return "", nil, err
+	}
+	if err := p.repositories(ctx); err != nil {
+		return "", nil, err
+	}
+	if p.summary.Bytes, err = p.freed(ctx); err != nil {
+		return "", nil, err
+	}
+	p.summary.Warnings = p.warnings()
+	if err := p.out.write(Line{Summary: &p.summary}); err != nil {
+		return "", nil, err
+	}
+	d, err := p.out.end()
+	return d, &p.summary, err
+}
+
+// repositories plans each repository that a rule names.
+func (p *planner) repositories(ctx context.Context) error {
+	for last := ""; ; {
+		names, next, err := p.c.Registry.Repositories(ctx, access.Operator, last, 1000)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !p.set.Covers(name) {
+				continue
+			}
+			if err := p.repository(ctx, name); err != nil || p.summary.More {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		last = next
+	}
+}
+
+func (p *planner) repository(ctx context.Context, repo string) error {
+	f, _, err := p.read(ctx, p.set, repo, p.at.Now)
+	if err != nil {
+		return fmt.Errorf("%s: %w", repo, err)
+	}
+	j, err := Judge(ctx, p.set, f, p.at)
+	if err != nil {
+		return err
+	}
+	tags, manifests := 0, 0
+	for _, v := range j.Tags {
+		if v.Goes {
+			tags++
+		}
+	}
+	for _, v := range j.Manifests {
+		if v.Goes {
+			manifests++
+		}
+	}
+	if p.summary.Tags+p.summary.Manifests+tags+manifests > MaxRemovals {
+		p.summary.More = true // the repository is planned whole, or another time
+		return nil
+	}
+	p.count(j, f, tags, manifests)
+	p.unlink(f, j)
+	return p.items(f, j)
+}
+
+// count adds the counts of a repository.
+func (p *planner) count(j *Judgement, f *Facts, tags, manifests int) {
+	p.summary.Repositories++
+	p.summary.Tags += tags
+	p.summary.Manifests += manifests
+	p.summary.StayingTags += len(f.Tags) - tags
+	p.summary.Staying += len(f.Manifests) - manifests
+	for i, c := range j.Rules {
+		sum := &p.summary.Rules[i]
+		sum.Covers, sum.Keeps, sum.Goes = sum.Covers+c.Covers, sum.Keeps+c.Keeps, sum.Goes+c.Goes
+		sum.Overruled, sum.Failed = sum.Overruled+c.Overruled, sum.Failed+c.Failed
+		if c.LastError != "" {
+			sum.LastError = c.LastError
+		}
+	}
+	if p.c.Most > 0 && float64(tags) > p.c.Most*float64(len(f.Tags)) && len(p.summary.Over) < 100 {
+		p.summary.Over = append(p.summary.Over, f.Repository)
+	}
+}
+
+// items writes what goes, in the order in which it can, and what stays.
+func (p *planner) items(f *Facts, j *Judgement) error {
+	for i, v := range j.Tags {
+		t := f.Tags[i]
+		item := Item{f.Repository, t.Name, f.Manifests[t.Manifest].Digest, t.Record, v.Rule, v.Why}
+		if err := p.line(v, item); err != nil {
+			return err
+		}
+	}
+	for _, i := range inOrder(f, j) {
+		v := j.Manifests[i]
+		if err := p.line(v, Item{f.Repository, "", f.Manifests[i].Digest, f.Manifests[i].Record, v.Rule, v.Why}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line writes what becomes of something.
+func (p *planner) line(v Verdict, i Item) error {
+	switch {
+	case v.Goes:
+		return p.out.write(Line{Goes: &i})
+	case p.stays:
+		return p.out.write(Line{Stays: &i})
+	}
+	return nil
+}
+
+// inOrder puts what lists a manifest before that, so that each can go in turn. Digests allow no circle.
+func inOrder(f *Facts, j *Judgement) (order []int) {
+	seen := make([]bool, len(f.Manifests))
+	var visit func(i int)
+	visit = func(i int) {
+		if seen[i] {
+			return
+		}
+		seen[i] = true
+		for _, listed := range f.Manifests[i].Lists {
+			visit(listed)
+		}
+		order = append(order, i)
+	}
+	for i := range f.Manifests {
+		visit(i)
+	}
+	slices.Reverse(order)
+	return order
+}
+
+// unlink notes the blobs that leave a repository with the manifests that go.
+func (p *planner) unlink(f *Facts, j *Judgement) {
+	needed, leaves := make([]bool, len(f.Blobs)), make([]bool, len(f.Blobs))
+	for i, m := range f.Manifests {
+		for _, b := range m.Blobs {
+			if j.Manifests[i].Goes {
+				leaves[b] = true
+			} else {
+				needed[b] = true
+			}
+		}
+	}
+	for b := range f.Blobs {
+		if leaves[b] && !needed[b] {
+			p.unlinked[f.Blobs[b]]++
+		}
+	}
+}
+
+// freed is how many bytes have the blobs that leave every repository that they are in.
+func (p *planner) freed(ctx context.Context) (bytes int64, err error) {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(p.unlinked)), pullStep) {
+		links := make([]int, len(some))
+		for i, d := range some {
+			links[i] = p.unlinked[d]
+		}
+		stored, err := p.c.Registry.StoredBlobs(ctx, some, links)
+		if err != nil {
+			return 0, err
+		}
+		for i, s := range stored {
+			if s.Links <= links[i] {
+				bytes += s.Size
+			}
+		}
+	}
+	return bytes, nil
+}
+
+// warnings say which rules are probably not meant as they are.
+func (p *planner) warnings() (all []string) {
+	if len(p.set.Rules) == 0 {
+		return []string{"there are no rules: name a file of rules under retention.file (docs/retention.md)"}
+	}
+	for _, c := range p.summary.Rules {
+		switch {
+		case c.Covers == 0:
+			all = append(all, fmt.Sprintf("rule %s covers no tag", c.Rule))
+		case c.Keeps == 0:
+			all = append(all, fmt.Sprintf("rule %s keeps none of its %d tags", c.Rule, c.Covers))
+		case c.Keeps == c.Covers:
+			all = append(all, fmt.Sprintf("rule %s keeps all of its %d tags", c.Rule, c.Covers))
+		}
+		if c.Overruled > 0 {
+			all = append(all, fmt.Sprintf("rule %s would let %d tags go that another rule, a hold or an immutable tag keeps", c.Rule, c.Overruled))
+		}
+		if c.Failed > 0 {
+			all = append(all, fmt.Sprintf("rule %s: when could not be asked about %d tags, which stay: %s", c.Rule, c.Failed, c.LastError))
+		}
+	}
+	return all
+}
