@@ -88,7 +88,7 @@ func (b *begun) end(a *API, what string, err error) (any, error) {
 		return streamed{}, err
 	}
 	if b.c.Context().Err() == nil {
-		a.Log.Error(what+" broke off", "err", err)
+		a.Log.Error("an answer about retention broke off", "what", what, "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -100,7 +100,7 @@ func (a *API) retentionPlan(c *call) (any, error) {
 	}
 	out := &begun{c: c}
 	_, _, err := a.Retention.Plan(c.Context(), out)
-	return out.end(a, "a plan of retention", err)
+	return out.end(a, "plan", err)
 }
 
 // retentionApply answers POST /api/v1/retention/apply: what was skipped, and how far it is, a line at a time.
@@ -114,5 +114,5 @@ func (a *API) retentionApply(c *call) (any, error) {
 	}
 	out := &begun{c: c}
 	err = a.Retention.ApplyByHand(c.Context(), c.who, p, out)
-	return out.end(a, "applying a plan of retention", err)
+	return out.end(a, "apply", err)
 }

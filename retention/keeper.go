@@ -185,7 +185,7 @@ func (p *planner) items(f *Facts, j *Judgement) error {
 			return err
 		}
 	}
-	for _, i := range inOrder(f, j) {
+	for _, i := range inOrder(f) {
 		v := j.Manifests[i]
 		if err := p.line(v, Item{f.Repository, "", f.Manifests[i].Digest, f.Manifests[i].Record, v.Rule, v.Why}); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (p *planner) line(v Verdict, i Item) error {
 }
 
 // inOrder puts what lists a manifest before that, so that each can go in turn. Digests allow no circle.
-func inOrder(f *Facts, j *Judgement) (order []int) {
+func inOrder(f *Facts) (order []int) {
 	seen := make([]bool, len(f.Manifests))
 	var visit func(i int)
 	visit = func(i int) {

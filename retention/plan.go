@@ -69,7 +69,7 @@ type Summary struct {
 	Over []string `json:"over,omitempty"`
 }
 
-// ErrPlan: what was given is no plan, or not the whole of one as it was made.
+// ErrPlan says that what was given is no plan, or not the whole of one as it was made.
 var ErrPlan = fault.New(fault.Invalid, "this is no whole plan as `hallmark retention plan` made it")
 
 // planWriter writes the lines of a plan.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/spf13/cobra"
 )
@@ -58,36 +60,32 @@ func (e *env) retentionPlan(t *target) *cobra.Command {
 	return c
 }
 
-// takePlan keeps a plan in a file, where there is one, and shows it.
+// takePlan keeps a plan in a file, or shows it.
 func (e *env) takePlan(from io.Reader, path string) (err error) {
-	tab := e.table("GOES…", "DIGEST", "RULE", "WHY…")
+	var p *retention.Plan
 	if path != "" {
-		f, err := os.Create(path)
-		if err != nil {
+		err = durable.Write(path, 0o644, func(w io.Writer) (err error) {
+			p, err = retention.ReadPlan(io.TeeReader(from, w), nil)
 			return err
-		}
-		defer func() {
-			if closed := f.Close(); err == nil {
-				err = closed
+		})
+	} else {
+		tab := e.table("GOES…", "DIGEST", "RULE", "WHY…")
+		p, err = retention.ReadPlan(from, func(l retention.Line) {
+			if l.Goes != nil {
+				tab.row(nameOf(*l.Goes), short(l.Goes.Digest), l.Goes.Rule, clean(l.Goes.Why))
 			}
-		}()
-		from = io.TeeReader(from, f)
-	}
-	p, err := retention.ReadPlan(from, func(l retention.Line) {
-		if l.Goes != nil && path == "" {
-			tab.row(nameOf(*l.Goes), short(l.Goes.Digest), l.Goes.Rule, clean(l.Goes.Why))
+		})
+		if err == nil {
+			err = tab.flush()
 		}
-	})
-	if err != nil {
+	}
+	if errors.Is(err, retention.ErrPlan) {
 		return askf("the plan did not arrive whole: %w", err)
 	}
-	if path == "" {
-		if err := tab.flush(); err != nil {
-			return err
-		}
+	if err == nil {
+		e.showSummary(p)
 	}
-	e.showSummary(p)
-	return nil
+	return err
 }
 
 func nameOf(i retention.Item) string {
