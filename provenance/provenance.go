@@ -42,6 +42,10 @@ const (
 	Grant  Action = "grant"  // somebody was given a right; Digest is that of the access document
 	Revoke Action = "revoke" // a right was taken away
 	Attest Action = "attest" // a signature was looked at; Digest is the image's
+	// Undelete is a manifest that was brought back from the trash, with the tags named in the record.
+	Undelete Action = "undelete"
+	// Purge is a manifest that was removed from the trash before its time.
+	Purge Action = "purge"
 	// Import is a manifest that came from elsewhere, and is read like a push. Nothing here makes such records yet.
 	Import Action = "import"
 
@@ -54,7 +58,7 @@ const (
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Attest, Grant, Revoke, KeyChange, Restore, Rules, HoldChange, Baseline, Adopt}
+var Actions = []Action{Push, Tag, Untag, Delete, Undelete, Purge, Attest, Grant, Revoke, KeyChange, Restore, Rules, HoldChange, Baseline, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -131,8 +135,8 @@ type Record struct {
 	Manifest ManifestChange `json:"manifest,omitempty"`
 	// Before is the index of the newest record of the same repository before this one; absent in its first.
 	Before *uint64 `json:"before,omitempty"`
-	// Of is the index of the record of the deletion that this record goes on with: one of more tags than a
-	// record moves. The tags ended with the deletion.
+	// Of is the index of the record of the deletion that this record goes on with: an untag of more tags than a record moves, which
+	// ended with the deletion; or a deletion of what went along with the image.
 	Of *uint64 `json:"of,omitempty"`
 	// Reason is why a rule removed something; absent where a person asked for just that.
 	Reason *RuleReason `json:"reason,omitempty"`
@@ -227,7 +231,9 @@ type Observation struct {
 	// WrongSizes are what the manifest says of sizes of what is in the repository, and is not so.
 	WrongSizes        []WrongSize `json:"wrongSizes,omitempty"`
 	WrongSizesLeftOut int         `json:"wrongSizesLeftOut,omitempty"` // those beyond MaxWrongSizes
-	RequestID         string      `json:"requestId,omitempty"`
+	// KeptUntil is until when a deleted manifest can be brought back, by the clock as read; absent where it is gone at once.
+	KeptUntil *Time  `json:"keptUntil,omitempty"`
+	RequestID string `json:"requestId,omitempty"`
 }
 
 // A WrongSize is the size in bytes that a manifest says of something, and the size that it has.
@@ -371,7 +377,7 @@ type Event struct {
 	Tags       []TagMove
 	Digest     digest.Digest
 	Manifest   ManifestChange
-	Of         *uint64 // of an Untag: the record of the deletion that it is a part of
+	Of         *uint64 // the record of the deletion that this is a part of
 	Reason     *RuleReason
 	Who        Identity
 	Observed   Observation

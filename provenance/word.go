@@ -116,7 +116,8 @@ func (l *Login) abroad() *Login {
 
 // done is what a record's action did to its image.
 var done = map[Action]string{
-	Push: "pushed", Import: "imported", Tag: "tagged", Untag: "untagged", Delete: "deleted", Attest: "looked at signatures of",
+	Push: "pushed", Import: "imported", Tag: "tagged", Untag: "untagged", Delete: "deleted",
+	Undelete: "brought back", Purge: "removed from the trash", Attest: "looked at signatures of",
 }
 
 // String says it in words. The time is that registry's own.

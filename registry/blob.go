@@ -19,7 +19,7 @@ import (
 // sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
 //
 // Where there is a blob already whose file is lost or has other bytes, these bytes take its place, and what is
-// left of the file goes into the trash with the same transaction: anyone who has it open reads on.
+// left of the file is to be removed from the same transaction on: anyone who has it open reads on.
 func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up storage.Upload) error {
 	linked, lost, err := g.linkPresent(ctx, c, d, up)
 	if err != nil || linked {
@@ -65,7 +65,7 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 // dropFile gives up the file of a blob, and what is known of its damage. The row is about to be removed, or to
 // name another file.
 func dropFile(tx storage.Tx, d digest.Digest, row blobRow) {
-	tx.Put(trashTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
+	tx.Put(removalTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
 	if row.damaged {
 		tx.Delete(damagedTable, digestKey(d))
 	}
@@ -306,7 +306,7 @@ func readWhole(f storage.Blob) ([]byte, error) {
 // deleteBlob takes a blob out of a repository, unless a manifest there needs it.
 func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) error {
 	err := g.update(ctx, c, func(tx storage.Tx) error {
-		_, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
+		value, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
 			if _, err := renderedAsBlob(tx, c.repo, d); !errors.Is(err, storage.ErrNotFound) {
 				return errors.Join(errRendered(d), err)
@@ -326,7 +326,11 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 		if err := mustBeComplete(tx, c.repo); err != nil {
 			return err
 		}
-		return g.unlink(tx, c.repo, d)
+		row, err := decodeLinkRow(value)
+		if err != nil {
+			return err
+		}
+		return g.takeAway(tx, c.repo, d, row)
 	})
 	if err == nil {
 		g.wakeCollector()

@@ -49,6 +49,13 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{pullTable, c.pull, nil},
 		{duePullTable, c.pull, nil},
 		{pullStateTable, c.pullState, nil},
+		{trashTable, c.trash, nil},
+		{trashEndTable, c.trashEnd, nil},
+		{trashTagTable, c.trashTag, nil},
+		{trashHoldTable, c.trashHold, nil},
+		{trashHeldTable, c.trashHeld, nil},
+		{hiddenTable, c.hidden, nil},
+		{hiddenInTable, c.hiddenIn, nil},
 	}
 	for _, s := range steps {
 		if err := c.table(ctx, s.table, s.row, s.count); err != nil {
@@ -59,6 +66,9 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		return c.Checked, err
 	}
 	if err := c.quotas(ctx); err != nil {
+		return c.Checked, err
+	}
+	if err := c.trashSum(ctx); err != nil {
 		return c.Checked, err
 	}
 	if err := c.largeManifests(ctx); err != nil {

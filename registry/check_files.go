@@ -50,16 +50,18 @@ func (c *checker) blobs(ctx context.Context) error {
 
 // wantUsed wants a blob to be in a repository, and its file not to be among those that are removed.
 func wantUsed(tx storage.Reader, d digest.Digest, row blobRow) error {
-	value, err := getOrNil(tx, trashTable, []byte(row.at))
+	value, err := getOrNil(tx, removalTable, []byte(row.at))
 	if err != nil {
 		return err
 	}
 	if value != nil {
-		return damaged("blob %s: its file %s is in the trash too, and the next that empties it removes it", d, row.at)
+		return damaged("blob %s: its file %s is among those to be removed, and the next start removes it", d, row.at)
 	}
 	key := digestKey(d)
-	for _, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
-		return err
+	for _, table := range []storage.Table{linkedTable, hiddenInTable} {
+		if used, err := anyRow(tx, table, key); err != nil || used {
+			return err
+		}
 	}
 	return damaged("blob %s is in no repository", d)
 }

@@ -71,7 +71,7 @@ func (f *follower) check(ctx context.Context) (err error) {
 	for _, t := range []struct {
 		table storage.Table
 		row   func(tx storage.Reader, in *replay.Repository, repo string, key, value []byte) error
-	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {knownTable, f.knownRow}, {heldTable, f.heldRow}} {
+	}{{tagTable, f.tagRow}, {manifestTable, f.manifestRow}, {provenanceTable, f.provenanceRow}, {knownTable, f.knownRow}, {heldTable, f.heldRow}, {trashTable, f.trashRow}} {
 		err := storage.EachRow(ctx, f.g.store, t.table, func(tx storage.Reader, item storage.Item) error {
 			repo, key := cutRepo(item.Key)
 			in, err := f.known(tx, repo)
@@ -170,8 +170,8 @@ func (f *follower) provenanceRow(_ storage.Reader, in *replay.Repository, repo s
 	case m == nil: // reported with the row
 	case !m.HadTag:
 		f.badf("%s@%s has record %d as its provenance; by the records it never had a tag", repo, d, row.record)
-	case row.record != m.Added && row.record != m.Tagged:
-		f.badf("%s@%s has record %d as its provenance; it came with record %d, and had its first tag with record %d", repo, d, row.record, m.Added, m.Tagged)
+	case row.record != m.First && row.record != m.Tagged:
+		f.badf("%s@%s has record %d as its provenance; it came with record %d, and had its first tag with record %d", repo, d, row.record, m.First, m.Tagged)
 	}
 	return nil
 }
@@ -204,6 +204,9 @@ func (f *follower) missing(ctx context.Context) error {
 		}
 		if err == nil {
 			err = inSteps(ctx, f, repo, slices.Sorted(maps.Keys(in.Holds)), f.missingHold)
+		}
+		if err == nil {
+			err = inSteps(ctx, f, repo, slices.Sorted(maps.Keys(in.Trash)), f.missingTrash)
 		}
 		if err != nil {
 			return err
@@ -292,7 +295,7 @@ func (f *follower) missingProvenance(tx storage.Reader, m *replay.Manifest, repo
 		if err != nil || done == nil {
 			return err
 		}
-		if _, err := provenance.ReadSignedRecord(tx, m.Added); errors.Is(err, provenance.ErrNotSigned) {
+		if _, err := provenance.ReadSignedRecord(tx, m.First); errors.Is(err, provenance.ErrNotSigned) {
 			return nil
 		}
 	}
@@ -307,6 +310,59 @@ func (f *follower) missingKnown(tx storage.Reader, m *replay.Manifest, repo stri
 	row, err := getOrNil(tx, knownTable, key)
 	if err == nil && row == nil {
 		f.badf("what is known of %s@%s is not said to have changed; by the records it did with record %d", repo, m.Digest, m.Known)
+	}
+	return err
+}
+
+// trashRow wants what is in the trash to be there by the records.
+func (f *follower) trashRow(_ storage.Reader, in *replay.Repository, repo string, key, value []byte) error {
+	d, _, err := cutDigest(key)
+	if err != nil {
+		return nil // reported with the row
+	}
+	row, err := decodeTrashRow(value)
+	if err != nil {
+		return nil
+	}
+	switch t, ok := in.Trash[d]; {
+	case !ok:
+		f.badf("%s@%s is in the trash since record %d; by the records it is not", repo, d, row.record)
+	case t.Record != row.record:
+		f.badf("%s@%s is in the trash since record %d; by the records it was deleted with record %d", repo, d, row.record, t.Record)
+	default:
+		f.trashedAs(repo, d, row, t)
+	}
+	return nil
+}
+
+// trashedAs wants a manifest in the trash to keep the provenance that it had.
+func (f *follower) trashedAs(repo string, d digest.Digest, row trashRow, t replay.Trashed) {
+	if len(row.provenance) == 0 {
+		return // an image of an older version may have none
+	}
+	p, err := decodeProvenanceRow(row.provenance)
+	if err != nil || p.record != t.First && p.record != t.Tagged || !t.HadTag {
+		f.badf("%s@%s in the trash has record %d as its provenance; it came with record %d, and had its first tag with record %d", repo, d, p.record, t.First, t.Tagged)
+	}
+}
+
+// missingTrash wants what was deleted to be in the trash for as long as its record says. That time is the machine's, and the
+// trash goes by a clock of its own: what may be due by either is not missed.
+func (f *follower) missingTrash(tx storage.Reader, in *replay.Repository, repo string, d digest.Digest) error {
+	t, ok := in.Trash[d]
+	if !ok { // it was brought back meanwhile
+		return nil
+	}
+	deleted, err := provenance.ReadRecord(tx, t.Record)
+	if err != nil {
+		return nil //nolint:nilerr // a record's own check reports it
+	}
+	if now := f.g.machine(); now.Before(deleted.Time.Time) || !now.Before(t.Until.Time) {
+		return nil
+	}
+	row, err := getOrNil(tx, trashTable, repoKey(repo, digestKey(d)))
+	if err == nil && row == nil {
+		f.badf("%s@%s is not in the trash; by record %d it is, until %s", repo, d, t.Record, t.Until)
 	}
 	return err
 }

@@ -14,10 +14,10 @@ import (
 // The collector gives back the disk that nothing needs, beside everything else that goes on, and walks
 // over nothing but leases that have ended.
 //
-// A blob's row moves to the trash in one transaction, and every push that wants to use the blob sees in its
+// A blob's row becomes a removal, the name of a file to remove, in one transaction, and every push that wants to use the blob sees in its
 // own transaction whether the row is still there. Files are removed after that: a location is never used
-// again, so removing one twice hurts nobody. If we stop before the file is gone, the trash names it, and the
-// next start removes it; if we stop before the trash is emptied, it is removed once more.
+// again, so removing one twice hurts nobody. If we stop before the file is gone, the removal names it, and the
+// next start removes it; if we stop before the removal is deleted, the file is removed once more.
 
 // collectStep is how many leases end in one transaction: all who push wait for it.
 const collectStep = 100
@@ -97,7 +97,13 @@ func (g *Registry) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return g.emptyTrash(ctx)
+	if err := g.emptyTrash(ctx); err != nil {
+		return err
+	}
+	if err := g.removeFiles(ctx); err != nil {
+		return err
+	}
+	return g.boundTrash(ctx)
 }
 
 // endLeases ends leases that began before due, and says whether there may be more.
@@ -118,7 +124,7 @@ func (g *Registry) endLeases(tx storage.Tx, due []byte) (more bool, err error) {
 	return false, nil
 }
 
-// endLease unlinks a blob, unless it is needed or has a later lease.
+// endLease takes a blob out of a repository, unless it is needed or has a later lease.
 func (g *Registry) endLease(tx storage.Tx, key []byte) error {
 	begin, repo, d, err := cutLease(key)
 	if err != nil {
@@ -137,18 +143,18 @@ func (g *Registry) endLease(tx storage.Tx, key []byte) error {
 	if err != nil || manifest != "" {
 		return err
 	}
-	return g.unlink(tx, repo, d)
+	return g.takeAway(tx, repo, d, row)
 }
 
-// emptyTrash removes the files that the trash names, unless somebody keeps them: then they are removed
+// removeFiles removes the files that removals name, unless somebody keeps them: then they are removed
 // another time.
-func (g *Registry) emptyTrash(ctx context.Context) error {
+func (g *Registry) removeFiles(ctx context.Context) error {
 	for more := true; more; {
 		if !g.keep.TryLock() {
 			return nil
 		}
 		var err error
-		more, err = g.emptySomeTrash(ctx)
+		more, err = g.removeSomeFiles(ctx)
 		g.keep.Unlock()
 		if err != nil {
 			return err
@@ -157,8 +163,8 @@ func (g *Registry) emptyTrash(ctx context.Context) error {
 	return nil
 }
 
-func (g *Registry) emptySomeTrash(ctx context.Context) (more bool, err error) {
-	files, err := g.trash(ctx)
+func (g *Registry) removeSomeFiles(ctx context.Context) (more bool, err error) {
+	files, err := g.removals(ctx)
 	if err != nil || len(files) == 0 {
 		return false, err
 	}
@@ -169,7 +175,7 @@ func (g *Registry) emptySomeTrash(ctx context.Context) (more bool, err error) {
 	}
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
 		for _, f := range files {
-			tx.Delete(trashTable, []byte(f.at))
+			tx.Delete(removalTable, []byte(f.at))
 		}
 		return nil
 	})
@@ -186,8 +192,8 @@ func (g *Registry) emptySomeTrash(ctx context.Context) (more bool, err error) {
 // KeepFiles keeps the file of every blob that is here now or comes, until release is called. A backup calls it
 // before it takes a snapshot of the store: what the snapshot names, it finds.
 //
-// Blobs go into the trash meanwhile as ever, and their files when release was called. If we stop before that,
-// the next start empties the trash.
+// Removals are written meanwhile as ever, and the files go when release was called. If we stop before that,
+// the next start removes them.
 func (g *Registry) KeepFiles() (release func()) {
 	g.keep.RLock()
 	return sync.OnceFunc(func() {
@@ -213,17 +219,17 @@ func EachBlob(tx storage.Reader, fn func(size int64, at storage.Location) error)
 	return nil
 }
 
-// trash returns some of what is in the trash.
-func (g *Registry) trash(ctx context.Context) (files []blobRow, err error) {
+// removals returns some of the files that are to be removed.
+func (g *Registry) removals(ctx context.Context) (files []blobRow, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		files = nil
-		for item, err := range tx.Scan(trashTable, nil, nil) {
+		for item, err := range tx.Scan(removalTable, nil, nil) {
 			if err != nil || len(files) == collectStep {
 				return err
 			}
 			size, n := binary.Uvarint(item.Value)
 			if n <= 0 {
-				return errors.Join(storage.ErrCorrupt, errors.New("a row of the trash has no size"))
+				return errors.Join(storage.ErrCorrupt, errors.New("a removal has no size"))
 			}
 			files = append(files, blobRow{size: int64(size), at: storage.Location(item.Key)})
 		}

@@ -17,8 +17,9 @@ import (
 
 // later sets the clock of leases forward, as seen from now on.
 func (s *server) later(d time.Duration) {
-	before := s.now
+	before, machine := s.now, s.machine
 	s.now = func() uint64 { return before() + uint64(d.Microseconds()) }
+	s.machine = func() time.Time { return machine().Add(d) }
 }
 
 // wantFiles collects, and wants so many blobs to be left.
@@ -89,7 +90,7 @@ func TestLease(t *testing.T) {
 	}
 	s.later(20 * time.Minute)
 	s.wantFiles(0)
-	if n := s.rows(leaseTable) + s.rows(linkTable) + s.rows(linkedTable) + s.rows(blobTable) + s.rows(trashTable); n != 0 {
+	if n := s.rows(leaseTable) + s.rows(linkTable) + s.rows(linkedTable) + s.rows(blobTable) + s.rows(removalTable); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
 }

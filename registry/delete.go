@@ -134,14 +134,15 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 		if d.about, err = aboutRemoved(tx, d.repo, d.digest, moves); err != nil {
 			return err
 		}
-		moreRefs, err := g.removeManifest(tx, d.repo, d.digest)
+		trash, err := g.intoTrash(tx, f)
 		if err != nil {
 			return err
 		}
-		e := d.event(provenance.Delete)
-		e.Digest, e.Tags, e.Manifest = d.digest, moves, provenance.ManifestRemoved
-		e.Observed.MediaType, e.Observed.Size = f.mediaType, f.size
-		if d.record, err = g.book.Append(tx, e); err != nil {
+		moreRefs, err := g.removeManifest(tx, d.repo, d.digest, trash != nil)
+		if err != nil {
+			return err
+		}
+		if err := g.recordDeletion(tx, d, f, moves, trash); err != nil {
 			return err
 		}
 		if d.rest = more || moreRefs; d.rest {
@@ -149,6 +150,25 @@ func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
 		}
 		return touchAll(tx, d.repo, d.about[1:], d.record.Index)
 	})
+}
+
+// recordDeletion records the end of a manifest, and puts it into the trash unless it ends for good.
+func (g *Registry) recordDeletion(tx storage.Tx, d *deletion, f *found, moves []provenance.TagMove, trash *trashRow) (err error) {
+	e := d.event(provenance.Delete)
+	e.Digest, e.Tags, e.Manifest = d.digest, moves, provenance.ManifestRemoved
+	e.Observed.MediaType, e.Observed.Size, e.Observed.KeptUntil = f.mediaType, f.size, g.keptUntil(trash)
+	if d.record, err = g.book.Append(tx, e); err != nil || trash == nil {
+		return err
+	}
+	trash.record = d.record.Index
+	return trash.put(tx, d.repo, d.digest, namesOf(moves))
+}
+
+func namesOf(moves []provenance.TagMove) (names []string) {
+	for _, m := range moves {
+		names = append(names, m.Name)
+	}
+	return names
 }
 
 // mayDelete refuses to delete a manifest that another one of its repository names, or whose record one names, and returns that.
@@ -223,14 +243,14 @@ func (g *Registry) removeTags(tx storage.Tx, repo string, d digest.Digest, tags 
 	return moves, g.countUsage(tx, repo, Usage{Tags: int64(-len(tags))})
 }
 
-// removeManifest removes a manifest with what follows from it, and the repository when it was the last one. It
-// says whether references are left.
-func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest) (more bool, err error) {
+// removeManifest removes a manifest with what follows from it, and the repository when it was the last one. The trash holds
+// what it refers to, if it is kept there. It says whether references are left.
+func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest, keep bool) (more bool, err error) {
 	key := digestKey(d)
-	if more, err = g.removeReferences(tx, repo, key, goingStep); err != nil {
+	if more, err = g.removeReferences(tx, repo, key, goingStep, keep); err != nil {
 		return more, err
 	}
-	if err := errors.Join(g.removeReferrer(tx, repo, key), removeRendered(tx, repo, key), removeLayers(tx, repo, d)); err != nil {
+	if err := errors.Join(g.removeReferrer(tx, repo, key, keep), removeRendered(tx, repo, key), removeLayers(tx, repo, d)); err != nil {
 		return more, err
 	}
 	row := repoKey(repo, key)

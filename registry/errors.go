@@ -49,6 +49,15 @@ func newFailure(status int, code, format string, args ...any) *failure {
 	return &failure{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// AnswerOf is how an error of this room that refuses something is answered: a status, and a sentence for people.
+func AnswerOf(err error) (status int, says string, ok bool) {
+	var f *failure
+	if !errors.As(err, &f) {
+		return 0, "", false
+	}
+	return f.status, f.message, true
+}
+
 func errNoRoute() error {
 	return newFailure(http.StatusNotFound, "UNSUPPORTED", "there is no such path in the OCI distribution API")
 }

@@ -284,12 +284,16 @@ func (g *Registry) endSome(tx storage.Tx, p RepoDigest, e provenance.Event) (mor
 	if err != nil {
 		return false, nil, err
 	}
+	trash, err := readTrash(tx, p.Repository, key)
+	if err != nil {
+		return false, nil, err
+	}
 	if len(tags) > 0 {
 		e.Of = &of
-		about, err = g.endTags(tx, p, tags, e)
+		about, err = g.endTags(tx, p, tags, e, trash != nil)
 		return true, about, err
 	}
-	if more, err = g.removeReferences(tx, p.Repository, key, goingStep); err != nil || more {
+	if more, err = g.removeReferences(tx, p.Repository, key, goingStep, trash != nil); err != nil || more {
 		return more, nil, err
 	}
 	tx.Delete(goingTable, repoKey(p.Repository, key))
@@ -326,8 +330,8 @@ func mustBeDeletion(tx storage.Reader, p RepoDigest, record uint64) error {
 	return nil
 }
 
-// endTags removes tags that have ended, and records it.
-func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provenance.Event) (about []digest.Digest, err error) {
+// endTags removes tags that have ended, and records it. The trash keeps them with their manifest, if it keeps that.
+func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provenance.Event, keep bool) (about []digest.Digest, err error) {
 	if e.Tags, err = g.removeTags(tx, p.Repository, p.Digest, tags); err != nil {
 		return nil, err
 	}
@@ -337,6 +341,9 @@ func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provena
 	record, err := g.book.Append(tx, e)
 	if err != nil {
 		return nil, err
+	}
+	if keep {
+		putTrashTags(tx, p.Repository, digestKey(p.Digest), tags, record.Index)
 	}
 	return about, touchAll(tx, p.Repository, about, record.Index)
 }

@@ -23,6 +23,9 @@ import (
 // came: then its mark has to move when this is committed.
 func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from string) (late bool, err error) {
 	key := digestKey(d)
+	if err := unhide(tx, repo, key); err != nil {
+		return false, err
+	}
 	if late, err = awaited(tx, repo, key); err != nil {
 		return false, err
 	}
@@ -101,31 +104,4 @@ func (g *Registry) renew(ctx context.Context, c *call, row linkRow) error {
 		return errBlobUnknown(c.digest)
 	}
 	return err
-}
-
-// unlink takes a blob out of a repository. With its last link the blob itself goes into the trash.
-func (g *Registry) unlink(tx storage.Tx, repo string, d digest.Digest) error {
-	key := digestKey(d)
-	if err := g.uncountLink(tx, repo, d); err != nil {
-		return err
-	}
-	tx.Delete(linkTable, repoKey(repo, key))
-	tx.Delete(linkedTable, append(bytes.Clone(key), repo...))
-	for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
-		if err != nil {
-			return err
-		}
-		// The scan shows also what this transaction has deleted.
-		_, err := tx.Get(linkedTable, item.Key)
-		if !errors.Is(err, storage.ErrNotFound) {
-			return err // there is another link
-		}
-	}
-	row, err := readBlobRow(tx, d)
-	if err != nil {
-		return err
-	}
-	tx.Delete(blobTable, key)
-	dropFile(tx, d, row)
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -91,6 +92,21 @@ func (g *Registry) askPolicy(ctx context.Context, p *push) error {
 	if g.policy == nil || !g.policy.AtPush(p.repo) {
 		return nil
 	}
+	if err := g.askPolicyFor(ctx, p); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(p.later, provenance.MaxTags) {
+		later := *p
+		later.tags = some
+		if err := g.askPolicyFor(ctx, &later); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askPolicyFor asks about as many tags as a record has.
+func (g *Registry) askPolicyFor(ctx context.Context, p *push) error {
 	e := p.pushEvent()
 	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
 		e.Tags, err = g.tagMoves(tx, p)

@@ -36,6 +36,9 @@ type push struct {
 	about        []digest.Digest      // of which more or less is known by it; set in the transaction
 	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
+
+	back  *back    // what it was in the trash, from where it is brought back; or nil
+	later []string // its tags there that its record has no room for
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -259,9 +262,16 @@ func (p *push) recheck(tx storage.Reader) error {
 	return nil
 }
 
+func (p *push) action() provenance.Action {
+	if p.back != nil {
+		return provenance.Undelete
+	}
+	return provenance.Push
+}
+
 // pushEvent is what the record of a push says, but for its tags.
 func (p *push) pushEvent() provenance.Event {
-	e := p.event(provenance.Push)
+	e := p.event(p.action())
 	e.Digest, e.Claimed, e.Unread = p.digest, p.claims, p.unread
 	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
 	e.Observed.Size, e.Observed.ImageSize, e.Observed.WrongSizes = int64(len(p.body)), p.sizes.total, p.sizes.wrong
@@ -284,6 +294,11 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		return nil, err
 	}
 	again := before != nil
+	if p.back != nil {
+		if err := p.comesBack(tx, before); err != nil {
+			return nil, err
+		}
+	}
 	if again {
 		if err := g.mayRetype(tx, p, before); err != nil {
 			return nil, err
@@ -297,6 +312,9 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 		return nil, err
 	}
 	if err := g.putManifestRows(tx, p, before, record.Index); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(p.leaveTrash(tx), p.putBack(tx)); err != nil {
 		return nil, err
 	}
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
@@ -336,6 +354,9 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 				p.ended = append(p.ended, move)
 				move.Previous, move.Since = "", nil
 			}
+		}
+		if p.back != nil && move.Previous != "" {
+			continue // what a tag means now is left
 		}
 		if move.Previous != "" && move.Previous != p.digest {
 			if err := g.mayMove(tx, p.repo, name); err != nil {

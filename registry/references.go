@@ -88,8 +88,9 @@ func putMissing(tx storage.Tx, table storage.Table, key, value []byte) error {
 	return err
 }
 
-// removeReferences removes at most so many rows of what a manifest refers to, and says whether there are more.
-func (g *Registry) removeReferences(tx storage.Tx, repo string, manifest []byte, most int) (more bool, err error) {
+// removeReferences removes at most so many rows of what a manifest refers to, and says whether there are more. If the manifest
+// is kept in the trash, that holds it from then on.
+func (g *Registry) removeReferences(tx storage.Tx, repo string, manifest []byte, most int, keep bool) (more bool, err error) {
 	prefix := repoKey(repo, manifest)
 	n := 0
 	for item, err := range tx.Scan(needsTable, prefix, storage.PrefixEnd(prefix)) {
@@ -100,6 +101,11 @@ func (g *Registry) removeReferences(tx storage.Tx, repo string, manifest []byte,
 			return true, nil
 		}
 		named := item.Key[len(prefix):]
+		if keep {
+			if err := putHold(tx, repo, manifest, named, holdAs(item.Value)); err != nil {
+				return false, err
+			}
+		}
 		tx.Delete(needsTable, item.Key)
 		tx.Delete(neededTable, repoKey(repo, named, manifest))
 		if err := g.release(tx, repo, named, manifest); err != nil {

@@ -71,8 +71,11 @@ func (m *manifest) listed(d digest.Digest, size int64) ocispec.Descriptor {
 }
 
 // removeReferrer takes a manifest that goes away out of the list of its subject, which it may have kept.
-func (g *Registry) removeReferrer(tx storage.Tx, repo string, manifest []byte) error {
+func (g *Registry) removeReferrer(tx storage.Tx, repo string, manifest []byte, keep bool) error {
 	subject, err := getOrNil(tx, subjectTable, repoKey(repo, manifest))
+	if err == nil && subject != nil && keep {
+		err = putHold(tx, repo, manifest, subject, holdSubject)
+	}
 	if err != nil || subject == nil {
 		return err
 	}

@@ -78,8 +78,9 @@ type Registry struct {
 	keptKey   atomic.Pointer[keptKey]
 	secret    []byte // signs upload ids; kept in the store, so that uploads outlive the process
 
-	clock     *clock        // of leases and uploads
-	now       func() uint64 // what it shows; tests set it forward
+	clock     *clock           // of leases and uploads
+	now       func() uint64    // what it shows; tests set it forward
+	machine   func() time.Time // the machine's clock; tests set it too
 	wake      chan struct{}
 	keep      sync.RWMutex // read-locked while the files of blobs must stay
 	collected struct{ blobs, bytes atomic.Int64 }
@@ -87,6 +88,7 @@ type Registry struct {
 	small     *lru.Cache[storage.Location, []byte]
 	cursors   cipher.AEAD // seals where a page of repositories ended: see cursor.go
 	sessions  *sessions
+	trash     TrashConfig // does not change
 	ending    ending
 	app       http.Handler
 	reserved  reservations
@@ -120,7 +122,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), sessions: newSessions(),
+		clock: clock, now: clock.now, machine: time.Now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), sessions: newSessions(),
 	}
 	g.SetKeptKey(drawKeptKey())
 	if g.cursors, err = newCursors(secret); err != nil {

@@ -116,11 +116,13 @@ func (g *Registry) manifestContent(ctx context.Context, p RepoDigest) (content [
 	return content, err
 }
 
-// aRepository is one of those that have a blob, or "".
+// aRepository is one of those that have a blob, or in which it is hidden, or "".
 func aRepository(tx storage.Reader, d digest.Digest) (string, error) {
 	key := digestKey(d)
-	for item, err := range tx.Scan(linkedTable, key, storage.PrefixEnd(key)) {
-		return string(item.Key[min(len(key), len(item.Key)):]), err
+	for _, table := range []storage.Table{linkedTable, hiddenInTable} {
+		for item, err := range tx.Scan(table, key, storage.PrefixEnd(key)) {
+			return string(item.Key[min(len(key), len(item.Key)):]), err
+		}
 	}
 	return "", nil
 }

@@ -51,7 +51,7 @@ func (g *Registry) sweepStrays(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// locations yields where the blobs are that a row names, or the trash. A blob that goes into the trash
+// locations yields where the blobs are that a row or a removal names. A blob that is given up
 // meanwhile is met at least once.
 func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, error] {
 	return func(yield func(storage.Location, error) bool) {
@@ -66,7 +66,7 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 			return one(row.at, err)
 		})
 		if err == nil {
-			err = storage.EachRow(ctx, g.store, trashTable, func(_ storage.Reader, item storage.Item) error {
+			err = storage.EachRow(ctx, g.store, removalTable, func(_ storage.Reader, item storage.Item) error {
 				return one(storage.Location(item.Key), nil)
 			})
 		}

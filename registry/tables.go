@@ -61,7 +61,26 @@ const (
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")
 	// location → size. Sealed files that no row names any more, and that are to be removed.
-	trashTable = storage.Table("registry/trash")
+	removalTable = storage.Table("registry/trash")
+	// REPO DIGEST → trashRow. The manifests in the trash: trash.go.
+	trashTable = storage.Table("registry/deleted")
+	// until when it stays (8, microseconds of the registry's clock) REPO DIGEST → nothing. The same in the order of time.
+	trashEndTable = storage.Table("registry/deletedend")
+	// REPO DIGEST tag → index of the record with which it ended. The tags that ended with a manifest in the trash.
+	trashTagTable = storage.Table("registry/deletedtag")
+	// REPO DIGEST(manifest in the trash) DIGEST(blob or manifest) → how it names it (1 byte). What the trash holds.
+	trashHoldTable = storage.Table("registry/deletedholds")
+	// REPO DIGEST(blob or manifest) DIGEST(manifest in the trash) → the same.
+	trashHeldTable = storage.Table("registry/deletedheld")
+	// REPO DIGEST → nothing, or index of the record of the deletion that was undone. Manifests that have left the trash, whose
+	// holds there have to go, and so do the tags, or they are set again first.
+	leavingTable = storage.Table("registry/leaving")
+	// REPO DIGEST → linkRow. Links whose lease has ended, of blobs that the trash holds there: hidden.go.
+	hiddenTable = storage.Table("registry/hidden")
+	// DIGEST REPO without the zero byte → nothing. The repositories in which a blob is hidden.
+	hiddenInTable = storage.Table("registry/hiddenin")
+	// "sum" → how many manifests are in the trash, and how many bytes of blobs only it holds.
+	trashSumTable = storage.Table("registry/deletedsum")
 	// DIGEST and, of a manifest that is kept in the store, its REPO without the zero byte → damageRow. What is
 	// not what its digest says: scrub_mark.go. A blob's own row says so too.
 	damagedTable = storage.Table("registry/damaged")

@@ -323,6 +323,7 @@ func (g *Registry) room() error {
 		reserve = uint64(DefaultReserve(size))
 	}
 	if free < reserve {
+		g.wakeCollector() // which empties the trash
 		return fmt.Errorf("%w: %d bytes are free, and %d are kept in reserve", storage.ErrFull, free, reserve)
 	}
 	return nil

@@ -122,6 +122,7 @@ func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.
 	if err := s.registry.IgnorePulls(c.Retention.PullConfig); err != nil {
 		return err
 	}
+	s.registry.UseTrash(c.Trash)
 	return s.registry.UseScrub(ctx, c.Scrub)
 }
 

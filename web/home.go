@@ -47,6 +47,7 @@ func (h happenedLast) Did() string { return did[h.Action] }
 // did is what actions do to an image, in a word.
 var did = map[provenance.Action]string{
 	provenance.Push: "pushed", provenance.Import: "imported", provenance.Tag: "tagged", provenance.Untag: "tag removed", provenance.Delete: "deleted",
+	provenance.Undelete: "brought back", provenance.Purge: "removed from the trash",
 	provenance.Attest: "signature judged",
 }
 

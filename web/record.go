@@ -98,6 +98,10 @@ func does(r *provenance.Record) string {
 		return "removed the tag" + tagNames(r, " ")
 	case provenance.Delete:
 		return "deleted an image" + tagNames(r, " with ")
+	case provenance.Undelete:
+		return "brought an image back" + tagNames(r, " with ")
+	case provenance.Purge:
+		return "removed an image from the trash"
 	case provenance.Attest:
 		if r.Word != nil {
 			return "brought the word of another registry along"

@@ -51,7 +51,8 @@ func (img *shownImage) names() namesakes { return newNamesakes(img.Namesakes) }
 func didWhat(a provenance.Action) string {
 	words := map[provenance.Action]string{
 		provenance.Push: "pushed", provenance.Import: "imported", provenance.Tag: "tagged", provenance.Untag: "untagged",
-		provenance.Delete: "deleted", provenance.Attest: "evidence attached",
+		provenance.Delete: "deleted", provenance.Undelete: "brought back", provenance.Purge: "removed from the trash",
+		provenance.Attest: "evidence attached",
 	}
 	return firstOf(words[a], string(a))
 }

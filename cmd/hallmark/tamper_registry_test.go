@@ -215,10 +215,48 @@ var tamperedImages = []tamperRow{
 		name: "a lease of a blob that is needed", unseen: "a lease is when to look at a blob; one that is needed stays",
 		do: func(h *hands) { h.del("registry/lease", h.rows("registry/lease", "")[0].Key) },
 	},
-	{name: "a file in use put into the trash", do: func(h *hands) {
+	{name: "a file in use put among those to be removed", do: func(h *hands) {
 		row := h.rows("registry/blob", "")[0]
 		h.put("registry/trash", row.Value[2:2+row.Value[1]], binary.AppendUvarint(nil, 1))
 	}},
+	{name: "an image taken out of the trash", do: func(h *hands) {
+		for _, table := range []storage.Table{"registry/deleted", "registry/deletedtag", "registry/deletedholds", "registry/deletedend", "registry/deletedheld"} {
+			for _, row := range h.rows(table, "") {
+				h.del(table, row.Key)
+			}
+		}
+		h.put("registry/deletedsum", []byte("sum"), []byte{0, 0})
+	}},
+	{name: "an image put into the trash that nobody deleted", do: func(h *hands) {
+		h.put("registry/deleted", place("team/web", h.key("web")), h.get("registry/deleted", place(repo, h.key("web"))))
+	}},
+	{name: "an image in the trash with other bytes", do: func(h *hands) {
+		h.edit("registry/deleted", place(repo, h.key("web")), `"schemaVersion":2`, `"schemaVersion":3`)
+	}},
+	{name: "an image that leaves the trash at another time", do: func(h *hands) {
+		row := h.rows("registry/deletedend", "")[0]
+		h.del("registry/deletedend", row.Key)
+		row.Key[7] ^= 1
+		h.put("registry/deletedend", row.Key, nil)
+	}},
+	{name: "a tag that an image in the trash never had", do: func(h *hands) {
+		row := h.rows("registry/deletedtag", "")[0]
+		h.put("registry/deletedtag", append(bytes.Clone(row.Key), "2"...), row.Value)
+	}},
+	{name: "what the trash holds", do: func(h *hands) { h.del("registry/deletedholds", h.rows("registry/deletedholds", "")[0].Key) }},
+	{name: "what is said to be held by the trash", do: func(h *hands) { h.del("registry/deletedheld", h.rows("registry/deletedheld", "")[0].Key) }},
+	{name: "a blob hidden", do: func(h *hands) {
+		row := h.rows("registry/link", repo)[0]
+		h.put("registry/hidden", row.Key, row.Value)
+	}},
+	{name: "a blob said to be hidden", do: func(h *hands) {
+		h.put("registry/hiddenin", append(bytes.Clone(h.rows("registry/link", repo)[0].Key[len(repo)+1:]), repo...), nil)
+	}},
+	{name: "how much is in the trash", do: func(h *hands) { h.put("registry/deletedsum", []byte("sum"), []byte{7, 7}) }},
+	{
+		name: "an image said to be on its way out of the trash", unseen: "the collector comes to it, finds the image in the trash, and takes the row away",
+		do: func(h *hands) { h.put("registry/leaving", place(repo, h.key("web")), nil) },
+	},
 	{name: "a blob said to be damaged", do: func(h *hands) {
 		row := h.rows("registry/blob", "")[0]
 		h.put("registry/damaged", row.Key, []byte(`{}`))

@@ -15,6 +15,7 @@ type record struct {
 	Observed   struct{ MediaType string }
 	Before     *uint64
 	Of         *uint64
+	Observed   struct{ KeptUntil string }
 	Tags       []tagMove
 	Hold       *struct {
 		Until    string
@@ -58,6 +59,7 @@ type repository struct {
 	manifests map[string]manifest // by digest
 	removed   map[string]uint64   // the record that removed each last
 	holds     map[string]held     // by digest
+	trash     map[string]bool     // what can be brought back by the records
 	tags      map[string]tag      // also those that ended with their manifest
 }
 
@@ -85,7 +87,7 @@ func (s *state) wrongf(r *record, format string, args ...any) {
 }
 
 // known are the actions of which each says what it does in a repository, or does nothing there.
-var known = []string{"push", "tag", "untag", "delete", "attest", "grant", "revoke", "key", "restore", "rules", "hold", "baseline", "adopt"}
+var known = []string{"push", "tag", "untag", "delete", "undelete", "purge", "attest", "grant", "revoke", "key", "restore", "rules", "hold", "baseline", "adopt"}
 
 func (s *state) apply(r *record) {
 	if r.Index != s.next {
@@ -102,7 +104,7 @@ func (s *state) apply(r *record) {
 	}
 	p := s.repositories[r.Repository]
 	if p == nil {
-		p = &repository{manifests: make(map[string]manifest), removed: make(map[string]uint64), holds: make(map[string]held), tags: make(map[string]tag)}
+		p = &repository{manifests: make(map[string]manifest), removed: make(map[string]uint64), trash: make(map[string]bool), holds: make(map[string]held), tags: make(map[string]tag)}
 		s.repositories[r.Repository] = p
 	}
 	s.chain(p, r)
@@ -112,6 +114,12 @@ func (s *state) apply(r *record) {
 	if p.unknown != nil {
 		return
 	}
+	if (r.Action == "undelete" && r.Manifest == "added" || r.Action == "purge") && !p.trash[r.Digest] {
+		s.wrongf(r, "%s@%s was not in the trash", r.Repository, r.Digest)
+	}
+	if r.Action == "purge" || r.Manifest == "added" {
+		delete(p.trash, r.Digest)
+	}
 	s.hold(p, r)
 	s.arrives(p, r)
 	for _, t := range r.Tags {
@@ -120,6 +128,7 @@ func (s *state) apply(r *record) {
 	if r.Manifest == "removed" || r.Manifest == "" && r.Action == "delete" {
 		delete(p.manifests, r.Digest)
 		p.removed[r.Digest] = r.Index
+		p.trash[r.Digest] = r.Observed.KeptUntil != ""
 	}
 }
 

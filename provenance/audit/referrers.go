@@ -117,7 +117,7 @@ func (r *run) referrer(ctx context.Context, repo string, subject digest.Digest, 
 	if err != nil && !errors.Is(err, errKept) {
 		return err
 	}
-	if record == image.Added { // an older version renders the record of its arrival, whenever its first tag came
+	if record == image.First { // an older version renders the record of its arrival, whenever its first tag came
 		record = image.Tagged
 	}
 	all[own] = meaning{digest: subject, since: record, as: why}

@@ -52,6 +52,8 @@ type Repository struct {
 	Manifests map[digest.Digest]*Manifest
 	Holds     map[digest.Digest]Hold   // the newest of each image, unless it was released; also those that have passed
 	Removed   map[digest.Digest]uint64 // manifests that were there and are not, by the record that removed them
+	// Trash are those of them that can be brought back by the records alone. The time of one may be over.
+	Trash map[digest.Digest]Trashed
 	// Unknown is a record whose action this version does not know, and which does not state what it changes: from it on
 	// nothing is known of the repository.
 	Unknown *uint64
@@ -63,12 +65,22 @@ type Repository struct {
 // A Manifest is one that is in a repository.
 type Manifest struct {
 	Digest  digest.Digest
-	Added   uint64        // the record with which it arrived
+	Added   uint64        // the record since which it is there
+	First   uint64        // the record with which it arrived: that is an earlier one where it was brought back from the trash
 	Subject digest.Digest // what it refers to, or ""
-	Tagged  uint64        // the first record since then that gave it a tag; 0 where none did, and Added is not 0
+	Tagged  uint64        // the first record since it arrived that gave it a tag; 0 where none did, and First is not 0
 	HadTag  bool
 	Known   uint64 // the last record after its arrival that changed what is known of it; 0 where none did
 	Type    string // its media type, by the last push; "" where no record states it, or two of before States state different ones
+}
+
+// Trashed is a manifest in the trash.
+type Trashed struct {
+	Record uint64          // that of its deletion
+	Until  provenance.Time // until when it is kept, by the clock as read
+	First  uint64
+	Tagged uint64
+	HadTag bool
 }
 
 // A Tag is what a tag means, and the record that set it.
@@ -180,7 +192,7 @@ func (s *State) Skip() {
 func (s *State) repository(name string) *Repository {
 	p := s.Repositories[name]
 	if p == nil {
-		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), Removed: make(map[digest.Digest]uint64), Holds: make(map[digest.Digest]Hold), tags: make(map[string]Tag)}
+		p = &Repository{Manifests: make(map[digest.Digest]*Manifest), Removed: make(map[digest.Digest]uint64), Trash: make(map[digest.Digest]Trashed), Holds: make(map[digest.Digest]Hold), tags: make(map[string]Tag)}
 		s.Repositories[name] = p
 	}
 	return p
@@ -250,6 +262,13 @@ func (s *State) inRepository(e *event) {
 	if change == provenance.ManifestRemoved {
 		delete(e.in.Manifests, e.Digest)
 		e.in.Removed[e.Digest] = e.index
+		e.intoTrash(gone)
+	}
+	if e.Action == provenance.Purge {
+		if _, ok := e.in.Trash[e.Digest]; !ok {
+			e.wrongf("it says that %s@%s was removed from the trash, where it was not", e.Repository, e.Digest)
+		}
+		delete(e.in.Trash, e.Digest)
 	}
 	s.evidence(e, change, gone)
 }
@@ -317,7 +336,9 @@ func (e *event) manifest(change provenance.ManifestChange) (gone *Manifest) {
 		return m
 	}
 	if m == nil {
-		e.in.Manifests[e.Digest] = &Manifest{Digest: e.Digest, Added: e.index, Subject: e.Observed.Subject, Type: e.Observed.MediaType}
+		m = &Manifest{Digest: e.Digest, Added: e.index, First: e.index, Subject: e.Observed.Subject, Type: e.Observed.MediaType}
+		e.outOfTrash(m)
+		e.in.Manifests[e.Digest] = m
 		delete(e.in.Removed, e.Digest)
 	} else if e.states || m.Type == e.Observed.MediaType {
 		m.Type = e.Observed.MediaType
@@ -325,6 +346,27 @@ func (e *event) manifest(change provenance.ManifestChange) (gone *Manifest) {
 		m.Type = "" // older versions served what came first
 	}
 	return nil
+}
+
+// intoTrash notes that a manifest can be brought back, where its deletion says so.
+func (e *event) intoTrash(gone *Manifest) {
+	if until := e.Observed.KeptUntil; until != nil && gone != nil {
+		e.in.Trash[e.Digest] = Trashed{e.index, *until, gone.First, gone.Tagged, gone.HadTag}
+	}
+}
+
+// outOfTrash takes a manifest that is there again out of the trash. One that was brought back arrived when it did before; one
+// that was pushed again arrives anew.
+func (e *event) outOfTrash(m *Manifest) {
+	t, ok := e.in.Trash[e.Digest]
+	delete(e.in.Trash, e.Digest)
+	switch {
+	case e.Action != provenance.Undelete:
+	case !ok:
+		e.wrongf("it says that %s@%s was brought back from the trash, where it was not", e.Repository, e.Digest)
+	default:
+		m.First, m.Tagged, m.HadTag = t.First, t.Tagged, t.HadTag
+	}
 }
 
 // move applies what happened to a tag.

@@ -192,8 +192,9 @@ func TestSaved(t *testing.T) {
 	s.Rights[KeyOf(provenance.RightsChange{Team: "x"})] = Right{provenance.RightsChange{Team: "x"}, 7}
 	s.repository("app").Unknown = &unknown
 	s.repository("app").seen, s.repository("app").tags["1"] = true, Tag{"sha256:cc", 8}
-	s.repository("app").Manifests["sha256:cc"] = &Manifest{"sha256:cc", 1, "sha256:dd", 2, true, 3, "a/b"}
+	s.repository("app").Manifests["sha256:cc"] = &Manifest{"sha256:cc", 1, 1, "sha256:dd", 2, true, 3, "a/b"}
 	s.repository("app").Removed["sha256:ee"] = 4
+	s.repository("app").Trash["sha256:ee"] = Trashed{4, until, 1, 2, true}
 	for v, i := reflect.ValueOf(*s), 0; i < v.NumField(); i++ {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "options" {
 			t.Errorf("%s is not there", name) // a new one: save it too

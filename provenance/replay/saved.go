@@ -24,12 +24,13 @@ type saved struct {
 }
 
 type savedRepository struct {
-	Newest    uint64                   `json:"newest"`
-	Unknown   *uint64                  `json:"unknown,omitempty"`
-	Manifests []*Manifest              `json:"manifests"`
-	Removed   map[digest.Digest]uint64 `json:"removed"`
-	Holds     map[digest.Digest]Hold   `json:"holds"`
-	Tags      map[string]Tag           `json:"tags"`
+	Newest    uint64                    `json:"newest"`
+	Unknown   *uint64                   `json:"unknown,omitempty"`
+	Manifests []*Manifest               `json:"manifests"`
+	Removed   map[digest.Digest]uint64  `json:"removed"`
+	Trash     map[digest.Digest]Trashed `json:"trash"`
+	Holds     map[digest.Digest]Hold    `json:"holds"`
+	Tags      map[string]Tag            `json:"tags"`
 }
 
 // MarshalJSON implements json.Marshaler. What it returns is for UnmarshalJSON, so that a replay can be gone on with.
@@ -40,7 +41,7 @@ func (s *State) MarshalJSON() ([]byte, error) {
 }
 
 // ErrOlder says that a State was saved by a version that did not keep all of it: the records are to be replayed anew.
-var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed, or held")
+var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed, held, or in the trash")
 
 // Use sets what is followed from here on: a State that was read from JSON has the zero Options.
 func (s *State) Use(o Options) { s.options = o }
@@ -63,7 +64,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON implements json.Marshaler.
 func (p *Repository) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.Removed, p.Holds, p.tags})
+	return json.Marshal(savedRepository{p.Newest, p.Unknown, slices.Collect(maps.Values(p.Manifests)), p.Removed, p.Trash, p.Holds, p.tags})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -72,11 +73,12 @@ func (p *Repository) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &from); err != nil {
 		return err
 	}
-	if from.Removed == nil || from.Holds == nil {
+	if from.Removed == nil || from.Holds == nil || from.Trash == nil {
 		return ErrOlder
 	}
 	*p = Repository{
-		Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), Removed: from.Removed, Holds: from.Holds, tags: from.Tags,
+		Newest: from.Newest, Unknown: from.Unknown, seen: true, Manifests: make(map[digest.Digest]*Manifest), Removed: from.Removed, Holds: from.Holds,
+		Trash: from.Trash, tags: from.Tags,
 	}
 	for _, m := range from.Manifests {
 		p.Manifests[m.Digest] = m

@@ -52,6 +52,8 @@ type Config struct {
 	TLS TLS `yaml:"tls"`
 	// Registry bounds what is taken in.
 	Registry registry.Config `yaml:"registry"`
+	// Trash says for how long, and up to which size, what was deleted can be brought back.
+	Trash registry.TrashConfig `yaml:"trash"`
 	// Scrub says how often every blob is read and compared with its digest, and how fast.
 	Scrub registry.ScrubConfig `yaml:"scrub"`
 	// Records says how long the parts of records that can be erased are kept.
@@ -211,6 +213,7 @@ func Default() Config {
 		AdminListen: "127.0.0.1:5444",
 		Limits:      Limits{UploadLimits: registry.DefaultUploadLimits, ConnectionLimits: listen.ConnectionLimits{Connections: 10_000, AddressConnections: 1000}},
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
+		Trash:       registry.TrashConfig{Keep: units.Duration(7 * 24 * time.Hour)},
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
 		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},

@@ -37,6 +37,7 @@ var Layouts = []bolt.Step{
 	{Does: "take the key of bearer tokens out of the store", Run: func(store storage.Store) error {
 		return access.RemoveStoredKey(context.Background(), store)
 	}},
+	// From here on there is a trash, too: an older version would remove blobs that it holds.
 	{Does: "count what each repository uses", Run: func(store storage.Store) error {
 		return registry.CountUsage(context.Background(), store)
 	}},

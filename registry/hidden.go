@@ -1,0 +1,119 @@
+package registry
+
+import (
+	"bytes"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A link whose lease has ended is hidden where a manifest in the trash holds its blob: nobody can read or mount the blob
+// there, and its bytes stay. A push or a mount of it makes a link of it again, and so does who brings the manifest back.
+// With the last hold the hidden link goes, and with the last link of either kind the blob.
+
+// takeAway takes a blob out of a repository: out of sight where the trash holds it there, else for good.
+func (g *Registry) takeAway(tx storage.Tx, repo string, d digest.Digest, row linkRow) error {
+	key := digestKey(d)
+	held, err := anyRow(tx, trashHeldTable, repoKey(repo, key))
+	if err != nil {
+		return err
+	}
+	if held {
+		tx.Put(hiddenTable, repoKey(repo, key), row.encode())
+		tx.Put(hiddenInTable, append(bytes.Clone(key), repo...), nil)
+	}
+	return g.unlink(tx, repo, d, held)
+}
+
+// unlink removes a link. With the last one the blob goes, unless it is hidden somewhere: then only the trash holds it.
+func (g *Registry) unlink(tx storage.Tx, repo string, d digest.Digest, hidden bool) error {
+	key := digestKey(d)
+	if err := g.uncountLink(tx, repo, d); err != nil {
+		return err
+	}
+	tx.Delete(linkTable, repoKey(repo, key))
+	tx.Delete(linkedTable, append(bytes.Clone(key), repo...))
+	linked, err := anyRow(tx, linkedTable, key)
+	if err != nil || linked {
+		return err
+	}
+	if !hidden {
+		if hidden, err = anyRow(tx, hiddenInTable, key); err != nil {
+			return err
+		}
+	}
+	row, err := readBlobRow(tx, d)
+	if err != nil {
+		return err
+	}
+	if hidden {
+		return addToTrash(tx, 0, row.size)
+	}
+	giveUp(tx, d, row)
+	return nil
+}
+
+// giveUp removes a blob that is in no repository.
+func giveUp(tx storage.Tx, d digest.Digest, row blobRow) {
+	tx.Delete(blobTable, digestKey(d))
+	dropFile(tx, d, row)
+}
+
+// unhide makes room for a link of a blob that may be hidden. It is called before the link is put.
+func unhide(tx storage.Tx, repo string, blob []byte) error {
+	hidden, err := anyRow(tx, hiddenInTable, blob)
+	if err != nil || !hidden {
+		return err
+	}
+	tx.Delete(hiddenTable, repoKey(repo, blob))
+	tx.Delete(hiddenInTable, append(bytes.Clone(blob), repo...))
+	linked, err := anyRow(tx, linkedTable, blob)
+	if err != nil || linked {
+		return err
+	}
+	return countHidden(tx, blob, -1)
+}
+
+// countHidden counts a blob that only the trash holds, or that it no longer holds alone.
+func countHidden(tx storage.Tx, blob []byte, n int64) error {
+	d, _, err := cutDigest(blob)
+	if err != nil {
+		return err
+	}
+	row, err := readBlobRow(tx, d)
+	if err != nil {
+		return err
+	}
+	return addToTrash(tx, 0, n*row.size)
+}
+
+// dropHidden removes the hidden link of a blob that the trash does not hold any more.
+func dropHidden(tx storage.Tx, repo string, blob []byte) error {
+	row, err := getOrNil(tx, hiddenTable, repoKey(repo, blob))
+	if err != nil || row == nil {
+		return err
+	}
+	held, err := anyRow(tx, trashHeldTable, repoKey(repo, blob))
+	if err != nil || held {
+		return err
+	}
+	tx.Delete(hiddenTable, repoKey(repo, blob))
+	tx.Delete(hiddenInTable, append(bytes.Clone(blob), repo...))
+	for _, table := range []storage.Table{linkedTable, hiddenInTable} {
+		if other, err := anyRow(tx, table, blob); err != nil || other {
+			return err
+		}
+	}
+	if err := countHidden(tx, blob, -1); err != nil {
+		return err
+	}
+	d, _, err := cutDigest(blob)
+	if err != nil {
+		return err
+	}
+	b, err := readBlobRow(tx, d)
+	if err == nil {
+		giveUp(tx, d, b)
+	}
+	return err
+}
