@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 	if ref.digest != "" && v.Digest != ref.digest {
 		return fmt.Errorf("%w: asked for %s, the registry tells of %s", receipt.ErrRefused, ref.digest, v.Digest)
 	}
+	if err := v.pull(ctx, cl, ref); err != nil {
+		return err
+	}
 	indexes, err := recordsOf(ctx, cl, ref.repository, v.Digest, img.Record)
 	if err != nil {
 		return err
@@ -51,6 +55,57 @@ func (v *verification) image(ctx context.Context, cl *client, ref reference) err
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// pull asks for the image's manifest as clients do, and wants it to be what the registry tells of: what the API says of an image
+// proves nothing of what a pull gives. Some clients pull by tag, others by the digest that a HEAD of the tag is answered with. A
+// rule may refuse the pull to the caller, who is told so.
+func (v *verification) pull(ctx context.Context, cl *client, ref reference) error {
+	name := firstOf(ref.digest.String(), ref.tag)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		given, err := v.pulled(ctx, cl, method, "/v2/"+ref.repository+"/manifests/"+name)
+		switch {
+		case errors.Is(err, errNoPull):
+			v.NotProved = append(v.NotProved, "What a pull of it gives: the registry refuses it to you.")
+			return nil
+		case err != nil:
+			return err
+		case given == v.Digest.String():
+			continue
+		}
+		var now shownImage
+		if err := cl.get(ctx, "/api/v1/image", url.Values{"repo": {ref.repository}, "ref": {name}}, &now); err != nil {
+			return err
+		}
+		if now.Descriptor.Digest != v.Digest {
+			return askf("%s:%s moved while it was looked at: ask again", ref.repository, ref.tag)
+		}
+		return fmt.Errorf("%w: %s tells of %s, and a pull (%s) gives %s", receipt.ErrRefused, cl.Name, v.Digest, method, given)
+	}
+	return nil
+}
+
+// errNoPull says that the registry refuses a pull to the caller.
+var errNoPull = errors.New("the registry refuses the pull")
+
+// pulled returns the digest of what a manifest is answered with, or that nothing is there. Error: errNoPull.
+func (v *verification) pulled(ctx context.Context, cl *client, method, path string) (given string, err error) {
+	answer, err := cl.answer(ctx, method, path)
+	switch {
+	case err != nil:
+		return "", err
+	case answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden:
+		return "", errNoPull
+	case answer.Status == http.StatusNotFound:
+		return "nothing", nil
+	case answer.Status >= 300:
+		return "", askf("%s%s: the registry answers %d", cl.Base, path, answer.Status)
+	case method == http.MethodHead:
+		return http.Header(answer.Header).Get("Docker-Content-Digest"), nil
+	case v.Digest.Validate() == nil:
+		return v.Digest.Algorithm().FromBytes(answer.Body).String(), nil
+	}
+	return digest.FromBytes(answer.Body).String(), nil
 }
 
 // recordsOf asks page by page for all records of an image, and returns their numbers: the current one first, then

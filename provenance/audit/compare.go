@@ -19,6 +19,8 @@ type meaning struct {
 	digest digest.Digest
 	since  uint64
 	as     string // what else is said of it, where a question has more
+	// header is what Docker-Content-Digest says, where the bytes have another digest.
+	header digest.Digest
 }
 
 // A view is what a question is answered with: by tag, digest or other name. What is not there is absent.

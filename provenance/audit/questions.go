@@ -32,7 +32,7 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 	tags, manifests, removed := r.sample()
 	r.report.Asked = len(tags) + len(manifests) + len(removed)
 	for _, p := range tags {
-		all = append(all, r.pulledTag(p), r.history(p))
+		all = append(all, r.pulledTag(p), r.resolvedTag(p), r.history(p))
 	}
 	few := manifests
 	if r.Sample >= 0 { // each takes several questions more, and an audit is to take no more than three times what reading does

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	_ "crypto/sha512" // digests may be of it
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -92,7 +93,7 @@ func saysTag(what string, served, byRecords *meaning) string {
 		if m == nil {
 			return "nothing"
 		}
-		return fmt.Sprintf("%s since record %d", m.digest, m.since)
+		return fmt.Sprintf("%s since record %d", m.what(), m.since)
 	}
 	if served == nil {
 		return fmt.Sprintf("%s is not there; by the records it means %s", what, means(byRecords))
@@ -215,13 +216,22 @@ func (r *run) history(p pull) *question {
 	}
 }
 
-// pulledTag asks for a tag as clients do.
+// pulledTag asks for a tag as clients do that pull by it.
 func (r *run) pulledTag(p pull) *question {
+	return p.tagBy("when it is pulled", func(ctx context.Context) (view, error) { return r.pull(ctx, p, false) })
+}
+
+// resolvedTag asks for a tag as clients do that pull by the digest that they are answered with.
+func (r *run) resolvedTag(p pull) *question {
+	return p.tagBy("when it is resolved with HEAD", func(ctx context.Context) (view, error) { return r.resolve(ctx, p) })
+}
+
+func (p pull) tagBy(how string, served func(context.Context) (view, error)) *question {
 	return &question{
 		byRecords: p.tag,
-		served:    func(ctx context.Context) (view, error) { return r.pull(ctx, p, false) },
+		served:    served,
 		says: func(name string, served, byRecords *meaning) string {
-			return saysTag(p.repo+":"+name+", when it is pulled,", served, byRecords)
+			return saysTag(p.repo+":"+name+", "+how+",", served, byRecords)
 		},
 		called: tagIn(p.repo),
 	}
@@ -247,7 +257,7 @@ func (r *run) pulledManifest(p pull) *question {
 			if served.as != byRecords.as {
 				return fmt.Sprintf("%s@%s is served as %s; by the records it is %s", p.repo, name, served.as, byRecords.as)
 			}
-			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.digest, served.since, byRecords.since)
+			return fmt.Sprintf("%s@%s is %s since record %d; by the records it came with record %d", p.repo, name, served.what(), served.since, byRecords.since)
 		},
 		called: func(ref string) string { return manifestName(p.repo, ref) },
 	}
@@ -277,10 +287,28 @@ func (p pull) manifest(s *replay.State) *replay.Manifest {
 	return nil
 }
 
-// pull asks for a manifest as clients do; typed says that its media type is asked, too.
+// pull gets a manifest as clients do, and hashes it: what a header says of it proves nothing. typed says that its media
+// type is asked, too.
 func (r *run) pull(ctx context.Context, p pull, typed bool) (view, error) {
+	return r.manifest(ctx, p, http.MethodGet, func(answer *Answer, m *meaning) {
+		if said := m.digest; !hasDigest(answer.Body, said) {
+			m.digest, m.header = digest.FromBytes(answer.Body), said
+		}
+		if typed {
+			m.as = http.Header(answer.Header).Get("Content-Type")
+		}
+	})
+}
+
+// resolve asks for the digest that a tag means.
+func (r *run) resolve(ctx context.Context, p pull) (view, error) {
+	return r.manifest(ctx, p, http.MethodHead, func(*Answer, *meaning) {})
+}
+
+// manifest asks for a manifest under /v2/. What its headers say of it is what it means; look corrects that.
+func (r *run) manifest(ctx context.Context, p pull, method string, look func(*Answer, *meaning)) (view, error) {
 	path := "/v2/" + p.repo + "/manifests/" + p.ref
-	answer, err := r.Ask(ctx, http.MethodHead, path)
+	answer, err := r.Ask(ctx, method, path)
 	if err != nil {
 		return nil, err
 	}
@@ -292,15 +320,26 @@ func (r *run) pull(ctx context.Context, p pull, typed bool) (view, error) {
 			return nil, fmt.Errorf("%s: the answer names no record", path)
 		}
 		m := meaning{digest: digest.Digest(header.Get("Docker-Content-Digest")), since: since}
-		if typed {
-			m.as = header.Get("Content-Type")
-		}
+		look(answer, &m)
 		return view{p.ref: m}, nil
 	case http.StatusNotFound, http.StatusInternalServerError: // damage is an answer too: what was there is gone
 		return view{}, nil
 	default:
 		return nil, answer.error(path)
 	}
+}
+
+// hasDigest says whether bytes have a digest, of whatever algorithm.
+func hasDigest(data []byte, d digest.Digest) bool {
+	return d.Validate() == nil && d.Algorithm().FromBytes(data) == d
+}
+
+// what is the digest of what is served, and what its header says of it where that is another.
+func (m *meaning) what() string {
+	if m.header == "" {
+		return m.digest.String()
+	}
+	return fmt.Sprintf("%s (by its header %s)", m.digest, m.header)
 }
 
 // error is that of an answer which says nothing of what was asked for.
