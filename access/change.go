@@ -104,9 +104,19 @@ func inForce(tx storage.Reader) (*Document, digest.Digest, error) {
 	return d, sum, err
 }
 
+// stored is inForce, without reading the document again that this process has in force: it may be of a megabyte, and everybody who
+// writes would wait for that. Nobody may change it.
+func (a *Access) stored(tx storage.Reader) (*Document, digest.Digest, error) {
+	value, err := tx.Get(documentTable, documentKey)
+	if now := a.rules.Load(); err == nil && now != nil && now.digest == digest.FromBytes(value) {
+		return now.document, now.digest, nil
+	}
+	return inForce(tx)
+}
+
 // onRecord is inForce, for who goes on from it. Error: provenance.ErrNotGranted.
 func (a *Access) onRecord(tx storage.Reader) (*Document, digest.Digest, error) {
-	d, sum, err := inForce(tx)
+	d, sum, err := a.stored(tx)
 	if err == nil {
 		err = a.book.RightsOnRecord(tx, d.Version, sum)
 	}
@@ -125,13 +135,16 @@ func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*
 	if err != nil {
 		return nil, err
 	}
-	next := old.clone()
+	next := old.clone() // old may be the one in force
 	if err := change(next); err != nil {
 		return nil, err
 	}
 	list, err := a.compare(tx, old, next)
-	if err != nil || len(list) == 0 {
+	switch {
+	case err != nil || len(list) == 0:
 		return nil, err
+	case len(list) > maxChanges:
+		return nil, ErrManyChanges
 	}
 	next.Version++
 	text, sum, err := next.encode()

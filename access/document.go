@@ -202,6 +202,11 @@ type fact struct {
 	provenance.RightsChange
 }
 
+// factKey and memberKey are the keys of facts.
+func (g Grant) factKey() string { return "g" + g.key() }
+
+func memberKey(team, account string) string { return "m" + team + "\x00" + account }
+
 // facts are the entries of a document: what it gives, and what it withholds.
 type facts struct{ given, withheld []fact }
 
@@ -209,7 +214,7 @@ func (d *Document) facts() (f facts) {
 	for _, t := range d.Teams {
 		f.given = append(f.given, fact{"t" + t.Name, provenance.RightsChange{Team: t.Name}})
 		for _, m := range t.Members {
-			f.given = append(f.given, fact{"m" + t.Name + "\x00" + m, provenance.RightsChange{Team: t.Name, Subject: "user:" + m, Account: m}})
+			f.given = append(f.given, fact{memberKey(t.Name, m), provenance.RightsChange{Team: t.Name, Subject: "user:" + m, Account: m}})
 		}
 	}
 	for _, g := range d.Grants {
@@ -217,7 +222,7 @@ func (d *Document) facts() (f facts) {
 		if g.Subject.hasAccount() {
 			c.Account = g.Subject.Name
 		}
-		f.given = append(f.given, fact{"g" + g.key(), c})
+		f.given = append(f.given, fact{g.factKey(), c})
 	}
 	for _, r := range d.Fixed {
 		c := provenance.RightsChange{Subject: string(EveryoneSubject), Pattern: r.Repositories.String(), Tags: r.Tags.String(), Except: r.exceptions()}

@@ -87,7 +87,7 @@ func (a *Access) DocumentText(ctx context.Context) (text []byte, err error) {
 }
 
 // Apply makes the document what a File says, in one transaction with the records of all that changes, or
-// only says what would change. Errors: EntryError, ErrChanged, ErrLastAdmin, ErrTooMuch.
+// only says what would change. Errors: EntryError, ErrChanged, ErrLastAdmin, ErrTooMuch, ErrManyChanges.
 func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryRun bool) (list []Change, version uint64, err error) {
 	if dryRun {
 		err = a.store.View(ctx, func(tx storage.Reader) error {
@@ -121,7 +121,10 @@ func (a *Access) bindFile(tx storage.Reader, f File, d *Document) error {
 	if f.Version != 0 && f.Version != d.Version {
 		return ErrChanged
 	}
-	before := d.Grants
+	known := make(map[string]bool, len(d.Grants))
+	for _, g := range d.Grants {
+		known[g.key()] = true
+	}
 	d.Teams, d.Grants, d.Fixed = nil, nil, slices.Clone(f.Immutable)
 	for _, name := range slices.Sorted(maps.Keys(f.Teams)) {
 		t, err := bindTeam(tx, name, f.Teams[name])
@@ -138,7 +141,7 @@ func (a *Access) bindFile(tx storage.Reader, f File, d *Document) error {
 			err = fmt.Errorf("team %s: %w", s.Name, ErrUnknownTeam)
 		case g.Role > s.highest():
 			err = ErrTooHigh
-		case slices.ContainsFunc(before, func(known Grant) bool { return known.key() == Grant{s, g.Pattern, g.Role}.key() }):
+		case known[Grant{s, g.Pattern, g.Role}.key()]:
 			err = a.bound(s) // one that can never match does no harm, and was taken before
 		default:
 			err = a.grantable(s)

@@ -124,6 +124,16 @@ func (a *Access) renew(r *robot, expires time.Time) (string, error) {
 
 // RemoveRobot removes a robot with all that was granted to it. Error: ErrUnknownRobot.
 func (a *Access) RemoveRobot(ctx context.Context, by provenance.Identity, name string) error {
+	err := a.takeAway(ctx, by, func(tx storage.Tx, d *Document) error {
+		r, err := readRobot(tx, name)
+		if err == nil {
+			d.removeAccount(r.Account)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	return a.change(ctx, func(tx storage.Tx) error {
 		r, err := readRobot(tx, name)
 		if err != nil {

@@ -39,14 +39,18 @@ func (a *Access) AddTeam(ctx context.Context, by provenance.Identity, name strin
 
 // RemoveTeam removes a team with all that was granted to it. Errors: ErrUnknownTeam, ErrLastAdmin.
 func (a *Access) RemoveTeam(ctx context.Context, by provenance.Identity, name string) error {
-	return a.editDocument(ctx, by, func(_ storage.Tx, d *Document) error {
+	remove := func(_ storage.Tx, d *Document) error {
 		if d.team(name) == nil {
 			return ErrUnknownTeam
 		}
 		d.Teams = slices.DeleteFunc(d.Teams, func(t Team) bool { return t.Name == name })
 		d.Grants = slices.DeleteFunc(d.Grants, func(g Grant) bool { return g.Subject.Kind == TeamSubject && g.Subject.Name == name })
 		return nil
-	})
+	}
+	if err := a.takeAway(ctx, by, remove); err != nil {
+		return err
+	}
+	return a.editDocument(ctx, by, remove)
 }
 
 // JoinTeam adds users to a team: all of them, or none. Errors: ErrUnknownTeam, ErrUnknownUser, ErrTooMuch.

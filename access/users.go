@@ -138,6 +138,16 @@ func (a *Access) RenameUser(ctx context.Context, by provenance.Identity, name, t
 // as they are, and another account of the same name is another one in them, and has none of its rights.
 // Errors: ErrUnknownUser, ErrLastAdmin.
 func (a *Access) RemoveUser(ctx context.Context, by provenance.Identity, name string) error {
+	err := a.takeAway(ctx, by, func(tx storage.Tx, d *Document) error {
+		u, err := readUser(tx, name)
+		if err == nil {
+			d.removeAccount(u.Account)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	return a.change(ctx, func(tx storage.Tx) error {
 		u, err := readUser(tx, name)
 		if err != nil {

@@ -58,6 +58,7 @@ var grantErrors = []says{
 	{access.ErrUnknownRobot, 404},
 	{access.ErrTooHigh, 422},
 	{access.ErrTooMuch, 422},
+	{access.ErrManyChanges, 422},
 	{oidc.ErrNeverMatches, 422},
 }
 
