@@ -47,7 +47,9 @@ type repositoryPage struct {
 	Repositories []repositoryEntry `json:"repositories"`
 	// Namesakes are names here that more than one account had or has.
 	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
-	Next      string               `json:"next,omitempty"`
+	// Registry is the public name, which audits compare with the one that the newest record states.
+	Registry string `json:"registry,omitempty"`
+	Next     string `json:"next,omitempty"`
 }
 
 type repositoryEntry struct {
@@ -114,7 +116,7 @@ func (a *API) repositories(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := repositoryPage{}
+	page := repositoryPage{Registry: a.URL}
 	if page.Repositories, page.Namesakes, err = a.repositoryEntries(c, found); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 )
 
@@ -16,7 +17,7 @@ import (
 func (s *Server) saysName(ctx context.Context) {
 	said, index, err := s.book.Named(ctx)
 	switch {
-	case err != nil || sameName(said, s.url): // what is wrong with the records is said elsewhere
+	case err != nil || provenance.SameName(said, s.url): // what is wrong with the records is said elsewhere
 		return
 	case s.c.URL != "":
 		s.log.Info("the public name has changed", "from", said, "to", s.url)
@@ -28,7 +29,7 @@ func (s *Server) saysName(ctx context.Context) {
 
 // undo says how the registry gets back the name that the newest record says.
 func undo(said string) string {
-	if datadir.DefaultName(said) {
+	if provenance.DefaultName(said) {
 		return "the record is from before the registry had a name: if nobody gave it one since, start once with --url " + said
 	}
 	return "if nobody changed it, start once with --url " + said
@@ -44,7 +45,7 @@ func (s *services) checkStore(ctx context.Context, bad func(error)) error {
 		return err
 	}
 	said, index, err := s.book.Named(ctx)
-	if err != nil || sameName(said, kept) {
+	if err != nil || provenance.SameName(said, kept) {
 		return nil //nolint:nilerr // the check of the records says it
 	}
 	what := "the public name " + kept + " that the data directory keeps"
@@ -53,9 +54,4 @@ func (s *services) checkStore(ctx context.Context, bad func(error)) error {
 	}
 	bad(&access.NotOnRecordError{What: fmt.Sprintf("%s (record %d, the newest, says %s; %s)", what, index, said, undo(said))})
 	return nil
-}
-
-// sameName says that a record's name is the one that is kept, or that neither was ever given.
-func sameName(said, kept string) bool {
-	return said == kept || datadir.DefaultName(said) && (kept == "" || datadir.DefaultName(kept))
 }

@@ -192,6 +192,9 @@ func printAudit(w io.Writer, f *auditFlags, r *audit.Report) error {
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", r.More)
 	}
+	for _, s := range r.Renamed {
+		fmt.Fprintln(w, clean(s))
+	}
 	for _, act := range r.Acts {
 		if f.expected.forbids(act) {
 			fmt.Fprintln(w, clean(saysUnexpected(act)))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,4 +107,40 @@ func TestLyingPulls(t *testing.T) {
 			ask(c.verify, "verify", firstOf(c.image, "team/app:1"))
 		})
 	}
+}
+
+// TestAuditName changes the public name of a registry. Once a record is made under it, an audit says so once; before, it is on no record.
+func TestAuditName(t *testing.T) {
+	t.Parallel()
+	dir, state := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "state")
+	s := startServer(t, dir, "--insecure-http", "--url", "http://one.example")
+	verb := func(want int, verb ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		err := run(t.Context(), append(verb, "--data", dir), noEnvironment, nil, &out, &out)
+		if exitCode(err) != want {
+			t.Errorf("%q: %v, want %d\n%s", verb, err, want, out.String())
+		}
+		return out.String()
+	}
+	audit := func(want int, says, not string, args ...string) {
+		t.Helper()
+		said := verb(want, append([]string{"audit", "--state", state}, args...)...)
+		if !strings.Contains(said, says) || not != "" && strings.Contains(said, not) {
+			t.Errorf("want %q\n%s", says, said)
+		}
+	}
+	verb(0, "team", "add", "first")
+	audit(0, "", "public name")
+	s.kill()
+	if err := os.Remove(filepath.Join(dir, socketFile)); err != nil {
+		t.Fatal(err)
+	}
+	startServer(t, dir, "--insecure-http", "--url", "http://two.example")
+	audit(exitNo, "the registry calls itself http://two.example; by record 1, the newest, it is http://one.example", "from record")
+	verb(0, "team", "add", "second")
+	const changed = "from record 2 on the public name is http://two.example; by record 1 it was http://one.example"
+	audit(0, changed, "calls itself")
+	audit(0, "", "public name")
+	audit(0, changed, "calls itself", "--anew")
 }

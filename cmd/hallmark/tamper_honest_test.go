@@ -102,6 +102,11 @@ var honestRows = []honestRow{
 	{name: "a robot's secret renewed", happens: func(h *honest) {
 		h.use(func(*testServer) { h.hallmark(h.t, 0, "robot", "rotate", "engine", "--data", h.dir) })
 	}},
+	{name: "another public name", happens: func(h *honest) {
+		s := startServer(h.t, h.dir, "--insecure-http", "--config", h.config, "--url", "http://registry.example")
+		h.hallmark(h.t, 0, "team", "add", "later", "--data", h.dir)
+		h.stop(s)
+	}},
 	{
 		// Who demands it and is served nothing newer is right to say so; and it is refused when it comes.
 		name: "a witness retired", quiet: []string{"start", "fsck", "audit", "verify"},

@@ -360,6 +360,10 @@ var tamperedFiles = []tamperRow{
 	}},
 	{name: "the blobs of another store", do: func(h *hands) { h.flip("hallmark/settings", []byte("blobs")) }},
 	{
+		name: "another public name", noted: "an operator may have changed it, and made no record since",
+		do: func(h *hands) { h.put("hallmark/settings", []byte("url"), []byte("http://mallory.example")) },
+	},
+	{
 		name: "the mark of the first administrator taken out", unseen: "a start that finds records makes no administrator, and sets the mark again",
 		do: func(h *hands) { h.del("hallmark/settings", []byte("admin")) },
 	},

@@ -70,6 +70,7 @@ type Report struct {
 	Findings     []string             `json:"findings"`              // what contradicts the records, or the records themselves; a sentence each
 	Acts         []*provenance.Record `json:"acts,omitempty"`        // what was wanted of the records that are new
 	More         int                  `json:"more"`                  // findings beyond maxFindings
+	Renamed      []string             `json:"renamed,omitempty"`     // how the public name changed since the last report, a sentence each
 	NotCompared  []string             `json:"notCompared,omitempty"` // what was not compared, and why
 }
 
@@ -93,7 +94,7 @@ func (a *Audit) Run(ctx context.Context, m *Memory) (*Report, error) {
 
 func (a *Audit) run(ctx context.Context, m *Memory) (*Report, error) {
 	r := &run{Audit: a, memory: m, report: &Report{Findings: []string{}}}
-	if m.State == nil || m.Marks == nil { // or an older version kept it
+	if m.State == nil || m.Marks == nil || m.Marks.Named == nil { // or an older version kept it
 		m.State, m.Marks, m.Hidden = replay.New(a.Replay), newMarks(), 0
 	} else {
 		m.State.Use(a.Replay)
@@ -109,6 +110,9 @@ func (a *Audit) run(ctx context.Context, m *Memory) (*Report, error) {
 			m.Told = make(map[string]uint64)
 		}
 		m.Told[a.As] = m.State.Next
+	}
+	if err == nil {
+		m.Marks.Named.told(r.report)
 	}
 	if len(r.report.Findings) > 0 {
 		m.State, m.Hidden = nil, 0 // the next run begins anew, and finds the same
@@ -132,8 +136,9 @@ type run struct {
 	kept    time.Time // when Keep was called last
 	done    bool      // what was found makes all else pointless
 	// touched is what the records name that were read since somebody began to look; nil where nobody did.
-	touched map[string]bool
-	blind   bool // a record is lost, and what follows from the records is not known
+	touched    map[string]bool
+	servedName string // the public name, as it was served last
+	blind      bool   // a record is lost, and what follows from the records is not known
 }
 
 func (r *run) findf(format string, args ...any) {

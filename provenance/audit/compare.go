@@ -47,7 +47,7 @@ const mostLooks = 10
 // compare asks everything, and looks again at what differs: once the newer records are replayed, only what they did not
 // change between can be called a difference.
 func (r *run) compare(ctx context.Context) error {
-	entries, keys := r.entries, r.keys // of before the records that are read from here on
+	entries, keys, name := r.entries, r.keys, r.memory.Marks.Named.Name // of before the records that are read from here on
 	questions, err := r.questions(ctx)
 	if err != nil {
 		return err
@@ -73,6 +73,7 @@ func (r *run) compare(ctx context.Context) error {
 	}
 	r.checkLogs(entries)
 	r.checkKeys(keys)
+	r.checkName(name)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 type Marks struct {
 	Begins map[uint64]Beginning `json:"begins"` // by the first record of each log but the first
 	Keys   map[uint64]string    `json:"keys"`   // the hint of the receipt key that a record brings into force
+	Named  *Named               `json:"named"`
 }
 
 // A Beginning is what the first record of a log says of the log before it.
@@ -25,11 +26,12 @@ type Beginning struct {
 }
 
 func newMarks() *Marks {
-	return &Marks{Begins: make(map[uint64]Beginning), Keys: make(map[uint64]string)}
+	return &Marks{Begins: make(map[uint64]Beginning), Keys: make(map[uint64]string), Named: new(Named)}
 }
 
 // add notes what a record says.
 func (m *Marks) add(index uint64, record *provenance.Record) {
+	m.Named.add(index, record.Registry)
 	if record.Key != nil {
 		m.Keys[index] = record.Key.Hint
 	}

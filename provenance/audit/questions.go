@@ -16,7 +16,8 @@ const otherRepositories = 2
 // questions are all that is asked: the repositories, and the tags of each, as the API and as the registry list them; some tags
 // and manifests, as they are pulled, with what refers to them; the access document, the accounts, and the tokens of some.
 func (r *run) questions(ctx context.Context) (all []*question, err error) {
-	served, err := r.repositories(ctx)
+	served, name, err := r.repositoriesOf(ctx)
+	r.servedName = name
 	if err != nil {
 		return nil, err
 	}

@@ -16,28 +16,35 @@ import (
 
 // repositories lists the repositories that are served.
 func (r *run) repositories(ctx context.Context) (names []string, err error) {
+	names, _, err = r.repositoriesOf(ctx)
+	return names, err
+}
+
+// repositoriesOf is repositories, with the public name of the registry.
+func (r *run) repositoriesOf(ctx context.Context) (names []string, name string, err error) {
 	asked := pages{}
 	for next := "/api/v1/repositories?limit=1000"; next != ""; {
 		if err := asked.once(next); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		data, err := r.Fetch(ctx, next)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		var page struct {
-			Repositories []struct{ Name string }
-			Next         string
+			Repositories   []struct{ Name string }
+			Registry, Next string
 		}
 		if err := json.Unmarshal(data, &page); err != nil {
-			return nil, fmt.Errorf("the list of repositories: %w", err)
+			return nil, "", fmt.Errorf("the list of repositories: %w", err)
 		}
+		name = page.Registry
 		for _, entry := range page.Repositories {
 			names = append(names, entry.Name)
 		}
 		next = page.Next
 	}
-	return names, nil
+	return names, name, nil
 }
 
 // tagsOf are the tags of a repository by the records.

@@ -3,7 +3,6 @@ package datadir
 import (
 	"cmp"
 	"context"
-	"regexp"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -23,7 +22,7 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 		return given, nil
 	}
 	if address == "" {
-		if said := d.recordedName(ctx); DefaultName(said) {
+		if said := d.recordedName(ctx); provenance.DefaultName(said) {
 			return said, nil
 		}
 	}
@@ -33,11 +32,6 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 	}
 	return scheme + "://localhost:" + portOf(cmp.Or(address, c.Listen)), nil
 }
-
-// DefaultName says that a name is that of a registry that was never given one.
-func DefaultName(name string) bool { return localhost.MatchString(name) }
-
-var localhost = regexp.MustCompile(`^https?://localhost:\d+$`)
 
 // recordedName is the name that the newest record states, or "" where there is none, or none that can be read: whoever checks
 // the records says that.
