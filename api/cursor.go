@@ -33,9 +33,9 @@ func (a *API) sealed(question string, position []byte) string {
 	return base64.RawURLEncoding.EncodeToString(a.seal.Seal(nil, nil, position, []byte(question)))
 }
 
-// position returns a parameter that sealed made for the same question, or nil.
-func (a *API) position(q *query, name, question string) []byte {
-	s := q.text(name)
+// position returns where a page begins, as sealed made it for the same question: the parameter after, or nil.
+func (a *API) position(q *query, question string) []byte {
+	s := q.text("after")
 	if s == "" {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (a *API) position(q *query, name, question string) []byte {
 			return position
 		}
 	}
-	q.fail("%s is no page that is known here, or from before a restart: begin at the first page", name)
+	q.fail("after is no page that is known here, or from before a restart: begin at the first page")
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (a *API) usage(c *call) (any, error) {
 		}
 	}
 	question := "usage " + pattern.String()
-	after := a.position(q, "after", question)
+	after := a.position(q, question)
 	limit := q.limit()
 	if err := q.end(); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (a *API) parseSearch(c *call) (*searching, error) {
 	if s.limit = min(q.limit(), maxHits); !q.values.Has("limit") {
 		s.limit = defaultHits
 	}
-	s.after = a.position(q, "after", searchQuestion(s.kind, s.text))
+	s.after = a.position(q, searchQuestion(s.kind, s.text))
 	if s.after != nil && !s.one {
 		q.fail("after is of a list of one kind: name it")
 	}

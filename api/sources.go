@@ -66,7 +66,7 @@ func (a *API) sources(c *call) (any, error) {
 	q := c.query()
 	find := provenance.ImageQuery{
 		Source: q.text("source"), Revision: q.text("revision"), Repository: q.text("repo"),
-		After: a.position(q, "after", c.question()), Limit: q.limit(), Visible: a.mayPull(c),
+		After: a.position(q, c.question()), Limit: q.limit(), Visible: a.mayPull(c),
 	}
 	if find.Source == "" && find.Revision == "" {
 		q.fail("name a source, a revision, or both")
@@ -159,7 +159,7 @@ func (a *API) stand(c *call, entries []originEntry) error {
 func (a *API) descendants(c *call) (any, error) {
 	q := c.query()
 	base, repo, ref := q.digest("base"), q.text("repo"), q.text("ref")
-	after, limit := a.position(q, "after", c.question()), q.limit()
+	after, limit := a.position(q, c.question()), q.limit()
 	derived := q.oneOf("derived", "true", "false") == "true"
 	if (base == "") == (repo == "" || ref == "") {
 		q.fail("name the base either by its digest (base), or by its repository and tag or digest (repo, ref)")

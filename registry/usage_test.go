@@ -31,7 +31,7 @@ func (s *server) wantUsed(when, repo string, want Usage) {
 }
 
 // usageOfImage is what an image of one layer and its config uses.
-func usageOfImage(content string, body string) Usage {
+func usageOfImage(content, body string) Usage {
 	return Usage{Blobs: 2, BlobBytes: int64(len("layer "+content) + len(configOf(content))), Manifests: 1, ManifestBytes: int64(len(body))}
 }
 

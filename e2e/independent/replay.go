@@ -12,10 +12,9 @@ type record struct {
 	Repository string
 	Digest     string
 	Manifest   string
-	Observed   struct{ MediaType string }
+	Observed   struct{ MediaType, KeptUntil string }
 	Before     *uint64
 	Of         *uint64
-	Observed   struct{ KeptUntil string }
 	Tags       []tagMove
 	Hold       *struct {
 		Until    string
