@@ -362,7 +362,7 @@ func TestDelete(t *testing.T) {
 	b.cookies["__Host-hallmark-session-443"] = "cookie"
 	query := url.Values{"tag": {"1.0@" + d("1"), "moved@" + d("2"), "fixed@" + d("5"), "late@" + d("6")}, "image": {d("3"), d("4")}}
 	shown := b.send("GET", "/r/team/app/-/delete?"+query.Encode(), "", nil).Body.String()
-	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "means another image than it did", "The 2 images that it lists stay, except those that go below.", "Delete 4 images<"} {
+	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "has moved since you chose it", "The 2 images that it lists stay, except those that go below.", "Delete 4 images<"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}

@@ -104,7 +104,7 @@ func (c *Issuer) check() error {
 	case len(c.Claims)+len(c.IDs) > 0 && c.Kind != "generic":
 		return fmt.Errorf("claims and ids are for the kind generic; those of %s are known", c.Kind)
 	case len(c.IDs) == 0 && c.Kind == "generic":
-		return errors.New("ids is missing: name the claims that the issuer never gives to another, as [sub] where it is opaque")
+		return errors.New("ids is missing: name the claims whose values the issuer never reuses, as [sub] where it is opaque")
 	case c.Session > units.Duration(24*time.Hour):
 		return errors.New("session is longer than a day")
 	}

@@ -36,7 +36,7 @@ const (
 type Job struct {
 	Issuer string
 	Handle string // what people call it: a repository, a project, or the subject
-	// Account is an id that the issuer never gives to another, with the issuer.
+	// Account is an id that the issuer never reuses, with the issuer.
 	Account string
 	Claims  map[string]string
 	// Cut are the claims from whose values something was cut: a grant that names one is of no job, because two that differ in

@@ -62,7 +62,7 @@ func (e *env) sayMay(ctx context.Context, cl *client, query url.Values, asJSON b
 	}
 	var no error
 	if !a.Allowed {
-		no = nof("no: nothing gives %s %s on %s", a.Subject, a.Role, a.Repository)
+		no = nof("no: no grant gives %s the role %s on %s", a.Subject, a.Role, a.Repository)
 	}
 	if asJSON {
 		return errors.Join(writeJSON(e.stdout, a), no)

@@ -33,9 +33,9 @@ var excuses = []struct {
 	{elsewhere, "it looks at nothing that was changed", "start, log check, audit, verify, witness"},
 	{atEnds, "a start looks only at the ends of the records and of the logs, so that it costs the same at any size", "start"},
 	{noRoute, "no route shows it: the registry alone reads it", "log check, audit, verify, witness"},
-	{notAsked, "a route shows it, to who asks for that record, image, layer or checkpoint: this one asks for others", "log check, verify, audit, witness"},
+	{notAsked, "only a client that asks for that record, image, layer or checkpoint would see it; this one does not", "log check, verify, audit, witness"},
 	{mended, "the registry does not use it, or makes it anew: what it serves comes from other rows, and is right", "start, log check, audit, verify, witness"},
-	{seenSo, "what is served fits what was seen, or kept, so far: it was signed so, or is newer than that", "start, log check, audit, verify, witness"},
+	{seenSo, "the answer is consistent with everything that this client has seen or kept", "start, log check, audit, verify, witness"},
 	{notUp, "the registry does not start, so it answers nobody", "log check, audit, verify, witness"},
 }
 

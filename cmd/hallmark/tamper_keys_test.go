@@ -48,7 +48,7 @@ var tamperedWithKeys = []tamperRow{
 	}},
 	{name: "the key of the log taken away", unseen: "`fsck` asks for no key: what is stored is not changed; a start says which key is missing", do: func(h *hands) { h.check(os.Remove(filepath.Join(h.dir, keysDir, "log.pem"))) }},
 	{
-		name: "keys that follow, of bearer tokens and of what is thought", unseen: "the next start takes them: bearer tokens end, and opinions are made anew",
+		name: "the next keys, for bearer tokens and stored reports", unseen: "the next start takes them: bearer tokens end, and reports are computed again",
 		do: func(h *hands) {
 			h.write(filepath.Join(keysDir, "bearer-next.key"), string(sum("x")))
 			h.write(filepath.Join(keysDir, "kept-next.key"), string(sum("y")))

@@ -178,7 +178,7 @@ var tamperedLogs = []tamperRow{
 	{name: "a cosigned checkpoint taken out with its cosignature", do: func(h *hands) { h.empty("log/cosignature") }},
 	{
 		name: "all that was cosigned taken out", do: func(h *hands) { h.empty("log/cosignature", "log/witness") },
-		unseen: "that nobody cosigned is nothing that the registry signs: who demands a witness sees it",
+		unseen: "the registry does not sign that nobody cosigned; a check that demands a witness notices",
 	},
 	{name: "a cosignature changed", unseen: "only who knows the witness's key can tell: who demands the witness does", do: func(h *hands) {
 		row := h.rows("log/cosignature", "")[1]

@@ -158,7 +158,7 @@ var tamperedImages = []tamperRow{
 		h.keep("three", h.macKey(keptKeyFile), sum("another key"))
 	}},
 	{
-		name: "what was thought of an image, forged with another key", unseen: "what was kept under another key is no opinion: it is made anew when it is asked for",
+		name: "a stored report, forged with another key", unseen: "a report stored under another key is ignored, and computed again on request",
 		do: func(h *hands) { h.keep("three", sum("another key"), sum("another key")) },
 	},
 	{
@@ -275,7 +275,7 @@ var tamperedImages = []tamperRow{
 	{name: "a manifest said to be going", do: func(h *hands) { h.put("registry/going", place(repo, h.key("one")), binary.AppendUvarint(nil, 19)) }},
 	{name: "a manifest said to lack references", unseen: "it waits for rows that it has: the next start sees that, and takes the mark away", do: func(h *hands) { h.put("registry/incomplete", place(repo, h.key("one")), nil) }},
 	{
-		name: "a done mark taken out", unseen: "what is done once is done again, from the records, and signs nothing",
+		name: "a done mark taken out", unseen: "the one-time step runs again from the records, and signs nothing",
 		do: func(h *hands) { h.del("registry/done", h.rows("registry/done", "")[0].Key) },
 	},
 	{
@@ -291,7 +291,7 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("retention/approved", []byte("rules"), []byte("sha256:00")) },
 	},
 	{
-		name: "how far a scrub came", unseen: "it says which files were read when: anyone who wants to know runs one",
+		name: "how far a scrub came", unseen: "it records only the scrub's progress; run a scrub to be sure",
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},
 	{

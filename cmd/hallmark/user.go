@@ -168,7 +168,7 @@ func (e *env) typedPassword(t *target, name string) (string, error) {
 func (e *env) prompt(text string) (string, error) {
 	terminal, ok := e.stdin.(*os.File)
 	if !ok || !isTerminal(terminal) {
-		return "", usagef("there is nobody to ask for a password, because standard input is no terminal: give it there with --password-stdin, " +
+		return "", usagef("cannot ask for a password, because standard input is not a terminal: use --password-stdin, " +
 			"as in printf '%%s' \"$PASSWORD\" | hallmark … --password-stdin")
 	}
 	fmt.Fprint(e.stderr, text)

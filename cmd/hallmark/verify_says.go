@@ -45,7 +45,7 @@ func (v *verification) say() {
 	if v.Chain == nil {
 		v.NotProved = append(v.NotProved, "That nothing happened since: ask for the history of the tag, or audit the registry.")
 	} else {
-		v.NotProved = append(v.NotProved, "That there is no record newer than the newest that was shown: follow the log (hallmark log check), or audit the registry.")
+		v.NotProved = append(v.NotProved, "That the newest record shown is the newest there is: follow the log (hallmark log check), or audit the registry.")
 	}
 }
 

@@ -81,8 +81,8 @@ func (p *problems) checkLimits(l Limits) {
 		key, says string
 		n         int
 	}{
-		{"limits.connections", "without a connection nobody gets in", l.Connections},
-		{"limits.addressConnections", "without a connection nobody gets in", l.AddressConnections},
+		{"limits.connections", "without one, nobody can connect", l.Connections},
+		{"limits.addressConnections", "without one, nobody can connect", l.AddressConnections},
 		{"limits.uploads", "without an upload nobody can push", l.Uploads},
 		{"limits.accountUploads", "without an upload nobody can push", l.AccountUploads},
 	} {
