@@ -55,6 +55,7 @@ type Config struct {
 	Policy   Policy    // policy, the rules in evidence files, and the grades in lists
 	Keys     KeyKeeper // POST keys
 	Scrubber Scrubber  // scrub
+	Puller   Puller    // pulls
 	Checks   Checks    // check
 
 	// Certificates returns the server's own, at each call. Default, and where it returns nil: plain HTTP, and 404.

@@ -42,6 +42,8 @@ type imageAnswer struct {
 	Children   []provenance.Child `json:"children,omitempty"`
 	Tags       []string           `json:"tags,omitempty"` // that mean it now
 	Record     uint64             `json:"record"`         // that of its Hallmark-Record header
+	Pulls      *pulls             `json:"pulls,omitempty"`
+	TagPulls   *pulls             `json:"tagPulls,omitempty"` // of Reference, where that is a tag
 	Provenance provenance.ByClass `json:"provenance"`
 	// Contradictions are facts that are stated in ways that cannot all be true.
 	Contradictions []provenance.Contradiction `json:"contradictions,omitempty"`
@@ -113,6 +115,9 @@ func (a *API) image(c *call) (any, error) {
 	}
 	answer, err := a.describe(c, repo, ref, a.mayPull(c))
 	if err != nil {
+		return nil, err
+	}
+	if err := a.imagePulls(c, answer); err != nil {
 		return nil, err
 	}
 	if answer.Witnessed, err = a.witnessedBy(c.Context(), answer.Record); err != nil || !derive {

@@ -56,8 +56,9 @@ type repositoryEntry struct {
 	Name   string        `json:"name"`
 	Newest *happenedLast `json:"newest,omitempty"`
 	// Size is what its blobs and manifests use, in bytes; a blob counts once in each repository that has it.
-	Size int64 `json:"size"`
-	Tags int64 `json:"tags"` // how many
+	Size  int64 `json:"size"`
+	Tags  int64 `json:"tags"` // how many
+	Pulls pulls `json:"pulls"`
 }
 
 // happenedLast is what happened last in a repository.
@@ -226,6 +227,14 @@ func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntr
 	if err := records.read(c.Context(), a.Records); err != nil {
 		return nil, nil, err
 	}
+	refs := make([]registry.PullRef, len(found))
+	for i, at := range found {
+		refs[i].Repository = at.name
+	}
+	pulled, err := a.listedPulls(c, refs)
+	if err != nil {
+		return nil, nil, err
+	}
 	entries := make([]repositoryEntry, len(found))
 	names := make([]string, len(found))
 	for i, at := range found {
@@ -237,7 +246,7 @@ func (a *API) repositoryEntries(c *call, found []repositoryAt) ([]repositoryEntr
 	}
 	var last []*provenance.Record
 	for i, at := range found {
-		entries[i] = repositoryEntry{Name: at.name, Size: used[i].Bytes(), Tags: used[i].Tags}
+		entries[i] = repositoryEntry{Name: at.name, Size: used[i].Bytes(), Tags: used[i].Tags, Pulls: pulled[i]}
 		if at.newest != nil {
 			r := records[*at.newest]
 			entries[i].Newest, last = lastIn(r), append(last, r)

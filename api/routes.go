@@ -84,6 +84,7 @@ func (a *API) routes() []route {
 		{"PUT /api/v1/quota", "quota", true, a.setQuota},
 		{"DELETE /api/v1/quota", "quota", true, a.removeQuota},
 		{"GET /api/v1/usage", "usage", true, a.usage},
+		{"DELETE /api/v1/pulls", "pulls", true, a.forgetPulls},
 		{"GET /api/v1/scrub", "scrub", true, a.scrubStatus},
 		{"POST /api/v1/scrub", "scrub", true, a.scrubNow},
 	}

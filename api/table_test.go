@@ -120,7 +120,7 @@ var table = []row{
 		},
 	},
 	{route: "GET /api/v1/repositories", good: []good{
-		{target: "/api/v1/repositories", has: `{"name":"team/web","size":1100,"tags":1}`},
+		{target: "/api/v1/repositories", has: `{"name":"team/web","size":1100,"tags":1,"pulls":{"since":"`},
 		{target: "/api/v1/repositories?limit=1", has: `"record":0`, header: link("/api/v1/repositories?limit=1&after=team%2Fapp")},
 		{target: "/api/v1/repositories?order=newest&prefix=team", has: `"imageSize":7`},
 		{target: "/api/v1/repositories?order=newest&limit=1", has: `"grade":"B"`, header: link("/api/v1/repositories?order=newest&limit=1&after=0%2Fteam%2Fapp")},
@@ -385,6 +385,15 @@ var table = []row{
 	{route: "GET /api/v1/usage", good: []good{
 		{target: "/api/v1/usage?pattern=team/**", has: `"unique":800`}, {target: "/api/v1/usage?limit=1", has: `"next":"`},
 	}, bad: []bad{{target: "/api/v1/usage?pattern=/", status: 400}, {target: "/api/v1/usage?after=x", status: 400, has: "begin at the first page"}}},
+	{
+		route: "DELETE /api/v1/pulls", good: []good{{target: "/api/v1/pulls?repo=team/app", status: 204}, {target: "/api/v1/pulls?all=true", status: 204}},
+		bad: []bad{
+			{target: "/api/v1/pulls", status: 400, has: "name a repository"},
+			{target: "/api/v1/pulls?repo=team/app&all=true", status: 400, has: "name a repository"},
+			{target: "/api/v1/pulls?all=false", status: 400, has: "name a repository"},
+		},
+		says: []says{{registry.ErrUnknown, 404}},
+	},
 	{route: "GET /api/v1/scrub", good: []good{{target: "/api/v1/scrub", has: `"every":"168h"`}}},
 	{route: "POST /api/v1/scrub", good: []good{{target: "/api/v1/scrub", body: `{}`, has: `"every":"168h"`}}},
 

@@ -28,6 +28,7 @@ type tagEntry struct {
 	Actor     provenance.Actor `json:"actor"`
 	Time      provenance.Time  `json:"time"`
 	Record    uint64           `json:"record"`
+	Pulls     pulls            `json:"pulls"`
 	listed
 }
 
@@ -100,13 +101,21 @@ func (a *API) tagEntries(c *call, repo string, found []registry.TagEntry) ([]tag
 	if err != nil {
 		return nil, nil, err
 	}
+	refs := make([]registry.PullRef, len(found))
+	for i, t := range found {
+		refs[i] = registry.PullRef{Repository: repo, Ref: t.Name}
+	}
+	pulled, err := a.listedPulls(c, refs)
+	if err != nil {
+		return nil, nil, err
+	}
 	entries, actors := make([]tagEntry, len(found)), make([]provenance.Actor, len(found))
 	for i, t := range found {
 		r := records[t.Record]
 		actors[i] = r.Actor
 		entries[i] = tagEntry{
 			Name: t.Name, Digest: t.Digest, MediaType: r.Observed.MediaType, Size: r.Observed.Size,
-			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record, listed: about[i].listed,
+			ImageSize: r.Observed.ImageSize, Actor: r.Actor, Time: r.Time, Record: t.Record, Pulls: pulled[i], listed: about[i].listed,
 		}
 	}
 	names, err := a.namesakes(c.Context(), actors)

@@ -257,6 +257,18 @@ func (w *world) Try(_ context.Context, set *policy.Set, repo string, tag provena
 	return nil, w.asked()
 }
 
+// PullsOf and ForgetPulls implement Puller: what is there was pulled twice on one day.
+func (w *world) PullsOf(_ context.Context, refs []registry.PullRef) ([]registry.Pulls, error) {
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	all := make([]registry.Pulls, len(refs))
+	for i := range refs {
+		all[i] = registry.Pulls{Since: day, Last: day, Days: []registry.PullDay{{Day: day, Pulls: 2}, {Day: day.Add(-2 * lately), Pulls: 7}}}
+	}
+	return all, w.asked()
+}
+
+func (w *world) ForgetPulls(context.Context, string) error { return w.asked() }
+
 // ScrubNow and ScrubStatus implement Scrubber.
 func (w *world) ScrubNow() {}
 

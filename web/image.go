@@ -24,6 +24,7 @@ type imageAnswer struct {
 	Children   []provenance.Child `json:"children"`
 	Tags       []string           `json:"tags"`
 	Record     uint64             `json:"record"`
+	Pulls      pulls              `json:"pulls"`
 	Provenance struct {
 		Observed []struct {
 			Record uint64               `json:"record"`

@@ -88,7 +88,15 @@ type tagEntry struct {
 	Actor  provenance.Actor `json:"actor"`
 	Time   provenance.Time  `json:"time"`
 	Record uint64           `json:"record"`
+	Pulls  pulls            `json:"pulls"`
 	listedImage
+}
+
+// pulls are what is known of the pulls of something.
+type pulls struct {
+	Since  provenance.Time  `json:"since"`
+	Last   *provenance.Time `json:"last"`
+	Lately int              `json:"lately"`
 }
 
 // repository lists the tags of a repository.

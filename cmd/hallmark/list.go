@@ -16,7 +16,7 @@ func (e *env) list() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [REPO]", Short: "List the repositories that you may pull from, or the tags of one", Args: cobra.MaximumNArgs(1),
 		Long: "List the repositories that you may pull from, with the size of each and what happened last in it; or the tags of one,\n" +
-			"with what each means, how large that is, and who set it. The size of a repository counts each of its blobs once, so it is less\n" +
+			"with what each means, how large that is, who set it, and when it was last pulled. The size of a repository counts each of its blobs once, so it is less\n" +
 			"than the sum of its images when these share layers.",
 		Example: "  hallmark list\n  hallmark list team/app\n  hallmark list registry.example/team/app --json",
 	}
@@ -48,6 +48,7 @@ type listedRepository struct {
 	Newest *listedTime `json:"newest,omitempty"`
 	Size   int64       `json:"size"` // of its blobs and manifests
 	Tags   int64       `json:"tags"` // how many
+	Pulls  listedPulls `json:"pulls"`
 }
 
 // listedTime is a record as lists show it.
@@ -66,13 +67,13 @@ func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSO
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repositories": found.items}))
 	}
-	tab := e.table("REPOSITORY", "SIZE", "TAGS", "RECORD", "TIME", "ACTION", "WHO")
+	tab := e.table("REPOSITORY", "SIZE", "TAGS", "RECORD", "TIME", "ACTION", "LAST PULL", "WHO")
 	for _, r := range found.items {
 		size, tags := inBytes(r.Size), strconv.FormatInt(r.Tags, 10)
 		if n := r.Newest; n != nil {
-			tab.row(r.Name, size, tags, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), found.names.who(n.Actor))
+			tab.row(r.Name, size, tags, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), r.Pulls.String(), found.names.who(n.Actor))
 		} else {
-			tab.row(r.Name, size, tags, "", "", "", "")
+			tab.row(r.Name, size, tags, "", "", "", r.Pulls.String(), "")
 		}
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))
@@ -88,6 +89,7 @@ type listedTag struct {
 	Actor     provenance.Actor `json:"actor"`
 	Time      provenance.Time  `json:"time"`
 	Record    uint64           `json:"record"`
+	Pulls     listedPulls      `json:"pulls"`
 }
 
 func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, asJSON bool) error {
@@ -98,9 +100,9 @@ func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, 
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repository": repo, "tags": found.items}))
 	}
-	tab := e.table("TAG", "DIGEST", "SIZE", "RECORD", "TIME", "WHO")
+	tab := e.table("TAG", "DIGEST", "SIZE", "RECORD", "TIME", "LAST PULL", "WHO")
 	for _, t := range found.items {
-		tab.row(t.Name, t.Digest.String(), inBytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), found.names.who(t.Actor))
+		tab.row(t.Name, t.Digest.String(), inBytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), t.Pulls.String(), found.names.who(t.Actor))
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))
 }

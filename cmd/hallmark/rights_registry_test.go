@@ -145,6 +145,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(ok, "GET /api/v1/retention/rules", api+"/retention/rules"),
 		row(ok, "GET /api/v1/retention/plan", api+"/retention/plan"),
 		with(row(admins(400), "POST /api/v1/retention/apply", api+"/retention/apply"), "{}", nil),
+		row(done, "DELETE /api/v1/pulls", api+"/pulls?repo=never/pulled"),
 		row(ok, "GET /api/v1/scrub", api+"/scrub"),
 		row(ok, "GET /api/v1/quota", api+"/quota"),
 		with(row(made, "PUT /api/v1/quota", api+"/quota"), `{"pattern":"never","tags":5}`, removing(api+"/quota?pattern=never")),
