@@ -17,7 +17,7 @@ const (
 	sliceChanges = 100
 )
 
-// ErrManyChanges: a request would change too much at once.
+// ErrManyChanges says that a request would change too much at once.
 var ErrManyChanges = fault.Newf(fault.Invalid, "one request may give and take away %d rights and memberships: everybody waits meanwhile. Apply the difference in several steps", maxChanges)
 
 // takeAway does most of what a removal takes away, in transactions of sliceChanges records each, and leaves the last of them to the caller.

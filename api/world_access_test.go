@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -103,10 +102,13 @@ func (w *world) Teams(_ context.Context, after string, limit int) ([]access.Team
 
 // Team implements Teams.
 func (w *world) Team(_ context.Context, name string) (access.TeamEntry, error) {
-	if name != "core" {
-		return access.TeamEntry{}, errors.Join(w.asked(), access.ErrUnknownTeam)
+	if err := w.asked(); err != nil {
+		return access.TeamEntry{}, err
 	}
-	return access.TeamEntry{Name: "core", Members: []string{"alice"}}, w.asked()
+	if name != "core" {
+		return access.TeamEntry{}, access.ErrUnknownTeam
+	}
+	return access.TeamEntry{Name: "core", Members: []string{"alice"}}, nil
 }
 
 // AddTeam, RemoveTeam, JoinTeam and LeaveTeam implement Teams.

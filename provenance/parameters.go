@@ -33,7 +33,7 @@ func harmless(query string) string {
 }
 
 var (
-	hashForm    = regexp.MustCompile(`^(?:[a-z0-9]{2,10}:)?[0-9a-fA-F]{4,128}$|^sha(?:256|384|512)-[A-Za-z0-9+/_-]{43,88}$`)
+	hashForm    = regexp.MustCompile(`^(?:[a-z0-9]{2,10}:)?[0-9a-fA-F]{1,128}$|^sha(?:256|384|512)-[A-Za-z0-9+/_-]{43,88}$`)
 	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,32}$`)
 	versionForm = regexp.MustCompile(`^v?[0-9][A-Za-z0-9._+~:-]{0,63}$`)
 	// tokenForm is how issuers begin their tokens.

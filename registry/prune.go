@@ -38,7 +38,7 @@ func (e *SkipError) Error() string { return e.Why }
 
 func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(format, args...)} }
 
-// ErrJudgeAgain: others have changed the repository since it was judged.
+// ErrJudgeAgain says that others have changed the repository since it was judged.
 var ErrJudgeAgain = errors.New("the repository has changed since it was judged")
 
 // maxOthers bounds the records of others that one removal looks at.
