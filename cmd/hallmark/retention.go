@@ -39,7 +39,7 @@ func (e *env) retentionPlan(t *target) *cobra.Command {
 		Use: "plan", Short: "List what would go by the rules, and why the rest stays", Args: cobra.NoArgs,
 		Long: "List what would go by the rules in force, with the bytes that the disk would give back, and why the rest stays. Nothing is removed. A plan in a\n" +
 			"file can be applied.",
-		Example: "  hallmark retention plan\n  hallmark retention plan -o plan.jsonl && hallmark retention apply plan.jsonl",
+		Example: "  hallmark retention plan\n  hallmark retention plan -o plan.jsonl\n  hallmark retention apply plan.jsonl",
 	}
 	out := c.Flags().StringP("output", "o", "", "write the whole plan to this `file`, JSON lines that can be applied")
 	asJSON := addJSON(c)
