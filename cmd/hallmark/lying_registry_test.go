@@ -78,6 +78,16 @@ func TestLyingPulls(t *testing.T) {
 			audit:  "team/app:1, when it is resolved with HEAD, means " + two + " since record 1; by the records it means " + one,
 			verify: "tells of " + one + ", and a pull (HEAD) gives " + two,
 		},
+		"no digest for a tag": {
+			lie: func(r *http.Request, header http.Header, body string) string {
+				if pulls(r, http.MethodHead, "1") {
+					header.Del("Docker-Content-Digest")
+				}
+				return body
+			},
+			audit:  "team/app:1, when it is resolved with HEAD, means no digest since record 1; by the records it means " + one,
+			verify: "tells of " + one + ", and a pull (HEAD) gives no digest",
+		},
 		"a header": {
 			lie: func(r *http.Request, header http.Header, body string) string {
 				if pulls(r, http.MethodGet, "1") {

@@ -101,7 +101,7 @@ func (v *verification) pulled(ctx context.Context, cl *client, method, path stri
 	case answer.Status >= 300:
 		return "", askf("%s%s: the registry answers %d", cl.Base, path, answer.Status)
 	case method == http.MethodHead:
-		return http.Header(answer.Header).Get("Docker-Content-Digest"), nil
+		return firstOf(http.Header(answer.Header).Get("Docker-Content-Digest"), "no digest"), nil
 	case v.Digest.Validate() == nil:
 		return v.Digest.Algorithm().FromBytes(answer.Body).String(), nil
 	}

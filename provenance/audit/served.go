@@ -343,7 +343,10 @@ func hasDigest(data []byte, d digest.Digest) bool {
 
 // what is the digest of what is served, and what its header says of it where that is another.
 func (m *meaning) what() string {
-	if m.header == "" {
+	switch {
+	case m.digest == "": // the answer to a HEAD lacks the header
+		return "no digest"
+	case m.header == "":
 		return m.digest.String()
 	}
 	return fmt.Sprintf("%s (by its header %s)", m.digest, m.header)
