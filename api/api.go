@@ -56,6 +56,7 @@ type Config struct {
 	Keys     KeyKeeper // POST keys
 	Scrubber Scrubber  // scrub
 	Puller   Puller    // pulls
+	Trash    Trash     // trash
 	Checks   Checks    // check
 
 	// Certificates returns the server's own, at each call. Default, and where it returns nil: plain HTTP, and 404.

@@ -13,7 +13,7 @@ func Over(who *access.Access, images *registry.Registry, book *provenance.Book) 
 		Images: images, Content: images, Holds: images, Layers: images,
 		Records: book, Testimonies: book, Origins: book, Proofs: book, Evidence: book, Transparency: book, Cosigner: book,
 		Users: who, Grants: who, Teams: who, Robots: who, TagRules: who, Document: who, Sessions: who, Logins: who,
-		Scrubber: images, Quotas: images, Puller: images,
+		Scrubber: images, Quotas: images, Puller: images, Trash: images,
 		Checks: Checks{Records: book.Check, Accounts: who.Check, Images: images.Check},
 	}
 }

@@ -394,6 +394,21 @@ var table = []row{
 		},
 		says: []says{{registry.ErrUnknown, 404}},
 	},
+	{
+		route: "GET /api/v1/trash", good: []good{
+			{target: "/api/v1/trash", has: `"tags":["old"]`},
+			{target: "/api/v1/trash?repo=team/app", has: `"repository":"team/app"`},
+			{target: "/api/v1/trash?limit=1", has: `"next":"/api/v1/trash?after=`},
+		},
+		bad: []bad{{target: "/api/v1/trash?after=x", status: 400, has: "begin at the first page"}},
+	},
+	{route: "POST /api/v1/trash/undelete", good: []good{
+		{target: "/api/v1/trash/undelete", body: `{"repository":"team/app","reference":"` + other.digest.String() + `"}`, has: `"left":["new"]`},
+	}, bad: []bad{{target: "/api/v1/trash/undelete", body: `{"repository":"team/app"}`, status: 400, has: "reference"}}},
+	{
+		route: "POST /api/v1/trash/empty", good: []good{{target: "/api/v1/trash/empty", body: `{}`, has: `"manifests":1`}},
+		bad: []bad{{target: "/api/v1/trash/empty", body: `{"reference":"1"}`, status: 400, has: "repository"}},
+	},
 	{route: "GET /api/v1/scrub", good: []good{{target: "/api/v1/scrub", has: `"every":"168h"`}}},
 	{route: "POST /api/v1/scrub", good: []good{{target: "/api/v1/scrub", body: `{}`, has: `"every":"168h"`}}},
 

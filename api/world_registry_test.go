@@ -2,10 +2,12 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -306,3 +308,33 @@ func (w *world) HeldImages(_ context.Context, _ string, after *registry.RepoDige
 	}
 	return []registry.Held{worldHeld()}, next, w.asked()
 }
+
+// TrashPage implements Trash: other was deleted in team/app, and something in a repository that bob may not see.
+func (w *world) TrashPage(_ context.Context, q registry.TrashQuery) (found []registry.TrashEntry, next []byte, err error) {
+	for _, repo := range []string{"secret/app", "team/app"} {
+		if q.Visible(repo) && (q.Repository == "" || q.Repository == repo) && q.After == nil {
+			found = append(found, registry.TrashEntry{RepoDigest: registry.RepoDigest{Repository: repo, Digest: other.digest}, MediaType: other.mediaType, Size: 1, Tags: []string{"old"}})
+		}
+	}
+	if len(found) > q.Limit {
+		found, next = found[:q.Limit], []byte("more")
+	}
+	return found, next, w.asked()
+}
+
+// Trashed implements Trash.
+func (w *world) Trashed(context.Context) (registry.Trashed, error) {
+	return registry.Trashed{Manifests: 1}, w.asked()
+}
+
+// Undelete implements Trash: other can be brought back.
+func (w *world) Undelete(_ context.Context, _ provenance.Identity, _ *http.Request, repo, ref string) (u registry.Undeleted, err error) {
+	if ref != other.digest.String() {
+		return u, cmp.Or(w.asked(), error(registry.ErrUnknown))
+	}
+	r := provenance.Record{Index: 7, Digest: other.digest, Repository: repo, Tags: []provenance.TagMove{{Name: "old", Now: other.digest}}}
+	return registry.Undeleted{Digest: other.digest, Records: []*provenance.Record{&r}, Left: []string{"new"}}, w.asked()
+}
+
+// Empty implements Trash.
+func (w *world) Empty(context.Context, registry.Emptying) (int, error) { return 1, w.asked() }

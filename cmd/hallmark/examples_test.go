@@ -17,6 +17,8 @@ var parsedOnly = map[string]string{
 	"hallmark log check --witness":                  "it wants a cosigned checkpoint: witness.txtar",
 	"hallmark log fork":                             "it wants a registry that forked its log: travel_fork.txtar",
 	"hallmark log proof":                            "it wants the proof of a fork: travel_fork.txtar",
+	"hallmark trash empty team/app@":                "it wants a deleted image: trash.txtar",
+	"hallmark undelete team/app":                    "it wants a deleted image: trash.txtar",
 	"hallmark verify registry.example/team/app:1.0": "it wants a cosigned checkpoint: witness.txtar",
 	"hallmark witness https://registry.example":     "the registry has to name the witness: witness.txtar",
 	"hallmark witness --listen":                     "it goes on until it is ended: witness.txtar",

@@ -55,6 +55,9 @@ func TestOpenAPI(t *testing.T) {
 	s.push("team/web", "1.0", "one", nil)
 	s.push("team/web", "commit", "four", map[string]string{"org.opencontainers.image.revision": "0123456789abcdef0123456789abcdef01234567"})
 	s.want(202, "DELETE", "/v2/team/app/manifests/2.0")
+	gone := s.push("lib/gone", "1.0", "gone", nil)
+	s.want(202, "DELETE", "/v2/lib/gone/manifests/"+gone)
+	s.push("lib/gone", "1.0", "another", nil)
 	for range 105 {
 		s.push("team/app", "again", "one", nil)
 	}
@@ -236,6 +239,27 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/access/grants?limit=1", status: 200},
 		{method: "GET", path: "/api/v1/access/grants?repo=team/app&subject=user:alice", login: "alice:wonderland-1", status: 200},
 		{method: "GET", path: "/api/v1/deletable?repo=team/app&digest=" + one, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/access/grants", body: `{"subject":"user:alice","pattern":"lib/**","role":"pull"}`, header: js, status: 201},
+		{method: "GET", path: "/api/v1/trash?repo=lib/gone", status: 200},
+		{method: "GET", path: "/api/v1/trash?after=x", status: 400},
+		{method: "GET", path: "/api/v1/trash", login: "none", status: 401},
+		{method: "GET", path: "/api/v1/trash?repo=lib/gone", login: "alice:wonderland-1", status: 403},
+		{method: "GET", path: "/api/v1/trash?repo=no/where", login: "alice:wonderland-1", status: 404},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone","reference":"1.0"}`, header: js, status: 409},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone"}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{}`, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone","reference":"` + gone + `"}`, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone","reference":"` + gone + `"}`, header: js, status: 200},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone","reference":"` + gone + `"}`, header: js, status: 404},
+		{method: "POST", path: "/api/v1/trash/undelete", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/trash/undelete", body: `{}`, status: 415},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{"repository":"lib/gone"}`, header: js, status: 200},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{"reference":"1.0"}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{}`, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{}`, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{"repository":"lib/gone","reference":"` + gone + `"}`, header: js, status: 404},
+		{method: "POST", path: "/api/v1/trash/empty", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/trash/empty", body: `{}`, status: 415},
 		{method: "GET", path: "/api/v1/holds", login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/retention/rules", login: "alice:wonderland-1", status: 403},
 		{method: "GET", path: "/api/v1/retention/plan", login: "alice:wonderland-1", status: 403},

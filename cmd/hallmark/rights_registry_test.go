@@ -146,6 +146,8 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(ok, "GET /api/v1/retention/plan", api+"/retention/plan"),
 		with(row(admins(400), "POST /api/v1/retention/apply", api+"/retention/apply"), "{}", nil),
 		row(done, "DELETE /api/v1/pulls", api+"/pulls?repo=never/pulled"),
+		row(declared, "GET /api/v1/trash", api+"/trash"),
+		with(row(ok, "POST /api/v1/trash/empty", api+"/trash/empty"), `{"repository":"never/there"}`, nil),
 		row(ok, "GET /api/v1/scrub", api+"/scrub"),
 		row(ok, "GET /api/v1/quota", api+"/quota"),
 		with(row(made, "PUT /api/v1/quota", api+"/quota"), `{"pattern":"never","tags":5}`, removing(api+"/quota?pattern=never")),
