@@ -53,7 +53,7 @@ func restored(t *testing.T, program, saved, name string) (dir string) {
 // almost at once. Each must be of one moment, with every blob that it names.
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
-	v := newVictimOf(t, program(t), "HALLMARK_REGISTRY_LEASE=2s") // races count here, and nobody kills it
+	v := newVictimOf(t, program(t), "HALLMARK_REGISTRY_LEASE=2s", "HALLMARK_TRASH_KEEP=1s") // races count here, and nobody kills it
 	stable := acknowledged{repo: "team/stable", tag: "1", layer: "stays"}
 	if !v.push(t.Context(), stable) {
 		t.Fatal("the first push failed")

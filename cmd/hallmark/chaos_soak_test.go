@@ -117,7 +117,7 @@ func (c *chaos) wantChain(repo, tag string) (moves int) {
 // server is killed again and again, and backed up. What was acknowledged is there at the end, the history of
 // every tag hangs together, everything fits, and the backups as well.
 func TestSoakChaos(t *testing.T) {
-	c := &chaos{victim: newVictim(t, "HALLMARK_REGISTRY_LEASE=1s"), codes: map[string]int{}}
+	c := &chaos{victim: newVictim(t, "HALLMARK_REGISTRY_LEASE=1s", "HALLMARK_TRASH_KEEP=1s"), codes: map[string]int{}}
 	for i := range 6 {
 		c.pool = append(c.pool, strings.Repeat(fmt.Sprintf("shared layer %d ", i), 150))
 	}

@@ -168,12 +168,13 @@ func killed(t *testing.T, kills int) {
 }
 
 // TestKilledWhileCollecting has the same, while images of the same few layers are also deleted, and what
-// nothing needs is collected almost at once. At the end everything is deleted, and no blob may be left.
+// nothing needs is collected almost at once: the trash keeps it for two seconds. At the end everything is deleted,
+// and no blob may be left.
 func TestKilledWhileCollecting(t *testing.T) { killedWhileCollecting(t, 6) }
 
 func killedWhileCollecting(t *testing.T, kills int) {
 	t.Helper()
-	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=1s")
+	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=1s", "HALLMARK_TRASH_KEEP=2s")
 	done := v.suffer(kills, func(ctx context.Context, w, i int) {
 		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: fmt.Sprintf("layer %d", i%5)}
 		if v.push(ctx, a) && i%3 != 0 {

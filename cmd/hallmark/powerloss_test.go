@@ -85,7 +85,7 @@ func (r *recording) end() {
 func (r *recording) program(args ...string) *exec.Cmd {
 	r.t.Helper()
 	cmd := exec.Command(plainProgram(r.t), args...)
-	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_REGISTRY_LEASE=2s")
+	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_REGISTRY_LEASE=2s", "HALLMARK_TRASH_KEEP=2s")
 	powerloss.Command(r.t, cmd, r.trace)
 	return cmd
 }

@@ -29,7 +29,7 @@ func soakFor(t *testing.T) time.Duration {
 // TestSoakScrubBesidePushes pushes and deletes images as fast as the server takes them, and lets what nothing needs be
 // collected almost at once, while fsck and the scrub go over everything in turn: neither may find anything.
 func TestSoakScrubBesidePushes(t *testing.T) {
-	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=300ms")
+	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=300ms", "HALLMARK_TRASH_KEEP=300ms")
 	for i := range 50 {
 		if !v.push(t.Context(), acknowledged{repo: "team/stable", tag: fmt.Sprint(i), layer: strings.Repeat(fmt.Sprint("stable ", i), 20_000)}) {
 			t.Fatal("a push failed")
