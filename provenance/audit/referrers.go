@@ -105,8 +105,10 @@ func (r *run) referrer(ctx context.Context, repo string, subject digest.Digest, 
 	if err != nil && !errors.Is(err, errKept) { // a rule may keep it from the one who asks: then it counts as what it is listed as
 		return err
 	}
+	// The image's provenance is what is listed as that, or is that: anything else that no record has may be listed before it.
 	own := referrerName(subject, provenanceName)
-	if _, has := all[own]; pushed != nil || image == nil || has {
+	other := listed.ArtifactType != provenance.ReferrerType && m.ArtifactType != provenance.ReferrerType
+	if _, has := all[own]; pushed != nil || image == nil || has || other {
 		all[referrerName(subject, listed.Digest.String())] = meaning{digest: listed.Digest, as: why}
 		return nil
 	}
