@@ -95,7 +95,7 @@ type standing struct {
 	tags      map[string]Verdict
 	manifests map[digest.Digest]Verdict
 	judged    uint64
-	others    bool // others have changed it since
+	others    bool // it has changed since, other than by this plan
 	looks     int
 }
 
@@ -141,37 +141,53 @@ func (a *applier) repository(ctx context.Context, items []Item) error {
 	return nil
 }
 
+// follows says whether whatever a record of somebody else keeps may keep an item: a manifest, or a tag beside one, stays with other
+// images, and an expression may look at anything.
+func (a *applier) follows(item Item) bool {
+	return item.Tag == "" || item.Rule == Untagged || a.set.asks()
+}
+
 // item removes one thing, and judges the repository again where others have changed it.
 func (a *applier) item(ctx context.Context, item Item, st *standing) error {
-	for {
+	for again := st.others && a.follows(item); ; again = true {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if again && st.looks == maxJudgements {
+			return a.skip(item, "the repository changes faster than it can be judged; apply the plan again later")
+		}
+		if again {
+			if err := a.judge(ctx, item.Repository, st); err != nil {
+				return err
+			}
 		}
 		if why := st.keeps(item); why != "" {
 			return a.skip(item, why)
 		}
-		r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
-			Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged,
-			Strict: item.Tag == "" || st.others || a.set.asks(),
-			Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},
-		})
-		var skipped *registry.SkipError
-		switch {
-		case err == nil:
-			st.judged, st.others = r.Index, st.others || others
-			a.count(item)
-			return nil
-		case errors.As(err, &skipped):
-			return a.skip(item, skipped.Why)
-		case !errors.Is(err, registry.ErrJudgeAgain):
-			return err
-		case st.looks == maxJudgements:
-			return a.skip(item, "the repository changes faster than it can be judged; apply the plan again later")
-		}
-		if err := a.judge(ctx, item.Repository, st); err != nil {
+		if err := a.remove(ctx, item, st); !errors.Is(err, registry.ErrJudgeAgain) {
 			return err
 		}
 	}
+}
+
+// remove removes one thing, or skips it. Error: registry.ErrJudgeAgain.
+func (a *applier) remove(ctx context.Context, item Item, st *standing) error {
+	r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
+		Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged, Strict: a.follows(item),
+		Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},
+	})
+	var skipped *registry.SkipError
+	switch {
+	case errors.As(err, &skipped):
+		st.others = st.others || item.Tag != "" // its image stays, which the judgement does not know
+		return a.skip(item, skipped.Why)
+	case err != nil:
+		return err
+	}
+	// The newest record is now our own, so only st.others tells of those of others before it.
+	st.judged, st.others = r.Index, st.others || others
+	a.count(item)
+	return nil
 }
 
 // keeps says why the newest judgement keeps something, or "".

@@ -1,0 +1,179 @@
+package retention
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/files"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// world is a registry with a keeper, and alice, who may do everything.
+type world struct {
+	*Keeper
+	t        *testing.T
+	registry *disturbed
+	repo     *remote.Repository // team/app
+}
+
+// disturbed is a registry in which somebody does something just before a removal.
+type disturbed struct {
+	*registry.Registry
+	before  func(n int) // is told how many removals there were
+	removed int
+}
+
+func (d *disturbed) Prune(ctx context.Context, who provenance.Identity, p registry.Pruning) (*provenance.Record, bool, error) {
+	if d.before != nil {
+		d.before(d.removed)
+	}
+	d.removed++
+	return d.Registry.Prune(ctx, who, p)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newWorld(t *testing.T, rules string) *world {
+	t.Helper()
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	must(t, err)
+	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
+	must(t, err)
+	book, err := provenance.NewBook(store, "https://registry.example")
+	must(t, err)
+	keys, err := provenance.GenerateKeys()
+	must(t, err)
+	must(t, book.Begin(t.Context(), keys))
+	gate, err := access.New(t.Context(), store, access.Config{URL: "https://registry.example", Book: book, BcryptCost: 4})
+	must(t, err)
+	_, err = gate.AddUser(t.Context(), access.Operator, "alice", "correct horse", true)
+	must(t, err)
+	log := slog.New(slog.DiscardHandler)
+	g, err := registry.New(t.Context(), store, blobs, book, gate, log, registry.Config{Reserve: 1})
+	must(t, err)
+	server := httptest.NewServer(g)
+	t.Cleanup(func() {
+		server.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{t: t, registry: &disturbed{Registry: g}}
+	w.repo, err = remote.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/team/app")
+	must(t, err)
+	w.repo.PlainHTTP = true
+	login := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:correct horse"))
+	w.repo.Client = &auth.Client{Header: http.Header{"Authorization": {login}}}
+	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Log: log, Most: 1})
+	w.Use(rulesOf(t, rules))
+	return w
+}
+
+// push pushes an image, which has a subject where that is given, by digest where tag is empty.
+func (w *world) push(tag, name string, subject *ocispec.Descriptor) ocispec.Descriptor {
+	w.t.Helper()
+	config := content.NewDescriptorFromBytes(ocispec.MediaTypeImageConfig, []byte("{}"))
+	must(w.t, w.repo.Blobs().Push(context.Background(), config, strings.NewReader("{}")))
+	data, err := json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{},
+		Subject: subject, Annotations: map[string]string{"name": name},
+	})
+	must(w.t, err)
+	d := content.NewDescriptorFromBytes(ocispec.MediaTypeImageManifest, data)
+	if tag == "" {
+		tag = d.Digest.String()
+	}
+	must(w.t, w.repo.PushReference(context.Background(), d, bytes.NewReader(data), tag))
+	return d
+}
+
+func (w *world) has(ref string) bool {
+	_, err := w.repo.Resolve(context.Background(), ref)
+	return err == nil
+}
+
+// planned makes a plan by the rules in force.
+func (w *world) planned() *Plan {
+	w.t.Helper()
+	var text bytes.Buffer
+	_, _, err := w.Plan(w.t.Context(), &text)
+	must(w.t, err)
+	p, err := ReadPlan(&text, nil)
+	must(w.t, err)
+	return p
+}
+
+func (w *world) apply(p *Plan) (Applied, error) {
+	return w.Apply(w.t.Context(), access.Operator, p, func(Skipped) error { return nil }, func(Applied) error { return nil })
+}
+
+// TestApplyKeepsSignatures tags or holds an image just before each removal of a plan in turn. The image stays, and so does whatever is
+// attached to it and was there by then.
+func TestApplyKeepsSignatures(t *testing.T) {
+	for name, keep := range map[string]func(*world, ocispec.Descriptor){
+		"tag": func(w *world, d ocispec.Descriptor) { must(t, w.repo.Tag(context.Background(), d, "zz")) },
+		"hold": func(w *world, d ocispec.Descriptor) {
+			_, err := w.registry.Hold(context.Background(), access.Operator, "team/app", d.Digest, time.Now().Add(time.Hour), "an audit")
+			must(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at, last := 0, false; !last; at++ {
+				w := newWorld(t, untagged("0s")+keeping("newest: 1"))
+				image := w.push("z1", "image", nil)
+				sig := registry.BesideName(image.Digest) + ".sig"
+				w.push(sig, "signature", nil)
+				attached := []string{sig, w.push("", "referrer", &image).Digest.String()}
+				w.push("a1", "other", nil)
+				w.push("b1", "newest", nil)
+				p := w.planned()
+				if len(p.Goes) != 7 {
+					t.Fatalf("%d things go: %+v", len(p.Goes), p.Goes)
+				}
+				last = at == len(p.Goes)-1
+				w.registry.before = func(n int) {
+					if n != at {
+						return
+					}
+					attached = slices.DeleteFunc(attached, func(ref string) bool { return !w.has(ref) })
+					if w.has(image.Digest.String()) {
+						keep(w, image)
+					}
+				}
+				_, err := w.apply(p)
+				must(t, err)
+				if !w.has(image.Digest.String()) {
+					continue
+				}
+				for _, ref := range attached {
+					if !w.has(ref) {
+						t.Errorf("before removal %d: %s is gone, and its image stays", at, ref)
+					}
+				}
+			}
+		})
+	}
+}
