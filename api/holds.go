@@ -26,11 +26,16 @@ type heldList struct {
 	Next  string          `json:"next,omitempty"`
 }
 
+func (l heldList) nextPage() string { return l.Next }
+
 // holds answers GET /api/v1/holds. Only administrators are shown those of all repositories.
 func (a *API) holds(c *call) (any, error) {
 	q := c.query()
 	repo, limit := q.text("repo"), q.limit()
 	after := q.place("after")
+	if after != nil && repo != "" && after.Repository != repo {
+		q.fail("after is of %.150s, and repo of another repository: begin at the first page", after.Repository)
+	}
 	if err := q.end(); err != nil {
 		return nil, err
 	}
@@ -49,7 +54,6 @@ func (a *API) holds(c *call) (any, error) {
 	answer := heldList{Holds: append([]registry.Held{}, list...)}
 	if next != nil {
 		answer.Next = c.nextURL(map[string]string{"after": next.Repository + "@" + next.Digest.String()})
-		c.w.Header().Set("Link", "<"+answer.Next+`>; rel="next"`)
 	}
 	return answer, nil
 }

@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -140,7 +142,8 @@ func (g *Registry) HeldImages(ctx context.Context, repo string, after *RepoDiges
 		if _, ok := parseDigest(after.Digest.String()); !ok {
 			return nil, nil, errDigest(after.Digest.String())
 		}
-		from = append(repoKey(after.Repository, digestKey(after.Digest)), 0)
+		// A page never begins before the repository that was asked for.
+		from = slices.MaxFunc([][]byte{from, append(repoKey(after.Repository, digestKey(after.Digest)), 0)}, bytes.Compare)
 	}
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		list, next = []Held{}, nil
