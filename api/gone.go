@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
@@ -26,8 +27,21 @@ func (a *API) orGone(ctx context.Context, repo, ref string, err error) error {
 	if err != nil {
 		return err
 	}
+	back, err := a.comesBack(ctx, repo, r)
+	if err != nil {
+		return err
+	}
 	return problemf(http.StatusNotFound, "there is no %.140s in this repository any more: record %d, by %s%s at %s, removed it; "+
-		"its records stay (hallmark records --repo %s)", ref, r.Index, r.Actor.Known(), names.Account(r.Actor), r.Time, repo)
+		"its records stay (hallmark records --repo %s)%s", ref, r.Index, r.Actor.Known(), names.Account(r.Actor), r.Time, repo, back)
+}
+
+// comesBack says until when an image can be brought back that a record removed, or nothing.
+func (a *API) comesBack(ctx context.Context, repo string, r *provenance.Record) (string, error) {
+	kept, err := a.Trash.InTrash(ctx, repo, r.Digest)
+	if err != nil || kept == nil || kept.Record != r.Index || r.Observed.KeptUntil == nil {
+		return "", err
+	}
+	return fmt.Sprintf("; until %s it can be brought back (hallmark undelete %s@%s)", r.Observed.KeptUntil, repo, r.Digest), nil
 }
 
 // removal is the newest record that removed a tag or a manifest, or nil.

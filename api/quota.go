@@ -104,8 +104,7 @@ func (a *API) usage(c *call) (any, error) {
 			q.fail("%v", err)
 		}
 	}
-	question := "usage " + pattern.String()
-	after := a.position(q, question)
+	after := a.position(q, c.question())
 	limit := q.limit()
 	if err := q.end(); err != nil {
 		return nil, err
@@ -114,9 +113,5 @@ func (a *API) usage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := roomPage{Repositories: append([]registry.Room{}, rooms...)}
-	if next != nil {
-		page.Next = c.nextURL(map[string]string{"after": a.sealed(question, next)})
-	}
-	return page, nil
+	return roomPage{Repositories: append([]registry.Room{}, rooms...), Next: a.nextSealed(c, next)}, nil
 }

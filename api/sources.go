@@ -89,7 +89,7 @@ func (a *API) sources(c *call) (any, error) {
 		return nil, err
 	}
 	names, err := a.namesakes(c.Context(), actorsOfImages(page.Images))
-	return originPage{Images: entries, Namesakes: names, Next: a.nextImages(c, page.Next)}, err
+	return originPage{Images: entries, Namesakes: names, Next: a.nextSealed(c, page.Next)}, err
 }
 
 func actorsOfImages(images []provenance.ClaimedImage) (actors []provenance.Actor) {
@@ -106,7 +106,8 @@ func (c *call) question() string {
 	return c.URL.Path + "?" + strings.Join(parts, "&")
 }
 
-func (a *API) nextImages(c *call, position []byte) string {
+// nextSealed is the address of the page that begins at a position, or "".
+func (a *API) nextSealed(c *call, position []byte) string {
 	if position == nil {
 		return ""
 	}
@@ -185,7 +186,7 @@ func (a *API) descendants(c *call) (any, error) {
 	for i := range entries {
 		entries[i].Rules = rulesOf(entries[i].Claims)
 	}
-	answer := originPage{Images: entries, Next: a.nextImages(c, page.Next)}
+	answer := originPage{Images: entries, Next: a.nextSealed(c, page.Next)}
 	if err == nil {
 		answer.Namesakes, err = a.namesakes(c.Context(), actorsOfImages(page.Images))
 	}

@@ -406,8 +406,12 @@ var table = []row{
 		{target: "/api/v1/trash/undelete", body: `{"repository":"team/app","reference":"` + other.digest.String() + `"}`, has: `"left":["new"]`},
 	}, bad: []bad{{target: "/api/v1/trash/undelete", body: `{"repository":"team/app"}`, status: 400, has: "reference"}}},
 	{
-		route: "POST /api/v1/trash/empty", good: []good{{target: "/api/v1/trash/empty", body: `{}`, has: `"manifests":1`}},
-		bad: []bad{{target: "/api/v1/trash/empty", body: `{"reference":"1"}`, status: 400, has: "repository"}},
+		route: "POST /api/v1/trash/empty", good: []good{{target: "/api/v1/trash/empty", body: `{"all":true}`, has: `"manifests":1`}},
+		bad: []bad{
+			{target: "/api/v1/trash/empty", body: `{"reference":"1"}`, status: 400, has: "repository"},
+			{target: "/api/v1/trash/empty", body: `{}`, status: 400, has: "name a repository"},
+			{target: "/api/v1/trash/empty", body: `{"repository":"team/app","all":true}`, status: 400, has: "name a repository"},
+		},
 	},
 	{route: "GET /api/v1/scrub", good: []good{{target: "/api/v1/scrub", has: `"every":"168h"`}}},
 	{route: "POST /api/v1/scrub", good: []good{{target: "/api/v1/scrub", body: `{}`, has: `"every":"168h"`}}},

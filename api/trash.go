@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"strconv"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -16,8 +14,8 @@ import (
 type Trash interface {
 	// TrashPage returns a page of what is in the trash, and where the next begins, or nil.
 	TrashPage(ctx context.Context, q registry.TrashQuery) ([]registry.TrashEntry, []byte, error)
-	// Trashed returns how much is in the trash.
-	Trashed(ctx context.Context) (registry.Trashed, error)
+	// InTrash returns what the trash has of a digest in a repository, or nil.
+	InTrash(ctx context.Context, repo string, d digest.Digest) (*registry.TrashEntry, error)
 	// Undelete brings an image back, as a push of the caller's. Errors: those that registry.AnswerOf knows.
 	Undelete(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) (registry.Undeleted, error)
 	// Empty removes what is in the trash for good. Errors: those that registry.AnswerOf knows.
@@ -51,8 +49,7 @@ type trashEntry struct {
 func (a *API) trash(c *call) (any, error) {
 	q := c.query()
 	repo, limit := q.text("repo"), q.limit()
-	question := "trash " + repo
-	after := a.position(q, question)
+	after := a.position(q, c.question())
 	if err := q.end(); err != nil {
 		return nil, err
 	}
@@ -66,10 +63,7 @@ func (a *API) trash(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := trashPage{Trash: []trashEntry{}}
-	if next != nil {
-		page.Next = trashURL(repo, limit, a.sealed(question, next))
-	}
+	page := trashPage{Trash: []trashEntry{}, Next: a.nextSealed(c, next)}
 	return a.fillTrash(c.Context(), page, found)
 }
 
@@ -84,14 +78,6 @@ func (a *API) mayTrash(c *call, repo string) error {
 		return c.forbid("only those who may push to the repository see what is in its trash")
 	}
 	return nil
-}
-
-func trashURL(repo string, limit int, after string) string {
-	values := url.Values{"limit": {strconv.Itoa(limit)}, "after": {after}}
-	if repo != "" {
-		values.Set("repo", repo)
-	}
-	return "/api/v1/trash?" + values.Encode()
 }
 
 // fillTrash adds what the records of deletions say.
@@ -119,6 +105,12 @@ func (a *API) fillTrash(ctx context.Context, page trashPage, found []registry.Tr
 type wantTrash struct {
 	Repository string `json:"repository"`
 	Reference  string `json:"reference"`
+}
+
+// wantEmpty is what is to be removed for good.
+type wantEmpty struct {
+	wantTrash
+	All bool `json:"all"`
 }
 
 // undeleted is what was brought back.
@@ -174,12 +166,12 @@ type emptied struct {
 
 // emptyTrash answers POST /api/v1/trash/empty.
 func (a *API) emptyTrash(c *call) (any, error) {
-	var want wantTrash
+	var want wantEmpty
 	if err := c.body(&want); err != nil {
 		return nil, err
 	}
-	if want.Repository == "" && want.Reference != "" {
-		return nil, problemf(http.StatusBadRequest, "a reference needs its repository")
+	if want.All == (want.Repository != "") || want.All && want.Reference != "" {
+		return nil, problemf(http.StatusBadRequest, "name a repository, and a reference in it if only that is to go; or empty the whole trash with all")
 	}
 	n, err := a.Trash.Empty(c.Context(), registry.Emptying{Repository: want.Repository, Reference: want.Reference, Who: c.who})
 	if err != nil {

@@ -322,9 +322,9 @@ func (w *world) TrashPage(_ context.Context, q registry.TrashQuery) (found []reg
 	return found, next, w.asked()
 }
 
-// Trashed implements Trash.
-func (w *world) Trashed(context.Context) (registry.Trashed, error) {
-	return registry.Trashed{Manifests: 1}, w.asked()
+// InTrash implements Trash: nothing is there.
+func (w *world) InTrash(context.Context, string, digest.Digest) (*registry.TrashEntry, error) {
+	return nil, w.asked()
 }
 
 // Undelete implements Trash: other can be brought back.

@@ -48,7 +48,7 @@ func (e *env) hold() *cobra.Command {
 	return c
 }
 
-// parseEnd reads a time in the future, or how long from now.
+// parseEnd reads a time, which the registry wants to be in the future, or how long from now.
 func parseEnd(value string, now time.Time) (time.Time, error) {
 	var from units.Duration
 	if from.UnmarshalText([]byte(value)) == nil {
@@ -113,37 +113,32 @@ func (e *env) holdList(t *target) *cobra.Command {
 	}
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		query := url.Values{"limit": {"1000"}}
-		if len(args) > 0 {
-			query.Set("repo", args[0])
+		repo, err := t.repositoryIn(args)
+		if err != nil {
+			return err
+		}
+		query := url.Values{}
+		if repo != "" {
+			query.Set("repo", repo)
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			all := struct {
-				Holds []registry.Held `json:"holds"`
-			}{Holds: []registry.Held{}}
-			for next := holdsPath + "?" + query.Encode(); next != ""; {
-				var page struct {
-					Holds []registry.Held `json:"holds"`
-					Next  string          `json:"next"`
-				}
-				if err := cl.get(ctx, next, nil, &page); err != nil {
-					return err
-				}
-				all.Holds, next = append(all.Holds, page.Holds...), page.Next
+			held, err := pages(ctx, cl, holdsPath, query, 0, func(p struct{ Holds []registry.Held }) []registry.Held { return p.Holds })
+			if err != nil {
+				return err
 			}
 			if *asJSON {
-				return writeJSON(e.stdout, all)
+				return writeJSON(e.stdout, map[string]any{"holds": held})
 			}
-			return e.showHolds(all.Holds)
+			return e.showHolds(held)
 		})
 	}
 	return c
 }
 
 func (e *env) showHolds(holds []registry.Held) error {
-	tab := e.table("REPOSITORY…", "DIGEST", "UNTIL", "BY", "RECORD", "REASON…")
+	tab := e.table("REPOSITORY", "DIGEST", "UNTIL", "BY", "RECORD", "REASON…")
 	for _, h := range holds {
-		reason := clean(h.Reason)
+		reason := h.Reason
 		if h.Gone {
 			reason += " (the image is gone)"
 		}

@@ -45,15 +45,11 @@ func (e *env) pulls() *cobra.Command {
 		if *all {
 			return e.forgetPulls(c.Context(), t, "all=true", "all repositories")
 		}
-		ref, err := parseReference(args[0])
+		repo, err := t.repositoryIn(args)
 		if err != nil {
 			return err
 		}
-		if ref.tag != "" || ref.digest != "" || ref.prefix != "" {
-			return usagef("%q names an image, and pulls are forgotten of a repository: leave the tag or digest out", args[0])
-		}
-		ref.aim(t)
-		return e.forgetPulls(c.Context(), t, url.Values{"repo": {ref.repository}}.Encode(), ref.repository)
+		return e.forgetPulls(c.Context(), t, url.Values{"repo": {repo}}.Encode(), repo)
 	}
 	c.AddCommand(forget)
 	return c

@@ -53,6 +53,22 @@ func (r reference) aim(t *target) {
 	}
 }
 
+// repositoryIn returns the repository that an argument names, and aims at its registry; "" where there is no argument.
+func (t *target) repositoryIn(args []string) (string, error) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	ref, err := parseReference(args[0])
+	if err != nil {
+		return "", err
+	}
+	if ref.tag != "" || ref.digest != "" || ref.prefix != "" {
+		return "", usagef("%q names an image, and this is about a repository: leave the tag or digest out", args[0])
+	}
+	ref.aim(t)
+	return ref.repository, nil
+}
+
 // shownImage is what the API says of one.
 type shownImage struct {
 	Repository string             `json:"repository"`

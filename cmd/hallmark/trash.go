@@ -28,9 +28,12 @@ func (e *env) undelete() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		name := firstOf(ref.digest.String(), ref.tag)
+		name, err := ref.inTrash(args[0])
+		if err != nil {
+			return err
+		}
 		if name == "" {
-			return usagef("%q names no image: write %s:TAG, or %s@DIGEST, with the whole digest", args[0], ref.repository, ref.repository)
+			return usagef("%q names no image: write %s:TAG, or %s@DIGEST", args[0], ref.repository, ref.repository)
 		}
 		ref.aim(t)
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
@@ -66,6 +69,15 @@ func (e *env) bringBack(ctx context.Context, cl *client, repo, name string) erro
 	return nil
 }
 
+// inTrash is how the registry is told which image in the trash a reference means: by a tag or a whole digest; "" is all of its
+// repository. A cut digest is none of these.
+func (r reference) inTrash(arg string) (string, error) {
+	if r.prefix != "" {
+		return "", usagef("%q has the beginning of a digest: write the whole one, as `hallmark trash list --no-trunc` prints it", arg)
+	}
+	return firstOf(r.digest.String(), r.tag), nil
+}
+
 // trash is the verb `hallmark trash`.
 func (e *env) trash() *cobra.Command {
 	c := &cobra.Command{Use: "trash", Short: "See what was deleted and can be brought back, or remove it for good"}
@@ -82,9 +94,9 @@ func (e *env) trashList() *cobra.Command {
 	t := addTarget(c)
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		repo := ""
-		if len(args) > 0 {
-			repo = args[0]
+		repo, err := t.repositoryIn(args)
+		if err != nil {
+			return err
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error { return e.listTrash(ctx, cl, repo, *asJSON) })
 	}
@@ -115,7 +127,7 @@ func (e *env) listTrash(ctx context.Context, cl *client, repo string, asJSON boo
 		return err
 	}
 	if asJSON {
-		return writeJSON(e.stdout, map[string]any{"trash": append([]trashed{}, all...)})
+		return writeJSON(e.stdout, map[string]any{"trash": all})
 	}
 	tab := e.table("REPOSITORY", "DIGEST", "TAGS", "RECORD", "DELETED", "KEPT UNTIL", "WHO")
 	for _, t := range all {
@@ -130,31 +142,36 @@ func (e *env) listTrash(ctx context.Context, cl *client, repo string, asJSON boo
 
 func (e *env) trashEmpty() *cobra.Command {
 	c := &cobra.Command{
-		Use: "empty [REF]", Short: "Remove what is in the trash for good", Args: cobra.MaximumNArgs(1),
-		Long: "Remove everything that is in the trash for good, or what is of a repository, or one image. For administrators. Each manifest\n" +
+		Use: "empty {REF | --all}", Short: "Remove what is in the trash for good", Args: cobra.MaximumNArgs(1),
+		Long: "Remove what is in the trash of a repository for good, or one image there, or everything. For administrators. Each manifest\n" +
 			"gets a record, because that of its deletion says that it is kept. The disk is given back in the background.",
-		Example: "  hallmark trash empty\n  hallmark trash empty team/app\n  hallmark trash empty team/app@sha256:…",
+		Example: "  hallmark trash empty --all\n  hallmark trash empty team/app\n  hallmark trash empty team/app@sha256:…",
 	}
 	t := addTarget(c)
+	all := c.Flags().Bool("all", false, "remove everything that is in the trash")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		want := map[string]string{}
-		if len(args) > 0 {
+		if *all == (len(args) == 1) {
+			return usagef("name a repository or an image, or empty the whole trash with --all")
+		}
+		want := map[string]any{"all": true}
+		if !*all {
 			ref, err := parseReference(args[0])
 			if err != nil {
 				return err
 			}
-			ref.aim(t)
-			want["repository"] = ref.repository
-			if name := firstOf(ref.digest.String(), ref.tag); name != "" {
-				want["reference"] = name
+			name, err := ref.inTrash(args[0])
+			if err != nil {
+				return err
 			}
+			ref.aim(t)
+			want = map[string]any{"repository": ref.repository, "reference": name}
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			var answer struct{ Manifests int }
 			if err := cl.send(ctx, http.MethodPost, trashPath+"/empty", want, &answer); err != nil {
 				return err
 			}
-			fmt.Fprintf(e.stdout, "manifests removed from the trash: %d\n", answer.Manifests)
+			fmt.Fprintf(e.stdout, "removed from the trash: %s\n", number(answer.Manifests, "manifest"))
 			return nil
 		})
 	}
