@@ -45,8 +45,10 @@ func openListeners(d *datadir.Dir, c config.Config) (l listeners, err error) {
 			return l, unavailablef("listen for administration: %w (choose another adminListen, or none)", err)
 		}
 	}
-	l.socket, err = datadir.ListenSocket(d.Path)
-	return l, err
+	if l.socket, err = datadir.ListenSocket(d.Path); err != nil {
+		return l, unavailable(err)
+	}
+	return l, nil
 }
 
 // close closes what is open. Run has closed them before.

@@ -90,7 +90,7 @@ const shortDigest = len("sha256:") + 12
 var (
 	fullDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 	cutDigest  = regexp.MustCompile(`^(sha256|sha512):[0-9a-f]{12}$`)
-	fraction   = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+(Z|[+-]\d\d:\d\d)$`)
+	fraction   = regexp.MustCompile(`^((?:none since )?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+(Z|[+-]\d\d:\d\d)$`)
 )
 
 // narrower is a cell with fewer characters that means the same moment, but for the fraction of a second, or the same

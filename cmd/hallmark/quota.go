@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
@@ -41,7 +42,7 @@ func (e *env) quotaShow(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, found)
 			}
-			tab := e.table("PATTERN", "USED", "RESERVED", "SOFT", "QUOTA", "TAGS", "TAGS QUOTA", "")
+			tab := e.table("PATTERN", "USED", "RESERVED", "SOFT", "QUOTA", "TAGS", "TAGS QUOTA", "NOTE…")
 			for _, q := range found.Quotas {
 				note := ""
 				if q.Counting {
@@ -120,7 +121,7 @@ func (e *env) setQuota(ctx context.Context, cl *client, q registry.Quota) error 
 	}
 	for _, now := range found.Quotas {
 		if now.Pattern == q.Pattern {
-			fmt.Fprintf(e.stdout, "%s uses %s and %d tags; its quota is %s\n", q.Pattern, inBytes(now.UsedBytes), now.UsedTags, quotaText(now.Quota))
+			fmt.Fprintf(e.stdout, "%s uses %s and %s; its quota is %s\n", q.Pattern, inBytes(now.UsedBytes), number(now.UsedTags, "tag"), quotaText(now.Quota))
 			if over := now.UsedBytes > now.Bytes && now.Bytes > 0 || now.UsedTags > now.Tags && now.Tags > 0; over {
 				fmt.Fprintln(e.stderr, "note: more is used than that. Nothing is removed; pushes that add are refused until enough was deleted.")
 			}
@@ -131,23 +132,17 @@ func (e *env) setQuota(ctx context.Context, cl *client, q registry.Quota) error 
 
 // quotaText is what a quota allows.
 func quotaText(q registry.Quota) string {
-	var text string
-	add := func(part string) {
-		if text != "" {
-			text += ", "
-		}
-		text += part
-	}
+	var parts []string
 	if q.Bytes > 0 {
-		add(inBytes(q.Bytes))
+		parts = append(parts, inBytes(q.Bytes))
 	}
 	if q.Tags > 0 {
-		add(fmt.Sprintf("%d tags", q.Tags))
+		parts = append(parts, number(q.Tags, "tag"))
 	}
 	if q.Soft > 0 {
-		add("with a warning above " + inBytes(q.Soft))
+		parts = append(parts, "with a warning above "+inBytes(q.Soft))
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 func (e *env) quotaRemove(t *target) *cobra.Command {

@@ -43,6 +43,7 @@ func (e *env) retentionPlan(t *target) *cobra.Command {
 	}
 	out := c.Flags().StringP("output", "o", "", "write the whole plan to this `file`, JSON lines that can be applied")
 	asJSON := addJSON(c)
+	c.MarkFlagsMutuallyExclusive("output", "json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.askWithin(c.Context(), retentionTime, t, func(ctx context.Context, cl *client) error {
 			resp, err := cl.open(ctx, http.MethodGet, retentionPath+"plan")
@@ -69,10 +70,10 @@ func (e *env) takePlan(from io.Reader, path string) (err error) {
 			return err
 		})
 	} else {
-		tab := e.table("GOES…", "DIGEST", "RULE", "WHY…")
+		tab := e.table("GOES", "DIGEST", "RULE", "WHY…")
 		p, err = retention.ReadPlan(from, func(l retention.Line) {
 			if l.Goes != nil {
-				tab.row(nameOf(*l.Goes), short(l.Goes.Digest), l.Goes.Rule, clean(l.Goes.Why))
+				tab.row(nameOf(*l.Goes), l.Goes.Digest.String(), l.Goes.Rule, l.Goes.Why)
 			}
 		})
 		if err == nil {
@@ -97,7 +98,8 @@ func nameOf(i retention.Item) string {
 
 func (e *env) showSummary(p *retention.Plan) {
 	s := p.Summary
-	fmt.Fprintf(e.stdout, "%d tags and %d manifests would go, %d tags and %d manifests stay; the disk gives back %s\n", s.Tags, s.Manifests, s.StayingTags, s.Staying, inBytes(s.Bytes))
+	fmt.Fprintf(e.stdout, "%s and %s would go, %s and %s stay; the disk gives back %s\n", number(s.Tags, "tag"), number(s.Manifests, "manifest"),
+		number(s.StayingTags, "tag"), number(s.Staying, "manifest"), inBytes(s.Bytes))
 	for _, w := range s.Warnings {
 		fmt.Fprintf(e.stdout, "warning: %s\n", clean(w))
 	}
@@ -131,20 +133,20 @@ func (e *env) retentionApply(t *target) *cobra.Command {
 				return status(err)
 			}
 			defer resp.Body.Close() //nolint:errcheck // it was only read
-			if *asJSON {
-				_, err := io.Copy(e.stdout, resp.Body)
-				return err
+			if *asJSON {            // the answer as it is, read all the same: one that broke off is a failure
+				return showApplied(io.Discard, io.TeeReader(resp.Body, e.stdout))
 			}
-			return e.showApplied(resp.Body)
+			return showApplied(e.stdout, resp.Body)
 		})
 	}
 	return c
 }
 
 // showApplied prints what was skipped, and at the end what was done.
-func (e *env) showApplied(from io.Reader) error {
+func showApplied(to io.Writer, from io.Reader) error {
 	var done retention.Applied
-	for lines := bufio.NewScanner(from); lines.Scan(); {
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
 		var l struct {
 			Skipped *retention.Skipped `json:"skipped"`
 			Applied *retention.Applied `json:"applied"`
@@ -156,10 +158,13 @@ func (e *env) showApplied(from io.Reader) error {
 			done = *l.Applied
 		}
 		if s := l.Skipped; s != nil {
-			fmt.Fprintf(e.stdout, "skipped %s (%s): %s\n", nameOf(retention.Item{Repository: s.Repository, Tag: s.Tag}), short(s.Digest), clean(s.Why))
+			fmt.Fprintf(to, "skipped %s (%s): %s\n", nameOf(retention.Item{Repository: s.Repository, Tag: s.Tag}), short(s.Digest), clean(s.Why))
 		}
 	}
-	fmt.Fprintf(e.stdout, "removed %d tags and %d manifests, skipped %d\n", done.Tags, done.Manifests, done.Skipped)
+	if err := lines.Err(); err != nil {
+		return askf("the answer broke off: %w; apply the plan again to go on", err)
+	}
+	fmt.Fprintf(to, "removed %s and %s, skipped %d\n", number(done.Tags, "tag"), number(done.Manifests, "manifest"), done.Skipped)
 	if !done.Done {
 		return askf("the plan was not applied to its end; apply it again to go on")
 	}
@@ -188,7 +193,7 @@ func (e *env) retentionShow(t *target) *cobra.Command {
 			if *asJSON {
 				return writeJSON(e.stdout, answer)
 			}
-			tab := e.table("RULE…", "REPOSITORIES…", "TAGS…", "KEEPS…")
+			tab := e.table("RULE", "REPOSITORIES", "TAGS", "KEEPS…")
 			for _, r := range answer.Rules {
 				tab.row(r.Name, list(r.Repositories), firstOf(list(r.Tags), "all"), strings.Join(strings.Fields(strings.Join(r.Keep, "; ")), " "))
 			}

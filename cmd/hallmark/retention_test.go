@@ -49,7 +49,7 @@ func TestRetention(t *testing.T) {
 	said(0, "hold", "team/app:2", "--until", "1d", "--reason", "an audit")
 	s.push("team/app", "3", "another layer", nil) // now it is the newest, and 4 is not
 	out := said(0, "retention", "apply", plan)
-	for _, want := range []string{"skipped team/app:2 (", "held until", "skipped team/app:3 (", "removed 1 tags and 2 manifests, skipped 3"} {
+	for _, want := range []string{"skipped team/app:2 (", "held until", "skipped team/app:3 (", "removed 1 tag and 2 manifests, skipped 3"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it says\n%s\nand not %q", out, want)
 		}

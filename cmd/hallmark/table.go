@@ -29,7 +29,7 @@ func writeJSON(w io.Writer, value any) error {
 }
 
 // number is a number of things, as "1 repository" and "2 repositories".
-func number[N int | uint64](n N, of string) string {
+func number[N int | int64 | uint64](n N, of string) string {
 	if n == 1 {
 		return "1 " + of
 	}
