@@ -398,7 +398,7 @@ var table = []row{
 		route: "GET /api/v1/trash", good: []good{
 			{target: "/api/v1/trash", has: `"tags":["old"]`},
 			{target: "/api/v1/trash?repo=team/app", has: `"repository":"team/app"`},
-			{target: "/api/v1/trash?limit=1", has: `"next":"/api/v1/trash?after=`},
+			{target: "/api/v1/trash?limit=1", has: `"next":"/api/v1/trash?limit=1&after=`},
 		},
 		bad: []bad{{target: "/api/v1/trash?after=x", status: 400, has: "begin at the first page"}},
 	},
