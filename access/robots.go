@@ -124,28 +124,11 @@ func (a *Access) renew(r *robot, expires time.Time) (string, error) {
 
 // RemoveRobot removes a robot with all that was granted to it. Error: ErrUnknownRobot.
 func (a *Access) RemoveRobot(ctx context.Context, by provenance.Identity, name string) error {
-	err := a.takeAway(ctx, by, func(tx storage.Tx, d *Document) error {
-		r, err := readRobot(tx, name)
-		if err == nil {
-			d.removeAccount(r.Account)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return a.change(ctx, func(tx storage.Tx) error {
-		r, err := readRobot(tx, name)
-		if err != nil {
-			return err
-		}
-		if _, err := a.edit(tx, by, func(d *Document) error { d.removeAccount(r.Account); return nil }); err != nil {
-			return err
-		}
+	find := func(tx storage.Reader) (string, error) { r, err := readRobot(tx, name); return r.Account, err }
+	return a.removeAccount(ctx, by, "robot:"+name, ErrUnknownRobot, find, func(tx storage.Tx, account string) {
 		tx.Delete(robotTable, []byte(name))
-		tx.Delete(accountTable, []byte(r.Account))
-		a.uses.forget(tx, r.Account)
-		return a.record(tx, by, provenance.RightsChange{Subject: "robot:" + name, Account: r.Account, Change: provenance.AccountRemoved})
+		tx.Delete(accountTable, []byte(account))
+		a.uses.forget(tx, account)
 	})
 }
 

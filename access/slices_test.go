@@ -1,11 +1,13 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // grantsFor are n grants to a subject.
@@ -70,6 +72,55 @@ func TestManyChanges(t *testing.T) {
 	before = a.version(t)
 	if err := a.RemoveUser(background, Operator, "dora"); !errors.Is(err, ErrLastAdmin) || a.version(t) != before {
 		t.Errorf("the last administrator: %v, version %d after %d", err, a.version(t), before)
+	}
+}
+
+// between does something once, before the second of the transactions that follow.
+type between struct {
+	storage.Store
+	updates int
+	do      func()
+}
+
+func (b *between) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if b.updates++; b.updates == 2 {
+		b.do()
+	}
+	return b.Store.Update(ctx, fn)
+}
+
+// TestNameTakenMeanwhile gives the name of an account to another one, while its rights are taken away: the other one keeps everything.
+func TestNameTakenMeanwhile(t *testing.T) {
+	a, _ := testAccess(t)
+	for _, name := range []string{"carol", "dora"} {
+		if _, err := a.AddUser(background, Operator, name, "wonderland-1", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := File{Grants: append(grantsFor(t, "user:carol", 250), grantsFor(t, "user:dora", 10)...)}
+	if _, _, err := a.Apply(background, Operator, f, false); err != nil {
+		t.Fatal(err)
+	}
+	a.store = &between{Store: a.store, do: func() {
+		for _, names := range [][2]string{{"carol", "carla"}, {"dora", "carol"}} {
+			if _, err := a.RenameUser(background, Operator, names[0], names[1]); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	if err := a.RemoveUser(background, Operator, "carol"); !errors.Is(err, ErrUnknownUser) {
+		t.Errorf("the name is another account's: %v", err)
+	}
+	now, _, err := a.Export(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int{}
+	for _, g := range now.Grants {
+		left[g.Subject.Name]++
+	}
+	if left["carol"] != 10 || left["carla"] != 150 {
+		t.Errorf("%v grants are left, want 10 of the account that is carol now, and 150 of the one that was", left)
 	}
 }
 

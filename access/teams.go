@@ -47,10 +47,7 @@ func (a *Access) RemoveTeam(ctx context.Context, by provenance.Identity, name st
 		d.Grants = slices.DeleteFunc(d.Grants, func(g Grant) bool { return g.Subject.Kind == TeamSubject && g.Subject.Name == name })
 		return nil
 	}
-	if err := a.takeAway(ctx, by, remove); err != nil {
-		return err
-	}
-	return a.editDocument(ctx, by, remove)
+	return a.takeAway(ctx, by, remove, func(storage.Tx) error { return nil })
 }
 
 // JoinTeam adds users to a team: all of them, or none. Errors: ErrUnknownTeam, ErrUnknownUser, ErrTooMuch.

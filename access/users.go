@@ -138,27 +138,10 @@ func (a *Access) RenameUser(ctx context.Context, by provenance.Identity, name, t
 // as they are, and another account of the same name is another one in them, and has none of its rights.
 // Errors: ErrUnknownUser, ErrLastAdmin.
 func (a *Access) RemoveUser(ctx context.Context, by provenance.Identity, name string) error {
-	err := a.takeAway(ctx, by, func(tx storage.Tx, d *Document) error {
-		u, err := readUser(tx, name)
-		if err == nil {
-			d.removeAccount(u.Account)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return a.change(ctx, func(tx storage.Tx) error {
-		u, err := readUser(tx, name)
-		if err != nil {
-			return err
-		}
-		if _, err := a.edit(tx, by, func(d *Document) error { d.removeAccount(u.Account); return nil }); err != nil {
-			return err
-		}
+	find := func(tx storage.Reader) (string, error) { u, err := readUser(tx, name); return u.Account, err }
+	return a.removeAccount(ctx, by, "user:"+name, ErrUnknownUser, find, func(tx storage.Tx, account string) {
 		tx.Delete(userTable, []byte(name))
-		tx.Delete(accountTable, []byte(u.Account))
-		return a.record(tx, by, provenance.RightsChange{Subject: "user:" + name, Account: u.Account, Change: provenance.AccountRemoved})
+		tx.Delete(accountTable, []byte(account))
 	})
 }
 
