@@ -131,42 +131,57 @@ func (a *Access) edit(tx storage.Tx, by provenance.Identity, change func(*Docume
 
 // editSaying is edit, where the record of the first right that an account is given also says that the account was added.
 func (a *Access) editSaying(tx storage.Tx, by provenance.Identity, change func(*Document) error, added *provenance.RightsChange) ([]Change, error) {
-	old, _, err := a.onRecord(tx)
-	if err != nil {
+	p, err := a.plan(tx, change)
+	if err != nil || len(p.list) == 0 {
 		return nil, err
 	}
-	next := old.clone() // old may be the one in force
-	if err := change(next); err != nil {
-		return nil, err
-	}
-	list, err := a.compare(tx, old, next)
-	switch {
-	case err != nil || len(list) == 0:
-		return nil, err
-	case len(list) > maxChanges:
-		return nil, ErrManyChanges
-	}
-	next.Version++
-	text, sum, err := next.encode()
-	if err == nil && len(text) > maxDocument {
-		err = ErrTooMuch
-	}
-	if err != nil {
-		return nil, err
-	}
+	list := p.list
 	for i := range list {
-		list[i].Version = next.Version
+		list[i].Version = p.next.Version
 		if added != nil && list[i].Account == added.Account {
 			list[i].Change, list[i].Credential, added = added.Change, added.Credential, nil
 		}
-		e := provenance.Event{Action: list[i].Action, Digest: sum, Who: by, Grant: &list[i].RightsChange}
+		e := provenance.Event{Action: list[i].Action, Digest: p.sum, Who: by, Grant: &list[i].RightsChange}
 		if _, err := a.book.Append(tx, e); err != nil {
 			return nil, err
 		}
 	}
-	tx.Put(documentTable, documentKey, text)
-	tx.Put(documentTable, versionKey, binary.BigEndian.AppendUint64(nil, next.Version))
+	tx.Put(documentTable, documentKey, p.text)
+	tx.Put(documentTable, versionKey, binary.BigEndian.AppendUint64(nil, p.next.Version))
 	return list, nil
+}
+
+// A plan is an edit of the document that may be made.
+type plan struct {
+	next *Document
+	list []Change // none: nothing would change, and next is as it was
+	text []byte
+	sum  digest.Digest
+}
+
+// plan says what an edit would do. Errors: those of Document.check, ErrLastAdmin, ErrManyChanges, ErrTooMuch and provenance.ErrNotGranted.
+func (a *Access) plan(tx storage.Reader, change func(*Document) error) (p plan, err error) {
+	old, _, err := a.onRecord(tx)
+	if err != nil {
+		return p, err
+	}
+	p.next = old.clone() // old may be the one in force
+	if err := change(p.next); err != nil {
+		return p, err
+	}
+	p.list, err = a.compare(tx, old, p.next)
+	switch {
+	case err != nil || len(p.list) == 0:
+		return p, err
+	case len(p.list) > maxChanges:
+		return p, ErrManyChanges
+	}
+	p.next.Version++
+	p.text, p.sum, err = p.next.encode()
+	if err == nil && len(p.text) > maxDocument {
+		err = ErrTooMuch
+	}
+	return p, err
 }
 
 // record appends the record of what happened to an account, and not to the document: the digest is that of the

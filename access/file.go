@@ -87,20 +87,17 @@ func (a *Access) DocumentText(ctx context.Context) (text []byte, err error) {
 }
 
 // Apply makes the document what a File says, in one transaction with the records of all that changes, or
-// only says what would change. Errors: EntryError, ErrChanged, ErrLastAdmin, ErrTooMuch, ErrManyChanges.
+// only says what would change. A dry run is refused like the run. Errors: EntryError, ErrChanged, ErrLastAdmin, ErrTooMuch, ErrManyChanges.
 func (a *Access) Apply(ctx context.Context, by provenance.Identity, f File, dryRun bool) (list []Change, version uint64, err error) {
 	if dryRun {
 		err = a.store.View(ctx, func(tx storage.Reader) error {
-			old, _, err := readDocument(tx)
-			if err != nil {
+			if version, err = readVersion(tx); err != nil {
 				return err
 			}
-			version = old.Version
-			next := old.clone()
-			if err := a.bindFile(tx, f, next); err != nil {
-				return err
+			p, err := a.plan(tx, func(d *Document) error { return a.bindFile(tx, f, d) })
+			if err == nil {
+				list = p.list
 			}
-			list, err = a.compare(tx, old, next)
 			return err
 		})
 		return list, version, err

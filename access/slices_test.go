@@ -40,8 +40,10 @@ func TestManyChanges(t *testing.T) {
 	}
 	admin := Grant{mustSubject(t, "user:dora"), Everything, Admin}
 	grants := append(grantsFor(t, "user:carol", 900), admin)
-	if _, _, err := a.Apply(background, Operator, File{Grants: append(grants, grantsFor(t, "everyone", 200)...)}, false); !errors.Is(err, ErrManyChanges) {
-		t.Errorf("1,101 grants at once: %v", err)
+	for _, dryRun := range []bool{true, false} {
+		if _, _, err := a.Apply(background, Operator, File{Grants: append(grants, grantsFor(t, "everyone", 200)...)}, dryRun); !errors.Is(err, ErrManyChanges) {
+			t.Errorf("1,101 grants at once, dry run %v: %v", dryRun, err)
+		}
 	}
 	if v := a.version(t); v != 0 {
 		t.Errorf("what was refused made version %d", v)
