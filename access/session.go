@@ -43,8 +43,13 @@ const (
 	touchEvery = 10 * time.Minute // its last use is known no better than that: each note is a commit
 )
 
-// maxSessions bounds the sessions of one kind that one account has.
-const maxSessions = 1000
+const (
+	// maxSessions bounds the sessions of one kind that one account has and that go on.
+	maxSessions = 1000
+	// maxKept bounds those of which there are rows, which stay for days after a session expired. Jobs of one repository have this bound
+	// alone: each has a session, and to look at all of them for each would take long.
+	maxKept = 20 * maxSessions
+)
 
 // The errors of sessions.
 var (
@@ -128,23 +133,44 @@ func (s *session) write(tx storage.Tx) error {
 	return nil
 }
 
-// begin writes a new session with its indexes.
+// begin writes a new session with its indexes. Error: ErrTooManyTokens.
 func (s *session) begin(tx storage.Tx) error {
-	n := 0
-	from := sessionOfKey(s.Owner.Account, string(s.Kind)+"-")
-	for _, err := range tx.Scan(sessionOf, from, storage.PrefixEnd(from)) {
-		if err != nil {
-			return err
-		}
-		if n++; n >= maxSessions {
-			return ErrTooManyTokens
-		}
+	if err := s.oneMore(tx); err != nil {
+		return err
 	}
 	if len(s.Secret) > 0 {
 		tx.Put(sessionSecret, s.Secret, []byte(s.ID))
 	}
 	tx.Put(sessionOf, sessionOfKey(s.Owner.Account, s.ID), nil)
 	return s.write(tx)
+}
+
+// oneMore says whether its owner may have one more session of its kind. Error: ErrTooManyTokens.
+func (s *session) oneMore(tx storage.Reader) error {
+	var ids []string
+	from := sessionOfKey(s.Owner.Account, string(s.Kind)+"-")
+	for item, err := range tx.Scan(sessionOf, from, storage.PrefixEnd(from)) {
+		if err != nil {
+			return err
+		}
+		ids = append(ids, string(item.Key[len(s.Owner.Account)+1:]))
+	}
+	if len(ids) >= maxKept {
+		return ErrTooManyTokens
+	}
+	for over := len(ids) - maxSessions; over >= 0 && s.Kind != JobSession; {
+		if len(ids) == 0 {
+			return ErrTooManyTokens
+		}
+		other, err := readSession(tx, ids[0])
+		if err != nil {
+			return err
+		}
+		if ids = ids[1:]; !other.goesOn(s.Created.Time) {
+			over--
+		}
+	}
+	return nil
 }
 
 // remove removes a session and its indexes.

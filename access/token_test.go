@@ -366,7 +366,7 @@ func TestNewTokenBounds(t *testing.T) {
 	if unraced.Test(t) {
 		return
 	}
-	a, _ := testAccess(t)
+	a, clock := testAccess(t)
 	owner, err := a.Identify(request("alice", "correct horse", "192.0.2.1:1"))
 	if err != nil {
 		t.Fatal(err)
@@ -391,6 +391,10 @@ func TestNewTokenBounds(t *testing.T) {
 	}
 	if list, err := a.Sessions(background, owner.Actor.Account, "", "", 10); err != nil || len(list) != 10 {
 		t.Errorf("%d, %v", len(list), err)
+	}
+	*clock = clock.Add(time.Duration(TokenLasts) + time.Second)
+	if _, _, err := a.AddToken(background, owner, NewToken{Name: "x", Scopes: scopes}); err != nil {
+		t.Errorf("one more, after all others expired: %v", err)
 	}
 }
 
@@ -939,5 +943,26 @@ func TestEndedWithoutRecord(t *testing.T) {
 	}
 	if found, _ := problems(t, a); len(found) != 0 {
 		t.Errorf("fsck says %q", found)
+	}
+}
+
+// TestManyJobs begins more sessions for the jobs of one repository than a user may have tokens: their rows stay for days.
+func TestManyJobs(t *testing.T) {
+	a, clock := testAccess(t)
+	begin := func(n int) error {
+		return a.store.Update(background, func(tx storage.Tx) (err error) {
+			for range n {
+				s := session{Session: Session{
+					ID: newSessionID(JobSession), Kind: JobSession, Owner: provenance.Actor{Kind: provenance.CI, Handle: "octo/app", Account: "1"},
+					Created: provenance.At(*clock), Expires: provenance.At(clock.Add(time.Minute)),
+				}}
+				s.drawSecret()
+				err = errors.Join(err, s.begin(tx))
+			}
+			return err
+		})
+	}
+	if err := errors.Join(begin(maxSessions), begin(1)); err != nil { // a transaction does not see what it writes
+		t.Error(err)
 	}
 }
