@@ -15,11 +15,7 @@ import (
 
 // reload reads the configuration and the certificate again: all of it, or nothing.
 func (s *Server) reload(ctx context.Context) {
-	next, rules, trust, err := s.readAgain()
-	var retained *retention.Set
-	if err == nil {
-		retained, err = next.Retention.Read(expressions{s.engine})
-	}
+	next, rules, trust, retained, err := s.readAgain()
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
 	}
@@ -41,18 +37,21 @@ func (s *Server) reload(ctx context.Context) {
 }
 
 // readAgain reads the configuration, and the files that it names.
-func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *signature.Trust, err error) {
+func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *signature.Trust, retained *retention.Set, err error) {
 	next = s.c
 	if s.options.Reload != nil {
 		if next, err = s.options.Reload(); err != nil {
-			return next, nil, nil, err
+			return next, nil, nil, nil, err
 		}
 	}
 	if rules, err = next.Policy.Read(); err != nil {
-		return next, nil, nil, err
+		return next, nil, nil, nil, err
 	}
-	trust, err = next.Trust.Read()
-	return next, rules, trust, err
+	if trust, err = next.Trust.Read(); err != nil {
+		return next, nil, nil, nil, err
+	}
+	retained, err = next.Retention.Read(expressions{s.engine})
+	return next, rules, trust, retained, err
 }
 
 // hangup returns where each SIGHUP is told from now on: without it, one ends the process.
