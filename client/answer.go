@@ -54,14 +54,16 @@ func (c *Client) Fetch(ctx context.Context, path string, most int64) ([]byte, er
 // Open makes a request, and returns an answer that is good.
 func (c *Client) Open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	resp, err := c.Do(ctx, method, path, body)
-	if err != nil {
-		return nil, err
+	return c.good(resp, err)
+}
+
+// good returns an answer that is good, and the refusal that another is.
+func (c *Client) good(resp *http.Response, err error) (*http.Response, error) {
+	if err != nil || resp.StatusCode < http.StatusMultipleChoices {
+		return resp, err
 	}
-	if resp.StatusCode >= 300 {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		return nil, c.Refusal(resp)
-	}
-	return resp, nil
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	return nil, c.Refusal(resp)
 }
 
 // Do makes a request with a JSON body, or none, and returns the answer, whatever it is.
@@ -79,11 +81,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.R
 // Upload makes a request with a body as it is, and returns an answer that is good.
 func (c *Client) Upload(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	resp, err := c.do(ctx, method, path, body)
-	if err == nil && resp.StatusCode >= 300 {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		return nil, c.Refusal(resp)
-	}
-	return resp, err
+	return c.good(resp, err)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
