@@ -133,9 +133,9 @@ func (e *env) completeReferences(c *cobra.Command, _ []string, begun string) ([]
 		return found, directive | cobra.ShellCompDirectiveNoSpace
 	}
 	return e.completeFrom(c, func(ctx context.Context, cl *client) (refs []string, err error) {
-		tags, err := pages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, mostCompletions, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
-		for _, t := range tags {
-			refs = append(refs, repo+":"+t.Name)
+		names, err := tagsIn(ctx, cl, repo)
+		for _, name := range names {
+			refs = append(refs, repo+":"+name)
 		}
 		return refs, err
 	})
@@ -186,13 +186,15 @@ func (e *env) completeFilesToo(other completer) completer {
 // completeTags offers the tags of --repo.
 func (e *env) completeTags(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	repo, _ := c.Flags().GetString("repo") // it fails where there is no such flag
-	return e.completeFrom(c, func(ctx context.Context, cl *client) (names []string, err error) {
-		tags, err := pages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, mostCompletions, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
-		for _, t := range tags {
-			names = append(names, t.Name)
-		}
-		return names, err
-	})
+	return e.completeFrom(c, func(ctx context.Context, cl *client) ([]string, error) { return tagsIn(ctx, cl, repo) })
+}
+
+func tagsIn(ctx context.Context, cl *client, repo string) (names []string, err error) {
+	all, err := pages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, mostCompletions, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
+	for _, t := range all {
+		names = append(names, t.Name)
+	}
+	return names, err
 }
 
 // words offers what is always the same.
