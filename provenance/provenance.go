@@ -285,6 +285,9 @@ type Hold struct {
 	Released bool   `json:"released,omitempty"`
 }
 
+// Ends returns whether this ends a hold; one without a time holds nothing either.
+func (h *Hold) Ends() bool { return h.Released || h.Until == nil }
+
 // MaxReason bounds the reason of a hold, in bytes.
 const MaxReason = 500
 

@@ -48,7 +48,7 @@ func (h happenedLast) Did() string { return did[h.Action] }
 var did = map[provenance.Action]string{
 	provenance.Push: "pushed", provenance.Import: "imported", provenance.Tag: "tagged", provenance.Untag: "tag removed", provenance.Delete: "deleted",
 	provenance.Undelete: "brought back", provenance.Purge: "removed from the trash",
-	provenance.Attest: "signature judged",
+	provenance.Attest: "signature judged", provenance.HoldChange: "hold changed",
 }
 
 // recordLine is a record in a list.

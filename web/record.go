@@ -137,7 +137,7 @@ func holds(r *provenance.Record) string {
 	switch {
 	case r.Hold == nil:
 		return "changed a hold"
-	case r.Hold.Released || r.Hold.Until == nil:
+	case r.Hold.Ends():
 		return "released an image"
 	}
 	return "held an image until " + r.Hold.Until.Format(time.DateOnly) + ": " + r.Hold.Reason

@@ -52,7 +52,7 @@ func didWhat(a provenance.Action) string {
 	words := map[provenance.Action]string{
 		provenance.Push: "pushed", provenance.Import: "imported", provenance.Tag: "tagged", provenance.Untag: "untagged",
 		provenance.Delete: "deleted", provenance.Undelete: "brought back", provenance.Purge: "removed from the trash",
-		provenance.Attest: "evidence attached",
+		provenance.Attest: "evidence attached", provenance.HoldChange: "hold changed",
 	}
 	return firstOf(words[a], string(a))
 }

@@ -83,7 +83,7 @@ func lineIf(w io.Writer, name, value string) {
 
 // saysHold is what a record says of a hold.
 func saysHold(h *provenance.Hold) string {
-	if h.Until == nil {
+	if h.Ends() {
 		return "released"
 	}
 	return "until " + local(*h.Until) + ": " + clean(h.Reason)

@@ -314,7 +314,7 @@ func (e *event) hold() {
 		e.wrongf("it releases %s@%s, which nobody held", e.Repository, e.Digest)
 	case e.Hold.Released:
 		delete(e.in.Holds, e.Digest)
-	case e.Hold.Until == nil:
+	case e.Hold.Ends():
 		e.wrongf("it holds %s@%s, and does not state until when", e.Repository, e.Digest)
 	default:
 		e.in.Holds[e.Digest] = Hold{*e.Hold.Until, e.index}
