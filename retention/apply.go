@@ -150,7 +150,7 @@ func (a *applier) follows(item Item) bool {
 // item removes one thing, and judges the repository again where others have changed it.
 func (a *applier) item(ctx context.Context, item Item, st *standing) error {
 	for again := st.others && a.follows(item); ; again = true {
-		if err := ctx.Err(); err != nil {
+		if err := a.mayGoOn(ctx); err != nil {
 			return err
 		}
 		if again && st.looks == maxJudgements {
@@ -168,6 +168,14 @@ func (a *applier) item(ctx context.Context, item Item, st *standing) error {
 			return err
 		}
 	}
+}
+
+// mayGoOn is asked before each removal: rules that are not in force any more remove nothing. Error: ErrOtherRules.
+func (a *applier) mayGoOn(ctx context.Context) error {
+	if a.inForce().Digest != a.plan.Rules {
+		return ErrOtherRules
+	}
+	return ctx.Err()
 }
 
 // remove removes one thing, or skips it. Error: registry.ErrJudgeAgain.

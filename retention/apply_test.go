@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"oras.land/oras-go/v2/content"
@@ -31,7 +32,22 @@ type world struct {
 	*Keeper
 	t        *testing.T
 	registry *disturbed
+	store    *watched
 	repo     *remote.Repository // team/app
+}
+
+// watched is a store in which somebody does something after a View of the keeper.
+type watched struct {
+	storage.Store
+	after func() // or nil
+}
+
+func (w *watched) View(ctx context.Context, fn func(storage.Reader) error) error {
+	err := w.Store.View(ctx, fn)
+	if w.after != nil {
+		w.after()
+	}
+	return err
 }
 
 // disturbed is a registry in which somebody does something just before a removal.
@@ -58,8 +74,9 @@ func must(t testing.TB, err error) {
 
 func newWorld(t *testing.T, rules string) *world {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
+	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	must(t, err)
+	store := &watched{Store: opened}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
 	book, err := provenance.NewBook(store, "https://registry.example")
@@ -81,7 +98,7 @@ func newWorld(t *testing.T, rules string) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, registry: &disturbed{Registry: g}}
+	w := &world{t: t, registry: &disturbed{Registry: g}, store: store}
 	w.repo, err = remote.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/team/app")
 	must(t, err)
 	w.repo.PlainHTTP = true

@@ -34,7 +34,7 @@ type Config struct {
 	Book     Book
 	Pulls    Pulls
 	Log      *slog.Logger
-	// Most is the share of a repository's tags, from 0 to 1, beyond which a schedule stops.
+	// Most is the share of a repository's tags, and of its manifests, from 0 to 1, beyond which a schedule stops; 0 is no bound.
 	Most float64
 }
 
@@ -68,11 +68,10 @@ type planner struct {
 
 // Plan writes a plan by the rules in force, and returns its digest. Without rules nothing goes.
 func (k *Keeper) Plan(ctx context.Context, w io.Writer) (digest.Digest, *Summary, error) {
-	return k.plan(ctx, w, true)
+	return k.plan(ctx, k.inForce(), w, true)
 }
 
-func (k *Keeper) plan(ctx context.Context, w io.Writer, stays bool) (digest.Digest, *Summary, error) {
-	s := k.inForce()
+func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (digest.Digest, *Summary, error) {
 	if k.c.Pulls != nil {
 		if err := k.c.Pulls.Flush(ctx); err != nil {
 			return "", nil, err
@@ -171,7 +170,8 @@ func (p *planner) count(j *Judgement, f *Facts, tags, manifests int) {
 			sum.LastError = c.LastError
 		}
 	}
-	if p.c.Most > 0 && float64(tags) > p.c.Most*float64(len(f.Tags)) && len(p.summary.Over) < 100 {
+	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
+	if (tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))) && len(p.summary.Over) < maxOver {
 		p.summary.Over = append(p.summary.Over, f.Repository)
 	}
 }

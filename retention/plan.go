@@ -24,6 +24,7 @@ const (
 	MaxLine     = 64 << 10  // bytes
 	MaxRemovals = 200_000   // of one plan; the next one has the others
 	MaxPlan     = 512 << 20 // bytes that are read
+	maxOver     = 100
 )
 
 // A Line is one line of a plan: one of these is set.
@@ -65,7 +66,7 @@ type Summary struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// More says that more would go than one plan has: make another one when this one was applied.
 	More bool `json:"more,omitempty"`
-	// Over are the repositories of which more tags go than a schedule may remove.
+	// Over are the repositories of which more tags or manifests go than a schedule may remove: the first of them.
 	Over []string `json:"over,omitempty"`
 }
 

@@ -16,11 +16,11 @@ var bySchedule = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Sy
 // The errors of a schedule.
 var (
 	errNotApproved = errors.New("an administrator has to apply a plan of these rules once by hand, before a schedule does: hallmark retention plan, then apply")
-	errOver        = errors.New("the plan removes more of a repository's tags than retention.most allows, so a person has to apply it")
+	errOver        = errors.New("the plan removes more of a repository's tags or manifests than retention.most allows, so a person has to apply it")
 )
 
 // Schedule makes and applies a plan every so often, until ctx ends. It applies only rules of which an administrator has applied a plan by
-// hand, and none that takes more than Config.Most of a repository's tags. The first run is one interval after the start.
+// hand, and none that takes more than Config.Most of a repository. The first run is one interval after the start.
 func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -54,7 +54,7 @@ func (k *Keeper) run(ctx context.Context) (done Applied, err error) {
 		return done, errNotApproved
 	}
 	var text bytes.Buffer
-	_, summary, err := k.plan(ctx, &text, false)
+	_, summary, err := k.plan(ctx, s, &text, false) // by these rules, whatever is in force by now: applying it looks at that
 	if err != nil {
 		return done, err
 	}

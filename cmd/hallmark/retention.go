@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,7 +105,7 @@ func (e *env) showSummary(p *retention.Plan) {
 		fmt.Fprintf(e.stdout, "warning: %s\n", clean(w))
 	}
 	for _, repo := range s.Over {
-		fmt.Fprintf(e.stdout, "warning: more tags of %s go than retention.most: only a person applies this plan\n", repo)
+		fmt.Fprintf(e.stdout, "warning: more of %s would go than retention.most lets a schedule remove: only a person can apply this plan\n", repo)
 	}
 	if s.More {
 		fmt.Fprintf(e.stdout, "warning: a plan removes at most %d things: make another one when this one was applied\n", retention.MaxRemovals)
@@ -124,7 +125,7 @@ func (e *env) retentionApply(t *target) *cobra.Command {
 		if err != nil {
 			return usagef("%w", err)
 		}
-		if _, err := retention.ReadPlan(strings.NewReader(string(data)), nil); err != nil {
+		if _, err := retention.ReadPlan(bytes.NewReader(data), nil); err != nil {
 			return usagef("%s: %w", args[0], err)
 		}
 		return e.askWithin(c.Context(), retentionTime, t, func(ctx context.Context, cl *client) error {

@@ -123,7 +123,8 @@ type Retention struct {
 	File string `yaml:"file"`
 	// Every is how often a plan is made and applied, once an administrator has applied one of the same rules by hand. Default: 0, never.
 	Every units.Duration `yaml:"every"`
-	// Most is the percentage of a repository's tags beyond which a plan is applied by hand only. Default: 20.
+	// Most is the percentage of a repository's tags, and of its manifests, beyond which a plan is applied by hand only; 0 is no bound.
+	// Default: 20.
 	Most int `yaml:"most"`
 
 	registry.PullConfig `yaml:",inline"`

@@ -1,0 +1,141 @@
+package retention
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/seed-260924e6/hallmark/access"
+)
+
+// byHand has an administrator apply a plan of the rules in force.
+func (w *world) byHand() {
+	w.t.Helper()
+	must(w.t, w.ApplyByHand(w.t.Context(), access.Operator, w.planned(), discard{}))
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestScheduleWantsApproval wants a schedule to apply only rules of which somebody has applied a plan by hand: each change of them asks for that
+// again, and a restart does not.
+func TestScheduleWantsApproval(t *testing.T) {
+	w := newWorld(t, keeping("newest: 2"))
+	for i := range 3 {
+		w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
+	}
+	refused := func(when string) {
+		t.Helper()
+		if _, err := w.run(t.Context()); !errors.Is(err, errNotApproved) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("nobody has applied them")
+	w.byHand()
+	w.push("3", "image 3", nil)
+	if done, err := w.run(t.Context()); err != nil || done.Tags != 1 || w.has("1") || !w.has("2") {
+		t.Errorf("approved: %+v, %v", done, err)
+	}
+	w.Use(rulesOf(t, keeping("newest: 1")))
+	refused("they have changed")
+	w.Use(nil)
+	refused("there are none")
+	w.Keeper = NewKeeper(w.c) // as after a restart
+	refused("before the file is read")
+	w.Use(rulesOf(t, keeping("newest: 2")))
+	w.push("4", "image 4", nil)
+	if done, err := w.run(t.Context()); err != nil || done.Tags != 1 || w.has("2") {
+		t.Errorf("after a restart: %+v, %v", done, err)
+	}
+	if n := len(w.planned().Goes); n != 0 {
+		t.Errorf("%d more things go", n)
+	}
+}
+
+// TestScheduleRulesChange changes the rules just after the schedule has seen that they are approved. The others, which nobody has approved, are not
+// applied.
+func TestScheduleRulesChange(t *testing.T) {
+	w := newWorld(t, keeping("newest: 3"))
+	for i := range 3 {
+		w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
+	}
+	w.byHand()
+	w.store.after = func() { w.Use(rulesOf(t, keeping("newest: 0"))) }
+	done, err := w.run(t.Context())
+	if err == nil || done.Tags > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for i := range 3 {
+		if !w.has(fmt.Sprint(i)) {
+			t.Errorf("%d went by rules that nobody has approved", i)
+		}
+	}
+}
+
+// TestApplyRulesChange changes the rules between two removals of a plan: nothing more goes, and nobody has approved anything.
+func TestApplyRulesChange(t *testing.T) {
+	w := newWorld(t, keeping("newest: 1"))
+	for i := range 4 {
+		w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
+	}
+	p := w.planned()
+	w.registry.before = func(n int) {
+		if n == 0 {
+			w.Use(rulesOf(t, keeping("newest: 3")))
+		}
+	}
+	if err := w.ApplyByHand(t.Context(), access.Operator, p, discard{}); !errors.Is(err, ErrOtherRules) {
+		t.Errorf("error %v", err)
+	}
+	for i, want := range []bool{false, true, true, true} { // the first was on its way
+		if w.has(fmt.Sprint(i)) != want {
+			t.Errorf("%d is there: %v", i, !want)
+		}
+	}
+	if d, err := w.Approved(t.Context()); d != "" || err != nil {
+		t.Errorf("approved: %s, %v", d, err)
+	}
+}
+
+// TestScheduleMost wants a schedule to stop where more of a repository's tags, or of its manifests, would go than it may remove, and a person to be
+// able to apply the same plan.
+func TestScheduleMost(t *testing.T) {
+	for _, tt := range []struct {
+		name, rules string
+		most        float64
+		tags, loose int // that are pushed once the rules are approved
+		over        bool
+	}{
+		{"as many tags", keeping("newest: 4"), 0.2, 5, 0, false},
+		{"more tags", keeping("newest: 3"), 0.2, 5, 0, true},
+		{"as many manifests", untagged("0s") + keeping("newest: 4"), 0.2, 4, 1, false},
+		{"more manifests", untagged("0s") + keeping("newest: 4"), 0.2, 4, 2, true},
+		{"no bound", keeping("newest: 0"), 0, 3, 0, false},
+		{"all may go", untagged("0s") + keeping("newest: 0"), 1, 5, 5, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, tt.rules)
+			w.c.Most = tt.most
+			w.byHand()
+			for i := range tt.tags {
+				w.push(fmt.Sprint("t", i), fmt.Sprint("image ", i), nil)
+			}
+			for i := range tt.loose {
+				w.push("", fmt.Sprint("loose ", i), nil)
+			}
+			p := w.planned()
+			if len(p.Goes) == 0 || len(p.Summary.Over) > 0 != tt.over {
+				t.Errorf("%d things go, over %q", len(p.Goes), p.Summary.Over)
+			}
+			done, err := w.run(t.Context())
+			if errors.Is(err, errOver) != tt.over || !tt.over && err != nil || tt.over && done.Tags+done.Manifests > 0 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			w.byHand()
+			if n := len(w.planned().Goes); n > 0 {
+				t.Errorf("%d things are left", n)
+			}
+		})
+	}
+}
