@@ -169,8 +169,13 @@ func (g *Registry) notePull(c *call, f *found) {
 	}
 }
 
-// notePullLate makes room, which only happens where pulls arrive faster than the disk takes them.
+// notePullLate makes room, which only happens where pulls arrive faster than the disk takes them. Once a pull is lost, counting begins
+// anew whatever becomes of the next: it need not wait for a disk that takes nothing.
 func (g *Registry) notePullLate(ctx context.Context, p pulledAs) {
+	if g.pulls.isLost() {
+		wake(g.pulls.many)
+		return
+	}
 	err := g.flushNoted(context.WithoutCancel(ctx))
 	if _, ok := g.pulls.add(p, noted{1, time.Now()}); !ok {
 		g.pulls.lose()

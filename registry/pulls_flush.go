@@ -186,10 +186,7 @@ func (b *pullBatch) write(ctx context.Context) error {
 	}
 	err := b.g.store.Update(ctx, func(tx storage.Tx) error {
 		states := newPullStates(tx)
-		if err := errors.Join(putPulls(tx, states, duePullTable, b.due), putPulls(tx, states, pullTable, b.rows)); err != nil {
-			return err
-		}
-		return b.putLatest(tx)
+		return errors.Join(putPulls(tx, states, duePullTable, b.due), putPulls(tx, states, pullTable, b.rows), b.putLatest(tx, states))
 	})
 	if err == nil {
 		b.rows, b.due = nil, nil
@@ -197,19 +194,20 @@ func (b *pullBatch) write(ctx context.Context) error {
 	return err
 }
 
-func (b *pullBatch) putLatest(tx storage.Tx) error {
-	s, err := readPullState(tx)
-	before := s.Latest
-	for _, a := range b.rows {
-		s.Latest = max(s.Latest, a.last)
-	}
-	if err != nil || s.Latest == before {
+func (b *pullBatch) putLatest(tx storage.Tx, states *pullStates) error {
+	all, err := states.whole()
+	if err != nil {
 		return err
 	}
-	return putJSONRow(tx, pullStateTable, pullStateKey, s)
+	for _, a := range b.rows {
+		if a.last > all.Latest {
+			all.Latest, states.dirty = a.last, true
+		}
+	}
+	return states.keep(tx)
 }
 
-// putPulls adds pulls to the rows of a table.
+// putPulls adds pulls to the rows of a table. A row that cannot be read is written anew, and counting begins anew with it.
 func putPulls(tx storage.Tx, states *pullStates, table storage.Table, pulls map[string]pullsToAdd) error {
 	keys := make([][]byte, 0, len(pulls))
 	for key := range pulls {
@@ -222,6 +220,11 @@ func putPulls(tx storage.Tx, states *pullStates, table storage.Table, pulls map[
 	}
 	for i, key := range keys {
 		state, row, err := states.row(key, rows[i])
+		if err == nil && (row.unread || state.unread) {
+			repo, _ := cutRepo(key)
+			err = states.restart(tx, repo)
+			state, row = states.each[repo], pullRow{}
+		}
 		if err != nil {
 			return err
 		}
@@ -249,15 +252,13 @@ func (g *Registry) spreadDue(ctx context.Context) error {
 	return err
 }
 
-// spreadOne spreads the pulls of a manifest that are due, by the key of their row.
+// spreadOne spreads the pulls of a manifest that are due, by the key of their row. Of one that cannot be read nobody knows what was
+// pulled: counting begins anew in its repository.
 func (g *Registry) spreadOne(ctx context.Context, key []byte) error {
 	repo, rest := cutRepo(key)
-	d, _, err := cutDigest(rest)
-	if err != nil {
-		return err
-	}
+	d, _, keyErr := cutDigest(rest)
 	var row pullRow
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+	err := g.store.View(ctx, func(tx storage.Reader) error {
 		value, err := getOrNil(tx, duePullTable, key)
 		if err == nil {
 			_, row, err = newPullStates(tx).row(key, value)
@@ -267,21 +268,36 @@ func (g *Registry) spreadOne(ctx context.Context, key []byte) error {
 	if err != nil {
 		return err
 	}
-	b := &pullBatch{g: g}
-	for walk := g.walkPulled(RepoDigest{repo, d}, row.sum()); row.last > 0 && !walk.done(); {
-		found, err := walk.step(ctx, pullStep)
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			b.add(repo, f.thing, f.pullsToAdd)
-		}
-		if err := b.write(ctx); err != nil {
+	lost := keyErr != nil || row.unread
+	if !lost && row.last > 0 {
+		if err := g.spread(ctx, RepoDigest{repo, d}, row.sum()); err != nil {
 			return err
 		}
 	}
 	return g.store.Update(ctx, func(tx storage.Tx) error {
 		tx.Delete(duePullTable, key)
-		return nil
+		if !lost {
+			return nil
+		}
+		states := newPullStates(tx)
+		return errors.Join(states.restart(tx, repo), states.keep(tx))
 	})
+}
+
+// spread has all tags and indexes of a manifest count pulls of it.
+func (g *Registry) spread(ctx context.Context, m RepoDigest, pulls pullsToAdd) error {
+	b := &pullBatch{g: g}
+	for walk := g.walkPulled(m, pulls); !walk.done(); {
+		found, err := walk.step(ctx, pullStep)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			b.add(m.Repository, f.thing, f.pullsToAdd)
+		}
+		if err := b.write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -84,10 +84,11 @@ func (p pullRow) pulls(s pullState) Pulls {
 
 // pullStates are the states of repositories, each read once in a transaction.
 type pullStates struct {
-	tx   storage.Reader
-	all  *pullState
-	each map[string]pullState
-	now  func(*pullState)
+	tx    storage.Reader
+	all   *pullState
+	each  map[string]pullState
+	now   func(*pullState)
+	dirty bool // all is another than the stored one
 }
 
 func newPullStates(tx storage.Reader) *pullStates {
@@ -106,33 +107,75 @@ func (g *Registry) pullStatesNow(tx storage.Reader) *pullStates {
 	return states
 }
 
+// whole is the state of all repositories.
+func (p *pullStates) whole() (*pullState, error) {
+	if p.all == nil {
+		all, err := readPullState(p.tx)
+		if err != nil {
+			return nil, err
+		}
+		p.dirty, all.unread = all.unread, false // keep writes what is read now
+		p.now(&all)
+		p.all = &all
+	}
+	return p.all, nil
+}
+
 func (p *pullStates) of(repo string) (pullState, error) {
 	if s, ok := p.each[repo]; ok {
 		return s, nil
 	}
-	if p.all == nil {
-		all, err := readPullState(p.tx)
-		if err != nil {
-			return all, err
-		}
-		p.now(&all)
-		p.all = &all
+	all, err := p.whole()
+	if err != nil {
+		return pullState{}, err
 	}
-	s, err := p.all.of(p.tx, repo)
+	s, err := all.of(p.tx, repo)
 	if err == nil {
 		p.each[repo] = s
 	}
 	return s, err
 }
 
-// row reads the row of a key, with the state of its repository. One that is absent or forgotten has no pulls.
+// row reads the row of a key, with the state of its repository. One that is absent or forgotten has no pulls. One that cannot be read
+// has none either, and counting begins now as far as it goes: what it counted may have been pulled a moment ago.
 func (p *pullStates) row(key, value []byte) (s pullState, row pullRow, err error) {
 	repo, _ := cutRepo(key)
 	if s, err = p.of(repo); err != nil || value == nil {
 		return s, row, err
 	}
-	if row, err = decodePullRow(value); err != nil || row.forgets < s.Forgotten {
-		return s, pullRow{}, err
+	row, err = decodePullRow(value)
+	switch {
+	case err != nil:
+		s.Began = s.now()
+		return s, pullRow{unread: true}, nil
+	case row.forgets < s.Forgotten:
+		return s, pullRow{}, nil
 	}
 	return s, row, nil
+}
+
+// restart has counting begin anew for a repository, in a transaction that takes the place of what cannot be read of it: that nothing is
+// there must not come to mean that nothing was pulled.
+func (p *pullStates) restart(tx storage.Tx, repo string) error {
+	s, err := p.of(repo)
+	if err != nil || !validName(repo) { // nobody can ask for the pulls of what is no name
+		return err
+	}
+	if s.unread { // and hides all rows, which are forgotten
+		p.all.Forgets++
+		p.dirty = true
+		s.Forgets, s.Forgotten, s.unread = p.all.Forgets, p.all.Forgets, false
+	}
+	s.Began = s.now()
+	p.each[repo] = s
+	return putJSONRow(tx, pullStateTable, repoKey(repo), forgotten{s.Began, s.Forgotten})
+}
+
+// keep writes the state of all repositories where it has changed, or could not be read.
+func (p *pullStates) keep(tx storage.Tx) error {
+	if all, err := p.whole(); err != nil || !p.dirty {
+		return err
+	} else {
+		return putJSONRow(tx, pullStateTable, pullStateKey, *all)
+	}
 }

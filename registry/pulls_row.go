@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -18,6 +19,8 @@ type pullRow struct {
 	forgets uint64     // how often pulls had been forgotten when it was written: pulls_state.go
 	last    uint64     // when it was last pulled, in microseconds since 1970
 	days    []dayCount // the newest first, those with pulls alone; at most pullDays
+
+	unread bool // it cannot be read: what it counted is not known; not stored
 }
 
 // dayCount counts the pulls of one day.
@@ -104,32 +107,42 @@ func (p pullRow) sum() pullsToAdd {
 // pull wants the row of pulls to be one that this registry writes. What it counts follows from no record.
 func (c *checker) pull(_ context.Context, _ storage.Reader, item storage.Item) error {
 	repo, thing := cutRepo(item.Key)
-	if _, err := decodePullRow(item.Value); err != nil {
-		return err
-	}
+	name := bounded(repo) + ":" + bounded(string(thing))
 	if isDigestKey(thing) {
-		_, rest, err := cutDigest(thing)
+		d, rest, err := cutDigest(thing)
 		if err != nil || len(rest) > 0 {
 			return damaged("the pulls of a manifest in %s are kept under no digest", bounded(repo))
 		}
-		return nil
+		name = bounded(repo) + "@" + d.String()
+	} else if !validName(repo) || len(thing) > 0 && !validTag(string(thing)) {
+		return damaged("pulls are kept of %s, which nothing can be called", name)
 	}
-	if !validName(repo) || len(thing) > 0 && !validTag(string(thing)) {
-		return damaged("pulls are kept of %s:%s, which nothing can be called", bounded(repo), bounded(string(thing)))
+	if _, err := decodePullRow(item.Value); err != nil {
+		return errPulls(strings.TrimSuffix(name, ":"), repo, err)
 	}
 	return nil
+}
+
+// errPulls says what becomes of pulls that cannot be read.
+func errPulls(of, repo string, err error) error {
+	return damaged("the pulls of %s cannot be read, and count as if they had been just now: %w; "+
+		"a start erases the row, and so does `hallmark pulls forget %s`", of, err, bounded(repo))
 }
 
 // pullState wants the row of a state to be readable.
 func (c *checker) pullState(_ context.Context, tx storage.Reader, item storage.Item) error {
 	if string(item.Key) == string(pullStateKey) {
-		_, err := readPullState(tx)
-		return err
+		if err := readJSONRow(tx, pullStateTable, item.Key, &pullState{}); err != nil {
+			return damaged("since when pulls are counted cannot be read, so all are forgotten; a start begins to count anew: %w", err)
+		}
+		return nil
 	}
 	repo, rest := cutRepo(item.Key)
 	if !validName(repo) || len(rest) > 0 {
 		return damaged("pulls are said to be forgotten of %s, which nothing can be called", bounded(repo))
 	}
-	_, err := pullState{}.of(tx, repo)
-	return err
+	if err := readJSONRow(tx, pullStateTable, item.Key, &forgotten{}); err != nil {
+		return errPulls(repo, repo, err)
+	}
+	return nil
 }

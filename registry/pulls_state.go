@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +46,8 @@ type pullState struct {
 	Forgets uint64 `json:"forgets,omitempty"`
 	// Forgotten is the number before which all rows are forgotten.
 	Forgotten uint64 `json:"forgotten,omitempty"`
+
+	unread bool // a row that it comes from cannot be read; not stored
 }
 
 // forgotten is the same of one repository, whose pulls were forgotten by themselves.
@@ -64,9 +68,14 @@ func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) }
 // now is the machine's time, and no earlier than any pull.
 func (s pullState) now() uint64 { return max(micros(time.Now()), s.Latest) }
 
-// readPullState reads the state: the zero value where pulls were never counted.
+// readPullState reads the state: the zero value where pulls were never counted. Where it cannot be read, nobody knows which pulls were
+// to be forgotten, so all are; counting begins now, under a number that is higher than that of any row.
 func readPullState(tx storage.Reader) (s pullState, err error) {
 	err = readJSONRow(tx, pullStateTable, pullStateKey, &s)
+	if errors.Is(err, storage.ErrCorrupt) {
+		now := micros(time.Now())
+		return pullState{Began: now, Latest: now, Forgets: now, Forgotten: now, unread: true}, nil
+	}
 	return s, err
 }
 
@@ -98,10 +107,15 @@ func putJSONRow(tx storage.Tx, table storage.Table, key []byte, row any) error {
 	return err
 }
 
-// of is the state as it is for a repository.
+// of is the state as it is for a repository. Where its own row cannot be read, its pulls are forgotten, and counting begins now.
 func (s pullState) of(tx storage.Reader, repo string) (pullState, error) {
 	var own forgotten
-	if err := readJSONRow(tx, pullStateTable, repoKey(repo), &own); err != nil {
+	err := readJSONRow(tx, pullStateTable, repoKey(repo), &own)
+	if errors.Is(err, storage.ErrCorrupt) {
+		s.Began, s.Forgotten, s.unread = s.now(), math.MaxUint64, true
+		return s, nil
+	}
+	if err != nil {
 		return s, err
 	}
 	s.Began, s.Forgotten = max(s.Began, own.Began), max(s.Forgotten, own.Forgotten)

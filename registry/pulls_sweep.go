@@ -42,17 +42,18 @@ func (g *Registry) sweepPulls(ctx context.Context, now time.Time) (erased int, e
 			erased, from, more = erased+n, next, next != nil
 		}
 	}
-	return erased, nil
+	return erased, g.sweepForgotten(ctx)
 }
 
-// sweepSomePulls looks at some rows, and erases those of them that may go still.
+// sweepSomePulls looks at some rows, and erases those of them that may go still. Counting begins anew in a repository that loses one
+// which cannot be read.
 func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from []byte, now time.Time) (erased int, next []byte, err error) {
 	var found [][]byte
 	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
 		found = nil
 		states := newPullStates(tx)
 		next, err = storage.SomeRows(tx, table, from, nil, pullStep, func(item storage.Item) error {
-			goes, err := pullsGo(tx, states, item, now)
+			goes, _, err := pullsGo(tx, states, item, now)
 			if goes {
 				found = append(found, bytes.Clone(item.Key))
 			}
@@ -68,28 +69,60 @@ func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from
 		rows, err := tx.GetMany(table, found)
 		states := newPullStates(tx)
 		for i := 0; i < len(rows) && err == nil; i++ {
-			var goes bool
-			if goes, err = pullsGo(tx, states, storage.Item{Key: found[i], Value: rows[i]}, now); goes {
+			var goes, unread bool
+			if goes, unread, err = pullsGo(tx, states, storage.Item{Key: found[i], Value: rows[i]}, now); goes {
 				tx.Delete(table, found[i])
 				erased++
 			}
+			if unread && err == nil {
+				repo, _ := cutRepo(found[i])
+				err = states.restart(tx, repo)
+			}
 		}
-		return err
+		return errors.Join(err, states.keep(tx))
 	})
 	return erased, next, err
 }
 
-// pullsGo says whether a row of pulls may go: it is forgotten, or what was pulled is gone for long.
-func pullsGo(tx storage.Reader, states *pullStates, item storage.Item, now time.Time) (bool, error) {
+// pullsGo says whether a row of pulls may go: it is forgotten, it cannot be read, or what was pulled is gone for long.
+func pullsGo(tx storage.Reader, states *pullStates, item storage.Item, now time.Time) (goes, unread bool, err error) {
 	if item.Value == nil {
-		return false, nil // it went by itself
+		return false, false, nil // it went by itself
 	}
 	_, row, err := states.row(item.Key, item.Value)
 	if err != nil || row.last == 0 || time.UnixMicro(int64(row.last)).Add(gonePulls).After(now) {
-		return err == nil && row.last == 0, err
+		return err == nil && row.last == 0, row.unread, err
 	}
 	there, err := isPullable(tx, item.Key)
-	return err == nil && !there, err
+	return err == nil && !there, false, err
+}
+
+// sweepForgotten puts a readable row in the place of each one of a repository that cannot be read, so that its pulls count again.
+func (g *Registry) sweepForgotten(ctx context.Context) error {
+	var repos []string
+	err := storage.EachRow(ctx, g.store, pullStateTable, func(tx storage.Reader, item storage.Item) error {
+		repo, rest := cutRepo(item.Key)
+		if bytes.Equal(item.Key, pullStateKey) || len(rest) > 0 {
+			return nil
+		}
+		s, err := pullState{}.of(tx, repo)
+		if s.unread {
+			repos = append(repos, repo)
+		}
+		return err
+	})
+	for _, repo := range repos {
+		if err == nil {
+			err = g.store.Update(ctx, func(tx storage.Tx) error {
+				states := newPullStates(tx)
+				if s, err := states.of(repo); err != nil || !s.unread {
+					return err
+				}
+				return errors.Join(states.restart(tx, repo), states.keep(tx))
+			})
+		}
+	}
+	return err
 }
 
 // isPullable says whether the thing of a row is there.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -425,6 +426,103 @@ func TestPullsFull(t *testing.T) {
 	s.wantPulls("full", map[string]uint64{"t0000": 2, "": 2 * fullNoted})
 	if kept := s.pullsOf("app", "1.0"); !kept.Since.After(before.Last) {
 		t.Errorf("a pull was lost, and the store says that counting began %v", kept.Since)
+	}
+}
+
+// TestPullsUnread wants a row that cannot be read to hinder nobody: what it counted may have been pulled just now, until the row is
+// written anew, erased or forgotten; and then counting begins anew.
+func TestPullsUnread(t *testing.T) {
+	bad := []byte{0, 1, 5}
+	for name, row := range map[string]struct {
+		table storage.Table
+		key   func(m image) []byte
+	}{
+		"of a tag":         {pullTable, func(image) []byte { return pullKey("app", []byte("1.0")) }},
+		"that are due":     {duePullTable, func(m image) []byte { return repoKey("app", digestKey(m.digest)) }},
+		"of no digest":     {duePullTable, func(image) []byte { return repoKey("app", []byte{sha256Byte, 1}) }},
+		"that are forgot":  {pullStateTable, func(image) []byte { return repoKey("app") }},
+		"of everything":    {pullStateTable, func(image) []byte { return pullStateKey }},
+		"of what is gone":  {pullTable, func(image) []byte { return pullKey("app", []byte("gone")) }},
+		"of another thing": {pullTable, func(image) []byte { return pullKey("app", nil) }},
+	} {
+		for how, mend := range map[string]func(s *server){
+			"another pull":   func(s *server) { s.want(s.pull("app", "1.0"), 200, ""); s.flush() },
+			"erasing":        func(s *server) { s.flush() },
+			"forgetting it":  func(s *server) { s.forget("app") },
+			"forgetting all": func(s *server) { s.forget("") },
+			"a stop and a start": func(s *server) {
+				if err := errors.Join(s.StopPulls(background), s.CountPulls(background)); err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				s := startCounting(t, t.TempDir())
+				m := s.pushImage("app", "1.0", "m")
+				s.forget("app")
+				s.forget("app")
+				s.want(s.pull("app", "1.0"), 200, "")
+				s.flush()
+				before := s.pullState()
+				s.put(row.table, row.key(m), bad)
+				damage := time.Now().Truncate(time.Microsecond)
+				s.wantDamage("hallmark pulls forget app", row.table == pullStateTable || name == "of no digest")
+				_ = s.pullsOf("app", "1.0") // which is an answer
+
+				mend(s)
+				if _, err := s.sweepPulls(background, time.Now()); err != nil {
+					t.Error(err)
+				}
+				s.flush()
+				if got := s.pullsOf("app", "1.0"); got.NoneAfter().Before(damage) {
+					t.Errorf("it was not pulled behind %v, which was before a row was damaged at %v", got.NoneAfter(), damage)
+				}
+				s.wantClean()
+				if now := s.pullState(); now.Forgets < before.Forgets {
+					t.Errorf("pulls were forgotten %d times, and then %d times", before.Forgets, now.Forgets)
+				}
+				began := s.pullsOf("app", "1.0").Since
+				s.want(s.pull("app", "1.0"), 200, "")
+				s.flush()
+				if got := s.pullsOf("app", "1.0"); !got.Since.Equal(began) || !got.Last.After(began) {
+					t.Errorf("counting began %v, and then %v; the last pull was %v", began, got.Since, got.Last)
+				}
+			})
+		}
+	}
+}
+
+func (s *server) forget(repo string) {
+	s.t.Helper()
+	if err := s.ForgetPulls(background, repo); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) pullState() pullState {
+	s.t.Helper()
+	state, err := s.pullStateNow(background)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return state
+}
+
+// put writes a row past the registry.
+func (s *server) put(table storage.Table, key, value []byte) {
+	s.t.Helper()
+	if err := s.store.Update(background, func(tx storage.Tx) error { tx.Put(table, key, value); return nil }); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantDamage wants fsck to find one fault, and to say what to do, or to say nothing of that.
+func (s *server) wantDamage(says string, silent bool) {
+	s.t.Helper()
+	var found []error
+	_, err := s.Check(background, false, func(err error) { found = append(found, err) })
+	if err != nil || len(found) != 1 || !silent && !strings.Contains(found[0].Error(), says) {
+		s.t.Errorf("fsck finds %v, %v", found, err)
 	}
 }
 
