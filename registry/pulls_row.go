@@ -118,22 +118,21 @@ func (c *checker) pull(_ context.Context, _ storage.Reader, item storage.Item) e
 		return damaged("pulls are kept of %s, which nothing can be called", name)
 	}
 	if _, err := decodePullRow(item.Value); err != nil {
-		return errPulls(strings.TrimSuffix(name, ":"), repo, err)
+		return errPulls(strings.TrimSuffix(name, ":"), repo)
 	}
 	return nil
 }
 
 // errPulls says what becomes of pulls that cannot be read.
-func errPulls(of, repo string, err error) error {
-	return damaged("the pulls of %s cannot be read, and count as if they had been just now: %w; "+
-		"a start erases the row, and so does `hallmark pulls forget %s`", of, err, bounded(repo))
+func errPulls(of, repo string) error {
+	return damaged("the pulls of %s cannot be read, and count as if they had been just now; a start erases the row, and so does `hallmark pulls forget %s`", of, bounded(repo))
 }
 
 // pullState wants the row of a state to be readable.
 func (c *checker) pullState(_ context.Context, tx storage.Reader, item storage.Item) error {
 	if string(item.Key) == string(pullStateKey) {
 		if err := readJSONRow(tx, pullStateTable, item.Key, &pullState{}); err != nil {
-			return damaged("since when pulls are counted cannot be read, so all are forgotten; a start begins to count anew: %w", err)
+			return damaged("since when pulls are counted cannot be read, so all are forgotten; a start begins to count anew")
 		}
 		return nil
 	}
@@ -142,7 +141,7 @@ func (c *checker) pullState(_ context.Context, tx storage.Reader, item storage.I
 		return damaged("pulls are said to be forgotten of %s, which nothing can be called", bounded(repo))
 	}
 	if err := readJSONRow(tx, pullStateTable, item.Key, &forgotten{}); err != nil {
-		return errPulls(repo, repo, err)
+		return errPulls(repo, repo)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -64,8 +65,9 @@ func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from
 	if err != nil || len(found) == 0 {
 		return 0, next, err
 	}
+	var lost []string
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
-		erased = 0
+		erased, lost = 0, nil
 		rows, err := tx.GetMany(table, found)
 		states := newPullStates(tx)
 		for i := 0; i < len(rows) && err == nil; i++ {
@@ -76,11 +78,15 @@ func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from
 			}
 			if unread && err == nil {
 				repo, _ := cutRepo(found[i])
+				lost = append(lost, repo)
 				err = states.restart(tx, repo)
 			}
 		}
 		return errors.Join(err, states.keep(tx))
 	})
+	if len(lost) > 0 && err == nil {
+		g.log.Warn("pulls could not be read and were erased; counting begins anew in their repositories", "repositories", slices.Compact(lost))
+	}
 	return erased, next, err
 }
 

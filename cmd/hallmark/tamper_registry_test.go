@@ -265,6 +265,7 @@ var tamperedImages = []tamperRow{
 		row := h.get("registry/usage", []byte(repo))
 		h.put("registry/usage", []byte(repo), append(bytes.Clone(row[:len(row)-1]), row[len(row)-1]+2)) // one tag more
 	}},
+	{name: "what a repository uses that cannot be read", do: func(h *hands) { h.put("registry/usage", []byte(repo), []byte{7}) }},
 	{name: "what a repository uses taken out", do: func(h *hands) { h.del("registry/usage", []byte(repo)) }},
 	{name: "a quota that nobody set", do: func(h *hands) {
 		h.put("registry/quota", []byte("document"), []byte(`{"version":1,"quotas":[{"pattern":"team/**","bytes":1}]}`))
