@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/fault"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -131,6 +132,7 @@ func (q *quotas) find(p access.Pattern) int {
 type quotaRow struct {
 	changes uint64 // how often it changed
 	counted bool
+	lost    bool // it cannot be read, and is as one that was not counted at all; not stored
 	bytes   int64
 	tags    int64
 	// behind is the repository that was counted last, while it is being counted: what changes up to it is counted here, and
@@ -152,10 +154,13 @@ func boolByte(is bool) byte {
 	return 0
 }
 
-func decodeQuotaRow(value []byte) (quotaRow, error) {
+func decodeQuotaRow(value []byte) quotaRow {
 	f := fields{rest: value}
 	q := quotaRow{changes: f.number(), counted: f.number() == 1, bytes: f.signed(), tags: f.signed(), behind: string(f.rest)}
-	return q, f.err("quota")
+	if f.bad {
+		return quotaRow{lost: true}
+	}
+	return q
 }
 
 // readQuotaRow reads what a quota's repositories use. A quota without a row was not counted at all.
@@ -164,7 +169,7 @@ func readQuotaRow(tx storage.Reader, p access.Pattern) (quotaRow, error) {
 	if err != nil || value == nil {
 		return quotaRow{}, err
 	}
-	return decodeQuotaRow(value)
+	return decodeQuotaRow(value), nil
 }
 
 // countQuotas counts a change of what a repository uses towards its quotas. Error: a failure, where a quota has no room for it.
@@ -182,6 +187,9 @@ func (g *Registry) countQuotas(tx storage.Tx, repo string, change Usage) error {
 			return err
 		}
 		if !row.counted && repo > row.behind {
+			if row.lost {
+				wake(g.uncounted)
+			}
 			continue
 		}
 		if err := q.room(row, change.Bytes(), change.Tags); err != nil {
@@ -198,8 +206,8 @@ func (q Quota) room(row quotaRow, bytes, tags int64) error {
 	switch {
 	case !row.counted:
 		return nil
-	case q.Bytes > 0 && bytes > 0 && row.bytes+bytes > q.Bytes:
-		return q.refuse("%s of %s are used, and this needs %s more", sizeText(row.bytes), sizeText(q.Bytes), sizeText(bytes))
+	case q.Bytes > 0 && bytes > 0 && bytes > q.Bytes-row.bytes: // their sum may be more than fits
+		return q.refuse("%s of %s are used, and this needs %s more", units.Bytes(row.bytes), units.Bytes(q.Bytes), units.Bytes(bytes))
 	case q.Tags > 0 && tags > 0 && row.tags+tags > q.Tags:
 		return q.refuse("%d of %d tags are used, and this needs %d more", row.tags, q.Tags, tags)
 	}
@@ -210,19 +218,6 @@ func (q Quota) room(row quotaRow, bytes, tags int64) error {
 func (q Quota) refuse(format string, args ...any) error {
 	return newFailure(http.StatusForbidden, "DENIED", "the quota of %.50s is full: %s. Delete something, or ask an administrator (hallmark quota set)",
 		q.Pattern, fmt.Sprintf(format, args...))
-}
-
-// sizeText is a number of bytes for people.
-func sizeText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, i := float64(n)/unit, 0
-	for ; value >= unit && i < 5; i++ {
-		value /= unit
-	}
-	return strings.Replace(fmt.Sprintf("%.2f %cB", value, "kMGTPE"[i]), ".00", "", 1)
 }
 
 // softWarnings are what someone is told who has pushed into a repository of which a quota's soft limit is exceeded.
@@ -242,9 +237,9 @@ func (g *Registry) softWarnings(tx storage.Reader, repo string) (warnings []stri
 		if !row.counted || row.bytes <= q.Soft {
 			continue
 		}
-		says := fmt.Sprintf("%.50s uses %s, which is above the soft limit of %s", q.Pattern, sizeText(row.bytes), sizeText(q.Soft))
+		says := fmt.Sprintf("%.50s uses %s, which is above the soft limit of %s", q.Pattern, units.Bytes(row.bytes), units.Bytes(q.Soft))
 		if q.Bytes > 0 {
-			says += fmt.Sprintf("; pushes are refused from %s on", sizeText(q.Bytes))
+			says += fmt.Sprintf("; pushes are refused from %s on", units.Bytes(q.Bytes))
 		}
 		warnings = append(warnings, says+". Delete what is not needed")
 	}
@@ -281,7 +276,8 @@ func (g *Registry) quotaUses(ctx context.Context, which func(*quotas) []Quota) (
 }
 
 // SetQuota makes a quota, in the place of the one of the same pattern, and says whether there was none. It comes back when what
-// is used was counted. Errors: ErrQuota, ErrTooManyQuotas.
+// is used was counted, which does not end with ctx: the quota is made, and a count that nobody waits for is one all the same. Errors:
+// ErrQuota, ErrTooManyQuotas.
 //
 // If we stop after the change and before the count has ended, the next start goes on with it.
 func (g *Registry) SetQuota(ctx context.Context, by provenance.Identity, q Quota) (isNew bool, err error) {
@@ -304,7 +300,11 @@ func (g *Registry) SetQuota(ctx context.Context, by provenance.Identity, q Quota
 	if err != nil {
 		return isNew, err
 	}
-	return isNew, g.countQuota(ctx, q.Pattern)
+	if err := g.countQuota(context.WithoutCancel(ctx), q.Pattern); err != nil {
+		wake(g.uncounted)
+		return isNew, err
+	}
+	return isNew, nil
 }
 
 // RemoveQuota removes the quota of a pattern. Error: ErrUnknownQuota.

@@ -18,21 +18,11 @@ import (
 // quotaStep is how many usage rows one transaction counts.
 const quotaStep = 500
 
-// CountQuotas counts the quotas whose count an earlier process did not end. It is called once, while the registry serves.
-func (g *Registry) CountQuotas(ctx context.Context) {
-	uses, err := g.Quotas(ctx)
-	for _, u := range uses {
-		if u.Counting && err == nil {
-			err = g.countQuota(ctx, u.Pattern)
-		}
-	}
-	if err != nil && ctx.Err() == nil {
-		g.log.Error("a quota refuses nothing, because what is used was not counted; the next start, or setting it again, tries again", "err", err)
-	}
-}
-
 // countQuota counts a quota to its end, unless it was, or is gone.
 func (g *Registry) countQuota(ctx context.Context, p access.Pattern) error {
+	if err := g.recountLost(ctx); err != nil {
+		return err
+	}
 	for more := true; more; {
 		err := g.store.Update(ctx, func(tx storage.Tx) (err error) {
 			more, err = g.countSome(tx, p)
@@ -47,11 +37,11 @@ func (g *Registry) countQuota(ctx context.Context, p access.Pattern) error {
 
 // countSome counts the next repositories of a quota, and says whether there are more.
 func (g *Registry) countSome(tx storage.Tx, p access.Pattern) (more bool, err error) {
-	value, err := getOrNil(tx, quotaUseTable, []byte(p.String()))
-	if err != nil || value == nil {
+	all, err := g.quotasIn(tx)
+	if err != nil || all.find(p) < 0 {
 		return false, err
 	}
-	row, err := decodeQuotaRow(value)
+	row, err := readQuotaRow(tx, p)
 	if err != nil || row.counted {
 		return false, err
 	}
@@ -59,7 +49,7 @@ func (g *Registry) countSome(tx storage.Tx, p access.Pattern) (more bool, err er
 	if err != nil {
 		return false, err
 	}
-	row.bytes, row.tags, row.changes = row.bytes+used.Bytes(), row.tags+used.Tags, row.changes+1
+	row.bytes, row.tags, row.changes, row.lost = row.bytes+used.Bytes(), row.tags+used.Tags, row.changes+1, false
 	if row.behind, more = last, last != ""; !more {
 		row.counted = true
 	}
@@ -76,9 +66,12 @@ func sumUsage(tx storage.Reader, p access.Pattern, behind string, n int) (used U
 		if !p.Matches(last) {
 			return nil
 		}
-		row, err := decodeUsageRow(item.Value)
+		row := decodeUsage(item.Value)
+		if row.lost {
+			return wantUsage(last, row, Usage{})
+		}
 		used = used.Plus(row.Usage)
-		return err
+		return nil
 	})
 	if next == nil {
 		last = ""
@@ -169,6 +162,9 @@ func (c *checker) compareQuota(ctx context.Context, p access.Pattern, step int) 
 			now, err := readQuotaRow(tx, p)
 			if err != nil {
 				return err
+			}
+			if now.lost {
+				return damaged("what the repositories of the quota %s use cannot be read, so it refuses nothing; a start, or setting it again, has it counted again", p)
 			}
 			if !began {
 				first = now

@@ -2,9 +2,13 @@ package registry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -240,7 +244,9 @@ func TestCountingQuota(t *testing.T) {
 	s.want(s.tryBlob("team/r0003a", "a new one"), 201, "")
 	s.want(s.do("DELETE", "/v2/"+name(4)+"/blobs/"+blob.Digest.String(), nil), 202, "")
 	s = s.restart()
-	s.CountQuotas(background)
+	if err := s.countAgain(background); err != nil {
+		t.Fatal(err)
+	}
 	want := (3*quotaStep-1)*blob.Size + int64(len("before the count")+len("behind the count")+len("a new one"))
 	if q := s.quota("team/**"); q.Counting || q.UsedBytes != want {
 		t.Errorf("%+v, want %d", q, want)
@@ -401,7 +407,7 @@ func TestReservations(t *testing.T) {
 	reserved(600)
 
 	second := begin()
-	s.wantFull(s.do("PATCH", second, strings.NewReader(strings.Repeat("b", 401)), header("Content-Type", "application/octet-stream")), "600 B of 1 kB")
+	s.wantFull(s.do("PATCH", second, strings.NewReader(strings.Repeat("b", 401)), header("Content-Type", "application/octet-stream")), "600 B of 1.0 kB")
 	s.want(s.do("GET", second, nil), 404, "BLOB_UPLOAD_UNKNOWN")
 	reserved(600)
 	s.want(s.do("DELETE", first, nil), 204, "")
@@ -412,6 +418,99 @@ func TestReservations(t *testing.T) {
 		t.Errorf("%d uploads are left", n)
 	}
 	s.wantClean()
+}
+
+// TestQuotaLetsThroughWhatAddsNothing wants a full quota to take what the repository has already.
+func TestQuotaLetsThroughWhatAddsNothing(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(time.Hour), UploadKeep: units.Duration(time.Hour)})
+	one := s.pushImage("app", "1", "one")
+	layer := strings.Repeat("layer", 100)
+	there := s.pushBlob("app", layer)
+	s.pushBlob("lib", layer)
+	large := imageManifest(s.pushBlob("app", configOf("one")))
+	large = strings.TrimSuffix(large, "}") + `,"annotations":{"a":"` + strings.Repeat("a", maxInline) + `"}}`
+	s.pushManifest("app", "large", large)
+	s.setQuota("app", 1, 0, 1)
+
+	s.want(s.tryBlob("app", layer), 201, "")
+	at := s.want(s.do("POST", "/v2/app/blobs/uploads/", nil), 202, "").header.Get("Location")
+	s.want(s.do("PUT", at+"&digest="+there.Digest.String(), strings.NewReader(layer), header("Content-Type", "application/octet-stream")), 201, "")
+	s.want(s.do("POST", "/v2/app/blobs/uploads/?from=lib&mount="+there.Digest.String(), nil), 201, "")
+	s.want(s.putManifest("app", "1", one.body), 201, "")
+	s.want(s.putManifest("app", "large", large), 201, "")
+	s.want(s.putManifest("app", one.digest.String(), one.body), 201, "")
+	if q := s.quota("app"); q.ReservedBytes != 0 {
+		t.Errorf("%+v", q)
+	}
+
+	// Other bytes under its digest are not what is there, and do not stay.
+	s.wantFull(s.do("POST", "/v2/app/blobs/uploads/?digest="+there.Digest.String(), strings.NewReader(layer+"x"), header("Content-Type", "application/octet-stream")))
+	s.want(s.do("POST", "/v2/app/blobs/uploads/?digest="+there.Digest.String(), strings.NewReader(strings.ToUpper(layer)), header("Content-Type", "application/octet-stream")), 400, "DIGEST_INVALID")
+	if n := s.Uploads(); n != 0 {
+		t.Errorf("%d uploads are left", n)
+	}
+	s.wantClean()
+}
+
+// TestReservationOfWhatCame wants an upload whose body breaks off to reserve what has come, and nothing to follow from a length that
+// cannot be.
+func TestReservationOfWhatCame(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{UploadKeep: units.Duration(time.Hour)})
+	s.setQuota("**", 1<<50, 0, 0)
+	s.setQuota("app", 0, 1<<40, 10) // which bounds no upload
+	at := s.want(s.do("POST", "/v2/app/blobs/uploads/", nil), 202, "").header.Get("Location")
+	s.breakOff("PATCH", at, 1<<48, strings.Repeat("a", 600))
+	for s.quota("app").ReservedBytes != 600 {
+		time.Sleep(time.Millisecond)
+	}
+	at = s.want(s.do("GET", at, nil), 204, "").header.Get("Location")
+	s.want(s.do("DELETE", at, nil), 204, "")
+	for range 3 {
+		at := s.want(s.do("POST", "/v2/app/blobs/uploads/", nil), 202, "").header.Get("Location")
+		s.breakOff("PATCH", at, math.MaxInt64, "b")
+	}
+	for range 3 {
+		s.setQuota("**", 0, 0, 10)
+		at := s.want(s.do("POST", "/v2/app/blobs/uploads/", nil), 202, "").header.Get("Location")
+		s.breakOff("PATCH", at, math.MaxInt64, "b")
+	}
+	for s.quota("app").ReservedBytes != 3 {
+		time.Sleep(time.Millisecond)
+	}
+	r := new(reservation)
+	for range 1000 {
+		if err := s.reserve(background, "app", new(reservation), "", math.MaxInt64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.setQuota("**", 1<<60, 0, 0)
+	if err := s.reserve(background, "app", r, "", math.MaxInt64); err == nil {
+		t.Error("8 EiB fit into 1 EiB")
+	}
+}
+
+// breakOff sends a part of a body, and goes away.
+func (s *server) breakOff(method, at string, length int64, part string) {
+	s.t.Helper()
+	u, err := url.Parse(s.http.URL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := http.NewRequest(method, at, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	as("alice")(r)
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n", method, r.URL.RequestURI(), u.Host, length)
+	err = errors.Join(r.Header.Write(conn))
+	fmt.Fprintf(conn, "\r\n%s", part)
+	if err := errors.Join(err, conn.Close()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // neverRead is a body that nobody should ask for.

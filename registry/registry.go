@@ -92,7 +92,8 @@ type Registry struct {
 	ending    ending
 	app       http.Handler
 	reserved  reservations
-	policy    Policy // nil where there are no rules
+	uncounted chan struct{} // told when a counter of usage or of a quota cannot be read
+	policy    Policy        // nil where there are no rules
 	refused   refusals
 	marks     *marks
 	scrub     *scrub
@@ -123,6 +124,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
 		clock: clock, now: clock.now, machine: time.Now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), sessions: newSessions(),
+		uncounted: make(chan struct{}, 1),
 	}
 	g.SetKeptKey(drawKeptKey())
 	if g.cursors, err = newCursors(secret); err != nil {

@@ -85,10 +85,7 @@ func (f *roomFinder) find(after []byte) (next []byte, err error) {
 
 // repository looks at the links of one behind a blob, and returns where it stopped before the end, or nil.
 func (f *roomFinder) repository(name string, value, behind []byte) (next []byte, err error) {
-	row, err := decodeUsageRow(value)
-	if err != nil {
-		return nil, err
-	}
+	row := decodeUsage(value) // without its totals, where it is being counted again
 	room := Room{Repository: name, Usage: row.Usage}
 	if len(behind) == 0 { // its manifests, once
 		room.Unique, room.Freed = row.ManifestBytes, row.ManifestBytes

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -140,6 +141,7 @@ type upload struct {
 	client  string // its id, as the client has it
 	file    storage.Upload
 	session *session
+	ended   bool // it was cancelled
 }
 
 // ID implements distribution.BlobWriter.
@@ -156,6 +158,7 @@ func (u *upload) Close() error { return u.file.Close() }
 
 // Cancel implements distribution.BlobWriter.
 func (u *upload) Cancel(context.Context) error {
+	u.ended = true
 	u.g.endSession(u.file.ID())
 	return u.c.failed(u.file.Cancel())
 }
@@ -199,9 +202,16 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 		r = io.LimitReader(r, ch.length)
 		defer func() { err = u.checkChunk(ch, n, err) }()
 	}
-	if err := u.reserve(max(u.c.r.ContentLength, 0)); err != nil {
+	d, _ := parseDigest(u.c.query.Get("digest"))
+	if err := u.reserve(d, u.c.r.ContentLength); err != nil {
 		return 0, err
 	}
+	defer func() {
+		u.g.shrink(&u.session.reserved, u.Size()) // a body that breaks off ends as any other
+		if err != nil {
+			err = errors.Join(err, u.reserveWhatCame())
+		}
+	}()
 	quick, unlooked := int64(0), int64(0)
 	for {
 		began := time.Now()
@@ -221,21 +231,30 @@ func (u *upload) ReadFrom(r io.Reader) (n int64, err error) {
 			if err := u.g.room(); err != nil {
 				return n, u.c.failed(errors.Join(err, u.Cancel(context.Background())))
 			}
-			if err := u.reserve(max(u.c.r.ContentLength-n, 0)); err != nil {
+			if err := u.reserve(d, u.c.r.ContentLength-n); err != nil {
 				return n, err
 			}
 		}
 	}
 }
 
-// reserve reserves what has come and what is still to come, as far as that is known. Where a quota has no room for it, the upload
-// has ended.
-func (u *upload) reserve(more int64) error {
-	err := u.g.reserve(u.c.r.Context(), u.c.repo, &u.session.reserved, u.Size()+more)
+// reserve reserves what has come and what is still to come, as far as that is known, for bytes that are to be those of a digest, or "".
+// Where a quota has no room for it, the upload has ended.
+func (u *upload) reserve(d digest.Digest, more int64) error {
+	more = min(max(more, 0), math.MaxInt64-u.Size())
+	err := u.g.reserve(context.WithoutCancel(u.c.r.Context()), u.c.repo, &u.session.reserved, d, u.Size()+more)
 	if err != nil {
 		err = u.c.failed(errors.Join(err, u.Cancel(context.Background())))
 	}
 	return err
+}
+
+// reserveWhatCame reserves the bytes of an upload that stays. They are not taken any more for those of a blob that is there.
+func (u *upload) reserveWhatCame() error {
+	if u.ended || len(u.session.reserved.quotas) > 0 {
+		return nil
+	}
+	return u.reserve("", 0)
 }
 
 // take takes a buffer's length. At the end of r it returns io.EOF.
@@ -281,7 +300,8 @@ func (u *upload) commit(ctx context.Context, want digest.Digest) error {
 		return err
 	}
 	if got != want {
-		return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got)
+		wrong := u.c.failed(newFailure(http.StatusBadRequest, "DIGEST_INVALID", "the bytes that came have digest %s, which is not the one named", got))
+		return errors.Join(wrong, u.reserveWhatCame())
 	}
 	defer u.g.endSession(u.file.ID())
 	u.g.unreserve(&u.session.reserved) // from here on what binds is the quota in the transaction

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -45,24 +44,32 @@ func (u Usage) Plus(v Usage) Usage {
 // usageRow is what a repository uses, and how often that has changed: two equal numbers say that nothing did between.
 type usageRow struct {
 	changes uint64
+	lost    bool // it cannot be read, and is to be counted again: recount.go
 	Usage
 }
 
+// encode leaves out all but the changes of one that is lost: that cannot be read either.
 func (u usageRow) encode() []byte {
 	row := binary.AppendUvarint(make([]byte, 0, 32), u.changes)
+	if u.lost {
+		return row
+	}
 	for _, n := range []int64{u.Blobs, u.BlobBytes, u.Manifests, u.ManifestBytes, u.Tags} {
 		row = binary.AppendVarint(row, n) // signed: a counter that went wrong is to be seen, not to turn round
 	}
 	return row
 }
 
-func decodeUsageRow(value []byte) (u usageRow, err error) {
+func decodeUsage(value []byte) (u usageRow) {
 	f := fields{rest: value}
 	u.changes = f.number()
 	for _, n := range []*int64{&u.Blobs, &u.BlobBytes, &u.Manifests, &u.ManifestBytes, &u.Tags} {
 		*n = f.signed()
 	}
-	return u, f.err("usage")
+	if f.bad {
+		return usageRow{changes: u.changes, lost: true}
+	}
+	return u
 }
 
 // readUsage reads what a repository uses: nothing, where it has no row.
@@ -71,32 +78,42 @@ func readUsage(tx storage.Reader, repo string) (u usageRow, err error) {
 	if err != nil || value == nil {
 		return u, err
 	}
-	return decodeUsageRow(value)
+	return decodeUsage(value), nil
 }
 
 // countUsage counts a change of what a repository uses, in the transaction that makes it. Error: a failure, where a quota has no
 // room for it.
 func (g *Registry) countUsage(tx storage.Tx, repo string, change Usage) error {
-	return errors.Join(addUsage(tx, repo, change), g.countQuotas(tx, repo, change))
+	lost, err := addUsage(tx, repo, change)
+	if lost {
+		wake(g.uncounted)
+	}
+	return errors.Join(err, g.countQuotas(tx, repo, change))
 }
 
-// addUsage adds a change to what a repository uses. A repository that uses nothing has no row.
-func addUsage(tx storage.Tx, repo string, change Usage) error {
+// addUsage adds a change to what a repository uses, and says whether that cannot be read. A repository that uses nothing has no row.
+func addUsage(tx storage.Tx, repo string, change Usage) (lost bool, err error) {
 	if change == (Usage{}) {
-		return nil
+		return false, nil
 	}
 	row, err := readUsage(tx, repo)
 	if err != nil {
-		return err
+		return false, err
 	}
-	row.Usage = row.Plus(change)
 	row.changes++
-	if row.Usage == (Usage{}) {
+	if !row.lost {
+		row.Usage = row.Plus(change)
+	}
+	putUsage(tx, repo, row)
+	return row.lost, nil
+}
+
+func putUsage(tx storage.Tx, repo string, row usageRow) {
+	if row.Usage == (Usage{}) && !row.lost {
 		tx.Delete(usageTable, []byte(repo))
-		return nil
+		return
 	}
 	tx.Put(usageTable, []byte(repo), row.encode())
-	return nil
 }
 
 // countLink counts a blob that is linked.
@@ -155,7 +172,7 @@ func (u Usage) minus(v Usage) Usage {
 	return u.Plus(Usage{Blobs: -v.Blobs, BlobBytes: -v.BlobBytes, Manifests: -v.Manifests, ManifestBytes: -v.ManifestBytes, Tags: -v.Tags})
 }
 
-// UsageOf returns what some repositories use, in their order.
+// UsageOf returns what some repositories use, in their order: nothing of one that is being counted again.
 func (g *Registry) UsageOf(ctx context.Context, repos []string) (used []Usage, err error) {
 	keys := make([][]byte, len(repos))
 	for i, repo := range repos {
@@ -168,9 +185,9 @@ func (g *Registry) UsageOf(ctx context.Context, repos []string) (used []Usage, e
 			if rows[i] == nil {
 				continue
 			}
-			row, err := decodeUsageRow(rows[i])
-			if err != nil {
-				return err
+			row := decodeUsage(rows[i])
+			if row.lost {
+				wake(g.uncounted)
 			}
 			used[i] = row.Usage
 		}
@@ -214,7 +231,8 @@ func CountUsage(ctx context.Context, store storage.Store) error {
 			if err != nil {
 				return err
 			}
-			return addUsage(tx, repo, used)
+			_, err = addUsage(tx, repo, used)
+			return err
 		})
 		if err != nil {
 			return err
@@ -263,9 +281,12 @@ func (p place) ended() bool { return p.table == len(countedTables) }
 // repository changed meanwhile, it counts again, and one that never rests in a single View.
 func (c *checker) usage(ctx context.Context, repo string) error {
 	for range usageTries {
-		same, err := c.compareUsage(ctx, repo)
-		if same || err != nil {
+		said, used, same, err := countWhileSame(ctx, c.g.store, repo)
+		if err != nil {
 			return err
+		}
+		if same {
+			return wantUsage(repo, said, used)
 		}
 	}
 	return c.g.store.View(ctx, func(tx storage.Reader) error {
@@ -273,53 +294,22 @@ func (c *checker) usage(ctx context.Context, repo string) error {
 		if err != nil {
 			return err
 		}
-		var used Usage
-		for at := (place{}); !at.ended() && err == nil; {
-			var some Usage
-			some, at, err = recount(tx, repo, at, usageStep)
-			used = used.Plus(some)
-		}
-		return errors.Join(err, wantUsage(repo, said.Usage, used))
+		used, err := countAtOnce(tx, repo)
+		return errors.Join(err, wantUsage(repo, said, used))
 	})
 }
 
 // usageTries is how often a repository is counted that changes meanwhile.
 const usageTries = 5
 
-// compareUsage counts a repository, and says whether it was the same all the time.
-func (c *checker) compareUsage(ctx context.Context, repo string) (same bool, err error) {
-	var used Usage
-	var first usageRow
-	for at, began := (place{}), false; !at.ended(); began = true {
-		err := c.g.store.View(ctx, func(tx storage.Reader) error {
-			now, err := readUsage(tx, repo)
-			if err != nil {
-				return err
-			}
-			if !began {
-				first = now
-			}
-			if same = now == first; !same {
-				return nil
-			}
-			var some Usage
-			some, at, err = recount(tx, repo, at, usageStep)
-			used = used.Plus(some)
-			at.key = bytes.Clone(at.key)
-			return err
-		})
-		if err != nil || !same {
-			return same, err
-		}
+func wantUsage(repo string, said usageRow, used Usage) error {
+	switch {
+	case said.lost:
+		return damaged("what repository %s uses cannot be read; a start, or a push into it, has it counted again", repo)
+	case said.Usage != used:
+		return damaged("repository %s is said to use %s, and uses %s", repo, said.Usage, used)
 	}
-	return true, wantUsage(repo, first.Usage, used)
-}
-
-func wantUsage(repo string, said, used Usage) error {
-	if said == used {
-		return nil
-	}
-	return damaged("repository %s is said to use %s, and uses %s", repo, said, used)
+	return nil
 }
 
 // usages checks what every repository uses.
