@@ -494,7 +494,7 @@ func TestLists(t *testing.T) {
 		if w.Code != 200 || asked[0] != c.asks {
 			t.Errorf("%s: %d, asks %q", page, w.Code, asked)
 		}
-		for _, want := range []string{`href="` + c.next + `"`, ">B</span>", "2.0 KiB", "git.example/team/app", "000000000000", "2 signatures, 1 SBOM, 1 application/x, and more", "alice"} {
+		for _, want := range []string{`href="` + c.next + `"`, ">B</span>", "2.0 kB", "git.example/team/app", "000000000000", "2 signatures, 1 SBOM, 1 application/x, and more", "alice"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("%s does not show %q:\n%s", page, want, body)
 			}
@@ -533,7 +533,7 @@ func TestChanged(t *testing.T) {
 	for _, path := range []string{"/r/team/app:1.0", "/r/team/app@" + one + "?before=" + two} {
 		body := html.UnescapeString(b.send("GET", path, "", nil).Body.String())
 		for _, want := range []string{
-			"What changed since the image before", "1 layer kept, 1 added", "1 gone", "(+2.0 KiB)", "variable MODE: <del>a</del> <ins>b</ins>", "variable API_TOKEN: changed", "user: <ins>app</ins>",
+			"What changed since the image before", "1 layer kept, 1 added", "1 gone", "(+2.0 kB)", "variable MODE: <del>a</del> <ins>b</ins>", "variable API_TOKEN: changed", "user: <ins>app</ins>",
 			`href="https://github.com/team/app/compare/bbbbbbbbbb...aaaaaaaaaa"`, "2 witnesses", "cosigned by w1+00000001, w2+00000002", "base/alpine:3.22", `class="based"`, "DB_PASSWORD=masked make MODE=x",
 		} {
 			if !strings.Contains(body, want) {

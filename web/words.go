@@ -10,12 +10,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // words are what templates may say.
 var words = template.FuncMap{
-	"ago": ago, "bytes": size, "plain": plain, "short": short, "link": link, "class": classPiece, "digest": digestPiece, "moment": momentPiece, "imagelink": imageLink, "recordlink": recordLink, "keptgrade": gradePiece, "when": when, "by": by, "knownBy": knownBy,
+	"ago": ago, "bytes": units.Bytes, "plain": plain, "short": short, "link": link, "class": classPiece, "digest": digestPiece, "moment": momentPiece, "imagelink": imageLink, "recordlink": recordLink, "keptgrade": gradePiece, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
 	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "bare": bare, "growth": growth, "day": day,
 }
@@ -56,26 +57,13 @@ func plural(n int, of string) string {
 	return strconv.Itoa(n) + " " + of + "s"
 }
 
-// size is a number of bytes for people.
-func size(n int64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	f, at := float64(n)/1024, 0
-	for f >= 1024 && at < len(units)-1 {
-		f, at = f/1024, at+1
-	}
-	return strconv.FormatFloat(f, 'f', 1, 64) + " " + units[at:at+1] + "iB"
-}
-
 // growth is how many bytes something has more than before.
 func growth(n int64) string {
 	switch {
 	case n > 0:
-		return "+" + size(n)
+		return "+" + units.Bytes(n)
 	case n < 0:
-		return "−" + size(-n)
+		return "−" + units.Bytes(-n)
 	}
 	return "same size"
 }

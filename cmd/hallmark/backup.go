@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/server/backup"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/archive"
@@ -109,7 +110,7 @@ func (e *env) showBackup(m made, asJSON bool) error {
 	if asJSON {
 		return writeJSON(e.stdout, m)
 	}
-	fmt.Fprintf(e.stdout, "backup %s: %d blobs, %s in all; copied %d blobs, %s\n", m.Name, m.Blobs, inBytes(m.Bytes), m.Copied.Blobs, inBytes(m.Copied.Bytes))
+	fmt.Fprintf(e.stdout, "backup %s: %d blobs, %s in all; copied %d blobs, %s\n", m.Name, m.Blobs, units.Bytes(m.Bytes), m.Copied.Blobs, units.Bytes(m.Copied.Bytes))
 	if m.Removed > 0 {
 		fmt.Fprintf(e.stdout, "removed %d older ones\n", m.Removed)
 	}
@@ -272,7 +273,7 @@ func (e *env) listBackups(dir string, asJSON bool) error {
 		if err := json.Unmarshal(m.About, &said); err != nil {
 			return nof("%s: what it says of its registry is not JSON: %w", filepath.Join(dir, m.Name), err)
 		}
-		tab.row(m.Name, moment(m.Made), strconv.FormatUint(said.Records, 10), strconv.Itoa(m.Blobs), inBytes(m.Bytes), said.Registry)
+		tab.row(m.Name, moment(m.Made), strconv.FormatUint(said.Records, 10), strconv.Itoa(m.Blobs), units.Bytes(m.Bytes), said.Registry)
 	}
 	return tab.flush()
 }

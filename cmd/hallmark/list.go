@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 )
@@ -69,7 +70,7 @@ func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSO
 	}
 	tab := e.table("REPOSITORY", "SIZE", "TAGS", "RECORD", "TIME", "ACTION", "LAST PULL", "WHO")
 	for _, r := range found.items {
-		size, tags := inBytes(r.Size), strconv.FormatInt(r.Tags, 10)
+		size, tags := units.Bytes(r.Size), strconv.FormatInt(r.Tags, 10)
 		if n := r.Newest; n != nil {
 			tab.row(r.Name, size, tags, strconv.FormatUint(n.Record, 10), local(n.Time), string(n.Action), r.Pulls.String(), found.names.who(n.Actor))
 		} else {
@@ -102,7 +103,7 @@ func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, 
 	}
 	tab := e.table("TAG", "DIGEST", "SIZE", "RECORD", "TIME", "LAST PULL", "WHO")
 	for _, t := range found.items {
-		tab.row(t.Name, t.Digest.String(), inBytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), t.Pulls.String(), found.names.who(t.Actor))
+		tab.row(t.Name, t.Digest.String(), units.Bytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), t.Pulls.String(), found.names.who(t.Actor))
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/internal/units"
 )
 
 // progress shows on a terminal how far something has come. Elsewhere it shows nothing.
@@ -63,7 +65,7 @@ func (p *progress) show() {
 	p.shown = time.Now()
 	fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d", p.what, p.come, p.all)
 	if p.allBytes > 0 {
-		fmt.Fprintf(p.w, ", %s of %s", inBytes(p.comeBytes), inBytes(p.allBytes))
+		fmt.Fprintf(p.w, ", %s of %s", units.Bytes(p.comeBytes), units.Bytes(p.allBytes))
 	}
 }
 
@@ -75,18 +77,4 @@ func (p *progress) end() {
 		p.show()
 		fmt.Fprintln(p.w)
 	}
-}
-
-// inBytes is a number of bytes as people read it.
-func inBytes(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, i := float64(n)/unit, 0
-	for value >= unit && i < 4 {
-		value /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[i])
 }

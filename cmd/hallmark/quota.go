@@ -48,7 +48,7 @@ func (e *env) quotaShow(t *target) *cobra.Command {
 				if q.Counting {
 					note = "is being counted, and refuses nothing until then"
 				}
-				tab.row(q.Pattern.String(), inBytes(q.UsedBytes), inBytes(q.ReservedBytes), limitText(q.Soft, inBytes), limitText(q.Bytes, inBytes),
+				tab.row(q.Pattern.String(), units.Bytes(q.UsedBytes), units.Bytes(q.ReservedBytes), limitText(q.Soft, units.Bytes), limitText(q.Bytes, units.Bytes),
 					strconv.FormatInt(q.UsedTags, 10), limitText(q.Tags, func(n int64) string { return strconv.FormatInt(n, 10) }), note)
 			}
 			return tab.flush()
@@ -121,7 +121,7 @@ func (e *env) setQuota(ctx context.Context, cl *client, q registry.Quota) error 
 	}
 	for _, now := range found.Quotas {
 		if now.Pattern == q.Pattern {
-			fmt.Fprintf(e.stdout, "%s uses %s and %s; its quota is %s\n", q.Pattern, inBytes(now.UsedBytes), number(now.UsedTags, "tag"), quotaText(now.Quota))
+			fmt.Fprintf(e.stdout, "%s uses %s and %s; its quota is %s\n", q.Pattern, units.Bytes(now.UsedBytes), number(now.UsedTags, "tag"), quotaText(now.Quota))
 			if over := now.UsedBytes > now.Bytes && now.Bytes > 0 || now.UsedTags > now.Tags && now.Tags > 0; over {
 				fmt.Fprintln(e.stderr, "note: more is used than that. Nothing is removed; pushes that add are refused until enough was deleted.")
 			}
@@ -134,13 +134,13 @@ func (e *env) setQuota(ctx context.Context, cl *client, q registry.Quota) error 
 func quotaText(q registry.Quota) string {
 	var parts []string
 	if q.Bytes > 0 {
-		parts = append(parts, inBytes(q.Bytes))
+		parts = append(parts, units.Bytes(q.Bytes))
 	}
 	if q.Tags > 0 {
 		parts = append(parts, number(q.Tags, "tag"))
 	}
 	if q.Soft > 0 {
-		parts = append(parts, "with a warning above "+inBytes(q.Soft))
+		parts = append(parts, "with a warning above "+units.Bytes(q.Soft))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -199,7 +199,7 @@ func (e *env) showRooms(ctx context.Context, cl *client, q url.Values, asJSON bo
 	}
 	tab := e.table("REPOSITORY", "SIZE", "UNIQUE", "SHARED", "FREED", "MANIFESTS", "TAGS")
 	row := func(name string, r registry.Room) {
-		tab.row(name, inBytes(r.Bytes()), inBytes(r.Unique), inBytes(r.Shared), inBytes(r.Freed), strconv.FormatInt(r.Manifests, 10), strconv.FormatInt(r.Tags, 10))
+		tab.row(name, units.Bytes(r.Bytes()), units.Bytes(r.Unique), units.Bytes(r.Shared), units.Bytes(r.Freed), strconv.FormatInt(r.Manifests, 10), strconv.FormatInt(r.Tags, 10))
 	}
 	var all registry.Room
 	for _, r := range rooms {

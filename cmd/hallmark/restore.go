@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/backup"
 	"github.com/seed-260924e6/hallmark/server/config"
@@ -96,7 +97,7 @@ func (e *env) showRestored(r *backup.Restore, begun *provenance.Record, asJSON b
 	if err := json.Unmarshal(m.About, &said); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.Dir, said.Records, m.Blobs, inBytes(m.Bytes))
+	fmt.Fprintf(e.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.Dir, said.Records, m.Blobs, units.Bytes(m.Bytes))
 	if b := begun; b != nil {
 		fmt.Fprintf(e.stdout, "the log %s is closed at %d leaves, and never signed again; %s goes on with new keys, and its first record, %d, names it\n",
 			b.Continues.Origin, b.Continues.Size, b.Log.Origin, b.Index)

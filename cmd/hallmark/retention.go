@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/spf13/cobra"
 )
@@ -100,7 +101,7 @@ func nameOf(i retention.Item) string {
 func (e *env) showSummary(p *retention.Plan) {
 	s := p.Summary
 	fmt.Fprintf(e.stdout, "%s and %s would go, %s and %s stay; the disk gives back %s\n", number(s.Tags, "tag"), number(s.Manifests, "manifest"),
-		number(s.StayingTags, "tag"), number(s.Staying, "manifest"), inBytes(s.Bytes))
+		number(s.StayingTags, "tag"), number(s.Staying, "manifest"), units.Bytes(s.Bytes))
 	for _, w := range s.Warnings {
 		fmt.Fprintf(e.stdout, "warning: %s\n", clean(w))
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/spf13/cobra"
 )
@@ -129,7 +130,7 @@ func scrubbedSoFar(st registry.ScrubStatus) string {
 }
 
 func inPass(p *registry.ScrubPass) string {
-	s := fmt.Sprintf("%d blobs and %d manifests read, %s, %d damaged", p.Blobs, p.Manifests, inBytes(p.Bytes), p.Damaged)
+	s := fmt.Sprintf("%d blobs and %d manifests read, %s, %d damaged", p.Blobs, p.Manifests, units.Bytes(p.Bytes), p.Damaged)
 	if p.Unread > 0 {
 		s += fmt.Sprintf(", %d could not be read", p.Unread)
 	}
@@ -144,7 +145,7 @@ func (e *env) showScrub(st registry.ScrubStatus, asJSON bool) error {
 	case st.Every == "0s":
 		fmt.Fprintln(e.stdout, "scrub.every is 0: nothing is scrubbed unless it is asked for")
 	case st.Rate > 0:
-		fmt.Fprintf(e.stdout, "every %s, at %s a second\n", st.Every, inBytes(int64(min(st.Rate, 1<<62))))
+		fmt.Fprintf(e.stdout, "every %s, at %s a second\n", st.Every, units.Bytes(int64(min(st.Rate, 1<<62))))
 	default:
 		fmt.Fprintf(e.stdout, "every %s\n", st.Every)
 	}
