@@ -311,7 +311,8 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if err != nil {
 		return nil, err
 	}
-	if err := g.putManifestRows(tx, p, before, record.Index); err != nil {
+	adds, err := p.putManifestRows(tx, before, record.Index)
+	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(p.leaveTrash(tx), p.putBack(tx)); err != nil {
@@ -320,7 +321,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
 		return nil, err
 	}
-	if err := g.putTagRows(tx, p, e.Tags, record.Index); err != nil {
+	if err := g.countUsage(tx, p.repo, adds.Plus(p.putTagRows(tx, e.Tags, record.Index))); err != nil {
 		return nil, err
 	}
 	if p.full, err = g.softWarnings(tx, p.repo); err != nil {
@@ -380,8 +381,8 @@ func (p *push) present(tx storage.Reader) ([]byte, error) {
 
 // putManifestRows adds the manifest, and everything that follows from it. Where it was there, as the row before says,
 // the record that put it there stays its own, and the rest is as this push has it: rows that it lacks are
-// added, and it is served as the type that it came as last.
-func (g *Registry) putManifestRows(tx storage.Tx, p *push, before []byte, record uint64) error {
+// added, and it is served as the type that it came as last. It returns what the repository uses more.
+func (p *push) putManifestRows(tx storage.Tx, before []byte, record uint64) (adds Usage, err error) {
 	key := digestKey(p.digest)
 	m := manifestRow{record: record, mediaType: p.manifest.mediaType, size: int64(len(p.body))}
 	if len(p.body) <= maxInline {
@@ -391,18 +392,15 @@ func (g *Registry) putManifestRows(tx storage.Tx, p *push, before []byte, record
 	if before != nil {
 		row, err := decodeManifestRow(before)
 		if err != nil {
-			return err
+			return Usage{}, err
 		}
 		m.record, was = row.record, row.usage()
-	}
-	if err := g.countUsage(tx, p.repo, m.usage().minus(was)); err != nil {
-		return err
 	}
 	if row := m.encode(); !bytes.Equal(row, before) {
 		tx.Put(manifestTable, repoKey(p.repo, key), row)
 		tx.Delete(damagedTable, append(bytes.Clone(key), p.repo...)) // it has its bytes back
 	}
-	return errors.Join(
+	return m.usage().minus(was), errors.Join(
 		putMissing(tx, repositoryTable, []byte(p.repo), nil),
 		putReferences(tx, p.repo, key, p.references()),
 		p.putLayers(tx),
@@ -410,8 +408,9 @@ func (g *Registry) putManifestRows(tx storage.Tx, p *push, before []byte, record
 	)
 }
 
-func (g *Registry) putTagRows(tx storage.Tx, p *push, moves []provenance.TagMove, record uint64) error {
-	added := Usage{Tags: int64(-len(p.ended))} // their rows are there, and get another meaning
+// putTagRows has the push's tags mean its manifest, and returns what the repository uses more.
+func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) (added Usage) {
+	added = Usage{Tags: int64(-len(p.ended))} // their rows are there, and get another meaning
 	for _, m := range p.ended {
 		tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
 	}
@@ -427,5 +426,5 @@ func (g *Registry) putTagRows(tx storage.Tx, p *push, moves []provenance.TagMove
 		}
 		tx.Put(taggedTable, repoKey(p.repo, digestKey(p.digest), []byte(m.Name)), nil)
 	}
-	return g.countUsage(tx, p.repo, added)
+	return added
 }
