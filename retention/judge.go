@@ -38,6 +38,9 @@ type Judgement struct {
 	Tags      []Verdict // in the order of Facts.Tags
 	Manifests []Verdict // in the order of Facts.Manifests
 	Rules     []Count   // in the order of the rules
+
+	// beside are the tags that tools made from the digest of a manifest, by the manifest; by -1 those made from digests that are not here.
+	beside map[int][]int
 }
 
 // Judge applies rules to a repository. In one that no rule names, everything stays.
@@ -81,7 +84,6 @@ type judge struct {
 
 	tags      [][]int       // tags of each manifest
 	referrers map[int][]int // manifests by their subject
-	beside    map[int][]int // by a manifest, the tags that tools made from its digest; by -1 those made from digests that are not here
 	isBeside  map[int]bool  // the tags in beside
 	queue     []int         // manifests that stay, whose neighbours have not been looked at
 }
@@ -211,8 +213,8 @@ func (j *judge) ask(ctx context.Context, r *Rule, c *Count, t Tag) string {
 	switch {
 	case err != nil:
 		c.Failed++
-		c.LastError = err.Error()
-		return "when could not be asked: " + err.Error()
+		c.LastError = clip(err.Error())
+		return "when could not be asked: " + c.LastError
 	case holds:
 		return "when is true of it"
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type Keeper struct {
 	set  atomic.Pointer[Set] // nil where there are no rules
 	busy sync.Mutex          // held while a plan is applied
 	now  func() time.Time
+	// removals bounds what one plan removes: MaxRemovals.
+	removals int
 
 	removed struct{ tags, manifests, skipped atomic.Int64 }
 }
@@ -39,7 +42,7 @@ type Config struct {
 }
 
 // NewKeeper returns a Keeper without rules.
-func NewKeeper(c Config) *Keeper { return &Keeper{c: c, now: time.Now} }
+func NewKeeper(c Config) *Keeper { return &Keeper{c: c, now: time.Now, removals: MaxRemovals} }
 
 // Use puts rules in force; nil is none.
 func (k *Keeper) Use(s *Set) { k.set.Store(s) }
@@ -96,7 +99,7 @@ func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (dig
 	if p.summary.Bytes, err = p.freed(ctx); err != nil {
 		return "", nil, err
 	}
-	p.summary.Warnings = p.warnings()
+	p.summary.Warnings = firstWarnings(p.warnings())
 	if err := p.out.write(Line{Summary: &p.summary}); err != nil {
 		return "", nil, err
 	}
@@ -115,7 +118,7 @@ func (p *planner) repositories(ctx context.Context) error {
 			if !p.set.Covers(name) {
 				continue
 			}
-			if err := p.repository(ctx, name); err != nil || p.summary.More {
+			if err := p.repository(ctx, name); err != nil || p.left() == 0 {
 				return err
 			}
 		}
@@ -135,28 +138,28 @@ func (p *planner) repository(ctx context.Context, repo string) error {
 	if err != nil {
 		return err
 	}
-	tags, manifests := 0, 0
-	for _, v := range j.Tags {
-		if v.Goes {
-			tags++
-		}
-	}
-	for _, v := range j.Manifests {
-		if v.Goes {
-			manifests++
-		}
-	}
-	if p.summary.Tags+p.summary.Manifests+tags+manifests > MaxRemovals {
-		p.summary.More = true // the repository is planned whole, or another time
-		return nil
-	}
-	p.count(j, f, tags, manifests)
+	p.compare(j, f)
+	p.summary.More = j.cut(f, p.left()) || p.summary.More
+	p.count(j, f)
 	p.unlink(f, j)
 	return p.items(f, j)
 }
 
+// left is how many more things the plan may remove.
+func (p *planner) left() int { return p.removals - p.summary.Tags - p.summary.Manifests }
+
+// compare notes a repository of which more goes than a schedule may remove.
+func (p *planner) compare(j *Judgement, f *Facts) {
+	tags, manifests := j.goes()
+	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
+	if (tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))) && len(p.summary.Over) < maxOver {
+		p.summary.Over = append(p.summary.Over, f.Repository)
+	}
+}
+
 // count adds the counts of a repository.
-func (p *planner) count(j *Judgement, f *Facts, tags, manifests int) {
+func (p *planner) count(j *Judgement, f *Facts) {
+	tags, manifests := j.goes()
 	p.summary.Repositories++
 	p.summary.Tags += tags
 	p.summary.Manifests += manifests
@@ -166,13 +169,9 @@ func (p *planner) count(j *Judgement, f *Facts, tags, manifests int) {
 		sum := &p.summary.Rules[i]
 		sum.Covers, sum.Keeps, sum.Goes = sum.Covers+c.Covers, sum.Keeps+c.Keeps, sum.Goes+c.Goes
 		sum.Overruled, sum.Failed = sum.Overruled+c.Overruled, sum.Failed+c.Failed
-		if c.LastError != "" {
+		if c.LastError != "" && i < maxWarnings { // of more, a line of the plan could not be read
 			sum.LastError = c.LastError
 		}
-	}
-	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
-	if (tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))) && len(p.summary.Over) < maxOver {
-		p.summary.Over = append(p.summary.Over, f.Repository)
 	}
 }
 
@@ -185,7 +184,7 @@ func (p *planner) items(f *Facts, j *Judgement) error {
 			return err
 		}
 	}
-	for _, i := range inOrder(f) {
+	for _, i := range inOrder(f, func(i int) []int { return f.Manifests[i].Lists }) {
 		v := j.Manifests[i]
 		if err := p.line(v, Item{f.Repository, "", f.Manifests[i].Digest, f.Manifests[i].Record, v.Rule, v.Why}); err != nil {
 			return err
@@ -205,8 +204,9 @@ func (p *planner) line(v Verdict, i Item) error {
 	return nil
 }
 
-// inOrder puts what lists a manifest before that, so that each can go in turn. Digests allow no circle.
-func inOrder(f *Facts) (order []int) {
+// inOrder puts each manifest before those behind it: what lists manifests before these, so that each can go in turn. Digests allow no circle
+// of lists.
+func inOrder(f *Facts, behind func(i int) []int) (order []int) {
 	seen := make([]bool, len(f.Manifests))
 	var visit func(i int)
 	visit = func(i int) {
@@ -214,8 +214,8 @@ func inOrder(f *Facts) (order []int) {
 			return
 		}
 		seen[i] = true
-		for _, listed := range f.Manifests[i].Lists {
-			visit(listed)
+		for _, next := range behind(i) {
+			visit(next)
 		}
 		order = append(order, i)
 	}
@@ -263,6 +263,22 @@ func (p *planner) freed(ctx context.Context) (bytes int64, err error) {
 		}
 	}
 	return bytes, nil
+}
+
+// firstWarnings are as many as a person reads, and how many more there are.
+func firstWarnings(all []string) []string {
+	if more := len(all) - maxWarnings; more > 0 {
+		all = append(all[:maxWarnings], fmt.Sprintf("%d more warnings about rules", more))
+	}
+	return all
+}
+
+// clip cuts an error that may be of any length.
+func clip(s string) string {
+	if len(s) <= maxError {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxError], "") + "…"
 }
 
 // warnings say which rules are probably not meant as they are.

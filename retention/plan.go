@@ -21,10 +21,12 @@ import (
 
 // The bounds of a plan.
 const (
-	MaxLine     = 64 << 10  // bytes
+	MaxLine     = 256 << 10 // bytes
 	MaxRemovals = 200_000   // of one plan; the next one has the others
 	MaxPlan     = 512 << 20 // bytes that are read
 	maxOver     = 100
+	maxWarnings = 20
+	maxError    = 200 // bytes of an error of an expression
 )
 
 // A Line is one line of a plan: one of these is set.
@@ -64,7 +66,7 @@ type Summary struct {
 	Bytes    int64    `json:"bytes"`
 	Rules    []Count  `json:"rules"`
 	Warnings []string `json:"warnings,omitempty"`
-	// More says that more would go than one plan has: make another one when this one was applied.
+	// More says that more would go than one plan may have: this one has the first of that, and the next one goes on.
 	More bool `json:"more,omitempty"`
 	// Over are the repositories of which more tags or manifests go than a schedule may remove: the first of them.
 	Over []string `json:"over,omitempty"`

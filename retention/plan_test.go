@@ -61,7 +61,7 @@ func TestReadPlan(t *testing.T) {
 func TestOrder(t *testing.T) {
 	r := newRepo("x@1 i>x j>i j>x k>j x>y")
 	at := map[int]int{}
-	for n, i := range inOrder(&r.Facts) {
+	for n, i := range inOrder(&r.Facts, func(i int) []int { return r.Manifests[i].Lists }) {
 		at[i] = n
 	}
 	for i, m := range r.Manifests {

@@ -146,24 +146,22 @@ func (k *Keeper) readPulls(ctx context.Context, s *Set, f *Facts) error {
 	for i, m := range f.Manifests {
 		digests[i] = m.Digest.String()
 	}
-	for from := 0; from < len(tags); from += pullStep {
-		some := tags[from:min(from+pullStep, len(tags))]
-		times, err := k.c.Pulls.NoneAfter(ctx, f.Repository, some)
-		if err != nil {
-			return err
-		}
-		for i, t := range times {
-			f.Tags[from+i].Pulled = t
-		}
+	err := k.eachPull(ctx, f.Repository, tags, func(i int, t time.Time) { f.Tags[i].Pulled = t })
+	if err != nil {
+		return err
 	}
-	for from := 0; from < len(digests); from += pullStep {
-		some := digests[from:min(from+pullStep, len(digests))]
-		times, err := k.c.Pulls.NoneAfter(ctx, f.Repository, some)
+	return k.eachPull(ctx, f.Repository, digests, func(i int, t time.Time) { f.Manifests[i].Pulled = t })
+}
+
+// eachPull tells when the i-th of some tags or digests was pulled last.
+func (k *Keeper) eachPull(ctx context.Context, repo string, refs []string, tell func(i int, t time.Time)) error {
+	for from := 0; from < len(refs); from += pullStep {
+		times, err := k.c.Pulls.NoneAfter(ctx, repo, refs[from:min(from+pullStep, len(refs))])
 		if err != nil {
 			return err
 		}
 		for i, t := range times {
-			f.Manifests[from+i].Pulled = t
+			tell(from+i, t)
 		}
 	}
 	return nil
