@@ -330,7 +330,8 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 		if err != nil {
 			return err
 		}
-		return g.takeAway(tx, c.repo, d, row)
+		_, err = g.takeAway(tx, c.repo, d, row, false)
+		return err
 	})
 	if err == nil {
 		g.wakeCollector()

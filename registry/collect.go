@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -108,7 +109,7 @@ func (g *Registry) collect(ctx context.Context) error {
 
 // endLeases ends leases that began before due, and says whether there may be more.
 func (g *Registry) endLeases(tx storage.Tx, due []byte) (more bool, err error) {
-	n := 0
+	n, hidden := 0, map[digest.Digest]bool{}
 	for item, err := range tx.Scan(leaseTable, nil, due) {
 		if err != nil {
 			return false, err
@@ -117,15 +118,16 @@ func (g *Registry) endLeases(tx storage.Tx, due []byte) (more bool, err error) {
 			return true, nil
 		}
 		tx.Delete(leaseTable, item.Key)
-		if err := g.endLease(tx, item.Key); err != nil {
+		if err := g.endLease(tx, item.Key, hidden); err != nil {
 			return false, err
 		}
 	}
 	return false, nil
 }
 
-// endLease takes a blob out of a repository, unless it is needed or has a later lease.
-func (g *Registry) endLease(tx storage.Tx, key []byte) error {
+// endLease takes a blob out of a repository, unless it is needed or has a later lease. hidden are those that this transaction has
+// hidden, which its scans do not see yet.
+func (g *Registry) endLease(tx storage.Tx, key []byte, hidden map[digest.Digest]bool) error {
 	begin, repo, d, err := cutLease(key)
 	if err != nil {
 		return err
@@ -143,7 +145,9 @@ func (g *Registry) endLease(tx storage.Tx, key []byte) error {
 	if err != nil || manifest != "" {
 		return err
 	}
-	return g.takeAway(tx, repo, d, row)
+	held, err := g.takeAway(tx, repo, d, row, hidden[d])
+	hidden[d] = hidden[d] || held
+	return err
 }
 
 // removeFiles removes the files that removals name, unless somebody keeps them: then they are removed

@@ -220,3 +220,19 @@ func (s *server) tryPush(repo, content string) (body string, ok bool) {
 	}
 	return body, got.status == 201
 }
+
+// TestCollectHiddenAtOnce ends the leases of a blob in two repositories in one transaction. The trash holds it in the first, so the
+// blob stays.
+func TestCollectHiddenAtOnce(t *testing.T) {
+	s := startTrash(t)
+	one := s.pushImage("app", "1", "one")
+	s.delete("app", one.digest.String())
+	s.pushBlob("other", configOf("one"))
+	s.pushBlob("other", "layer one")
+	s.later(2 * time.Hour)
+	s.wantTrashed(1, oneBytes)
+	s.wantFiles(2)
+	s.wantBack("app", one.digest.String(), 1)
+	s.wantBlobsIn("app", true, "one")
+	s.wantBlobsIn("other", false, "one")
+}

@@ -11,21 +11,23 @@ import (
 // there, and its bytes stay. A push or a mount of it makes a link of it again, and so does who brings the manifest back.
 // With the last hold the hidden link goes, and with the last link of either kind the blob.
 
-// takeAway takes a blob out of a repository: out of sight where the trash holds it there, else for good.
-func (g *Registry) takeAway(tx storage.Tx, repo string, d digest.Digest, row linkRow) error {
+// takeAway takes a blob out of a repository: out of sight where the trash holds it there, which it says, else for good. hidden
+// says that this transaction has hidden the blob in another repository.
+func (g *Registry) takeAway(tx storage.Tx, repo string, d digest.Digest, row linkRow, hidden bool) (held bool, err error) {
 	key := digestKey(d)
-	held, err := anyRow(tx, trashHeldTable, repoKey(repo, key))
+	held, err = anyRow(tx, trashHeldTable, repoKey(repo, key))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if held {
 		tx.Put(hiddenTable, repoKey(repo, key), row.encode())
 		tx.Put(hiddenInTable, append(bytes.Clone(key), repo...), nil)
 	}
-	return g.unlink(tx, repo, d, held)
+	return held, g.unlink(tx, repo, d, held || hidden)
 }
 
-// unlink removes a link. With the last one the blob goes, unless it is hidden somewhere: then only the trash holds it.
+// unlink removes a link. With the last one the blob goes, unless it is hidden somewhere: then only the trash holds it. hidden says
+// that this transaction has hidden it, which a scan does not see.
 func (g *Registry) unlink(tx storage.Tx, repo string, d digest.Digest, hidden bool) error {
 	key := digestKey(d)
 	if err := g.uncountLink(tx, repo, d); err != nil {
