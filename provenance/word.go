@@ -80,18 +80,26 @@ type Saying struct {
 // whatever that registry let in, and of a login's claims only those stay that say where a job ran.
 func SayingOf(r *Record, log LeafID) *Saying {
 	s := &Saying{
-		At: Bounded(r.Registry), Record: r.Index, Time: r.Time, Action: r.Action, Repository: Bounded(r.Repository),
-		Actor: Actor{Kind: r.Actor.Kind, Handle: Bounded(r.Actor.Handle)}, Log: log,
+		At: r.Registry, Record: r.Index, Time: r.Time, Action: r.Action, Repository: r.Repository, Actor: r.Actor, Login: r.Authenticated, Log: log,
 	}
-	if r.Authenticated != nil {
-		s.Login = r.Authenticated.abroad()
-	}
+	s = s.abroad()
 	if r.Word != nil && r.Word.Said != nil {
-		of := *r.Word.Said
-		of.Of = nil // nobody needs to know it from farther
-		s.Of = &of
+		s.Of = r.Word.Said.abroad() // and nobody needs to know of whom that is the word
 	}
 	return s
+}
+
+// abroad is a saying of another registry, as it may stand in a record here: without that of yet another one.
+func (s *Saying) abroad() *Saying {
+	cut := &Saying{
+		At: Bounded(s.At), Record: s.Record, Time: s.Time, Action: Action(Bounded(string(s.Action))), Repository: Bounded(s.Repository),
+		Actor: Actor{Kind: Kind(Bounded(string(s.Actor.Kind))), Handle: Bounded(s.Actor.Handle)},
+		Log:   LeafID{Origin: Bounded(s.Log.Origin), Leaf: s.Log.Leaf},
+	}
+	if s.Login != nil {
+		cut.Login = s.Login.abroad()
+	}
+	return cut
 }
 
 // claimsAbroad are the claims of a login that are taken over from another registry.

@@ -225,6 +225,28 @@ func TestHostileLogin(t *testing.T) {
 	}
 }
 
+// TestHostileNested has a registry that is trusted and records what no registry should of the record of another one: that is cut like
+// its own.
+func TestHostileNested(t *testing.T) {
+	a := newOther(t, "https://a.example")
+	hostile := provenance.Word{Result: provenance.Good, Said: &provenance.Saying{
+		At: "https://u:secret@b.example?token=secret", Action: provenance.Push, Repository: strings.Repeat("r", 3000),
+		Actor: provenance.Actor{Kind: provenance.User, Handle: "https://u:secret@c.example", Account: "secret"},
+		Login: &provenance.Login{Method: "basic", Identity: "mona", Credential: "secret", Claims: map[string]string{"email": "secret@example.org"}},
+		Of:    &provenance.Saying{At: "secret"},
+	}}
+	said := a.record(provenance.Event{Action: provenance.Attest, Repository: "team/app", Digest: image, Who: alice, Word: &hostile})
+	w := weigh(t, trusting(t, a.as("a", nil)), a.artifact(said), nil)
+	if w.Said == nil || w.Said.Of == nil {
+		t.Fatalf("it is not taken: %+v", w)
+	}
+	text, err := json.Marshal(w.Said)
+	must(t, err)
+	if all := string(text) + w.Says; strings.Contains(all, "secret") || len(w.Said.Of.Repository) > provenance.MaxValue {
+		t.Errorf("it says %s", all)
+	}
+}
+
 // TestPlaces wants patterns and other names to decide where a word counts.
 func TestPlaces(t *testing.T) {
 	a := newOther(t, "https://a.example")
