@@ -275,12 +275,17 @@ func (s *InToto) Claims(from, attachedTo digest.Digest) (claims []Claim) {
 }
 
 // Unread says why not all that the statement claims was read, or "".
-func (s *InToto) Unread() string {
+func (s *InToto) Unread() string { return s.unread((*dependencies).unread) }
+
+// UnreadSource says why the source may be named in what was not read, or "". What else was not read does not matter to it.
+func (s *InToto) UnreadSource() string { return s.unread((*dependencies).unreadSource) }
+
+func (s *InToto) unread(of func(*dependencies) string) string {
 	if isWitness(s.PredicateType) {
-		return s.steps.unread()
+		return s.steps.unread(of)
 	}
 	if p, ok := predicateOf(s.PredicateType); ok {
-		return s.used[p.used].unread()
+		return of(s.used[p.used])
 	}
 	return ""
 }

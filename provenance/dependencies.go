@@ -65,13 +65,19 @@ func (u *dependencies) takeImage(image usedImage) {
 
 // unread says what of the list is not kept, or "".
 func (u *dependencies) unread() string {
-	switch {
-	case u.cut:
-		return fmt.Sprintf("it lists more than %d repositories that its build used, so which of them is the source is not known", maxRepositories)
-	case u.imagesLeft > 0:
-		return fmt.Sprintf("it lists %d images that its build used, and those behind the first %d are not read", maxMaterials+u.imagesLeft, maxMaterials)
+	why := u.unreadSource()
+	if why == "" && u.imagesLeft > 0 {
+		return fmt.Sprintf("it lists more than %d images that its build used, and those behind are not read", maxMaterials)
 	}
-	return ""
+	return why
+}
+
+// unreadSource says why the source may be among what is not kept, or "". An image is none.
+func (u *dependencies) unreadSource() string {
+	if !u.cut {
+		return ""
+	}
+	return fmt.Sprintf("it lists more than %d repositories that its build used, so which of them is the source is not known", maxRepositories)
 }
 
 // revision is the commit that an element names, in its digest set or in its URI.

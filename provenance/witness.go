@@ -83,11 +83,11 @@ func (w *witnessed) product(key string) strictjson.Visitor {
 	return keyed(func(string) strictjson.Visitor { return listed(w.list.element) })
 }
 
-// unread says what of the collection is not kept, or "".
-func (c *collection) unread() string {
+// unread says what of the collection is not kept, or "", where of says that of one list.
+func (c *collection) unread(of func(*dependencies) string) string {
 	for _, w := range c.all {
 		w.list.end()
-		if why := w.used.unread(); why != "" {
+		if why := of(&w.used); why != "" {
 			return why
 		}
 	}

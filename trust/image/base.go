@@ -18,10 +18,9 @@ import (
 const maxBaseImages = 4
 
 // basesOf are the images that a platform may stand on: the one that an annotation, a label or a record names; else those
-// that its build used, one of which is the base.
-func (s *subject) basesOf(p *platform) []Named {
+// that its build used, one of which is the base. more says that a list of those was not read to its end: any image may be in it.
+func (s *subject) basesOf(p *platform) (used []Named, more bool) {
 	var b Named
-	var used []Named
 	for _, c := range s.claimsAbout(p) {
 		switch c.Fact {
 		case "base-name":
@@ -33,12 +32,14 @@ func (s *subject) basesOf(p *platform) []Named {
 			if !isBuildTool(c.Name) && !slices.Contains(used, one) {
 				used = append(used, one)
 			}
+		case provenance.FactMaterialsLeft:
+			more = true
 		}
 	}
-	if b.Digest == "" && len(used) > 0 {
-		return used
+	if b.Digest == "" && (len(used) > 0 || more) {
+		return used, more
 	}
-	return []Named{b}
+	return []Named{b}, false
 }
 
 // claimsAbout are what a platform, records and documents say of it.
@@ -82,7 +83,7 @@ func isBuildTool(name string) bool {
 func (s *subject) resolveBases(ctx context.Context) {
 	s.bases = map[Named]meaning{}
 	for _, p := range s.platforms {
-		bases := s.basesOf(p)
+		bases, _ := s.basesOf(p)
 		for _, b := range bases[:min(len(bases), maxBaseImages)] {
 			if _, known := s.bases[b]; b.Name != "" && b.Digest != "" && !known && s.Resolve != nil {
 				m, err := s.Resolve(ctx, b)
@@ -99,9 +100,13 @@ type meaning struct {
 }
 
 func (s *subject) checkBase(p *platform) trust.Check {
-	bases := s.basesOf(p)
-	if len(bases) == 1 {
+	bases, more := s.basesOf(p)
+	if len(bases) == 1 && !more {
 		return s.checkOneBase(p, bases[0])
+	}
+	if len(bases) == 0 {
+		return trust.NotKnown(trust.ImageBase, "Its build used more images than are read, so which of them it stands on is not known.").
+			Advise("Name the base: the annotations org.opencontainers.image.base.name and .base.digest.")
 	}
 	var said []BaseEvidence
 	current := 0
@@ -111,15 +116,16 @@ func (s *subject) checkBase(p *platform) trust.Check {
 		}
 		said = append(said, s.baseEvidence(b))
 	}
-	e, images := BasesEvidence{Images: len(bases), Used: said}, fmt.Sprint(len(bases))
-	if s.unreadClaims() != "" {
-		images = "at least " + images
-	}
-	if current == len(bases) {
+	e := BasesEvidence{Images: len(bases), Used: said}
+	says := fmt.Sprintf("Its build used %d images, %d of which are known to be what their names mean now", len(bases), current)
+	switch {
+	case more:
+		says = fmt.Sprintf("Its build used more images than are read: of the %d that are, %d are known to be what their names mean now", len(bases), current)
+	case current == len(bases):
 		return trust.Passed(trust.ImageBase, fmt.Sprintf("Its build used %d images, all of which are still what their names mean.", current)).With(e)
 	}
-	return trust.Partly(trust.ImageBase, trust.StepDeclared, fmt.Sprintf("Its build used %s images, %d of which are known to be what their names mean now; which of them it stands on is not said.", images, current)).
-		With(e).Advise("Name the base: the annotations org.opencontainers.image.base.name and .base.digest.")
+	return trust.Partly(trust.ImageBase, trust.StepDeclared, says+"; which of them it stands on is not said.").With(e).
+		Advise("Name the base: the annotations org.opencontainers.image.base.name and .base.digest.")
 }
 
 func (s *subject) baseEvidence(b Named) BaseEvidence {

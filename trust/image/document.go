@@ -40,7 +40,7 @@ type document struct {
 	made          time.Time     // by its own account, or zero
 	sealed        bool          // it came in an envelope with a signature
 	claims        []provenance.Claim
-	unread        string // why not all that it claims was read, or ""
+	unreadSource  string // why it may name a source in what was not read, or ""
 	names         bool   // the statement, or its manifest, names what it is attached to itself
 	predicateType string
 	// finding is what was found of that signature, about what the document was attached to; nil where nobody's
@@ -251,7 +251,7 @@ func (s *subject) open(on *desk.Desk, doc *document, body []byte) (opened []*doc
 		one := *doc
 		one.predicateType, one.names = st.PredicateType, one.names || st.Names(doc.on)
 		one.sealed, one.about, one.kind = st.Sealed, st.About(doc.on), kindOfPredicate(st.PredicateType)
-		one.claims, one.unread = st.Claims(doc.from.Digest, doc.on), st.Unread()
+		one.claims, one.unreadSource = st.Claims(doc.from.Digest, doc.on), st.UnreadSource()
 		if one.kind == "" && one.sealed {
 			one.kind = signatureKind
 		}

@@ -120,7 +120,7 @@ func (s *subject) claimedSourceOfAll(facts []fact) trust.Check {
 // claimedSource is the check of what is claimed alone.
 func (s *subject) claimedSource(facts []fact) trust.Check {
 	source, revision := claimedOrigin(facts)
-	switch missed := cmp.Or(s.missed, s.unreadClaims()); {
+	switch missed := cmp.Or(s.missed, s.unreadSource()); {
 	case source == "" && missed != "":
 		return trust.NotKnown(trust.ImageSource, "It does not say from which source it was built, but not all could be read: "+missed+".")
 	case source == "":
@@ -134,11 +134,11 @@ func (s *subject) claimedSource(facts []fact) trust.Check {
 		Advise("Have the build sign its provenance: what a trusted builder attests counts most.")
 }
 
-// unreadClaims says of a document why not all that it claims was read, or "".
-func (s *subject) unreadClaims() string {
+// unreadSource says of a document why it may name a source in what was not read, or "".
+func (s *subject) unreadSource() string {
 	for _, d := range s.documents {
-		if d.unread != "" {
-			return "of " + string(d.from.Digest) + ", " + d.unread
+		if d.unreadSource != "" {
+			return "of " + string(d.from.Digest) + ", " + d.unreadSource
 		}
 	}
 	return ""
