@@ -356,6 +356,8 @@ func TestRanOn(t *testing.T) {
 		{"octo/app", "https://git.example/octo/app", true},
 		{"octo/app", "octo/app", true},
 		{"Octo/App", "https://github.com/octo/app", true},
+		{"octo/App", "https://git.example/octo/app", false},
+		{"octo/App", "https://git.example/octo/App", true},
 		{"https://gitlab/octo/app", "https://git.example/gitlab/octo/app", false},
 		{"octo/app", "https://git.example/other/octo/app", false},
 		{"octo/app", "https://git.example/octo/web", false},

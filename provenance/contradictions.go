@@ -30,7 +30,7 @@ type comparison struct {
 }
 
 var comparable = []comparison{
-	{FactSource, placedSource, samePlacedSource},
+	{FactSource, NormalSource, equal},
 	{FactRevision, NormalRevision, sameNormalRevision},
 	{FactBase, func(value string) string { return value }, equal},
 }
@@ -52,30 +52,50 @@ func Contradictions(said map[string][]Said, oneBase func(a, b string) bool) (fou
 	return found
 }
 
+// told is a value as it is compared: in its normal form, and about a part of the image where each has its own.
+type told struct {
+	value string
+	about digest.Digest
+	bare  bool // a login states it, of whose host nothing is known
+}
+
 // disagree says whether two of some values cannot both be true. Anyone who pushes may state thousands, each spelled in
 // another way: one that is spelled like another is compared no more, and few spellings can differ and agree.
 func (c *comparison) disagree(values []Said) bool {
-	type told struct {
-		value string
-		about digest.Digest
-	}
 	known := map[told]bool{}
 	for _, s := range values {
-		is := told{value: c.normal(s.Value)}
-		if c.fact == FactBase {
-			is.about = s.About
-		}
+		is := c.told(s)
 		if known[is] {
 			continue
 		}
 		for other := range known {
-			if is.about == other.about && !c.same(is.value, other.value) {
+			if is.about == other.about && !c.agree(is, other) {
 				return true
 			}
 		}
 		known[is] = true
 	}
 	return false
+}
+
+func (c *comparison) told(s Said) told {
+	switch {
+	case c.fact == FactBase:
+		return told{value: c.normal(s.Value), about: s.About}
+	case c.fact == FactSource && s.Class == Authenticated && !namesHost(s.Value):
+		return told{value: s.Value, bare: true}
+	}
+	return told{value: c.normal(s.Value)}
+}
+
+func (c *comparison) agree(a, b told) bool {
+	switch {
+	case a.bare:
+		return sameOnAnyHost(a.value, b.value)
+	case b.bare:
+		return sameOnAnyHost(b.value, a.value)
+	}
+	return c.same(a.value, b.value)
 }
 
 // Same says whether two values of a fact mean the same, in whatever spelling.
@@ -90,26 +110,15 @@ func Same(fact, a, b string) bool {
 
 func sameSource(a, b string) bool { return NormalSource(a) == NormalSource(b) }
 
-// placedSource is the normal form of a source, behind a slash where it names no host: that of a job whose issuer is of no host
-// that is known, as octo/app.
-func placedSource(source string) string {
-	name := NormalSource(source)
-	if first, _, _ := strings.Cut(source, "/"); strings.ContainsAny(first, ".:@") || !strings.Contains(source, "/") {
-		return name
-	}
-	return "/" + name
-}
+// namesHost says whether a source that a login states names its host. One of an issuer of whose host nothing is known does not, as
+// octo/app.
+func namesHost(source string) bool { return strings.Contains(source, "://") }
 
-// samePlacedSource says whether two sources are one, as placedSource has them. Where one names no host, any will do.
-func samePlacedSource(a, b string) bool {
-	if a == b {
-		return true
-	}
-	if strings.HasPrefix(b, "/") {
-		a, b = b, a
-	}
-	_, way, _ := strings.Cut(b, "/")
-	return strings.HasPrefix(a, "/") && strings.EqualFold(a[1:], way)
+// sameOnAnyHost says whether a source without a host is another one, on the host of that: in its case where the host tells cases apart.
+func sameOnAnyHost(bare, source string) bool {
+	other := NormalSource(source)
+	host, _, _ := strings.Cut(other, "/")
+	return NormalSource(bare) == other || NormalSource("https://"+host+"/"+bare) == other
 }
 
 // shortCommit is the least length at which git itself abbreviates a commit.

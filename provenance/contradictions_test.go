@@ -11,11 +11,10 @@ func TestContradictions(t *testing.T) {
 		fact, a, b string
 		want       bool
 	}{
+		"a file's path":          {FactSource, "file:///octo/app", "https://github.com/octo/app", true},
+		"a claim without a host": {FactSource, "octo/app", "https://github.com/octo/app", true},
 		"another spelling":       {FactSource, "https://git.example/app.git", "git@git.example:app", false},
 		"another source":         {FactSource, "https://git.example/app", "https://git.example/App", true},
-		"no host":                {FactSource, "octo/App", "https://github.com/octo/app.git", false},
-		"no host, another":       {FactSource, "octo/app", "https://github.com/octo/web", true},
-		"no host, and deeper":    {FactSource, "octo/app", "https://git.example/x/octo/app", true},
 		"the same commit":        {FactRevision, full, full, false},
 		"in short":               {FactRevision, full[:7], full, false},
 		"in capitals":            {FactRevision, full, "0123456789ABCDEF0123456789ABCDEF01234567", false},
@@ -31,6 +30,22 @@ func TestContradictions(t *testing.T) {
 			found := Contradictions(map[string][]Said{c.fact: values}, nil)
 			if (len(found) == 1) != c.want {
 				t.Errorf("%s: %v", name, found)
+			}
+		}
+	}
+	for claim, want := range map[string]bool{
+		"https://github.com/octo/app.git": false,
+		"https://git.example/octo/App":    false,
+		"https://git.example/octo/app":    true, // its host tells cases apart
+		"https://github.com/octo/web":     true,
+		"https://git.example/x/octo/App":  true,
+		"octo/App":                        false,
+		"octo/web":                        true,
+	} {
+		login, claimed := Said{Value: "octo/App", Class: Authenticated}, Said{Value: claim, Class: Claimed}
+		for _, values := range [][]Said{{login, claimed}, {claimed, login}} {
+			if found := Contradictions(map[string][]Said{FactSource: values}, nil); (len(found) == 1) != want {
+				t.Errorf("a login without a host, and %s: %v", claim, found)
 			}
 		}
 	}

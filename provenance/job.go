@@ -26,7 +26,9 @@ func (l *Login) Job() *Job {
 }
 
 // RanOn says whether the job ran on a source, in whatever spelling. Where the login names no host, any will do.
-func (j *Job) RanOn(source string) bool { return Same(FactSource, j.Source, source) }
+func (j *Job) RanOn(source string) bool {
+	return sameSource(j.Source, source) || !namesHost(j.Source) && sameOnAnyHost(j.Source, source)
+}
 
 // RanAt says whether the job ran at a revision, which may be a commit cut short.
 func (j *Job) RanAt(revision string) bool { return sameRevision(j.Revision, revision) }
