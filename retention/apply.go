@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/fault"
@@ -56,11 +57,6 @@ func (k *Keeper) Apply(ctx context.Context, who provenance.Identity, p *Plan, sk
 		return done, ErrApplying
 	}
 	defer k.busy.Unlock()
-	if k.c.Pulls != nil {
-		if err := k.c.Pulls.Flush(ctx); err != nil {
-			return done, err
-		}
-	}
 	a := &applier{Keeper: k, set: s, who: who, plan: p, tell: skipped, progress: progress, done: Applied{Plan: p.Digest}}
 	for from := 0; from < len(p.Goes); {
 		to := from + 1
@@ -97,9 +93,21 @@ type standing struct {
 	judged    uint64
 	others    bool // it has changed since, other than by this plan
 	looks     int
+	old       time.Time // from when on the judgement does not count any more; zero is never
 }
 
+// pullAge is how long a judgement counts that goes by pulls, or ten times as long as it took: a pull leaves no record that would show that the
+// repository is to be judged again.
+const pullAge = time.Second / 2
+
+// isOld says whether something may have been pulled since.
+func (st *standing) isOld() bool { return !st.old.IsZero() && time.Now().After(st.old) }
+
 func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
+	begun := time.Now()
+	if err := a.flushPulls(ctx); err != nil {
+		return err
+	}
 	at, err := a.moment(ctx, a.set, a.now())
 	if err != nil {
 		return err
@@ -112,7 +120,10 @@ func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
 	if err != nil {
 		return err
 	}
-	*st = standing{tags: make(map[string]Verdict, len(f.Tags)), manifests: make(map[digest.Digest]Verdict, len(f.Manifests)), judged: judged, looks: st.looks + 1}
+	*st = standing{tags: make(map[string]Verdict, len(f.Tags)), manifests: make(map[digest.Digest]Verdict, len(f.Manifests)), judged: judged, looks: st.looks}
+	if a.set.needsPulls() {
+		st.old = time.Now().Add(max(pullAge, 10*time.Since(begun)))
+	}
 	for i, t := range f.Tags {
 		st.tags[t.Name] = j.Tags[i]
 	}
@@ -157,6 +168,9 @@ func (a *applier) item(ctx context.Context, item Item, st *standing) error {
 			return a.skip(item, "the repository changes faster than it can be judged; apply the plan again later")
 		}
 		if again {
+			st.looks++
+		}
+		if again || st.isOld() {
 			if err := a.judge(ctx, item.Repository, st); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -65,6 +66,23 @@ func (d *disturbed) Prune(ctx context.Context, who provenance.Identity, p regist
 	return d.Registry.Prune(ctx, who, p)
 }
 
+// longCounted is a registry as if it had counted pulls for ever.
+type longCounted struct{ *registry.Registry }
+
+func (l longCounted) Flush(ctx context.Context) error { return l.FlushPulls(ctx) }
+
+func (l longCounted) NoneAfter(ctx context.Context, repo string, refs []string) ([]time.Time, error) {
+	asked, times := make([]registry.PullRef, len(refs)), make([]time.Time, len(refs))
+	for i, ref := range refs {
+		asked[i] = registry.PullRef{Repository: repo, Ref: ref}
+	}
+	found, err := l.PullsOf(ctx, asked)
+	for i, f := range found {
+		times[i] = f.Last
+	}
+	return times, err
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -104,7 +122,8 @@ func newWorld(t *testing.T, rules string) *world {
 	w.repo.PlainHTTP = true
 	login := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:correct horse"))
 	w.repo.Client = &auth.Client{Header: http.Header{"Authorization": {login}}}
-	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Log: log, Most: 1})
+	must(t, g.CountPulls(t.Context()))
+	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})
 	w.Use(rulesOf(t, rules))
 	return w
 }
@@ -192,5 +211,44 @@ func TestApplyKeepsSignatures(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// pull gets a manifest.
+func (w *world) pull(ref string) {
+	w.t.Helper()
+	_, body, err := w.repo.FetchReference(context.Background(), ref)
+	must(w.t, err)
+	must(w.t, body.Close())
+}
+
+// TestApplyKeepsWhatIsPulled pulls an image after the plan was made, or while it is applied: the image stays, with its tag and its signature.
+func TestApplyKeepsWhatIsPulled(t *testing.T) {
+	for at := -1; at < 3; at++ {
+		w := newWorld(t, untagged("1h")+keeping("pulled: 1h"))
+		var sig string
+		for i := range 6 {
+			image := w.push(fmt.Sprint("t", i), fmt.Sprint("image ", i), nil)
+			sig = registry.BesideName(image.Digest) + ".sig"
+			w.push(sig, fmt.Sprint("signature ", i), nil)
+		}
+		p := w.planned()
+		if len(p.Goes) != 6 { // their images had a tag until now
+			t.Fatalf("%d things go", len(p.Goes))
+		}
+		if at < 0 {
+			w.pull("t5")
+		}
+		w.registry.before = func(n int) {
+			if n == at {
+				w.pull("t5")
+				time.Sleep(pullAge + pullAge/2)
+			}
+		}
+		done, err := w.apply(p)
+		must(t, err)
+		if done.Skipped != 1 || done.Tags != 5 || !w.has("t5") || !w.has(sig) {
+			t.Errorf("pulled before removal %d: %+v", at, done)
+		}
 	}
 }

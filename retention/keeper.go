@@ -75,10 +75,8 @@ func (k *Keeper) Plan(ctx context.Context, w io.Writer) (digest.Digest, *Summary
 }
 
 func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (digest.Digest, *Summary, error) {
-	if k.c.Pulls != nil {
-		if err := k.c.Pulls.Flush(ctx); err != nil {
-			return "", nil, err
-		}
+	if err := k.flushPulls(ctx); err != nil {
+		return "", nil, err
 	}
 	now := k.now()
 	at, err := k.moment(ctx, s, now)

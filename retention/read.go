@@ -134,6 +134,14 @@ func (s *Set) needsPulls() bool {
 	return false
 }
 
+// flushPulls has every pull so far told.
+func (k *Keeper) flushPulls(ctx context.Context) error {
+	if k.c.Pulls == nil {
+		return nil
+	}
+	return k.c.Pulls.Flush(ctx)
+}
+
 // readPulls notes when tags and manifests were pulled last.
 func (k *Keeper) readPulls(ctx context.Context, s *Set, f *Facts) error {
 	if k.c.Pulls == nil || !s.needsPulls() {
