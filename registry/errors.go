@@ -25,6 +25,7 @@ type failure struct {
 	message string
 	header  http.Header // added to the answer; may be nil
 	rule    string      // that refuses it; "" where none does
+	quota   string      // that has no room for it, by its pattern; "" where none refuses
 }
 
 // ErrUnknown says that there is no such repository, tag or manifest. The errors that wrap it say which.
@@ -51,11 +52,20 @@ func newFailure(status int, code, format string, args ...any) *failure {
 
 // AnswerOf is how an error of this room that refuses something is answered: a status, and a sentence for people.
 func AnswerOf(err error) (status int, says string, ok bool) {
-	var f *failure
-	if !errors.As(err, &f) {
+	f := failureOf(err)
+	if f == nil {
 		return 0, "", false
 	}
 	return f.status, f.message, true
+}
+
+// failureOf is the failure in an error, or nil.
+func failureOf(err error) *failure {
+	var f *failure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	return f
 }
 
 func errNoRoute() error {
@@ -121,6 +131,7 @@ func errDenied(format string, args ...any) error {
 
 // fail answers a request with an error.
 func (g *Registry) fail(w http.ResponseWriter, r *http.Request, err error) {
+	g.noteFull(err)
 	f := g.answerFor(r, err)
 	if f == nil {
 		return // the client is gone

@@ -240,9 +240,17 @@ func (g *Registry) putManifest(w http.ResponseWriter, c *call) error {
 	}
 	h.Set("Content-Length", "0")
 	setRecord(h, record)
-	addWarnings(h, append(p.full, p.warnings...))
+	g.warn(h, p)
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// warn tells who has pushed of soft limits and rules.
+func (g *Registry) warn(h http.Header, p *push) {
+	if len(p.full) > 0 {
+		g.warned.Add(1)
+	}
+	addWarnings(h, append(p.full, p.warnings...))
 }
 
 // pushOrAccept pushes a manifest, unless it is one that the registry renders itself, and returns the record

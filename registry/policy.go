@@ -60,23 +60,27 @@ func refusalOf(err error) *failure {
 	return nil
 }
 
-// refusals count what rules refused, by their names. The zero value has counted nothing.
+// refusals count what rules refused, by their names, or quotas, by their patterns. The zero value has counted nothing.
 type refusals struct {
 	mu sync.Mutex
-	by map[string]uint64 // guarded by mu; the operator's files of rules bound it
+	by map[string]uint64 // guarded by mu; the operator's files of rules, and quotas, bound it
 }
 
 // note counts err if it is of Refuse, and returns it.
 func (n *refusals) note(err error) error {
 	if f := refusalOf(err); f != nil {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if n.by == nil {
-			n.by = map[string]uint64{}
-		}
-		n.by[f.rule]++
+		n.count(f.rule)
 	}
 	return err
+}
+
+func (n *refusals) count(by string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.by == nil {
+		n.by = map[string]uint64{}
+	}
+	n.by[by]++
 }
 
 // Refused counts the pushes, tags and pulls that rules refused since the start, by the name of the rule. A rule that refused

@@ -21,7 +21,11 @@ func (g *Registry) FlushPulls(ctx context.Context) error {
 	if err := g.flushNoted(ctx); err != nil {
 		return err
 	}
-	return g.spreadDue(ctx)
+	err := g.spreadDue(ctx)
+	if err != nil {
+		g.pulls.unwritten.Add(1)
+	}
+	return err
 }
 
 // KeepPulls writes the pulls that are counted, every minute until ctx ends. What is costly to write is written every hour.
@@ -55,6 +59,7 @@ func (g *Registry) flushNoted(ctx context.Context) error {
 	taken, lost := g.pulls.take()
 	err := g.writeNoted(ctx, taken, lost)
 	if err != nil {
+		g.pulls.unwritten.Add(1)
 		g.pulls.giveBack(taken, lost)
 	}
 	return err

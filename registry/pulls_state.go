@@ -27,6 +27,8 @@ type pulls struct {
 	many     chan struct{} // told when the buffer is filling
 	forgot   chan struct{} // told when rows are to be erased
 	writing  sync.Mutex    // held by the one who writes pulls, or forgets them
+
+	unwritten atomic.Uint64 // how often writing failed
 }
 
 func newPulls() *pulls {

@@ -216,8 +216,10 @@ func (q Quota) room(row quotaRow, bytes, tags int64) error {
 
 // refuse is the answer to what a quota has no room for: what is used, by what, and who can change it, in less than 200 bytes.
 func (q Quota) refuse(format string, args ...any) error {
-	return newFailure(http.StatusForbidden, "DENIED", "the quota of %.50s is full: %s. Delete something, or ask an administrator (hallmark quota set)",
+	f := newFailure(http.StatusForbidden, "DENIED", "the quota of %.50s is full: %s. Delete something, or ask an administrator (hallmark quota set)",
 		q.Pattern, fmt.Sprintf(format, args...))
+	f.quota = q.Pattern.String()
+	return f
 }
 
 // softWarnings are what someone is told who has pushed into a repository of which a quota's soft limit is exceeded.

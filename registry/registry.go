@@ -95,6 +95,8 @@ type Registry struct {
 	uncounted chan struct{} // told when a counter of usage or of a quota cannot be read
 	policy    Policy        // nil where there are no rules
 	refused   refusals
+	full      refusals      // by quotas
+	warned    atomic.Uint64 // pushes, of a soft limit
 	marks     *marks
 	scrub     *scrub
 	pulls     *pulls

@@ -31,6 +31,7 @@ type Undeleted struct {
 // Undelete brings an image back from the trash, with what it lists and what is attached to it. It is named by its digest, or
 // by a tag: then it is what the tag meant last. Errors: ErrUnknown, and those of a push.
 func (g *Registry) Undelete(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) (u Undeleted, err error) {
+	defer func() { g.noteFull(err) }()
 	c := &call{request: request{repo: repo, ref: ref, right: access.Push}, who: who, r: r}
 	if !validName(repo) {
 		return u, errName(repo)

@@ -69,6 +69,9 @@ func (s *Server) addMetrics() {
 	})
 	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
 	s.addScrubMetrics()
+	s.addTrashMetrics()
+	s.addQuotaMetrics()
+	s.addPullMetrics()
 	s.metrics.Gauge("hallmark_ready", "1 while the registry can do all of its work, 0 while /readyz fails.", func() float64 {
 		if len(s.unready(context.Background())) > 0 {
 			return 0
@@ -162,4 +165,58 @@ func (s *Server) addScrubMetrics() {
 	s.metrics.Gauge("hallmark_scrub_finished_seconds", "When everything had last been read, in seconds since 1970; 0 before the first time.", func() float64 {
 		return float64(scrubbed().Finished)
 	})
+}
+
+func (s *Server) addTrashMetrics() {
+	trashed := func() registry.Trashed {
+		t, _ := s.registry.Trashed(context.Background()) // 0 where it cannot be told
+		return t
+	}
+	s.metrics.Gauge("hallmark_trash_manifests", "Manifests in the trash.", func() float64 { return float64(trashed().Manifests) })
+	s.metrics.Gauge("hallmark_trash_bytes", "Bytes of blobs that only the trash holds.", func() float64 { return float64(trashed().Bytes) })
+	s.metrics.Gauge("hallmark_trash_deleted_seconds", "When the manifest that leaves the trash next was deleted, in seconds since 1970; 0 where the trash is empty.", func() float64 {
+		at, _ := s.registry.NextOutOfTrash(context.Background())
+		return seconds(at)
+	})
+}
+
+// addQuotaMetrics shows how full quotas are, and what they refuse. Each quota is there, also one that refused nothing.
+func (s *Server) addQuotaMetrics() {
+	each := func(value func(registry.QuotaUse) float64) func() map[string]float64 {
+		return func() map[string]float64 {
+			all := map[string]float64{}
+			uses, _ := s.registry.Quotas(context.Background()) // none where they cannot be read
+			for _, u := range uses {
+				all[u.Pattern.String()] = value(u)
+			}
+			return all
+		}
+	}
+	s.metrics.Gauges("hallmark_quota_used_bytes", "Bytes that the repositories of a quota use.", "quota", each(func(u registry.QuotaUse) float64 { return float64(u.UsedBytes) }))
+	s.metrics.Gauges("hallmark_quota_limit_bytes", "Bytes that they may use at most; 0 where that is not bounded.", "quota", each(func(u registry.QuotaUse) float64 { return float64(u.Bytes) }))
+	s.metrics.Counters("hallmark_quota_refusals_total", "Uploads and pushes that a quota had no room for, by its pattern.", "quota", func() map[string]float64 {
+		refused := s.registry.Full()
+		return each(func(u registry.QuotaUse) float64 { return float64(refused[u.Pattern.String()]) })()
+	})
+	s.metrics.Counter("hallmark_quota_warnings_total", "Pushes that were answered with a warning, because a soft limit is exceeded.", func() float64 {
+		return float64(s.registry.WarnedOfQuotas())
+	})
+}
+
+func (s *Server) addPullMetrics() {
+	s.metrics.Gauge("hallmark_pulls_since_seconds", "Since when every pull is counted, in seconds since 1970. Retention by pulls keeps what may have been pulled before.", func() float64 {
+		since, _ := s.registry.PullsSince(context.Background())
+		return seconds(since)
+	})
+	s.metrics.Counter("hallmark_pulls_unwritten_total", "How often writing which images were pulled failed. It is tried again.", func() float64 {
+		return float64(s.registry.PullsUnwritten())
+	})
+}
+
+// seconds is a time in seconds since 1970; 0 where there is none.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
 }
