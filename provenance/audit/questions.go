@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -47,7 +46,7 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 		all = append(all, r.referrers(repo, subjects[repo]))
 	}
 	people, err := r.people(ctx)
-	if err != nil && !errors.Is(err, errKept) {
+	if err != nil && !isOpen(err) {
 		return nil, err
 	}
 	for _, p := range people {
