@@ -119,10 +119,7 @@ func (e *Engine) decide(ctx context.Context, by *inForce, p registry.Reading, th
 		return nil, err
 	}
 	rules := by.For(Pull, p.Repository)
-	if err := e.findCarriers(ctx, c, rules); err != nil {
-		return nil, err
-	}
-	if err := e.findOptional(ctx, c); err != nil {
+	if err := e.lookAround(ctx, c, rules...); err != nil {
 		return nil, err
 	}
 	e.watch(made, p.At, c.dependsOn()...)
@@ -218,13 +215,18 @@ func (c *question) dependsOn() []digest.Digest {
 	return append(c.parts(), c.carriers...)
 }
 
-// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them and no
-// report is kept.
-func (e *Engine) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
-	if c.kept != nil || !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
-		return nil
+// lookAround finds what the answers of rules depend on beside the image and its parts: what is attached to it, where a rule asks who
+// signed that and no report is kept, and what it may lack, where a rule asks for sizes.
+func (e *Engine) lookAround(ctx context.Context, c *question, rules ...*Rule) error {
+	if c.kept == nil && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+		if err := e.listCarriers(ctx, c); err != nil {
+			return err
+		}
 	}
-	return e.listCarriers(ctx, c)
+	if slices.ContainsFunc(rules, (*Rule).asksSizes) {
+		return e.findOptional(ctx, c)
+	}
+	return nil
 }
 
 // listCarriers finds the manifests of what is attached to the image.
