@@ -212,7 +212,7 @@ func (c *checker) trashSum(ctx context.Context) error {
 			return c.report(err)
 		}
 		if again == said {
-			c.bad(damaged("the trash has %d manifests and %d bytes that nothing else needs; it is said to have %d and %d", counted.Manifests, counted.Bytes, said.Manifests, said.Bytes))
+			c.bad(damaged("the trash has %s; it is said to have %s", counted, said))
 			return nil
 		}
 	}
@@ -221,8 +221,13 @@ func (c *checker) trashSum(ctx context.Context) error {
 
 // countTrash counts what is in the trash.
 func (c *checker) countTrash(ctx context.Context) (t Trashed, err error) {
-	err = storage.EachRow(ctx, c.g.store, trashTable, func(storage.Reader, storage.Item) error {
-		t.Manifests++
+	err = storage.EachRow(ctx, c.g.store, trashTable, func(_ storage.Reader, item storage.Item) error {
+		row, err := decodeTrashRow(item.Value)
+		if err != nil { // reported with the row
+			return nil
+		}
+		one := row.counts()
+		t.Manifests, t.ManifestBytes = t.Manifests+one.Manifests, t.ManifestBytes+one.ManifestBytes
 		return nil
 	})
 	if err != nil {

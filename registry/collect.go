@@ -98,13 +98,8 @@ func (g *Registry) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.emptyTrash(ctx); err != nil {
-		return err
-	}
-	if err := g.removeFiles(ctx); err != nil {
-		return err
-	}
-	return g.boundTrash(ctx)
+	// A row of the trash that cannot be read, or a quota without room, keeps no file.
+	return errors.Join(g.emptyTrash(ctx), g.removeFiles(ctx), g.boundTrash(ctx))
 }
 
 // endLeases ends leases that began before due, and says whether there may be more.

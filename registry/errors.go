@@ -50,13 +50,20 @@ func newFailure(status int, code, format string, args ...any) *failure {
 	return &failure{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// AnswerOf is how an error of this room that refuses something is answered: a status, and a sentence for people.
-func AnswerOf(err error) (status int, says string, ok bool) {
+// An Answer is how something is refused.
+type Answer struct {
+	Status int
+	Says   string      // a sentence for people
+	Header http.Header // what is added to the answer, as Retry-After; may be nil
+}
+
+// AnswerOf is how an error of this room that refuses something is answered.
+func AnswerOf(err error) (a Answer, ok bool) {
 	f := failureOf(err)
 	if f == nil {
-		return 0, "", false
+		return a, false
 	}
-	return f.status, f.message, true
+	return Answer{f.status, f.message, f.header}, true
 }
 
 // failureOf is the failure in an error, or nil.

@@ -20,10 +20,20 @@ func (g *Registry) takeAway(tx storage.Tx, repo string, d digest.Digest, row lin
 		return false, err
 	}
 	if held {
-		tx.Put(hiddenTable, repoKey(repo, key), row.encode())
-		tx.Put(hiddenInTable, append(bytes.Clone(key), repo...), nil)
+		putHidden(tx, repo, key, row)
 	}
 	return held, g.unlink(tx, repo, d, held || hidden)
+}
+
+// putHidden and deleteHidden are how a hidden link comes and goes.
+func putHidden(tx storage.Tx, repo string, blob []byte, row linkRow) {
+	tx.Put(hiddenTable, repoKey(repo, blob), row.encode())
+	tx.Put(hiddenInTable, append(bytes.Clone(blob), repo...), nil)
+}
+
+func deleteHidden(tx storage.Tx, repo string, blob []byte) {
+	tx.Delete(hiddenTable, repoKey(repo, blob))
+	tx.Delete(hiddenInTable, append(bytes.Clone(blob), repo...))
 }
 
 // unlink removes a link. With the last one the blob goes, unless it is hidden somewhere: then only the trash holds it. hidden says
@@ -49,7 +59,7 @@ func (g *Registry) unlink(tx storage.Tx, repo string, d digest.Digest, hidden bo
 		return err
 	}
 	if hidden {
-		return addToTrash(tx, 0, row.size)
+		return addToTrash(tx, Trashed{Bytes: row.size})
 	}
 	giveUp(tx, d, row)
 	return nil
@@ -67,26 +77,24 @@ func unhide(tx storage.Tx, repo string, blob []byte) error {
 	if err != nil || !hidden {
 		return err
 	}
-	tx.Delete(hiddenTable, repoKey(repo, blob))
-	tx.Delete(hiddenInTable, append(bytes.Clone(blob), repo...))
+	deleteHidden(tx, repo, blob)
 	linked, err := anyRow(tx, linkedTable, blob)
 	if err != nil || linked {
 		return err
 	}
-	return countHidden(tx, blob, -1)
+	_, _, err = uncountHidden(tx, blob)
+	return err
 }
 
-// countHidden counts a blob that only the trash holds, or that it no longer holds alone.
-func countHidden(tx storage.Tx, blob []byte, n int64) error {
-	d, _, err := cutDigest(blob)
-	if err != nil {
-		return err
+// uncountHidden counts a blob no more that only the trash held, and returns it.
+func uncountHidden(tx storage.Tx, blob []byte) (d digest.Digest, row blobRow, err error) {
+	if d, _, err = cutDigest(blob); err != nil {
+		return d, row, err
 	}
-	row, err := readBlobRow(tx, d)
-	if err != nil {
-		return err
+	if row, err = readBlobRow(tx, d); err != nil {
+		return d, row, err
 	}
-	return addToTrash(tx, 0, n*row.size)
+	return d, row, addToTrash(tx, Trashed{Bytes: -row.size})
 }
 
 // dropHidden removes the hidden link of a blob that the trash does not hold any more.
@@ -99,21 +107,13 @@ func dropHidden(tx storage.Tx, repo string, blob []byte) error {
 	if err != nil || held {
 		return err
 	}
-	tx.Delete(hiddenTable, repoKey(repo, blob))
-	tx.Delete(hiddenInTable, append(bytes.Clone(blob), repo...))
+	deleteHidden(tx, repo, blob)
 	for _, table := range []storage.Table{linkedTable, hiddenInTable} {
 		if other, err := anyRow(tx, table, blob); err != nil || other {
 			return err
 		}
 	}
-	if err := countHidden(tx, blob, -1); err != nil {
-		return err
-	}
-	d, _, err := cutDigest(blob)
-	if err != nil {
-		return err
-	}
-	b, err := readBlobRow(tx, d)
+	d, b, err := uncountHidden(tx, blob)
 	if err == nil {
 		giveUp(tx, d, b)
 	}

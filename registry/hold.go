@@ -78,7 +78,7 @@ func heldAt(tx storage.Reader, repo string, manifest []byte, now time.Time) (unt
 // Hold holds an image until a time, in the place of an earlier hold. Errors: ErrUnknown, ErrMayNotHold, ErrHold.
 func (g *Registry) Hold(ctx context.Context, who provenance.Identity, repo string, d digest.Digest, until time.Time, reason string) (r *provenance.Record, err error) {
 	end := provenance.At(until)
-	if reason == "" || len(reason) > provenance.MaxReason || !utf8.ValidString(reason) || !isPrintable(reason) || strings.TrimSpace(reason) != reason || !end.After(time.Now()) {
+	if reason == "" || len(reason) > provenance.MaxReason || !utf8.ValidString(reason) || !isPrintable(reason) || strings.TrimSpace(reason) != reason || !end.After(g.machine()) {
 		return nil, ErrHold
 	}
 	return g.changeHold(ctx, who, repo, d, func(tx storage.Tx, key []byte) (*provenance.Hold, error) {
@@ -155,7 +155,7 @@ func (g *Registry) HeldImages(ctx context.Context, repo string, after *RepoDiges
 			}
 			next = &RepoDigest{repo, d}
 			held, err := readHeld(tx, *next, item)
-			if err == nil && held.Until.After(time.Now()) {
+			if err == nil && held.Until.After(g.machine()) {
 				list = append(list, held)
 			}
 			return err

@@ -20,7 +20,18 @@ import (
 // the image.
 
 // aboutTag is a tag under which cosign's older versions keep what is about a digest.
-var aboutTag = regexp.MustCompile(`^(sha256|sha512)-([0-9a-f]{64,128})\.(sig|att|sbom)$`)
+var aboutTag = regexp.MustCompile(`^(sha256|sha512)-([0-9a-f]{64,128})\.(` + strings.Join(aboutKinds, "|") + `)$`)
+
+// aboutKinds are how such a tag ends, behind a dot.
+var aboutKinds = []string{"sig", "att", "sbom"}
+
+// tagsAbout are the tags under which something may be kept that is about a digest.
+func tagsAbout(d digest.Digest) (tags []string) {
+	for _, kind := range aboutKinds {
+		tags = append(tags, d.Algorithm().String()+"-"+d.Encoded()+"."+kind)
+	}
+	return tags
+}
 
 // tagIsAbout returns the digest that a tag's manifest is about, or "".
 func tagIsAbout(tag string) digest.Digest {

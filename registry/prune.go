@@ -141,7 +141,7 @@ func (p *Pruning) changed(tx storage.Reader) (others bool, err error) {
 			return true, err
 		}
 		switch r.Action {
-		case provenance.Push, provenance.Tag, provenance.HoldChange, provenance.Attest:
+		case provenance.Push, provenance.Tag, provenance.HoldChange, provenance.Attest, provenance.Undelete, provenance.Purge:
 		default:
 			return true, ErrJudgeAgain
 		}

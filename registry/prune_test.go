@@ -131,3 +131,21 @@ func TestPruneNobody(t *testing.T) {
 	}
 	s.want(s.do("GET", "/v2/app/manifests/1", nil), 200, "")
 }
+
+// TestPruneBesideTrash empties the trash and brings back from it after a judgement: neither lets stay what was to go.
+func TestPruneBesideTrash(t *testing.T) {
+	s := startTrash(t)
+	one, two := s.pushImage("app", "1", "one"), s.pushImage("app", "2", "two") // records 0 and 1
+	three := s.pushImage("app", "3", "three")
+	s.delete("app", two.digest.String())
+	s.delete("app", three.digest.String())
+	judged := s.newest("app")
+	if n, err := s.Empty(background, Emptying{"app", two.digest.String(), access.Operator}); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	s.wantBack("app", "3", 1)
+	if _, others, why := s.pruned(Pruning{Repository: "app", Tag: "1", Digest: one.digest, Judged: judged}); why != "" || !others {
+		t.Errorf("%v, %s", others, why)
+	}
+	s.wantCollected()
+}

@@ -29,7 +29,7 @@ func (g *Registry) Empty(ctx context.Context, e Emptying) (manifests int, err er
 		from, to = repoKey(e.Repository), storage.PrefixEnd(repoKey(e.Repository))
 	}
 	if e.Reference != "" {
-		d, _, err := g.lastMeant(ctx, e.Repository, e.Reference)
+		d, err := g.mayEmpty(ctx, e)
 		if err != nil {
 			return 0, err
 		}
@@ -49,6 +49,14 @@ func (g *Registry) Empty(ctx context.Context, e Emptying) (manifests int, err er
 	}
 	g.wakeCollector()
 	return manifests, nil
+}
+
+// mayEmpty returns which manifest is to leave the trash, and asks for patience where its deletion has not come to its end.
+func (g *Registry) mayEmpty(ctx context.Context, e Emptying) (d digest.Digest, err error) {
+	if d, _, err = g.lastMeant(ctx, e.Repository, e.Reference); err != nil {
+		return d, err
+	}
+	return d, g.store.View(ctx, func(tx storage.Reader) error { return mustNotGo(tx, e.Repository, digestKey(d)) })
 }
 
 // emptyStep is how many manifests leave the trash in one transaction of Empty, each with a record.
@@ -89,30 +97,43 @@ func (g *Registry) purgeOnRecord(ctx context.Context, tx storage.Tx, p RepoDiges
 
 // boundTrash removes what leaves the trash first, one manifest at a time, while it holds more than it may, or keeps the disk
 // below its reserve. While a backup keeps files, nothing that is removed gives room, so that is for another time.
-func (g *Registry) boundTrash(ctx context.Context) error {
+func (g *Registry) boundTrash(ctx context.Context) (ends error) {
 	for {
 		t, err := g.Trashed(ctx)
-		if err != nil || t.Bytes == 0 || !g.tooMuchTrash(t) {
-			return err
+		if err != nil || t.Manifests == 0 || !g.tooMuchTrash(t) {
+			return errors.Join(ends, err)
+		}
+		if idle, err := g.nothingToRemove(ctx); err != nil || !idle {
+			return errors.Join(ends, err)
 		}
 		gone, err := g.purgeFirst(ctx)
 		if err != nil || !gone {
-			return err
+			return errors.Join(ends, err)
 		}
-		if err := errors.Join(g.endLeaving(ctx), g.removeFiles(ctx)); err != nil {
-			return err
-		}
-		if left, err := g.removals(ctx); err != nil || len(left) > 0 {
-			return err
+		ends = g.endLeaving(ctx) // what one cannot end for, the others do not wait for
+		if err := g.removeFiles(ctx); err != nil {
+			return errors.Join(ends, err)
 		}
 	}
 }
 
+// nothingToRemove says that no file waits to be removed, and nobody keeps files.
+func (g *Registry) nothingToRemove(ctx context.Context) (bool, error) {
+	if !g.keep.TryLock() {
+		return false, nil
+	}
+	g.keep.Unlock()
+	left, err := g.removals(ctx)
+	return len(left) == 0, err
+}
+
+// tooMuchTrash says whether the trash holds more than it may, or room that the disk needs, which manifests are not: they are in the
+// store.
 func (g *Registry) tooMuchTrash(t Trashed) bool {
-	if most := int64(g.trash.Max); most > 0 && t.Bytes > most {
+	if most := int64(g.trash.Max); most > 0 && t.Bytes+t.ManifestBytes > most {
 		return true
 	}
-	return errors.Is(g.room(), storage.ErrFull)
+	return t.Bytes > 0 && errors.Is(g.room(), storage.ErrFull)
 }
 
 // purgeFirst removes what would leave the trash first, as the system, and says whether there was anything.
@@ -125,7 +146,7 @@ func (g *Registry) purgeFirst(ctx context.Context) (gone bool, err error) {
 				return err
 			}
 			if _, p, err = cutTrashEnd(item.Key); err != nil {
-				return err
+				continue // purgeDue and fsck say so
 			}
 			if gone, err = g.purgeOnRecord(ctx, tx, p, systemEnds); err != nil || gone {
 				return err
@@ -177,14 +198,14 @@ func (g *Registry) TrashPage(ctx context.Context, q TrashQuery) (found []TrashEn
 			if err != nil || item == nil {
 				return err
 			}
+			repo, _ := cutRepo(item.Key)
+			if looks > 0 && !q.Visible(repo) {
+				from = storage.PrefixEnd(repoKey(repo))
+				continue
+			}
 			if looks == 0 || len(found) == q.Limit {
 				next = bytes.Clone(item.Key)
 				return nil
-			}
-			repo, _ := cutRepo(item.Key)
-			if !q.Visible(repo) {
-				from = storage.PrefixEnd(repoKey(repo))
-				continue
 			}
 			entry, err := trashEntry(tx, *item)
 			if err != nil {

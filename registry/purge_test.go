@@ -59,12 +59,16 @@ func TestEmpty(t *testing.T) {
 // TestTrashMax bounds the trash: what was deleted first goes first, as soon as the trash alone holds more than it may.
 func TestTrashMax(t *testing.T) {
 	s := startTrash(t)
-	s.UseTrash(TrashConfig{Keep: aDay.Keep, Max: units.Size(2*oneBytes - 1)})
 	one := s.pushImage("app", "1", "one")
 	s.delete("app", one.digest.String())
 	s.later(time.Minute)
 	two := s.pushImage("app", "2", "two")
 	s.delete("app", two.digest.String())
+	both, err := s.Trashed(background)
+	if err != nil || both.ManifestBytes < int64(len(one.body)+len(two.body)) {
+		t.Fatal(both, err)
+	}
+	s.UseTrash(TrashConfig{Keep: aDay.Keep, Max: units.Size(both.ManifestBytes + 2*oneBytes - 1)})
 	s.wantTrashed(2, 0) // both have a lease still
 	s.later(2 * time.Hour)
 	s.wantTrashed(1, oneBytes)
@@ -72,6 +76,32 @@ func TestTrashMax(t *testing.T) {
 	s.wantFiles(2)
 	s.wantBack("app", "2", 1)
 	s.wantNoTrash()
+}
+
+// TestTrashMaxCountsManifests bounds the trash: manifests in it count, too.
+func TestTrashMaxCountsManifests(t *testing.T) {
+	s := startTrash(t)
+	one := s.pushImage("app", "1", "one")
+	s.delete("app", one.digest.String())
+	s.wantTrashed(1, 0) // its blobs have a lease still
+	s.UseTrash(TrashConfig{Keep: aDay.Keep, Max: units.Size(len(one.body) - 1)})
+	s.wantTrashed(0, 0)
+	s.wantPurged(one.digest, systemEnds.Actor)
+}
+
+// TestTrashMaxWaits bounds the trash while somebody keeps files: nothing that is removed would give room, so all stays.
+func TestTrashMaxWaits(t *testing.T) {
+	s := startTrash(t)
+	one := s.pushImage("app", "1", "one")
+	s.delete("app", one.digest.String())
+	s.later(2 * time.Hour)
+	s.wantTrashed(1, oneBytes)
+	release := s.KeepFiles()
+	s.UseTrash(TrashConfig{Keep: aDay.Keep, Max: 1})
+	s.wantTrashed(1, oneBytes)
+	release()
+	s.wantNoTrash()
+	s.wantFiles(0)
 }
 
 // TestTrashBelowReserve lets the disk fill: the trash gives its room back, and deleting goes on.
@@ -126,5 +156,9 @@ func TestTrashPages(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("%v are not listed", want)
+	}
+	// What one may not see is no reason for another page.
+	if found, next, err := s.TrashPage(background, TrashQuery{Limit: 3, Visible: func(repo string) bool { return repo == "a" }}); err != nil || len(found) != 3 || next != nil {
+		t.Errorf("%d entries, next %q, %v", len(found), next, err)
 	}
 }

@@ -25,7 +25,7 @@ type push struct {
 	needs    []digest.Digest // blobs that were there when inspect looked, and have to be when it is committed
 	relied   []relied        // those of them whose files must be there
 	config   blobRow         // of its config, if it has one; set by inspect
-	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect when it refuses
+	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect or recheck when it refuses
 	sizes    sizes           // of what it names and is here
 	diffs    []byte          // the chain of the diff ids in its config
 
@@ -39,6 +39,7 @@ type push struct {
 
 	back  *back    // what it was in the trash, from where it is brought back; or nil
 	later []string // its tags there that its record has no room for
+	left  []string // its tags there that mean something else by now; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -256,7 +257,8 @@ func (p *push) recheck(tx storage.Reader) error {
 	}
 	for i, link := range links {
 		if link == nil {
-			return errManifestBlobUnknown(p.needs[i])
+			p.absent = p.needs[i]
+			return errManifestBlobUnknown(p.absent)
 		}
 	}
 	return nil
@@ -324,42 +326,33 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if err := g.countUsage(tx, p.repo, adds.Plus(p.putTagRows(tx, e.Tags, record.Index))); err != nil {
 		return nil, err
 	}
+	if err := g.askQuotas(tx, p.repo, Usage{Tags: int64(len(p.later))}); err != nil { // they follow in other transactions
+		return nil, err
+	}
 	if p.full, err = g.softWarnings(tx, p.repo); err != nil {
 		return nil, err
 	}
 	return record, errors.Join(p.putRendered(tx, record), g.recordFindings(tx, p))
 }
 
-// tagMoves says what the push's tags meant before, and refuses to move those that are immutable.
-//
-// A tag of a manifest that is going has ended: it had no meaning any more.
+// tagMoves says what the push's tags meant before, and refuses to move those that are immutable. Of what is brought back, those that
+// mean something now are left.
 func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagMove, err error) {
-	p.ended = nil
+	p.ended, p.left = nil, nil
 	for _, name := range p.tags {
-		move := provenance.TagMove{Name: name, Now: p.digest}
-		value, err := tx.Get(tagTable, repoKey(p.repo, []byte(name)))
-		if err == nil {
-			var row tagRow
-			row, err = decodeTagRow(value)
-			move.Previous, move.Since = row.digest, &row.record
-		}
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		move, ended, err := moveOf(tx, p.repo, name, p.digest)
+		if err != nil {
 			return nil, err
 		}
-		if move.Previous != "" {
-			going, err := isGoing(tx, p.repo, digestKey(move.Previous))
-			if err != nil {
-				return nil, err
-			}
-			if going {
-				p.ended = append(p.ended, move)
-				move.Previous, move.Since = "", nil
-			}
-		}
+		p.ended = append(p.ended, ended...)
+		isOther := move.Previous != "" && move.Previous != p.digest
 		if p.back != nil && move.Previous != "" {
-			continue // what a tag means now is left
+			if isOther {
+				p.left = append(p.left, name)
+			}
+			continue
 		}
-		if move.Previous != "" && move.Previous != p.digest {
+		if isOther {
 			if err := g.mayMove(tx, p.repo, name); err != nil {
 				return nil, err
 			}
@@ -367,6 +360,27 @@ func (g *Registry) tagMoves(tx storage.Reader, p *push) (moves []provenance.TagM
 		moves = append(moves, move)
 	}
 	return moves, nil
+}
+
+// moveOf says what a tag meant before it is set. The tag of a manifest that is going has ended: it means nothing any more, and
+// its row, which is there still, is the one of ended.
+func moveOf(tx storage.Reader, repo, tag string, to digest.Digest) (m provenance.TagMove, ended []provenance.TagMove, err error) {
+	m = provenance.TagMove{Name: tag, Now: to}
+	value, err := getOrNil(tx, tagTable, repoKey(repo, []byte(tag)))
+	if err != nil || value == nil {
+		return m, nil, err
+	}
+	row, err := decodeTagRow(value)
+	if err != nil {
+		return m, nil, err
+	}
+	before := m
+	before.Previous, before.Since = row.digest, &row.record
+	going, err := isGoing(tx, repo, digestKey(row.digest))
+	if err == nil && going {
+		return m, []provenance.TagMove{before}, nil
+	}
+	return before, nil, err
 }
 
 // present returns the row of the manifest in its repository, or nil where it is not there and may come.
@@ -409,22 +423,28 @@ func (p *push) putManifestRows(tx storage.Tx, before []byte, record uint64) (add
 }
 
 // putTagRows has the push's tags mean its manifest, and returns what the repository uses more.
-func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) (added Usage) {
-	added = Usage{Tags: int64(-len(p.ended))} // their rows are there, and get another meaning
-	for _, m := range p.ended {
-		tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
+func (p *push) putTagRows(tx storage.Tx, moves []provenance.TagMove, record uint64) Usage {
+	return setTagRows(tx, RepoDigest{p.repo, p.digest}, moves, p.ended, record)
+}
+
+// setTagRows has tags mean a manifest, and returns what its repository uses more. The rows of those that ended with another manifest are
+// there, and get another meaning.
+func setTagRows(tx storage.Tx, to RepoDigest, moves, ended []provenance.TagMove, record uint64) (added Usage) {
+	added = Usage{Tags: int64(-len(ended))}
+	for _, m := range ended {
+		tx.Delete(taggedTable, repoKey(to.Repository, digestKey(m.Previous), []byte(m.Name)))
 	}
 	for _, m := range moves {
-		tx.Put(tagTable, repoKey(p.repo, []byte(m.Name)), tagRow{record: record, digest: p.digest}.encode())
-		if m.Previous == p.digest {
+		tx.Put(tagTable, repoKey(to.Repository, []byte(m.Name)), tagRow{record: record, digest: to.Digest}.encode())
+		if m.Previous == to.Digest {
 			continue
 		}
 		if m.Previous == "" {
 			added.Tags++
 		} else {
-			tx.Delete(taggedTable, repoKey(p.repo, digestKey(m.Previous), []byte(m.Name)))
+			tx.Delete(taggedTable, repoKey(to.Repository, digestKey(m.Previous), []byte(m.Name)))
 		}
-		tx.Put(taggedTable, repoKey(p.repo, digestKey(p.digest), []byte(m.Name)), nil)
+		tx.Put(taggedTable, repoKey(to.Repository, digestKey(to.Digest), []byte(m.Name)), nil)
 	}
 	return added
 }

@@ -174,6 +174,19 @@ func readQuotaRow(tx storage.Reader, p access.Pattern) (quotaRow, error) {
 
 // countQuotas counts a change of what a repository uses towards its quotas. Error: a failure, where a quota has no room for it.
 func (g *Registry) countQuotas(tx storage.Tx, repo string, change Usage) error {
+	return g.eachRoom(tx, repo, change, func(q Quota, row quotaRow) {
+		row.bytes, row.tags, row.changes = row.bytes+change.Bytes(), row.tags+change.Tags, row.changes+1
+		tx.Put(quotaUseTable, []byte(q.Pattern.String()), row.encode())
+	})
+}
+
+// askQuotas is the failure that countQuotas would be, and counts nothing.
+func (g *Registry) askQuotas(tx storage.Reader, repo string, change Usage) error {
+	return g.eachRoom(tx, repo, change, func(Quota, quotaRow) {})
+}
+
+// eachRoom calls fn for each quota in which a change counts, as long as there is room for it.
+func (g *Registry) eachRoom(tx storage.Reader, repo string, change Usage, fn func(Quota, quotaRow)) error {
 	if change.Bytes() == 0 && change.Tags == 0 {
 		return nil
 	}
@@ -195,8 +208,7 @@ func (g *Registry) countQuotas(tx storage.Tx, repo string, change Usage) error {
 		if err := q.room(row, change.Bytes(), change.Tags); err != nil {
 			return err
 		}
-		row.bytes, row.tags, row.changes = row.bytes+change.Bytes(), row.tags+change.Tags, row.changes+1
-		tx.Put(quotaUseTable, []byte(q.Pattern.String()), row.encode())
+		fn(q, row)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -26,8 +27,8 @@ type TrashConfig struct {
 	// Keep is how long a deleted image stays in the trash, from where it can be brought back. The clock that counts cannot
 	// be set, and does not run while the registry is stopped. 0: what is deleted is gone at once. Default: 7d.
 	Keep units.Duration `yaml:"keep"`
-	// Max is how many bytes of blobs the trash may hold that nothing else needs. Beyond it, and while less of the disk is
-	// free than registry.reserve, what was deleted first is removed before its time. 0: no bound. Default: 0.
+	// Max is how many bytes the trash may hold: of its manifests, and of blobs that nothing else needs. Beyond it, and while less
+	// of the disk is free than registry.reserve, what was deleted first is removed before its time. 0: no bound. Default: 0.
 	Max units.Size `yaml:"max"`
 }
 
@@ -89,7 +90,12 @@ func (t *trashRow) put(tx storage.Tx, repo string, d digest.Digest, tags []strin
 	tx.Put(trashTable, repoKey(repo, key), t.encode())
 	tx.Put(trashEndTable, trashEndKey(t.end, repo, key), nil)
 	putTrashTags(tx, repo, key, tags, t.record)
-	return addToTrash(tx, 1, 0)
+	return addToTrash(tx, t.counts())
+}
+
+// counts is what the manifest itself is in the sum of the trash.
+func (t *trashRow) counts() Trashed {
+	return Trashed{Manifests: 1, ManifestBytes: int64(len(t.manifest))}
 }
 
 // putTrashTags keeps tags that ended with a manifest, with the record that says so: by that they are told from those of an
@@ -150,7 +156,7 @@ func (t *trashRow) leave(tx storage.Tx, repo string, manifest []byte) error {
 	tx.Delete(trashTable, repoKey(repo, manifest))
 	tx.Delete(trashEndTable, trashEndKey(t.end, repo, manifest))
 	tx.Put(leavingTable, repoKey(repo, manifest), nil)
-	return addToTrash(tx, -1, 0)
+	return addToTrash(tx, t.counts().times(-1))
 }
 
 // leaveTrash takes the manifest that is pushed out of the trash.
@@ -164,22 +170,34 @@ func (p *push) leaveTrash(tx storage.Tx) error {
 	return err
 }
 
-// purgeDue removes from the trash what has been in it for as long as it was to be kept.
-func (g *Registry) purgeDue(ctx context.Context) error {
+// purgeDue removes from the trash what has been in it for as long as it was to be kept. A row that cannot be read keeps nothing
+// else there.
+func (g *Registry) purgeDue(ctx context.Context) (bad error) {
 	due := binary.BigEndian.AppendUint64(nil, g.now())
 	for from := []byte(nil); ; {
 		var next []byte
+		var unread error
 		err := g.store.Update(ctx, func(tx storage.Tx) (err error) {
+			unread = nil
 			next, err = storage.SomeRows(tx, trashEndTable, from, due, collectStep, func(item storage.Item) error {
-				return purgeAt(tx, item.Key)
+				return passDamaged(&unread, purgeAt(tx, item.Key))
 			})
 			return err
 		})
-		if err != nil || next == nil {
-			return err
+		if bad = errors.Join(bad, unread, err); err != nil || next == nil {
+			return bad
 		}
 		from = next
 	}
+}
+
+// passDamaged adds an error to those of rows that are damaged, and returns any other.
+func passDamaged(bad *error, err error) error {
+	if errors.Is(err, storage.ErrCorrupt) {
+		*bad = errors.Join(*bad, err)
+		return nil
+	}
+	return err
 }
 
 // purgeAt purges the manifest of a row of trashEndTable. A row that is not that of a manifest in the trash goes.
@@ -232,23 +250,22 @@ func (g *Registry) emptyTrash(ctx context.Context) error {
 	if err == nil && due {
 		err = g.purgeDue(ctx)
 	}
-	if err != nil {
-		return err
-	}
-	return g.endLeaving(ctx)
+	return errors.Join(err, g.endLeaving(ctx))
 }
 
 // endLeaving removes what manifests held that have left the trash.
 func (g *Registry) endLeaving(ctx context.Context) error {
 	var leaving []RepoDigest
+	var bad error
 	err := storage.EachRow(ctx, g.store, leavingTable, func(_ storage.Reader, item storage.Item) error {
 		repo, key := cutRepo(item.Key)
 		d, _, err := cutDigest(key)
 		if p := (RepoDigest{repo, d}); err == nil && !g.ending.has(p) {
 			leaving = append(leaving, p)
 		}
-		return err
+		return passDamaged(&bad, err)
 	})
+	err = errors.Join(bad, err)
 	for _, p := range leaving { // one that a quota has no room for keeps nobody else
 		e := provenance.Event{Action: provenance.Undelete, Repository: p.Repository, Who: systemEnds}
 		err = errors.Join(err, g.endLeavingOf(ctx, p, e))
@@ -326,8 +343,18 @@ func dropSome(tx storage.Tx, p RepoDigest) (more bool, err error) {
 
 // Trashed counts what the trash has.
 type Trashed struct {
-	Manifests int64
-	Bytes     int64 // of blobs that only the trash holds
+	Manifests     int64
+	Bytes         int64 // of blobs that only the trash holds
+	ManifestBytes int64 // of the rows of manifests, which are in the store
+}
+
+// String says it for people.
+func (t Trashed) String() string {
+	return fmt.Sprintf("%d manifests of %d bytes, and %d bytes of blobs that nothing else needs", t.Manifests, t.ManifestBytes, t.Bytes)
+}
+
+func (t Trashed) times(n int64) Trashed {
+	return Trashed{n * t.Manifests, n * t.Bytes, n * t.ManifestBytes}
 }
 
 // Trashed returns what the trash has now.
@@ -347,19 +374,22 @@ func readTrashed(tx storage.Reader) (Trashed, error) {
 		return Trashed{}, err
 	}
 	f := fields{rest: row}
-	t := Trashed{int64(f.number()), int64(f.number())}
+	t := Trashed{int64(f.number()), int64(f.number()), int64(f.number())}
 	return t, f.err("trash sum")
 }
 
 // addToTrash counts what comes into the trash, or leaves it.
-func addToTrash(tx storage.Tx, manifests, bytes int64) error {
+func addToTrash(tx storage.Tx, more Trashed) error {
 	t, err := readTrashed(tx)
 	if err != nil {
 		return err
 	}
 	// Where a row was changed by hand there may be less than nothing, which fsck tells.
-	t = Trashed{max(t.Manifests+manifests, 0), max(t.Bytes+bytes, 0)}
-	tx.Put(trashSumTable, trashSumKey, binary.AppendUvarint(binary.AppendUvarint(nil, uint64(t.Manifests)), uint64(t.Bytes)))
+	var row []byte
+	for _, n := range []int64{t.Manifests + more.Manifests, t.Bytes + more.Bytes, t.ManifestBytes + more.ManifestBytes} {
+		row = binary.AppendUvarint(row, uint64(max(n, 0)))
+	}
+	tx.Put(trashSumTable, trashSumKey, row)
 	return nil
 }
 

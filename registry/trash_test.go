@@ -33,7 +33,7 @@ func (s *server) delete(repo, ref string) *provenance.Record {
 func (s *server) wantTrashed(manifests, bytes int64) {
 	s.t.Helper()
 	s.wantCollected()
-	if got, err := s.Trashed(background); err != nil || got != (Trashed{manifests, bytes}) {
+	if got, err := s.Trashed(background); err != nil || got.Manifests != manifests || got.Bytes != bytes {
 		s.t.Errorf("the trash has %+v, %v; want %d manifests, %d bytes", got, err, manifests, bytes)
 	}
 }

@@ -132,7 +132,7 @@ func TestUndeleteFamily(t *testing.T) {
 	at := func(d digest.Digest) int {
 		return slices.IndexFunc(u.Records, func(r *provenance.Record) bool { return r.Digest == d })
 	}
-	if at(child.digest) > at(index.digest) || at(index.digest) > at(note.digest) || at(note.digest) > at(beside.digest) {
+	if at(child.digest) > at(index.digest) || at(index.digest) > at(beside.digest) || at(beside.digest) > at(note.digest) {
 		t.Errorf("they came back in the order %s", marshal(u.Records))
 	}
 	for _, m := range all {
