@@ -119,6 +119,8 @@ type undeleted struct {
 	Digest     digest.Digest  `json:"digest"`
 	Manifests  []undeletedOne `json:"manifests"`
 	Left       []string       `json:"left,omitempty"`
+	// More says that there is more, which the same request, by the digest, brings back.
+	More bool `json:"more,omitempty"`
 }
 
 type undeletedOne struct {
@@ -140,7 +142,7 @@ func (a *API) undelete(c *call) (any, error) {
 	if err != nil {
 		return nil, asProblem(err)
 	}
-	answer := undeleted{Repository: want.Repository, Digest: u.Digest, Left: u.Left}
+	answer := undeleted{Repository: want.Repository, Digest: u.Digest, Left: u.Left, More: u.More}
 	for _, r := range u.Records {
 		one := undeletedOne{Digest: r.Digest, Record: r.Index}
 		for _, t := range r.Tags {
@@ -153,10 +155,13 @@ func (a *API) undelete(c *call) (any, error) {
 
 // asProblem is the answer to what the registry refuses.
 func asProblem(err error) error {
-	if status, says, ok := registry.AnswerOf(err); ok {
-		return problemf(status, "%s", says)
+	answer, ok := registry.AnswerOf(err)
+	if !ok {
+		return err
 	}
-	return err
+	p := problemf(answer.Status, "%s", answer.Says)
+	p.header = answer.Header
+	return p
 }
 
 // emptied is how much was removed from the trash.

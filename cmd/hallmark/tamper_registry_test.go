@@ -252,7 +252,7 @@ var tamperedImages = []tamperRow{
 	{name: "a blob said to be hidden", do: func(h *hands) {
 		h.put("registry/hiddenin", append(bytes.Clone(h.rows("registry/link", repo)[0].Key[len(repo)+1:]), repo...), nil)
 	}},
-	{name: "how much is in the trash", do: func(h *hands) { h.put("registry/deletedsum", []byte("sum"), []byte{7, 7}) }},
+	{name: "how much is in the trash", do: func(h *hands) { h.put("registry/deletedsum", []byte("sum"), []byte{7, 7, 7}) }},
 	{
 		name: "an image said to be on its way out of the trash", unseen: "the collector comes to it, finds the image in the trash, and takes the row away",
 		do: func(h *hands) { h.put("registry/leaving", place(repo, h.key("web")), nil) },

@@ -43,7 +43,18 @@ func (e *env) undelete() *cobra.Command {
 	return c
 }
 
+// bringBack brings an image back, and asks again by its digest while more belongs to it than comes back at once.
 func (e *env) bringBack(ctx context.Context, cl *client, repo, name string) error {
+	for more := true; more; {
+		var err error
+		if name, more, err = e.bringSomeBack(ctx, cl, repo, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *env) bringSomeBack(ctx context.Context, cl *client, repo, name string) (d string, more bool, err error) {
 	var answer struct {
 		Digest    digest.Digest
 		Manifests []struct {
@@ -52,9 +63,10 @@ func (e *env) bringBack(ctx context.Context, cl *client, repo, name string) erro
 			Tags   []string
 		}
 		Left []string
+		More bool
 	}
 	if err := cl.send(ctx, http.MethodPost, trashPath+"/undelete", map[string]string{"repository": repo, "reference": name}, &answer); err != nil {
-		return err
+		return "", false, err
 	}
 	for _, m := range answer.Manifests {
 		tags := ""
@@ -66,7 +78,7 @@ func (e *env) bringBack(ctx context.Context, cl *client, repo, name string) erro
 	if len(answer.Left) > 0 {
 		fmt.Fprintf(e.stdout, "left %s: they mean something else now\n", clean(strings.Join(answer.Left, ", ")))
 	}
-	return nil
+	return answer.Digest.String(), answer.More, nil
 }
 
 // inTrash is how the registry is told which image in the trash a reference means: by a tag or a whole digest; "" is all of its
