@@ -212,11 +212,18 @@ func (c *checker) trashSum(ctx context.Context) error {
 			return c.report(err)
 		}
 		if again == said {
-			c.bad(damaged("the trash has %s; it is said to have %s", counted, said))
+			c.bad(wrongSum(counted, said))
 			return nil
 		}
 	}
 	return nil
+}
+
+func wrongSum(counted, said Trashed) error {
+	if counted.Manifests == said.Manifests && counted.Bytes == said.Bytes {
+		return damaged("the manifests in the trash have %d bytes; they are said to have %d", counted.ManifestBytes, said.ManifestBytes)
+	}
+	return damaged("the trash has %d manifests and %d bytes that nothing else needs; it is said to have %d and %d", counted.Manifests, counted.Bytes, said.Manifests, said.Bytes)
 }
 
 // countTrash counts what is in the trash.

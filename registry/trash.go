@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -346,11 +345,6 @@ type Trashed struct {
 	Manifests     int64
 	Bytes         int64 // of blobs that only the trash holds
 	ManifestBytes int64 // of the rows of manifests, which are in the store
-}
-
-// String says it for people.
-func (t Trashed) String() string {
-	return fmt.Sprintf("%d manifests of %d bytes, and %d bytes of blobs that nothing else needs", t.Manifests, t.ManifestBytes, t.Bytes)
 }
 
 func (t Trashed) times(n int64) Trashed {
