@@ -37,8 +37,11 @@ var (
 	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,32}$`)
 	versionForm = regexp.MustCompile(`^v?[0-9][A-Za-z0-9._+~:-]{0,63}$`)
 	// tokenForm is how issuers begin their tokens.
-	tokenForm = regexp.MustCompile(`(?:^|[^A-Za-z0-9])(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|cbt|soat|ft)-|xox[abeprs]-|[sr]k_live_|AIza|AKIA|ASIA|npm_[A-Za-z0-9]{30}|pypi-AgE|dckr_[po]at_|hf_[A-Za-z0-9]{30}|hvs\.|eyJ)`)
+	tokenForm = regexp.MustCompile(`(?:^|[^A-Za-z0-9])(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|rtr|cbt|soat|ft|ptt|imt|oas|agent)-|xox[a-z]-|xapp-|sk-[A-Za-z0-9_-]{20}|SG\.|do[opr]_v1_|shp(?:at|ca|pa|ss)_|ATATT3|ATBB|[sr]k_live_|AIza|AKIA|ASIA|npm_[A-Za-z0-9]{30}|pypi-AgE|dckr_[po]at_|hf_[A-Za-z0-9]{30}|hvs\.|eyJ)`)
+	// uuidForm is how other issuers write theirs. No branch has such a name by itself.
+	uuidForm  = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	oneRun    = regexp.MustCompile(`[A-Za-z0-9]{16,}`)
+	joinedRun = regexp.MustCompile(`[A-Za-z0-9_-]{20,}`)
 	hexForm   = regexp.MustCompile(`^(?:[0-9a-f]+|[0-9A-F]+)$`)
 )
 
@@ -51,11 +54,16 @@ func isRefName(value string) bool { return isHash(value) || isPlainName(value) }
 
 // isPlainName says whether a value looks like words that people put together, and not like a token.
 func isPlainName(value string) bool {
-	if tokenForm.MatchString(value) {
+	if tokenForm.MatchString(value) || uuidForm.MatchString(value) {
 		return false
 	}
+	for _, run := range joinedRun.FindAllString(value, -1) {
+		if isMixed(run) {
+			return false
+		}
+	}
 	for _, run := range oneRun.FindAllString(value, -1) {
-		if isRandom(run) {
+		if isRandom(run) || isMixed(run) {
 			return false
 		}
 	}
@@ -74,4 +82,28 @@ func isRandom(run string) bool {
 		}
 	}
 	return turns > 3
+}
+
+// isMixed says whether capitals, small letters and digits change more often than in words that are written together, as AddThings:
+// there a word of one capital and small letters has four of them or more, on average.
+func isMixed(run string) bool {
+	kindOf := func(c byte) int {
+		switch {
+		case isDigits(string(c)):
+			return 0
+		case 'a' <= c && c <= 'z':
+			return 1
+		}
+		return 2
+	}
+	run = strings.NewReplacer("-", "", "_", "").Replace(run)
+	turns := 0
+	for i := 1; i < len(run); i++ {
+		before, now := kindOf(run[i-1]), kindOf(run[i])
+		beginsWord := before == 2 && now == 1 && (i == 1 || kindOf(run[i-2]) != 2)
+		if before != now && !beginsWord {
+			turns++
+		}
+	}
+	return turns*7 > len(run)*2 // a letter more than 3 on average
 }

@@ -52,7 +52,9 @@ func cutWord(word string, alone bool) string {
 		at := beginsURL.FindStringIndex(word)
 		first := out.Len() == 0
 		switch {
-		case first && (at == nil || alone && isEncodedParameter(word[:at[0]], word[at[0]:at[1]])):
+		case first && at != nil && alone && isEncodedParameter(word[:at[0]], word[at[0]:at[1]]):
+			return cutUserOf(withoutSecrets(word, true), true)
+		case first && at == nil:
 			return cutSchemeless(word, alone)
 		case at == nil:
 			return out.String() + word
@@ -205,6 +207,11 @@ func cutSchemeless(word string, alone bool) string {
 	if alone && strings.ContainsAny(word, "/:") {
 		word = withoutSecrets(word, true)
 	}
+	return cutUserOf(word, alone)
+}
+
+// cutUserOf is cutSchemeless for a word whose path and query were cut.
+func cutUserOf(word string, alone bool) string {
 	authority, _, hasPath := strings.Cut(word, "/")
 	at := strings.LastIndexByte(authority, '@')
 	if at <= 0 || word[:at] == "git" || isDigest.MatchString(word[at+1:]) {

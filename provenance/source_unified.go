@@ -14,7 +14,7 @@ func unified(source string) string {
 		return source
 	}
 	host, way := strings.TrimSuffix(strings.ToLower(source[at[2]:at[3]]), "."), source[at[6]:at[7]]
-	way = capitalGit.ReplaceAllString(way, ".git")
+	way = capitalGit.ReplaceAllString(way, ".git$1")
 	if known, knownWay, is := onOwnHost(host, way); is {
 		return "https://" + known + "/" + knownWay + source[at[7]:]
 	}
@@ -26,7 +26,8 @@ var (
 	needless = regexp.MustCompile(`(?i)%(?:2d|2e|5f|7e|3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])`)
 	// hostAndPath matches the host, what separates it from the path, and the path: of a URL, or as ssh has them.
 	hostAndPath = regexp.MustCompile(`^(?:[A-Za-z0-9+.:-]*://)?(?:[^@/?#]*@)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+\.?)(:[0-9]*/|[:/])([^?#]*)`)
-	capitalGit  = regexp.MustCompile(`(?i)\.git(?:$|\b)`)
+	// capitalGit is at the end of a name, or of a name with a version: app.Git-tools is one of its own.
+	capitalGit = regexp.MustCompile(`(?i)\.git([/@]|$)`)
 )
 
 func unescaped(escape string) string {
