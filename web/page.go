@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -57,8 +58,9 @@ func (pg *page) frame(title string) Frame {
 	return f
 }
 
-// templates are one set a page: the frame, the parts and its own body.
-var templates = parse()
+// templates are one set a page: the frame, the parts and its own body. They are parsed when a server makes its pages: every
+// verb has this package in it, and few of them show a page.
+var templates = sync.OnceValue(parse)
 
 func parse() map[string]*template.Template {
 	shared := template.Must(template.New("").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html"))
@@ -77,7 +79,7 @@ func parse() map[string]*template.Template {
 // show writes a page. It is made in memory first: a template that fails half-way shows nothing.
 func (pg *page) show(status int, name string, view any) error {
 	var buf bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&buf, "frame", view); err != nil {
+	if err := templates()[name].ExecuteTemplate(&buf, "frame", view); err != nil {
 		return fmt.Errorf("the page %s: %w", name, err)
 	}
 	h := pg.w.Header()
