@@ -2,7 +2,6 @@
 package apitest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,14 +9,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // A Description is an OpenAPI document. It is not safe for concurrent use.
 type Description struct {
-	paths    map[string]map[string]operation // by path and method, in lower case
-	compiler *jsonschema.Compiler
+	paths   map[string]map[string]operation // by path and method, in lower case
+	schemas *schemas
 }
 
 type operation struct {
@@ -47,13 +44,8 @@ func Parse(document []byte) (*Description, error) {
 	if err := json.Unmarshal(document, &read); err != nil {
 		return nil, err
 	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
-	if err != nil {
-		return nil, err
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	return &Description{read.Paths, compiler}, compiler.AddResource("openapi.json", value)
+	schemas, err := newSchemas(document)
+	return &Description{read.Paths, schemas}, err
 }
 
 // Operations are what the description names, as "GET /path", sorted.
@@ -107,36 +99,11 @@ func (d *Description) Check(a Answer) error {
 	if _, ok := response.Content[kind]; !ok {
 		return fmt.Errorf("the content type %q is not described", kind)
 	}
-	schema, err := d.compiler.Compile(fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%s/content/%s/schema",
-		pointerPart(a.Route), strings.ToLower(a.Method), name, pointerPart(kind)))
-	if err != nil {
-		return err
-	}
-	return checkBody(kind, a.Body, schema)
+	at := fmt.Sprintf("/paths/%s/%s/responses/%s/content/%s/schema", pointerPart(a.Route), strings.ToLower(a.Method), name, pointerPart(kind))
+	return d.schemas.check(at, kind, a.Body)
 }
 
 // pointerPart escapes a key for a JSON pointer in a URL.
 func pointerPart(s string) string {
 	return url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(s))
-}
-
-// checkBody validates a JSON value, each of several that stand one a line, or a text.
-func checkBody(kind, body string, schema *jsonschema.Schema) error {
-	if !strings.Contains(kind, "json") {
-		return schema.Validate(body)
-	}
-	lines := []string{body}
-	if strings.HasSuffix(kind, "ndjson") {
-		lines = strings.Split(strings.TrimSpace(body), "\n")
-	}
-	for _, line := range lines {
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
-		if err == nil {
-			err = schema.Validate(value)
-		}
-		if err != nil {
-			return fmt.Errorf("the body does not have the shape that is described: %w\n%s", err, line)
-		}
-	}
-	return nil
 }

@@ -263,14 +263,15 @@ func program(t *testing.T) string {
 }
 
 // plain is hallmark without the race detector, for tests that kill it or record its calls: they look for what a crash
-// leaves. The detector makes a start ten times slower, and what it finds is lost with a process that is killed.
+// leaves. The detector makes a start ten times slower, and what it finds is lost with a process that is killed. It goes without
+// JSON Schema as well: most of its starts are verbs, and to initialize that takes longer than they do.
 var plain = sync.OnceValues(func() (string, error) {
 	path, err := exec.LookPath("hallmark")
 	if err != nil || !unraced.Raced() {
 		return path, err
 	}
 	path = filepath.Join(filepath.Dir(path), "plain", "hallmark") // goes with the other
-	return path, unraced.Build(path)
+	return path, unraced.Build(path, "-tags=noschemas")
 })
 
 func plainProgram(t *testing.T) string {

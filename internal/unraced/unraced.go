@@ -28,9 +28,10 @@ func Raced() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// Build writes the tests of the package in the working directory, without the detector, to a file.
-func Build(path string) error {
-	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", path, ".").CombinedOutput(); err != nil {
+// Build writes the tests of the package in the working directory, without the detector, to a file. Flags are more of go build's.
+func Build(path string, flags ...string) error {
+	args := append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", path}, flags...)
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("building the tests without the race detector: %w\n%s", err, out)
 	}
 	return nil
