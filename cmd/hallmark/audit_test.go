@@ -117,6 +117,9 @@ func TestAuditHonest(t *testing.T) {
 // what is not so: also one that goes on from an audit before.
 func TestAuditFinds(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir, state := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "state")
 	s := startServer(t, dir)
 	s.push("team/app", "1", "old", nil)
@@ -367,6 +370,9 @@ func TestAuditGoesOn(t *testing.T) {
 // TestAuditPart audits what somebody may see who may not see everything.
 func TestAuditPart(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir, state := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "state")
 	s := startServer(t, dir)
 	js := []string{"Content-Type", "application/json"}
@@ -408,6 +414,9 @@ func TestAuditPart(t *testing.T) {
 // TestAuditActs lists what is done in somebody's name, once, also where they may see nothing; and who pushes and is not expected to.
 func TestAuditActs(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	js := []string{"Content-Type", "application/json"}
 	const alice = "alice:wonderland-1"

@@ -14,6 +14,9 @@ import (
 // gone. On a record that was changed they fail.
 func TestEvidenceReadme(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	wantTools(t, "jq", "openssl", "sh", "tar", "sha256sum", "base64")
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	for _, layer := range []string{"one", "two", "three", "two"} {

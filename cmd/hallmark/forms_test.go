@@ -31,6 +31,9 @@ func usedOf(uri, hash, value string) map[string]any {
 // the same: show, the report, sources, and the records.
 func TestForms(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	const app, base = "git+https://github.com/acme/app", "7777777777777777777777777777777777777777777777777777777777777777"
 	workflow := provenanceOf(map[string]any{"workflow": map[string]any{"ref": "refs/heads/main", "repository": "https://github.com/acme/app"}},

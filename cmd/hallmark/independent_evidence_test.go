@@ -17,6 +17,9 @@ import (
 // when it was changed.
 func TestIndependentEvidence(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	labels := map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"}
 	image := s.push("team/app", "1.0", "one", labels)

@@ -16,6 +16,9 @@ import (
 // administrator: until its operator takes them over it can be read, by the operator alone, and nothing is signed.
 func TestLayout1(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,9 @@ const olderName = "registry.example"
 // TestOlderLayouts upgrades a registry of every older layout, and wants everything in it to be what it was.
 func TestOlderLayouts(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	for layout := 2; layout <= len(datadir.Layouts); layout++ {
 		t.Run(fmt.Sprint(layout), func(t *testing.T) {
 			t.Parallel()

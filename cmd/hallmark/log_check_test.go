@@ -22,6 +22,9 @@ import (
 // the one that a witness has cosigned, under the witness's own cosignature.
 func TestLogCheckAgainstWitness(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := t.TempDir()
 	verb := func(args ...string) (string, error) {
 		var out bytes.Buffer
@@ -124,6 +127,9 @@ func witnessOf(t *testing.T, key ed25519.PrivateKey) *torchwood.CosignatureVerif
 // TestLogCheckWitnessTime wants the witness's word to be fresh, from its own clock and about enough of what was seen here.
 func TestLogCheckWitnessTime(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := t.TempDir()
 	data, state := filepath.Join(dir, "data"), filepath.Join(dir, "seen.json")
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
@@ -207,6 +213,9 @@ func TestLogCheckWitnessTime(t *testing.T) {
 // its key.
 func TestLogCheckRareWitness(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := t.TempDir()
 	data, state := filepath.Join(dir, "data"), filepath.Join(dir, "seen.json")
 	daily, often, never := ed25519.NewKeyFromSeed(make([]byte, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))

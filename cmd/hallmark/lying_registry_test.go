@@ -34,6 +34,9 @@ func lyingAbout(t *testing.T, s *testServer, lie func(r *http.Request, header ht
 // else than it is.
 func TestLyingPulls(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, t.TempDir())
 	one := s.push("team/app", "1", "one", nil)
 	two := s.push("team/web", "1", "two", nil)
@@ -122,6 +125,9 @@ func TestLyingPulls(t *testing.T) {
 // TestAuditName changes the public name of a registry. Once a record is made under it, an audit says so once; before, it is on no record.
 func TestAuditName(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir, state := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "state")
 	s := startServer(t, dir, "--insecure-http", "--url", "http://one.example")
 	verb := func(want int, verb ...string) string {

@@ -11,6 +11,9 @@ import (
 // TestGone asks for what was deleted: the answer names the record that removed it.
 func TestGone(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := newActing(t, "")
 	d := a.image("alice", "team/app", "1.0", "one")
 	a.image("alice", "team/app", "2.0", "one")
@@ -46,6 +49,9 @@ func TestGone(t *testing.T) {
 // TestNamesakes has two accounts that had one name, one after the other: wherever the name stands, so does the account.
 func TestNamesakes(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := newActing(t, "")
 	a.image("bob", "team/app", "1.0", "one")
 	a.image("alice", "team/app", "0.9", "zero")
@@ -92,6 +98,9 @@ func TestNamesakes(t *testing.T) {
 // TestNamesakesInSentences has a second bob, who did nothing yet, and one who is refused: sentences name the account, too.
 func TestNamesakesInSentences(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	rules := writeFile(t, "rules:\n  - {name: of-ci, repositories: prod/**, at: push, require: image.first.job.counts, owner: alice}\n")
 	a := newActing(t, "policy:\n  file: "+rules+"\n")
 	a.image("bob", "team/app", "1.0", "one")
@@ -124,6 +133,9 @@ func TestNamesakesInSentences(t *testing.T) {
 // TestNamesakeRobots is TestNamesakes of two robots.
 func TestNamesakeRobots(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := newActing(t, "")
 	first, secret := a.addRobot("builder")
 	a.hallmark("grant", "robot:builder", "team/**", "push")

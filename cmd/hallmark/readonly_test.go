@@ -75,6 +75,9 @@ func hallmarkOn(t *testing.T, dir string, args ...string) (said string, status i
 // TestReadingChangesNothing runs what only asks on the files of a registry whose server was killed.
 func TestReadingChangesNothing(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := insecure(t)
 	dir := s.dir
 	for _, tag := range []string{"1.0", "2.0"} {

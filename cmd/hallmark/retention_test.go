@@ -14,6 +14,9 @@ import (
 // else than the plan lists goes.
 func TestRetention(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	top := t.TempDir()
 	dir, config, file, plan := filepath.Join(top, "data"), filepath.Join(top, "hallmark.yaml"), filepath.Join(top, "rules.yaml"), filepath.Join(top, "plan.jsonl")
 	for path, text := range map[string]string{

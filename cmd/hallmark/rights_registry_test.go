@@ -179,6 +179,9 @@ func (r registryRoute) want(who identity) int {
 // TestRightsOverTheRegistry asks for what belongs to no repository.
 func TestRightsOverTheRegistry(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s, identities := startTable(t, "")
 	for _, who := range identities {
 		for _, r := range registryRoutes(t) {
@@ -201,6 +204,9 @@ func TestRightsOverTheRegistry(t *testing.T) {
 // TestPrivateLog wants the log to be for those who signed in, and the keys for everybody, where that is configured.
 func TestPrivateLog(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s, identities := startTable(t, "log:\n  public: false\n")
 	for _, who := range identities {
 		for _, r := range registryRoutes(t) {

@@ -168,6 +168,9 @@ func (s *rightsTable) grant(g string) {
 // TestRights asks for everything as everyone: identities × repositories × routes, against a real server.
 func TestRights(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s, identities := startTable(t, "")
 	for _, who := range identities {
 		for i, repo := range tableRepos {

@@ -12,6 +12,9 @@ import (
 // these rules, and puts them on record as soon as it can.
 func TestRulesWithoutKey(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	dir := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, dir)
 	s.push("team/app", "1", "one", nil)

@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs whole servers, each a process of its own with real TLS, as a shell session would.
 // Beside testscript's commands there are:
 //
-//	start [ARG...]       start `hallmark serve` on a free port and wait until it is ready; $URL and $HOST name it
+//	start [ARG...]       start `hallmark serve` on a free port and wait until it is ready; $URL and $HOST name it. Where $RACED
+//	                     is set, it has the race detector: in scripts in which a server does something on its own beside requests
 //	hup                  let it read its configuration again, and wait until it has, or has not
 //	halt [SIGNAL]        end it, by SIGTERM or another signal, and wait
 //	push USER:PASSWORD REPO:TAG CONTENT [LABEL=VALUE...]   push an image of one layer; $DIGEST is its digest
@@ -82,7 +83,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HALLMARK_ADMIN_PASSWORD", adminPassword)
 			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("PATH", verbs+string(os.PathListSeparator)+e.Getenv("PATH")) // servers are started from the test's own
+			e.Setenv("PATH", verbs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Values[processKey{}] = &process{}
 			e.Defer(func() { e.Values[processKey{}].(*process).kill() })
 			return nil
@@ -168,12 +169,20 @@ func launch(cmd *exec.Cmd) (*process, string, error) {
 	}
 }
 
+// serverOf is the program of a script's servers: without the race detector, as one thing after another happens to most of them.
+func serverOf(ts *testscript.TestScript) (string, error) {
+	if ts.Getenv("RACED") != "" {
+		return exec.LookPath("hallmark")
+	}
+	return plain()
+}
+
 func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	p := ts.Value(processKey{}).(*process)
 	if p.cmd != nil {
 		ts.Fatalf("a server runs already")
 	}
-	hallmark, err := exec.LookPath("hallmark")
+	hallmark, err := serverOf(ts)
 	ts.Check(err)
 	cmd := exec.Command(hallmark, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "none"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")

@@ -13,6 +13,9 @@ import (
 // TestSearchSaysMore wants each list of a search that is cut to be named as cut, once, and none that is whole.
 func TestSearchSaysMore(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"))
 	if status, _, body := s.do("POST", "/api/v1/users", "", `{"name":"bob","password":"wonderland-1"}`, "Content-Type", "application/json"); status != 201 {
 		t.Fatal(status, body)

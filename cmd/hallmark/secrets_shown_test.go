@@ -14,6 +14,9 @@ import (
 // stored stays as it came.
 func TestSecretsShown(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := newActing(t, "")
 	const secret = "s3cr3t"
 	says := map[string]string{

@@ -15,6 +15,9 @@ import (
 // signer vouches for its kind. Where the index alone says what it is about, it stays claimed.
 func TestSignedCarrier(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	key := newSigner(t)
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "trust:\n  file: "+key.file+"\n"))
 	const bare, envelope, release = "application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json", "https://sigstore.dev/cosign/sign/v1"

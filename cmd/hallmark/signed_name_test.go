@@ -11,6 +11,9 @@ import (
 // signer's entry wants it to be the repository's.
 func TestSignedName(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	key := newSigner(t)
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "hosts: [registry.example]\ntrust:\n  file: "+key.file+"\n"))
 	const named, signed, attested = `report.named("release-key")`, `report.signedBy("release-key")`, `report.named("release-key", "provenance")`

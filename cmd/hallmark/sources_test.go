@@ -34,6 +34,9 @@ func TestEachOnce(t *testing.T) {
 // TestOneBaseInTwoForms has an image whose annotation names the index of its base, and whose label a platform of it: that is one
 // base, for anyone who may see the index. Another base is another.
 func TestOneBaseInTwoForms(t *testing.T) {
+	if withoutRace(t) {
+		return
+	}
 	s := newActing(t, "")
 	s.hallmark("grant", "user:carol", "team/**", "pull")
 	platform := s.image("alice", "base/small", "amd64", "base")

@@ -155,6 +155,9 @@ func jobsOf(issuer *oidctest.Provider) string {
 // TestJobPushes lets a CI job push with the ID token of a real issuer, and finds in the record where it ran.
 func TestJobPushes(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	issuer := oidctest.Start(t)
 	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, jobsOf(issuer)))
 	s.hallmark("grant", "ci:"+issuer.URL+":repository_id=4711,ref=refs/heads/main", "team/*", "push")

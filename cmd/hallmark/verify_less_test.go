@@ -12,6 +12,9 @@ import (
 // a place in the log without a record.
 func TestVerifyLess(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, t.TempDir())
 	s.push("team/app", "1", "one", nil)
 	login := "admin:" + adminPassword

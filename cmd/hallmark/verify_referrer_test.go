@@ -89,6 +89,9 @@ func (s *stock) copyReferrers(from *testServer, subject string) (referrer digest
 // TestVerifyElsewhere checks an image in a registry that has no records, by what was copied with it.
 func TestVerifyElsewhere(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	a := startServer(t, filepath.Join(t.TempDir(), "data"))
 	image := a.push("team/app", "1.0", "one", map[string]string{"org.opencontainers.image.source": "https://git.example/team/app"})
 	logs, keys := writeFile(t, a.want(200, "GET", "/keys/logs.json")), writeFile(t, a.want(200, "GET", "/keys/receipts.json"))

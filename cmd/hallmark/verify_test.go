@@ -76,6 +76,9 @@ func (a *auditor) run(record, witness, script string) (string, error) {
 // receipts that were changed: the commands find it.
 func TestByHand(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	cosigner := newCosigner(t)
 	s := startServer(t, filepath.Join(t.TempDir(), "data"), "--config", cosigner.config)
 	for _, tag := range []string{"1", "2", "3", "4", "5", "6", "7"} {
@@ -150,6 +153,9 @@ func TestStockTakesIsDocumented(t *testing.T) {
 // TestVerifyFindsAll pushes an image more often than the page about it shows, and wants every record verified.
 func TestVerifyFindsAll(t *testing.T) {
 	t.Parallel()
+	if withoutRace(t) {
+		return
+	}
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	const pushes = 105
 	for range pushes {
