@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/registry"
 )
 
 // deletable is what the deletion of an image would do.
@@ -16,10 +17,34 @@ type deletable struct {
 	Refused string `json:"refused,omitempty"`
 	// ListedBy is an index that lists it, and has to be deleted before.
 	ListedBy digest.Digest `json:"listedBy,omitempty"`
-	// Lists is how many manifests it lists, as an index; they stay. So does what is attached.
+	// Lists is how many manifests it lists, as an index. They stay where only the image is deleted, and so does what is attached.
 	Lists       int        `json:"lists,omitempty"`
 	Attached    []attached `json:"attached,omitempty"`
 	AttachedCut bool       `json:"attachedCut,omitempty"`
+	// Along goes with it where the deletion has AlongID in its header Hallmark-Along. AlongRefused is why that would be refused.
+	Along        []belonging   `json:"along,omitempty"`
+	AlongID      digest.Digest `json:"alongID,omitempty"`
+	AlongRefused string        `json:"alongRefused,omitempty"`
+}
+
+// belonging is a manifest that goes along with an image.
+type belonging struct {
+	Digest       digest.Digest `json:"digest"`
+	MediaType    string        `json:"mediaType"`
+	ArtifactType string        `json:"artifactType,omitempty"`
+	Tags         []string      `json:"tags,omitempty"`
+	ListedBy     digest.Digest `json:"listedBy,omitempty"`
+	AttachedTo   digest.Digest `json:"attachedTo,omitempty"`
+}
+
+func belongingOf(b registry.Belonging) belonging {
+	shown := belonging{Digest: b.Digest, MediaType: b.MediaType, ArtifactType: b.ArtifactType, Tags: b.Tags}
+	if b.Lists {
+		shown.ListedBy = b.To
+	} else {
+		shown.AttachedTo = b.To
+	}
+	return shown
 }
 
 // deletable answers GET /api/v1/deletable.
@@ -44,7 +69,10 @@ func (a *API) deletable(c *call) (any, error) {
 	}
 	answer := deletable{
 		Repository: repo, Digest: ref, Tags: append([]string{}, x.Tags...), TagsCut: x.TagsCut, Refused: x.Refused,
-		ListedBy: x.ListedBy, Lists: x.Lists, AttachedCut: x.AttachedCut,
+		ListedBy: x.ListedBy, Lists: x.Lists, AttachedCut: x.AttachedCut, AlongID: x.AlongID, AlongRefused: x.AlongRefused,
+	}
+	for _, b := range x.Along {
+		answer.Along = append(answer.Along, belongingOf(b))
 	}
 	for _, r := range x.Attached {
 		answer.Attached = append(answer.Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})

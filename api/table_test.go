@@ -175,7 +175,7 @@ var table = []row{
 		},
 	},
 	{route: "GET /api/v1/deletable", good: []good{
-		{target: "/api/v1/deletable?repo=team/app&digest=" + app.digest.String(), has: `"tags":["1.0"]`},
+		{target: "/api/v1/deletable?repo=team/app&digest=" + app.digest.String(), has: `"alongID":"sha256:`},
 	}, hidden: 404, bad: []bad{
 		{target: "/api/v1/deletable?repo=team/app", status: 400, has: "digest is missing"},
 		{target: "/api/v1/deletable?digest=" + app.digest.String(), status: 400, has: "repo is missing"},

@@ -148,7 +148,14 @@ func (w *world) Beside(_ context.Context, images []registry.RepoDigest) ([]regis
 // Deletable implements Images.
 func (w *world) Deletable(_ context.Context, repo string, d digest.Digest) (registry.Deletable, error) {
 	attached := []registry.Attached{{Digest: other.digest, ArtifactType: "application/x"}}
-	return registry.Deletable{Tags: []string{"1.0"}, Lists: 1, Attached: attached, Refused: "no", ListedBy: other.digest}, w.there(repo, d.String())
+	along := []registry.Belonging{
+		{Digest: other.digest, MediaType: "application/x", ArtifactType: "application/x", Tags: []string{"sha256-x.sig"}, To: d},
+		{Digest: app.digest, MediaType: "application/x", To: other.digest, Lists: true},
+	}
+	return registry.Deletable{
+		Tags: []string{"1.0"}, Lists: 1, Attached: attached, Refused: "no", ListedBy: other.digest,
+		Along: along, AlongID: other.digest, AlongRefused: "no",
+	}, w.there(repo, d.String())
 }
 
 // Refused implements Images.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 )
@@ -84,7 +85,17 @@ func (c *Client) Upload(ctx context.Context, method, path string, body []byte) (
 	return c.good(resp, err)
 }
 
+// OpenWith is Open of a request without a body that has some headers.
+func (c *Client) OpenWith(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
+	resp, err := c.doWith(ctx, method, path, nil, header)
+	return c.good(resp, err)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	return c.doWith(ctx, method, path, body, nil)
+}
+
+func (c *Client) doWith(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		content = bytes.NewReader(body)
@@ -93,6 +104,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(r.Header, header)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -28,9 +28,14 @@ type Deletable struct {
 	// ListedBy is a manifest that lists the image, and has to be deleted before, or "".
 	ListedBy digest.Digest
 	Lists    int // manifests that an index lists; they stay
-	// Attached are its referrers, which stay; at most MaxBeside.
+	// Attached are its referrers, which stay if only the image is deleted; at most MaxBeside.
 	Attached    []Attached
 	AttachedCut bool
+
+	// Along goes with it, where the client says so by AlongID (Hallmark-Along). AlongRefused is why that would be refused, or "".
+	Along        []Belonging
+	AlongID      digest.Digest
+	AlongRefused string
 }
 
 // Deletable says what the deletion of an image would do now. Error: ErrUnknown.
@@ -44,7 +49,7 @@ func (g *Registry) Deletable(ctx context.Context, repo string, d digest.Digest) 
 		if f, err = readManifest(tx, repo, d.String(), d); err != nil {
 			return err
 		}
-		return g.lookDeletable(tx, repo, f, &x)
+		return errors.Join(g.lookDeletable(tx, repo, f, &x), g.lookAlong(tx, repo, f, &x))
 	})
 	if err != nil {
 		return x, err
@@ -91,14 +96,47 @@ func (g *Registry) lookDeletable(tx storage.Reader, repo string, f *found, x *De
 	return nil
 }
 
-// refuse notes the answer that a client would get. Errors that are none are returned.
-func (x *Deletable) refuse(err error) error {
-	var f *failure
-	if errors.As(err, &f) {
-		x.Refused = f.message
+// lookAlong reads what would go along, and notes what refuses that.
+func (g *Registry) lookAlong(tx storage.Reader, repo string, f *found, x *Deletable) error {
+	if f.rendered {
 		return nil
 	}
+	all, err := g.familyOf(tx, repo, f.digest)
+	if err == nil {
+		x.Along, x.AlongID = all.all[1:], all.id()
+		err = g.tagsMayGo(tx, repo, x.Along)
+	}
+	x.AlongRefused, err = refusal(err)
 	return err
+}
+
+// tagsMayGo wants none of the tags of what goes along to be immutable.
+func (g *Registry) tagsMayGo(tx storage.Reader, repo string, all []Belonging) error {
+	for _, b := range all {
+		for _, tag := range b.Tags {
+			if err := g.mayMove(tx, repo, tag); err != nil {
+				return errAlong(b.Digest, err)
+			}
+		}
+	}
+	return nil
+}
+
+// refuse notes the answer that a client would get. Errors that are none are returned.
+func (x *Deletable) refuse(err error) error {
+	says, err := refusal(err)
+	if says != "" {
+		x.Refused = says
+	}
+	return err
+}
+
+func refusal(err error) (says string, left error) {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.message, nil
+	}
+	return "", err
 }
 
 // wantTags is an error where a deletion names other tags than the manifest has. It names up to provenance.MaxTags.

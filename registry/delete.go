@@ -16,7 +16,10 @@ import (
 // deleteManifest removes a tag, or a manifest with all its tags.
 func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
 	remove := g.deleteDigest
-	if c.digest == "" {
+	switch {
+	case len(c.r.Header.Values(along)) > 0:
+		remove = g.deleteFamily
+	case c.digest == "":
 		remove = g.deleteTag
 	}
 	record, err := remove(c.r.Context(), c)
@@ -88,6 +91,7 @@ func matches(header string, d digest.Digest) bool {
 type deletion struct {
 	*call
 	checked checked // of what its tags were looked at before the transaction
+	along   bool    // it goes with another, of which the client speaks
 
 	record *provenance.Record
 	about  []digest.Digest // what less is known of by it
@@ -113,43 +117,55 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Recor
 //
 // If we stop after it and rows are left, the next start removes them.
 func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
-	return g.update(ctx, d.call, func(tx storage.Tx) error {
-		f, err := readManifest(tx, d.repo, d.ref, d.digest)
-		if err != nil {
-			return err
-		}
-		if f.rendered {
-			return errRendered(d.digest)
-		}
+	return g.update(ctx, d.call, func(tx storage.Tx) error { return g.deleteIn(tx, d) })
+}
+
+// deleteIn deletes a manifest in a transaction, which may delete others.
+func (g *Registry) deleteIn(tx storage.Tx, d *deletion) error {
+	f, err := g.mayDeleteNow(tx, d)
+	if err != nil {
+		return err
+	}
+	moves, more, err := g.untagSome(tx, d)
+	if err != nil {
+		return err
+	}
+	if d.about, err = aboutRemoved(tx, d.repo, d.digest, moves); err != nil {
+		return err
+	}
+	trash, err := g.intoTrash(tx, f)
+	if err != nil {
+		return err
+	}
+	moreRefs, err := g.removeManifest(tx, d.repo, d.digest, trash != nil)
+	if err != nil {
+		return err
+	}
+	if err := g.recordDeletion(tx, d, f, moves, trash); err != nil {
+		return err
+	}
+	if d.rest = more || moreRefs; d.rest {
+		putGoing(tx, d.repo, d.digest, d.record.Index)
+	}
+	return touchAll(tx, d.repo, d.about[1:], d.record.Index)
+}
+
+// mayDeleteNow returns a manifest that may be deleted, as far as that does not depend on its tags.
+func (g *Registry) mayDeleteNow(tx storage.Reader, d *deletion) (*found, error) {
+	f, err := readManifest(tx, d.repo, d.ref, d.digest)
+	if err != nil {
+		return nil, err
+	}
+	if f.rendered {
+		return nil, errRendered(d.digest)
+	}
+	if !d.along {
 		if err := d.wantTags(tx); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := g.mayDelete(tx, d.repo, d.digest); err != nil {
-			return err
-		}
-		moves, more, err := g.untagSome(tx, d)
-		if err != nil {
-			return err
-		}
-		if d.about, err = aboutRemoved(tx, d.repo, d.digest, moves); err != nil {
-			return err
-		}
-		trash, err := g.intoTrash(tx, f)
-		if err != nil {
-			return err
-		}
-		moreRefs, err := g.removeManifest(tx, d.repo, d.digest, trash != nil)
-		if err != nil {
-			return err
-		}
-		if err := g.recordDeletion(tx, d, f, moves, trash); err != nil {
-			return err
-		}
-		if d.rest = more || moreRefs; d.rest {
-			putGoing(tx, d.repo, d.digest, d.record.Index)
-		}
-		return touchAll(tx, d.repo, d.about[1:], d.record.Index)
-	})
+	}
+	_, err = g.mayDelete(tx, d.repo, d.digest)
+	return f, err
 }
 
 // recordDeletion records the end of a manifest, and puts it into the trash unless it ends for good.
@@ -266,8 +282,9 @@ func (g *Registry) removeManifest(tx storage.Tx, repo string, d digest.Digest, k
 		if err != nil {
 			return more, err
 		}
-		if string(item.Key) != string(row) {
-			return more, nil // another manifest is left
+		// The scan shows also what this transaction has deleted.
+		if left, err := getOrNil(tx, manifestTable, item.Key); err != nil || left != nil {
+			return more, err // another manifest is left
 		}
 	}
 	tx.Delete(repositoryTable, []byte(repo))

@@ -124,10 +124,18 @@ func listedBy(tx storage.Reader, repo string, named []byte, except ...[]byte) (d
 			return "", err
 		}
 		manifest := item.Key[len(prefix):]
-		if !slices.ContainsFunc(except, func(e []byte) bool { return bytes.Equal(manifest, e) }) {
-			d, _, err := cutDigest(manifest)
-			return d, err
+		if slices.ContainsFunc(except, func(e []byte) bool { return bytes.Equal(manifest, e) }) {
+			continue
 		}
+		_, err := tx.Get(neededTable, item.Key) // the scan shows also what this transaction has deleted
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		d, _, err := cutDigest(manifest)
+		return d, err
 	}
 	return "", nil
 }

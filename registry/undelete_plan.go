@@ -197,7 +197,7 @@ func attachedBack(tx storage.Reader, repo string, manifest []byte, before uint64
 // taggedBack returns what is in the trash that was attached to a manifest as cosign's older versions do, and deleted before a
 // record.
 func (g *Registry) taggedBack(ctx context.Context, repo string, d digest.Digest, before uint64) (found []digest.Digest, err error) {
-	for _, tag := range tagsAbout(d) {
+	for _, tag := range append(tagsAbout(d), fallbackTag(d)) {
 		moves, _, err := g.book.History(ctx, repo, tag, nil, 1)
 		if err != nil {
 			return nil, err

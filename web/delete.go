@@ -18,12 +18,12 @@ const maxDeleted = 50
 // A deletion is an image that is to go.
 type deletion struct {
 	Digest   digest.Digest
-	Chosen   []string   // tags by which it was chosen
-	Tags     []string   // that end with it
-	Lists    int        // images that it lists, which stay
-	Beside   bool       // but for some that were chosen, and go
-	Attached []attached // what is about it, and stays
-	Cut      bool       // more is attached
+	Chosen   []string    // tags by which it was chosen
+	Tags     []string    // that end with it
+	Lists    int         // images that it lists
+	Beside   bool        // some of them were chosen
+	Along    []belonging // what goes with it
+	AlongID  digest.Digest
 	ListedBy digest.Digest
 	Waits    bool // it stays only while ListedBy lists it
 	// Says is why it does not go, or what became of it; "" is that it goes.
@@ -31,8 +31,43 @@ type deletion struct {
 	Gone bool
 }
 
-// Value is how a form has it.
-func (d deletion) Value() string { return d.Digest.String() + "=" + strings.Join(d.Tags, ",") }
+// Value is how a form has it: the image, what goes with it, and its tags.
+func (d deletion) Value() string {
+	return d.Digest.String() + "=" + d.AlongID.String() + "=" + strings.Join(d.Tags, ",")
+}
+
+// Ref is under what it is found in its repository.
+func (b belonging) Ref() string { return b.Digest.String() }
+
+// Kind is what it is, in a word.
+func (b belonging) Kind() string {
+	switch {
+	case b.ListedBy != "":
+		return "image"
+	case len(b.Tags) > 0:
+		return kindOf(b.ArtifactType, b.Tags[0])
+	}
+	return kindOf(b.ArtifactType, "")
+}
+
+// Stay is how many of the images that it lists stay.
+func (d deletion) Stay() int {
+	n := d.Lists
+	for _, b := range d.Along {
+		if b.ListedBy == d.Digest {
+			n--
+		}
+	}
+	return n
+}
+
+// A belonging is what goes along with an image.
+type belonging struct {
+	Digest       digest.Digest `json:"digest"`
+	ArtifactType string        `json:"artifactType"`
+	Tags         []string      `json:"tags"`
+	ListedBy     digest.Digest `json:"listedBy"`
+}
 
 // deleteView is the page that says which images go.
 type deleteView struct {
@@ -113,13 +148,14 @@ func (pg *page) confirmDeletion(at place) error {
 // foresee says what the deletion of an image would do now.
 func (pg *page) foresee(repo string, d *deletion) error {
 	var now struct {
-		Tags        []string      `json:"tags"`
-		TagsCut     bool          `json:"tagsCut"`
-		Refused     string        `json:"refused"`
-		ListedBy    digest.Digest `json:"listedBy"`
-		Lists       int           `json:"lists"`
-		Attached    []attached    `json:"attached"`
-		AttachedCut bool          `json:"attachedCut"`
+		Tags         []string      `json:"tags"`
+		TagsCut      bool          `json:"tagsCut"`
+		Refused      string        `json:"refused"`
+		ListedBy     digest.Digest `json:"listedBy"`
+		Lists        int           `json:"lists"`
+		Along        []belonging   `json:"along"`
+		AlongID      digest.Digest `json:"alongID"`
+		AlongRefused string        `json:"alongRefused"`
 	}
 	a := pg.get("/api/v1/deletable", url.Values{"repo": {repo}, "digest": {d.Digest.String()}})
 	if a.status == http.StatusNotFound {
@@ -129,7 +165,7 @@ func (pg *page) foresee(repo string, d *deletion) error {
 	if err := pg.read(a, "/api/v1/deletable", &now); err != nil {
 		return err
 	}
-	d.Tags, d.Lists, d.Attached, d.Cut, d.ListedBy = now.Tags, now.Lists, now.Attached, now.AttachedCut, now.ListedBy
+	d.Tags, d.Lists, d.Along, d.AlongID, d.ListedBy = now.Tags, now.Lists, now.Along, now.AlongID, now.ListedBy
 	switch {
 	case now.TagsCut:
 		d.Says = "It stays: it has more tags than this page can show. Delete it with hallmark delete."
@@ -137,6 +173,8 @@ func (pg *page) foresee(repo string, d *deletion) error {
 		d.Says = "It stays: no tag by which you chose it means it any more."
 	case now.Refused != "":
 		d.Says, d.Waits = sentence("It stays: "+now.Refused), now.ListedBy != ""
+	case now.AlongRefused != "":
+		d.Says = sentence("It stays: " + now.AlongRefused)
 	}
 	return nil
 }
@@ -181,12 +219,13 @@ func (pg *page) delete(at place) error {
 	}
 	var list []deletion
 	for _, value := range fields["image"] {
-		text, tags, ok := strings.Cut(value, "=")
+		text, rest, _ := strings.Cut(value, "=")
+		id, tags, ok := strings.Cut(rest, "=")
 		d, err := digest.Parse(text)
 		if err != nil || !ok {
 			return refusalf(http.StatusBadRequest, "%q is not an image with its tags.", plain(value))
 		}
-		list = append(list, deletion{Digest: d, Tags: slices.DeleteFunc(strings.Split(tags, ","), func(s string) bool { return s == "" })})
+		list = append(list, deletion{Digest: d, AlongID: digest.Digest(id), Tags: slices.DeleteFunc(strings.Split(tags, ","), func(s string) bool { return s == "" })})
 	}
 	if err := few(list); err != nil {
 		return err
@@ -202,12 +241,13 @@ func (pg *page) deleteImage(repo string, d *deletion) {
 	a := &answer{header: http.Header{}}
 	req := pg.request(http.MethodDelete, "/v2/"+repo+"/manifests/"+d.Digest.String(), nil)
 	req.Header.Set("Hallmark-If-Tags", strings.Join(d.Tags, ","))
+	req.Header.Set("Hallmark-Along", d.AlongID.String())
 	pg.Registry.ServeHTTP(a, req)
 	switch a.status {
 	case http.StatusAccepted:
 		d.Gone, d.Says = true, "Deleted."
 	case http.StatusPreconditionFailed:
-		d.Says = "It has other tags since the page was shown, and stays."
+		d.Says = "It has other tags, or something else belongs to it, since the page was shown: it stays."
 	case http.StatusNotFound:
 		d.Says = "It was not there any more."
 	default:

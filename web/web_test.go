@@ -343,7 +343,7 @@ func TestRemove(t *testing.T) {
 func TestDelete(t *testing.T) {
 	d := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
 	plans := map[string]string{
-		d("1"): `{"tags":["1.0","latest"],"attached":[{"digest":"` + d("9") + `","artifactType":"application/spdx+json"}]}`,
+		d("1"): `{"tags":["1.0","latest"],"alongID":"sha256:id","along":[{"digest":"` + d("9") + `","artifactType":"application/spdx+json","attachedTo":"` + d("1") + `"}]}`,
 		d("2"): `{"tags":["other"]}`, d("3"): `{"tags":[],"refused":"the manifest needs this","listedBy":"` + d("4") + `"}`,
 		d("4"): `{"tags":["index"],"lists":2}`, d("5"): `{"tags":["fixed"],"refused":"tag fixed is immutable"}`, d("6"): `{"tags":["late"]}`,
 	}
@@ -356,13 +356,13 @@ func TestDelete(t *testing.T) {
 			w.WriteHeader(http.StatusPreconditionFailed)
 			return
 		}
-		deleted = append(deleted, r.Method+" "+r.URL.Path[len(r.URL.Path)-1:]+" "+r.Header.Get("Hallmark-If-Tags"))
+		deleted = append(deleted, r.Method+" "+r.URL.Path[len(r.URL.Path)-1:]+" "+r.Header.Get("Hallmark-If-Tags")+" "+r.Header.Get("Hallmark-Along"))
 		w.WriteHeader(http.StatusAccepted)
 	})
 	b.cookies["__Host-hallmark-session-443"] = "cookie"
 	query := url.Values{"tag": {"1.0@" + d("1"), "moved@" + d("2"), "fixed@" + d("5"), "late@" + d("6")}, "image": {d("3"), d("4")}}
 	shown := b.send("GET", "/r/team/app/-/delete?"+query.Encode(), "", nil).Body.String()
-	for _, want := range []string{"It goes, with 2 tags", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "has moved since you chose it", "The 2 images that it lists stay, except those that go below.", "Delete 4 images<"} {
+	for _, want := range []string{"It goes, with 2 tags", "With it goes <a", "SBOM", "no tag by which you chose it", "tag fixed is immutable.", "has moved since you chose it", "2 images that it lists stay, except those that go below.", "Delete 4 images<"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}
@@ -375,7 +375,7 @@ func TestDelete(t *testing.T) {
 		t.Errorf("another site deleted %q: %d", deleted, w.Code)
 	}
 	w := b.send("POST", "/r/team/app/-/delete", own, form)
-	if got := strings.Join(deleted, "; "); w.Code != 200 || got != "DELETE 1 1.0,latest; DELETE 4 index; DELETE 3 " || !strings.Contains(w.Body.String(), "It has other tags since") {
+	if got := strings.Join(deleted, "; "); w.Code != 200 || got != "DELETE 1 1.0,latest sha256:id; DELETE 4 index ; DELETE 3  " || !strings.Contains(w.Body.String(), "It has other tags, or something else") {
 		t.Errorf("%d, deleted %q:\n%s", w.Code, got, w.Body)
 	}
 	if w := b.send("POST", "/r/team/app/-/delete", own, form); w.Code != 403 || len(deleted) != 3 {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	ask "github.com/seed-260924e6/hallmark/client"
-	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/audit"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
@@ -148,27 +147,18 @@ func coversTag(rule provenance.RightsChange, repository, tag string) bool {
 	return err == nil && fixed.Covers(repository, tag)
 }
 
-// answer asks for a path, and returns the answer, whatever it is: an audit.Ask. Error: audit.ErrTooLarge.
+// answer asks for a path, and returns the answer, whatever it is: an audit.Ask.
 func (c *client) answer(ctx context.Context, method, path string) (*audit.Answer, error) {
 	resp, err := c.Do(ctx, method, path, nil)
 	if err != nil {
 		return nil, status(err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	body, err := readWhole(resp.Body, auditPage)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, auditPage))
 	if err != nil {
 		return nil, askf("%s%s: %w", c.Base, path, err)
 	}
 	return &audit.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
-}
-
-// readWhole reads an answer to its end. Error: audit.ErrTooLarge, where it has more than so many bytes.
-func readWhole(r io.Reader, most int64) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(body)) > most {
-		err = fmt.Errorf("%w: more than %s", audit.ErrTooLarge, units.Size(most))
-	}
-	return body, err
 }
 
 // auditOutcome is the error that the verb ends with. A log that contradicts what it signed is proved by a file.

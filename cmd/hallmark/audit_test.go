@@ -529,14 +529,3 @@ func TestAuditHistory(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
-
-// TestReadWhole reads answers of an audit: one that is cut is none.
-func TestReadWhole(t *testing.T) {
-	if body, err := readWhole(strings.NewReader("1234"), 4); err != nil || string(body) != "1234" {
-		t.Errorf("%q, %v", body, err)
-	}
-	_, err := readWhole(strings.NewReader("12345"), 4)
-	if err = askf("/v2/app: %w", err); !errors.Is(err, audit.ErrTooLarge) || !strings.Contains(err.Error(), "larger than an audit reads: more than 4B") {
-		t.Error(err)
-	}
-}

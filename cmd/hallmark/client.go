@@ -59,6 +59,11 @@ func (c *client) open(ctx context.Context, method, path string) (*http.Response,
 	return resp, status(err)
 }
 
+func (c *client) openWith(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
+	resp, err := c.OpenWith(ctx, method, path, header)
+	return resp, status(err)
+}
+
 func (c *client) close() error { return c.Close() }
 
 // status gives an error of a question its exit status.

@@ -32,7 +32,7 @@ type Answer struct {
 // An Audit is what one needs for an audit of a registry. All fields are set before Run; only Progress and Wanted may be nil.
 type Audit struct {
 	Fetch follow.Source // fetches what has to be there; it is safe for concurrent use
-	// Ask asks for a path with a method. Its error says that no answer came, or is ErrTooLarge. It is safe for concurrent use.
+	// Ask asks for a path with a method. Its error says that no answer came. It is safe for concurrent use.
 	Ask func(ctx context.Context, method, path string) (*Answer, error)
 	// Replay says how the records are replayed.
 	Replay replay.Options

@@ -41,13 +41,6 @@ type question struct {
 // errKept says that the registry keeps an answer from the one who asks: rights, or a rule of its policy.
 var errKept = errors.New("the registry does not give it to you")
 
-// ErrTooLarge is the error of an Ask whose answer was not read to its end. What is in the rest nobody knows, so the registry is not
-// accused of it: the audit says that it was not compared.
-var ErrTooLarge = errors.New("the answer is larger than an audit reads")
-
-// isOpen says whether an error leaves a question without an answer, and no reason to end.
-func isOpen(err error) bool { return errors.Is(err, errKept) || errors.Is(err, ErrTooLarge) }
-
 // mostLooks is how often something is looked at again that changes meanwhile.
 const mostLooks = 10
 
@@ -98,7 +91,7 @@ func (r *run) ask(ctx context.Context, questions []*question) (open []*question,
 				var got view
 				if got, failed[i] = questions[i].served(ctx); failed[i] == nil {
 					differ[i] = !maps.Equal(got, questions[i].byRecords(r.memory.State))
-				} else if !isOpen(failed[i]) {
+				} else if !errors.Is(failed[i], errKept) {
 					next.Store(int64(len(questions))) // nobody asks on
 				}
 			}
@@ -109,8 +102,6 @@ func (r *run) ask(ctx context.Context, questions []*question) (open []*question,
 		switch {
 		case errors.Is(failed[i], errKept):
 			kept++
-		case isOpen(failed[i]):
-			r.notCompared("%v", failed[i])
 		case failed[i] != nil:
 			return nil, 0, failed[i]
 		case differ[i]:
@@ -136,7 +127,7 @@ func (r *run) again(ctx context.Context, open []*question, said map[string]bool)
 	before, served := make([]view, len(open)), make([]view, len(open))
 	for i, q := range open {
 		before[i] = q.byRecords(r.memory.State)
-		if served[i], err = q.served(ctx); isOpen(err) {
+		if served[i], err = q.served(ctx); errors.Is(err, errKept) {
 			r.notCompared("%v", err) // since a moment ago
 			served[i] = before[i]
 		} else if err != nil {

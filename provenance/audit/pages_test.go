@@ -2,13 +2,10 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/seed-260924e6/hallmark/provenance/replay"
 )
 
 // TestListsEnd asks a server whose lists go round for them: it is told of, and not asked for ever.
@@ -28,22 +25,5 @@ func TestListsEnd(t *testing.T) {
 		if _, err := list(ctx); err == nil || !strings.Contains(err.Error(), "the list has no end") {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// TestTooLarge asks for something whose answer is not read to its end: the audit says so, accuses nobody, and goes on.
-func TestTooLarge(t *testing.T) {
-	byRecords := func(*replay.State) view { return view{"1.0": {digest: "sha256:0"}} }
-	asked := 0
-	served := func(err error) *question {
-		return &question{byRecords: byRecords, served: func(context.Context) (view, error) { asked++; return byRecords(nil), err }}
-	}
-	r := &run{Audit: &Audit{}, memory: &Memory{}, report: &Report{}}
-	open, kept, err := r.ask(t.Context(), []*question{served(fmt.Errorf("/v2/app: %w", ErrTooLarge)), served(nil)})
-	if len(open) != 0 || kept != 0 || err != nil || asked != 2 {
-		t.Errorf("%d differ, %d kept back, %d asked, %v", len(open), kept, asked, err)
-	}
-	if said := strings.Join(r.report.NotCompared, "; "); said != "/v2/app: the answer is larger than an audit reads" {
-		t.Errorf("not compared: %s", said)
 	}
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -46,7 +47,7 @@ func (r *run) questions(ctx context.Context) (all []*question, err error) {
 		all = append(all, r.referrers(repo, subjects[repo]))
 	}
 	people, err := r.people(ctx)
-	if err != nil && !isOpen(err) {
+	if err != nil && !errors.Is(err, errKept) {
 		return nil, err
 	}
 	for _, p := range people {

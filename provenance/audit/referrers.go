@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -101,7 +102,7 @@ func (r *run) referrer(ctx context.Context, repo string, subject digest.Digest, 
 		return nil
 	}
 	m, why, err := r.listedManifest(ctx, repo, subject, listed, pushed == nil)
-	if err != nil && !isOpen(err) { // a rule may keep it from the one who asks: then it counts as what it is listed as
+	if err != nil && !errors.Is(err, errKept) { // a rule may keep it from the one who asks: then it counts as what it is listed as
 		return err
 	}
 	// The image's provenance is what is listed as that, or is that: anything else that no record has may be listed before it.
@@ -115,7 +116,7 @@ func (r *run) referrer(ctx context.Context, repo string, subject digest.Digest, 
 	if err == nil && why == "" {
 		record, why, err = r.provenanceOf(ctx, repo, subject, m)
 	}
-	if err != nil && !isOpen(err) {
+	if err != nil && !errors.Is(err, errKept) {
 		return err
 	}
 	if record == image.First { // an older version renders the record of its arrival, whenever its first tag came

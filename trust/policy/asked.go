@@ -35,9 +35,6 @@ func (e *Engine) Holds(ctx context.Context, x *Expression, repo string, d digest
 	if x.rule.NeedsReport() && c.about.Document {
 		return false, errDocument
 	}
-	if err := e.lookAround(ctx, c, x.rule); err != nil { // or the report that is made would not be kept
-		return false, err
-	}
 	if err := e.look(ctx, c, x.rule); err != nil {
 		return false, err
 	}

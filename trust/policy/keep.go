@@ -113,10 +113,7 @@ func (e *Engine) keepReport(ctx context.Context, p registry.RepoDigest) error {
 		return nil // pulls come first
 	}
 	e.tried.Add(p, tried{now, e.now().Add(tryAgain)})
-	if err := e.findOptional(ctx, c); err != nil || c.manyOptional {
-		return err // a report would not be kept
-	}
-	if err := e.listCarriers(ctx, c); err != nil {
+	if err := errors.Join(e.listCarriers(ctx, c), e.findOptional(ctx, c)); err != nil {
 		return err
 	}
 	_, err = e.makeReport(ctx, c, e.inspectInSlot)

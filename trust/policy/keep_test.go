@@ -104,31 +104,3 @@ func TestKeepReports(t *testing.T) {
 		t.Error("it is not kept")
 	}
 }
-
-// TestHoldsKeeps wants a condition that is asked of an image to keep the report that it reads, like a rule at a pull.
-func TestHoldsKeeps(t *testing.T) {
-	w := newWorld(t, "rules: []")
-	p := w.wantedImage()
-	x, err := CompileExpression(`report.grade.atLeast("D")`)
-	must(t, err)
-	_, err = w.Holds(t.Context(), x, p.Repository, p.Digest)
-	must(t, err)
-	grades, err := w.Grades(t.Context(), []registry.RepoDigest{p})
-	if must(t, err); grades[0] == "" {
-		t.Error("it is not kept")
-	}
-}
-
-// TestRepositoryAlone wants a rule that looks at nothing of the image to read nothing of it.
-func TestRepositoryAlone(t *testing.T) {
-	w := newWorld(t, `rules: [{name: a, repositories: "**", at: pull, owner: ops, require: 'repository == "team/app"'}]`)
-	p := w.wantedImage()
-	read, err := w.c.Registry.Reading(t.Context(), p.Repository, p.Digest)
-	must(t, err)
-	before := w.store.views.Load()
-	_, err = w.Pull(t.Context(), read)
-	must(t, err)
-	if n := w.store.views.Load() - before; n != 0 {
-		t.Errorf("%d transactions read", n)
-	}
-}

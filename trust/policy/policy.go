@@ -110,9 +110,6 @@ func (r *Rule) covers(repository string) bool {
 // of signatures, attestations and other documents about images.
 func (r *Rule) NeedsReport() bool { return r.reads.report || r.reads.image }
 
-// asksSizes says that the rule's answer may depend on sizes of what the image names, which may come later than the image.
-func (r *Rule) asksSizes() bool { return r.NeedsReport() || r.reads.manifest }
-
 // reads are the parts of the object that a rule looks at. They decide what it has to be given, and what a
 // refusal names.
 type reads struct {

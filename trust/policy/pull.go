@@ -119,7 +119,10 @@ func (e *Engine) decide(ctx context.Context, by *inForce, p registry.Reading, th
 		return nil, err
 	}
 	rules := by.For(Pull, p.Repository)
-	if err := e.lookAround(ctx, c, rules...); err != nil {
+	if err := e.findCarriers(ctx, c, rules); err != nil {
+		return nil, err
+	}
+	if err := e.findOptional(ctx, c); err != nil {
 		return nil, err
 	}
 	e.watch(made, p.At, c.dependsOn()...)
@@ -215,18 +218,13 @@ func (c *question) dependsOn() []digest.Digest {
 	return append(c.parts(), c.carriers...)
 }
 
-// lookAround finds what the answers of rules depend on beside the image and its parts: what is attached to it, where a rule asks who
-// signed that and no report is kept, and what it may lack, where a rule asks for sizes.
-func (e *Engine) lookAround(ctx context.Context, c *question, rules ...*Rule) error {
-	if c.kept == nil && slices.ContainsFunc(rules, (*Rule).NeedsReport) {
-		if err := e.listCarriers(ctx, c); err != nil {
-			return err
-		}
+// findCarriers finds the manifests of what is attached to the image, where a rule asks for what depends on who signed them and no
+// report is kept.
+func (e *Engine) findCarriers(ctx context.Context, c *question, rules []*Rule) (err error) {
+	if c.kept != nil || !slices.ContainsFunc(rules, (*Rule).NeedsReport) {
+		return nil
 	}
-	if slices.ContainsFunc(rules, (*Rule).asksSizes) {
-		return e.findOptional(ctx, c)
-	}
-	return nil
+	return e.listCarriers(ctx, c)
 }
 
 // listCarriers finds the manifests of what is attached to the image.

@@ -156,15 +156,13 @@ func (t *Trust) questionOf(l *Look, repository string) question {
 	return question{l.About, s.Verifier, placeOf(s.Resource, repository, t.hosts), s.Policy}
 }
 
-// placeOf is the one spelling of a resource. What isPlace takes for the repository has one, whatever its host and port. Elsewhere, only
-// the ports of HTTP go without saying: at another one is another registry.
+// placeOf is the one spelling of a resource. What isPlace takes for the repository has one, whatever its host and port.
 func placeOf(resource, repository string, hosts []string) string {
 	if isPlace(resource, repository, hosts) {
 		return repository
 	}
 	host, name := provenance.SplitImageName(resource)
-	host = strings.ToLower(host)
-	return strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80") + "/" + strings.ToLower(name)
+	return strings.ToLower(withoutPort(host) + "/" + name)
 }
 
 // answer is the summary that decides a question.
@@ -209,12 +207,11 @@ func (t *Trust) latest(looks []Look, repository string, at time.Time) map[questi
 }
 
 // decides says whether a summary may be the one that decides. What did not pass does so in every spelling of its resource, also one
-// that the patterns of its verifier do not have, by a policy that is listed. What will have passed at a time to come does not decide before.
+// that the patterns of its verifier do not have. What will have passed at a time to come does not decide before.
 func (t *Trust) decides(v *provenance.Verdict, repository string, at time.Time) bool {
-	who, why, _ := t.speaks(v, repository, at)
-	s := v.Summary
-	if s.Result == provenance.Passed {
+	_, why, _ := t.speaks(v, repository, at)
+	if s := v.Summary; s.Result == provenance.Passed {
 		return why == "" && (s.Verified == nil || !s.Verified.After(at))
 	}
-	return why == "" || why == provenance.OtherResource && who.verifiers.of(s).decidesBy(s)
+	return why == "" || why == provenance.OtherResource
 }
