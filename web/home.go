@@ -26,6 +26,7 @@ type homeView struct {
 type repositoryEntry struct {
 	Name   string        `json:"name"`
 	Newest *happenedLast `json:"newest"`
+	Pulls  pulls         `json:"pulls"`
 }
 
 // happenedLast is what happened last in a repository.

@@ -472,7 +472,7 @@ func TestLists(t *testing.T) {
 	actor := `"actor":{"kind":"user","handle":"alice","account":"a1"}`
 	answers := fixedAPI{
 		"/api/v1/tags":         `{"tags":[{"name":"1.0","digest":"` + one + `",` + actor + `,` + image + `},{"name":"index","platforms":3,"digest":"` + one + `",` + actor + `}],"next":"/api/v1/tags?after=7%2F1.0"}`,
-		"/api/v1/repositories": `{"repositories":[{"name":"team/app","newest":{"record":7,"action":"push",` + actor + `,"image":{"digest":"` + one + `","tags":["1.0"],` + image + `}}},{"name":"team/old"},{"name":"team/gone","newest":{"record":8,"action":"delete",` + actor + `}}],"next":"/api/v1/repositories?after=7%2Fteam%2Fapp"}`,
+		"/api/v1/repositories": `{"repositories":[{"name":"team/app","newest":{"record":7,"action":"push",` + actor + `,"image":{"digest":"` + one + `","tags":["1.0"],` + image + `}},"pulls":{"since":"2026-01-02T00:00:00.000000Z","last":"2026-03-04T05:06:07.000000Z","lately":3}},{"name":"team/old"},{"name":"team/gone","newest":{"record":8,"action":"delete",` + actor + `}}],"next":"/api/v1/repositories?after=7%2Fteam%2Fapp"}`,
 		"/api/v1/records":      `{"records":[]}`,
 	}
 	var asked []string
@@ -498,6 +498,9 @@ func TestLists(t *testing.T) {
 			if !strings.Contains(body, want) {
 				t.Errorf("%s does not show %q:\n%s", page, want, body)
 			}
+		}
+		if strings.HasPrefix(c.asks, "/api/v1/repositories") && !strings.Contains(body, "2026-03-04T05:06:07") {
+			t.Errorf("%s does not show when a repository was last pulled", page)
 		}
 	}
 }
