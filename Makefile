@@ -77,6 +77,7 @@ bench: build ## Hallmark against distribution's registry, side by side; then wha
 	$(BUILD) -ldflags '$(LDFLAGS)' -tags norecords -o bin/tools/hallmark-norecords ./cmd/hallmark
 	go run ./cmd/bench -hallmark bin/hallmark -without-records bin/tools/hallmark-norecords
 	go run ./cmd/bench -hallmark bin/hallmark -access
+	go run ./cmd/bench -hallmark bin/hallmark -bounds -rounds 9
 	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -pages $(IMAGES) -records $(RECORDS)
 

@@ -41,6 +41,7 @@ func main() {
 	audited := flag.Int("audit", 0, "instead, push so many records, and compare an audit of them with reading them")
 	exported := flag.Int("export", 0, "instead, push so many records, and export them with their receipts")
 	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
+	bounds := flag.Bool("bounds", false, "instead, measure what quotas, counts of pulls and the trash cost")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -66,6 +67,8 @@ func main() {
 			return runAudit(ctx, *hallmark, dir, *audited, *rounds)
 		case *exported > 0:
 			return runExport(ctx, *hallmark, dir, *exported, *rounds)
+		case *bounds:
+			return runBounds(ctx, *hallmark, dir, *rounds, *each)
 		case *access:
 			return runAccess(ctx, *hallmark, dir, *each)
 		case *protocols:
