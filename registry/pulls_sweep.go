@@ -46,8 +46,7 @@ func (g *Registry) sweepPulls(ctx context.Context, now time.Time) (erased int, e
 	return erased, g.sweepForgotten(ctx)
 }
 
-// sweepSomePulls looks at some rows, and erases those of them that may go still. Counting begins anew in a repository that loses one
-// which cannot be read.
+// sweepSomePulls looks at some rows, and erases those of them that may go still.
 func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from []byte, now time.Time) (erased int, next []byte, err error) {
 	var found [][]byte
 	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
@@ -65,19 +64,25 @@ func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from
 	if err != nil || len(found) == 0 {
 		return 0, next, err
 	}
+	erased, err = g.erasePulls(ctx, table, found, now)
+	return erased, next, err
+}
+
+// erasePulls erases those of some rows that may go. Counting begins anew in a repository that loses one which cannot be read.
+func (g *Registry) erasePulls(ctx context.Context, table storage.Table, keys [][]byte, now time.Time) (erased int, err error) {
 	var lost []string
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
 		erased, lost = 0, nil
-		rows, err := tx.GetMany(table, found)
+		rows, err := tx.GetMany(table, keys)
 		states := newPullStates(tx)
 		for i := 0; i < len(rows) && err == nil; i++ {
 			var goes, unread bool
-			if goes, unread, err = pullsGo(tx, states, storage.Item{Key: found[i], Value: rows[i]}, now); goes {
-				tx.Delete(table, found[i])
+			if goes, unread, err = pullsGo(tx, states, storage.Item{Key: keys[i], Value: rows[i]}, now); goes {
+				tx.Delete(table, keys[i])
 				erased++
 			}
 			if unread && err == nil {
-				repo, _ := cutRepo(found[i])
+				repo, _ := cutRepo(keys[i])
 				lost = append(lost, repo)
 				err = states.restart(tx, repo)
 			}
@@ -87,7 +92,7 @@ func (g *Registry) sweepSomePulls(ctx context.Context, table storage.Table, from
 	if len(lost) > 0 && err == nil {
 		g.log.Warn("pulls could not be read and were erased; counting begins anew in their repositories", "repositories", slices.Compact(lost))
 	}
-	return erased, next, err
+	return erased, err
 }
 
 // pullsGo says whether a row of pulls may go: it is forgotten, it cannot be read, or what was pulled is gone for long.
