@@ -3,13 +3,16 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -66,6 +69,67 @@ func TestDocker(t *testing.T) {
 	sh(t, "docker", "rmi", ref)
 	mustFail(t, exec.Command("docker", "pull", ref), "sign in first")
 	s.wantClean()
+}
+
+// TestDockerPullCounts has docker pull an index by its tag, and wants that to be the last pull of the tag, and of the platform that docker takes.
+// Asking with HEAD is none.
+func TestDockerPullCounts(t *testing.T) {
+	dockerHome(t)
+	s := start(t)
+	s.trust("docker")
+	mustRun(t, command(alicePassword, "docker", "login", s.host, "-u", "alice", "--password-stdin"))
+	platform := dockerPush(t, s.host+"/team/hello:platform")
+	accept := "Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+	manifest := s.curl("/v2/team/hello/manifests/platform", "-H", accept)
+	var m struct{ MediaType string }
+	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
+		t.Fatal(err)
+	}
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%[1]q,"manifests":[{"mediaType":%[2]q,"digest":%[3]q,"size":%[4]d,"platform":{"os":"linux","architecture":%[5]q}}]}`,
+		"application/vnd.oci.image.index.v1+json", m.MediaType, platform, len(manifest), runtime.GOARCH)
+	s.curl("/v2/team/hello/manifests/1.0", "-X", "PUT", "-H", "Content-Type: application/vnd.oci.image.index.v1+json", "--data-binary", index)
+	mustRun(t, s.hallmark("pulls", "forget", "--all"))
+
+	s.curl("/v2/team/hello/manifests/1.0", "--head", "-H", "Accept: application/vnd.oci.image.index.v1+json")
+	s.wantPulled(map[string]int{"1.0": 0, "platform": 0})
+	sh(t, "docker", "rmi", "-f", s.host+"/team/hello:platform")
+	sh(t, "docker", "pull", s.host+"/team/hello:1.0")
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", s.host+"/team/hello:1.0").Run() }) // it may be gone
+	s.wantPulled(map[string]int{"1.0": 1, "platform": 1})
+	s.wantClean()
+}
+
+// wantPulled restarts the server, which writes what was pulled, and wants tags of team/hello to have so many pulls.
+func (s *server) wantPulled(want map[string]int) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = s.cmd.Wait() // its status is that of the signal
+	s.run()
+	var found struct {
+		Tags []struct {
+			Name  string
+			Pulls struct {
+				Last   string
+				Lately int
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(s.get("/api/v1/tags?repo=team/hello")), &found); err != nil || len(found.Tags) != len(want) {
+		s.t.Fatal(found, err)
+	}
+	for _, tag := range found.Tags {
+		if n := want[tag.Name]; tag.Pulls.Lately != n || (tag.Pulls.Last == "") != (n == 0) {
+			s.t.Errorf("%s: %d pulls, the last %q; want %d", tag.Name, tag.Pulls.Lately, tag.Pulls.Last, n)
+		}
+	}
+}
+
+// curl asks as alice, with more arguments.
+func (s *server) curl(path string, args ...string) string {
+	s.t.Helper()
+	return sh(s.t, "curl", append([]string{"-sS", "--fail", "--cacert", filepath.Join(s.dir, "certs/ca.pem"), "-u", "alice:" + alicePassword, s.url + path}, args...)...)
 }
 
 // TestDockerSeesErrors reads what docker shows of a refusal.

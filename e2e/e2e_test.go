@@ -262,7 +262,7 @@ func (s *server) wantHistory(ref, digest, user, source, revision string) {
 // get asks with curl, as alice.
 func (s *server) get(path string) string {
 	s.t.Helper()
-	return sh(s.t, "curl", "-sS", "--fail", "--cacert", filepath.Join(s.dir, "certs/ca.pem"), "-u", "alice:"+alicePassword, s.url+path)
+	return s.curl(path)
 }
 
 // wantClean runs fsck.
