@@ -225,7 +225,7 @@ var tamperedImages = []tamperRow{
 				h.del(table, row.Key)
 			}
 		}
-		h.put("registry/deletedsum", []byte("sum"), []byte{0, 0})
+		h.put("registry/deletedsum", []byte("sum"), []byte{0, 0, 0})
 	}},
 	{name: "an image put into the trash that nobody deleted", do: func(h *hands) {
 		h.put("registry/deleted", place("team/web", h.key("web")), h.get("registry/deleted", place(repo, h.key("web"))))
