@@ -1,0 +1,30 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// SetClock lets the registry's clock, and that of the machine, show something else, in microseconds since 1970.
+func (g *Registry) SetClock(now func() uint64) {
+	g.now, g.machine = now, func() time.Time { return time.UnixMicro(int64(now())) }
+}
+
+// CollectNow does what Collect does now and then.
+func (g *Registry) CollectNow(ctx context.Context) error { return g.collect(ctx) }
+
+// Recover does what a start does beside the requests, to its end.
+func (g *Registry) Recover(ctx context.Context) error {
+	_, err := g.sweepStrays(ctx)
+	return errors.Join(err, g.countAgain(ctx), g.EndDeletionsNow(ctx))
+}
+
+// EndDeletionsNow does what EndDeletions does.
+func (g *Registry) EndDeletionsNow(ctx context.Context) error {
+	for {
+		if n, err := g.endDeletions(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
+}
