@@ -17,9 +17,6 @@ import (
 // them, and wants them to be inspected as others are.
 func TestSHA512(t *testing.T) {
 	t.Parallel()
-	if withoutRace(t) {
-		return
-	}
 	key := newSigner(t)
 	key.write("builders:\n  - {id: \"https://ci.example/*\", by: release-key}\n")
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "trust:\n  file: "+key.file+"\n"))

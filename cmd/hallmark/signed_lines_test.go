@@ -12,9 +12,6 @@ import (
 // itself, and a good one says nothing of its neighbours.
 func TestSignedLines(t *testing.T) {
 	t.Parallel()
-	if withoutRace(t) {
-		return
-	}
 	key, stranger := newSigner(t), newSigner(t)
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "trust:\n  file: "+key.file+"\n"))
 	p := pusher{s, "team/app", digest.SHA256}
