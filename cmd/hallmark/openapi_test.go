@@ -125,7 +125,7 @@ func TestOpenAPI(t *testing.T) {
 		{method: "POST", path: "/api/v1/retention/apply", body: planOf("others"), header: js, status: 409},
 		{method: "POST", path: "/api/v1/retention/apply", body: planOf(""), status: 415},
 		{method: "POST", path: "/api/v1/retention/apply", body: "{}", header: js, status: 400},
-		{method: "POST", path: "/api/v1/retention/apply", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/retention/apply", body: veryLarge, header: js, status: 413},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=" + one[:12], status: 200},
 		{method: "GET", path: "/api/v1/digests?repo=team/app&prefix=sha256:x", status: 400},
 		{method: "GET", path: "/api/v1/digests?repo=nowhere&prefix=sha256:1", status: 404},
