@@ -433,7 +433,7 @@ func ReadStated(tx storage.Reader, index uint64) (*Record, error) {
 }
 
 func decode(payload []byte) (*Record, error) {
-	s, err := parse(payload)
+	s, err := parse(payload, json.Unmarshal) // which we wrote
 	return s.Predicate, err
 }
 

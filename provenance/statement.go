@@ -1,9 +1,9 @@
 package provenance
 
 import (
-	"encoding/json"
 	"errors"
 
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
@@ -11,9 +11,9 @@ import (
 const PredicateType = receipt.PredicateType
 
 // ParseStatement reads the record in a statement whose signature was checked. The statement's subject is
-// what other tools go by, so it has to be what the record is about.
+// what other tools go by, so it has to be what the record is about. One that not everybody reads alike is refused, whoever signed it.
 func ParseStatement(payload []byte) (*Record, error) {
-	s, err := parse(payload)
+	s, err := parse(payload, strictjson.Unmarshal)
 	if err != nil {
 		return nil, err
 	}
@@ -25,9 +25,9 @@ func ParseStatement(payload []byte) (*Record, error) {
 }
 
 // parse reads a statement. Its predicate is there, or there is an error: null is JSON too.
-func parse(payload []byte) (s statement, err error) {
+func parse(payload []byte, unmarshal func([]byte, any) error) (s statement, err error) {
 	s.Predicate = new(Record)
-	if err := json.Unmarshal(payload, &s); err != nil {
+	if err := unmarshal(payload, &s); err != nil {
 		return statement{}, err
 	}
 	if s.Predicate == nil {

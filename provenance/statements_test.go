@@ -1,6 +1,8 @@
 package provenance
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
@@ -100,6 +102,26 @@ func TestStatementOfNothing(t *testing.T) {
 	for _, payload := range []string{`{"predicate":null}`, `null`, `{}`, ``} {
 		if r, err := ParseStatement([]byte(payload)); err == nil {
 			t.Errorf("%s is %+v", payload, r)
+		}
+	}
+}
+
+// TestStatementsAreStrict has statements from elsewhere that two readers take for different ones.
+func TestStatementsAreStrict(t *testing.T) {
+	d := dig("image")
+	good := fmt.Sprintf(`{"subject":[{"digest":{"sha256":%q}}],"predicate":{"digest":%q,"repository":"app"}}`, d.Encoded(), d)
+	for name, c := range map[string]struct {
+		text string
+		good bool
+	}{
+		"as it should be":      {good, true},
+		"with something newer": {strings.Replace(good, `"repository"`, `"newer":[1],"repository"`, 1), true},
+		"a key twice":          {strings.Replace(good, `"repository":"app"`, `"repository":"app","repository":"web"`, 1), false},
+		"a key in capitals":    {strings.Replace(good, `"repository":"app"`, `"repository":"app","Repository":"web"`, 1), false},
+		"something behind":     {good + "{}", false},
+	} {
+		if _, err := ParseStatement([]byte(c.text)); (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

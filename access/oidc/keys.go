@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	upstream "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/seed-260924e6/hallmark/internal/strictjson"
 )
 
 const (
@@ -225,7 +227,7 @@ func (i *issuer) fetch(ctx context.Context, d document, now time.Time) (*keySet,
 	if d.Keys == "" {
 		p, err := upstream.NewProvider(upstream.ClientContext(ctx, i.client), i.URL)
 		if err == nil {
-			err = p.Claims(&d)
+			err = readClaims(p, &d)
 		}
 		if err != nil {
 			return nil, err
@@ -234,6 +236,15 @@ func (i *issuer) fetch(ctx context.Context, d document, now time.Time) (*keySet,
 	}
 	keys, err := fetchKeys(ctx, i.client, d.Keys)
 	return &keySet{d, keys, now}, err
+}
+
+// readClaims reads what an issuer says of itself, and refuses keys in another case, which the library takes.
+func readClaims(p *upstream.Provider, d *document) error {
+	var said json.RawMessage
+	if err := p.Claims(&said); err != nil {
+		return err
+	}
+	return strictjson.Unmarshal(said, d)
 }
 
 // fetchKeys asks for a JSON Web Key Set (RFC 7517, section 5). A key of a kind that is not known
@@ -255,7 +266,11 @@ func fetchKeys(ctx context.Context, client *http.Client, url string) (keys []jos
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: asked for its keys it answers %s", errAsking, resp.Status)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
+	body, err := io.ReadAll(resp.Body)
+	if err == nil {
+		err = strictjson.Unmarshal(body, &set)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: its keys: %w", errAsking, err)
 	}
 	for _, raw := range set.Keys {
