@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -81,6 +82,9 @@ func parseManifest(contentType string, body []byte) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.hasData() && listsData(body) {
+		return nil, errManifestInvalid("the data of a descriptor in it is a list of numbers, and should be base64 in a string")
+	}
 	if m.mediaType, err = mediaTypeOf(contentType, m.mediaType); err != nil {
 		return nil, err
 	}
@@ -96,6 +100,26 @@ func parseStored(mediaType string, body []byte) (*manifest, error) {
 	}
 	m.mediaType = mediaType
 	return m, nil
+}
+
+// hasData says whether a descriptor in the manifest has its content with it.
+func (m *manifest) hasData() bool {
+	has := func(d ocispec.Descriptor) bool { return d.Data != nil }
+	return m.config != nil && has(*m.config) || m.subject != nil && has(*m.subject) || slices.ContainsFunc(slices.Concat(m.content(), m.children), has)
+}
+
+// listsData says whether the data of a descriptor is a list: encoding/json takes numbers for bytes, and nobody else does.
+func listsData(body []byte) bool {
+	type descriptor struct {
+		Data json.RawMessage `json:"data"`
+	}
+	var doc struct {
+		Config, Subject          descriptor
+		Layers, Blobs, Manifests []descriptor
+	}
+	return json.Unmarshal(body, &doc) == nil && slices.ContainsFunc(slices.Concat(doc.Layers, doc.Blobs, doc.Manifests, []descriptor{doc.Config, doc.Subject}), func(d descriptor) bool {
+		return bytes.HasPrefix(d.Data, []byte("["))
+	})
 }
 
 // manifestJSON has the keys of manifests of all kinds.
