@@ -3,6 +3,7 @@ package datadir
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -22,7 +23,11 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 		return given, nil
 	}
 	if address == "" {
-		if said := d.recordedName(ctx); provenance.DefaultName(said) {
+		said, err := d.recordedName(ctx)
+		if err != nil {
+			return "", err
+		}
+		if provenance.DefaultName(said) {
 			return said, nil
 		}
 	}
@@ -34,13 +39,16 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 }
 
 // recordedName is the name that the newest record states, or "" where there is none, or none that can be read: whoever checks
-// the records says that.
-func (d *Dir) recordedName(ctx context.Context) (name string) {
-	_ = d.Store.View(ctx, func(tx storage.Reader) (err error) {
+// the records says that. Errors: those of a store that cannot be read now; a name made up instead would go into certificates.
+func (d *Dir) recordedName(ctx context.Context) (name string, err error) {
+	err = d.Store.View(ctx, func(tx storage.Reader) (err error) {
 		name, _, err = provenance.ReadName(tx)
 		return err
 	})
-	return name
+	if errors.Is(err, provenance.ErrNoRecord) || errors.Is(err, storage.ErrCorrupt) {
+		return "", nil
+	}
+	return name, err
 }
 
 // KeepURL keeps the public name that is configured, if one is, for starts that are told none. It comes after everything that
