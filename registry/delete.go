@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -46,8 +45,8 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		if going {
 			return errManifestUnknown(c.ref) // it has ended with its manifest
 		}
-		if !matches(c.r.Header.Get("If-Match"), tag.digest) {
-			return newFailure(http.StatusPreconditionFailed, "DENIED", "the tag means %s by now, which is not what If-Match names", tag.digest)
+		if err := c.mayChange(tag.digest); err != nil {
+			return err
 		}
 		if err := g.mayMove(tx, c.repo, c.ref); err != nil {
 			return err
@@ -71,20 +70,6 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		g.changed(about)
 	}
 	return record, err
-}
-
-// matches says whether what a client wants to change is what it saw: If-Match (RFC 9110, section 13.1.1) names the entity
-// tags that it may have, which are digests here, or is not given.
-func matches(header string, d digest.Digest) bool {
-	if header == "" || header == "*" {
-		return true
-	}
-	for tag := range strings.SplitSeq(header, ",") {
-		if strings.Trim(tag, " \t") == `"`+d.String()+`"` {
-			return true
-		}
-	}
-	return false
 }
 
 // A deletion is one of a manifest, on its way.
@@ -160,6 +145,9 @@ func (g *Registry) mayDeleteNow(tx storage.Reader, d *deletion) (*found, error) 
 		return nil, errRendered(d.digest)
 	}
 	if !d.along {
+		if err := d.mayChange(d.digest); err != nil {
+			return nil, err
+		}
 		if err := d.wantTags(tx); err != nil {
 			return nil, err
 		}

@@ -68,6 +68,9 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 	}
 	err = g.whileChecked(ctx, p.repo, p.digest, &p.checked, func() error {
 		return g.update(ctx, p.call, func(tx storage.Tx) error {
+			if err := p.mayPut(tx); err != nil {
+				return err
+			}
 			if err := p.recheck(tx); err != nil {
 				return err
 			}

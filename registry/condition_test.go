@@ -1,0 +1,46 @@
+package registry
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TestConditions changes tags and manifests with what a client says to have seen (RFC 9110, section 13.1).
+func TestConditions(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	one, two := s.pushImage("app", "1.0", "one"), s.pushImage("app", "", "two")
+	quoted := func(d digest.Digest) string { return `"` + d.String() + `"` }
+	for _, c := range []struct {
+		method, ref, condition, value string
+		status                        int
+	}{
+		{"PUT", "1.0", "If-Match", quoted(two.digest), 412},
+		{"PUT", "1.0", "If-None-Match", "*", 412},
+		{"PUT", "1.0", "If-None-Match", quoted(one.digest), 412},
+		{"PUT", "1.0", "If-Match", "W/" + quoted(one.digest), 412},
+		{"PUT", "new", "If-Match", "*", 412},
+		{"PUT", "new", "If-Match", quoted(one.digest), 412},
+		{"PUT", "new", "If-None-Match", "*", 201},
+		{"PUT", "new", "If-None-Match", "*", 412},
+		{"PUT", "1.0", "If-Match", quoted(one.digest), 201}, // now it is two
+		{"PUT", "1.0", "If-Match", `"x", ` + quoted(two.digest), 201},
+		{"PUT", two.digest.String(), "If-None-Match", "*", 412},
+		{"DELETE", one.digest.String(), "If-Match", quoted(two.digest), 412},
+		{"DELETE", "new", "If-Match", quoted(one.digest), 412},
+		{"DELETE", "new", "If-Match", "*", 202},
+		{"DELETE", one.digest.String(), "If-Match", quoted(one.digest), 202},
+	} {
+		body := io.Reader(nil)
+		if c.method == "PUT" {
+			body = strings.NewReader(two.body)
+		}
+		got := s.do(c.method, "/v2/app/manifests/"+c.ref, body, header("Content-Type", "application/vnd.oci.image.manifest.v1+json"), header(c.condition, c.value))
+		if got.status != c.status {
+			t.Errorf("%s %s, %s: %s: %d %s", c.method, c.ref, c.condition, c.value, got.status, got.body)
+		}
+	}
+	s.wantClean()
+}
