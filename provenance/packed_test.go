@@ -118,3 +118,42 @@ func rowsOf(t *testing.T, tx storage.Reader) (rows [][]byte) {
 	}
 	return rows
 }
+
+// TestUsualPushIsSmall wants the record of a usual push to stay small: each is read, sent and kept for ever. That of a job that
+// states everything that GitHub puts into a token is longer as it is sent, and not as it is kept.
+func TestUsualPushIsSmall(t *testing.T) {
+	const most = 2200 // bytes of a statement
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	claims := map[string]string{
+		"repository": "acme/shop", "repository_id": "123456789", "repository_owner": "acme", "repository_owner_id": "12345678", "sha": commit, "ref": "refs/heads/main",
+		"ref_type": "branch", "ref_protected": "true", "event_name": "push", "run_id": "1234567890", "run_number": "100", "run_attempt": "1", "runner_environment": "github-hosted",
+		"workflow_ref": "acme/shop/.github/workflows/build.yml@refs/heads/main", "job_workflow_ref": "acme/shop/.github/workflows/build.yml@refs/heads/main",
+	}
+	job := Identity{
+		Actor: Actor{Kind: CI, Handle: "acme/shop", Account: "https://token.actions.githubusercontent.com repository_id=123456789"},
+		Login: &Login{Method: "oidc", Issuer: "https://token.actions.githubusercontent.com", Identity: "repo:acme/shop:ref:refs/heads/main", Credential: "job-abcdefghijklmnopqrstuvwxyz", Claims: claims},
+	}
+	for name, who := range map[string]Identity{"a user": alice, "a job": job} {
+		b, _ := testBook(t)
+		r := appendEvent(t, b, Event{
+			Repository: "team/shop", Digest: dig(name), Who: who, Manifest: ManifestAdded,
+			Tags:     []TagMove{{Name: "1.4.2", Previous: dig("before")}},
+			Observed: Observation{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1234, ImageSize: 123456789, RequestID: "abcdefghijklmnop"},
+			Claimed: []Claim{
+				{Fact: FactSource, Value: "https://github.com/acme/shop", From: "label org.opencontainers.image.source", About: dig(name)},
+				{Fact: FactRevision, Value: commit, From: "label org.opencontainers.image.revision", About: dig(name)},
+			},
+		})
+		if err := b.store.View(background, func(tx storage.Reader) error {
+			payload, err := readStatement(tx, r.Index)
+			kept, keptErr := tx.Get(recordTable, indexKey(r.Index))
+			if len(kept) > most || len(payload) > most && who.Actor.Kind == User || len(payload) > most*11/10 {
+				t.Errorf("the record of a push by %s has %d bytes, and %d where it is kept", name, len(payload), len(kept))
+			}
+			t.Logf("%s: %d bytes, %d where it is kept", name, len(payload), len(kept))
+			return errors.Join(err, keptErr)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
