@@ -70,7 +70,8 @@ e2e: tools build image ## real clients against a real server; wants root, docker
 
 RECORDS ?= 1000000
 IMAGES ?= 200000
-bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them; then pages
+TAGS ?= 100000
+bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them; then pages, and retention
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry
@@ -80,6 +81,7 @@ bench: build ## Hallmark against distribution's registry, side by side; then wha
 	go run ./cmd/bench -hallmark bin/hallmark -bounds -rounds 9
 	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -pages $(IMAGES) -records $(RECORDS)
+	go run ./cmd/bench -hallmark bin/hallmark -retention $(TAGS)
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
 	go run ./cmd/bench -hallmark bin/hallmark -load 10m

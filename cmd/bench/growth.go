@@ -94,11 +94,15 @@ func (g *growth) measure(ctx context.Context, fresh []image, long time.Duration,
 type growth struct {
 	s    *server
 	size int
+	one  bool // all images are in one repository
 }
 
 const perGrowthRepo = 1000
 
 func (g *growth) image(i int) (repo, tag string) {
+	if g.one {
+		return "growth/app", fmt.Sprintf("v%d", i)
+	}
 	return fmt.Sprintf("growth/app-%d", i/perGrowthRepo), fmt.Sprintf("v%d", i%perGrowthRepo)
 }
 

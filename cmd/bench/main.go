@@ -42,6 +42,7 @@ func main() {
 	exported := flag.Int("export", 0, "instead, push so many records, and export them with their receipts")
 	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
 	bounds := flag.Bool("bounds", false, "instead, measure what quotas, counts of pulls and the trash cost")
+	retained := flag.Int("retention", 0, "instead, fill a repository with so many `tags`, and remove a quarter of them by a rule")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -59,6 +60,8 @@ func main() {
 			return runRecords(ctx, *hallmark, *without, dir, *rounds)
 		case *pages > 0:
 			return runPages(ctx, *hallmark, dir, *pages, max(*records, 1000))
+		case *retained > 0:
+			return runRetention(ctx, *hallmark, dir, *retained)
 		case *records > 0:
 			return runMillion(ctx, *hallmark, dir, *records)
 		case *starts > 0:
