@@ -188,7 +188,10 @@ func timeKey(t Time, index uint64) []byte {
 	return binary.BigEndian.AppendUint64(micros(t.Time), index)
 }
 
-func micros(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())) }
+// micros is a time in keys, in their order. A time before 1970, which a clock that was reset asks for, is the first of all, and not the last.
+func micros(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(max(t.UnixMicro(), 0)))
+}
 
 // lastIndex reads the index at the end of a key. One that is too short, which nobody of ours wrote, names no record.
 func lastIndex(key []byte) uint64 {

@@ -255,7 +255,8 @@ func (a *applier) count(item Item) {
 	}
 }
 
-// approvedTable holds "rules" → the digest of the rules of which an administrator has applied a plan to its end.
+// approvedTable holds "rules" → the digest of the rules of which an administrator has applied a plan to its end, and "seen" → the time of that, or of
+// the last run of a schedule since: clock.go.
 const approvedTable = storage.Table("retention/approved")
 
 var approvedKey = []byte("rules")
@@ -264,6 +265,7 @@ var approvedKey = []byte("rules")
 func (k *Keeper) approve(ctx context.Context, rules digest.Digest) error {
 	return k.c.Store.Update(ctx, func(tx storage.Tx) error {
 		tx.Put(approvedTable, approvedKey, []byte(rules))
+		putSeen(tx, k.now())
 		return nil
 	})
 }

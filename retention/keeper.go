@@ -97,7 +97,11 @@ func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (dig
 	if p.summary.Bytes, err = p.freed(ctx); err != nil {
 		return "", nil, err
 	}
-	p.summary.Warnings = firstWarnings(p.warnings())
+	clock, err := k.clockWarnings(ctx, now)
+	if err != nil {
+		return "", nil, err
+	}
+	p.summary.Warnings = firstWarnings(append(clock, p.warnings()...))
 	if err := p.out.write(Line{Summary: &p.summary}); err != nil {
 		return "", nil, err
 	}

@@ -16,6 +16,7 @@ var bySchedule = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Sy
 // The errors of a schedule.
 var (
 	errNotApproved = errors.New("an administrator has to apply a plan of these rules once by hand, before a schedule does: hallmark retention plan, then apply")
+	errClock       = errors.New("the clock is far ahead of the last run: check it, and then have an administrator apply a plan by hand")
 	errOver        = errors.New("the plan removes more of a repository's tags or manifests than retention.most allows, so a person has to apply it")
 )
 
@@ -30,10 +31,10 @@ func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		done, err := k.run(ctx)
+		done, err := k.run(ctx, every)
 		switch {
 		case len(k.inForce().Rules) == 0, ctx.Err() != nil:
-		case errors.Is(err, errNotApproved), errors.Is(err, errOver), errors.Is(err, ErrApplying):
+		case errors.Is(err, errNotApproved), errors.Is(err, errClock), errors.Is(err, errOver), errors.Is(err, ErrApplying):
 			k.c.Log.Warn("retention was not applied", "why", err)
 		case err != nil:
 			k.c.Log.Error("retention failed; it is tried again", "err", err)
@@ -44,7 +45,7 @@ func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 }
 
 // run is one run of the schedule.
-func (k *Keeper) run(ctx context.Context) (done Applied, err error) {
+func (k *Keeper) run(ctx context.Context, every time.Duration) (done Applied, err error) {
 	s := k.inForce()
 	approved, err := k.Approved(ctx)
 	if err != nil {
@@ -52,6 +53,9 @@ func (k *Keeper) run(ctx context.Context) (done Applied, err error) {
 	}
 	if approved != s.Digest {
 		return done, errNotApproved
+	}
+	if err := k.noteRun(ctx, every); err != nil {
+		return done, err
 	}
 	var text bytes.Buffer
 	_, summary, err := k.plan(ctx, s, &text, false) // by these rules, whatever is in force by now: applying it looks at that

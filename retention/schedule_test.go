@@ -3,7 +3,9 @@ package retention
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 )
@@ -27,14 +29,14 @@ func TestScheduleWantsApproval(t *testing.T) {
 	}
 	refused := func(when string) {
 		t.Helper()
-		if _, err := w.run(t.Context()); !errors.Is(err, errNotApproved) {
+		if _, err := w.run(t.Context(), time.Hour); !errors.Is(err, errNotApproved) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
 	refused("nobody has applied them")
 	w.byHand()
 	w.push("3", "image 3", nil)
-	if done, err := w.run(t.Context()); err != nil || done.Tags != 1 || w.has("1") || !w.has("2") {
+	if done, err := w.run(t.Context(), time.Hour); err != nil || done.Tags != 1 || w.has("1") || !w.has("2") {
 		t.Errorf("approved: %+v, %v", done, err)
 	}
 	w.Use(rulesOf(t, keeping("newest: 1")))
@@ -45,7 +47,7 @@ func TestScheduleWantsApproval(t *testing.T) {
 	refused("before the file is read")
 	w.Use(rulesOf(t, keeping("newest: 2")))
 	w.push("4", "image 4", nil)
-	if done, err := w.run(t.Context()); err != nil || done.Tags != 1 || w.has("2") {
+	if done, err := w.run(t.Context(), time.Hour); err != nil || done.Tags != 1 || w.has("2") {
 		t.Errorf("after a restart: %+v, %v", done, err)
 	}
 	if n := len(w.planned().Goes); n != 0 {
@@ -62,7 +64,7 @@ func TestScheduleRulesChange(t *testing.T) {
 	}
 	w.byHand()
 	w.store.after = func() { w.Use(rulesOf(t, keeping("newest: 0"))) }
-	done, err := w.run(t.Context())
+	done, err := w.run(t.Context(), time.Hour)
 	if err == nil || done.Tags > 0 {
 		t.Errorf("%+v, %v", done, err)
 	}
@@ -128,7 +130,7 @@ func TestScheduleMost(t *testing.T) {
 			if len(p.Goes) == 0 || len(p.Summary.Over) > 0 != tt.over {
 				t.Errorf("%d things go, over %q", len(p.Goes), p.Summary.Over)
 			}
-			done, err := w.run(t.Context())
+			done, err := w.run(t.Context(), time.Hour)
 			if errors.Is(err, errOver) != tt.over || !tt.over && err != nil || tt.over && done.Tags+done.Manifests > 0 {
 				t.Fatalf("%+v, %v", done, err)
 			}
@@ -137,5 +139,75 @@ func TestScheduleMost(t *testing.T) {
 				t.Errorf("%d things are left", n)
 			}
 		})
+	}
+}
+
+// TestScheduleClock lets the clock jump between two runs of a schedule, or while the server is down: nothing goes for it, until somebody has looked. A clock
+// that was back in time and is right again needs nobody.
+func TestScheduleClock(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, tt := range []struct {
+		name string
+		by   time.Duration
+		want error
+		goes bool // after an hour more
+	}{
+		{"years ahead", 3 * year, errClock, false},
+		{"a month ahead", 31 * 24 * time.Hour, errClock, false},
+		{"years back", -30 * year, nil, false},
+		{"not at all", 0, nil, false},
+		{"a day", 25 * time.Hour, nil, true}, // as a server that was down for so long
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, untagged("1h")+keeping("younger: 1d"))
+			at := time.Now()
+			w.now = func() time.Time { return at }
+			w.byHand()
+			for i := range 3 {
+				w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
+			}
+			held := w.push("held", "held", nil)
+			_, err := w.registry.Hold(t.Context(), access.Operator, "team/app", held.Digest, at.Add(2*year), "an audit")
+			must(t, err)
+			w.Keeper = NewKeeper(w.c) // as after a restart, which forgets what the clock was
+			w.Use(rulesOf(t, untagged("1h")+keeping("younger: 1d")))
+			w.now = func() time.Time { return at.Add(tt.by) }
+			done, err := w.run(t.Context(), time.Hour)
+			if !errors.Is(err, tt.want) || done.Tags > 0 != tt.goes || w.has("0") == tt.goes || !w.has("held") {
+				t.Errorf("%+v, %v", done, err)
+			}
+			w.now = func() time.Time { return at.Add(time.Minute) } // it is right again
+			if done, err := w.run(t.Context(), time.Hour); err != nil || done.Tags > 0 {
+				t.Errorf("right again: %+v, %v", done, err)
+			}
+			w.now = func() time.Time { return at.Add(3 * year) }
+			w.byHand() // somebody says that this is right
+			if _, err := w.run(t.Context(), time.Hour); err != nil || w.has("0") {
+				t.Errorf("years later: %v", err)
+			}
+		})
+	}
+}
+
+// TestPlanClock makes plans while the clock is wrong, and applies them once it is right: what is kept by then stays. A plan says when the clock may be
+// wrong.
+func TestPlanClock(t *testing.T) {
+	w := newWorld(t, untagged("1h")+keeping("younger: 1d"))
+	w.push("1", "image", nil)
+	w.now = func() time.Time { return time.Now().AddDate(20, 0, 0) }
+	p := w.planned()
+	if len(p.Goes) != 1 || len(p.Summary.Warnings) == 0 || !strings.Contains(p.Summary.Warnings[0], "is the clock right?") {
+		t.Errorf("%d things go: %q", len(p.Goes), p.Summary.Warnings)
+	}
+	w.now = time.Now
+	if done, err := w.apply(p); err != nil || done.Tags > 0 || !w.has("1") {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if p := w.planned(); strings.Contains(strings.Join(p.Summary.Warnings, "\n"), "clock") {
+		t.Errorf("warnings of a clock that is right: %q", p.Summary.Warnings)
+	}
+	w.now = func() time.Time { return time.Unix(0, 0) }
+	if p := w.planned(); len(p.Goes) > 0 {
+		t.Errorf("in 1970 %d things go", len(p.Goes))
 	}
 }
