@@ -20,6 +20,8 @@ const (
 	FactBuilder  = "builder"   // what built it; not searched by
 	// FactMaterialsLeft is how many materials a list has beyond those that are read: any image may be among them.
 	FactMaterialsLeft = "materials-left-out"
+	// FactPushedAt is when an image came to the place that it was imported from, as that place has it; not searched by.
+	FactPushedAt = "pushed-at"
 )
 
 // factOf names the fact that an OCI annotation, or a label of the same name, claims. Others, such as

@@ -46,7 +46,7 @@ const (
 	Undelete Action = "undelete"
 	// Purge is a manifest that was removed from the trash before its time.
 	Purge Action = "purge"
-	// Import is a manifest that came from elsewhere, and is read like a push. Nothing here makes such records yet.
+	// Import is a manifest that came from elsewhere, and is read like a push; Observed.Origin says from where.
 	Import Action = "import"
 
 	KeyChange  Action = "key"      // another key signs from the next record on, or from this one in a new log
@@ -58,7 +58,7 @@ const (
 )
 
 // Actions lists every Action, in the order of their declaration.
-var Actions = []Action{Push, Tag, Untag, Delete, Undelete, Purge, Attest, Grant, Revoke, KeyChange, Restore, Rules, HoldChange, Baseline, Adopt}
+var Actions = []Action{Push, Import, Tag, Untag, Delete, Undelete, Purge, Attest, Grant, Revoke, KeyChange, Restore, Rules, HoldChange, Baseline, Adopt}
 
 // A Class says how well a fact is known.
 type Class string
@@ -232,9 +232,47 @@ type Observation struct {
 	WrongSizes        []WrongSize `json:"wrongSizes,omitempty"`
 	WrongSizesLeftOut int         `json:"wrongSizesLeftOut,omitempty"` // those beyond MaxWrongSizes
 	// KeptUntil is until when a deleted manifest can be brought back, by the clock as read; absent where it is gone at once.
-	KeptUntil *Time  `json:"keptUntil,omitempty"`
-	RequestID string `json:"requestId,omitempty"`
+	KeptUntil *Time `json:"keptUntil,omitempty"`
+	// Origin is where an imported manifest was taken from.
+	Origin    *Origin `json:"origin,omitempty"`
+	RequestID string  `json:"requestId,omitempty"`
 }
+
+// An Origin is the place that an imported manifest was taken from, as the registry saw it. A directory or an archive of the server's
+// machine has no host, and its path is not told.
+type Origin struct {
+	Kind      OriginKind    `json:"kind"`
+	Host      string        `json:"host,omitempty"`      // of a registry, with its port where it has one of its own
+	Reference string        `json:"reference,omitempty"` // there: REPOSITORY:TAG, or REPOSITORY@DIGEST
+	Digest    digest.Digest `json:"digest"`              // that it meant there when it was read
+	TLSKey    digest.Digest `json:"tlsKey,omitempty"`    // of the SubjectPublicKeyInfo with which the host answered; absent over plain HTTP
+}
+
+// String names it for people: host/reference of a registry, else what kind of place on a disk it is.
+func (o *Origin) String() string {
+	if o.Kind == FromRegistry {
+		return o.Host + "/" + o.Reference
+	}
+	said := map[OriginKind]string{FromDistribution: "a registry's data directory", FromLayout: "an OCI image layout", FromArchive: "an archive"}[o.Kind]
+	if said == "" {
+		said = string(o.Kind)
+	}
+	if o.Reference == "" {
+		return said
+	}
+	return o.Reference + " in " + said
+}
+
+// An OriginKind is what sort of place images are taken from.
+type OriginKind string
+
+// The kinds of places.
+const (
+	FromRegistry     OriginKind = "registry"     // that runs, over the network
+	FromDistribution OriginKind = "distribution" // a data directory of distribution
+	FromLayout       OriginKind = "layout"       // an OCI image layout, or a directory of them
+	FromArchive      OriginKind = "archive"      // an OCI image layout in a tar file
+)
 
 // A WrongSize is the size in bytes that a manifest says of something, and the size that it has.
 type WrongSize struct {

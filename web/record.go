@@ -91,7 +91,7 @@ func (pg *page) records() error {
 func does(r *provenance.Record) string {
 	switch r.Action {
 	case provenance.Push, provenance.Import:
-		return string(r.Action) + "ed" + tagNames(r, " as ")
+		return string(r.Action) + "ed" + tagNames(r, " as ") + cameFrom(r)
 	case provenance.Tag:
 		return "set" + tagNames(r, " ")
 	case provenance.Untag:
@@ -130,6 +130,14 @@ func tagNames(r *provenance.Record, before string) string {
 		return ""
 	}
 	return before + strings.Join(names, ", ")
+}
+
+// cameFrom says where an imported manifest was taken from.
+func cameFrom(r *provenance.Record) string {
+	if r.Observed.Origin == nil {
+		return ""
+	}
+	return " from " + r.Observed.Origin.String()
 }
 
 // holds says until when an image is held, and why, or that it no longer is.

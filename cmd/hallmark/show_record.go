@@ -42,6 +42,9 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	for _, t := range r.Tags {
 		line(w, "tag", "%s%s", t.Name, before(t))
 	}
+	if from := r.Observed.Origin; from != nil {
+		line(w, "from", "%s", from)
+	}
 	if r.Hold != nil {
 		line(w, "hold", "%s", saysHold(r.Hold))
 	}

@@ -183,7 +183,7 @@ func (r *verified) about(index uint64, d digest.Digest, ref reference, current b
 
 // sets says whether a record set a tag.
 func (r *verified) sets(tag string) bool {
-	if r.record.Action != provenance.Push && r.record.Action != provenance.Tag {
+	if !r.record.Arrives() && r.record.Action != provenance.Tag {
 		return false
 	}
 	return slices.ContainsFunc(r.record.Tags, func(t provenance.TagMove) bool { return t.Name == tag })

@@ -86,7 +86,7 @@ func (s *state) wrongf(r *record, format string, args ...any) {
 }
 
 // known are the actions of which each says what it does in a repository, or does nothing there.
-var known = []string{"push", "tag", "untag", "delete", "undelete", "purge", "attest", "grant", "revoke", "key", "restore", "rules", "hold", "baseline", "adopt"}
+var known = []string{"push", "import", "tag", "untag", "delete", "undelete", "purge", "attest", "grant", "revoke", "key", "restore", "rules", "hold", "baseline", "adopt"}
 
 func (s *state) apply(r *record) {
 	if r.Index != s.next {

@@ -290,7 +290,7 @@ func (e *event) chain() {
 // change is what happened to the manifest. Records from before they stated it are read by their action.
 func (e *event) change() provenance.ManifestChange {
 	_, there := e.in.Manifests[e.Digest]
-	if e.Manifest == "" && e.states && (e.Action == provenance.Push || e.Action == provenance.Delete) {
+	if e.Manifest == "" && e.states && (e.Arrives() || e.Action == provenance.Delete) {
 		e.wrongf("it does not state what became of %s@%s", e.Repository, e.Digest)
 	}
 	switch {

@@ -22,7 +22,7 @@ import (
 func (s *subject) checkFresh() trust.Check {
 	var last time.Time
 	for _, r := range s.about {
-		if r.Action == provenance.Push && r.Digest == s.desc.Digest && r != s.Pending {
+		if r.Arrives() && r.Digest == s.desc.Digest && r != s.Pending {
 			last = r.Time.Time
 			break
 		}
@@ -229,7 +229,7 @@ func isImagePush(r *provenance.Record) bool {
 func (s *subject) arrival() uint64 {
 	first := uint64(math.MaxUint64)
 	for _, r := range slices.Concat(s.pushes, s.about) {
-		if r.Action == provenance.Push && r.Digest == s.desc.Digest && r != s.Pending {
+		if r.Arrives() && r.Digest == s.desc.Digest && r != s.Pending {
 			first = min(first, r.Index)
 		}
 	}
