@@ -37,9 +37,11 @@ type push struct {
 	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 
-	back  *back    // what it was in the trash, from where it is brought back; or nil
-	later []string // its tags there that its record has no room for
-	left  []string // its tags there that mean something else by now; set in the transaction
+	origin *provenance.Origin // of an import, or nil
+	said   []provenance.Claim // what its origin says of it
+	back   *back              // what it was in the trash, from where it is brought back; or nil
+	later  []string           // its tags there that its record has no room for
+	left   []string           // its tags there that mean something else by now; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -268,8 +270,11 @@ func (p *push) recheck(tx storage.Reader) error {
 }
 
 func (p *push) action() provenance.Action {
-	if p.back != nil {
+	switch {
+	case p.back != nil:
 		return provenance.Undelete
+	case p.origin != nil:
+		return provenance.Import
 	}
 	return provenance.Push
 }
@@ -277,7 +282,8 @@ func (p *push) action() provenance.Action {
 // pushEvent is what the record of a push says, but for its tags.
 func (p *push) pushEvent() provenance.Event {
 	e := p.event(p.action())
-	e.Digest, e.Claimed, e.Unread = p.digest, p.claims, p.unread
+	e.Digest, e.Claimed, e.Unread = p.digest, slices.Concat(p.said, p.claims), p.unread
+	e.Observed.Origin = p.origin
 	e.Observed.MediaType, e.Observed.ArtifactType = p.manifest.mediaType, p.manifest.artifactType
 	e.Observed.Size, e.Observed.ImageSize, e.Observed.WrongSizes = int64(len(p.body)), p.sizes.total, p.sizes.wrong
 	e.Observed.Children = childrenOf(p.manifest.children)

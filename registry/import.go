@@ -1,0 +1,268 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// An image from elsewhere comes in as a push does: blob by blob, each hashed while it streams and linked with a lease, then its
+// manifest, in the transaction of a push, with the same checks and a record of the action import. Nothing else is kept about an
+// import: one that stopped is run again, and finds what is there. If we stop between the blobs and their manifest, their leases end,
+// and they are collected.
+
+// An Importer brings in images from elsewhere, in somebody's name. It is safe for concurrent use.
+type Importer struct {
+	g   *Registry
+	who provenance.Identity
+	r   *http.Request
+}
+
+// Importer returns one that acts for who asked for it with a request.
+func (g *Registry) Importer(who provenance.Identity, r *http.Request) *Importer {
+	return &Importer{g, who, r}
+}
+
+// A ForeignManifest is a manifest from elsewhere on its way in.
+type ForeignManifest struct {
+	Repository string
+	Tags       []string // that it gets: at most provenance.MaxTags
+	MediaType  string   // "" where the document says it
+	Body       []byte
+	Origin     provenance.Origin
+	Claimed    []provenance.Claim // what its origin says of it
+}
+
+// Accepts returns why nothing may be imported into a repository by this name, or nil. Errors: those that AnswerOf knows.
+func (i *Importer) Accepts(ctx context.Context, repo string) error {
+	_, err := i.call(ctx, repo)
+	return err
+}
+
+// call is a request to push to a repository.
+func (i *Importer) call(ctx context.Context, repo string) (*call, error) {
+	if !validName(repo) {
+		return nil, errName(repo)
+	}
+	c := &call{request: request{repo: repo, right: access.Push}, who: i.who, r: i.r.WithContext(ctx)}
+	return c, i.g.authorize(c)
+}
+
+// Lacking returns which of some blobs a repository does not have.
+func (i *Importer) Lacking(ctx context.Context, repo string, blobs []digest.Digest) (lacking []digest.Digest, err error) {
+	err = i.g.store.View(ctx, func(tx storage.Reader) error {
+		lacking = nil
+		for _, d := range blobs {
+			row, err := readLinked(tx, repo, d)
+			switch {
+			case errors.Is(err, storage.ErrNotFound), err == nil && row.damaged:
+				lacking = append(lacking, d)
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	return lacking, err
+}
+
+// A Meaning is what a tag means here.
+type Meaning struct {
+	Digest   digest.Digest // or "" where it means nothing
+	Imported bool          // an import set it
+}
+
+// Meanings returns what tags mean, each at its own place.
+func (i *Importer) Meanings(ctx context.Context, repo string, tags []string) (meanings []Meaning, err error) {
+	err = i.g.store.View(ctx, func(tx storage.Reader) error {
+		meanings = make([]Meaning, len(tags))
+		for n, tag := range tags {
+			row, err := readTag(tx, repo, tag)
+			if errors.Is(err, ErrUnknown) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			record, err := provenance.ReadRecord(tx, row.record)
+			if err != nil {
+				return err
+			}
+			meanings[n] = Meaning{row.digest, record.Action == provenance.Import}
+		}
+		return nil
+	})
+	return meanings, err
+}
+
+// errTooLong: more bytes come than were announced.
+func errTooLong(d digest.Digest, size int64) error {
+	return newFailure(http.StatusBadRequest, "SIZE_INVALID", "the source sends more than the %d bytes that it announced of %s", size, d)
+}
+
+// Blob takes in a blob that open gives, and what it has of bytes at most; it is linked in the repository once its bytes were
+// compared with its digest. Errors: those of open; that the bytes are others; those that AnswerOf knows.
+func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, err error) {
+	c, err := i.call(ctx, repo)
+	if err != nil {
+		return 0, err
+	}
+	if _, ok := parseDigest(d.String()); !ok {
+		return 0, errDigest(d.String())
+	}
+	if err := i.g.room(); err != nil {
+		return 0, err
+	}
+	from, size, err := open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close() //nolint:errcheck // it was only read
+	var held reservation
+	if err := i.g.reserve(ctx, repo, &held, d, size); err != nil {
+		return 0, err
+	}
+	defer i.g.unreserve(&held)
+	file, err := i.g.blobs.Create(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if n, err = i.g.takeForeign(file, d, from, size); err != nil {
+		return n, errors.Join(err, file.Cancel())
+	}
+	return n, i.g.storeBlob(ctx, c, d, file)
+}
+
+// takeForeign writes what is read into an upload, and compares it with a digest.
+func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Reader, size int64) (n int64, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	hash := d.Algorithm().Hash()
+	limited := &io.LimitedReader{R: from, N: min(size, math.MaxInt64-1) + 1}
+	for unlooked := int64(0); ; {
+		read, readErr := io.ReadFull(limited, *buf)
+		hash.Write((*buf)[:read])
+		if _, err := file.Write((*buf)[:read]); err != nil {
+			return n, err
+		}
+		if n += int64(read); n > size {
+			return n, errTooLong(d, size)
+		}
+		if errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF) {
+			break
+		}
+		if readErr != nil {
+			return n, readErr
+		}
+		if unlooked += int64(read); unlooked >= roomEvery {
+			unlooked = 0
+			if err := g.room(); err != nil {
+				return n, err
+			}
+		}
+	}
+	if got := digest.NewDigest(d.Algorithm(), hash); got != d {
+		return n, newFailure(http.StatusBadRequest, "DIGEST_INVALID", "what the source has as %s has the digest %s: it is damaged there, or cut off after %d bytes", d, got, n)
+	}
+	return n, nil
+}
+
+// Manifest takes in a manifest whose blobs are here. Error: those that AnswerOf knows.
+func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (*provenance.Record, error) {
+	c, err := i.call(ctx, m.Repository)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.g.room(); err != nil {
+		return nil, err
+	}
+	switch most := int64(i.g.c.MaxManifest); {
+	case int64(len(m.Body)) > most:
+		return nil, newFailure(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "a manifest may have %d bytes here", most)
+	case len(m.Tags) > provenance.MaxTags:
+		return nil, fmt.Errorf("%d tags for one record", len(m.Tags)) // a fault of the caller
+	}
+	for _, tag := range m.Tags {
+		if err := mayBeSet(tag); err != nil {
+			return nil, err
+		}
+	}
+	c.digest = digestOf(m.Body, m.Origin.Digest)
+	if c.digest != m.Origin.Digest {
+		return nil, newFailure(http.StatusBadRequest, "DIGEST_INVALID", "what the source has as %s has the digest %s", m.Origin.Digest, c.digest)
+	}
+	p := &push{call: c, digest: c.digest, body: m.Body, tags: m.Tags, origin: &m.Origin, said: m.Claimed}
+	if p.manifest, err = parseManifest(m.MediaType, m.Body); err != nil {
+		return nil, err
+	}
+	if f, err := i.g.acceptRendered(ctx, p); err != nil || f != nil {
+		return nil, err // one that the registry made itself came back: it is here
+	}
+	return i.g.push(ctx, p)
+}
+
+// Names are what a manifest names.
+type Names struct {
+	Blobs     []NamedBlob     // config, layers, and what other kinds call blobs, in their order
+	Manifests []digest.Digest // that it lists
+	Subject   digest.Digest   // or ""
+}
+
+// A NamedBlob is a blob that a manifest names.
+type NamedBlob struct {
+	Digest digest.Digest
+	Size   int64 // as the manifest has it, which may be wrong
+	// MayLack says that the manifest is taken without it: a layer that is not distributed.
+	MayLack bool
+}
+
+// NamesIn reads what a manifest names. It checks all that a push is checked for, but for what the repository has. Errors: those that AnswerOf knows.
+func NamesIn(mediaType string, body []byte) (names Names, err error) {
+	m, err := parseManifest(mediaType, body)
+	if err != nil {
+		return names, err
+	}
+	for _, b := range m.blobs() {
+		names.Blobs = append(names.Blobs, NamedBlob{b.Digest, b.Size, m.mayLack(b)})
+	}
+	names.Manifests = digestsOf(m.children)
+	if m.subject != nil {
+		names.Subject = m.subject.Digest
+	}
+	return names, nil
+}
+
+// Presences is that of the registry.
+func (i *Importer) Presences(ctx context.Context, of []RepoDigest) ([]Presence, error) {
+	return i.g.Presences(ctx, of)
+}
+
+// Link gives a repository a blob that is here, and says whether it is.
+func (i *Importer) Link(ctx context.Context, repo string, d digest.Digest) (linked bool, err error) {
+	c, err := i.call(ctx, repo)
+	if err != nil {
+		return false, err
+	}
+	var late bool
+	err = i.g.update(ctx, c, func(tx storage.Tx) error {
+		row, err := readBlobRow(tx, d)
+		if linked = err == nil && !row.damaged; !linked {
+			if errors.Is(err, storage.ErrNotFound) {
+				err = nil
+			}
+			return err
+		}
+		late, err = i.g.putLink(tx, repo, d, "")
+		return err
+	})
+	i.g.arrived(d, late)
+	return linked && err == nil, err
+}
