@@ -1,0 +1,263 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/fault"
+	"github.com/seed-260924e6/hallmark/registry"
+)
+
+// work is one image on its way, with what it lists and what is attached to it. One goroutine does it.
+type work struct {
+	*Job
+	repo, into string
+	seen       map[digest.Digest]bool // manifests that were looked at: lists and subjects may go in circles
+	came, left bool
+}
+
+// maxFamily bounds the manifests that belong to one image.
+const maxFamily = 10_000
+
+// bring brings an image: what it lists, its blobs, itself with its tag, then what is attached to it. Its tag is asked for once; all
+// else is named by digest, so that a tag that moves meanwhile makes no mixture.
+func (w *work) bring(ctx context.Context, i Image) error {
+	m, err := w.From.Manifest(ctx, w.repo, i.ref())
+	if err != nil {
+		return err
+	}
+	if err := wrongSchema(m.Body); err != nil {
+		return err
+	}
+	var tags []string
+	if i.Tag != "" {
+		meanings, err := w.Here.Meanings(ctx, w.into, []string{i.Tag})
+		if err != nil {
+			return err
+		}
+		switch means := meanings[0]; {
+		case means.Digest == "", means.Digest == m.Origin.Digest, means.Imported:
+			tags = []string{i.Tag}
+		default:
+			w.left = true
+			w.counts.left.Add(1)
+			w.remark(&w.report.Left, named(w.repo, i.Tag), "somebody set it here to "+means.Digest.String()+": to take the source's, remove the tag here and import again")
+			return nil
+		}
+	}
+	return w.take(ctx, m, tags)
+}
+
+// wrongSchema is about an image whose form no registry takes any more.
+func wrongSchema(body []byte) error {
+	if version, layers := schemaOf(body); version == 1 && layers {
+		return errors.New("it is an image of docker's schema 1, of before 2016: convert it, as with `skopeo copy --format v2s2`, and import that")
+	}
+	return nil
+}
+
+// family brings a manifest that belongs to the image. One that is here has come whole: it is left, and so is what it lists.
+func (w *work) family(ctx context.Context, d digest.Digest) error {
+	if w.seen[d] {
+		return nil
+	}
+	if len(w.seen) >= maxFamily {
+		return fmt.Errorf("more than %d manifests belong to it", maxFamily)
+	}
+	here, err := w.present(ctx, d)
+	if err != nil {
+		return err
+	}
+	if here {
+		w.seen[d] = true
+		return w.attached(ctx, d)
+	}
+	m, err := w.From.Manifest(ctx, w.repo, d.String())
+	if err != nil {
+		return err
+	}
+	return w.take(ctx, m, nil)
+}
+
+func (w *work) present(ctx context.Context, d digest.Digest) (bool, error) {
+	here, err := w.Here.Presences(ctx, []registry.RepoDigest{{Repository: w.into, Digest: d}})
+	return err == nil && here[0].Present, err
+}
+
+// take brings a manifest that was read.
+func (w *work) take(ctx context.Context, m Manifest, tags []string) error {
+	d := m.Origin.Digest
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	w.seen[d] = true
+	if got := d.Algorithm().FromBytes(m.Body); got != d {
+		return fmt.Errorf("what the source has as %s has the digest %s: it is damaged there", d, got)
+	}
+	here, err := w.present(ctx, d)
+	if err != nil {
+		return err
+	}
+	if !here {
+		names, err := registry.NamesIn(m.MediaType, m.Body)
+		if err != nil {
+			return err
+		}
+		if err := w.children(ctx, d, names.Manifests); err != nil {
+			return err
+		}
+		if err := w.blobs(ctx, d, names.Blobs); err != nil {
+			return err
+		}
+	}
+	if err := w.commit(ctx, m, tags); err != nil {
+		return err
+	}
+	return w.attached(ctx, d)
+}
+
+// children brings what an index lists. What the source does not have was left out there, as with images for one platform alone; what
+// it has as a blob, as BuildKit's cache does, comes as one.
+func (w *work) children(ctx context.Context, index digest.Digest, children []digest.Digest) error {
+	for _, child := range children {
+		err := w.family(ctx, child)
+		if !errors.Is(err, ErrAbsent) {
+			if err != nil {
+				return fmt.Errorf("%s, which it lists: %w", child, err)
+			}
+			continue
+		}
+		if err := w.blob(ctx, Blob{Digest: child}); errors.Is(err, ErrAbsent) {
+			w.remark(&w.report.Lacking, named(w.repo, index.String()), "it lists "+child.String()+", which the source does not have")
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blobs brings the blobs that are not here.
+func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.NamedBlob) error {
+	for _, b := range blobs {
+		err := w.blob(ctx, Blob{b.Digest, b.Size})
+		if errors.Is(err, ErrAbsent) && b.MayLack {
+			continue // it is fetched from elsewhere, by those who may
+		}
+		if err != nil {
+			return fmt.Errorf("the blob %s of %s: %w", b.Digest, of, err)
+		}
+	}
+	return nil
+}
+
+// blob brings a blob that the repository does not have. One that other repositories here have is fetched all the same, unless the
+// source has given it in this run: else whoever writes the source's manifests could name a blob here that he may not read, and read it.
+func (w *work) blob(ctx context.Context, b Blob) error {
+	if err := b.Digest.Validate(); err != nil {
+		return err
+	}
+	defer w.working.lock("blob " + b.Digest.String())()
+	lacking, err := w.Here.Lacking(ctx, w.into, []digest.Digest{b.Digest})
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	_, shown := w.shown.Load(b.Digest)
+	if w.DryRun {
+		return w.countBlob(ctx, b, shown)
+	}
+	if shown {
+		if linked, err := w.Here.Link(ctx, w.into, b.Digest); linked || err != nil {
+			w.came = w.came || linked
+			return err
+		}
+	}
+	n, err := w.Here.Blob(ctx, w.into, b.Digest, func(ctx context.Context) (io.ReadCloser, int64, error) { return w.From.Blob(ctx, w.repo, b) })
+	if err != nil {
+		return err
+	}
+	w.came = true
+	w.shown.Store(b.Digest, nil)
+	w.counts.blobs.Add(1)
+	w.counts.bytes.Add(n)
+	return nil
+}
+
+// countBlob counts a blob that would come.
+func (w *work) countBlob(ctx context.Context, b Blob, counted bool) error {
+	if counted {
+		return nil
+	}
+	from, size, err := w.From.Blob(ctx, w.repo, b)
+	if err != nil {
+		return err
+	}
+	w.shown.Store(b.Digest, nil)
+	w.counts.blobs.Add(1)
+	w.counts.bytes.Add(size)
+	return from.Close()
+}
+
+// commit commits a manifest with its tags, unless both are here: then there would be a second record of the same.
+func (w *work) commit(ctx context.Context, m Manifest, tags []string) error {
+	d := m.Origin.Digest
+	defer w.working.lock("manifest " + w.into + "@" + d.String())()
+	here, err := w.present(ctx, d)
+	if err != nil {
+		return err
+	}
+	tagged := len(tags) == 0
+	if !tagged {
+		meanings, err := w.Here.Meanings(ctx, w.into, tags)
+		if err != nil {
+			return err
+		}
+		tagged = meanings[0].Digest == d
+	}
+	if w.DryRun && !here {
+		_, here = w.shown.LoadOrStore(w.into+"@"+d.String(), nil) // it was counted
+	}
+	if here && tagged {
+		return nil
+	}
+	if !w.DryRun {
+		record, err := w.Here.Manifest(ctx, registry.ForeignManifest{
+			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed,
+		})
+		if err != nil || record == nil {
+			return err
+		}
+	}
+	w.came = true
+	if !here {
+		w.counts.manifests.Add(1)
+		w.counts.bytes.Add(int64(len(m.Body)))
+	}
+	return nil
+}
+
+// attached brings the signatures, attestations and others whose subject a manifest is.
+func (w *work) attached(ctx context.Context, d digest.Digest) error {
+	referrers, err := w.From.Referrers(ctx, w.repo, d)
+	if err != nil {
+		return fmt.Errorf("what is attached to it: %w", err)
+	}
+	for _, r := range referrers {
+		if err := w.family(ctx, r); err != nil {
+			return fmt.Errorf("%s, which is attached to it: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// endsAll says that after this error no other image can come.
+func endsAll(err error) bool {
+	switch c := fault.Of(err); c {
+	case fault.Full, fault.Stopped, fault.Closing, fault.Uncertain, fault.Login:
+		return true
+	default:
+		return false
+	}
+}

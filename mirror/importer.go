@@ -1,0 +1,246 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/registry"
+	"golang.org/x/sync/errgroup"
+)
+
+// Here is the registry that images come to. registry.Importer is one.
+type Here interface {
+	// Accepts returns why nothing may be imported into a repository, or nil.
+	Accepts(ctx context.Context, repo string) error
+	// Presences returns whether manifests are here.
+	Presences(ctx context.Context, of []registry.RepoDigest) ([]registry.Presence, error)
+	// Meanings returns what tags mean here.
+	Meanings(ctx context.Context, repo string, tags []string) ([]registry.Meaning, error)
+	// Lacking returns the blobs that a repository does not have.
+	Lacking(ctx context.Context, repo string, blobs []digest.Digest) ([]digest.Digest, error)
+	// Link gives a repository a blob that is here, and says whether it is.
+	Link(ctx context.Context, repo string, d digest.Digest) (bool, error)
+	// Blob takes in what open gives.
+	Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (int64, error)
+	// Manifest takes in a manifest whose blobs are here.
+	Manifest(ctx context.Context, m registry.ForeignManifest) (*provenance.Record, error)
+}
+
+// A Job is an import: what comes from where, and to where.
+type Job struct {
+	From Source
+	Here Here
+	// Repositories are those that are imported, by pattern of their names at the source; empty means all.
+	Repositories []access.Pattern
+	// Into is put before the names of repositories, and stands for a repository where an image has none at the source.
+	Into string
+	// DryRun counts what would come, and changes nothing.
+	DryRun bool
+
+	counts  counts
+	working keyed
+	shown   sync.Map // the digests whose bytes the source has given in this run; in a dry run also the manifests that were counted
+	mu      sync.Mutex
+	report  Report
+}
+
+// Counts is how far an import has come.
+type Counts struct {
+	Repositories int64 `json:"repositories"`
+	Images       int64 `json:"images"`    // tags, and manifests that came without one, that were looked at
+	Came         int64 `json:"came"`      // of these, that brought something
+	Present      int64 `json:"present"`   // that were here already
+	Left         int64 `json:"left"`      // tags that mean something else here since somebody pushed, and were left
+	Refused      int64 `json:"refused"`   // that did not come, or not whole
+	Manifests    int64 `json:"manifests"` // that came
+	Blobs        int64 `json:"blobs"`     // that came
+	Bytes        int64 `json:"bytes"`     // of these, and of the manifests
+}
+
+type counts struct {
+	repositories, images, came, present, left, refused, manifests, blobs, bytes atomic.Int64
+}
+
+// Counts returns how far the job has come, also while it runs.
+func (j *Job) Counts() Counts {
+	c := &j.counts
+	return Counts{
+		Repositories: c.repositories.Load(), Images: c.images.Load(), Came: c.came.Load(), Present: c.present.Load(), Left: c.left.Load(),
+		Refused: c.refused.Load(), Manifests: c.manifests.Load(), Blobs: c.blobs.Load(), Bytes: c.bytes.Load(),
+	}
+}
+
+// A Remark is about something that did not come, or not as it was there.
+type Remark struct {
+	Reference string `json:"reference"` // at the source
+	Why       string `json:"why"`
+}
+
+// A Report is what came of an import. Each list has at most MaxRemarks; the counts tell of all.
+type Report struct {
+	Counts
+	DryRun  bool     `json:"dryRun,omitempty"`
+	Refused []Remark `json:"refusals,omitempty"`
+	Left    []Remark `json:"leftAlone,omitempty"`
+	Lacking []Remark `json:"lacking,omitempty"` // what an image names and the source does not have, and which came all the same
+}
+
+// MaxRemarks bounds each list of a Report.
+const MaxRemarks = 1000
+
+// workers is how many images come at the same time: they wait for the disk, or for the network.
+const workers = 8
+
+// Run imports. What is refused is in the report, and the rest goes on; an error ends it, and what came whole stays. Run is called once.
+func (j *Job) Run(ctx context.Context) (Report, error) {
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	err := j.each(within, group)
+	err = errors.Join(err, group.Wait())
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	j.report.Counts, j.report.DryRun = j.Counts(), j.DryRun
+	return j.report, err
+}
+
+// each starts the work on each image.
+func (j *Job) each(ctx context.Context, group *errgroup.Group) error {
+	for repo, err := range j.From.Repositories(ctx) {
+		if err != nil {
+			return fmt.Errorf("list the source's repositories: %w", err)
+		}
+		if !j.wants(repo) {
+			continue
+		}
+		j.counts.repositories.Add(1)
+		into, err := j.into(ctx, repo)
+		if err != nil {
+			j.refuse(repo, err)
+			continue
+		}
+		j.repository(ctx, group, repo, into)
+		if ctx.Err() != nil {
+			return nil // Wait tells why
+		}
+	}
+	return nil
+}
+
+// repository starts the work on each image of one. Those without a tag come when all tags have come: they are mostly the same, and
+// would come twice.
+func (j *Job) repository(ctx context.Context, group *errgroup.Group, repo, into string) {
+	var tagged sync.WaitGroup
+	for image, err := range j.From.Images(ctx, repo) {
+		if err != nil {
+			j.refuse(repo, fmt.Errorf("its images could not be listed to the end: %w", err))
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if image.Tag == "" {
+			tagged.Wait()
+			group.Go(func() error { return j.image(ctx, repo, into, image) })
+			continue
+		}
+		tagged.Add(1)
+		group.Go(func() error { defer tagged.Done(); return j.image(ctx, repo, into, image) })
+	}
+}
+
+func (j *Job) wants(repo string) bool {
+	short := strings.TrimPrefix(repo, "library/") // by which docker calls it
+	return len(j.Repositories) == 0 || slices.ContainsFunc(j.Repositories, func(p access.Pattern) bool { return p.Matches(repo) || p.Matches(short) })
+}
+
+// into is the repository here for one of the source.
+func (j *Job) into(ctx context.Context, repo string) (string, error) {
+	into := path.Join(j.Into, repo)
+	if into == "" {
+		return "", errors.New("its images have no name there: say with --into which repository they come to")
+	}
+	return into, j.Here.Accepts(ctx, into)
+}
+
+// image brings one. An error ends the job.
+func (j *Job) image(ctx context.Context, repo, into string, i Image) error {
+	j.counts.images.Add(1)
+	w := &work{Job: j, repo: repo, into: into, seen: map[digest.Digest]bool{}}
+	err := i.Broken
+	if err == nil {
+		err = w.bring(ctx, i)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		j.refuse(named(repo, i.ref()), err)
+	case w.came:
+		j.counts.came.Add(1)
+	case !w.left:
+		j.counts.present.Add(1)
+	}
+	if endsAll(err) {
+		return err
+	}
+	return nil
+}
+
+func (j *Job) refuse(ref string, err error) {
+	j.counts.refused.Add(1)
+	j.remark(&j.report.Refused, ref, err.Error())
+}
+
+func (j *Job) remark(list *[]Remark, ref, why string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(*list) < MaxRemarks {
+		*list = append(*list, Remark{ref, why})
+	}
+}
+
+// keyed is a lock for each of some names.
+type keyed struct {
+	mu   sync.Mutex
+	busy map[string]*waited
+}
+
+type waited struct {
+	sync.Mutex
+	n int // who hold or want it; guarded by keyed.mu
+}
+
+// lock waits for the lock of a name, and returns what gives it back.
+func (k *keyed) lock(name string) (unlock func()) {
+	k.mu.Lock()
+	if k.busy == nil {
+		k.busy = map[string]*waited{}
+	}
+	w := k.busy[name]
+	if w == nil {
+		w = new(waited)
+		k.busy[name] = w
+	}
+	w.n++
+	k.mu.Unlock()
+	w.Lock()
+	return func() {
+		w.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if w.n--; w.n == 0 {
+			delete(k.busy, name)
+		}
+	}
+}
