@@ -57,6 +57,7 @@ type Config struct {
 	Scrubber Scrubber  // scrub
 	Puller   Puller    // pulls
 	Trash    Trash     // trash
+	Imports  Imports   // import
 	Checks   Checks    // check
 
 	// Certificates returns the server's own, at each call. Default, and where it returns nil: plain HTTP, and 404.

@@ -88,7 +88,7 @@ func (b *begun) end(a *API, what string, err error) (any, error) {
 		return streamed{}, err
 	}
 	if b.c.Context().Err() == nil {
-		a.Log.Error("an answer about retention broke off", "what", what, "err", err)
+		a.Log.Error("an answer broke off", "what", what, "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -87,6 +87,7 @@ func (a *API) routes() []route {
 		{"DELETE /api/v1/pulls", "pulls", true, a.forgetPulls},
 		{"GET /api/v1/scrub", "scrub", true, a.scrubStatus},
 		{"POST /api/v1/scrub", "scrub", true, a.scrubNow},
+		{"POST /api/v1/import", "import", true, a.importImages},
 		{"GET /api/v1/trash", "trash", false, a.trash},
 		{"POST /api/v1/trash/undelete", "undelete", false, a.undelete},
 		{"POST /api/v1/trash/empty", "trash-empty", true, a.emptyTrash},

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/certs"
+	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
@@ -393,6 +394,20 @@ var table = []row{
 			{target: "/api/v1/pulls?all=false", status: 400, has: "name a repository"},
 		},
 		says: []says{{registry.ErrUnknown, 404}},
+	},
+	{
+		route: "POST /api/v1/import", good: []good{
+			{target: "/api/v1/import", body: `{"registry":"registry.example","repositories":["team/**"]}`, has: `{"progress":{"repositories":1`},
+			{target: "/api/v1/import", body: `{"registry":"registry.example","dryRun":true}`, has: `"refusals":[{"reference":"team/app:1.0"`},
+		},
+		bad: []bad{
+			{target: "/api/v1/import", body: `{}`, status: 400, has: "either path"},
+			{target: "/api/v1/import", body: `{"path":"/srv","registry":"registry.example"}`, status: 400, has: "either path"},
+			{target: "/api/v1/import", body: `{"path":"/srv"}`, status: 403, has: "for its operator alone"},
+			{target: "/api/v1/import", body: `{"registry":"registry.example","rate":-1}`, status: 400, has: "rate"},
+			{target: "/api/v1/import", body: `{"registry":"registry.example","repositories":["***"]}`, status: 400, has: "pattern"},
+		},
+		says: []says{{mirror.ErrSource, 422}, {mirror.ErrImporting, 409}},
 	},
 	{
 		route: "GET /api/v1/trash", good: []good{

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/certs"
 	"github.com/seed-260924e6/hallmark/internal/version"
+	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/retention"
@@ -78,7 +79,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
-	answers.URL, answers.Log, answers.Retention = s.url, log, s.retention
+	answers.URL, answers.Log, answers.Retention, answers.Imports = s.url, log, s.retention, mirror.NewImports(s.registry)
 	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.checkStore
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public

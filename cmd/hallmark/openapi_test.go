@@ -253,6 +253,13 @@ func TestOpenAPI(t *testing.T) {
 		{method: "POST", path: "/api/v1/trash/undelete", body: `{"repository":"lib/gone","reference":"` + gone + `"}`, header: js, status: 404},
 		{method: "POST", path: "/api/v1/trash/undelete", body: large, header: js, status: 413},
 		{method: "POST", path: "/api/v1/trash/undelete", body: `{}`, status: 415},
+		{method: "POST", path: "/api/v1/import", body: `{"registry":"unknown.invalid","repositories":["team/app"]}`, header: js, status: 200},
+		{method: "POST", path: "/api/v1/import", body: `{}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/import", body: `{}`, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/import", body: `{"registry":"unknown.invalid"}`, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/import", body: `{"registry":"no/registry"}`, header: js, status: 422},
+		{method: "POST", path: "/api/v1/import", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/import", body: `{}`, status: 415},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{"repository":"lib/gone"}`, header: js, status: 200},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{"reference":"1.0"}`, header: js, status: 400},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{}`, header: js, login: "none", status: 401},
@@ -601,7 +608,7 @@ func mustMarshal(v any) []byte {
 // unseen are the statuses that this test cannot bring about on a server that is well; the table of package api has them.
 var unseen = []string{
 	"GET /readyz 503", "GET /ca.pem 404", "GET /api/v1/certificate 404", "POST /api/v1/certificate 404", "POST /api/v1/certificate 409",
-	"POST /api/v1/keys 409", "GET /api/v1/evidence 409", "POST /api/v1/access/tokens 409", "GET /log/{path} 401",
+	"POST /api/v1/keys 409", "POST /api/v1/import 409", "GET /api/v1/evidence 409", "POST /api/v1/access/tokens 409", "GET /log/{path} 401",
 	"DELETE /api/v1/access/teams/{name} 409", "DELETE /api/v1/access/teams/{name}/members/{user} 409", "POST /api/v1/access/teams/{name}/members 422",
 	"DELETE /api/v1/access/tokens/{id} 403", "DELETE /api/v1/access/sessions/{id} 403",
 }

@@ -146,6 +146,7 @@ func registryRoutes(t *testing.T) []registryRoute {
 		row(ok, "GET /api/v1/retention/plan", api+"/retention/plan"),
 		with(row(admins(400), "POST /api/v1/retention/apply", api+"/retention/apply"), "{}", nil),
 		row(done, "DELETE /api/v1/pulls", api+"/pulls?repo=never/pulled"),
+		with(row(ok, "POST /api/v1/import", api+"/import"), `{"registry":"unknown.invalid","repositories":["team/app"]}`, nil),
 		row(declared, "GET /api/v1/trash", api+"/trash"),
 		with(row(ok, "POST /api/v1/trash/empty", api+"/trash/empty"), `{"repository":"never/there"}`, nil),
 		row(ok, "GET /api/v1/scrub", api+"/scrub"),
