@@ -26,7 +26,7 @@ type Imports struct {
 // NewImports returns one that imports into a registry.
 func NewImports(g *registry.Registry) *Imports { return &Imports{registry: g} }
 
-// ErrImporting: an import is running.
+// ErrImporting says that an import is running.
 var ErrImporting error = fault.New(fault.Conflict, "another import is running: wait for its end")
 
 // Options say what is imported, and to where.

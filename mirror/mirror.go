@@ -67,10 +67,10 @@ type Blob struct {
 	Size   int64 // as the manifest has it
 }
 
-// ErrAbsent: a source does not have what was asked for.
+// ErrAbsent says that a source does not have what was asked for.
 var ErrAbsent error = fault.New(fault.Missing, "the source does not have it")
 
-// ErrSource: a place cannot be read as what it was given for.
+// ErrSource says that a place cannot be read as what it was given for.
 var ErrSource error = fault.New(fault.Invalid, "nothing can be imported from there")
 
 // maxManifest bounds a manifest, in bytes. What a registry takes of it is bounded by its own configuration.

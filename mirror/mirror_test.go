@@ -180,7 +180,7 @@ func ask(t testing.TB, s *servertest.Server, method, path string, body any) (sta
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	var out bytes.Buffer
 	if _, err := out.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func get(t testing.TB, s *servertest.Server, path string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	var out bytes.Buffer
 	if _, err := out.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
@@ -448,7 +448,7 @@ func put(t testing.TB, s *servertest.Server, path, mediaType string, content []b
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusCreated {
 		t.Fatalf("PUT %s answers %d", path, resp.StatusCode)
 	}

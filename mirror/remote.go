@@ -125,7 +125,7 @@ func (r *remote) list(ctx context.Context, repo, at string, read func(page []byt
 }
 
 func (r *remote) page(ctx context.Context, repo, at string, read func([]byte) ([]string, error)) (names []string, next string, err error) {
-	resp, err := r.get(ctx, repo, at, nil)
+	resp, err := r.get(ctx, repo, at, nil) //nolint:bodyclose // readBounded closes it
 	if err != nil {
 		return nil, "", err
 	}
@@ -192,7 +192,7 @@ func (r *remote) Images(ctx context.Context, repo string) iter.Seq2[Image, error
 
 // Manifest implements Source.
 func (r *remote) Manifest(ctx context.Context, repo, ref string) (m Manifest, err error) {
-	resp, err := r.get(ctx, repo, "/v2/"+repo+"/manifests/"+url.PathEscape(ref), http.Header{"Accept": {accepted}})
+	resp, err := r.get(ctx, repo, "/v2/"+repo+"/manifests/"+url.PathEscape(ref), http.Header{"Accept": {accepted}}) //nolint:bodyclose // readBounded closes it
 	if err != nil {
 		return m, err
 	}

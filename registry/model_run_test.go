@@ -95,7 +95,7 @@ func (f *finder) Fatal(args ...any) {
 func (l *life) play(steps int, next func(m *model, i int) op) (played []op, wrong string) {
 	dir, err := os.MkdirTemp("", "model-")
 	must(l.t, err)
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(dir)
 	f := &finder{}
 	defer func() {
 		switch caught := recover(); caught {
@@ -106,7 +106,7 @@ func (l *life) play(steps int, next func(m *model, i int) op) (played []op, wron
 		}
 	}()
 	w := newWorld(f, dir, l.keep, l.most)
-	defer func() { _ = w.store.Store.Close() }() // also where something is wrong with it
+	defer func() { _ = w.store.Close() }() // also where something is wrong with it
 	for i := 0; i < steps && len(f.found) == 0; i++ {
 		o := next(w.m, i)
 		played = append(played, o)

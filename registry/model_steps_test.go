@@ -52,8 +52,22 @@ func (c *chooser) choose() op {
 		weight int
 		make   func() op
 	}{
-		{22, c.pushImage}, {4, c.pushBlob}, {6, c.mount}, {8, c.tag}, {3, c.headBlob}, {5, c.deleteTag}, {14, c.deleteManifest}, {4, c.deleteBlob},
-		{12, c.undelete}, {3, c.empty}, {4, c.hold}, {5, c.quota}, {3, c.retain}, {14, c.wait}, {12, c.collect}, {1, c.restart},
+		{22, c.pushImage},
+		{4, c.pushBlob},
+		{6, c.mount},
+		{8, c.tag},
+		{3, c.headBlob},
+		{5, c.deleteTag},
+		{14, c.deleteManifest},
+		{4, c.deleteBlob},
+		{12, c.undelete},
+		{3, c.empty},
+		{4, c.hold},
+		{5, c.quota},
+		{3, c.retain},
+		{14, c.wait},
+		{12, c.collect},
+		{1, c.restart},
 	}
 	sum := 0
 	for _, k := range kinds {

@@ -161,7 +161,7 @@ func (w *world) addUsers(gate *access.Access) {
 // restart stops the registry, or finds it dead, and starts another.
 func (w *world) restart() {
 	w.t.Helper()
-	must(w.t, w.store.Store.Close())
+	must(w.t, w.store.Close())
 	w.open()
 }
 
@@ -444,6 +444,6 @@ func (o *observer) quotas() {
 		if u.Counting || u.ReservedBytes != 0 {
 			o.add("quota %s: counting %t, %d bytes reserved", u.Pattern, u.Counting, u.ReservedBytes)
 		}
-		o.add("quota %s %v: %d bytes, %d tags", u.Pattern, quota{int(u.Bytes), int(u.Soft), int(u.Quota.Tags)}, u.UsedBytes, u.UsedTags)
+		o.add("quota %s %v: %d bytes, %d tags", u.Pattern, quota{int(u.Bytes), int(u.Soft), int(u.Tags)}, u.UsedBytes, u.UsedTags)
 	}
 }

@@ -168,7 +168,7 @@ func (p *pullStates) restart(tx storage.Tx, repo string) error {
 	}
 	s.Began = s.now()
 	p.each[repo] = s
-	return putJSONRow(tx, pullStateTable, repoKey(repo), forgotten{s.Began, s.Forgotten})
+	return putStateRow(tx, repoKey(repo), forgotten{s.Began, s.Forgotten})
 }
 
 // keep writes the state of all repositories where it has changed, or could not be read.
@@ -176,6 +176,6 @@ func (p *pullStates) keep(tx storage.Tx) error {
 	if all, err := p.whole(); err != nil || !p.dirty {
 		return err
 	} else {
-		return putJSONRow(tx, pullStateTable, pullStateKey, *all)
+		return putStateRow(tx, pullStateKey, *all)
 	}
 }

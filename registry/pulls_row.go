@@ -131,7 +131,7 @@ func errPulls(of, repo string) error {
 // pullState wants the row of a state to be readable.
 func (c *checker) pullState(_ context.Context, tx storage.Reader, item storage.Item) error {
 	if string(item.Key) == string(pullStateKey) {
-		if err := readJSONRow(tx, pullStateTable, item.Key, &pullState{}); err != nil {
+		if err := readStateRow(tx, item.Key, &pullState{}); err != nil {
 			return damaged("since when pulls are counted cannot be read, so all are forgotten; a start begins to count anew")
 		}
 		return nil
@@ -140,7 +140,7 @@ func (c *checker) pullState(_ context.Context, tx storage.Reader, item storage.I
 	if !validName(repo) || len(rest) > 0 {
 		return damaged("pulls are said to be forgotten of %s, which nothing can be called", bounded(repo))
 	}
-	if err := readJSONRow(tx, pullStateTable, item.Key, &forgotten{}); err != nil {
+	if err := readStateRow(tx, item.Key, &forgotten{}); err != nil {
 		return errPulls(repo, repo)
 	}
 	return nil

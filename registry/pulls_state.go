@@ -73,7 +73,7 @@ func (s pullState) now() uint64 { return max(micros(time.Now()), s.Latest) }
 // readPullState reads the state: the zero value where pulls were never counted. Where it cannot be read, nobody knows which pulls were
 // to be forgotten, so all are; counting begins now, under a number that is higher than that of any row.
 func readPullState(tx storage.Reader) (s pullState, err error) {
-	err = readJSONRow(tx, pullStateTable, pullStateKey, &s)
+	err = readStateRow(tx, pullStateKey, &s)
 	if errors.Is(err, storage.ErrCorrupt) {
 		now := micros(time.Now())
 		return pullState{Began: now, Latest: now, Forgets: now, Forgotten: now, unread: true}, nil
@@ -89,22 +89,22 @@ func (g *Registry) pullStateNow(ctx context.Context) (s pullState, err error) {
 	return s, err
 }
 
-// readJSONRow leaves row as it is where there is none.
-func readJSONRow(tx storage.Reader, table storage.Table, key []byte, row any) error {
-	value, err := getOrNil(tx, table, key)
+// readStateRow reads a row of pullStateTable. It leaves row as it is where there is none.
+func readStateRow(tx storage.Reader, key []byte, row any) error {
+	value, err := getOrNil(tx, pullStateTable, key)
 	if err != nil || value == nil {
 		return err
 	}
 	if err := json.Unmarshal(value, row); err != nil {
-		return damaged("the row %q of %s cannot be read: %w", key, table, err)
+		return damaged("the row %q of %s cannot be read: %w", key, pullStateTable, err)
 	}
 	return nil
 }
 
-func putJSONRow(tx storage.Tx, table storage.Table, key []byte, row any) error {
+func putStateRow(tx storage.Tx, key []byte, row any) error {
 	value, err := json.Marshal(row)
 	if err == nil {
-		tx.Put(table, key, value)
+		tx.Put(pullStateTable, key, value)
 	}
 	return err
 }
@@ -112,7 +112,7 @@ func putJSONRow(tx storage.Tx, table storage.Table, key []byte, row any) error {
 // of is the state as it is for a repository. Where its own row cannot be read, its pulls are forgotten, and counting begins now.
 func (s pullState) of(tx storage.Reader, repo string) (pullState, error) {
 	var own forgotten
-	err := readJSONRow(tx, pullStateTable, repoKey(repo), &own)
+	err := readStateRow(tx, repoKey(repo), &own)
 	if errors.Is(err, storage.ErrCorrupt) {
 		s.Began, s.Forgotten, s.unread = s.now(), math.MaxUint64, true
 		return s, nil
@@ -134,7 +134,7 @@ func changePullState(ctx context.Context, store storage.Store, fn func(tx storag
 		if err := fn(tx, &s); err != nil {
 			return err
 		}
-		return putJSONRow(tx, pullStateTable, pullStateKey, s)
+		return putStateRow(tx, pullStateKey, s)
 	})
 }
 
@@ -191,7 +191,7 @@ func (g *Registry) ForgetPulls(ctx context.Context, repo string) error {
 	err := changePullState(ctx, g.store, func(tx storage.Tx, s *pullState) error {
 		s.Forgets++
 		if repo != "" {
-			return putJSONRow(tx, pullStateTable, repoKey(repo), forgotten{s.now(), s.Forgets})
+			return putStateRow(tx, repoKey(repo), forgotten{s.now(), s.Forgets})
 		}
 		s.Latest = 0
 		s.Began, s.Forgotten = s.now(), s.Forgets

@@ -56,7 +56,9 @@ func (r *retained) measure(ctx context.Context) error {
 		it   func() error
 	}{
 		{"nothing", alone},
-		{"plan", plan}, {"plan", plan}, {"plan", plan},
+		{"plan", plan},
+		{"plan", plan},
+		{"plan", plan},
 		{"apply", func() error { return r.run(ctx, "apply", r.plan) }},
 		{"nothing, behind it", alone},
 	} {

@@ -136,7 +136,7 @@ func (b *backupRun) run(ctx context.Context) (err error) {
 	if b.draft, err = b.archive.Begin(time.Now()); err != nil {
 		return err
 	}
-	resp, err := b.client.open(ctx, "GET", backup.SnapshotPath)
+	resp, err := b.client.open(ctx, "GET", backup.SnapshotPath, nil)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (b *backupRun) copyBlobs(ctx context.Context) error {
 // copyBlob copies a blob. Error: archive.ErrDamaged, where the registry has not what the blob's digest says. One blob
 // that is lost must not keep all others from being saved.
 func (b *backupRun) copyBlob(ctx context.Context, blob archive.Blob) error {
-	resp, err := b.client.open(ctx, "GET", backup.BlobPath+url.PathEscape(string(blob.At)))
+	resp, err := b.client.open(ctx, "GET", backup.BlobPath+url.PathEscape(string(blob.At)), nil)
 	if refused := (exitError{}); errors.As(err, &refused) && refused.code == exitNo {
 		return fmt.Errorf("%w: %w", archive.ErrDamaged, err)
 	}

@@ -149,7 +149,7 @@ func TestBackupServerEnds(t *testing.T) {
 	s.push("team/app", "1", "one", nil)
 	cl := connectSocket(s.dir)
 	defer cl.close()
-	resp, err := cl.open(t.Context(), "GET", backup.SnapshotPath)
+	resp, err := cl.open(t.Context(), "GET", backup.SnapshotPath, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestBackupServerEnds(t *testing.T) {
 	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Error("the client does not see that the server has ended")
 	}
-	if _, err := cl.open(t.Context(), "GET", backup.SnapshotPath); !errors.As(err, new(exitError)) {
+	if _, err := cl.open(t.Context(), "GET", backup.SnapshotPath, nil); !errors.As(err, new(exitError)) {
 		t.Errorf("after that: %v", err)
 	}
 }

@@ -54,8 +54,8 @@ func (c *client) fetch(ctx context.Context, path string, most int64) ([]byte, er
 	return data, status(err)
 }
 
-func (c *client) open(ctx context.Context, method, path string) (*http.Response, error) {
-	resp, err := c.Open(ctx, method, path, nil)
+func (c *client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	resp, err := c.Open(ctx, method, path, body)
 	return resp, status(err)
 }
 

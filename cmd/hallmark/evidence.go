@@ -62,7 +62,7 @@ func (e *env) evidence() *cobra.Command {
 
 // fetchEvidence writes an evidence file, and says what is in it. The file is there whole, or not at all.
 func (e *env) fetchEvidence(ctx context.Context, cl *client, path, out string) error {
-	resp, err := cl.open(ctx, http.MethodGet, path)
+	resp, err := cl.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}

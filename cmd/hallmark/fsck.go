@@ -51,7 +51,7 @@ func (e *env) fsck() *cobra.Command {
 }
 
 func (e *env) check(ctx context.Context, cl *client, deep, asJSON bool) error {
-	resp, err := cl.open(ctx, "GET", "/api/v1/check?"+url.Values{"deep": {fmt.Sprint(deep)}}.Encode())
+	resp, err := cl.open(ctx, "GET", "/api/v1/check?"+url.Values{"deep": {fmt.Sprint(deep)}}.Encode(), nil)
 	if err != nil {
 		return err
 	}

@@ -150,9 +150,9 @@ func keptFor(others []string) string {
 
 // runImport asks for an import, and shows how it goes on.
 func (e *env) runImport(ctx context.Context, cl *client, want wantImport, asJSON bool) error {
-	resp, err := cl.Open(ctx, http.MethodPost, importPath, want)
+	resp, err := cl.open(ctx, http.MethodPost, importPath, want)
 	if err != nil {
-		return status(err)
+		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	began := time.Now()

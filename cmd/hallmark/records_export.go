@@ -106,7 +106,7 @@ const maxExportPage = 16 << 20
 
 // page returns a page of lines, whole, and where the next one is, or "".
 func (c *client) page(ctx context.Context, path string) (lines []byte, next string, err error) {
-	resp, err := c.open(ctx, http.MethodGet, path)
+	resp, err := c.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, "", err
 	}

@@ -48,7 +48,7 @@ func (e *env) retentionPlan(t *target) *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("output", "json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.askWithin(c.Context(), retentionTime, t, func(ctx context.Context, cl *client) error {
-			resp, err := cl.open(ctx, http.MethodGet, retentionPath+"plan")
+			resp, err := cl.open(ctx, http.MethodGet, retentionPath+"plan", nil)
 			if err != nil {
 				return err
 			}
