@@ -156,7 +156,7 @@ func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Rea
 		if n += int64(read); n > size {
 			return n, errTooLong(d, size)
 		}
-		if errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF) {
+		if readErr == io.EOF || readErr == io.ErrUnexpectedEOF { // ReadFull's own: a source that broke off wraps it
 			break
 		}
 		if readErr != nil {
