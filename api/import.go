@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/seed-260924e6/hallmark/access"
-	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -58,15 +57,16 @@ func (a *API) importImages(c *call) (any, error) {
 	report, err := a.Imports.Import(c.Context(), c.who, c.Request, want.options(), func(n mirror.Counts) {
 		_ = enc.Encode(importLine{Progress: &n}) // a client that left ends the import through its context
 	})
-	if err != nil && !out.wrote && report.Repositories == 0 && fault.Of(err) != fault.None {
+	if err != nil && !out.wrote && report.Repositories == 0 {
 		return nil, err
 	}
-	err2 := enc.Encode(importLine{Report: &report})
-	if err != nil && err2 == nil {
-		a.Log.Error("an import ended before its end", "err", err)
-		err2 = enc.Encode(importLine{Failed: err.Error()})
+	sent := enc.Encode(importLine{Report: &report})
+	if err != nil && sent == nil {
+		if p := a.problemFor(c.Request, err); p != nil {
+			sent = enc.Encode(importLine{Failed: p.Detail})
+		}
 	}
-	return out.end(a, "import", err2)
+	return out.end(a, "import", sent)
 }
 
 func (w wantImport) options() mirror.Options {

@@ -118,7 +118,7 @@ func (j *Job) Run(ctx context.Context) (Report, error) {
 func (j *Job) each(ctx context.Context, group *errgroup.Group) error {
 	for repo, err := range j.From.Repositories(ctx) {
 		if err != nil {
-			return fmt.Errorf("list the source's repositories: %w", err)
+			return fmt.Errorf("%w: its repositories could not be listed: %w", ErrSource, err)
 		}
 		if !j.wants(repo) {
 			continue
