@@ -123,3 +123,26 @@ func TestHoldPasses(t *testing.T) {
 	}
 	s.wantClean()
 }
+
+// TestReferencesToOthers wants a blob that an index lists, and that only another repository has, to be no reference: a plan of
+// retention would count its bytes as given back.
+func TestReferencesToOthers(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	blob := s.pushBlob("other", "cached")
+	list := listing(blob)
+	count := func() (n int) {
+		err := s.EachReference(background, "app", func(_, _ digest.Digest) error { n++; return nil })
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	s.pushManifest("app", "1", list, typeOf(list))
+	if n := count(); n != 0 {
+		t.Errorf("%d references, want none", n)
+	}
+	s.pushBlob("app", "cached")
+	if n := count(); n != 1 {
+		t.Errorf("%d references once the blob is there, want 1", n)
+	}
+}

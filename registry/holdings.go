@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -88,12 +89,15 @@ func (g *Registry) EachHolding(ctx context.Context, repo string, now time.Time, 
 	})
 }
 
-// EachReference calls fn for all that the manifests of a repository refer to, but for their subjects: blobs and manifests, which may be
-// absent. A large manifest refers to itself, as a blob. It is called within Views, which it must not use.
+// EachReference calls fn for all that the manifests of a repository refer to and that is there, but for their subjects: blobs and
+// manifests. A large manifest refers to itself, as a blob. It is called within Views, which it must not use.
 func (g *Registry) EachReference(ctx context.Context, repo string, fn func(manifest, named digest.Digest) error) error {
-	return g.eachIn(ctx, needsTable, repo, func(_ storage.Reader, rest, _ []byte) error {
+	return g.eachIn(ctx, needsTable, repo, func(tx storage.Reader, rest, row []byte) error {
 		manifest, rest, err := cutDigest(rest)
 		if err != nil {
+			return err
+		}
+		if absent, err := isAbsent(tx, repo, rest, row); err != nil || absent {
 			return err
 		}
 		named, _, err := cutDigest(rest)
@@ -102,6 +106,20 @@ func (g *Registry) EachReference(ctx context.Context, repo string, fn func(manif
 		}
 		return fn(manifest, named)
 	})
+}
+
+// isAbsent says of what a row of needsTable names that it is not in the repository, which only what is optional may be. Others may have
+// it: then it is theirs.
+func isAbsent(tx storage.Reader, repo string, named, row []byte) (bool, error) {
+	if !bytes.Equal(row, optionalRow) {
+		return false, nil
+	}
+	for _, table := range []storage.Table{manifestTable, linkTable} {
+		if there, err := getOrNil(tx, table, repoKey(repo, named)); err != nil || there != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // A Stored is a blob as the disk has it.

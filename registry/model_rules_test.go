@@ -152,11 +152,11 @@ func (m *model) freed(s rules) (bytes int) {
 					}
 				}
 			}
-			if going && !staying {
+			if going && !staying && has(r.links, blob) {
 				leaves++
 			}
 		}
-		if leaves > 0 && links > 0 && links <= leaves {
+		if leaves > 0 && links == leaves {
 			bytes += m.world.size(blob)
 		}
 	}
