@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 )
 
 // rooms reads all pages, with n repositories in each.
@@ -69,6 +71,9 @@ func TestRooms(t *testing.T) {
 
 // TestRoomsOfMany reads repositories of more blobs than one page looks at.
 func TestRoomsOfMany(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	s := startServer(t, t.TempDir(), Config{})
 	want := map[string]int64{}
 	for i, n := range []int{3, roomLinks + 5, 10} {

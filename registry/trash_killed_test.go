@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -121,6 +122,9 @@ var killings = map[string]killing{
 // TestTrashKilled kills the process at each step of a deletion, of bringing back and of emptying the trash: the next start finds nothing
 // wrong, and goes on.
 func TestTrashKilled(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	for name, k := range killings {
 		t.Run(name, func(t *testing.T) {
 			steps := 0

@@ -278,6 +278,9 @@ func TestNamedHiddenBehind(t *testing.T) {
 // TestNamedBounds looks at no more rows than it may, tells that there are others, and nothing of what is hidden where the
 // caller may see little.
 func TestNamedBounds(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	s := startServer(t, t.TempDir(), Config{})
 	err := s.store.Update(background, func(tx storage.Tx) error {
 		for n := range nameLooks + 100 {
