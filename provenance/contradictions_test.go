@@ -3,6 +3,8 @@ package provenance
 import (
 	"fmt"
 	"testing"
+
+	"github.com/seed-260924e6/hallmark/internal/unraced"
 )
 
 func TestContradictions(t *testing.T) {
@@ -71,6 +73,9 @@ func TestContradictions(t *testing.T) {
 // TestManySpellings wants what agrees to agree, and one that does not to be found, among as many spellings of one source
 // as the records of an image can hold. Each of them against each other takes minutes.
 func TestManySpellings(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	var values []Said
 	for n := range 2 * maxTestimony * MaxClaims {
 		values = append(values, Said{Value: fmt.Sprintf("https://github.com/octo/app/tree/%d", n)})

@@ -57,6 +57,9 @@ func TestLarge(t *testing.T) {
 // TestLargeCertified wants large statements by the holder of a certificate to be judged as small ones are, with entries of logs of
 // both versions.
 func TestLargeCertified(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	p, stranger := newPrivate(t), newPrivate(t)
 	trust := p.trusting("team/*")
 	const most = MaxDocument*3/4 - 8<<10 // packed in base64, with what certifies it
@@ -102,6 +105,9 @@ func (p private) otherEntry(of, other Document) Document {
 
 // TestLargeCertifiedOlder wants the same of a statement whose certificate is in annotations.
 func TestLargeCertifiedOlder(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
 	p := newPrivate(t)
 	trust := p.trusting("team/*")
 	for _, size := range []int{1 << 10, 10 << 20} {
