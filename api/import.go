@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/mirror"
@@ -25,6 +26,7 @@ type wantImport struct {
 	Password     string           `json:"password"`
 	RefreshToken string           `json:"refreshToken"` // in place of a name and a password
 	CA           string           `json:"ca"`           // PEM
+	Addresses    []netip.Addr     `json:"addresses"`
 	Rate         int              `json:"rate"`
 	Repositories []access.Pattern `json:"repositories"`
 	Into         string           `json:"into"`
@@ -71,7 +73,7 @@ func (a *API) importImages(c *call) (any, error) {
 
 func (w wantImport) options() mirror.Options {
 	return mirror.Options{
-		Path: w.Path, Registry: w.Registry, Username: w.Username, Password: w.Password, RefreshToken: w.RefreshToken, Roots: []byte(w.CA), Rate: w.Rate,
+		Path: w.Path, Registry: w.Registry, Username: w.Username, Password: w.Password, RefreshToken: w.RefreshToken, Roots: []byte(w.CA), Addresses: w.Addresses, Rate: w.Rate,
 		Repositories: w.Repositories, Into: w.Into, DryRun: w.DryRun,
 	}
 }

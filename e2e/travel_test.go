@@ -155,7 +155,13 @@ func trustBoth(t *testing.T, one, two *server) {
 // upstream runs upstream's registry beside this one, with its certificate, and returns its address.
 func (s *server) upstream() string {
 	s.t.Helper()
-	dir, port := s.t.TempDir(), freePort(s.t)
+	return s.upstreamOn(s.t.TempDir())
+}
+
+// upstreamOn is upstream with a directory for its configuration, and for its data in the directory data below it.
+func (s *server) upstreamOn(dir string) string {
+	s.t.Helper()
+	port := freePort(s.t)
 	config := filepath.Join(dir, "registry.yml")
 	write(s.t, config, fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: '[::1]:%d'\n  tls:\n    certificate: %s\n    key: %s\n",
 		filepath.Join(dir, "data"), port, filepath.Join(s.dir, "certs/server.pem"), filepath.Join(s.dir, "certs/server.key")))

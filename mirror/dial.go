@@ -31,6 +31,8 @@ type Remote struct {
 	Login auth.Credential
 	// Roots are the authorities that its certificate may be from; nil: those of the machine.
 	Roots *x509.CertPool
+	// Addresses of this machine or its link alone that it may lead to all the same.
+	Addresses []netip.Addr
 	// Rate bounds the requests in a second. Default: 50.
 	Rate int
 }
@@ -52,7 +54,7 @@ func OpenRemote(o Remote) (Source, error) {
 		o.Rate = defaultRate
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dialer{named: base.Host}.dial, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer{base.Host, o.Addresses}.dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
 		ResponseHeaderTimeout: headerTimeout, TLSHandshakeTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost: workers, IdleConnTimeout: headerTimeout, DisableCompression: true,
@@ -131,15 +133,18 @@ func (p *pacedTransport) CloseIdleConnections() { p.next.CloseIdleConnections() 
 
 // dialer connects to registries. A redirect or a name must not lead to what listens on this machine or its link alone: such an
 // address has to be named as the source.
-type dialer struct{ named string }
+type dialer struct {
+	named   string
+	allowed []netip.Addr
+}
 
 // errOwnAddress: an address is one that has to be named.
-var errOwnAddress = errors.New("the address is of this machine or its link alone, where a registry elsewhere must not lead: name it as the source, by its address or as localhost, if it is meant")
+var errOwnAddress = errors.New("the address is of this machine or its link alone, where a registry elsewhere must not lead: if it is meant, name it: as the source, by its address or as localhost, or with --address")
 
 func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := &net.Dialer{Timeout: 20 * time.Second}
 	if !d.isNamed(address) {
-		dial.Control = func(_, connecting string, _ syscall.RawConn) error { return mayDial(connecting) }
+		dial.Control = func(_, connecting string, _ syscall.RawConn) error { return d.mayDial(connecting) }
 	}
 	return dial.DialContext(ctx, network, address)
 }
@@ -159,12 +164,15 @@ func (d dialer) isNamed(address string) bool {
 }
 
 // mayDial looks at the address that is about to be connected to: what a name means was decided before.
-func mayDial(address string) error {
+func (d dialer) mayDial(address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
 	ip := at.Addr().Unmap().WithZone("")
+	if slices.Contains(d.allowed, ip) {
+		return nil
+	}
 	if ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || isOwn(ip) {
 		return fmt.Errorf("%s: %w", ip, errOwnAddress)
 	}

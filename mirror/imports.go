@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,9 +37,10 @@ type Options struct {
 	// Registry is the name of one that runs, where there is no Path; the rest of what a Remote has follows.
 	Registry           string
 	Username, Password string
-	RefreshToken       string // in place of them
-	Roots              []byte // PEM
-	Rate               int    // requests a second
+	RefreshToken       string       // in place of them
+	Roots              []byte       // PEM
+	Addresses          []netip.Addr // of the server's machine or its link alone, that it may lead to
+	Rate               int          // requests a second
 
 	Repositories []access.Pattern
 	Into         string
@@ -93,7 +95,7 @@ func (o Options) open() (Source, error) {
 		}
 		return OpenPath(o.Path)
 	}
-	r := Remote{Where: o.Registry, Repositories: o.Repositories, Rate: o.Rate, Login: auth.Credential{Username: o.Username, Password: o.Password, RefreshToken: o.RefreshToken}}
+	r := Remote{Where: o.Registry, Repositories: o.Repositories, Rate: o.Rate, Addresses: o.Addresses, Login: auth.Credential{Username: o.Username, Password: o.Password, RefreshToken: o.RefreshToken}}
 	if len(o.Roots) > 0 {
 		if r.Roots = x509.NewCertPool(); !r.Roots.AppendCertsFromPEM(o.Roots) {
 			return nil, fmt.Errorf("%w: there is no PEM certificate in what was given as its authority", ErrSource)

@@ -26,6 +26,7 @@ type wantImport struct {
 	Password     string   `json:"password,omitempty"`
 	RefreshToken string   `json:"refreshToken,omitempty"`
 	CA           string   `json:"ca,omitempty"`
+	Addresses    []string `json:"addresses,omitempty"`
 	Rate         int      `json:"rate,omitempty"`
 	Repositories []string `json:"repositories,omitempty"`
 	Into         string   `json:"into,omitempty"`
@@ -87,6 +88,7 @@ func (e *env) importImages() *cobra.Command {
 	f.StringVar(&want.Into, "into", "", "put `PREFIX` before the names of repositories; the whole name of an image that has none")
 	f.BoolVar(&want.DryRun, "dry-run", false, "count what would come, and change nothing")
 	f.IntVar(&want.Rate, "rate", 0, "ask a registry at most `N` times a second (default 50)")
+	f.StringSliceVar(&want.Addresses, "address", nil, "let the registry's name lead to `ADDRESS`, where that is one of the server's machine")
 	from := &target{}
 	f.StringVar(&from.ca, "source-ca", "", "trust the certificate authority in `FILE` for the registry that is asked")
 	f.StringVar(&from.user, "source-user", "", "sign in there as `NAME`, whose password docker or podman keeps")
