@@ -96,7 +96,7 @@ func (b *tab) deletes(s *server, name string) {
 	s.push("team/app", name+"-late", image{content: name + " moved"})
 	var said string
 	b.run(chromedp.Click(`main form[method="post"] button[type="submit"]`), chromedp.WaitVisible("#done"), chromedp.Text("main", &said))
-	if !strings.Contains(said, "Deleted.") || !strings.Contains(said, "It has other tags since the page was shown, and stays.") {
+	if !strings.Contains(said, "Deleted.") || !strings.Contains(said, "It has other tags, or something else belongs to it, since the page was shown: it stays.") {
 		b.t.Errorf("the page says:\n%s", said)
 	}
 	if shown := b.text(s.url + "/r/team/app"); strings.Contains(shown, name+"\n") || !strings.Contains(shown, name+"-late") {
