@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -54,7 +55,7 @@ func OpenRemote(o Remote) (Source, error) {
 		o.Rate = defaultRate
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dialer{base.Host, o.Addresses}.dial, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer{base, o.Addresses}.dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
 		ResponseHeaderTimeout: headerTimeout, TLSHandshakeTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost: workers, IdleConnTimeout: headerTimeout, DisableCompression: true,
@@ -134,7 +135,7 @@ func (p *pacedTransport) CloseIdleConnections() { p.next.CloseIdleConnections() 
 // dialer connects to registries. A redirect or a name must not lead to what listens on this machine or its link alone: such an
 // address has to be named as the source.
 type dialer struct {
-	named   string
+	named   *url.URL
 	allowed []netip.Addr
 }
 
@@ -155,8 +156,7 @@ func (d dialer) isNamed(address string) bool {
 	if err != nil {
 		return false
 	}
-	named := &url.URL{Host: d.named}
-	if host != named.Hostname() || named.Port() != "" && port != named.Port() {
+	if host != d.named.Hostname() || port != cmp.Or(d.named.Port(), map[string]string{"http": "80", "https": "443"}[d.named.Scheme]) {
 		return false
 	}
 	_, err = netip.ParseAddr(host)

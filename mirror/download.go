@@ -18,11 +18,12 @@ type download struct {
 	at   string
 
 	body   io.ReadCloser
-	size   int64 // of all of it, or -1 where the registry does not say
-	came   int64 // bytes
-	breaks int   // since the last byte came
-	total  int   // breaks in all
-	cancel context.CancelFunc
+	size   int64           // of all of it, or -1 where the registry does not say
+	came   int64           // bytes
+	breaks int             // since the last byte came
+	total  int             // breaks in all
+	asked  context.Context //nolint:containedctx // as ctx; it ends where nothing comes any more
+	cancel context.CancelCauseFunc
 	stall  *time.Timer
 }
 
@@ -38,17 +39,17 @@ var errStalled = fmt.Errorf("nothing came for %s", stalled)
 
 // open asks for what has not come yet.
 func (d *download) open() error {
-	ctx, cancel := context.WithCancelCause(d.ctx)
-	d.cancel = func() { cancel(nil) }
-	d.stall = time.AfterFunc(stalled, func() { cancel(errStalled) })
+	asked, cancel := context.WithCancelCause(d.ctx)
+	d.asked, d.cancel, d.stall = asked, cancel, time.AfterFunc(stalled, func() { cancel(errStalled) })
 	header := http.Header{}
 	if d.came > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", d.came))
 	}
-	resp, err := d.r.get(ctx, d.repo, d.at, header)
+	resp, err := d.r.get(asked, d.repo, d.at, header)
 	if err != nil {
+		err = d.why(err)
 		d.end()
-		return errors.Join(err, context.Cause(ctx))
+		return err
 	}
 	switch {
 	case d.came == 0:
@@ -61,9 +62,17 @@ func (d *download) open() error {
 	return nil
 }
 
+// why is what broke a request: that it was ended here, where it was.
+func (d *download) why(err error) error {
+	if cause := context.Cause(d.asked); cause != nil {
+		return cause
+	}
+	return err
+}
+
 func (d *download) end() {
 	d.stall.Stop()
-	d.cancel()
+	d.cancel(nil)
 }
 
 // Read implements io.Reader.
@@ -90,7 +99,8 @@ func (d *download) Read(p []byte) (int, error) {
 
 // again takes up a download that broke.
 func (d *download) again(broke error) error {
-	err := errors.Join(d.body.Close(), d.ctx.Err())
+	broke = d.why(broke)
+	err := d.body.Close()
 	d.end()
 	if d.breaks++; d.ctx.Err() != nil || d.breaks > maxBreaks || d.total >= maxAllBreaks || d.size < 0 {
 		return errors.Join(fmt.Errorf("it broke off after %d bytes: %w", d.came, broke), err)

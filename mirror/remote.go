@@ -159,7 +159,8 @@ func (r *remote) Repositories(ctx context.Context) iter.Seq2[string, error] {
 	if r.names == nil {
 		return r.list(ctx, "", "/v2/_catalog?n=1000", func(page []byte) ([]string, error) {
 			var list struct{ Repositories []string }
-			return list.Repositories, unmarshal(page, &list)
+			err := json.Unmarshal(page, &list)
+			return list.Repositories, err
 		})
 	}
 	return func(yield func(string, error) bool) {
@@ -171,18 +172,15 @@ func (r *remote) Repositories(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// unmarshal reads JSON of which it does not matter what else it has.
-func unmarshal(data []byte, value any) error { return json.Unmarshal(data, value) }
-
 // Images implements Source: a registry that runs tells its tags alone.
 func (r *remote) Images(ctx context.Context, repo string) iter.Seq2[Image, error] {
-	tags := r.list(ctx, repo, "/v2/"+repo+"/tags/list?n=1000", func(page []byte) ([]string, error) {
+	names := r.list(ctx, repo, "/v2/"+repo+"/tags/list?n=1000", func(page []byte) ([]string, error) {
 		var list struct{ Tags []string }
-		err := unmarshal(page, &list)
+		err := json.Unmarshal(page, &list)
 		return list.Tags, err
 	})
 	return func(yield func(Image, error) bool) {
-		for tag, err := range tags {
+		for tag, err := range names {
 			if !yield(Image{Tag: tag}, err) {
 				return
 			}

@@ -214,6 +214,11 @@ func TestUpstreams(t *testing.T) {
 			if r.Refused != want || r.Images != 3 || failed != "" || want == 1 && (r.Refusals[0].Reference != "team/app:1.0" || !strings.Contains(r.Refusals[0].Why, f.says)) {
 				t.Errorf("%+v %s; want %q", r, failed, f.says)
 			}
+			for _, m := range r.Refusals {
+				if strings.Contains(m.Why, "context canceled") {
+					t.Errorf("it says what happened within: %s", m.Why)
+				}
+			}
 			for tag, want := range map[string]int{"1.0": map[bool]int{true: 200, false: 404}[f.says == ""], "2.0": 200, "latest": 200} {
 				if status, _ := get(t, s, "/v2/team/app/manifests/"+tag); status != want {
 					t.Errorf("%s answers %d, want %d", tag, status, want)
