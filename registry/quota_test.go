@@ -18,7 +18,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
-	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -313,9 +312,6 @@ func TestQuotaIsChecked(t *testing.T) {
 // TestQuotaEdge has 64 clients push at once into what has room for fewer. They never exceed it, and none is refused while there
 // is room.
 func TestQuotaEdge(t *testing.T) {
-	if unraced.Test(t) {
-		return
-	}
 	s := startServer(t, t.TempDir(), Config{})
 	const size, fits = 1000, 20
 	s.setQuota("team/**", size*fits+size/2, 0, 0)
