@@ -49,8 +49,13 @@ func (d *distribution) Repositories(ctx context.Context) iter.Seq2[string, error
 	return func(yield func(string, error) bool) {
 		err := fs.WalkDir(d.root.FS(), "repositories", func(dir string, entry fs.DirEntry, err error) error {
 			switch {
-			case err != nil || ctx.Err() != nil:
+			case ctx.Err() != nil || err != nil && dir == "repositories":
 				return errors.Join(err, ctx.Err())
+			case err != nil:
+				if !yield(strings.TrimPrefix(dir, "repositories/"), err) {
+					return fs.SkipAll
+				}
+				return nil // its siblings go on
 			case !entry.IsDir():
 				return nil
 			case strings.HasPrefix(entry.Name(), "_"):

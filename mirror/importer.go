@@ -117,10 +117,13 @@ func (j *Job) Run(ctx context.Context) (Report, error) {
 // each starts the work on each image.
 func (j *Job) each(ctx context.Context, group *errgroup.Group) error {
 	for repo, err := range j.From.Repositories(ctx) {
-		if err != nil {
+		if err != nil && repo != "" && j.wants(repo) {
+			j.refuse(repo, err)
+		}
+		if err != nil && repo == "" {
 			return fmt.Errorf("%w: its repositories could not be listed: %w", ErrSource, err)
 		}
-		if !j.wants(repo) {
+		if err != nil || !j.wants(repo) {
 			continue
 		}
 		j.counts.repositories.Add(1)

@@ -37,6 +37,8 @@ type layout struct {
 	files
 	index []ocispec.Descriptor
 	named map[string]ocispec.Descriptor // the entries by tag and by digest; the first counts
+	// broken is why its list of images cannot be read, or nil.
+	broken error
 }
 
 func newLayout(in files) *layout { return &layout{files: in, named: map[string]ocispec.Descriptor{}} }
@@ -118,19 +120,22 @@ func openLayouts(root directory) (*layouts, error) {
 	err := fs.WalkDir(root.FS(), ".", func(dir string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			return err
+			l.repos[dir] = newLayout(root.in(dir))
+			l.repos[dir].broken = err
+			return nil // its siblings go on
 		case !entry.IsDir():
 			return nil
-		case dir != "." && strings.HasPrefix(entry.Name(), "."), entry.Name() == "blobs":
+		case dir != "." && strings.HasPrefix(entry.Name(), "."), l.repos[path.Dir(dir)] != nil && entry.Name() == "blobs":
 			return fs.SkipDir
 		}
 		if _, err := root.Stat(path.Join(dir, ocispec.ImageLayoutFile)); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		index, err := readIndex(root.in(dir))
+		index, broken := readIndex(root.in(dir))
 		l.repos[dir] = newLayout(root.in(dir))
+		l.repos[dir].broken = broken
 		l.repos[dir].add(index...)
-		return err
+		return nil
 	})
 	if err == nil && len(l.repos) == 0 {
 		err = fmt.Errorf("%w: there is neither a registry's data nor an OCI image layout in this directory", ErrSource)
@@ -152,6 +157,10 @@ func (l *layouts) Repositories(context.Context) iter.Seq2[string, error] {
 // Images implements Source.
 func (l *layouts) Images(_ context.Context, repo string) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
+		if err := l.repos[repo].broken; err != nil {
+			yield(Image{}, err)
+			return
+		}
 		for _, tagged := range []bool{true, false} {
 			for _, d := range l.repos[repo].index {
 				if tag := tagOf(d); (tag != "") == tagged && !yield(Image{Tag: tag, Digest: d.Digest}, nil) {

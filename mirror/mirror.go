@@ -23,7 +23,8 @@ import (
 // A Source is a place that images are taken from. It is safe for concurrent use. What it gives is compared with its digest by whoever
 // asks. Error of all of its methods: ErrAbsent, where there is no such thing.
 type Source interface {
-	// Repositories yields the names of its repositories. A name may be "", where images have none there.
+	// Repositories yields the names of its repositories. A name may be "", where images have none there. An error beside a name is about
+	// that repository alone; one without ends the list.
 	Repositories(ctx context.Context) iter.Seq2[string, error]
 	// Images yields what a repository has: its tags and then, where the place tells, manifests without one.
 	Images(ctx context.Context, repo string) iter.Seq2[Image, error]

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -171,41 +172,34 @@ func ask(t testing.TB, s *servertest.Server, method, path string, body any) (sta
 	if err != nil {
 		t.Fatal(err)
 	}
+	return send(t, s, method, path, "application/json", content)
+}
+
+// send asks as the operator.
+func send(t testing.TB, s *servertest.Server, method, path, mediaType string, content []byte) (status int, answer []byte) {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://hallmark"+path, bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := s.Operator.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var out bytes.Buffer
-	if _, err := out.ReadFrom(resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, out.Bytes()
-}
-
-// get asks for something under /v2/ as the operator.
-func get(t testing.TB, s *servertest.Server, path string) (int, []byte) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hallmark"+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.Header.Set("Content-Type", mediaType)
 	r.Header.Set("Accept", "*/*")
 	resp, err := s.Operator.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var out bytes.Buffer
-	if _, err := out.ReadFrom(resp.Body); err != nil {
+	answer, err = io.ReadAll(resp.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, out.Bytes()
+	return resp.StatusCode, answer
+}
+
+// get asks for something under /v2/.
+func get(t testing.TB, s *servertest.Server, path string) (int, []byte) {
+	t.Helper()
+	return send(t, s, http.MethodGet, path, "", nil)
 }
 
 // wantAll wants every manifest with the same bytes, every tag, and what is attached.
@@ -397,6 +391,28 @@ func TestBrokenDirectory(t *testing.T) {
 	}
 }
 
+// TestBrokenLayouts names what cannot be read among the layouts of a directory, and brings the others, whatever they are called.
+func TestBrokenLayouts(t *testing.T) {
+	t.Parallel()
+	p, s := newPlace(t), servertest.Start(t)
+	dir := t.TempDir()
+	p.layout(t, filepath.Join(dir, "team", "blobs"))
+	p.layout(t, filepath.Join(dir, "zebra"))
+	write(t, filepath.Join(dir, "empty", "oci-layout"), []byte("{}"))
+	write(t, filepath.Join(dir, "team", "cut", "oci-layout"), []byte("{}"))
+	write(t, filepath.Join(dir, "team", "cut", "index.json"), []byte(`{"manifests":[`))
+	r, failed := run(t, s, map[string]any{"path": dir})
+	why := map[string]string{}
+	for _, m := range r.Refusals {
+		why[m.Reference] = m.Why
+	}
+	if failed != "" || r.Refused != 2 || !strings.Contains(why["empty"], "no such file") || !strings.Contains(why["team/cut"], "index.json") {
+		t.Errorf("%+v %s", r, failed)
+	}
+	p.wantAll(t, s, "team/blobs")
+	p.wantAll(t, s, "zebra")
+}
+
 // TestTimes keeps the times of the files as claims.
 func TestTimes(t *testing.T) {
 	t.Parallel()
@@ -439,18 +455,8 @@ func TestTagSetHere(t *testing.T) {
 
 func put(t testing.TB, s *servertest.Server, path, mediaType string, content []byte) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://hallmark"+path, bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", mediaType)
-	resp, err := s.Operator.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("PUT %s answers %d", path, resp.StatusCode)
+	if status, body := send(t, s, http.MethodPut, path, mediaType, content); status != http.StatusCreated {
+		t.Fatalf("PUT %s answers %d: %s", path, status, body)
 	}
 }
 
