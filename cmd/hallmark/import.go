@@ -132,7 +132,7 @@ func (e *env) aimImport(ctx context.Context, want *wantImport, where string, fro
 		}
 		want.CA = string(pem)
 	}
-	login, _, others, err := ask.StoredLogin(ctx, e.getenv, host, from.user)
+	login, _, others, err := ask.StoredLogin(ctx, e.getenv, loginHost(host), from.user)
 	if err != nil {
 		return status(err)
 	}
@@ -141,6 +141,14 @@ func (e *env) aimImport(ctx context.Context, want *wantImport, where string, fro
 	}
 	want.Username, want.Password, want.RefreshToken = login.Username, login.Password, login.RefreshToken
 	return nil
+}
+
+// loginHost is the host under which docker keeps the login to a registry: that of its own has another one.
+func loginHost(host string) string {
+	if host == "docker.io" || host == "registry-1.docker.io" {
+		return "index.docker.io"
+	}
+	return host
 }
 
 func keptFor(others []string) string {
