@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
 )
 
 // TestKilledWhileDeleting kills the server while it deletes an image with many tags, as soon as the deletion can be
@@ -92,36 +94,37 @@ func (v *victim) list(ctx context.Context, path string) int {
 func (v *victim) ends(ctx context.Context, digest string) (ended []string) {
 	v.t.Helper()
 	deleted := uint64(0)
-	for next := "/api/v1/records?order=asc&repo=team/app&digest=" + url.QueryEscape(digest); next != ""; {
+	for _, r := range v.records(ctx, "&digest="+url.QueryEscape(digest)) {
+		switch {
+		case r.Action == provenance.Push:
+			continue
+		case r.Action == provenance.Delete && deleted == 0:
+			deleted = r.Index
+		case r.Action != provenance.Untag || r.Of == nil || *r.Of != deleted:
+			v.t.Errorf("record %d: %s of %v", r.Index, r.Action, r.Of)
+		}
+		for _, tag := range r.Tags {
+			ended = append(ended, tag.Name)
+		}
+	}
+	return ended
+}
+
+// records are all of team/app that a query has, oldest first.
+func (v *victim) records(ctx context.Context, query string) (all []*provenance.Record) {
+	v.t.Helper()
+	for next := "/api/v1/records?order=asc&repo=team/app" + query; next != ""; {
 		_, _, body := v.send(ctx, "GET", "https://"+v.address+next, "", "")
 		var page struct {
 			Next    string
-			Records []struct {
-				Index  uint64
-				Action string
-				Of     *uint64
-				Tags   []struct{ Name string }
-			}
+			Records []*provenance.Record
 		}
 		if err := json.Unmarshal([]byte(body), &page); err != nil {
 			v.t.Fatalf("%v: %s", err, body)
 		}
-		next = page.Next
-		for _, r := range page.Records {
-			switch {
-			case r.Action == "push":
-				continue
-			case r.Action == "delete" && deleted == 0:
-				deleted = r.Index
-			case r.Action != "untag" || r.Of == nil || *r.Of != deleted:
-				v.t.Errorf("record %d: %s of %v", r.Index, r.Action, r.Of)
-			}
-			for _, tag := range r.Tags {
-				ended = append(ended, tag.Name)
-			}
-		}
+		all, next = append(all, page.Records...), page.Next
 	}
-	return ended
+	return all
 }
 
 // send sends one request, and returns status 0 when the server is down.

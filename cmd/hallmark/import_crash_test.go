@@ -106,22 +106,8 @@ func (v *victim) imports(ctx context.Context, layout string) (string, error) {
 func (v *victim) imported(ctx context.Context) map[string]int {
 	v.t.Helper()
 	all := map[string]int{}
-	for next := "/api/v1/records?order=asc&repo=team/app"; next != ""; {
-		_, _, body := v.send(ctx, "GET", "https://"+v.address+next, "", "")
-		var page struct {
-			Next    string
-			Records []struct {
-				Action, Digest string
-				Tags           []struct{ Name string }
-			}
-		}
-		if err := json.Unmarshal([]byte(body), &page); err != nil {
-			v.t.Fatalf("%v: %s", err, body)
-		}
-		for _, r := range page.Records {
-			all[fmt.Sprint(r.Action, " ", r.Tags, " ", r.Digest)]++
-		}
-		next = page.Next
+	for _, r := range v.records(ctx, "") {
+		all[fmt.Sprint(r.Action, " ", tagNames(r.Tags), " ", r.Digest)]++
 	}
 	return all
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/retention"
 )
 
@@ -105,32 +106,17 @@ func (v *victim) retain(ctx context.Context, plan string) (done retention.Applie
 // removals are the removals by a plan that are on record: a tag and its digest, or a digest.
 func (v *victim) removals(ctx context.Context, p *retention.Plan) (all []string) {
 	v.t.Helper()
-	for next := "/api/v1/records?order=asc&repo=team/app"; next != ""; {
-		_, _, body := v.send(ctx, "GET", "https://"+v.address+next, "", "")
-		var page struct {
-			Next    string
-			Records []struct {
-				Action, Digest string
-				Tags           []struct{ Name, Previous string }
-				Reason         struct{ Rule, Plan string }
+	for _, r := range v.records(ctx, "") {
+		switch {
+		case r.Reason == nil || r.Reason.Plan != p.Digest:
+			if r.Action != provenance.Push {
+				v.t.Errorf("%s %s by nobody's plan", r.Action, r.Digest)
 			}
-		}
-		if err := json.Unmarshal([]byte(body), &page); err != nil {
-			v.t.Fatalf("%v: %s", err, body)
-		}
-		next = page.Next
-		for _, r := range page.Records {
-			switch {
-			case r.Reason.Plan != p.Digest.String():
-				if r.Action != "push" {
-					v.t.Errorf("%s %s by nobody's plan", r.Action, r.Digest)
-				}
-			case len(r.Tags) == 0:
-				all = append(all, " "+r.Digest)
-			default:
-				for _, tag := range r.Tags {
-					all = append(all, tag.Name+" "+tag.Previous)
-				}
+		case len(r.Tags) == 0:
+			all = append(all, " "+r.Digest.String())
+		default:
+			for _, tag := range r.Tags {
+				all = append(all, tag.Name+" "+tag.Previous.String())
 			}
 		}
 	}
