@@ -44,7 +44,7 @@ func (w *work) bring(ctx context.Context, i Image) error {
 		default:
 			w.left = true
 			w.counts.left.Add(1)
-			w.remark(&w.report.Left, named(w.repo, i.Tag), "somebody set it here to "+means.Digest.String()+": to take the source's, remove the tag here and import again")
+			w.remark(&w.report.Left, referenceTo(w.repo, i.Tag), "somebody set it here to "+means.Digest.String()+": to take the source's, remove the tag here and import again")
 			return nil
 		}
 	}
@@ -131,7 +131,7 @@ func (w *work) children(ctx context.Context, index digest.Digest, children []dig
 			continue
 		}
 		if err := w.blob(ctx, Blob{Digest: child}); errors.Is(err, ErrAbsent) {
-			w.remark(&w.report.Lacking, named(w.repo, index.String()), "it lists "+child.String()+", which the source does not have")
+			w.remark(&w.report.Lacking, referenceTo(w.repo, index.String()), "it lists "+child.String()+", which the source does not have")
 		} else if err != nil {
 			return err
 		}

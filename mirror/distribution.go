@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -263,6 +262,3 @@ func openFile(name string) (Source, error) {
 	}
 	return l, nil
 }
-
-// named is what something is called in a report.
-func named(repo, ref string) string { return cmp.Or(referenceTo(repo, ref), "it") }

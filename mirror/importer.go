@@ -188,7 +188,7 @@ func (j *Job) image(ctx context.Context, repo, into string, i Image) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		j.refuse(named(repo, i.ref()), err)
+		j.refuse(referenceTo(repo, i.ref()), err)
 	case w.came:
 		j.counts.came.Add(1)
 	case !w.left:
