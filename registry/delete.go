@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -75,8 +76,9 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 // A deletion is one of a manifest, on its way.
 type deletion struct {
 	*call
-	checked checked // of what its tags were looked at before the transaction
-	along   bool    // it goes with another, of which the client speaks
+	checked checked  // of what its tags were looked at before the transaction
+	along   bool     // it goes with another, of which the client speaks; family.mayGo has allowed it
+	with    [][]byte // DIGESTs of what goes in the same transaction
 
 	record *provenance.Record
 	about  []digest.Digest // what less is known of by it
@@ -144,15 +146,16 @@ func (g *Registry) mayDeleteNow(tx storage.Reader, d *deletion) (*found, error) 
 	if f.rendered {
 		return nil, errRendered(d.digest)
 	}
-	if !d.along {
-		if err := d.mayChange(d.digest); err != nil {
-			return nil, err
-		}
-		if err := d.wantTags(tx); err != nil {
-			return nil, err
-		}
+	if d.along {
+		return f, nil
 	}
-	_, err = g.mayDelete(tx, d.repo, d.digest)
+	if err := d.mayChange(d.digest); err != nil {
+		return nil, err
+	}
+	if err := d.wantTags(tx); err != nil {
+		return nil, err
+	}
+	_, err = g.mayDelete(tx, d.repo, d.digest, d.with...)
 	return f, err
 }
 
@@ -175,8 +178,9 @@ func namesOf(moves []provenance.TagMove) (names []string) {
 	return names
 }
 
-// mayDelete refuses to delete a manifest that another one of its repository names, or whose record one names, and returns that.
-func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) (by digest.Digest, err error) {
+// mayDelete refuses to delete a manifest that another one of its repository names, or whose record one names, and returns that. What
+// goes with it, by their DIGESTs, does not count: of a large index, rows are left when its platforms go.
+func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest, with ...[]byte) (by digest.Digest, err error) {
 	if err := mustBeComplete(tx, repo); err != nil {
 		return "", err
 	}
@@ -185,13 +189,13 @@ func (g *Registry) mayDelete(tx storage.Reader, repo string, d digest.Digest) (b
 	if err != nil {
 		return "", err
 	}
-	if by, err = listedBy(tx, repo, key, key, list); err != nil {
+	if by, err = listedBy(tx, repo, key, slices.Concat(with, [][]byte{key, list})...); err != nil {
 		return "", err
 	}
 	if by != "" {
 		return by, errNeeded(tx, repo, by, "manifest")
 	}
-	if by, err = g.recordListedBy(tx, repo, d); err != nil || by == "" {
+	if by, err = g.recordListedBy(tx, repo, d, with...); err != nil || by == "" {
 		return "", err
 	}
 	return by, errNeeded(tx, repo, by, "manifest's record")

@@ -217,37 +217,33 @@ func (f *family) listsOnlyThese(d digest.Digest) (bool, error) {
 	return true, nil
 }
 
+// keys are the DIGESTs of all that goes.
+func (f *family) keys() (keys [][]byte) {
+	for _, b := range f.all {
+		keys = append(keys, digestKey(b.Digest))
+	}
+	return keys
+}
+
 // mayGo refuses what goes along and is held, or listed by something that stays. Of the image itself that is for who names it.
 func (f *family) mayGo() error {
-	for _, b := range f.all[min(1, len(f.all)):] {
-		until, err := heldAt(f.tx, f.repo, digestKey(b.Digest), f.g.machine())
+	all := f.keys()
+	for i, b := range f.all {
+		if i == 0 {
+			continue
+		}
+		until, err := heldAt(f.tx, f.repo, all[i], f.g.machine())
 		if err == nil && !until.IsZero() {
 			err = errDenied("it is held until %s", until)
 		}
 		if err == nil {
-			err = f.mayLeaveLists(digestKey(b.Digest))
+			_, err = f.g.mayDelete(f.tx, f.repo, b.Digest, all...)
 		}
 		if err != nil {
 			return errAlong(b.Digest, err)
 		}
 	}
 	return nil
-}
-
-func (f *family) mayLeaveLists(key []byte) error {
-	list, err := f.g.fallbackOf(f.tx, f.repo, key)
-	if err != nil {
-		return err
-	}
-	except := [][]byte{key, list}
-	for _, b := range f.all {
-		except = append(except, digestKey(b.Digest))
-	}
-	by, err := listedBy(f.tx, f.repo, key, except...)
-	if err != nil || by == "" {
-		return err
-	}
-	return errNeeded(f.tx, f.repo, by, "manifest")
 }
 
 // errAlong is why an image stays of which something has to stay that would go along.
@@ -259,36 +255,6 @@ func errAlong(d digest.Digest, err error) error {
 	refused := newFailure(f.status, f.code, "with it would go %.19s…: %s", d, f.message)
 	refused.header = f.header
 	return refused
-}
-
-// inOrder returns the manifests so that none comes before one that lists it.
-func (f *family) inOrder() (sorted []digest.Digest, err error) {
-	waits := make(map[digest.Digest][]string)
-	for _, b := range f.all {
-		prefix := repoKey(f.repo, digestKey(b.Digest))
-		for item, err := range f.tx.Scan(neededTable, prefix, storage.PrefixEnd(prefix)) {
-			if err != nil {
-				return nil, err
-			}
-			if by := string(item.Key[len(prefix):]); f.in[by] && by != string(digestKey(b.Digest)) {
-				waits[b.Digest] = append(waits[b.Digest], by)
-			}
-		}
-	}
-	done := make(map[string]bool)
-	for len(sorted) < len(f.all) {
-		before := len(sorted)
-		for _, b := range f.all {
-			key := string(digestKey(b.Digest))
-			if !done[key] && !slices.ContainsFunc(waits[b.Digest], func(by string) bool { return !done[by] }) {
-				sorted, done[key] = append(sorted, b.Digest), true
-			}
-		}
-		if len(sorted) == before {
-			return nil, damaged("manifests of %s list each other", f.repo)
-		}
-	}
-	return sorted, nil
 }
 
 // familyDeletion is the deletion of an image with all that belongs to it.
@@ -345,12 +311,9 @@ func (g *Registry) beginFamily(ctx context.Context, f *familyDeletion) error {
 		if all.id().String() != f.r.Header.Get(along) {
 			return newFailure(http.StatusPreconditionFailed, "DENIED", "something else belongs to the image by now than %s names: look again", along)
 		}
-		sorted, err := all.inOrder()
-		if err != nil {
-			return err
-		}
-		for _, d := range sorted {
-			if err := g.deleteOne(tx, f, d); err != nil {
+		keys := all.keys()
+		for _, b := range all.all {
+			if err := g.deleteOne(tx, f, b.Digest, keys); err != nil {
 				return err
 			}
 		}
@@ -358,10 +321,10 @@ func (g *Registry) beginFamily(ctx context.Context, f *familyDeletion) error {
 	})
 }
 
-func (g *Registry) deleteOne(tx storage.Tx, f *familyDeletion, d digest.Digest) error {
+func (g *Registry) deleteOne(tx storage.Tx, f *familyDeletion, d digest.Digest, with [][]byte) error {
 	c := *f.call
 	c.digest, c.ref = d, d.String()
-	one := &deletion{call: &c, checked: f.looked[d], along: d != f.digest}
+	one := &deletion{call: &c, checked: f.looked[d], along: d != f.digest, with: with}
 	err := g.deleteIn(tx, one)
 	switch {
 	case errors.Is(err, errUnchecked):

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -220,8 +221,8 @@ func removeRendered(tx storage.Tx, repo string, subject []byte) error {
 }
 
 // recordListedBy returns a manifest that names a part of an image's record which would go with the image, or "" where there is none.
-// The list of referrers that an older client keeps does not count.
-func (g *Registry) recordListedBy(tx storage.Reader, repo string, image digest.Digest) (by digest.Digest, err error) {
+// The list of referrers that an older client keeps does not count, and neither does what goes with the image.
+func (g *Registry) recordListedBy(tx storage.Reader, repo string, image digest.Digest, with ...[]byte) (by digest.Digest, err error) {
 	subject := digestKey(image)
 	value, err := getOrNil(tx, provenanceTable, repoKey(repo, subject))
 	if err != nil || value == nil {
@@ -235,24 +236,25 @@ func (g *Registry) recordListedBy(tx storage.Reader, repo string, image digest.D
 	if err != nil {
 		return "", err
 	}
+	goes := slices.Concat(with, [][]byte{subject})
 	for _, part := range row.parts() {
-		by, err := listedBy(tx, repo, part, list)
+		by, err := listedBy(tx, repo, part, slices.Concat(goes, [][]byte{list})...)
 		if err != nil {
 			return "", err
 		}
 		if by == "" {
 			continue
 		}
-		if stays, err := staysWithout(tx, repo, part, subject); err != nil || !stays {
+		if stays, err := staysWithout(tx, repo, part, goes); err != nil || !stays {
 			return by, err
 		}
 	}
 	return "", nil
 }
 
-// staysWithout says whether a part of an image's record can be read when the image is gone: it is a blob or a manifest by
-// itself, or a part of another image's record.
-func staysWithout(tx storage.Reader, repo string, part, subject []byte) (bool, error) {
+// staysWithout says whether a part of an image's record can be read when the image is gone, with what goes with it: it is a blob or a
+// manifest by itself, or a part of another image's record.
+func staysWithout(tx storage.Reader, repo string, part []byte, goes [][]byte) (bool, error) {
 	for _, table := range []storage.Table{linkTable, manifestTable} {
 		if row, err := getOrNil(tx, table, repoKey(repo, part)); err != nil || row != nil {
 			return row != nil, err
@@ -260,8 +262,12 @@ func staysWithout(tx storage.Reader, repo string, part, subject []byte) (bool, e
 	}
 	from := repoKey(repo, part)
 	for item, err := range tx.Scan(renderedTable, from, storage.PrefixEnd(from)) {
-		if err != nil || !bytes.Equal(renderedSubject(item, len(from)), subject) {
-			return err == nil, err
+		if err != nil {
+			return false, err
+		}
+		subject := renderedSubject(item, len(from))
+		if !slices.ContainsFunc(goes, func(d []byte) bool { return bytes.Equal(d, subject) }) {
+			return true, nil
 		}
 	}
 	return false, nil
