@@ -117,7 +117,7 @@ func ReadPlan(r io.Reader, each func(Line)) (*Plan, error) {
 		if err := dec.Decode(&l); err != nil {
 			return nil, badPlan("line %d: %v", n+1, err)
 		}
-		if err := p.take(n, l, digest.NewDigest(digest.SHA256, sum)); err != nil {
+		if err := p.take(n, l, sum); err != nil {
 			return nil, err
 		}
 		if each != nil {
@@ -138,8 +138,8 @@ func badPlan(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrPlan, fmt.Sprintf(format, args...))
 }
 
-// take takes a line, before which the lines have a digest.
-func (p *Plan) take(n int, l Line, before digest.Digest) error {
+// take takes a line; before is the hash of the lines before it.
+func (p *Plan) take(n int, l Line, before hash.Hash) error {
 	switch {
 	case p.Digest != "":
 		return badPlan("line %d is behind its digest", n+1)
@@ -157,8 +157,8 @@ func (p *Plan) take(n int, l Line, before digest.Digest) error {
 	case l.Summary != nil:
 		p.Summary = *l.Summary
 	case l.Digest != "":
-		if l.Digest != before {
-			return badPlan("its lines have the digest %s, and it says %s: it was changed", before, l.Digest)
+		if d := digest.NewDigest(digest.SHA256, before); l.Digest != d {
+			return badPlan("its lines have the digest %s, and it says %s: it was changed", d, l.Digest)
 		}
 		p.Digest = l.Digest
 	}
