@@ -1,14 +1,17 @@
 package registry
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 )
 
 // deletable asks what a deletion would do.
@@ -141,6 +144,10 @@ func TestDeleteAlongRefused(t *testing.T) {
 	lists := s.pushIndex("app", "lists", note, along[0])
 	refused("an index that stays", "delete it first")
 	s.delete("app", lists.digest.String())
+	body := listing(s.provenanceOf("app", along[3].digest))
+	lists = s.pushManifest("app", "", body, typeOf(body))
+	refused("an index that lists a record", "record: delete it first")
+	s.delete("app", lists.digest.String())
 	s.pushManifest("app", "v1", along[2].body)
 	s.fix("app", "v*")
 	refused("an immutable tag", "immutable")
@@ -175,4 +182,53 @@ func TestDeleteAlongKilled(t *testing.T) {
 		s.wantBack("app", one.digest.String(), 2)
 		s.wantNoTrash()
 	})
+}
+
+// TestDeleteAlongMany deletes an index that refers to more than goes in one transaction, with platforms that it lists first and last.
+func TestDeleteAlongMany(t *testing.T) {
+	s := startTrash(t)
+	var along []image
+	var listed []ocispec.Descriptor
+	for i := range 5 {
+		m := s.pushImage("app", "", fmt.Sprint("platform ", i))
+		along, listed = append(along, m), append(listed, typed(ocispec.MediaTypeImageManifest, m.body))
+	}
+	for i := range 2 * goingStep {
+		listed = append(listed, descriptorOf(fmt.Sprint("absent ", i)))
+	}
+	body := listing(listed...)
+	index := s.pushManifest("app", "1", body, typeOf(body))
+	x := s.deletable("app", index.digest)
+	wantAlong(t, x, along...)
+	s.want(s.deleteAlong("app", index.digest, x.AlongID), 202, "")
+	for _, m := range append(along, index) {
+		s.wantMeans("app", m.digest.String(), "")
+	}
+	s.wantClean()
+	s.wantBack("app", "1", len(along)+1)
+	s.wantNoTrash()
+}
+
+// TestDeleteAlongShared wants an image to stay whose record has a part that something else lists, if all whose records have it would go.
+func TestDeleteAlongShared(t *testing.T) {
+	s := startTrash(t)
+	next, err := receipt.GenerateSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.book.Rotate(background, access.Operator, next); err != nil {
+		t.Fatal(err)
+	}
+	one := s.pushImage("app", "1", "one")
+	s.pushImage("app", "sha256-"+one.digest.Encoded()+".sig", "signature")
+	layers := s.layersOf(s.provenanceOf("app", one.digest).Digest)
+	body := listing(layers[len(layers)-1])
+	s.pushManifest("app", "", body, typeOf(body))
+	x := s.deletable("app", one.digest)
+	got := s.want(s.deleteAlong("app", one.digest, x.AlongID), 403, "DENIED")
+	if x.AlongRefused != got.message() || !strings.Contains(x.AlongRefused, "record: delete it first") {
+		t.Errorf("%q beforehand, and %q", x.AlongRefused, got.message())
+	}
+	s.want(s.do("GET", "/v2/app/blobs/"+layers[len(layers)-1].Digest.String(), nil), 200, "")
+	s.wantClean()
 }
