@@ -1,23 +1,33 @@
 package registry
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // Who changes what others may change too can say what they saw: the entity tag of a manifest is its digest, in quotation marks, for its
 // tags and its digest alike.
 
+// isConditional says whether a request has a condition.
+func (c *call) isConditional() bool {
+	return len(c.r.Header.Values("If-Match"))+len(c.r.Header.Values("If-None-Match")) > 0
+}
+
 // mayChange says whether what a request changes is what its client wants it to be (RFC 9110, sections 13.1.1 and 13.1.2): is is what
-// the name means now, or "". It is asked in the transaction that makes the change.
-func (c *call) mayChange(is digest.Digest) error {
+// the name means now, or "". It is asked in the transaction that makes the change. A token may be for pushes alone: what is there is told
+// to those who may pull.
+func (g *Registry) mayChange(c *call, is digest.Digest) error {
 	now := "means " + is.String()
-	if is == "" {
+	switch {
+	case is == "":
 		now = "is not there"
+	case !g.gate.May(c.who, access.Pull, c.repo):
+		now = "means something"
 	}
 	if !matches(c.r.Header.Values("If-Match"), is) {
 		return newFailure(http.StatusPreconditionFailed, "DENIED", "%s %s by now, which is not what If-Match names", c.ref, now)
@@ -42,31 +52,26 @@ func matches(headers []string, is digest.Digest) bool {
 	return false
 }
 
-// mayPut is mayChange for the tag or the digest under which a manifest comes.
-func (p *push) mayPut(tx storage.Reader) error {
-	if p.call.digest != "" {
-		there, err := p.present(tx)
+// mayPut is mayChange for the tag or the digest under which a manifest is put. One that is imported or brought back was named otherwise,
+// and has no conditions.
+func (g *Registry) mayPut(tx storage.Reader, p *push) error {
+	if p.action() != provenance.Push || !p.isConditional() {
+		return nil
+	}
+	if p.call.digest == "" {
+		move, _, err := moveOf(tx, p.repo, p.ref, p.digest)
 		if err != nil {
 			return err
 		}
-		if there == nil {
-			return p.mayChange("")
-		}
-		return p.mayChange(p.digest)
+		return g.mayChange(p.call, move.Previous)
 	}
-	tag, err := readTag(tx, p.repo, p.ref)
-	if errors.Is(err, ErrUnknown) {
-		return p.mayChange("")
-	}
+	there, err := p.present(tx)
 	if err != nil {
 		return err
 	}
-	going, err := isGoing(tx, p.repo, digestKey(tag.digest))
-	if err != nil {
-		return err
+	is := p.digest
+	if there == nil {
+		is = ""
 	}
-	if going { // the tag has ended with it
-		tag.digest = ""
-	}
-	return p.mayChange(tag.digest)
+	return g.mayChange(p.call, is)
 }

@@ -2,10 +2,12 @@ package registry
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 )
 
 // TestConditions changes tags and manifests with what a client says to have seen (RFC 9110, section 13.1).
@@ -43,4 +45,32 @@ func TestConditions(t *testing.T) {
 		}
 	}
 	s.wantClean()
+}
+
+// TestConditionsTellNothing has a token that may push and not pull: what a tag means is not told to it.
+func TestConditionsTellNothing(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	one, two := s.pushImage("app", "1.0", "one"), s.pushImage("app", "", "two")
+	r, err := http.NewRequest("GET", s.http.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("alice", password)
+	alice, err := s.gate.Identify(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rights, tells := range map[access.Right]bool{access.Push: false, access.Pull: true} {
+		scope := access.Scope{Pattern: access.Everything, Rights: []access.Right{access.Push, rights}}
+		_, secret, err := s.gate.(*access.Access).AddToken(background, alice, access.NewToken{Name: "ci", Scopes: access.Scopes{scope}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := func(r *http.Request) { r.SetBasicAuth("alice", secret) }
+		got := s.want(s.putManifest("app", "1.0", two.body, token, header("If-Match", `"`+two.digest.String()+`"`)), 412, "DENIED")
+		if strings.Contains(got.body, one.digest.String()) != tells {
+			t.Errorf("a token for push and %s is told %s", rights, got.body)
+		}
+		s.want(s.putManifest("app", "1.0", one.body, token, header("If-Match", `"`+one.digest.String()+`"`)), 201, "")
+	}
 }

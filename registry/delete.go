@@ -46,7 +46,7 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		if going {
 			return errManifestUnknown(c.ref) // it has ended with its manifest
 		}
-		if err := c.mayChange(tag.digest); err != nil {
+		if err := g.mayChange(c, tag.digest); err != nil {
 			return err
 		}
 		if err := g.mayMove(tx, c.repo, c.ref); err != nil {
@@ -149,7 +149,7 @@ func (g *Registry) mayDeleteNow(tx storage.Reader, d *deletion) (*found, error) 
 	if d.along {
 		return f, nil
 	}
-	if err := d.mayChange(d.digest); err != nil {
+	if err := g.mayChange(d.call, d.digest); err != nil {
 		return nil, err
 	}
 	if err := d.wantTags(tx); err != nil {

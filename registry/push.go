@@ -70,7 +70,7 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 	}
 	err = g.whileChecked(ctx, p.repo, p.digest, &p.checked, func() error {
 		return g.update(ctx, p.call, func(tx storage.Tx) error {
-			if err := p.mayPut(tx); err != nil {
+			if err := g.mayPut(tx, p); err != nil {
 				return err
 			}
 			if err := p.recheck(tx); err != nil {
