@@ -308,10 +308,14 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 	err := g.update(ctx, c, func(tx storage.Tx) error {
 		value, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
-			if _, err := renderedAsBlob(tx, c.repo, d); !errors.Is(err, storage.ErrNotFound) {
-				return errors.Join(errRendered(d), err)
+			_, err := renderedAsBlob(tx, c.repo, d)
+			switch {
+			case err == nil:
+				return errRendered(d)
+			case errors.Is(err, storage.ErrNotFound):
+				return errBlobUnknown(d)
 			}
-			return errBlobUnknown(d)
+			return err
 		}
 		if err != nil {
 			return err

@@ -301,8 +301,12 @@ func (g *Registry) deleteFamily(ctx context.Context, c *call) (record *provenanc
 func (g *Registry) beginFamily(ctx context.Context, f *familyDeletion) error {
 	return g.update(ctx, f.call, func(tx storage.Tx) error {
 		f.all = nil
-		if there, err := getOrNil(tx, manifestTable, repoKey(f.repo, digestKey(f.digest))); err != nil || there == nil {
-			return errors.Join(err, errManifestUnknown(f.ref))
+		image, err := readManifest(tx, f.repo, f.ref, f.digest)
+		if err != nil {
+			return err
+		}
+		if image.rendered {
+			return errRendered(f.digest)
 		}
 		all, err := g.familyOf(tx, f.repo, f.digest)
 		if err != nil {

@@ -147,8 +147,12 @@ func (g *Registry) freeTags(tx storage.Reader, repo string, d digest.Digest, sta
 	}
 	if more = len(tags) > provenance.MaxTags; more {
 		tags = tags[:provenance.MaxTags]
-		if now, err := g.checkedNow(tx, repo, d); err != nil || now != state {
-			return nil, false, errors.Join(err, errUnchecked)
+		now, err := g.checkedNow(tx, repo, d)
+		if err != nil {
+			return nil, false, err
+		}
+		if now != state {
+			return nil, false, errUnchecked
 		}
 	}
 	for _, tag := range tags {

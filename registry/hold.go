@@ -108,8 +108,12 @@ func (g *Registry) changeHold(ctx context.Context, who provenance.Identity, repo
 	}
 	key := repoKey(repo, digestKey(d))
 	err = g.store.Update(ctx, func(tx storage.Tx) error {
-		if may, err := g.gate.MayIn(tx, who, access.Delete, repo); err != nil || !may {
-			return errors.Join(err, ErrMayNotHold)
+		may, err := g.gate.MayIn(tx, who, access.Delete, repo)
+		if err != nil {
+			return err
+		}
+		if !may {
+			return ErrMayNotHold
 		}
 		hold, err := change(tx, key)
 		if err != nil {

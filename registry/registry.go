@@ -15,7 +15,6 @@ import (
 	"context"
 	"crypto/cipher"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -254,8 +253,12 @@ func (g *Registry) reauthorize(tx storage.Reader, c *call) error {
 	if may || err != nil {
 		return err
 	}
-	if may, err = g.gate.MayIn(tx, c.who, access.Pull, c.repo); may || err != nil {
-		return errors.Join(err, errNoRight(c))
+	may, err = g.gate.MayIn(tx, c.who, access.Pull, c.repo)
+	switch {
+	case err != nil:
+		return err
+	case may:
+		return errNoRight(c)
 	}
 	return errNameUnknown(c.repo)
 }
