@@ -6,7 +6,7 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
-// deletable is what the deletion of an image would do.
+// deletable is what the deletion of an image would do, or that of a tag alone.
 type deletable struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
@@ -50,9 +50,12 @@ func belongingOf(b registry.Belonging) belonging {
 // deletable answers GET /api/v1/deletable.
 func (a *API) deletable(c *call) (any, error) {
 	q := c.query()
-	repo, ref := q.needed("repo"), q.digest("digest")
-	if ref == "" {
-		q.fail("digest is missing")
+	repo, ref, tag := q.needed("repo"), q.digest("digest"), q.text("tag")
+	switch {
+	case ref == "" && tag == "":
+		q.fail("digest is missing, or tag")
+	case ref != "" && tag != "":
+		q.fail("digest and tag: a deletion is of one of them")
 	}
 	if err := q.end(); err != nil {
 		return nil, err
@@ -62,6 +65,9 @@ func (a *API) deletable(c *call) (any, error) {
 	}
 	if !a.Gate.May(c.who, access.Delete, repo) {
 		return nil, c.forbid("only those who may delete in the repository are told what a deletion would do")
+	}
+	if tag != "" {
+		return a.deletableTag(c, repo, tag)
 	}
 	x, err := a.Images.Deletable(c.Context(), repo, ref)
 	if err != nil {
@@ -78,4 +84,13 @@ func (a *API) deletable(c *call) (any, error) {
 		answer.Attached = append(answer.Attached, attached{Digest: r.Digest, ArtifactType: r.ArtifactType})
 	}
 	return answer, nil
+}
+
+// deletableTag says what the deletion of a tag alone would do: its image stays.
+func (a *API) deletableTag(c *call, repo, tag string) (any, error) {
+	means, refused, err := a.Images.DeletableTag(c.Context(), repo, tag)
+	if err != nil {
+		return nil, a.orGone(c.Context(), repo, tag, err)
+	}
+	return deletable{Repository: repo, Digest: means, Tags: []string{tag}, Refused: refused}, nil
 }

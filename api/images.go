@@ -30,6 +30,8 @@ type Images interface {
 	Beside(ctx context.Context, images []registry.RepoDigest) ([]registry.Beside, error)
 	// Deletable says what the deletion of an image would do now. Error: registry.ErrUnknown.
 	Deletable(ctx context.Context, repo string, d digest.Digest) (registry.Deletable, error)
+	// DeletableTag says what a tag means that would be deleted alone, and why that would be refused, or "". Error: registry.ErrUnknown.
+	DeletableTag(ctx context.Context, repo, tag string) (means digest.Digest, refused string, err error)
 	// Refused counts what rules refused since the start, by the name of the rule.
 	Refused() map[string]uint64
 	// DigestsLike returns up to n digests that begin with a prefix.

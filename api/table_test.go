@@ -177,8 +177,11 @@ var table = []row{
 	},
 	{route: "GET /api/v1/deletable", good: []good{
 		{target: "/api/v1/deletable?repo=team/app&digest=" + app.digest.String(), has: `"alongID":"sha256:`},
+		{target: "/api/v1/deletable?repo=team/app&tag=1.0", has: `"tags":["1.0"],"refused":"no"`},
 	}, hidden: 404, bad: []bad{
-		{target: "/api/v1/deletable?repo=team/app", status: 400, has: "digest is missing"},
+		{target: "/api/v1/deletable?repo=team/app", status: 400, has: "digest is missing, or tag"},
+		{target: "/api/v1/deletable?repo=team/app&tag=1.0&digest=" + app.digest.String(), status: 400, has: "one of them"},
+		{target: "/api/v1/deletable?repo=team/app&tag=none", status: 404},
 		{target: "/api/v1/deletable?digest=" + app.digest.String(), status: 400, has: "repo is missing"},
 		{target: "/api/v1/deletable?repo=team/app&digest=1.0", status: 400, has: "digest is"},
 		{target: "/api/v1/deletable?repo=team/app&digest=" + other.digest.String(), status: 404},

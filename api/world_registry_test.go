@@ -158,6 +158,11 @@ func (w *world) Deletable(_ context.Context, repo string, d digest.Digest) (regi
 	}, w.there(repo, d.String())
 }
 
+// DeletableTag implements Images.
+func (w *world) DeletableTag(_ context.Context, repo, tag string) (means digest.Digest, refused string, err error) {
+	return app.digest, "no", w.there(repo, tag)
+}
+
 // Refused implements Images.
 func (w *world) Refused() map[string]uint64 { return map[string]uint64{"never": 2} }
 

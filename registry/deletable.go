@@ -68,6 +68,23 @@ func (g *Registry) Deletable(ctx context.Context, repo string, d digest.Digest) 
 	return x, err
 }
 
+// DeletableTag says what a tag means that would be deleted alone, and why that would be refused, or "". Error: ErrUnknown.
+func (g *Registry) DeletableTag(ctx context.Context, repo, tag string) (means digest.Digest, refused string, err error) {
+	if !validName(repo) || !validTag(tag) {
+		return "", "", errManifestUnknown(tag)
+	}
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		row, err := liveTag(tx, repo, tag)
+		if err != nil {
+			return err
+		}
+		means = row.digest
+		refused, err = refusal(g.mayMove(tx, repo, tag))
+		return err
+	})
+	return means, refused, err
+}
+
 // lookDeletable reads what a deletion would, and notes what refuses it.
 func (g *Registry) lookDeletable(tx storage.Reader, repo string, f *found, x *Deletable) (err error) {
 	if x.Tags, err = someTags(tx, repo, f.digest, MaxTags+1); err != nil {

@@ -35,16 +35,9 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
 func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.Record, err error) {
 	var about []digest.Digest
 	err = g.update(ctx, c, func(tx storage.Tx) error {
-		tag, err := readTag(tx, c.repo, c.ref)
+		tag, err := liveTag(tx, c.repo, c.ref)
 		if err != nil {
 			return err
-		}
-		going, err := isGoing(tx, c.repo, digestKey(tag.digest))
-		if err != nil {
-			return err
-		}
-		if going {
-			return errManifestUnknown(c.ref) // it has ended with its manifest
 		}
 		if err := g.mayChange(c, tag.digest); err != nil {
 			return err
@@ -71,6 +64,18 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 		g.changed(about)
 	}
 	return record, err
+}
+
+// liveTag reads a tag that has not ended with its manifest. Error: ErrUnknown.
+func liveTag(tx storage.Reader, repo, name string) (tag tagRow, err error) {
+	if tag, err = readTag(tx, repo, name); err != nil {
+		return tag, err
+	}
+	going, err := isGoing(tx, repo, digestKey(tag.digest))
+	if err == nil && going {
+		err = errManifestUnknown(name)
+	}
+	return tag, err
 }
 
 // A deletion is one of a manifest, on its way.

@@ -69,13 +69,12 @@ func (e *env) deleteImage(ctx context.Context, cl *client, ref reference, how de
 		return usagef("a tag and a digest: name the one that is to be deleted")
 	}
 	name, shown := ref.tag, ref.repository+":"+ref.tag
-	var x deletable
 	if ref.digest != "" {
 		name, shown = ref.digest.String(), ref.repository+"@"+ref.digest.String()
-		var err error
-		if x, err = e.foresee(ctx, cl, ref, how); err != nil {
-			return err
-		}
+	}
+	x, err := e.foresee(ctx, cl, ref, how)
+	if err != nil {
+		return err
 	}
 	if how.dry {
 		fmt.Fprintf(e.stdout, "would delete %s%s\n", shown, withTags(x.Tags, x.TagsCut))
@@ -96,14 +95,20 @@ func (e *env) deleteImage(ctx context.Context, cl *client, ref reference, how de
 	return nil
 }
 
-// foresee asks what the deletion of an image would do, and is an error where it would be refused.
+// foresee asks what a deletion would do, and is an error where it would be refused. A tag that is deleted takes nothing along.
 func (e *env) foresee(ctx context.Context, cl *client, ref reference, how deleteHow) (x deletable, err error) {
-	if how.only && !how.dry {
+	if (how.only || ref.tag != "") && !how.dry {
 		return x, nil
 	}
-	err = cl.get(ctx, "/api/v1/deletable", url.Values{"repo": {ref.repository}, "digest": {ref.digest.String()}}, &x)
-	if err != nil {
+	what := url.Values{"repo": {ref.repository}, "digest": {ref.digest.String()}}
+	if ref.tag != "" {
+		what = url.Values{"repo": {ref.repository}, "tag": {ref.tag}}
+	}
+	if err = cl.get(ctx, "/api/v1/deletable", what, &x); err != nil {
 		return x, err
+	}
+	if ref.tag != "" {
+		x.Tags = nil // it is named already
 	}
 	if how.only {
 		x.Along, x.AlongID, x.AlongRefused = nil, "", ""

@@ -101,6 +101,7 @@ var tableRoutes = []tableRoute{
 		return tableRequest{"/api/v1/trash/undelete", s.fill(`{"repository":"REPO","reference":"DIGEST"}`, repo), jsonType}
 	}},
 	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&digest=DIGEST")},
+	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&tag=1.0")},
 	{route: "GET /api/v1/holds", needs: access.Pull, status: 200, request: at("/api/v1/holds?repo=REPO")},
 	{route: "POST /api/v1/holds", needs: access.Delete, status: 201, request: func(s *rightsTable, _ identity, repo string) tableRequest {
 		return tableRequest{holdsPath, s.fill(`{"repository":"REPO","ref":"1.0","until":"2100-01-01T00:00:00Z","reason":"an audit"}`, repo), jsonType}
