@@ -16,6 +16,7 @@ import (
 type Retention interface {
 	Rules() *retention.Set // or nil
 	Approved(ctx context.Context) (digest.Digest, error)
+	LastRun() *retention.Run // of the schedule since the start, or nil
 	Plan(ctx context.Context, w io.Writer) (digest.Digest, *retention.Summary, error)
 	// ApplyByHand applies a plan, and writes what becomes of it. Errors before it writes: retention.ErrOtherRules, retention.ErrApplying.
 	ApplyByHand(ctx context.Context, who provenance.Identity, p *retention.Plan, w io.Writer) error
@@ -28,6 +29,27 @@ type retentionRules struct {
 	Approved bool            `json:"approved"`
 	Untagged string          `json:"untagged,omitempty"` // how long what has no tag stays; absent: for ever
 	Rules    []retentionRule `json:"rules"`
+	LastRun  *retentionRun   `json:"lastRun,omitempty"`
+}
+
+// retentionRun is the last run of the schedule.
+type retentionRun struct {
+	Time      provenance.Time `json:"time"`
+	Plan      digest.Digest   `json:"plan,omitempty"`
+	Tags      int             `json:"tags"` // removed
+	Manifests int             `json:"manifests"`
+	Skipped   int             `json:"skipped"`
+	// Stopped are the first repositories of which nothing went, because more would go than retention.most.
+	Stopped []string `json:"stopped,omitempty"`
+	Failed  string   `json:"failed,omitempty"`
+}
+
+func (a *API) lastRun() *retentionRun {
+	r := a.Retention.LastRun()
+	if r == nil {
+		return nil
+	}
+	return &retentionRun{r.Time, r.Plan, r.Tags, r.Manifests, r.Skipped, r.Stopped, r.Failed}
 }
 
 type retentionRule struct {
@@ -42,7 +64,7 @@ func (a *API) retentionRules(c *call) (any, error) {
 	if err := c.query().end(); err != nil {
 		return nil, err
 	}
-	answer := retentionRules{Rules: []retentionRule{}}
+	answer := retentionRules{Rules: []retentionRule{}, LastRun: a.lastRun()}
 	set := a.Retention.Rules()
 	if set == nil {
 		return answer, nil

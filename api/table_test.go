@@ -144,7 +144,9 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&identity=alice", status: 400, has: "order=newest"},
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
 	}},
-	{route: "GET /api/v1/retention/rules", good: []good{{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`}}},
+	{route: "GET /api/v1/retention/rules", good: []good{
+		{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`}, {target: "/api/v1/retention/rules", has: `"stopped":["team/app"]`},
+	}},
 	{route: "GET /api/v1/retention/plan", good: []good{{target: "/api/v1/retention/plan", has: `"version":1`}}},
 	{
 		route: "POST /api/v1/retention/apply", good: []good{{target: "/api/v1/retention/apply", body: worldPlan, has: `"applied"`}},

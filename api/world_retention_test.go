@@ -30,6 +30,11 @@ func (worldRetention) Rules() *retention.Set {
 
 func (w worldRetention) Approved(context.Context) (digest.Digest, error) { return "", w.asked() }
 
+// LastRun implements Retention.
+func (worldRetention) LastRun() *retention.Run {
+	return &retention.Run{Applied: retention.Applied{Plan: app.digest, Tags: 2}, Stopped: []string{"team/app"}, Failed: "no"}
+}
+
 func (w worldRetention) Plan(_ context.Context, out io.Writer) (digest.Digest, *retention.Summary, error) {
 	if err := w.asked(); err != nil {
 		return "", nil, err

@@ -117,15 +117,28 @@ func newWorld(t *testing.T, rules string) *world {
 		}
 	})
 	w := &world{t: t, registry: &disturbed{Registry: g}, store: store}
-	w.repo, err = remote.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/team/app")
-	must(t, err)
-	w.repo.PlainHTTP = true
-	login := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:correct horse"))
-	w.repo.Client = &auth.Client{Header: http.Header{"Authorization": {login}}}
+	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})
 	w.Use(rulesOf(t, rules))
 	return w
+}
+
+// repository is one as alice asks it.
+func (w *world) repository(host, name string) *remote.Repository {
+	repo, err := remote.NewRepository(host + "/" + name)
+	must(w.t, err)
+	repo.PlainHTTP = true
+	login := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:correct horse"))
+	repo.Client = &auth.Client{Header: http.Header{"Authorization": {login}}}
+	return repo
+}
+
+// in is the same world, where alice pushes to another repository.
+func (w *world) in(name string) *world {
+	other := *w
+	other.repo = w.repository(w.repo.Reference.Registry, name)
+	return &other
 }
 
 // push pushes an image, which has a subject where that is given, by digest where tag is empty.

@@ -19,6 +19,20 @@ func (j *Judgement) goes() (tags, manifests int) {
 // leftOver is why something stays that the next plan removes.
 const leftOver = "more goes than one plan may have: the next one goes on"
 
+// tooMuch is why a schedule leaves something there.
+const tooMuch = "more of the repository would go than retention.most lets a schedule remove: a person has to apply a plan"
+
+// stayWhole lets nothing go.
+func (j *Judgement) stayWhole() {
+	for _, all := range [][]Verdict{j.Tags, j.Manifests} {
+		for i, v := range all {
+			if v.Goes {
+				all[i] = Verdict{Why: tooMuch}
+			}
+		}
+	}
+}
+
 // cut lets at most so many tags and manifests go, and says whether more would.
 func (j *Judgement) cut(f *Facts, most int) bool {
 	if tags, manifests := j.goes(); tags+manifests <= most {

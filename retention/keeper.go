@@ -26,6 +26,7 @@ type Keeper struct {
 	now  func() time.Time
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
+	last     atomic.Pointer[Run] // of the schedule; nil before the first since the start
 
 	removed struct{ tags, manifests, skipped atomic.Int64 }
 }
@@ -37,7 +38,8 @@ type Config struct {
 	Book     Book
 	Pulls    Pulls
 	Log      *slog.Logger
-	// Most is the share of a repository's tags, and of its manifests, from 0 to 1, beyond which a schedule stops; 0 is no bound.
+	// Most is the share of a repository's tags, and of its manifests, from 0 to 1, beyond which a schedule leaves the repository to a
+	// person; 0 is no bound.
 	Most float64
 }
 
@@ -65,16 +67,16 @@ type planner struct {
 	at       Moment
 	out      *planWriter
 	summary  Summary
-	stays    bool                  // what stays is written too
+	byItself bool                  // a schedule makes it: what stays is not written, and a repository stays whole of which too much would go
 	unlinked map[digest.Digest]int // blobs, by how many repositories they leave
 }
 
 // Plan writes a plan by the rules in force, and returns its digest. Without rules nothing goes.
 func (k *Keeper) Plan(ctx context.Context, w io.Writer) (digest.Digest, *Summary, error) {
-	return k.plan(ctx, k.inForce(), w, true)
+	return k.plan(ctx, k.inForce(), w, false)
 }
 
-func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (digest.Digest, *Summary, error) {
+func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, byItself bool) (digest.Digest, *Summary, error) {
 	if err := k.flushPulls(ctx); err != nil {
 		return "", nil, err
 	}
@@ -83,7 +85,7 @@ func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, stays bool) (dig
 	if err != nil {
 		return "", nil, err
 	}
-	p := &planner{Keeper: k, set: s, at: at, stays: stays, out: newPlanWriter(w), unlinked: map[digest.Digest]int{}}
+	p := &planner{Keeper: k, set: s, at: at, byItself: byItself, out: newPlanWriter(w), unlinked: map[digest.Digest]int{}}
 	p.summary.Rules = make([]Count, len(s.Rules))
 	for i, r := range s.Rules {
 		p.summary.Rules[i].Rule = r.Name
@@ -140,7 +142,9 @@ func (p *planner) repository(ctx context.Context, repo string) error {
 	if err != nil {
 		return err
 	}
-	p.compare(j, f)
+	if p.compare(j, f) && p.byItself {
+		j.stayWhole()
+	}
 	p.summary.More = j.cut(f, p.left()) || p.summary.More
 	p.count(j, f)
 	p.unlink(f, j)
@@ -150,13 +154,14 @@ func (p *planner) repository(ctx context.Context, repo string) error {
 // left is how many more things the plan may remove.
 func (p *planner) left() int { return p.removals - p.summary.Tags - p.summary.Manifests }
 
-// compare notes a repository of which more goes than a schedule may remove.
-func (p *planner) compare(j *Judgement, f *Facts) {
+// compare notes a repository of which more goes than a schedule may remove, and says whether it is one.
+func (p *planner) compare(j *Judgement, f *Facts) (over bool) {
 	tags, manifests := j.goes()
 	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
-	if (tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))) && len(p.summary.Over) < maxOver {
+	if over = tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests)); over && len(p.summary.Over) < maxOver {
 		p.summary.Over = append(p.summary.Over, f.Repository)
 	}
+	return over
 }
 
 // count adds the counts of a repository.
@@ -200,7 +205,7 @@ func (p *planner) line(v Verdict, i Item) error {
 	switch {
 	case v.Goes:
 		return p.out.write(Line{Goes: &i})
-	case p.stays:
+	case !p.byItself:
 		return p.out.write(Line{Stays: &i})
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -17,11 +16,22 @@ var bySchedule = provenance.Identity{Actor: provenance.Actor{Kind: provenance.Sy
 var (
 	errNotApproved = errors.New("an administrator has to apply a plan of these rules once by hand, before a schedule does: hallmark retention plan, then apply")
 	errClock       = errors.New("the clock is far ahead of the last run: check it, and then have an administrator apply a plan by hand")
-	errOver        = errors.New("the plan removes more of a repository's tags or manifests than retention.most allows, so a person has to apply it")
 )
 
+// A Run is what a schedule did at its time.
+type Run struct {
+	Time provenance.Time
+	Applied
+	// Stopped are repositories of which more tags or manifests would go than Config.Most: nothing of them went. The first maxOver.
+	Stopped []string
+	Failed  string // why it did not come to its end, or ""
+}
+
+// LastRun is the last run of the schedule since the start, or nil.
+func (k *Keeper) LastRun() *Run { return k.last.Load() }
+
 // Schedule makes and applies a plan every so often, until ctx ends. It applies only rules of which an administrator has applied a plan by
-// hand, and none that takes more than Config.Most of a repository. The first run is one interval after the start.
+// hand, and leaves a repository alone of which more than Config.Most would go. The first run is one interval after the start.
 func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -31,43 +41,57 @@ func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		done, err := k.run(ctx, every)
-		switch {
-		case len(k.inForce().Rules) == 0, ctx.Err() != nil:
-		case errors.Is(err, errNotApproved), errors.Is(err, errClock), errors.Is(err, errOver), errors.Is(err, ErrApplying):
-			k.c.Log.Warn("retention was not applied", "why", err)
-		case err != nil:
-			k.c.Log.Error("retention failed; it is tried again", "err", err)
-		case done.Tags+done.Manifests+done.Skipped > 0:
-			k.c.Log.Info("retention was applied by its schedule", "plan", done.Plan, "tags", done.Tags, "manifests", done.Manifests, "skipped", done.Skipped)
+		r, err := k.run(ctx, every)
+		if len(k.inForce().Rules) > 0 && ctx.Err() == nil {
+			k.tell(r, err)
 		}
 	}
 }
 
+// tell logs a run, and keeps it for those who ask.
+func (k *Keeper) tell(r Run, err error) {
+	switch {
+	case errors.Is(err, errNotApproved), errors.Is(err, errClock), errors.Is(err, ErrApplying):
+		k.c.Log.Warn("retention was not applied", "why", err)
+	case err != nil:
+		k.c.Log.Error("retention failed; it is tried again", "err", err)
+	case r.Tags+r.Manifests+r.Skipped > 0:
+		k.c.Log.Info("retention was applied by its schedule", "plan", r.Plan, "tags", r.Tags, "manifests", r.Manifests, "skipped", r.Skipped)
+	}
+	if len(r.Stopped) > 0 {
+		k.c.Log.Warn("retention left repositories alone of which more would go than retention.most allows: look at a plan, and apply it by hand",
+			"repositories", len(r.Stopped), "first", r.Stopped[0])
+	}
+	if err != nil {
+		r.Failed = clip(err.Error())
+	}
+	k.last.Store(&r)
+}
+
 // run is one run of the schedule.
-func (k *Keeper) run(ctx context.Context, every time.Duration) (done Applied, err error) {
+func (k *Keeper) run(ctx context.Context, every time.Duration) (r Run, err error) {
+	r.Time = provenance.At(k.now())
 	s := k.inForce()
 	approved, err := k.Approved(ctx)
 	if err != nil {
-		return done, err
+		return r, err
 	}
 	if approved != s.Digest {
-		return done, errNotApproved
+		return r, errNotApproved
 	}
 	if err := k.noteRun(ctx, every); err != nil {
-		return done, err
+		return r, err
 	}
 	var text bytes.Buffer
-	_, summary, err := k.plan(ctx, s, &text, false) // by these rules, whatever is in force by now: applying it looks at that
+	_, summary, err := k.plan(ctx, s, &text, true) // by these rules, whatever is in force by now: applying it looks at that
 	if err != nil {
-		return done, err
+		return r, err
 	}
-	if len(summary.Over) > 0 {
-		return done, fmt.Errorf("%w: %s", errOver, summary.Over[0])
-	}
+	r.Stopped = summary.Over
 	p, err := ReadPlan(&text, nil)
 	if err != nil {
-		return done, err
+		return r, err
 	}
-	return k.Apply(ctx, bySchedule, p, func(Skipped) error { return nil }, func(Applied) error { return nil })
+	r.Applied, err = k.Apply(ctx, bySchedule, p, func(Skipped) error { return nil }, func(Applied) error { return nil })
+	return r, err
 }

@@ -100,8 +100,8 @@ func TestApplyRulesChange(t *testing.T) {
 	}
 }
 
-// TestScheduleMost wants a schedule to stop where more of a repository's tags, or of its manifests, would go than it may remove, and a person to be
-// able to apply the same plan.
+// TestScheduleMost wants a schedule to leave a repository alone of whose tags, or manifests, more would go than it may remove, and only that one: those
+// beside it lose what goes. A person can apply the same rules to all of them.
 func TestScheduleMost(t *testing.T) {
 	for _, tt := range []struct {
 		name, rules string
@@ -111,15 +111,22 @@ func TestScheduleMost(t *testing.T) {
 	}{
 		{"as many tags", keeping("newest: 4"), 0.2, 5, 0, false},
 		{"more tags", keeping("newest: 3"), 0.2, 5, 0, true},
+		{"one of two", keeping("newest: 1"), 0.2, 2, 0, true},
+		{"all of a small one", keeping("newest: 0"), 0.2, 1, 0, true},
 		{"as many manifests", untagged("0s") + keeping("newest: 4"), 0.2, 4, 1, false},
 		{"more manifests", untagged("0s") + keeping("newest: 4"), 0.2, 4, 2, true},
 		{"no bound", keeping("newest: 0"), 0, 3, 0, false},
 		{"all may go", untagged("0s") + keeping("newest: 0"), 1, 5, 5, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, tt.rules)
+			w := newWorld(t, strings.TrimSuffix(tt.rules, "]\n")+", {name: beside, repositories: [first/**, zlast/**], keep: {newest: 4}}]\n")
 			w.c.Most = tt.most
 			w.byHand()
+			first, last := w.in("first/lib"), w.in("zlast/lib")
+			for i := range 5 {
+				first.push(fmt.Sprint("t", i), fmt.Sprint("image ", i), nil)
+				last.push(fmt.Sprint("t", i), fmt.Sprint("image ", i), nil)
+			}
 			for i := range tt.tags {
 				w.push(fmt.Sprint("t", i), fmt.Sprint("image ", i), nil)
 			}
@@ -127,12 +134,19 @@ func TestScheduleMost(t *testing.T) {
 				w.push("", fmt.Sprint("loose ", i), nil)
 			}
 			p := w.planned()
-			if len(p.Goes) == 0 || len(p.Summary.Over) > 0 != tt.over {
+			if len(p.Goes) < 3 || len(p.Summary.Over) > 0 != tt.over {
 				t.Errorf("%d things go, over %q", len(p.Goes), p.Summary.Over)
 			}
-			done, err := w.run(t.Context(), time.Hour)
-			if errors.Is(err, errOver) != tt.over || !tt.over && err != nil || tt.over && done.Tags+done.Manifests > 0 {
-				t.Fatalf("%+v, %v", done, err)
+			r, err := w.run(t.Context(), time.Hour)
+			must(t, err)
+			if w.has("t0") != tt.over && tt.loose == 0 || len(r.Stopped) > 0 != tt.over || tt.over && (r.Stopped[0] != "team/app" || len(r.Stopped) > 1) {
+				t.Errorf("%+v", r)
+			}
+			if first.has("t0") || last.has("t0") {
+				t.Errorf("those beside it have lost nothing: %+v", r)
+			}
+			if left := len(w.planned().Goes); left > 0 != tt.over {
+				t.Errorf("%d things are left", left)
 			}
 			w.byHand()
 			if n := len(w.planned().Goes); n > 0 {

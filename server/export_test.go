@@ -28,3 +28,6 @@ func (p UnreadyPart) StopsPulls() bool { return p.reads }
 
 // InProcess is a transport that calls a handler.
 func InProcess(handler http.Handler) http.RoundTripper { return inProcess{handler} }
+
+// Reload is what SIGHUP does.
+func (s *Server) Reload(ctx context.Context) { s.reload(ctx) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/spf13/cobra"
 )
@@ -106,7 +107,7 @@ func (e *env) showSummary(p *retention.Plan) {
 		fmt.Fprintf(e.stdout, "warning: %s\n", clean(w))
 	}
 	for _, repo := range s.Over {
-		fmt.Fprintf(e.stdout, "warning: more of %s would go than retention.most lets a schedule remove: only a person can apply this plan\n", repo)
+		fmt.Fprintf(e.stdout, "warning: more of %s would go than retention.most lets a schedule remove: a schedule leaves it alone, and a person can apply this plan\n", repo)
 	}
 	if s.More {
 		fmt.Fprintf(e.stdout, "warning: a plan removes at most %d things: make another one when this one was applied\n", retention.MaxRemovals)
@@ -173,41 +174,74 @@ func showApplied(to io.Writer, from io.Reader) error {
 	return nil
 }
 
+// retentionRules are the rules in force and what the schedule did, as the API has it.
+type retentionRules struct {
+	Digest   string `json:"digest,omitempty"`
+	Approved bool   `json:"approved"`
+	Untagged string `json:"untagged,omitempty"`
+	Rules    []struct {
+		Name         string   `json:"name"`
+		Repositories []string `json:"repositories"`
+		Tags         []string `json:"tags,omitempty"`
+		Keep         []string `json:"keep"`
+	} `json:"rules"`
+	LastRun *retentionRun `json:"lastRun,omitempty"`
+}
+
+type retentionRun struct {
+	Time      provenance.Time `json:"time"`
+	Plan      string          `json:"plan,omitempty"`
+	Tags      int             `json:"tags"`
+	Manifests int             `json:"manifests"`
+	Skipped   int             `json:"skipped"`
+	Stopped   []string        `json:"stopped,omitempty"`
+	Failed    string          `json:"failed,omitempty"`
+}
+
 func (e *env) retentionShow(t *target) *cobra.Command {
-	c := &cobra.Command{Use: "show", Short: "Show the rules of retention that are in force", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "show", Short: "Show the rules of retention that are in force, and what the schedule did last", Args: cobra.NoArgs}
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			var answer struct {
-				Digest   string `json:"digest,omitempty"`
-				Approved bool   `json:"approved"`
-				Untagged string `json:"untagged,omitempty"`
-				Rules    []struct {
-					Name         string   `json:"name"`
-					Repositories []string `json:"repositories"`
-					Tags         []string `json:"tags,omitempty"`
-					Keep         []string `json:"keep"`
-				} `json:"rules"`
-			}
+			var answer retentionRules
 			if err := cl.get(ctx, retentionPath+"rules", nil, &answer); err != nil {
 				return err
 			}
 			if *asJSON {
 				return writeJSON(e.stdout, answer)
 			}
-			tab := e.table("RULE", "REPOSITORIES", "TAGS", "KEEPS…")
-			for _, r := range answer.Rules {
-				tab.row(r.Name, list(r.Repositories), firstOf(list(r.Tags), "all"), strings.Join(strings.Fields(strings.Join(r.Keep, "; ")), " "))
-			}
-			if err := tab.flush(); err != nil {
-				return err
-			}
-			fmt.Fprintf(e.stdout, "what has no tag stays %s\n", firstOf(answer.Untagged, "for ever"))
-			if !answer.Approved && len(answer.Rules) > 0 {
-				fmt.Fprintln(e.stdout, "no schedule applies these rules before an administrator has applied a plan of them by hand")
-			}
-			return nil
+			return e.showRules(answer)
 		})
 	}
 	return c
+}
+
+func (e *env) showRules(answer retentionRules) error {
+	tab := e.table("RULE", "REPOSITORIES", "TAGS", "KEEPS…")
+	for _, r := range answer.Rules {
+		tab.row(r.Name, list(r.Repositories), firstOf(list(r.Tags), "all"), strings.Join(strings.Fields(strings.Join(r.Keep, "; ")), " "))
+	}
+	if err := tab.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "what has no tag stays %s\n", firstOf(answer.Untagged, "for ever"))
+	if !answer.Approved && len(answer.Rules) > 0 {
+		fmt.Fprintln(e.stdout, "no schedule applies these rules before an administrator has applied a plan of them by hand")
+	}
+	if answer.LastRun != nil {
+		e.showRun(answer.LastRun)
+	}
+	return nil
+}
+
+// showRun says what the schedule did last.
+func (e *env) showRun(r *retentionRun) {
+	says := fmt.Sprintf("removed %s and %s, skipped %d", number(r.Tags, "tag"), number(r.Manifests, "manifest"), r.Skipped)
+	if r.Failed != "" {
+		says += "; it stopped: " + clean(r.Failed)
+	}
+	fmt.Fprintf(e.stdout, "the schedule ran at %s: %s\n", local(r.Time), says)
+	for _, repo := range r.Stopped {
+		fmt.Fprintf(e.stdout, "warning: it left %s alone, of which more would go than retention.most: look at a plan, and apply it by hand\n", clean(repo))
+	}
 }
