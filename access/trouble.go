@@ -26,7 +26,8 @@ var statuses = [...]int{
 	fault.Login: http.StatusUnauthorized, fault.Throttled: http.StatusTooManyRequests,
 
 	fault.Uncertain: http.StatusInternalServerError, fault.Damaged: http.StatusInternalServerError, fault.Full: http.StatusInsufficientStorage,
-	fault.Stopped: http.StatusServiceUnavailable, fault.Closing: http.StatusServiceUnavailable, fault.Busy: http.StatusServiceUnavailable,
+	fault.Stopped: http.StatusServiceUnavailable, fault.Closing: http.StatusServiceUnavailable, fault.Away: http.StatusServiceUnavailable,
+	fault.Busy: http.StatusServiceUnavailable,
 
 	fault.Entry: http.StatusUnprocessableEntity, fault.Denied: http.StatusForbidden, fault.Malformed: http.StatusBadRequest,
 	fault.Invalid: http.StatusUnprocessableEntity, fault.Conflict: http.StatusConflict, fault.Missing: http.StatusNotFound,
@@ -78,6 +79,8 @@ func storeTrouble(c fault.Class, err error) Trouble {
 		t.Says = "the registry's disk is nearly full, so it takes no pushes now; pulls and deletes go on. Ask its operator to make room"
 	case fault.Closing:
 		t.Says, t.RetryAfter, t.Operator = "the registry is shutting down; try again in a moment", 5, false
+	case fault.Away:
+		t.Says, t.RetryAfter = "the registry does not reach what keeps its blobs; try again in a moment", 5
 	case fault.Busy:
 		t.Says, t.RetryAfter, t.Operator = "another request is writing to the same; try again in a moment", 1, false
 	default:

@@ -255,7 +255,7 @@ func (w *work) attached(ctx context.Context, d digest.Digest) error {
 // endsAll says that after this error no other image can come.
 func endsAll(err error) bool {
 	switch c := fault.Of(err); c {
-	case fault.Full, fault.Stopped, fault.Closing, fault.Uncertain, fault.Login:
+	case fault.Full, fault.Stopped, fault.Closing, fault.Away, fault.Uncertain, fault.Login:
 		return true
 	default:
 		return false

@@ -30,11 +30,12 @@ type Blobs interface {
 	// were resumed or that Leftovers came by, in no order.
 	Uploads(ctx context.Context) iter.Seq2[UploadInfo, error]
 
-	// Open opens a sealed blob for reading. Errors: ErrNotFound; here and while it is read, ErrCorrupt where
-	// the disk cannot give what it was given.
+	// Open opens a sealed blob for reading, which ends with ctx. Errors: ErrNotFound; here and while it is read,
+	// ErrCorrupt where the disk cannot give what it was given.
 	Open(ctx context.Context, at Location) (Blob, error)
 
-	// Length returns the size of a sealed blob in bytes, for less than Open. Error: ErrNotFound.
+	// Length returns the size of a sealed blob in bytes, for less than Open: what is behind a network is not asked, so
+	// Open alone sees that it is gone. Error: ErrNotFound.
 	Length(ctx context.Context, at Location) (int64, error)
 
 	// Remove deletes a sealed blob. Removing what is not there is no error.
@@ -64,16 +65,15 @@ type Leftover struct {
 }
 
 // An Upload receives the bytes of one blob. It is not safe for concurrent use. Exactly one of Seal,
-// Cancel and Close ends it; calling Close or Cancel after that is harmless.
+// Cancel and Close ends it; calling Close or Cancel after that is harmless. It is a [Readable] or a [Summed] one.
+//
+// If the process stops before Close, a later one resumes it where it last was durable, which may be at 0.
 type Upload interface {
-	// Write appends. After an error the upload holds what Size says.
+	// Write appends. After an error the upload holds what Size says, which may be less than it was.
 	io.Writer
 
 	// ID names the upload to Resume and Stat: at most 40 lower-case letters, digits and '.'.
 	ID() string
-
-	// ReadAt reads back what was written, to hash it again after a restart.
-	io.ReaderAt
 
 	// Size is the number of bytes received, over all sessions.
 	Size() int64
@@ -86,8 +86,23 @@ type Upload interface {
 	// Cancel drops the upload and its bytes.
 	Cancel() error
 
-	// Close leaves the upload for a later Resume.
+	// Close leaves the upload for a later Resume. After an error that begins where it last was durable.
 	Close() error
+}
+
+// A Readable upload is read back to hash it, or to compare it.
+type Readable interface {
+	Upload
+	io.ReaderAt
+}
+
+// A Summed upload cannot be read back, because it is in an object store. So it hashes what comes, and keeps the running
+// hashes with it.
+type Summed interface {
+	Upload
+
+	// Sum returns the hash of all bytes by an algorithm, sha256 or sha512, or nil of any other.
+	Sum(algorithm string) []byte
 }
 
 // A Blob is an open sealed blob.

@@ -42,6 +42,8 @@ var (
 	ErrCorrupt = fault.New(fault.Damaged, "damaged")
 	// ErrKeySize: a key is empty or longer than MaxKey.
 	ErrKeySize = errors.New("key is empty or too long")
+	// ErrAway: what keeps the bytes does not answer now, or refuses to. The errors that wrap it say what to do.
+	ErrAway = fault.New(fault.Away, "the object store does not do what it is asked")
 	// ErrBusy: another writer has this upload open.
 	ErrBusy = fault.New(fault.Busy, "another writer has it open")
 )

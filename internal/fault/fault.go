@@ -21,6 +21,7 @@ const (
 	Full      // the disk has no room
 	Stopped   // the registry takes no changes until its operator acts
 	Closing   // the store is closed
+	Away      // what keeps the data does not answer now
 	Busy      // another writer has it
 
 	Entry     // an entry of the body is wrong, whatever is wrong with it

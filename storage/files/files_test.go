@@ -18,7 +18,9 @@ import (
 )
 
 func TestBlobs(t *testing.T) {
-	storagetest.Blobs(t, func(dir string) (storage.Blobs, error) { return files.Open(dir, "") })
+	open := func(dir string) (storage.Blobs, error) { return files.Open(dir, "") }
+	storagetest.Blobs(t, open)
+	t.Run("FullDisk", func(t *testing.T) { storagetest.FullDisk(t, open) })
 }
 
 // TestWrongDisk opens directories that are not the one which the store remembers.

@@ -47,6 +47,9 @@ func (e blobsSuite) testLeftovers(t *testing.T) {
 	left := seal(t, create(t, earlier, "left"), "old-one")
 	started := create(t, earlier, "")
 	half := create(t, earlier, "half")
+	if err := half.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := earlier.Remove(background, removed); err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,7 @@ func (e blobsSuite) testResume(t *testing.T) {
 		t.Errorf("resumed at %d", u.Size())
 	}
 	write(t, u, "world")
+	wantKnown(t, u, "hello, world")
 	wantBlob(t, b, seal(t, u, "abc"), "hello, world")
 	if _, err := b.Resume(background, u.ID()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("resume what was sealed: %v", err)
