@@ -63,6 +63,7 @@ tools: ## the clients and servers that e2e and bench use, in bin/tools
 	cd tools/helm && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 	cd tools/compose && CGO_ENABLED=0 go build -o ../../bin/tools/compose github.com/docker/compose/v2/cmd
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	cd tools/versitygw && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
 
 e2e: tools build image ## real clients against a real server; wants root, docker, skopeo, podman
 	go test -tags e2e -count 1 -timeout 40m -v ./e2e
