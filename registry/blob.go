@@ -178,7 +178,7 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 			return err
 		})
 		if errors.Is(err, storage.ErrNotFound) {
-			err = errBlobUnknown(d)
+			err = errBlobUnknown(repo, d)
 		}
 		if err != nil || f != nil {
 			return f, link, err
@@ -187,7 +187,7 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 			return f, link, err
 		}
 	}
-	return nil, link, errBlobUnknown(d)
+	return nil, link, errBlobUnknown(repo, d)
 }
 
 // errMoved: a blob's row has changed or gone since it was read.
@@ -313,7 +313,7 @@ func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) err
 			case err == nil:
 				return errRendered(d)
 			case errors.Is(err, storage.ErrNotFound):
-				return errBlobUnknown(d)
+				return errBlobUnknown(c.repo, d)
 			}
 			return err
 		}

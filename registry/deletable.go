@@ -41,7 +41,7 @@ type Deletable struct {
 // Deletable says what the deletion of an image would do now. Error: ErrUnknown.
 func (g *Registry) Deletable(ctx context.Context, repo string, d digest.Digest) (x Deletable, err error) {
 	if _, ok := parseDigest(d.String()); !ok || !validName(repo) {
-		return x, errManifestUnknown(d.String())
+		return x, errManifestUnknown(repo, d.String())
 	}
 	var f *found
 	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
@@ -71,7 +71,7 @@ func (g *Registry) Deletable(ctx context.Context, repo string, d digest.Digest) 
 // DeletableTag says what a tag means that would be deleted alone, and why that would be refused, or "". Error: ErrUnknown.
 func (g *Registry) DeletableTag(ctx context.Context, repo, tag string) (means digest.Digest, refused string, err error) {
 	if !validName(repo) || !validTag(tag) {
-		return "", "", errManifestUnknown(tag)
+		return "", "", errManifestUnknown(repo, tag)
 	}
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		row, err := liveTag(tx, repo, tag)

@@ -73,7 +73,7 @@ func liveTag(tx storage.Reader, repo, name string) (tag tagRow, err error) {
 	}
 	going, err := isGoing(tx, repo, digestKey(tag.digest))
 	if err == nil && going {
-		err = errManifestUnknown(name)
+		err = errManifestUnknown(repo, name)
 	}
 	return tag, err
 }

@@ -112,8 +112,8 @@ func errDigest(s string) error {
 	return newFailure(http.StatusBadRequest, "DIGEST_INVALID", "%.90q is no digest: sha256 or sha512, a colon, and the hash in lower-case hexadecimal", s)
 }
 
-func errManifestUnknown(ref string) error {
-	return newFailure(http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no manifest %.140s in this repository", ref)
+func errManifestUnknown(repo, ref string) error {
+	return newFailure(http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no manifest %.140s in %.150s", ref, repo)
 }
 
 func errManifestInvalid(format string, args ...any) error {
@@ -124,8 +124,8 @@ func errManifestBlobUnknown(d digest.Digest) error {
 	return newFailure(http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "the manifest needs %s, which was not pushed to this repository: push it first", d)
 }
 
-func errBlobUnknown(d digest.Digest) error {
-	return newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob %s in this repository", d)
+func errBlobUnknown(repo string, d digest.Digest) error {
+	return newFailure(http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob %s in %.150s", d, repo)
 }
 
 func errUploadUnknown() error {

@@ -84,7 +84,7 @@ func (g *Registry) Hold(ctx context.Context, who provenance.Identity, repo strin
 	return g.changeHold(ctx, who, repo, d, func(tx storage.Tx, key []byte) (*provenance.Hold, error) {
 		f, err := readManifest(tx, repo, d.String(), d)
 		if err == nil && f.rendered {
-			err = errManifestUnknown(d.String())
+			err = errManifestUnknown(repo, d.String())
 		}
 		return &provenance.Hold{Until: &end, Reason: reason}, err
 	})
@@ -104,7 +104,7 @@ func (g *Registry) Release(ctx context.Context, who provenance.Identity, repo st
 // changeHold commits a change of a hold with its record.
 func (g *Registry) changeHold(ctx context.Context, who provenance.Identity, repo string, d digest.Digest, change func(storage.Tx, []byte) (*provenance.Hold, error)) (r *provenance.Record, err error) {
 	if _, ok := parseDigest(d.String()); !ok || !validName(repo) {
-		return nil, errManifestUnknown(d.String())
+		return nil, errManifestUnknown(repo, d.String())
 	}
 	key := repoKey(repo, digestKey(d))
 	err = g.store.Update(ctx, func(tx storage.Tx) error {

@@ -27,7 +27,7 @@ const MaxTags = 100
 func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) {
 	d, isDigest := parseDigest(ref)
 	if !validName(repo) || !isDigest && !validTag(ref) {
-		return nil, errManifestUnknown(ref)
+		return nil, errManifestUnknown(repo, ref)
 	}
 	var f *found
 	var tags []string

@@ -101,7 +101,7 @@ func (g *Registry) renew(ctx context.Context, c *call, row linkRow) error {
 	}
 	err = g.store.Update(ctx, func(tx storage.Tx) error { return g.beginLease(tx, c.repo, key) })
 	if errors.Is(err, storage.ErrNotFound) { // its lease ended just now
-		return errBlobUnknown(c.digest)
+		return errBlobUnknown(c.repo, c.digest)
 	}
 	return err
 }

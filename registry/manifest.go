@@ -87,7 +87,7 @@ func (g *Registry) openManifest(ctx context.Context, f *found) (storage.Blob, er
 func (f *found) lostOr(err error) error {
 	switch {
 	case errors.Is(err, errMoved): // it was deleted, and its lease is over
-		return errManifestUnknown(f.digest.String())
+		return errManifestUnknown(f.repo, f.digest.String())
 	case errors.Is(err, ErrUnknown):
 		return errManifestLost(f.digest)
 	}
@@ -137,7 +137,7 @@ func readManifest(tx storage.Reader, repo, ref string, d digest.Digest) (*found,
 	if errors.Is(err, storage.ErrNotFound) {
 		out, err := renderedAsManifest(tx, repo, f.digest)
 		if err == nil && out == nil {
-			err = errManifestUnknown(ref)
+			err = errManifestUnknown(repo, ref)
 		}
 		return out, err
 	}
@@ -161,7 +161,7 @@ func readManifest(tx storage.Reader, repo, ref string, d digest.Digest) (*found,
 func readTag(tx storage.Reader, repo, tag string) (tagRow, error) {
 	value, err := tx.Get(tagTable, repoKey(repo, []byte(tag)))
 	if errors.Is(err, storage.ErrNotFound) {
-		return tagRow{}, errManifestUnknown(tag)
+		return tagRow{}, errManifestUnknown(repo, tag)
 	}
 	if err != nil {
 		return tagRow{}, err

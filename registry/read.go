@@ -18,7 +18,7 @@ import (
 func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.Descriptor, body []byte, err error) {
 	named, isDigest := parseDigest(ref)
 	if !validName(repo) || !isDigest && !validTag(ref) {
-		return d, nil, errManifestUnknown(ref)
+		return d, nil, errManifestUnknown(repo, ref)
 	}
 	f, err := g.findManifest(ctx, repo, ref, named)
 	if err != nil {

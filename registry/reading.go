@@ -35,7 +35,7 @@ const maxParents = 8
 // Reading reads a manifest by its digest. Errors: ErrUnknown.
 func (g *Registry) Reading(ctx context.Context, repo string, d digest.Digest) (Reading, error) {
 	if _, ok := parseDigest(d.String()); !ok || !validName(repo) {
-		return Reading{}, errManifestUnknown(d.String())
+		return Reading{}, errManifestUnknown(repo, d.String())
 	}
 	_, p, err := g.findPulled(ctx, repo, d.String(), d, func(digest.Digest) bool { return false })
 	return p, err

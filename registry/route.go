@@ -157,7 +157,7 @@ func (q *request) parseReference(method string) error {
 		return mayBeSet(q.ref)
 	}
 	if !validTag(q.ref) {
-		return errManifestUnknown(q.ref)
+		return errManifestUnknown(q.repo, q.ref)
 	}
 	return nil
 }
