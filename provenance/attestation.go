@@ -44,6 +44,11 @@ func TooLarge(size, most int64) string {
 // maxLines bounds the documents in one layer of JSON lines.
 const maxLines = 64
 
+// TooManyLines says in words that a document has more lines than are read.
+func TooManyLines() string {
+	return fmt.Sprintf("it has more than %d lines, and those behind are not read", maxLines)
+}
+
 // HoldsStatement says whether a layer of a media type may hold an in-toto statement, in whatever form.
 func HoldsStatement(mediaType string) bool {
 	base := baseType(mediaType)
@@ -323,7 +328,7 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 	}
 	lines, more := Lines(text)
 	if more {
-		unread = fmt.Sprintf("it has more than %d lines, and those behind are not read", maxLines)
+		unread = TooManyLines()
 	}
 	for _, s := range openLines(d.Packed, lines, []digest.Digest{subject}) {
 		unread = cmp.Or(unread, s.Unread())

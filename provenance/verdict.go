@@ -1,6 +1,10 @@
 package provenance
 
-import "github.com/opencontainers/go-digest"
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
 
 // A Result is what was found of a signature.
 type Result string
@@ -71,12 +75,20 @@ type Verdict struct {
 	SignedAt *Time `json:"signedAt,omitempty"`
 }
 
-// A Finding is what was found of one signature: the verdict, and what a statement with a good one attests. Or it is what was
-// found of another registry's record, and nothing else.
+// A Finding is what was found of one signature: the verdict, and what a statement with a good one attests, as far as it was
+// read. Or it is what was found of another registry's record, and nothing else.
 type Finding struct {
 	Verdict  Verdict
 	Attested []Attestation
+	Unread   []UnreadDocument // what may be attested too, and was not read
 	Word     *Word
+}
+
+// LeaveUnread notes that not all of a document about an image was read.
+func (f *Finding) LeaveUnread(u UnreadDocument) {
+	if u.About != "" && !slices.Contains(f.Unread, u) {
+		f.Unread = append(f.Unread, u)
+	}
 }
 
 // A Certificate is whom a certificate authority identified. Subject is absent where it is not a URI: it

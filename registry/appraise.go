@@ -98,7 +98,7 @@ func (g *Registry) signed(ctx context.Context, repo string, d digest.Digest) (s 
 func (g *Registry) recordFindings(tx storage.Tx, p *push) error {
 	for _, f := range p.findings {
 		e := p.event(provenance.Attest)
-		e.Digest, e.Attested, e.Word = p.attachedTo(), f.Attested, f.Word
+		e.Digest, e.Attested, e.Unread, e.Word = p.attachedTo(), f.Attested, f.Unread, f.Word
 		if f.Word == nil {
 			e.Verdict = &f.Verdict
 		}

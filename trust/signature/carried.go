@@ -3,6 +3,7 @@ package signature
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type Carried struct {
 	PredicateType string
 	About         digest.Digest      // an image that the statement or the manifest names
 	Claims        []provenance.Claim // that it makes, about any
+	Unread        string             // why not all of it was read, or ""
 }
 
 // Over returns what is found of a carried statement for a signature over its manifest, and false where the signature does not
@@ -44,14 +46,21 @@ func (t *Trust) Over(signed *provenance.Verdict, c Carried, repository string, n
 			f.Attested = append(f.Attested, claim.Attested(&v))
 		}
 	}
+	if c.Unread != "" {
+		f.LeaveUnread(provenance.UnreadDocument{Document: c.Layer, About: c.About, Why: c.Unread})
+	}
 	return f, true
 }
 
-// maxCarried bounds the bytes of carried statements that are read when a signature comes.
-const maxCarried = 2 * provenance.MaxBare
+// The bounds of what is carried, when a signature comes: the bytes that are read, and the documents that are remembered because
+// they were not. A record names fewer.
+const (
+	maxCarried = 2 * provenance.MaxBare
+	maxUnread  = 64
+)
 
-// attestCarried adds to the good signatures over a manifest what the statements attest that it carries. What is beyond a bound, or
-// comes later than the signature, is not on record; reports look at it all the same.
+// attestCarried adds to the good signatures over a manifest what the statements attest that it carries, and what of them is beyond a
+// bound. What comes later than the signature is not on record; reports look at it all the same.
 func (t *Trust) attestCarried(ctx context.Context, to registry.Attachment, findings []provenance.Finding, now time.Time) error {
 	counts := func(f provenance.Finding) bool {
 		why, _ := t.Standing(&f.Verdict, to.Repository, now)
@@ -67,52 +76,86 @@ func (t *Trust) attestCarried(ctx context.Context, to registry.Attachment, findi
 	if err != nil {
 		return err
 	}
-	carried, err := statementsIn(ctx, to, signed)
+	carried, unread, err := statementsIn(ctx, to, signed)
 	if err != nil {
 		return err
 	}
 	for i := range findings {
-		f := &findings[i]
-		for _, c := range carried {
-			if over, ok := t.Over(&f.Verdict, c, to.Repository, now); ok && counts(*f) {
-				f.Attested = append(f.Attested, over.Attested...)
-			}
+		if counts(findings[i]) {
+			t.attestBy(&findings[i], to.Repository, carried, unread, now)
 		}
 	}
 	return nil
 }
 
-// statementsIn reads the statements that a manifest carries.
-func statementsIn(ctx context.Context, to registry.Attachment, signed registry.Signed) (all []Carried, err error) {
+// attestBy adds to a signature over a manifest what it attests of what that carries.
+func (t *Trust) attestBy(f *provenance.Finding, repository string, carried []Carried, unread []provenance.UnreadDocument, now time.Time) {
+	for _, c := range carried {
+		over, ok := t.Over(&f.Verdict, c, repository, now)
+		if !ok {
+			continue
+		}
+		f.Attested = append(f.Attested, over.Attested...)
+		unread = append(unread, over.Unread...)
+	}
+	for _, u := range unread {
+		f.LeaveUnread(u)
+	}
+}
+
+// statementsIn reads the statements that a manifest carries, and says what may be one and was not read to its end. Nobody knows what
+// that is about, where the manifest does not say it.
+func statementsIn(ctx context.Context, to registry.Attachment, signed registry.Signed) (all []Carried, unread []provenance.UnreadDocument, err error) {
 	left := int64(maxCarried)
 	bare := slices.DeleteFunc(slices.Clone(signed.Layers), func(l ocispec.Descriptor) bool { return l.MediaType != BareStatement })
-	for _, layer := range bare[:min(len(bare), maxLayers)] {
-		found, size, err := readCarried(ctx, to, signed, layer, min(provenance.MaxBare, left))
-		if err != nil {
-			return nil, err
+	for i, layer := range bare[:min(len(bare), maxLayers+maxUnread)] {
+		found, size, why := []Carried(nil), int64(0), fmt.Sprintf("its manifest holds more than %d statements, and those behind are not read", maxLayers)
+		if i < maxLayers {
+			if found, size, why, err = readCarried(ctx, to, signed, layer, min(provenance.MaxBare, left)); err != nil {
+				return nil, nil, err
+			}
+		}
+		if said := provenance.StatedPredicate(layer.Annotations); why != "" && (said == "" || provenance.ReadsPredicate(said)) {
+			unread = append(unread, provenance.UnreadDocument{Document: layer.Digest, About: signed.Subject, Why: why})
 		}
 		all, left = append(all, found...), left-size
 	}
-	return all, nil
+	return all, unread, nil
 }
 
-func readCarried(ctx context.Context, to registry.Attachment, signed registry.Signed, layer ocispec.Descriptor, most int64) (all []Carried, size int64, err error) {
+// readCarried reads the statements of a layer. unread says why there may be more, or is "".
+func readCarried(ctx context.Context, to registry.Attachment, signed registry.Signed, layer ocispec.Descriptor, most int64) (all []Carried, size int64, unread string, err error) {
 	on := desk.Sit(ctx)
 	defer on.Leave()
 	body, err := to.Blob(ctx, layer.Digest, most, on.Whole)
-	if large := new(registry.TooLargeError); errors.As(err, &large) || errors.Is(err, registry.ErrUnknown) {
-		return nil, 0, nil
+	large := new(registry.TooLargeError)
+	switch {
+	case errors.As(err, &large):
+		return nil, 0, provenance.TooLarge(large.Size, most), nil
+	case errors.Is(err, registry.ErrUnknown):
+		return nil, 0, "", nil
+	case err != nil:
+		return nil, 0, "", errors.Join(err, ctx.Err())
 	}
-	if err != nil {
-		return nil, 0, errors.Join(err, ctx.Err())
+	lines, more := provenance.Lines(body)
+	for _, line := range lines {
+		all = append(all, carriedIn(on, to.Subject, layer.Digest, signed.Subject, line)...)
 	}
-	for _, st := range provenance.OpenAttestationIn(on.Packed, body, signed.Subject) {
+	if more {
+		unread = provenance.TooManyLines()
+	}
+	return all, int64(len(body)), unread, nil
+}
+
+// carriedIn returns the statements in a document, once for each image that they are about.
+func carriedIn(on *desk.Desk, manifest, layer, subject digest.Digest, text []byte) (all []Carried) {
+	for _, st := range provenance.OpenAttestationIn(on.Packed, text, subject) {
 		if st.Sealed { // it has a signature of its own
 			continue
 		}
-		for _, about := range st.About(signed.Subject) {
-			all = append(all, Carried{to.Subject, layer.Digest, st.PredicateType, about, st.Claims(layer.Digest, signed.Subject)})
+		for _, about := range st.About(subject) {
+			all = append(all, Carried{manifest, layer, st.PredicateType, about, st.Claims(layer, subject), st.Unread()})
 		}
 	}
-	return all, int64(len(body)), nil
+	return all
 }

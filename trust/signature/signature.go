@@ -78,7 +78,7 @@ func (t *Trust) LookAtEach(repository string, d Document, now time.Time) (found 
 		found = append(found, f)
 	}
 	if more {
-		found = append(found, unread(d, "", fmt.Sprintf("it has more than %d lines, and those behind are not read", len(lines))))
+		found = append(found, unread(d, "", provenance.TooManyLines()))
 	}
 	return found
 }
@@ -183,6 +183,9 @@ func (s *signed) verdict(t *Trust, repository string, d Document, now time.Time)
 	v.Result = provenance.Good
 	if _, why, _ := t.speaks(v, repository, now); why == "" && about.statement != nil {
 		f.Attested = about.statement.Attested(d.Subject, v)
+		if why := about.statement.Unread(); why != "" {
+			f.LeaveUnread(provenance.UnreadDocument{Document: d.Layer.Digest, About: d.Subject, Why: why})
+		}
 	}
 	return f
 }
