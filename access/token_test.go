@@ -276,6 +276,40 @@ func TestLoginExpires(t *testing.T) {
 	}
 }
 
+// TestManyExpire has more sessions expire than one transaction looks at.
+func TestManyExpire(t *testing.T) {
+	a, clock := testAccess(t)
+	const sessions = 2*forgetStep + 200
+	err := a.store.Update(background, func(tx storage.Tx) error {
+		for i := range sessions {
+			s := session{Session: Session{ID: fmt.Sprintf("job-%04d", i), Kind: JobSession, Expires: provenance.At(*clock)}}
+			if err := s.write(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	*clock = clock.Add(time.Minute)
+	for _, runs := range []uint64{1, 1 + uint64(keepExpired.Microseconds())} {
+		if err := a.removeExpired(background, func() uint64 { return runs }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = a.store.View(background, func(tx storage.Reader) error {
+		for item, err := range tx.Scan(sessionTable, nil, nil) {
+			t.Errorf("%s is still there, %v", item.Key, err)
+			break
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClockAhead starts with the machine's clock years ahead: a login is refused, and works again once the clock is right.
 func TestClockAhead(t *testing.T) {
 	a, clock := testAccess(t)

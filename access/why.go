@@ -18,12 +18,13 @@ func (a *Access) Why(ctx context.Context, s Subject, right Right, repository str
 		if err != nil {
 			return err
 		}
-		if s, err = r.known(tx, s); err != nil {
+		known, err := r.known(tx, s)
+		if err != nil {
 			return err
 		}
 		grants = []GrantEntry{}
 		for _, g := range r.document.Grants {
-			if g.Role >= right && g.Pattern.Matches(repository) && r.reaches(g.Subject, s) && a.bound(g.Subject) == nil {
+			if g.Role >= right && g.Pattern.Matches(repository) && r.reaches(g.Subject, known) && a.bound(g.Subject) == nil {
 				grants = append(grants, GrantEntry{Grant: g})
 			}
 		}

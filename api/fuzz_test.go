@@ -18,6 +18,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
@@ -30,7 +31,7 @@ func newAPI(t testing.TB) *API {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	a, _ := newAPIOver(t, store)
+	a, _ := newAPIOver(t, storagetest.Twice(store))
 	return a
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
@@ -104,7 +105,7 @@ func newLists(t *testing.T) *lists {
 	opened, err := bolt.Open(t.TempDir()+"/store.db", bolt.Config{})
 	must(err)
 	t.Cleanup(func() { must(opened.Close()) })
-	store := &reads{Store: opened}
+	store := &reads{Store: storagetest.Twice(opened)}
 	blobs, err := files.Open(t.TempDir()+"/blobs", "")
 	must(err)
 	book, err := provenance.NewBook(store, worldURL)

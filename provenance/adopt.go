@@ -61,18 +61,21 @@ func (b *Book) Adopt(ctx context.Context, who Identity) (r *Record, err error) {
 // sumFound makes the digest of the first statements, none of which may be of a log.
 func sumFound(ctx context.Context, store storage.Store, n uint64) (f Found, err error) {
 	all := sha256.New()
-	for next := uint64(0); next < n && err == nil; {
+	for from := uint64(0); from < n && err == nil; from += checkStep {
+		var sums []byte
 		err = store.View(ctx, func(tx storage.Reader) error {
-			for end := min(next+checkStep, n); next < end; next++ {
+			sums = nil
+			for next := from; next < min(from+checkStep, n); next++ {
 				payload, err := foundStatement(tx, next)
 				if err != nil {
 					return err
 				}
 				sum := sha256.Sum256(payload)
-				all.Write(sum[:])
+				sums = append(sums, sum[:]...)
 			}
 			return nil
 		})
+		all.Write(sums)
 	}
 	return Found{Records: n, Statements: digest.NewDigest(digest.SHA256, all)}, err
 }

@@ -158,6 +158,8 @@ func (c *checker) compareQuota(ctx context.Context, p access.Pattern, step int) 
 	var first quotaRow
 	var used Usage
 	for behind, began, more := "", false, true; more; began = true {
+		var some Usage
+		var last string
 		err := c.g.store.View(ctx, func(tx storage.Reader) error {
 			now, err := readQuotaRow(tx, p)
 			if err != nil {
@@ -176,13 +178,13 @@ func (c *checker) compareQuota(ctx context.Context, p access.Pattern, step int) 
 			if n < 0 {
 				n = int(^uint(0) >> 1)
 			}
-			some, last, err := sumUsage(tx, p, behind, n)
-			used, behind, more = used.Plus(some), last, last != ""
+			some, last, err = sumUsage(tx, p, behind, n)
 			return err
 		})
 		if err != nil || !same {
 			return false, err
 		}
+		used, behind, more = used.Plus(some), last, last != ""
 	}
 	if first.counted && (first.bytes != used.Bytes() || first.tags != used.Tags) {
 		return true, damaged("the repositories of the quota %s are said to use %d bytes and %d tags, and use %d and %d", p, first.bytes, first.tags, used.Bytes(), used.Tags)

@@ -98,6 +98,8 @@ func (g *Registry) recountRepository(ctx context.Context, repo string) error {
 // what it was.
 func countWhileSame(ctx context.Context, store storage.Store, repo string) (first usageRow, used Usage, same bool, err error) {
 	for at, began := (place{}), false; !at.ended(); began = true {
+		var some Usage
+		next := at
 		err := store.View(ctx, func(tx storage.Reader) error {
 			now, err := readUsage(tx, repo)
 			if err != nil {
@@ -109,15 +111,14 @@ func countWhileSame(ctx context.Context, store storage.Store, repo string) (firs
 			if same = now == first; !same {
 				return nil
 			}
-			var some Usage
-			some, at, err = recount(tx, repo, at, usageStep)
-			used = used.Plus(some)
-			at.key = bytes.Clone(at.key)
+			some, next, err = recount(tx, repo, at, usageStep)
+			next.key = bytes.Clone(next.key)
 			return err
 		})
 		if err != nil || !same {
 			return first, used, same, err
 		}
+		used, at = used.Plus(some), next
 	}
 	return first, used, true, nil
 }

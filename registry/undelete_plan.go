@@ -205,15 +205,16 @@ func (g *Registry) taggedBack(ctx context.Context, repo string, d digest.Digest,
 		if len(moves) == 0 || moves[0].To != "" {
 			continue
 		}
-		err = g.store.View(ctx, func(tx storage.Reader) error {
-			is, err := inTrashBefore(tx, repo, moves[0].From, before)
-			if is {
-				found = append(found, moves[0].From)
-			}
+		var is bool
+		err = g.store.View(ctx, func(tx storage.Reader) (err error) {
+			is, err = inTrashBefore(tx, repo, moves[0].From, before)
 			return err
 		})
 		if err != nil {
 			return nil, err
+		}
+		if is {
+			found = append(found, moves[0].From)
 		}
 	}
 	return found, nil

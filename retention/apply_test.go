@@ -23,6 +23,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -94,7 +95,7 @@ func newWorld(t *testing.T, rules string) *world {
 	t.Helper()
 	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	must(t, err)
-	store := &watched{Store: opened}
+	store := &watched{Store: storagetest.Twice(opened)}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
 	book, err := provenance.NewBook(store, "https://registry.example")

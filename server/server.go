@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/listen"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // Options are what a server is started with.
@@ -37,6 +38,8 @@ type Options struct {
 	Output io.Writer
 	// Say is told what is done to a store of an older version. Default: nobody is.
 	Say func(sentence string)
+	// Wrap puts something between the rooms and the store, for tests. Default: nothing.
+	Wrap func(storage.Store) storage.Store
 }
 
 // An UnavailableError says that a registry cannot be had here and now: its directory is in use or not to be read, its port
@@ -73,7 +76,7 @@ func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
 	if s.log, err = newLog(o, s.level); err != nil {
 		return nil, err
 	}
-	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say})
+	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say, Wrap: o.Wrap})
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}

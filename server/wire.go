@@ -88,7 +88,7 @@ func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 
 // openBook opens the records, with the keys that sign them.
 func (s *services) openBook(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	if s.book, err = provenance.NewBook(s.data.Store, s.url); err != nil {
+	if s.book, err = provenance.NewBook(s.data.Rows(), s.url); err != nil {
 		return err
 	}
 	s.keys = keyring.New(s.book, s.data.File(datadir.KeysDir), c.Keys, log)
@@ -103,7 +103,7 @@ func (s *services) openAccess(ctx context.Context, c config.Config, address stri
 	if err != nil {
 		return err
 	}
-	s.access, err = access.New(ctx, s.data.Store, access.Config{
+	s.access, err = access.New(ctx, s.data.Rows(), access.Config{
 		URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *services) openAccess(ctx context.Context, c config.Config, address stri
 }
 
 func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	if s.registry, err = registry.New(ctx, s.data.Store, s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
+	if s.registry, err = registry.New(ctx, s.data.Rows(), s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
 		return err
 	}
 	if err := s.sealKept(); err != nil {

@@ -56,8 +56,9 @@ type Item struct{ Key, Value []byte }
 
 // A Store keeps tables. It is safe for concurrent use.
 //
-// A closure never calls the Store itself, resets its outputs before it fills them (it may be run again),
-// and does no network, file or signature-checking work: everyone else who writes waits for it.
+// A closure never calls the Store itself, and does no network, file or signature-checking work: everyone else who writes
+// waits for it. The closure of an Update may be run again, after a run of which nothing is kept, and then has to do the same: it
+// sets each variable outside of it before it reads it, sends nothing, counts nothing, and moves nobody's place in a table.
 type Store interface {
 	// View runs fn on a snapshot that no Update changes. It returns the error of fn, ErrClosed, or the
 	// context's error when that ended before fn began.

@@ -49,6 +49,16 @@ type Dir struct {
 	Store *bolt.Store
 	Blobs *files.Dir
 	Mode  Mode
+
+	wrapped storage.Store // Store behind Options.Wrap; nil where there is none
+}
+
+// Rows is the store as the rooms see it.
+func (d *Dir) Rows() storage.Store {
+	if d.wrapped != nil {
+		return d.wrapped
+	}
+	return d.Store
 }
 
 // Mode is what a data directory is opened for.
@@ -67,6 +77,8 @@ type Options struct {
 	OnCommit func(changes int, took time.Duration, err error)
 	// Say is told what is done to a store of an older version, as sentences; nil is nobody.
 	Say func(sentence string)
+	// Wrap puts something between the rooms and the store, as a test does that counts what they read; nil is nothing.
+	Wrap func(storage.Store) storage.Store
 }
 
 // ErrNone says that a directory holds no registry.
@@ -97,6 +109,9 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 	}
 	if err != nil {
 		return nil, ownerHint(path, err)
+	}
+	if o.Wrap != nil {
+		d.wrapped = o.Wrap(d.Store)
 	}
 	if d.Blobs, err = d.openBlobs(ctx); err != nil {
 		return nil, errors.Join(ownerHint(path, err), d.Store.Close())
@@ -146,7 +161,7 @@ func (d *Dir) File(name string) string { return filepath.Join(d.Path, name) }
 
 // Setting returns a setting, or "".
 func (d *Dir) Setting(ctx context.Context, name string) (value string, err error) {
-	err = d.Store.View(ctx, func(tx storage.Reader) error {
+	err = d.Rows().View(ctx, func(tx storage.Reader) error {
 		v, err := tx.Get(SettingsTable, []byte(name))
 		value = string(v)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -159,7 +174,7 @@ func (d *Dir) Setting(ctx context.Context, name string) (value string, err error
 
 // Set keeps a setting, durably.
 func (d *Dir) Set(ctx context.Context, name, value string) error {
-	return d.Store.Update(ctx, func(tx storage.Tx) error {
+	return d.Rows().Update(ctx, func(tx storage.Tx) error {
 		tx.Put(SettingsTable, []byte(name), []byte(value))
 		return nil
 	})

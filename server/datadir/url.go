@@ -41,7 +41,7 @@ func (d *Dir) PublicURL(ctx context.Context, c config.Config, address string) (s
 // recordedName is the name that the newest record states, or "" where there is none, or none that can be read: whoever checks
 // the records says that. Errors: those of a store that cannot be read now; a name made up instead would go into certificates.
 func (d *Dir) recordedName(ctx context.Context) (name string, err error) {
-	err = d.Store.View(ctx, func(tx storage.Reader) (err error) {
+	err = d.Rows().View(ctx, func(tx storage.Reader) (err error) {
 		name, _, err = provenance.ReadName(tx)
 		return err
 	})

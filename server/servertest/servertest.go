@@ -22,6 +22,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -42,12 +43,13 @@ type Server struct {
 	stop func()
 }
 
-// Options are those of a server for tests: on a free port of this machine, without an administration's listener.
+// Options are those of a server for tests: on a free port of this machine, without an administration's listener, over a store
+// that runs every closure twice.
 func Options() server.Options {
 	c := config.Default()
 	c.Listen, c.AdminListen = "127.0.0.1:0", config.NoListen
 	_, password, _ := strings.Cut(Login, ":")
-	return server.Options{Config: c, AdminPassword: password, PasswordCost: bcrypt.MinCost}
+	return server.Options{Config: c, AdminPassword: password, PasswordCost: bcrypt.MinCost, Wrap: storagetest.Twice}
 }
 
 // Start starts a server on a new data directory. It ends with the test.

@@ -306,24 +306,3 @@ func (e storeSuite) testFullDisk(t *testing.T) {
 	wantStored(t, s, "before", "1")
 	wantStored(t, s, fmt.Sprintf("fill%04d", stored-1), string(value))
 }
-
-// Twice returns a Store over s that runs every closure of an Update twice, the first time for nothing,
-// as an engine behind a network may.
-func Twice(s storage.Store) storage.Store { return twice{s} }
-
-type twice struct{ storage.Store }
-
-var errAgain = errors.New("run again")
-
-func (t twice) Update(ctx context.Context, fn func(storage.Tx) error) error {
-	err := t.Store.Update(ctx, func(tx storage.Tx) error {
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return errAgain
-	})
-	if !errors.Is(err, errAgain) {
-		return err
-	}
-	return t.Store.Update(ctx, fn)
-}

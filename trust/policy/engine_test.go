@@ -25,6 +25,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"oras.land/oras-go/v2/content"
@@ -74,7 +75,7 @@ func newWorld(t testing.TB, rules string) *world {
 	t.Helper()
 	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	must(t, err)
-	store := &counted{Store: opened}
+	store := &counted{Store: storagetest.Twice(opened)}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
 	w := &world{t: t, subject: "registry.example", store: store}
