@@ -192,8 +192,22 @@ func (a *applier) mayGoOn(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// maxRest bounds how long an application rests after a removal.
+const maxRest = 100 * time.Millisecond
+
+// rest leaves the store to others for as long as a removal took. The store has one writer, and removals one after another would have every
+// push wait for one in each of its transactions.
+func rest(ctx context.Context, took time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(took, maxRest)):
+	}
+}
+
 // remove removes one thing, or skips it. Error: registry.ErrJudgeAgain.
 func (a *applier) remove(ctx context.Context, item Item, st *standing) error {
+	begun := time.Now()
+	defer func() { a.rest(ctx, time.Since(begun)) }()
 	r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
 		Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged, Strict: a.follows(item),
 		Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},

@@ -32,7 +32,7 @@ import (
 // world is a registry with a keeper, and alice, who may do everything.
 type world struct {
 	*Keeper
-	t        *testing.T
+	t        testing.TB
 	registry *disturbed
 	store    *watched
 	repo     *remote.Repository // team/app
@@ -91,7 +91,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newWorld(t *testing.T, rules string) *world {
+func newWorld(t testing.TB, rules string) *world {
 	t.Helper()
 	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
 	must(t, err)
@@ -121,6 +121,7 @@ func newWorld(t *testing.T, rules string) *world {
 	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})
+	w.Keeper.rest = func(context.Context, time.Duration) {}
 	w.Use(rulesOf(t, rules))
 	return w
 }
@@ -145,8 +146,9 @@ func (w *world) in(name string) *world {
 // push pushes an image, which has a subject where that is given, by digest where tag is empty.
 func (w *world) push(tag, name string, subject *ocispec.Descriptor) ocispec.Descriptor {
 	w.t.Helper()
-	config := content.NewDescriptorFromBytes(ocispec.MediaTypeImageConfig, []byte("{}"))
-	must(w.t, w.repo.Blobs().Push(context.Background(), config, strings.NewReader("{}")))
+	data := []byte(`{"created_by":"` + name + `"}`)
+	config := content.NewDescriptorFromBytes(ocispec.MediaTypeImageConfig, data)
+	must(w.t, w.repo.Blobs().Push(context.Background(), config, bytes.NewReader(data)))
 	data, err := json.Marshal(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{},
 		Subject: subject, Annotations: map[string]string{"name": name},
@@ -265,4 +267,25 @@ func TestApplyKeepsWhatIsPulled(t *testing.T) {
 			t.Errorf("pulled before removal %d: %+v", at, done)
 		}
 	}
+}
+
+// TestApplyRests wants a plan to leave the store to others after each removal, for as long as that took, and not to rest once nobody waits for it.
+func TestApplyRests(t *testing.T) {
+	w := newWorld(t, untagged("0s")+keeping("newest: 1"))
+	for i := range 4 {
+		w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
+	}
+	rests := 0
+	w.rest = func(_ context.Context, took time.Duration) {
+		if rests++; took <= 0 {
+			t.Errorf("rest %d is of %s", rests, took)
+		}
+	}
+	done, err := w.apply(w.planned())
+	if err != nil || done.Tags+done.Manifests != 6 || rests != 6 {
+		t.Errorf("%+v, %v, and %d rests", done, err, rests)
+	}
+	left, cancel := context.WithCancel(t.Context())
+	cancel()
+	rest(left, 24*time.Hour)
 }

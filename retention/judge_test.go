@@ -146,7 +146,7 @@ func goes(r *repo, j *Judgement) string {
 	return strings.Join(all, " ")
 }
 
-func rulesOf(t *testing.T, text string) *Set {
+func rulesOf(t testing.TB, text string) *Set {
 	t.Helper()
 	s, err := Parse("rules.yaml", []byte(text), fakeExpressions{})
 	if err != nil {

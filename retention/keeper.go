@@ -24,6 +24,7 @@ type Keeper struct {
 	set  atomic.Pointer[Set] // nil where there are no rules
 	busy sync.Mutex          // held while a plan is applied
 	now  func() time.Time
+	rest func(ctx context.Context, took time.Duration) // after a removal
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
 	last     atomic.Pointer[Run] // of the schedule; nil before the first since the start
@@ -44,7 +45,9 @@ type Config struct {
 }
 
 // NewKeeper returns a Keeper without rules.
-func NewKeeper(c Config) *Keeper { return &Keeper{c: c, now: time.Now, removals: MaxRemovals} }
+func NewKeeper(c Config) *Keeper {
+	return &Keeper{c: c, now: time.Now, rest: rest, removals: MaxRemovals}
+}
 
 // Use puts rules in force; nil is none.
 func (k *Keeper) Use(s *Set) { k.set.Store(s) }

@@ -14,7 +14,8 @@ import (
 type retained struct {
 	*growth
 	program, rules, plan string
-	pushed               int // images that others have pushed
+	pushed               int     // images that others have pushed
+	own                  float64 // seconds that the verb of the last act computed
 }
 
 // runRetention fills a repository with so many tags, each of an image of its own, plans by a rule that lets a quarter of them go with their images,
@@ -43,7 +44,7 @@ func runRetention(ctx context.Context, program, dir string, tags int) error {
 	if err := r.fillRepo(ctx, base[0], 0, tags); err != nil {
 		return err
 	}
-	fmt.Printf("| retention of %d tags | took | pushes of others meanwhile | median | p99 | memory of the server, at most |\n| --- | --: | --: | --: | --: | --: |\n", tags)
+	fmt.Printf("| retention of %d tags | took | CPU of the server | of the command | pushes of others meanwhile | median | p99 | memory of the server, at most |\n| --- | --: | --: | --: | --: | --: | --: | --: |\n", tags)
 	return r.measure(ctx)
 }
 
@@ -78,20 +79,27 @@ func (r *retained) run(ctx context.Context, args ...string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, said)
 	}
+	r.own = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	_, err = os.Stderr.Write(said)
 	return err
 }
 
 // besidePushes does something while a client pushes small images into other repositories, one after another.
 func (r *retained) besidePushes(name string, act func() error) error {
+	r.own = 0
 	stop := r.s.watchMemory()
 	ended, took, pushes := make(chan struct{}), []float64{}, make(chan error, 1)
 	go func() { pushes <- r.pushUntil(ended, &took) }()
+	before, err := r.s.cpuSeconds()
+	if err != nil {
+		return err
+	}
 	begun := time.Now()
-	err := act()
+	err = act()
 	lasted := time.Since(begun)
+	after, cpuErr := r.s.cpuSeconds()
 	close(ended)
-	for _, other := range []error{<-pushes, stop()} {
+	for _, other := range []error{<-pushes, stop(), cpuErr} {
 		if err == nil {
 			err = other
 		}
@@ -100,7 +108,8 @@ func (r *retained) besidePushes(name string, act func() error) error {
 		return err
 	}
 	slices.Sort(took)
-	fmt.Printf("| %s | %.1f s | %d | %.1f ms | %.1f ms | %.0f MB |\n", name, lasted.Seconds(), len(took), median(took), took[len(took)*99/100], float64(r.s.peak)/1e6)
+	fmt.Printf("| %s | %.1f s | %.1f s | %.1f s | %d | %.1f ms | %.1f ms | %.0f MB |\n", name, lasted.Seconds(), after-before, r.own, len(took), median(took),
+		took[len(took)*99/100], float64(r.s.peak)/1e6)
 	return nil
 }
 
