@@ -72,6 +72,9 @@ func (c *checker) begin(tx storage.Reader) error {
 	if err == nil && c.indexed.filled > c.indexed.next {
 		c.bad(fmt.Errorf("%w: %d records are said to be found by how digests begin, and %d to be found", storage.ErrCorrupt, c.indexed.filled, c.indexed.next))
 	}
+	if err == nil && c.indexed.spelled > c.indexed.next {
+		c.bad(fmt.Errorf("%w: %d records are said to be found by every spelling of their sources, and %d to be found", storage.ErrCorrupt, c.indexed.spelled, c.indexed.next))
+	}
 	return err
 }
 
@@ -112,13 +115,16 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 	for t := range termsOf(r) {
 		keys = append(keys, t.key(r.Index))
 	}
+	later := laterTerms(r)
 	rows, err := tx.GetMany(indexTable, keys)
 	if err != nil {
 		return err
 	}
 	for i, row := range rows {
 		if row == nil {
-			c.bad(fmt.Errorf("%w: record %d is not found by its %c", storage.ErrCorrupt, r.Index, keys[i][0]))
+			if r.Index < c.indexed.spelled || !later[term(keys[i][:len(term{})])] {
+				c.bad(fmt.Errorf("%w: record %d is not found by its %c", storage.ErrCorrupt, r.Index, keys[i][0]))
+			}
 			continue
 		}
 		c.expected++
@@ -134,7 +140,11 @@ func (c *checker) images(tx storage.Reader, r *Record) error {
 	if err != nil {
 		return err
 	}
+	later := laterTerms(r)
 	for i, row := range rows {
+		if r.Index >= c.indexed.spelled && later[term(keys[i][:len(term{})])] {
+			continue
+		}
 		if len(row) != 8 || lastIndex(row) > r.Index {
 			c.bad(fmt.Errorf("%w: what record %d says is not found by its %c and repository", storage.ErrCorrupt, r.Index, keys[i][0]))
 		}

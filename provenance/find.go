@@ -192,7 +192,7 @@ func (q *Query) terms() (terms []term) {
 	}
 	source, revision := "", NormalRevision(q.Revision)
 	if q.Source != "" {
-		source = indexedSource(q.Source)
+		source = NormalSource(q.Source)
 	}
 	add(byDigest, q.Digest.String())
 	add(byAbout, q.About.String())

@@ -123,7 +123,7 @@ func (q *ImageQuery) terms() (terms []term) {
 	for _, base := range q.Bases {
 		terms = append(terms, newTerm(byBase, base.String()))
 	}
-	source, revision := indexedSource(q.Source), NormalRevision(q.Revision)
+	source, revision := NormalSource(q.Source), NormalRevision(q.Revision)
 	switch {
 	case q.MaterialsLeft:
 		return []term{newTerm(byBase, FactMaterialsLeft)}

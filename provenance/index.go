@@ -34,15 +34,18 @@ type indexed struct {
 	latest Time   // the latest time of any record before it
 	// filled is the first record that Fill has not come to. It is next, but in a store of an older version.
 	filled uint64
+	// spelled is the first record whose rows may lack spellings of its sources. It is next, but in a store of an older version.
+	spelled uint64
 }
 
 var (
 	indexedKey = []byte("indexed")
 	filledKey  = []byte("filled")
+	spelledKey = []byte("spelled")
 )
 
 func readIndexed(r storage.Reader) (x indexed, err error) {
-	rows, err := r.GetMany(headTable, [][]byte{indexedKey, filledKey})
+	rows, err := r.GetMany(headTable, [][]byte{indexedKey, filledKey, spelledKey})
 	if err != nil {
 		return x, err
 	}
@@ -53,6 +56,9 @@ func readIndexed(r storage.Reader) (x indexed, err error) {
 	} else if value != nil {
 		return x, fmt.Errorf("%w: the mark of the indexed records has %d bytes", storage.ErrCorrupt, len(value))
 	}
+	if len(rows[2]) == 16 && binary.BigEndian.Uint64(rows[2]) == spellings {
+		x.spelled = lastIndex(rows[2])
+	}
 	if rows[1] != nil {
 		x.filled, err = indexIn(rows[1])
 	}
@@ -62,6 +68,7 @@ func readIndexed(r storage.Reader) (x indexed, err error) {
 func (x indexed) write(tx storage.Tx) {
 	tx.Put(headTable, indexedKey, slices.Concat(indexKey(x.next), micros(x.latest.Time)))
 	tx.Put(headTable, filledKey, indexKey(x.filled))
+	tx.Put(headTable, spelledKey, slices.Concat(indexKey(spellings), indexKey(x.spelled)))
 }
 
 // index makes the rows of at most so many records, up to end, and moves the mark behind them.
@@ -90,6 +97,9 @@ type rows interface {
 // damaged has none, and is nil; fsck says so.
 func (x *indexed) step(to rows) (*Record, error) {
 	r, err := readKept(to, x.next)
+	if x.spelled == x.next {
+		x.spelled++
+	}
 	x.next++
 	if err != nil || r == nil {
 		return nil, err
@@ -140,6 +150,9 @@ func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 		behind := false
 		if err == nil {
 			behind, err = b.fillSome(ctx, fillStep)
+		}
+		if err == nil && !behind {
+			behind, err = b.spellSome(ctx, fillStep)
 		}
 		if err != nil && ctx.Err() == nil {
 			failed(err)

@@ -72,38 +72,44 @@ func (b *Book) fillSome(ctx context.Context, most uint64) (behind bool, err erro
 	if b.follower == nil {
 		return false, nil
 	}
+	return b.catchUp(ctx, most, func(x *indexed) *uint64 { return &x.filled }, b.fillOne)
+}
+
+// catchUp does something for some records of an older version, and says whether there are others. mark is the first that it did not
+// come to, which one moves.
+func (b *Book) catchUp(ctx context.Context, most uint64, mark func(*indexed) *uint64, one func(storage.Tx, *indexed, *Record) error) (behind bool, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
-		x, end, err := unfilled(tx)
-		behind = x.filled < end
+		x, end, err := uncaught(tx, mark)
+		behind = *mark(&x) < end
 		return err
 	})
 	if err != nil || !behind {
 		return false, err
 	}
 	err = b.store.Update(ctx, func(tx storage.Tx) error {
-		x, end, err := unfilled(tx)
+		x, end, err := uncaught(tx, mark)
 		if err != nil {
 			return err
 		}
-		begun := time.Now()
-		for some := min(end, x.filled+most); x.filled < some && time.Since(begun) < fillTime; {
-			r, err := readKept(tx, x.filled)
+		at, begun := mark(&x), time.Now()
+		for some := min(end, *at+most); *at < some && time.Since(begun) < fillTime; {
+			r, err := readKept(tx, *at)
 			if err == nil {
-				err = b.fillOne(tx, &x, r)
+				err = one(tx, &x, r)
 			}
 			if err != nil {
 				return err
 			}
 		}
 		x.write(tx)
-		behind = x.filled < end
+		behind = *at < end
 		return nil
 	})
 	return behind, err
 }
 
-// unfilled returns the mark, and up to where there are records that Fill has to come to.
-func unfilled(tx storage.Reader) (x indexed, end uint64, err error) {
+// uncaught returns the marks, and up to where there are records that have to be caught up with.
+func uncaught(tx storage.Reader, mark func(*indexed) *uint64) (x indexed, end uint64, err error) {
 	h, err := readHead(tx)
 	if err != nil {
 		return x, 0, err
@@ -111,7 +117,7 @@ func unfilled(tx storage.Reader) (x indexed, end uint64, err error) {
 	if x, err = readIndexed(tx); err != nil {
 		return x, 0, err
 	}
-	end, err = h.kept(tx, x.filled)
+	end, err = h.kept(tx, *mark(&x))
 	return x, min(end, x.next), err
 }
 

@@ -15,11 +15,14 @@ func NormalSource(source string) string {
 	return name
 }
 
-// indexedSource returns the spelling under which a source is indexed: the normal form as it was before [unified]. The rows of a
-// store stay as they are until a step of its layout makes them anew, so what is learned of names later belongs there.
-func indexedSource(source string) string {
-	name, _ := splitSource(source)
-	return name
+// indexedSources returns the spellings under which a source is indexed: the normal form, and what it was before [unified], as an older
+// version looks for it. A change of either needs a new number of [spellings].
+func indexedSources(source string) []string {
+	normal := NormalSource(source)
+	if before, _ := splitSource(source); before != normal {
+		return []string{normal, before}
+	}
+	return []string{normal}
 }
 
 // splitSource returns the indexed form of a source, and the commit that its spelling names, or "".

@@ -18,6 +18,7 @@ const (
 	// "indexed" → the first record that has no rows in the tables below (8), latest time before it (8).
 	// "filled" → the first record that has none in orderedTable, and of which no follower was told (8); 0 where there is no row, as
 	// an older version leaves it, which also puts records into the tables below without moving it.
+	// "spelled" → the number of [spellings] (8), the first record whose rows may lack some of them (8): spelled.go.
 	headTable = storage.Table("provenance/head")
 	// index (8) → the signature of the checkpoint that the record's leaf ends, in a frame of its own (none in rows of older
 	// versions), and the in-toto statement, as it was first encoded, packed: packed.go.
@@ -151,7 +152,9 @@ func (s termSet) addAll(terms []term) {
 func factTerms(fact, value string) (terms []term) {
 	switch fact {
 	case FactSource:
-		terms = append(terms, newTerm(bySource, indexedSource(value)))
+		for _, source := range indexedSources(value) {
+			terms = append(terms, newTerm(bySource, source))
+		}
 	case FactRevision:
 		for _, revision := range revisionsFor(value) {
 			terms = append(terms, newTerm(byRevision, revision))
@@ -176,7 +179,9 @@ func claimTerms(r *Record, c Claim) []term {
 			continue
 		}
 		for _, revision := range revisionsFor(other.Value) {
-			terms = append(terms, newTerm(bySourceRevision, indexedSource(c.Value), revision))
+			for _, source := range indexedSources(c.Value) {
+				terms = append(terms, newTerm(bySourceRevision, source, revision))
+			}
 		}
 	}
 	return terms
