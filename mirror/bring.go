@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/fault"
@@ -25,30 +26,26 @@ const maxFamily = 10_000
 // bring brings an image: what it lists, its blobs, itself with its tag, then what is attached to it. Its tag is asked for once; all
 // else is named by digest, so that a tag that moves meanwhile makes no mixture.
 func (w *work) bring(ctx context.Context, i Image) error {
-	m, err := w.From.Manifest(ctx, w.repo, i.ref())
+	if i.Tag == "" {
+		return w.family(ctx, i.Digest)
+	}
+	m, err := w.From.Manifest(ctx, w.repo, i.Tag)
 	if err != nil {
 		return err
 	}
-	if err := wrongSchema(m.Body); err != nil {
+	meanings, err := w.Here.Meanings(ctx, w.into, []string{i.Tag})
+	if err != nil {
 		return err
 	}
-	var tags []string
-	if i.Tag != "" {
-		meanings, err := w.Here.Meanings(ctx, w.into, []string{i.Tag})
-		if err != nil {
-			return err
-		}
-		switch means := meanings[0]; {
-		case means.Digest == "", means.Digest == m.Origin.Digest, means.Imported:
-			tags = []string{i.Tag}
-		default:
-			w.left = true
-			w.counts.left.Add(1)
-			w.remark(&w.report.Left, referenceTo(w.repo, i.Tag), "somebody set it here to "+means.Digest.String()+": to take the source's, remove the tag here and import again")
-			return nil
-		}
+	switch means := meanings[0]; {
+	case means.Digest == "", means.Digest == m.Origin.Digest, means.Imported:
+		return w.take(ctx, m, []string{i.Tag})
+	default:
+		w.left = true
+		w.counts.left.Add(1)
+		w.remark(&w.report.Left, referenceTo(w.repo, i.Tag), "somebody set it here to "+means.Digest.String()+": to take the source's, remove the tag here and import again")
+		return nil
 	}
-	return w.take(ctx, m, tags)
 }
 
 // wrongSchema is about an image whose form no registry takes any more.
@@ -90,7 +87,7 @@ func (w *work) present(ctx context.Context, d digest.Digest) (bool, error) {
 // take brings a manifest that was read.
 func (w *work) take(ctx context.Context, m Manifest, tags []string) error {
 	d := m.Origin.Digest
-	if err := d.Validate(); err != nil {
+	if err := errors.Join(wrongSchema(m.Body), d.Validate()); err != nil {
 		return err
 	}
 	w.seen[d] = true
@@ -101,22 +98,27 @@ func (w *work) take(ctx context.Context, m Manifest, tags []string) error {
 	if err != nil {
 		return err
 	}
-	if !here {
-		names, err := registry.NamesIn(m.MediaType, m.Body)
-		if err != nil {
-			return err
-		}
-		if err := w.children(ctx, d, names.Manifests); err != nil {
-			return err
-		}
-		if err := w.blobs(ctx, d, names.Blobs); err != nil {
-			return err
-		}
+	if here {
+		err = w.commit(ctx, m, tags, nil)
+	} else {
+		err = w.whole(ctx, m, tags)
 	}
-	if err := w.commit(ctx, m, tags); err != nil {
+	if err != nil {
 		return err
 	}
 	return w.attached(ctx, d)
+}
+
+// whole brings a manifest that is not here, with all that it names.
+func (w *work) whole(ctx context.Context, m Manifest, tags []string) error {
+	names, err := registry.NamesIn(m.MediaType, m.Body)
+	if err != nil {
+		return err
+	}
+	if err := w.children(ctx, m.Origin.Digest, names.Manifests); err != nil {
+		return err
+	}
+	return w.blobs(ctx, m.Origin.Digest, names.Blobs, func(arrived []*registry.Arrival) error { return w.commit(ctx, m, tags, arrived) })
 }
 
 // children brings what an index lists. What the source does not have was left out there, as with images for one platform alone; what
@@ -130,7 +132,9 @@ func (w *work) children(ctx context.Context, index digest.Digest, children []dig
 			}
 			continue
 		}
-		if err := w.blob(ctx, Blob{Digest: child}); errors.Is(err, ErrAbsent) {
+		asBlob := []registry.NamedBlob{{Digest: child}}
+		err = w.blobs(ctx, index, asBlob, func(arrived []*registry.Arrival) error { return w.Here.Keep(ctx, w.into, arrived) })
+		if errors.Is(err, ErrAbsent) {
 			w.remark(&w.report.Lacking, referenceTo(w.repo, index.String()), "it lists "+child.String()+", which the source does not have")
 		} else if err != nil {
 			return err
@@ -139,50 +143,82 @@ func (w *work) children(ctx context.Context, index digest.Digest, children []dig
 	return nil
 }
 
-// blobs brings the blobs that are not here.
-func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.NamedBlob) error {
-	for _, b := range blobs {
-		err := w.blob(ctx, Blob{b.Digest, b.Size})
+// blobs brings the blobs that are not here, and has their manifest committed. Until then no other work looks at the same blobs: it would
+// fetch them again.
+func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.NamedBlob, commit func([]*registry.Arrival) error) error {
+	lacking, err := w.lacking(ctx, blobs)
+	if err != nil {
+		return err
+	}
+	defer w.working.lock(lockNames(lacking)...)()
+	if lacking, err = w.lacking(ctx, lacking); err != nil { // others may have brought some
+		return err
+	}
+	var arrived []*registry.Arrival
+	for _, b := range lacking {
+		one, err := w.blob(ctx, Blob{b.Digest, b.Size})
 		if errors.Is(err, ErrAbsent) && b.MayLack {
 			continue // it is fetched from elsewhere, by those who may
 		}
 		if err != nil {
-			return fmt.Errorf("the blob %s of %s: %w", b.Digest, of, err)
+			err = fmt.Errorf("the blob %s of %s: %w", b.Digest, of, err)
+			return errors.Join(err, w.Here.Drop(ctx, arrived))
+		}
+		if one != nil {
+			arrived = append(arrived, one)
 		}
 	}
-	return nil
+	return commit(arrived)
+}
+
+// lacking returns those blobs that the repository does not have, each once.
+func (w *work) lacking(ctx context.Context, blobs []registry.NamedBlob) (lacking []registry.NamedBlob, err error) {
+	digests := make([]digest.Digest, len(blobs))
+	for i, b := range blobs {
+		digests[i] = b.Digest
+	}
+	absent, err := w.Here.Lacking(ctx, w.into, digests)
+	for _, b := range blobs {
+		if slices.Contains(absent, b.Digest) && !slices.ContainsFunc(lacking, func(l registry.NamedBlob) bool { return l.Digest == b.Digest }) {
+			lacking = append(lacking, b)
+		}
+	}
+	return lacking, err
+}
+
+func lockNames(blobs []registry.NamedBlob) []string {
+	names := make([]string, len(blobs))
+	for i, b := range blobs {
+		names[i] = "blob " + b.Digest.String()
+	}
+	return names
 }
 
 // blob brings a blob that the repository does not have. One that other repositories here have is fetched all the same, unless the
 // source has given it in this run: else whoever writes the source's manifests could name a blob here that he may not read, and read it.
-func (w *work) blob(ctx context.Context, b Blob) error {
+func (w *work) blob(ctx context.Context, b Blob) (*registry.Arrival, error) {
 	if err := b.Digest.Validate(); err != nil {
-		return err
-	}
-	defer w.working.lock("blob " + b.Digest.String())()
-	lacking, err := w.Here.Lacking(ctx, w.into, []digest.Digest{b.Digest})
-	if err != nil || len(lacking) == 0 {
-		return err
+		return nil, err
 	}
 	_, shown := w.shown.Load(b.Digest)
 	if w.DryRun {
-		return w.countBlob(ctx, b, shown)
+		return nil, w.countBlob(ctx, b, shown)
 	}
 	if shown {
 		if linked, err := w.Here.Link(ctx, w.into, b.Digest); linked || err != nil {
 			w.came = w.came || linked
-			return err
+			return nil, err
 		}
 	}
-	n, err := w.Here.Blob(ctx, w.into, b.Digest, func(ctx context.Context) (io.ReadCloser, int64, error) { return w.From.Blob(ctx, w.repo, b) })
+	n, arrived, err := w.Here.Blob(ctx, w.into, b.Digest, func(ctx context.Context) (io.ReadCloser, int64, error) { return w.From.Blob(ctx, w.repo, b) })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.came = true
 	w.shown.Store(b.Digest, nil)
 	w.counts.blobs.Add(1)
 	w.counts.bytes.Add(n)
-	return nil
+	return arrived, nil
 }
 
 // countBlob counts a blob that would come.
@@ -201,7 +237,13 @@ func (w *work) countBlob(ctx context.Context, b Blob, counted bool) error {
 }
 
 // commit commits a manifest with its tags, unless both are here: then there would be a second record of the same.
-func (w *work) commit(ctx context.Context, m Manifest, tags []string) error {
+func (w *work) commit(ctx context.Context, m Manifest, tags []string, arrived []*registry.Arrival) (err error) {
+	sent := false
+	defer func() {
+		if !sent {
+			err = errors.Join(err, w.Here.Drop(ctx, arrived))
+		}
+	}()
 	d := m.Origin.Digest
 	defer w.working.lock("manifest " + w.into + "@" + d.String())()
 	here, err := w.present(ctx, d)
@@ -223,8 +265,9 @@ func (w *work) commit(ctx context.Context, m Manifest, tags []string) error {
 		return nil
 	}
 	if !w.DryRun {
+		sent = true
 		record, err := w.Here.Manifest(ctx, registry.ForeignManifest{
-			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed,
+			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed, Arrived: arrived,
 		})
 		if err != nil || record == nil {
 			return err

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,13 @@ type Here interface {
 	Lacking(ctx context.Context, repo string, blobs []digest.Digest) ([]digest.Digest, error)
 	// Link gives a repository a blob that is here, and says whether it is.
 	Link(ctx context.Context, repo string, d digest.Digest) (bool, error)
-	// Blob takes in what open gives.
-	Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (int64, error)
-	// Manifest takes in a manifest whose blobs are here.
+	// Blob takes in what open gives. A blob that it returns is to be given to Manifest, Keep or Drop.
+	Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (int64, *registry.Arrival, error)
+	// Keep links what arrived without a manifest.
+	Keep(ctx context.Context, repo string, arrived []*registry.Arrival) error
+	// Drop gives back what arrived for nothing.
+	Drop(ctx context.Context, arrived []*registry.Arrival) error
+	// Manifest takes in a manifest whose blobs are here, with those that arrived for it.
 	Manifest(ctx context.Context, m registry.ForeignManifest) (*provenance.Record, error)
 }
 
@@ -46,6 +51,8 @@ type Job struct {
 	Into string
 	// DryRun counts what would come, and changes nothing.
 	DryRun bool
+	// Workers is how many images come at the same time. Default: 8.
+	Workers int
 
 	counts  counts
 	working keyed
@@ -98,13 +105,16 @@ type Report struct {
 // MaxRemarks bounds each list of a Report.
 const MaxRemarks = 1000
 
-// workers is how many images come at the same time: they wait for the disk, or for the network.
-const workers = 8
+// How many images come at the same time: they wait for the network, or for the disk, which flushes many files in the time of one.
+const (
+	workers      = 8
+	localWorkers = 32
+)
 
 // Run imports. What is refused is in the report, and the rest goes on; an error ends it, and what came whole stays. Run is called once.
 func (j *Job) Run(ctx context.Context) (Report, error) {
 	group, within := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
+	group.SetLimit(cmp.Or(j.Workers, workers))
 	err := j.each(within, group)
 	err = errors.Join(err, group.Wait())
 	if ctx.Err() != nil {
@@ -224,9 +234,23 @@ type waited struct {
 	n int // who hold or want it; guarded by keyed.mu
 }
 
-// lock waits for the lock of a name, and returns what gives it back.
-func (k *keyed) lock(name string) (unlock func()) {
+// lock waits for the locks of some names, and returns what gives them back. They are taken in their order, so that no two wait for
+// each other.
+func (k *keyed) lock(names ...string) (unlock func()) {
+	slices.Sort(names)
+	for _, name := range names {
+		k.want(name).Lock()
+	}
+	return func() {
+		for _, name := range names {
+			k.leave(name)
+		}
+	}
+}
+
+func (k *keyed) want(name string) *waited {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.busy == nil {
 		k.busy = map[string]*waited{}
 	}
@@ -236,14 +260,15 @@ func (k *keyed) lock(name string) (unlock func()) {
 		k.busy[name] = w
 	}
 	w.n++
-	k.mu.Unlock()
-	w.Lock()
-	return func() {
-		w.Unlock()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if w.n--; w.n == 0 {
-			delete(k.busy, name)
-		}
+	return w
+}
+
+func (k *keyed) leave(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w := k.busy[name]
+	w.Unlock()
+	if w.n--; w.n == 0 {
+		delete(k.busy, name)
 	}
 }

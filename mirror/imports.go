@@ -63,6 +63,9 @@ func (i *Imports) Import(ctx context.Context, who provenance.Identity, r *http.R
 	}
 	defer from.Close() //nolint:errcheck // it was only read
 	j := &Job{From: from, Here: i.registry.Importer(who, r), Repositories: o.Repositories, Into: strings.Trim(o.Into, "/"), DryRun: o.DryRun}
+	if o.Path != "" {
+		j.Workers = localWorkers
+	}
 	stop := telling(j, tell)
 	defer stop()
 	return j.Run(ctx)

@@ -33,15 +33,7 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 	var row blobRow
 	var late bool
 	err = g.update(ctx, c, func(tx storage.Tx) error {
-		row, err = readBlobRow(tx, d)
-		switch {
-		case errors.Is(err, storage.ErrNotFound), err == nil && (row.at == lost || row.damaged):
-			if err == nil {
-				dropFile(tx, d, row)
-			}
-			row = blobRow{size: size, at: at}
-			tx.Put(blobTable, digestKey(d), row.encode())
-		case err != nil:
+		if row, err = putBlob(tx, d, blobRow{size: size, at: at}, lost); err != nil {
 			return err
 		}
 		late, err = g.putLink(tx, c.repo, d, "")
@@ -60,6 +52,23 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 		g.wakeCollector()
 	}
 	return err
+}
+
+// putBlob puts the row of bytes that came, unless there is one of a file that is right: of one that is not lost. It returns the row
+// that is there then.
+func putBlob(tx storage.Tx, d digest.Digest, came blobRow, lost storage.Location) (blobRow, error) {
+	row, err := readBlobRow(tx, d)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return row, err
+	case row.at != lost && !row.damaged:
+		return row, nil
+	default:
+		dropFile(tx, d, row)
+	}
+	tx.Put(blobTable, digestKey(d), came.encode())
+	return came, nil
 }
 
 // dropFile gives up the file of a blob, and what is known of its damage. The row is about to be removed, or to

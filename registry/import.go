@@ -14,10 +14,10 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// An image from elsewhere comes in as a push does: blob by blob, each hashed while it streams and linked with a lease, then its
-// manifest, in the transaction of a push, with the same checks and a record of the action import. Nothing else is kept about an
-// import: one that stopped is run again, and finds what is there. If we stop between the blobs and their manifest, their leases end,
-// and they are collected.
+// An image from elsewhere comes in as a push does: blob by blob, each hashed while it streams, then its manifest, in the transaction
+// of a push, with the same checks and a record of the action import. Small blobs are linked in that transaction, large ones before it,
+// with a lease: arrival.go. Nothing else is kept about an import: one that stopped is run again, and finds what is there. If we stop
+// between the blobs and their manifest, the next start removes what no row names, and the leases of the others end.
 
 // An Importer brings in images from elsewhere, in somebody's name. It is safe for concurrent use.
 type Importer struct {
@@ -39,6 +39,7 @@ type ForeignManifest struct {
 	Body       []byte
 	Origin     provenance.Origin
 	Claimed    []provenance.Claim // what its origin says of it
+	Arrived    []*Arrival         // its blobs that no repository has yet
 }
 
 // Accepts returns why nothing may be imported into a repository by this name, or nil. Errors: those that AnswerOf knows.
@@ -108,37 +109,41 @@ func errTooLong(d digest.Digest, size int64) error {
 	return newFailure(http.StatusBadRequest, "SIZE_INVALID", "the source sends more than the %d bytes that it announced of %s", size, d)
 }
 
-// Blob takes in a blob that open gives, and what it has of bytes at most; it is linked in the repository once its bytes were
-// compared with its digest. Errors: those of open; that the bytes are others; those that AnswerOf knows.
-func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, err error) {
+// Blob takes in a blob that open gives, and what it has of bytes at most, once its bytes were compared with its digest. It is linked in
+// the repository, or with its manifest where it is returned as an Arrival. Errors: those of open; that the bytes are others; those that
+// AnswerOf knows.
+func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, arrived *Arrival, err error) {
 	c, err := i.call(ctx, repo)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if _, ok := parseDigest(d.String()); !ok {
-		return 0, errDigest(d.String())
+		return 0, nil, errDigest(d.String())
 	}
 	if err := i.g.room(); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	from, size, err := open(ctx)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer from.Close() //nolint:errcheck // it was only read
 	var held reservation
+	defer func() { i.g.unreserve(&held) }()
 	if err := i.g.reserve(ctx, repo, &held, d, size); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	defer i.g.unreserve(&held)
 	file, err := i.g.blobs.Create(ctx)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if n, err = i.g.takeForeign(file, d, from, size); err != nil {
-		return n, errors.Join(err, file.Cancel())
+		return n, nil, errors.Join(err, file.Cancel())
 	}
-	return n, i.g.storeBlob(ctx, c, d, file)
+	if arrived, err = i.arrive(ctx, c, d, file); arrived != nil {
+		arrived.held, held = held, reservation{}
+	}
+	return n, arrived, err
 }
 
 // takeForeign writes what is read into an upload, and compares it with a digest.
@@ -175,8 +180,28 @@ func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Rea
 	return n, nil
 }
 
-// Manifest takes in a manifest whose blobs are here. Error: those that AnswerOf knows.
+// Manifest takes in a manifest whose blobs are here, and links those that arrived for it, or drops them where it is refused. Error:
+// those that AnswerOf knows.
 func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (*provenance.Record, error) {
+	p, err := i.pushOf(ctx, m)
+	if err == nil && p != nil && p.attachedTo() != "" { // who looks at signatures reads them out of the repository
+		err = i.Keep(ctx, p.repo, m.Arrived)
+		m.Arrived = nil
+	}
+	if err != nil || p == nil {
+		return nil, errors.Join(err, i.Drop(ctx, m.Arrived))
+	}
+	var record *provenance.Record
+	err = i.link(ctx, p.repo, m.Arrived, func(link func(storage.Tx) error) error {
+		p.coming, p.link = m.Arrived, link
+		record, err = i.g.push(ctx, p)
+		return err
+	})
+	return record, err
+}
+
+// pushOf is the push that a manifest from elsewhere is, or nil where it is one that the registry made itself and has.
+func (i *Importer) pushOf(ctx context.Context, m ForeignManifest) (*push, error) {
 	c, err := i.call(ctx, m.Repository)
 	if err != nil {
 		return nil, err
@@ -206,7 +231,7 @@ func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (*provenance
 	if f, err := i.g.acceptRendered(ctx, p); err != nil || f != nil {
 		return nil, err // one that the registry made itself came back: it is here
 	}
-	return i.g.push(ctx, p)
+	return p, nil
 }
 
 // Names are what a manifest names.

@@ -37,11 +37,13 @@ type push struct {
 	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 
-	origin *provenance.Origin // of an import, or nil
-	said   []provenance.Claim // what its origin says of it
-	back   *back              // what it was in the trash, from where it is brought back; or nil
-	later  []string           // its tags there that its record has no room for
-	left   []string           // its tags there that mean something else by now; set in the transaction
+	origin *provenance.Origin     // of an import, or nil
+	said   []provenance.Claim     // what its origin says of it
+	coming []*Arrival             // its blobs that are linked with it
+	link   func(storage.Tx) error // links them; nil where there are none
+	back   *back                  // what it was in the trash, from where it is brought back; or nil
+	later  []string               // its tags there that its record has no room for
+	left   []string               // its tags there that mean something else by now; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -72,6 +74,11 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 		return g.update(ctx, p.call, func(tx storage.Tx) error {
 			if err := g.mayPut(tx, p); err != nil {
 				return err
+			}
+			if p.link != nil {
+				if err := p.link(tx); err != nil {
+					return err
+				}
 			}
 			if err := p.recheck(tx); err != nil {
 				return err
@@ -105,6 +112,9 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 // inspect wants every blob of the manifest in its repository, and gathers what the image claims.
 func (g *Registry) inspect(ctx context.Context, p *push) error {
 	err := g.store.View(ctx, func(tx storage.Reader) error {
+		if p.coming != nil {
+			tx = coming{tx, p.repo, p.coming}
+		}
 		p.needs, p.relied, p.claims, p.unread, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err

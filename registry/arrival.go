@@ -1,0 +1,147 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/storage"
+)
+
+// A commit is a wait for the disk, and most images have a handful of small blobs. So the small blobs of an image from elsewhere are
+// linked in the transaction of its manifest. A large one is linked by itself when it has come: an import that stops before its
+// manifest need not fetch it again.
+
+// maxArrival is how large a blob is at most, in bytes, that waits for its manifest.
+const maxArrival = 1 << 20
+
+// An Arrival is a blob whose bytes are here, and durable, and that no repository has. Its manifest links it: until then no row names
+// it, and if we stop, its bytes are a stray, which sweep.go removes. Whoever has one and no manifest for it gives it to Drop.
+type Arrival struct {
+	digest digest.Digest
+	row    blobRow
+	held   reservation
+	now    blobRow // the row as it was linked; set in the transaction
+	late   bool    // set in the transaction, as putLink tells
+}
+
+// arrive makes the bytes of an upload, whose digest was checked, durable. They are an Arrival where they are few, and new here; else
+// they are linked at once.
+func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up storage.Upload) (*Arrival, error) {
+	if up.Size() > maxArrival {
+		return nil, i.g.storeBlob(ctx, c, d, up)
+	}
+	if row, err := i.g.blobRow(ctx, d); err != nil {
+		return nil, errors.Join(err, up.Cancel())
+	} else if row.at != "" {
+		return nil, i.g.storeBlob(ctx, c, d, up)
+	}
+	size := up.Size()
+	at, err := up.Seal(ctx, label(d))
+	if err != nil {
+		return nil, err
+	}
+	return &Arrival{digest: d, row: blobRow{size: size, at: at}}, nil
+}
+
+// Drop gives back the bytes of what arrived for a manifest that does not come.
+func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) error {
+	var err error
+	for _, a := range arrived {
+		i.g.unreserve(&a.held)
+		err = errors.Join(err, i.g.blobs.Remove(context.WithoutCancel(ctx), a.row.at))
+	}
+	return err
+}
+
+// Keep links what arrived without a manifest, in one transaction.
+func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) error {
+	if len(arrived) == 0 {
+		return nil
+	}
+	c, err := i.call(ctx, repo)
+	if err != nil {
+		return errors.Join(err, i.Drop(ctx, arrived))
+	}
+	return i.link(ctx, repo, arrived, func(link func(storage.Tx) error) error { return i.g.update(ctx, c, link) })
+}
+
+// link links what arrived in the transaction of commit, which it is given to. Whatever happens, nothing has to be dropped after it.
+func (i *Importer) link(ctx context.Context, repo string, arrived []*Arrival, commit func(link func(storage.Tx) error) error) error {
+	err := commit(func(tx storage.Tx) error {
+		for _, a := range arrived {
+			if err := i.linkOne(tx, repo, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, i.linked(ctx, arrived, err))
+}
+
+func (i *Importer) linkOne(tx storage.Tx, repo string, a *Arrival) (err error) {
+	if a.now, err = putBlob(tx, a.digest, a.row, ""); err != nil {
+		return err
+	}
+	a.late, err = i.g.putLink(tx, repo, a.digest, "")
+	return err
+}
+
+// linked ends what arrived, as the outcome of its transaction has it. Where that is not known, rows may name the bytes.
+func (i *Importer) linked(ctx context.Context, arrived []*Arrival, outcome error) (err error) {
+	for _, a := range arrived {
+		i.g.unreserve(&a.held)
+		if outcome == nil || errors.Is(outcome, storage.ErrUnknownOutcome) {
+			i.g.arrived(a.digest, a.late)
+		}
+		if !errors.Is(outcome, storage.ErrUnknownOutcome) && (outcome != nil || a.now.at != a.row.at) { // a parallel push of the same bytes was first
+			err = errors.Join(err, i.g.blobs.Remove(context.WithoutCancel(ctx), a.row.at))
+		}
+	}
+	return err
+}
+
+// coming is what a transaction sees, with what arrived for a repository as if it were linked.
+type coming struct {
+	storage.Reader
+	repo    string
+	arrived []*Arrival
+}
+
+// Get implements storage.Reader.
+func (c coming) Get(table storage.Table, key []byte) ([]byte, error) {
+	value, err := c.Reader.Get(table, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		if arrives := c.arrives(table, key); arrives != nil {
+			return arrives, nil
+		}
+	}
+	return value, err
+}
+
+// GetMany implements storage.Reader.
+func (c coming) GetMany(table storage.Table, keys [][]byte) ([][]byte, error) {
+	values, err := c.Reader.GetMany(table, keys)
+	for i := range values {
+		if values[i] == nil {
+			values[i] = c.arrives(table, keys[i])
+		}
+	}
+	return values, err
+}
+
+// arrives returns the row that a key will have, or nil.
+func (c coming) arrives(table storage.Table, key []byte) []byte {
+	if table != linkTable && table != blobTable {
+		return nil
+	}
+	for _, a := range c.arrived {
+		switch blob := digestKey(a.digest); {
+		case table == blobTable && string(key) == string(blob):
+			return a.row.encode()
+		case table == linkTable && string(key) == string(repoKey(c.repo, blob)):
+			return linkRow{}.encode()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// sealed counts the sealed files of blobs.
+func (s *server) sealed() (n int) {
+	s.t.Helper()
+	err := filepath.WalkDir(filepath.Join(s.dir, "blobs", "files"), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm() == 0o400 {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// arrives takes in a blob as an import does.
+func (s *server) arrives(i *Importer, repo, content string) *Arrival {
+	s.t.Helper()
+	_, a, err := i.Blob(background, repo, digest.FromString(content), func(context.Context) (io.ReadCloser, int64, error) {
+		return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+func (s *server) importer() *Importer {
+	return s.Importer(access.Operator, httptest.NewRequest("POST", "/api/v1/import", nil))
+}
+
+func fromElsewhere(repo, tag, body string, arrived ...*Arrival) ForeignManifest {
+	return ForeignManifest{
+		Repository: repo, Tags: []string{tag}, Body: []byte(body), Arrived: arrived,
+		Origin: provenance.Origin{Kind: provenance.FromLayout, Reference: tag, Digest: digest.FromString(body)},
+	}
+}
+
+// TestArrival links what arrived with its manifest and not before, and drops it where the manifest is refused.
+func TestArrival(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	i := s.importer()
+	config, layer := configOf("one"), "layer one"
+	arrived := []*Arrival{s.arrives(i, "team/app", config), s.arrives(i, "team/app", layer)}
+	s.want(s.do("HEAD", "/v2/team/app/blobs/"+digest.FromString(layer).String(), nil), 404, "")
+	body := imageManifest(descriptorOf(config), descriptorOf(layer))
+	record, err := i.Manifest(background, fromElsewhere("team/app", "1.0", body, arrived...))
+	if err != nil || record.Action != provenance.Import || len(record.Claimed) == 0 {
+		t.Fatalf("%+v, %v", record, err)
+	}
+	s.want(s.do("GET", "/v2/team/app/blobs/"+digest.FromString(layer).String(), nil), 200, "")
+
+	missing := imageManifest(descriptorOf(config), descriptorOf("two"), descriptorOf("three"))
+	if _, err := i.Manifest(background, fromElsewhere("team/app", "2.0", missing, s.arrives(i, "team/app", "two"))); err == nil {
+		t.Error("a manifest came without one of its layers")
+	}
+	wrong := fromElsewhere("team/app", "2.0", missing, s.arrives(i, "team/app", "two"))
+	wrong.Origin.Digest = digest.FromString("another")
+	if _, err := i.Manifest(background, wrong); err == nil {
+		t.Error("a manifest came under the digest of another")
+	}
+	if err := i.Drop(background, []*Arrival{s.arrives(i, "team/app", "three")}); err != nil {
+		t.Error(err)
+	}
+	if n := s.sealed(); n != 2 {
+		t.Errorf("%d blobs are on the disk, and 2 are named", n)
+	}
+	s.wantClean()
+}
+
+// TestArrivalOfTheSame takes what a push brought while an import had the same bytes.
+func TestArrivalOfTheSame(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	i := s.importer()
+	arrived := []*Arrival{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "layer")}
+	s.pushBlob("team/app", "layer")
+	s.pushBlob("team/other", "{}")
+	body := imageManifest(descriptorOf("{}"), descriptorOf("layer"))
+	if _, err := i.Manifest(background, fromElsewhere("team/app", "1.0", body, arrived...)); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.arrives(i, "new/app", "layer"); a != nil {
+		t.Error("a blob that is here waits for its manifest")
+	}
+	for _, at := range []string{"team/app/blobs/" + digest.FromString("layer").String(), "team/app/blobs/" + digest.FromString("{}").String(), "new/app/blobs/" + digest.FromString("layer").String()} {
+		s.want(s.do("GET", "/v2/"+at, nil), 200, "")
+	}
+	if n := s.sealed(); n != 2 {
+		t.Errorf("%d blobs are on the disk, and 2 are named", n)
+	}
+	s.wantClean()
+}
+
+// TestLargeArrival links a large blob when it has come, and reserves room for a small one until its manifest has.
+func TestLargeArrival(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.setQuota("team/**", 4<<20, 0, 0)
+	i := s.importer()
+	large := strings.Repeat("x", maxArrival+1)
+	if a := s.arrives(i, "team/app", large); a != nil {
+		t.Error("a large blob waits for its manifest")
+	}
+	s.want(s.do("HEAD", "/v2/team/app/blobs/"+digest.FromString(large).String(), nil), 200, "")
+	small := s.arrives(i, "team/app", "small")
+	if q := s.quota("team/**"); q.ReservedBytes != 5 {
+		t.Errorf("%d bytes are reserved", q.ReservedBytes)
+	}
+	if err := i.Keep(background, "team/app", []*Arrival{small}); err != nil {
+		t.Fatal(err)
+	}
+	if q := s.quota("team/**"); q.ReservedBytes != 0 || q.UsedBytes != maxArrival+6 {
+		t.Errorf("%+v", q)
+	}
+	s.wantClean()
+}
+
+// TestArrivalOfSignature lets who looks at signatures read the layers of one that comes.
+func TestArrivalOfSignature(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	reader := &readingAppraiser{t: t}
+	s.SetAppraiser(reader)
+	i := s.importer()
+	img := s.pushImage("team/app", "1.0", "one")
+	arrived := []*Arrival{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "signature")}
+	m := map[string]any{
+		"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "config": descriptorOf("{}"), "layers": []any{descriptorOf("signature")},
+		"subject": map[string]any{"mediaType": ocispec.MediaTypeImageManifest, "digest": img.digest, "size": len(img.body)},
+	}
+	if _, err := i.Manifest(background, fromElsewhere("team/app", "signed", marshal(m), arrived...)); err != nil {
+		t.Fatal(err)
+	}
+	if reader.read != "signature" {
+		t.Errorf("it read %q", reader.read)
+	}
+	s.wantClean()
+}
+
+// readingAppraiser reads the first layer of what is attached.
+type readingAppraiser struct {
+	t    *testing.T
+	read string
+}
+
+func (r *readingAppraiser) Appraise(ctx context.Context, a Attachment) ([]provenance.Finding, error) {
+	content, err := a.Blob(ctx, a.Layers[0].Digest, 1000, func(n int) ([]byte, error) { return make([]byte, n), nil })
+	if err != nil {
+		r.t.Error(err)
+	}
+	r.read = string(content)
+	return nil, nil
+}
