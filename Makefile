@@ -72,6 +72,7 @@ e2e: tools build image ## real clients against a real server; wants root, docker
 RECORDS ?= 1000000
 IMAGES ?= 200000
 TAGS ?= 100000
+IMPORTED ?= 10000
 bench: build ## Hallmark against distribution's registry, side by side; then what records cost, and RECORDS of them; then pages, and retention
 	mkdir -p bin/tools
 	cd tools/upstream && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
@@ -83,6 +84,7 @@ bench: build ## Hallmark against distribution's registry, side by side; then wha
 	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -pages $(IMAGES) -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -retention $(TAGS)
+	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry -import $(IMPORTED)
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB
 	go run ./cmd/bench -hallmark bin/hallmark -load 10m

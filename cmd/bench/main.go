@@ -43,6 +43,7 @@ func main() {
 	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
 	bounds := flag.Bool("bounds", false, "instead, measure what quotas, counts of pulls and the trash cost")
 	retained := flag.Int("retention", 0, "instead, fill a repository with so many `tags`, and remove a quarter of them by a rule")
+	imported := flag.Int("import", 0, "instead, import so many images from a directory, and a fifth of them from a registry that runs")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {
@@ -72,6 +73,8 @@ func main() {
 			return runExport(ctx, *hallmark, dir, *exported, *rounds)
 		case *bounds:
 			return runBounds(ctx, *hallmark, dir, *rounds, *each)
+		case *imported > 0:
+			return runImport(ctx, *hallmark, *upstream, dir, *imported)
 		case *access:
 			return runAccess(ctx, *hallmark, dir, *each)
 		case *protocols:

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	importLayer   = 4 << 10 // bytes of each of the 3 layers
+	perImportRepo = 500     // images of a repository
+)
+
+// runImport imports so many images from a data directory of distribution's registry, and a fifth of them from that registry, running,
+// beside `skopeo sync` into an empty one, where skopeo is installed.
+func runImport(ctx context.Context, program, upstream, dir string, images int) error {
+	if err := writeRegistry(filepath.Join(dir, "source", "data"), images); err != nil {
+		return err
+	}
+	fmt.Printf("| %d images of 3 layers of %d KiB | images/s | CPU an image | RssAnon at most |\n| --- | --: | --: | --: |\n", images, importLayer>>10)
+	err := importInto(ctx, program, filepath.Join(dir, "from-directory"), "from its data directory", images, filepath.Join(dir, "source", "data"))
+	if err != nil {
+		return err
+	}
+	few := max(images/5, 1)
+	if err := writeRegistry(filepath.Join(dir, "running", "data"), few); err != nil {
+		return err
+	}
+	from, err := startUpstream(ctx, upstream, filepath.Join(dir, "running"))
+	if err != nil {
+		return err
+	}
+	defer from.stop()
+	return errors.Join(
+		importInto(ctx, program, filepath.Join(dir, "from-registry"), fmt.Sprintf("%d from the registry, running", few), few,
+			"--rate", "100000", "--source-ca", filepath.Join(from.dir, "cert.pem"), from.address),
+		syncInto(ctx, upstream, filepath.Join(dir, "synced"), from, few),
+	)
+}
+
+// writeRegistry writes images as distribution's registry keeps them.
+func writeRegistry(dir string, n int) error {
+	v2 := filepath.Join(dir, "docker", "registry", "v2")
+	for first := 0; first < n; first += perImportRepo {
+		repo := fmt.Sprintf("team/app-%d", first/perImportRepo)
+		images, err := newImagesOf(repo, importLayer, first, min(perImportRepo, n-first))
+		if err != nil {
+			return err
+		}
+		for _, img := range images {
+			if err := img.write(v2); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (img image) write(v2 string) error {
+	manifest := newContent(img.text, nil)
+	repo := filepath.Join(v2, "repositories", img.repo)
+	for _, b := range append(img.blobs(), manifest) {
+		hex := digest.Digest(b.digest).Encoded()
+		err := errors.Join(
+			writeFile(filepath.Join(v2, "blobs", "sha256", hex[:2], hex, "data"), append(b.head[:len(b.head):len(b.head)], b.tail...)),
+			writeFile(filepath.Join(repo, "_layers", "sha256", hex, "link"), []byte(b.digest)),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	manifests := filepath.Join(repo, "_manifests")
+	return errors.Join(
+		writeFile(filepath.Join(manifests, "revisions", "sha256", digest.Digest(manifest.digest).Encoded(), "link"), []byte(manifest.digest)),
+		writeFile(filepath.Join(manifests, "tags", img.tag, "current", "link"), []byte(manifest.digest)),
+		writeFile(filepath.Join(manifests, "tags", img.tag, "index", "sha256", digest.Digest(manifest.digest).Encoded(), "link"), []byte(manifest.digest)),
+	)
+}
+
+func writeFile(name string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(name, content, 0o600)
+}
+
+// importInto imports into a new registry, and prints what that took.
+func importInto(ctx context.Context, program, data, what string, images int, from ...string) error {
+	s, err := startHallmark(ctx, program, data)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	return s.rated(what, images, exec.CommandContext(ctx, program, append([]string{"import", "--data", data}, from...)...))
+}
+
+// rated runs a command that brings images to a server, and prints how fast it did.
+func (s *server) rated(what string, images int, cmd *exec.Cmd) error {
+	before, err := s.cpuSeconds()
+	if err != nil {
+		return err
+	}
+	stop := s.watchMemory()
+	begin := time.Now()
+	out, err := cmd.CombinedOutput()
+	took := time.Since(begin)
+	if err = errors.Join(err, stop()); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	after, err := s.cpuSeconds()
+	fmt.Printf("| %s | %s | %s | %s MB |\n", what, number(float64(images)/took.Seconds()), cpuTime((after-before)/float64(images)), number(float64(s.peak)/1e6))
+	return err
+}
+
+// syncInto is what skopeo does with the same images, into an empty registry of the same kind.
+func syncInto(ctx context.Context, upstream, dir string, from *server, images int) error {
+	if _, err := exec.LookPath("skopeo"); err != nil {
+		fmt.Println("| skopeo sync (not installed) | | | |")
+		return nil
+	}
+	to, err := startUpstream(ctx, upstream, dir)
+	if err != nil {
+		return err
+	}
+	defer to.stop()
+	list := fmt.Sprintf("%q:\n  tls-verify: false\n  images:\n", from.address)
+	for first := 0; first < images; first += perImportRepo {
+		list += fmt.Sprintf("    team/app-%d: []\n", first/perImportRepo)
+	}
+	file := filepath.Join(dir, "sync.yml")
+	if err := writeFile(file, []byte(list)); err != nil {
+		return err
+	}
+	return to.rated("`skopeo sync` of these", images,
+		exec.CommandContext(ctx, "skopeo", "sync", "--dest-tls-verify=false", "--src", "yaml", "--dest", "docker", file, to.address))
+}
