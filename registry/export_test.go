@@ -4,11 +4,27 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // SetClock lets the registry's clock, and that of the machine, show something else, in microseconds since 1970.
 func (g *Registry) SetClock(now func() uint64) {
 	g.now, g.machine = now, func() time.Time { return time.UnixMicro(int64(now())) }
+}
+
+// PullSums are the pulls of something itself, and of what it lists, on all days.
+func (g *Registry) PullSums(ctx context.Context, ref PullRef) (direct, listed uint64, err error) {
+	err = g.store.View(ctx, func(tx storage.Reader) error {
+		value, err := getOrNil(tx, pullTable, ref.key())
+		if err != nil {
+			return err
+		}
+		_, row, err := newPullStates(tx).row(ref.key(), value)
+		direct, listed = row.sum().direct, row.sum().listed
+		return err
+	})
+	return direct, listed, err
 }
 
 // CollectNow does what Collect does now and then.

@@ -20,6 +20,7 @@ type rule struct {
 	covers       string // what the names of the tags begin with that it covers
 	newest       int
 	keeps        string // what the names of the tags begin with that it keeps; "" is none
+	pulled       bool   // it keeps tags that were pulled
 }
 
 // file is how they are written.
@@ -32,6 +33,9 @@ func (s rules) file() string {
 		text += fmt.Sprintf("- name: r%d\n  repositories: [%q]\n  tags: [%q]\n  keep: {newest: %d", i, r.repositories, r.covers+"*", r.newest)
 		if r.keeps != "" {
 			text += fmt.Sprintf(", tags: [%q]", r.keeps+"*")
+		}
+		if r.pulled {
+			text += ", pulled: 10000d"
 		}
 		text += "}\n"
 	}
@@ -81,11 +85,11 @@ func (m *model) keptTags(repo string, s rules) map[string]bool {
 	for tag, t := range r.tags {
 		about := besideOf(tag)
 		orphan := r.isBeside(tag) && !r.manifests[about] && !s.untagged
-		kept[tag] = r.held[t.manifest] || orphan || !r.isBeside(tag) && !s.covers(repo, tag)
+		kept[tag] = r.held[t.manifest] || m.isFixed(repo, tag) || orphan || !r.isBeside(tag) && !s.covers(repo, tag)
 	}
 	for _, rule := range s.rules {
 		if matches(rule.repositories, repo) {
-			rule.keep(r, kept)
+			m.keepBy(rule, repo, kept)
 		}
 	}
 	return kept
@@ -95,8 +99,9 @@ func (s rules) covers(repo, tag string) bool {
 	return slices.ContainsFunc(s.rules, func(r rule) bool { return matches(r.repositories, repo) && strings.HasPrefix(tag, r.covers) })
 }
 
-// keep adds the tags that a rule keeps.
-func (s rule) keep(r *modelRepo, kept map[string]bool) {
+// keepBy adds the tags that a rule keeps.
+func (m *model) keepBy(s rule, repo string, kept map[string]bool) {
+	r := m.repos[repo]
 	for tag, t := range r.tags {
 		if r.isBeside(tag) || !strings.HasPrefix(tag, s.covers) {
 			continue
@@ -107,7 +112,7 @@ func (s rule) keep(r *modelRepo, kept map[string]bool) {
 				newer++
 			}
 		}
-		if newer < s.newest || s.keeps != "" && strings.HasPrefix(tag, s.keeps) {
+		if newer < s.newest || s.keeps != "" && strings.HasPrefix(tag, s.keeps) || s.pulled && m.pulls[pulled{repo, tag}] != (sums{}) {
 			kept[tag] = true
 		}
 	}
@@ -165,6 +170,7 @@ func (m *model) freed(s rules) (bytes int) {
 
 // retain wants a plan to have what goes, and applies it in its order.
 func (m *model) retain(s rules, p *retention.Plan, w *world) int {
+	m.flush() // as the plan does first
 	var want, got []string
 	for _, repo := range repoNames {
 		want = append(want, m.goes(repo, s)...)

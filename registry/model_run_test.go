@@ -171,7 +171,12 @@ func difference(got, want []string) string {
 // differ only in what nobody sees, as when leases began, it waits until that does not matter.
 func (w *world) revive(states []*model) {
 	w.m = states[0]
+	killed := time.Now()
 	w.restart()
+	w.countsAnew(killed)
+	for _, s := range states {
+		s.noted = map[noted]int{} // with the process
+	}
 	got := w.lines()
 	var found []*model
 	for _, s := range states {

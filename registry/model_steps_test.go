@@ -57,6 +57,10 @@ func (c *chooser) choose() op {
 		{6, c.mount},
 		{8, c.tag},
 		{3, c.headBlob},
+		{10, c.pull},
+		{3, c.flush},
+		{1, c.forget},
+		{3, c.fix},
 		{5, c.deleteTag},
 		{14, c.deleteManifest},
 		{4, c.deleteBlob},
@@ -296,7 +300,7 @@ func (c *chooser) quota() op {
 func (c *chooser) retain() op {
 	s := rules{untagged: c.IntN(2) == 0}
 	for range 1 + c.IntN(2) {
-		s.rules = append(s.rules, rule{one(c.Rand, patterns), one(c.Rand, []string{"", "t", "k"}), c.IntN(3), one(c.Rand, []string{"", "keep", "t1"})})
+		s.rules = append(s.rules, rule{one(c.Rand, patterns), one(c.Rand, []string{"", "t", "k"}), c.IntN(3), one(c.Rand, []string{"", "keep", "t1"}), c.IntN(4) == 0})
 	}
 	return op{
 		text:  "apply rules " + strings.ReplaceAll(s.file(), "\n", "; "),
@@ -328,7 +332,7 @@ func (c *chooser) restart() op {
 		text: fmt.Sprintf("restart, trash.keep %d ms, trash.max %d", keep, most),
 		model: func(m *model, w *world) int {
 			m.keep, m.max = keep, most
-			w.restart()
+			w.stopInOrder()
 			return 0
 		},
 	}

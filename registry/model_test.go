@@ -33,6 +33,9 @@ type model struct {
 	max    int // 0, or 1: the trash may have a byte, which is less than any manifest has
 	repos  map[string]*modelRepo
 	quotas map[string]quota
+	fixed  map[fixedRule]bool // tags that are immutable
+	pulls  map[pulled]sums    // that are written
+	noted  map[noted]int      // pulls in the memory of the process
 
 	trail []*model // what it was after each commit of the step under way; nil where nobody asks
 }
@@ -66,6 +69,7 @@ var repoNames = []string{"app", "team/x", "team/y"}
 
 func newModel(w *things, keep, most int) *model {
 	m := &model{world: w, keep: keep, max: most, repos: map[string]*modelRepo{}, quotas: map[string]quota{}}
+	m.fixed, m.pulls, m.noted = map[fixedRule]bool{}, map[pulled]sums{}, map[noted]int{}
 	for _, name := range repoNames {
 		m.repos[name] = &modelRepo{
 			manifests: map[string]bool{}, back: map[string]int{}, tags: map[string]tagged{}, meant: map[string]string{}, links: map[string]int{}, hidden: map[string]bool{},
@@ -78,6 +82,7 @@ func newModel(w *things, keep, most int) *model {
 func (m *model) clone() *model {
 	c := *m
 	c.trail, c.repos, c.quotas = nil, map[string]*modelRepo{}, maps.Clone(m.quotas)
+	c.fixed, c.pulls, c.noted = maps.Clone(m.fixed), maps.Clone(m.pulls), maps.Clone(m.noted)
 	for name, r := range m.repos {
 		c.repos[name] = &modelRepo{
 			manifests: maps.Clone(r.manifests), back: maps.Clone(r.back), tags: maps.Clone(r.tags), meant: maps.Clone(r.meant), links: maps.Clone(r.links),
@@ -264,7 +269,7 @@ func (m *model) commit(repo, name string, tags []string, status int) int {
 			added++
 		}
 	}
-	if !m.room(repo, bytes, 0) || !m.room(repo, 0, added) {
+	if !m.room(repo, bytes, 0) || !m.room(repo, 0, added) || !m.mayMean(repo, name, tags) {
 		return http.StatusForbidden
 	}
 	m.record++
@@ -289,6 +294,9 @@ func (m *model) deleteTag(repo, tag string) int {
 	if !there {
 		return http.StatusNotFound
 	}
+	if m.isFixed(repo, tag) {
+		return http.StatusForbidden
+	}
 	m.record++
 	r.meant[tag] = t.manifest
 	delete(r.tags, tag)
@@ -303,6 +311,11 @@ func (m *model) deleteManifest(repo, name string) int {
 	}
 	for other := range r.manifests {
 		if slices.Contains(m.world.by[other].needs, name) && other != name {
+			return http.StatusForbidden
+		}
+	}
+	for tag, t := range r.tags {
+		if t.manifest == name && m.isFixed(repo, tag) {
 			return http.StatusForbidden
 		}
 	}
@@ -648,6 +661,7 @@ func (m *model) lines() (all []string) {
 			add("%s uses %v: unique %d, shared %d, freed %d", repo, u, unique, shared, freed)
 		}
 	}
+	m.pullLines(add)
 	add("trash has %d manifests, %d bytes", len(m.inTrash("")), m.trashBytes())
 	for pattern, q := range m.quotas {
 		bytes, tags := m.used(pattern)

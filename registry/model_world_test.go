@@ -40,6 +40,7 @@ type world struct {
 
 	store    *mortalStore
 	book     *provenance.Book
+	gate     *access.Access
 	registry *registry.Registry
 	keeper   *retention.Keeper
 	plan     *retention.Plan // that was made last
@@ -48,6 +49,8 @@ type world struct {
 
 // mortalStore is a store that dies before one of its commits: neither that nor anything later happens, as in a process that was killed. The
 // disk has what was committed before.
+// Real processes get SIGKILL in cmd/hallmark (crash_test.go, delete_crash_test.go, retention_crash_test.go, pulls_kill_test.go): a model of another process
+// could neither set its clock, without which no lease and no trash ends in time, nor name the commit before which it dies.
 type mortalStore struct {
 	storage.Store
 	left int // commits until it dies; negative: it does not
@@ -130,19 +133,21 @@ func (w *world) open() {
 	w.book, err = provenance.NewBook(w.store, "https://registry.example")
 	must(w.t, err)
 	must(w.t, w.book.Begin(background, w.keys))
-	gate, err := access.New(background, w.store, access.Config{URL: "https://registry.example", Book: w.book, BcryptCost: bcrypt.MinCost})
+	w.gate, err = access.New(background, w.store, access.Config{URL: "https://registry.example", Book: w.book, BcryptCost: bcrypt.MinCost})
 	must(w.t, err)
-	w.addUsers(gate)
+	w.addUsers(w.gate)
 	log := slog.New(slog.DiscardHandler)
 	c := registry.Config{Reserve: 1, Lease: units.Duration(time.Second)}
-	w.registry, err = registry.New(background, w.store, mortalBlobs{blobs, w.store}, w.book, gate, log, c)
+	w.registry, err = registry.New(background, w.store, mortalBlobs{blobs, w.store}, w.book, w.gate, log, c)
 	must(w.t, err)
 	w.registry.UseTrash(registry.TrashConfig{Keep: units.Duration(time.Duration(w.m.keep) * time.Millisecond), Max: units.Size(w.m.max)})
-	w.keeper = retention.NewKeeper(retention.Config{Store: w.store, Registry: w.registry, Book: w.book, Log: log, Most: 1})
+	w.keeper = retention.NewKeeper(retention.Config{Store: w.store, Registry: w.registry, Book: w.book, Pulls: longPulls{w.registry}, Log: log, Most: 1})
 	if w.start > 0 {
 		w.registry.SetClock(w.clock)
 	}
 	must(w.t, w.registry.Recover(background))
+	must(w.t, w.registry.IgnorePulls(registry.PullConfig{Ignore: []string{"user:bob"}})) // who only looks
+	must(w.t, w.registry.CountPulls(background))
 }
 
 // addUsers adds alice, who may do everything, and bob, who may pull.
@@ -236,7 +241,7 @@ func (w *world) status(err error) int {
 	if a, ok := registry.AnswerOf(err); ok {
 		return a.Status
 	}
-	if errors.Is(err, registry.ErrNotHeld) || errors.Is(err, registry.ErrUnknownQuota) {
+	if errors.Is(err, registry.ErrNotHeld) || errors.Is(err, registry.ErrUnknownQuota) || errors.Is(err, access.ErrUnknownRule) {
 		return http.StatusNotFound
 	}
 	if !errors.Is(err, errDead) {
@@ -328,6 +333,7 @@ func (w *world) lines() []string {
 	o.holds()
 	o.usage()
 	o.quotas()
+	o.pulls()
 	slices.Sort(o.lines)
 	return o.lines
 }
