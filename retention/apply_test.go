@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -35,7 +36,9 @@ type world struct {
 	t        testing.TB
 	registry *disturbed
 	store    *watched
+	gate     *access.Access
 	repo     *remote.Repository // team/app
+	attached string             // a digest that a test keeps
 }
 
 // watched is a store in which somebody does something after a View of the keeper.
@@ -110,6 +113,7 @@ func newWorld(t testing.TB, rules string) *world {
 	log := slog.New(slog.DiscardHandler)
 	g, err := registry.New(t.Context(), store, blobs, book, gate, log, registry.Config{Reserve: 1})
 	must(t, err)
+	g.UseTrash(registry.TrashConfig{Keep: units.Duration(time.Hour)})
 	server := httptest.NewServer(g)
 	t.Cleanup(func() {
 		server.Close()
@@ -117,7 +121,7 @@ func newWorld(t testing.TB, rules string) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, registry: &disturbed{Registry: g}, store: store}
+	w := &world{t: t, registry: &disturbed{Registry: g}, store: store, gate: gate}
 	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})

@@ -144,3 +144,51 @@ func TestScheduleReloaded(t *testing.T) {
 		t.Errorf("the former rules again: %+v", s.LastRun)
 	}
 }
+
+// TestExpressions plans and applies by expressions, which the policy engine asks about images: where one is true its tag stays, and so it does where
+// asking fails, with a warning. One that has become true since the plan was made keeps its tag.
+func TestExpressions(t *testing.T) {
+	t.Parallel()
+	r := retain(t, `
+untagged: {keep: 0s}
+rules:
+- {name: mirrored, repositories: team/app, keep: {when: image.first.repository == "origin/app"}}
+- {name: twice, repositories: team/lib, keep: {when: image.arrivals.size() > 1}}
+- {name: reported, repositories: team/web, keep: {when: 'report.grades["none"].grade == "A"'}}
+- {name: graded, repositories: team/api, keep: {when: 'report.kind == "image" && repository.startsWith("team/")'}}
+`, 0)
+	r.Push("origin/app", "1", "from the origin")
+	r.Push("team/app", "kept", "from the origin")
+	app := r.Push("team/app", "goes", "made here")
+	r.Push("team/lib", "goes", "once")
+	r.Push("team/lib", "saved", "soon twice")
+	r.Push("team/web", "asked", "a page")
+	r.Push("team/api", "kept", "an image")
+	plan := r.plan()
+	for _, want := range []string{
+		`{"goes":{"repository":"team/app","tag":"goes","digest":"` + app.String() + `"`,
+		`{"goes":{"repository":"team/lib","tag":"goes"`,
+		`{"goes":{"repository":"team/lib","tag":"saved"`,
+		`"tag":"asked"`,
+		"rule reported: when could not be asked about 1 tags, which stay: ", "no such key: none",
+		"rule graded keeps all of its 1 tags",
+		"rule twice keeps none of its 2 tags",
+	} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan does not say %s", want)
+		}
+	}
+	r.Push("elsewhere", "1", "soon twice")
+	said := r.apply(plan)
+	if !strings.Contains(said, `"tags":2,"manifests":2,"skipped":2,"done":true`) || strings.Count(said, `"tag":"saved"`) != 1 || !strings.Contains(said, "it is kept by now: rule twice: ") {
+		t.Errorf("it is applied so: %s", said)
+	}
+	for ref, want := range map[string]bool{
+		"team/app:kept": true, "team/app:goes": false, "team/lib:goes": false, "team/lib:saved": true, "team/web:asked": true, "team/api:kept": true,
+		"team/app:" + app.String(): false,
+	} {
+		if r.has(ref) != want {
+			t.Errorf("%s is there: %t", ref, !want)
+		}
+	}
+}
