@@ -101,6 +101,9 @@ func (g *Registry) lookDeletable(tx storage.Reader, repo string, f *found, x *De
 	if f.rendered {
 		return x.refuse(errRendered(f.digest))
 	}
+	if err := x.refuse(g.mustNotMirror(repo)); err != nil || x.Refused != "" {
+		return err
+	}
 	x.ListedBy, err = g.mayDelete(tx, repo, f.digest)
 	if err := x.refuse(err); err != nil || x.Refused != "" {
 		return err
@@ -121,7 +124,9 @@ func (g *Registry) lookAlong(tx storage.Reader, repo string, f *found, x *Deleta
 	all, err := g.familyOf(tx, repo, f.digest)
 	if err == nil {
 		x.Along, x.AlongID = all.all[1:], all.id()
-		err = g.tagsMayGo(tx, repo, x.Along)
+		if err = g.mustNotMirror(repo); err == nil {
+			err = g.tagsMayGo(tx, repo, x.Along)
+		}
 	}
 	x.AlongRefused, err = refusal(err)
 	return err

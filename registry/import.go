@@ -24,11 +24,13 @@ type Importer struct {
 	g   *Registry
 	who provenance.Identity
 	r   *http.Request
+
+	reason *provenance.RuleReason // by which rule of mirrors it acts, or nil
 }
 
 // Importer returns one that acts for who asked for it with a request.
 func (g *Registry) Importer(who provenance.Identity, r *http.Request) *Importer {
-	return &Importer{g, who, r}
+	return &Importer{g: g, who: who, r: r}
 }
 
 // A ForeignManifest is a manifest from elsewhere on its way in.
@@ -53,7 +55,7 @@ func (i *Importer) call(ctx context.Context, repo string) (*call, error) {
 	if !validName(repo) {
 		return nil, errName(repo)
 	}
-	c := &call{request: request{repo: repo, right: access.Push}, who: i.who, r: i.r.WithContext(ctx)}
+	c := &call{request: request{repo: repo, right: access.Push}, who: i.who, r: i.r.WithContext(ctx), reason: i.reason}
 	return c, i.g.authorize(c)
 }
 

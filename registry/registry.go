@@ -93,6 +93,7 @@ type Registry struct {
 	reserved  reservations
 	uncounted chan struct{} // told when a counter of usage or of a quota cannot be read
 	policy    Policy        // nil where there are no rules
+	mirrors   Mirrors       // nil where there are none
 	refused   refusals
 	full      refusals      // by quotas
 	warned    atomic.Uint64 // pushes, of a soft limit
@@ -156,7 +157,7 @@ type call struct {
 
 	from   string                     // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
 	check  func(storage.Reader) error // of a removal by a rule: what else has to hold when it commits; or nil
-	reason *provenance.RuleReason     // of a removal by a rule
+	reason *provenance.RuleReason     // where a rule does it
 
 	chunk *chunk  // the Content-Range of an upload's request, or nil
 	open  *upload // what this request writes to, or nil
@@ -216,7 +217,7 @@ func (g *Registry) authorize(c *call) error {
 	case g.gate.May(c.who, c.right, c.repo) && c.needsFrom():
 		return access.ErrScope
 	case g.gate.May(c.who, c.right, c.repo):
-		return nil
+		return g.mayEnter(c)
 	case access.NeedsScope(c.who, c.right, c.repo):
 		return access.ErrScope // whether anything is there or not
 	case stranger:
