@@ -36,6 +36,8 @@ type Remote struct {
 	Addresses []netip.Addr
 	// Rate bounds the requests in a second. Default: 50.
 	Rate int
+	// Between stands between each request and its repetitions, or is nil.
+	Between func(http.RoundTripper) http.RoundTripper
 }
 
 const (
@@ -61,7 +63,11 @@ func OpenRemote(o Remote) (Source, error) {
 		MaxIdleConnsPerHost: workers, IdleConnTimeout: headerTimeout, DisableCompression: true,
 	}
 	paced := &pacedTransport{next: transport, limit: rate.NewLimiter(rate.Limit(o.Rate), o.Rate), secure: base.Scheme == "https"}
-	client := &http.Client{Transport: retry.NewTransport(paced), CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+	var once http.RoundTripper = paced
+	if o.Between != nil {
+		once = o.Between(paced)
+	}
+	client := &http.Client{Transport: retry.NewTransport(once), CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}

@@ -54,6 +54,7 @@ type Job struct {
 	// Workers is how many images come at the same time. Default: 8.
 	Workers int
 
+	bring   func(context.Context, *work, Image) error // in another way than work does, or nil
 	counts  counts
 	working keyed
 	shown   sync.Map // the digests whose bytes the source has given in this run; in a dry run also the manifests that were counted
@@ -191,7 +192,11 @@ func (j *Job) image(ctx context.Context, repo, into string, i Image) error {
 	j.counts.images.Add(1)
 	w := &work{Job: j, repo: repo, into: into, seen: map[digest.Digest]bool{}}
 	err := i.Broken
-	if err == nil {
+	switch {
+	case err != nil:
+	case j.bring != nil:
+		err = j.bring(ctx, w, i)
+	default:
 		err = w.bring(ctx, i)
 	}
 	switch {

@@ -45,6 +45,11 @@ var accepted = strings.Join([]string{
 
 // get asks for a path, or for a URL of the same registry. It returns an answer with the status 200 or 206. Error: ErrAbsent.
 func (r *remote) get(ctx context.Context, repo, at string, header http.Header) (*http.Response, error) {
+	return r.ask(ctx, http.MethodGet, repo, at, header)
+}
+
+// ask is get with another method.
+func (r *remote) ask(ctx context.Context, method, repo, at string, header http.Header) (*http.Response, error) {
 	asked, err := r.base.Parse(at)
 	if err != nil {
 		return nil, err
@@ -56,7 +61,7 @@ func (r *remote) get(ctx context.Context, repo, at string, header http.Header) (
 	if repo != "" {
 		scope = auth.ScopeRepository(repo, auth.ActionPull)
 	}
-	req, err := http.NewRequestWithContext(auth.AppendScopesForHost(ctx, asked.Host, scope), http.MethodGet, asked.String(), nil)
+	req, err := http.NewRequestWithContext(auth.AppendScopesForHost(ctx, asked.Host, scope), method, asked.String(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,14 @@
 package mirror_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -20,11 +24,34 @@ type upstream struct {
 	wrong func(w http.ResponseWriter, r *http.Request) (done bool) // nil: never
 	asked atomic.Int64                                             // requests
 	extra map[string]digest.Digest                                 // tags beside the place's
+	mu    sync.Mutex
+	moved map[string]digest.Digest // tags that mean something else now, or nothing; guarded by mu
+}
+
+// move has a tag mean another image, or nothing. What it means must be in the place's heap before anybody asks.
+func (u *upstream) move(tag string, to ocispec.Descriptor) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.moved[tag] = to.Digest
+}
+
+// now is what each tag means.
+func (u *upstream) now() map[string]digest.Digest {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := map[string]digest.Digest{}
+	for tag, d := range u.tags() {
+		all[tag] = d.Digest
+	}
+	maps.Copy(all, u.extra)
+	maps.Copy(all, u.moved)
+	maps.DeleteFunc(all, func(_ string, d digest.Digest) bool { return d == "" })
+	return all
 }
 
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
-	u := &upstream{place: newPlace(t), extra: map[string]digest.Digest{}}
+	u := &upstream{place: newPlace(t), extra: map[string]digest.Digest{}, moved: map[string]digest.Digest{}}
 	u.Server = httptest.NewServer(u)
 	t.Cleanup(u.Close)
 	return u
@@ -41,11 +68,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v2/_catalog":
 		fmt.Fprint(w, `{"repositories":["team/app"]}`)
 	case kind == "tags":
-		names := `"1.0","2.0","latest"`
-		for name := range u.extra {
-			names += `,"` + name + `"`
-		}
-		fmt.Fprintf(w, `{"name":"team/app","tags":[%s]}`, names)
+		names, _ := json.Marshal(slices.Sorted(maps.Keys(u.now())))
+		fmt.Fprintf(w, `{"name":"team/app","tags":%s}`, names)
 	case kind == "referrers" && ref == u.multi.Digest.String():
 		fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[{"mediaType":"%s","digest":"%s","size":1}]}`, ocispec.MediaTypeImageManifest, u.attached.Digest)
 	case kind == "referrers":
@@ -59,10 +83,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (u *upstream) content(w http.ResponseWriter, kind, ref string) {
 	d := digest.Digest(ref)
-	if tag, ok := u.tags()[ref]; ok {
-		d = tag.Digest
-	} else if extra, ok := u.extra[ref]; ok {
-		d = extra
+	if tag, ok := u.now()[ref]; ok {
+		d = tag
 	}
 	content, ok := u.heap[d]
 	if !ok {

@@ -1,0 +1,336 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+)
+
+// Followed is what came of a run of a mirror.
+type Followed struct {
+	Report
+	Removed int64 `json:"removed"` // tags that the upstream does not have any more, by a rule that says so
+
+	took bool
+}
+
+// following is one run of a rule. It is an import whose tags are looked at before they are asked for: what has not changed costs a HEAD,
+// which registries do not count as a pull.
+type following struct {
+	*Job
+	m       *Mirrors
+	rule    *Rule
+	from    *remote
+	here    *registry.Importer
+	byHand  bool
+	lists   sync.Map // repository of the upstream → map[string]bool: its tags
+	beside  sync.Map // INTO tag → nil: tags of signing tools that were looked at
+	mu      sync.Mutex
+	removed int64 // guarded by mu
+}
+
+// follow brings the prefix of a rule to what the upstream has. An error ends it, and what came whole stays.
+func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Importer, by string, took bool, tell func(Counts)) (report Followed, err error) {
+	if report.took = took; !took {
+		if err := m.take(ctx, run.rule, here); err != nil {
+			return report, err
+		}
+		report.took = true
+	}
+	from, err := run.rule.open(ctx, &patience{cancel: run.cancel})
+	if err != nil {
+		return report, err
+	}
+	defer from.Close() //nolint:errcheck // it was only read
+	f := &following{m: m, rule: run.rule, from: from, here: here, byHand: by != ""}
+	f.Job = &Job{From: followed{from, f}, Here: here, Repositories: run.rule.Repositories, Into: run.rule.Into, bring: f.bring}
+	m.mu.Lock()
+	run.job = f.Job
+	m.mu.Unlock()
+	stop := telling(f.Job, tell)
+	defer stop()
+	report.Report, err = f.Run(ctx)
+	report.Removed = f.removed
+	return report, err
+}
+
+// take looks below a prefix that no run of this mirror has looked at: what people have pushed there would be served as if it were
+// the upstream's. What an import brought may stay.
+func (m *Mirrors) take(ctx context.Context, r *Rule, here *registry.Importer) error {
+	for last := r.Into + "/"; ; {
+		names, next, err := m.c.Registry.Repositories(ctx, access.Operator, last, 1000)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !r.covers(name) {
+				return nil
+			}
+			if err := m.takeRepository(ctx, name, here); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		last = next
+	}
+}
+
+func (m *Mirrors) takeRepository(ctx context.Context, repo string, here *registry.Importer) error {
+	return m.eachTag(ctx, repo, func(tags []registry.TagEntry) error {
+		names := make([]string, len(tags))
+		for i, t := range tags {
+			names[i] = t.Name
+		}
+		meanings, err := here.Meanings(ctx, repo, names)
+		if err != nil {
+			return err
+		}
+		for i, means := range meanings {
+			if means.Digest != "" && !means.Imported {
+				return fmt.Errorf("%w: record %d set %s:%s; choose another prefix, or take the rule out, move what they have pushed, and put it back", ErrTaken, tags[i].Record, repo, names[i])
+			}
+		}
+		return nil
+	})
+}
+
+// eachTag calls fn with some tags of a repository at a time, each page in a View of its own. One that is not there has none.
+func (m *Mirrors) eachTag(ctx context.Context, repo string, fn func([]registry.TagEntry) error) error {
+	for last := ""; ; {
+		tags, next, err := m.c.Registry.Tags(ctx, repo, registry.TagQuery{After: last, Limit: 500})
+		if errors.Is(err, registry.ErrUnknown) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(tags); err != nil || next == "" {
+			return err
+		}
+		last = next
+	}
+}
+
+// open prepares to ask the upstream of a rule.
+func (r *Rule) open(ctx context.Context, p *patience) (*remote, error) {
+	roots, err := r.roots()
+	if err != nil {
+		return nil, fmt.Errorf("%w: ca: %w", ErrSource, err)
+	}
+	login, err := r.login(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: login: %w", ErrSource, err)
+	}
+	from, err := OpenRemote(Remote{
+		Where: r.Upstream, Repositories: r.Repositories, Login: login, Roots: roots, Addresses: r.Addresses, Rate: r.Rate,
+		Between: func(next http.RoundTripper) http.RoundTripper { p.next = next; return p },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return from.(*remote), nil //nolint:forcetypeassert // it always is one
+}
+
+// login reads the login to the upstream.
+func (r *Rule) login(ctx context.Context) (auth.Credential, error) {
+	switch {
+	case r.Login.Docker != "":
+		store, err := credentials.NewStore(r.Login.Docker, credentials.StoreOptions{})
+		if err != nil {
+			return auth.EmptyCredential, err
+		}
+		login, err := store.Get(ctx, credentials.ServerAddressFromHostname(r.host))
+		if err == nil && login == auth.EmptyCredential {
+			err = fmt.Errorf("%s has no login to %s", r.Login.Docker, r.Host())
+		}
+		return login, err
+	case r.Login.PasswordFile != "":
+		password, err := r.Login.password()
+		return auth.Credential{Username: r.Login.Username, Password: password}, err
+	}
+	return auth.EmptyCredential, nil
+}
+
+// followed is an upstream whose tags are listed whole before any of them is asked for.
+type followed struct {
+	*remote
+	f *following
+}
+
+// Images implements Source: the tags that the rule follows. Those of signing tools come with their images.
+func (s followed) Images(ctx context.Context, repo string) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		has, err := s.all(ctx, repo)
+		if err != nil {
+			yield(Image{}, err)
+			return
+		}
+		s.f.lists.Store(repo, has)
+		for _, tag := range slices.Sorted(maps.Keys(has)) {
+			if !registry.IsBeside(tag) && s.f.rule.wantsTag(tag) && !yield(Image{Tag: tag}, nil) {
+				return
+			}
+		}
+		if err := s.f.removeGone(ctx, path.Join(s.f.Into, repo), has); err != nil {
+			yield(Image{}, err)
+		}
+	}
+}
+
+// maxTags bounds the tags of one repository.
+const maxTags = 1_000_000
+
+func (s followed) all(ctx context.Context, repo string) (map[string]bool, error) {
+	has := map[string]bool{}
+	for image, err := range s.remote.Images(ctx, repo) {
+		if err != nil {
+			return nil, err
+		}
+		if has[image.Tag] = true; len(has) > maxTags {
+			return nil, fmt.Errorf("it has more than %d tags", maxTags)
+		}
+	}
+	return has, nil
+}
+
+// means returns what a tag means at the upstream, or "" where it does not say so to a HEAD. Error: ErrAbsent.
+func (r *remote) means(ctx context.Context, repo, tag string) (digest.Digest, error) {
+	resp, err := r.ask(ctx, http.MethodHead, repo, "/v2/"+repo+"/manifests/"+url.PathEscape(tag), http.Header{"Accept": {accepted}})
+	if err != nil {
+		return "", err
+	}
+	d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+	if d.Validate() != nil {
+		d = ""
+	}
+	return d, resp.Body.Close()
+}
+
+// bring brings a tag, where it means something else upstream than here, and what is beside its image.
+func (f *following) bring(ctx context.Context, w *work, i Image) error {
+	if err := f.bringTag(ctx, w, i.Tag); err != nil {
+		return err
+	}
+	return f.bringBeside(ctx, w)
+}
+
+// bringTag brings a tag with its image. Who moved it upstream, and when, nobody knows here: the record has both digests, and says where
+// the new one was taken from.
+func (f *following) bringTag(ctx context.Context, w *work, tag string) error {
+	meanings, err := w.Here.Meanings(ctx, w.into, []string{tag})
+	if err != nil {
+		return err
+	}
+	here := meanings[0]
+	if here.Digest != "" && !here.Imported {
+		w.left = true
+		w.counts.left.Add(1)
+		w.remark(&w.report.Left, referenceTo(w.repo, tag), "somebody set it here to "+here.Digest.String())
+		return nil
+	}
+	if here.Digest != "" {
+		there, err := f.from.means(ctx, w.repo, tag)
+		if err != nil {
+			return err
+		}
+		if there == here.Digest {
+			w.seen[there] = true
+			return w.attached(ctx, there)
+		}
+	}
+	m, err := w.From.Manifest(ctx, w.repo, tag)
+	if err != nil {
+		return err
+	}
+	if err := wrongSchema(m.Body); err != nil {
+		return err
+	}
+	return w.take(ctx, m, []string{tag})
+}
+
+// bringBeside brings what signing tools have put under tags made from the digests of an image and what belongs to it, whichever tags
+// the rule follows.
+func (f *following) bringBeside(ctx context.Context, w *work) error {
+	list, _ := f.lists.Load(w.repo)
+	has, _ := list.(map[string]bool)
+	for _, d := range slices.Sorted(maps.Keys(w.seen)) {
+		for _, tag := range registry.TagsBeside(d) {
+			if !has[tag] {
+				continue
+			}
+			if _, looked := f.beside.LoadOrStore(w.into+" "+tag, nil); looked {
+				continue
+			}
+			if err := f.bringTag(ctx, w, tag); err != nil {
+				return fmt.Errorf("%s, which is about it: %w", tag, err)
+			}
+		}
+	}
+	return nil
+}
+
+// removeGone does with the tags here that the upstream does not have any more what the rule says. A list that lacks most of them may be
+// a fault of the upstream: a schedule leaves that to a person.
+func (f *following) removeGone(ctx context.Context, into string, has map[string]bool) error {
+	if f.rule.Deleted == KeepDeleted {
+		return nil
+	}
+	var gone []registry.TagEntry
+	all := 0
+	err := f.m.eachTag(ctx, into, func(tags []registry.TagEntry) error {
+		all += len(tags)
+		for _, t := range tags {
+			if !has[t.Name] {
+				gone = append(gone, t)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !f.byHand && len(gone) > fewGone && 2*len(gone) > all {
+		f.remark(&f.report.Left, into, fmt.Sprintf("%d of its %d tags are gone upstream, which may be a fault there: `hallmark mirror run %s` removes them", len(gone), all, f.rule.Name))
+		return nil
+	}
+	for _, t := range gone {
+		if err := f.remove(ctx, into, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewGone are so few tags that a schedule removes them, whatever share of all they are.
+const fewGone = 3
+
+// remove removes a tag, or says why it stays.
+func (f *following) remove(ctx context.Context, into string, t registry.TagEntry) error {
+	err := f.here.Unfollow(ctx, into, t, f.rule.Deleted == TrashDeleted)
+	var kept *registry.SkipError
+	if errors.As(err, &kept) {
+		f.remark(&f.report.Left, into+":"+t.Name, "it is gone upstream, and stays: "+kept.Why)
+		return nil
+	}
+	if err == nil {
+		f.mu.Lock()
+		f.removed++
+		f.mu.Unlock()
+	}
+	return err
+}
