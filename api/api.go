@@ -58,6 +58,7 @@ type Config struct {
 	Puller   Puller    // pulls
 	Trash    Trash     // trash
 	Imports  Imports   // import
+	Mirrors  Mirrors   // mirrors
 	Checks   Checks    // check
 
 	// Certificates returns the server's own, at each call. Default, and where it returns nil: plain HTTP, and 404.

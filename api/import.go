@@ -63,12 +63,18 @@ func (a *API) importImages(c *call) (any, error) {
 		return nil, err
 	}
 	sent := enc.Encode(importLine{Report: &report})
-	if err != nil && sent == nil {
-		if p := a.problemFor(c.Request, err); p != nil {
-			sent = enc.Encode(importLine{Failed: p.Detail})
-		}
+	return out.end(a, "import", a.sendFailed(c, enc, sent, err))
+}
+
+// sendFailed sends why an import ended before its end, if it did and what came before was sent.
+func (a *API) sendFailed(c *call, enc *json.Encoder, sent, err error) error {
+	if err == nil || sent != nil {
+		return sent
 	}
-	return out.end(a, "import", sent)
+	if p := a.problemFor(c.Request, err); p != nil {
+		return enc.Encode(importLine{Failed: p.Detail})
+	}
+	return nil
 }
 
 func (w wantImport) options() mirror.Options {

@@ -414,6 +414,16 @@ var table = []row{
 		},
 		says: []says{{mirror.ErrSource, 422}, {mirror.ErrImporting, 409}},
 	},
+	{route: "GET /api/v1/mirrors", good: []good{{target: "/api/v1/mirrors", has: `"into":"mirror/hub"`}}, bad: []bad{{target: "/api/v1/mirrors?name=hub", status: 400}}},
+	{
+		route: "GET /api/v1/mirrors/{name}", good: []good{{target: "/api/v1/mirrors/hub", has: `"failures":2`}},
+		bad: []bad{{target: "/api/v1/mirrors/hub?x=1", status: 400}}, says: []says{{mirror.ErrNoMirror, 404}},
+	},
+	{
+		route: "POST /api/v1/mirrors/{name}/run", good: []good{{target: "/api/v1/mirrors/hub/run", body: `{}`, has: `{"progress":{"repositories":1`}},
+		bad:  []bad{{target: "/api/v1/mirrors/hub/run", body: `{"name":"hub"}`, status: 400}},
+		says: []says{{mirror.ErrNoMirror, 404}, {mirror.ErrRunning, 409}, {mirror.ErrTaken, 409}, {mirror.ErrSource, 422}},
+	},
 	{
 		route: "GET /api/v1/trash", good: []good{
 			{target: "/api/v1/trash", has: `"tags":["old"]`},

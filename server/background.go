@@ -27,6 +27,7 @@ func (s *Server) background() []func(context.Context) {
 		s.keepRulesOnRecord,
 		s.engine.KeepReports,
 		s.whenWhole(s.retain),
+		s.whenWhole(s.mirrors.Keep),
 		func(ctx context.Context) {
 			s.access.KeepUses(ctx, func(err error) { s.log.Error("last uses of secrets were not written", "err", err) })
 		},

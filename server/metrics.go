@@ -51,6 +51,7 @@ func (s *Server) addConnectionMetrics(g *listen.Guard) {
 
 func (s *Server) addMetrics() {
 	s.addRetentionMetrics()
+	s.addMirrorMetrics()
 	s.metrics.Info("hallmark_build_info", "Always 1: the version that runs, and the Go that it was built with.",
 		map[string]string{"version": version.String(), "go": runtime.Version()})
 	s.metrics.Counter("hallmark_records_total", "Records of pushes, deletes and everything else.", func() float64 {

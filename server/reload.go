@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/trust/policy"
@@ -15,7 +16,7 @@ import (
 
 // reload reads the configuration and the certificate again: all of it, or nothing.
 func (s *Server) reload(ctx context.Context) {
-	next, rules, trust, retained, err := s.readAgain()
+	next, rules, trust, retained, mirrors, err := s.readAgain()
 	if err == nil && s.keeper != nil {
 		err = s.keeper.Refresh()
 	}
@@ -31,27 +32,31 @@ func (s *Server) reload(ctx context.Context) {
 	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
 	s.engine.Use(rules)
 	s.retention.Use(retained)
+	s.mirrors.Use(mirrors)
 	l, _ := obs.ParseLevel(next.Log.Level) // it was checked
 	s.level.Set(l)
-	s.log.Info("configuration, policy, retention and certificate reloaded", "needRestart", needRestart)
+	s.log.Info("configuration, policy, retention, mirrors and certificate reloaded", "needRestart", needRestart)
 }
 
 // readAgain reads the configuration, and the files that it names.
-func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *signature.Trust, retained *retention.Set, err error) {
+func (s *Server) readAgain() (next config.Config, rules *policy.Set, trust *signature.Trust, retained *retention.Set, mirrors *mirror.Set, err error) {
 	next = s.c
 	if s.options.Reload != nil {
 		if next, err = s.options.Reload(); err != nil {
-			return next, nil, nil, nil, err
+			return next, nil, nil, nil, nil, err
 		}
 	}
 	if rules, err = next.Policy.Read(); err != nil {
-		return next, nil, nil, nil, err
+		return next, nil, nil, nil, nil, err
 	}
 	if trust, err = next.Trust.Read(); err != nil {
-		return next, nil, nil, nil, err
+		return next, nil, nil, nil, nil, err
 	}
-	retained, err = next.Retention.Read(expressions{s.engine})
-	return next, rules, trust, retained, err
+	if retained, err = next.Retention.Read(expressions{s.engine}); err != nil {
+		return next, nil, nil, nil, nil, err
+	}
+	mirrors, err = next.Mirrors.Read(s.c.OwnNames(s.url)...)
+	return next, rules, trust, retained, mirrors, err
 }
 
 // hangup returns where each SIGHUP is told from now on: without it, one ends the process.

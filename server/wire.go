@@ -39,6 +39,7 @@ type services struct {
 	keys       *keyring.Ring
 	engine     *policy.Engine // without rules, until a server begins
 	retention  *retention.Keeper
+	mirrors    *mirror.Mirrors
 	api        *api.API
 	// certificates are those that the API shows: nil until they are opened, and over plain HTTP.
 	certificates api.Certificates
@@ -70,6 +71,9 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 	if err := s.openRetention(c, log); err != nil {
 		return nil, err
 	}
+	if err := s.openMirrors(c, log); err != nil {
+		return nil, err
+	}
 	if s.witnesses, err = cosigning.ParseWitnesses(c.Witnesses); err != nil {
 		return nil, err
 	}
@@ -80,6 +84,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, 
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log, answers.Retention, answers.Imports = s.url, log, s.retention, mirror.NewImports(s.registry)
+	answers.Mirrors = s.mirrors
 	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.checkStore
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public

@@ -19,6 +19,7 @@ var parsedOnly = map[string]string{
 	"hallmark log proof":                            "it wants the proof of a fork: travel_fork.txtar",
 	"hallmark trash empty team/app@":                "it wants a deleted image: trash.txtar",
 	"hallmark import":                               "it wants another registry, or its directory: import.txtar",
+	"hallmark mirror":                               "it wants a file of mirrors: mirror.txtar",
 	"hallmark undelete team/app":                    "it wants a deleted image: trash.txtar",
 	"hallmark verify registry.example/team/app:1.0": "it wants a cosigned checkpoint: witness.txtar",
 	"hallmark witness https://registry.example":     "the registry has to name the witness: witness.txtar",

@@ -62,9 +62,9 @@ type importRemark struct {
 
 // importLine is one line of the answer.
 type importLine struct {
-	Progress *importCounts `json:"progress,omitempty"`
-	Report   *importReport `json:"report,omitempty"`
-	Failed   string        `json:"failed,omitempty"`
+	Progress *importCounts   `json:"progress,omitempty"`
+	Report   json.RawMessage `json:"report,omitempty"`
+	Failed   string          `json:"failed,omitempty"`
 }
 
 // importImages is the verb `hallmark import`.
@@ -160,19 +160,37 @@ func keptFor(others []string) string {
 
 // runImport asks for an import, and shows how it goes on.
 func (e *env) runImport(ctx context.Context, cl *client, want wantImport, asJSON bool) error {
-	resp, err := cl.open(ctx, http.MethodPost, importPath, want)
+	var report *importReport
+	err := e.followLines(ctx, cl, importPath, want, asJSON, "the import", func(raw json.RawMessage) error {
+		report = new(importReport)
+		return json.Unmarshal(raw, report)
+	})
+	if err != nil {
+		return err
+	}
+	if !asJSON {
+		e.printImport(report)
+	}
+	if n := report.Refused; n > 0 {
+		return nof("%s refused", areRefused(n))
+	}
+	return nil
+}
+
+// followLines asks for what goes on for a while, shows how far it is, and takes the report at its end.
+func (e *env) followLines(ctx context.Context, cl *client, path string, body any, asJSON bool, what string, take func(report json.RawMessage) error) error {
+	resp, err := cl.open(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	began := time.Now()
-	var report *importReport
+	began, reported := time.Now(), false
 	for lines := json.NewDecoder(resp.Body); ; {
 		var line importLine
-		if err := lines.Decode(&line); err == io.EOF && report != nil {
+		if err := lines.Decode(&line); err == io.EOF && reported {
 			break
 		} else if err != nil {
-			return askf("the import broke off; run it again, and it goes on: %w", err)
+			return askf("%s broke off; run it again, and it goes on: %w", what, err)
 		}
 		if asJSON {
 			if err := json.NewEncoder(e.stdout).Encode(line); err != nil {
@@ -183,19 +201,16 @@ func (e *env) runImport(ctx context.Context, cl *client, want wantImport, asJSON
 		case line.Progress != nil:
 			e.showImport(line.Progress, began)
 		case line.Report != nil:
-			report = line.Report
+			if err := take(line.Report); err != nil {
+				return askf("an answer that is not understood: %w", err)
+			}
+			reported = true
 		case line.Failed != "":
 			e.endImport()
-			return askf("the import ended before its end: %s; what came whole stays; run it again, and it goes on", line.Failed)
+			return askf("%s ended before its end: %s; what came whole stays; run it again, and it goes on", what, line.Failed)
 		}
 	}
 	e.endImport()
-	if !asJSON {
-		e.printImport(report)
-	}
-	if n := report.Refused; n > 0 {
-		return nof("%s refused", areRefused(n))
-	}
 	return nil
 }
 

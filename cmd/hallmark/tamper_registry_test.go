@@ -292,6 +292,10 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("retention/approved", []byte("rules"), []byte("sha256:00")) },
 	},
 	{
+		name: "when a mirror runs next", unseen: "it says only when an upstream is asked; what comes is on record",
+		do: func(h *hands) { h.put("mirror/state", []byte("hub"), []byte(`{"next":"2099-01-01T00:00:00Z"}`)) },
+	},
+	{
 		name: "how far a scrub came", unseen: "it records only the scrub's progress; run a scrub to be sure",
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},

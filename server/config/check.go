@@ -55,6 +55,8 @@ func (c *Config) problems() []Problem {
 	if c.Retention.Every > 0 && c.Retention.Every < units.Duration(time.Minute) {
 		p.addf("retention.every", "retention.every is %s, and is at least 1m, or 0 for never", c.Retention.Every)
 	}
+	_, err = c.Mirrors.Read(c.OwnNames(c.URL)...)
+	p.add("mirrors.file", err)
 	_, err = c.Trust.Read()
 	p.add("trust.file", err)
 	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {

@@ -5,12 +5,15 @@
 package config
 
 import (
+	"net"
+	"net/url"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/units"
+	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/listen"
@@ -72,6 +75,8 @@ type Config struct {
 	Policy Policy `yaml:"policy"`
 	// Retention names the rules about what may go, and says what counts as use of an image.
 	Retention Retention `yaml:"retention"`
+	// Mirrors names the rules about what follows other registries.
+	Mirrors Mirrors `yaml:"mirrors"`
 	// Pages serves pages for browsers beside the API. Default: true.
 	Pages bool `yaml:"pages"`
 	// Shutdown is how long requests under way may go on after SIGTERM. Default: 30s.
@@ -149,6 +154,41 @@ type onlyCompiled struct{}
 func (onlyCompiled) Compile(text string) (retention.Expression, error) {
 	_, err := policy.CompileExpression(text)
 	return nil, err
+}
+
+// Mirrors is about what follows other registries.
+type Mirrors struct {
+	// File is a file of mirrors: docs/mirrors.md. It is read again on SIGHUP. Default: nothing is a mirror.
+	File string `yaml:"file"`
+}
+
+// Read reads the file, or returns nil where there is none. own are names of this registry, host or host:port.
+func (c Mirrors) Read(own ...string) (*mirror.Set, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	set, err := mirror.ReadFile(c.File, own...)
+	if err != nil {
+		return nil, Errorf("mirrors: %w", err)
+	}
+	return set, nil
+}
+
+// OwnNames are the names of the registry with their ports, where publicURL is its public name: it mirrors none of them.
+func (c Config) OwnNames(publicURL string) (names []string) {
+	u, err := url.Parse(publicURL)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	names = []string{u.Host}
+	for _, host := range c.Hosts {
+		own := host
+		if port := u.Port(); port != "" {
+			own = net.JoinHostPort(host, port)
+		}
+		names = append(names, own)
+	}
+	return names
 }
 
 // Trust is about signatures of images.

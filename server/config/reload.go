@@ -3,7 +3,7 @@ package config
 import "reflect"
 
 // reloadable are the keys that SIGHUP changes. Everything else needs a restart.
-var reloadable = map[string]bool{"log.level": true, "policy.file": true, "trust.file": true, "retention.file": true, "retention.ignore": true}
+var reloadable = map[string]bool{"log.level": true, "policy.file": true, "trust.file": true, "retention.file": true, "retention.ignore": true, "mirrors.file": true}
 
 // Reload takes over from next what can change while a server runs, and returns the keys that differ beside that: they need
 // a restart.
@@ -20,7 +20,7 @@ func (c *Config) Reload(next Config) (needRestart []string) {
 		}
 		return nil
 	})
-	c.Log.Level, c.Policy, c.Trust = next.Log.Level, next.Policy, next.Trust
+	c.Log.Level, c.Policy, c.Trust, c.Mirrors = next.Log.Level, next.Policy, next.Trust, next.Mirrors
 	c.Retention.PullConfig, c.Retention.File = next.Retention.PullConfig, next.Retention.File
 	return needRestart
 }

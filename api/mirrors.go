@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/seed-260924e6/hallmark/mirror"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// Mirrors keeps repositories as other registries have them.
+type Mirrors interface {
+	Statuses(ctx context.Context) ([]mirror.Status, error)
+	// Status returns how a mirror is. Error: mirror.ErrNoMirror.
+	Status(ctx context.Context, name string) (mirror.Status, error)
+	// Run brings a mirror up to date in somebody's name, and tells now and then how far it is. Errors before anything came:
+	// mirror.ErrNoMirror, mirror.ErrRunning.
+	Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, tell func(mirror.Counts)) (mirror.Followed, error)
+}
+
+// mirrorList is the answer of GET /api/v1/mirrors.
+type mirrorList struct {
+	Mirrors []mirror.Status `json:"mirrors"`
+}
+
+// mirrors answers GET /api/v1/mirrors.
+func (a *API) mirrors(c *call) (any, error) {
+	if err := c.query().end(); err != nil {
+		return nil, err
+	}
+	list, err := a.Mirrors.Statuses(c.Context())
+	return mirrorList{list}, err
+}
+
+// mirror answers GET /api/v1/mirrors/{name}.
+func (a *API) mirror(c *call) (any, error) {
+	if err := c.query().end(); err != nil {
+		return nil, err
+	}
+	return a.Mirrors.Status(c.Context(), c.PathValue("name"))
+}
+
+// mirrorLine is one line of the answer of a run. Exactly one field is set; importLine's Failed may follow.
+type mirrorLine struct {
+	Progress *mirror.Counts   `json:"progress,omitempty"`
+	Report   *mirror.Followed `json:"report,omitempty"` // the last line, or the last but one
+}
+
+// runMirror answers POST /api/v1/mirrors/{name}/run with one JSON object a line, as it goes on.
+func (a *API) runMirror(c *call) (any, error) {
+	if err := c.body(&struct{}{}); err != nil {
+		return nil, err
+	}
+	out := &begun{c: c}
+	enc := json.NewEncoder(out)
+	report, err := a.Mirrors.Run(c.Context(), c.who, c.Request, c.PathValue("name"), func(n mirror.Counts) {
+		_ = enc.Encode(mirrorLine{Progress: &n}) // a client that left ends the run through its context
+	})
+	if err != nil && !out.wrote && report.Repositories == 0 {
+		return nil, err
+	}
+	sent := enc.Encode(mirrorLine{Report: &report})
+	return out.end(a, "mirror", a.sendFailed(c, enc, sent, err))
+}

@@ -1,0 +1,39 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/mirror"
+	"github.com/seed-260924e6/hallmark/provenance"
+)
+
+// worldMirror is how the world's only mirror is.
+func worldMirror() mirror.Status {
+	at := provenance.At(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+	n := mirror.Counts{Repositories: 1, Images: 1, Refused: 1}
+	return mirror.Status{
+		Name: "hub", Upstream: "docker.io", Repositories: []string{"library/alpine"}, Tags: []string{"3.*"}, Into: "mirror/hub", Every: "6h", Deleted: mirror.KeepDeleted,
+		Running: &n, Began: &at, Ended: &at, By: "admin", Succeeded: &at, Next: &at, Failures: 2, Why: "it is down", Last: &mirror.Followed{Report: mirror.Report{Counts: n}},
+	}
+}
+
+// Statuses implements Mirrors.
+func (w *world) Statuses(context.Context) ([]mirror.Status, error) {
+	return []mirror.Status{worldMirror()}, w.asked()
+}
+
+// Status implements Mirrors.
+func (w *world) Status(context.Context, string) (mirror.Status, error) {
+	return worldMirror(), w.asked()
+}
+
+// Run implements Mirrors: one image is refused.
+func (w *world) Run(_ context.Context, _ provenance.Identity, _ *http.Request, _ string, tell func(mirror.Counts)) (mirror.Followed, error) {
+	if err := w.asked(); err != nil {
+		return mirror.Followed{}, err
+	}
+	tell(mirror.Counts{Repositories: 1, Images: 1, Refused: 1})
+	return *worldMirror().Last, nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/spf13/cobra"
+)
+
+const mirrorsPath = "/api/v1/mirrors"
+
+// mirrorStatus is how a mirror is, as the API has it.
+type mirrorStatus struct {
+	Name         string           `json:"name"`
+	Upstream     string           `json:"upstream"`
+	Repositories []string         `json:"repositories"`
+	Tags         []string         `json:"tags,omitempty"`
+	Into         string           `json:"into"`
+	Every        string           `json:"every"`
+	Deleted      string           `json:"deleted"`
+	Running      *importCounts    `json:"running,omitempty"`
+	Began        *provenance.Time `json:"began,omitempty"`
+	Ended        *provenance.Time `json:"ended,omitempty"`
+	By           string           `json:"by,omitempty"`
+	Succeeded    *provenance.Time `json:"succeeded,omitempty"`
+	Next         *provenance.Time `json:"next,omitempty"`
+	Failures     int              `json:"failures"`
+	Why          string           `json:"why,omitempty"`
+	Last         *mirrorReport    `json:"last,omitempty"`
+}
+
+// mirrorReport is what came of a run.
+type mirrorReport struct {
+	importReport
+	Removed int64 `json:"removed"`
+}
+
+// mirror is the verb `hallmark mirror`.
+func (e *env) mirror() *cobra.Command {
+	c := &cobra.Command{
+		Use: "mirror", Short: "Keep repositories as other registries have them",
+		Long: "Rules in the file `mirrors.file` say which repositories of which registry are followed, into which prefix, and how often. Nobody\n" +
+			"pushes below that prefix. For administrators.",
+	}
+	t := addTarget(c)
+	c.AddCommand(e.mirrorList(t), e.mirrorStatus(t), e.mirrorRun(t))
+	return c
+}
+
+func (e *env) mirrorList(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List the mirrors, and how they are", Args: cobra.NoArgs, Example: "  hallmark mirror list"}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var answer struct {
+				Mirrors []mirrorStatus `json:"mirrors"`
+			}
+			if err := cl.get(ctx, mirrorsPath, nil, &answer); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, answer)
+			}
+			tab := e.table("MIRROR", "OF", "INTO", "UP TO DATE", "NEXT", "STATE…")
+			for _, m := range answer.Mirrors {
+				tab.row(m.Name, m.Upstream, m.Into, localOr(m.Succeeded, "never"), localOr(m.Next, "now"), m.state())
+			}
+			return tab.flush()
+		})
+	}
+	return c
+}
+
+// localOr is a time, or what stands for none.
+func localOr(t *provenance.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return local(*t)
+}
+
+// state says in a few words how a mirror is.
+func (m *mirrorStatus) state() string {
+	switch {
+	case m.Running != nil:
+		return fmt.Sprintf("running: %s looked at", number(m.Running.Images, "image"))
+	case m.Failures > 0:
+		return fmt.Sprintf("failed %s: %s", number(m.Failures, "time"), m.Why)
+	case m.Why != "":
+		return m.Why
+	case m.Last == nil:
+		return "has not run yet"
+	case m.Last.Refused > 0:
+		return areRefused(m.Last.Refused) + " refused"
+	}
+	return "good"
+}
+
+func (e *env) mirrorStatus(t *target) *cobra.Command {
+	c := &cobra.Command{Use: "status NAME", Short: "Show how a mirror is, and what its last run brought", Args: one("the name of a mirror"), Example: "  hallmark mirror status hub"}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			var m mirrorStatus
+			if err := cl.get(ctx, mirrorsPath+"/"+url.PathEscape(args[0]), nil, &m); err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, m)
+			}
+			e.showMirror(&m)
+			return nil
+		})
+	}
+	return c
+}
+
+func (e *env) showMirror(m *mirrorStatus) {
+	w := e.stdout
+	line(w, "mirror", "%s", m.Name)
+	line(w, "of", "%s: %s", m.Upstream, list(m.Repositories))
+	line(w, "tags", "%s", firstOf(list(m.Tags), "all"))
+	line(w, "into", "%s", m.Into)
+	line(w, "gone upstream", "%s", m.Deleted)
+	line(w, "every", "%s", m.Every)
+	line(w, "state", "%s", clean(m.state()))
+	line(w, "up to date", "%s", localOr(m.Succeeded, "never"))
+	line(w, "next run", "%s", localOr(m.Next, "now"))
+	if m.Began != nil {
+		line(w, "last run", "%s, by %s", local(*m.Began), firstOf(m.By, "the schedule"))
+	}
+	if m.Last != nil {
+		e.printFollowed(m.Last)
+	}
+}
+
+// printFollowed is the report for people.
+func (e *env) printFollowed(r *mirrorReport) {
+	e.printImport(&r.importReport)
+	if r.Removed > 0 {
+		fmt.Fprintf(e.stdout, "%s removed, because upstream they are gone\n", number(r.Removed, "tag"))
+	}
+}
+
+// mirrorTime bounds how long a run by hand may take.
+const mirrorTime = 7 * 24 * time.Hour
+
+func (e *env) mirrorRun(t *target) *cobra.Command {
+	c := &cobra.Command{
+		Use: "run NAME", Short: "Bring a mirror up to date now", Args: one("the name of a mirror"),
+		Long: "Bring a mirror up to date now, and wait for its end. What comes is on record in your name, with the rule. Tags that are gone upstream\n" +
+			"are dealt with as the rule says, also where they are so many that a schedule leaves them. Exit status 1 says that something was refused.",
+		Example: "  hallmark mirror run hub",
+	}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return e.askWithin(c.Context(), mirrorTime, t, func(ctx context.Context, cl *client) error {
+			return e.runMirror(ctx, cl, args[0], *asJSON)
+		})
+	}
+	return c
+}
+
+// runMirror asks for a run, and shows how it goes on.
+func (e *env) runMirror(ctx context.Context, cl *client, name string, asJSON bool) error {
+	var report *mirrorReport
+	err := e.followLines(ctx, cl, mirrorsPath+"/"+url.PathEscape(name)+"/run", struct{}{}, asJSON, "the run", func(raw json.RawMessage) error {
+		report = new(mirrorReport)
+		return json.Unmarshal(raw, report)
+	})
+	if err != nil {
+		return err
+	}
+	if !asJSON {
+		e.printFollowed(report)
+	}
+	if n := report.Refused; n > 0 {
+		return nof("%s refused", areRefused(n))
+	}
+	return nil
+}
