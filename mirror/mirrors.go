@@ -207,6 +207,9 @@ func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by 
 		case <-within.Done():
 			return report, context.Cause(within)
 		}
+		if due, err := m.due(within, r); err != nil || due > 0 { // another run has ended since the schedule looked
+			return report, err
+		}
 	}
 	before, err := m.noteBegin(within, r, by)
 	if err != nil {
