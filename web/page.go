@@ -145,6 +145,9 @@ func (pg *page) back() string {
 	if pg.r.Method == http.MethodGet || pg.r.Method == http.MethodHead {
 		return pg.r.URL.RequestURI()
 	}
+	if pg.r.URL.Path == trashURL("") {
+		return trashURL("")
+	}
 	if at, ok := parsePlace(pg.r.PathValue("path")); ok {
 		return repoURL(at.Repository)
 	}

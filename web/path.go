@@ -69,6 +69,14 @@ func recordsURL(pairs ...string) string {
 	return "/-/records?" + q.Encode()
 }
 
+// trashURL is the trash of a repository, or of all where it is "".
+func trashURL(repo string) string {
+	if repo == "" {
+		return "/-/trash"
+	}
+	return "/-/trash?" + url.Values{"repo": {repo}}.Encode()
+}
+
 func searchURL(q any) string { return "/search?" + url.Values{"q": {text(q)}}.Encode() }
 
 // The same in the API.
@@ -98,5 +106,7 @@ func recordAPI(r *http.Request) string {
 func recordsAPI(r *http.Request) string { return "/api/v1/records?" + r.URL.RawQuery }
 
 func usageAPI(r *http.Request) string { return "/api/v1/usage?" + r.URL.RawQuery }
+
+func trashAPI(r *http.Request) string { return "/api/v1/trash?" + r.URL.RawQuery }
 
 func searchAPI(r *http.Request) string { return "/api/v1/search?" + r.URL.RawQuery }

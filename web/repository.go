@@ -38,6 +38,7 @@ type repositoryView struct {
 	Namesakes  provenance.Namesakes
 	Quotas     []quotaUse // that hold for it, for who may push into it
 	Removes    bool       // tags can be chosen, to remove them
+	Trash      bool       // its trash can be seen
 }
 
 // listAsked is which entries of a list are asked for, as the page's address says.
@@ -114,6 +115,7 @@ func (pg *page) repository(at place) error {
 		return err
 	}
 	view.Tags, view.Namesakes, view.Next = found.Tags, found.Namesakes, pg.following(found.Next)
+	view.Trash = pg.mayReturn(at.Repository)
 	view.Removes = len(view.Tags) > 0 && pg.mayDelete(at.Repository)
 	var err error
 	if view.Quotas, err = pg.quotas(at.Repository); err != nil {

@@ -71,6 +71,8 @@ func (p *Pages) routes() []route {
 		{"GET /-/record/{index}", "page-record", false, (*page).record, recordAPI},
 		{"GET /-/records", "page-records", false, (*page).records, recordsAPI},
 		{"GET /-/usage", "page-usage", false, (*page).usage, usageAPI},
+		{"GET /-/trash", "page-trash", false, (*page).trash, trashAPI},
+		{"POST /-/trash", "page-undelete", false, (*page).undelete, nil},
 		{"GET /-/sign-in", "page-sign-in", true, (*page).signInForm, nil},
 		{"POST /-/sign-in", "page-sign-in", true, (*page).signIn, nil},
 		{"POST /-/sign-out", "page-sign-out", true, (*page).signOut, nil},

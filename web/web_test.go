@@ -234,6 +234,7 @@ func TestJSON(t *testing.T) {
 		"/-/record/41":              "/api/v1/records/41",
 		"/-/records?repo=team/app":  "/api/v1/records?repo=team/app",
 		"/search?q=x":               "/api/v1/search?q=x",
+		"/-/trash?repo=team/app":    "/api/v1/trash?repo=team/app",
 	} {
 		r := httptest.NewRequest("GET", own+path, nil)
 		r.Header.Set("Accept", "application/json")

@@ -33,6 +33,7 @@ func TestCrawl(t *testing.T) {
 		return
 	}
 	s, identities := startTable(t, "")
+	s.trashSome()
 	routes := pageRoutes(t)
 	for _, name := range []string{"a stranger", "reader", "pusher", "admin"} {
 		who := identities[slices.IndexFunc(identities, func(i identity) bool { return i.name == name })]
@@ -49,6 +50,8 @@ func TestCrawl(t *testing.T) {
 				case c.reached[route]:
 				case strings.HasSuffix(route, " /-/sign-in") && !who.isStranger():
 				case route == "POST /-/sign-out" && who.isStranger():
+				case route == "GET /-/trash" && who.isStranger():
+				case route == "POST /-/trash" && (who.isStranger() || name == "reader"): // who has nothing to bring back
 				case (route == "POST /r/{path...}" || route == "GET /-/usage") && name != "admin":
 				default:
 					t.Errorf("nothing leads to %s; the crawl came to\n%s", route, strings.Join(slices.Sorted(maps.Keys(c.seen)), "\n"))
@@ -112,6 +115,7 @@ func (c *crawl) visit(path string) (links []string) {
 	c.reached[c.routeOf("GET", path)] = true
 	switch {
 	case status == http.StatusOK:
+	case status == http.StatusNotFound && strings.Contains(body, "in this repository any more: record "): // it is in the trash, as the page says
 	case c.who.isStranger() && status == http.StatusUnauthorized && strings.HasPrefix(path, "/api/"):
 		return nil // a program is asked for a login
 	default:

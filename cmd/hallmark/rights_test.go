@@ -43,6 +43,8 @@ type rightsTable struct {
 	layer  map[string]string // its layer
 	config map[string]string
 	index  map[string]string // the record of its push
+	// trashed is the digest of an image in the trash, by repository, where a test left one there: trashSome.
+	trashed map[string]string
 }
 
 // startTable starts a server with more configuration, and makes everyone.
