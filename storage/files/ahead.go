@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +32,7 @@ type ahead struct {
 }
 
 // take returns an empty file whose name is durable.
-func (d *Dir) take() (p place, f *os.File, err error) {
+func (d *Dir) take() (p place.Place, f *os.File, err error) {
 	d.ahead.mu.Lock()
 	defer d.ahead.mu.Unlock()
 	if len(d.ahead.files) == 0 {
@@ -40,7 +41,7 @@ func (d *Dir) take() (p place, f *os.File, err error) {
 		}
 	}
 	last := len(d.ahead.files) - 1
-	p, f = place{d.run, d.ahead.next - uint64(last) - 1}, d.ahead.files[last]
+	p, f = place.Place{Run: d.run, N: d.ahead.next - uint64(last) - 1}, d.ahead.files[last]
 	d.ahead.files = d.ahead.files[:last]
 	if err := f.Chmod(modeUpload); err != nil {
 		return p, nil, errors.Join(err, f.Close())
@@ -55,14 +56,14 @@ func (d *Dir) makeShelf() error {
 	if err := d.Here(); err != nil {
 		return err
 	}
-	first := place{d.run, d.ahead.next}
+	first := place.Place{Run: d.run, N: d.ahead.next}
 	d.ahead.next += perShelf // also when it fails: no name is tried twice
 	if err := durable.MkdirAll(d.shelf(first), 0o700); err != nil {
 		return err
 	}
 	made := make([]*os.File, perShelf)
 	for i := range made {
-		f, err := openRegular(d.file(place{d.run, first.n + uint64(i)}), os.O_RDWR|os.O_CREATE|os.O_EXCL, modeUnused)
+		f, err := openRegular(d.file(place.Place{Run: d.run, N: first.N + uint64(i)}), os.O_RDWR|os.O_CREATE|os.O_EXCL, modeUnused)
 		if err != nil {
 			return errors.Join(err, d.dropShelf(first, made))
 		}
@@ -75,7 +76,7 @@ func (d *Dir) makeShelf() error {
 	return nil
 }
 
-func (d *Dir) dropShelf(first place, made []*os.File) error {
+func (d *Dir) dropShelf(first place.Place, made []*os.File) error {
 	for _, f := range made {
 		if f != nil {
 			_ = f.Close() // it is empty
@@ -88,7 +89,7 @@ func (d *Dir) dropShelf(first place, made []*os.File) error {
 }
 
 // unlink removes the file of a place, and its shelf with the last.
-func (d *Dir) unlink(p place) error {
+func (d *Dir) unlink(p place.Place) error {
 	if err := os.Remove(d.file(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +43,8 @@ type Dir struct {
 	ahead ahead
 
 	mu      sync.Mutex
-	uploads map[place]bool // guarded by mu; the uploads that are known, and whether they have a writer
-	resumed named          // guarded by mu; those of earlier processes to which this one wrote
+	uploads map[place.Place]bool // guarded by mu; the uploads that are known, and whether they have a writer
+	resumed place.Set            // guarded by mu; those of earlier processes to which this one wrote
 }
 
 // Open opens the directory path. With an empty id it is made where it is not there, and given an id of
@@ -64,7 +65,7 @@ func Open(path, id string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	d := &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place]bool), resumed: named{}}
+	d := &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place.Place]bool), resumed: place.Set{}}
 	if err := d.adopt(); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
@@ -83,7 +84,7 @@ func OpenReadOnly(path, id string) (*Dir, error) {
 	case id != found:
 		return nil, fmt.Errorf("open blobs: %w: %s does not hold this registry's blobs; is a disk not mounted?", storage.ErrCorrupt, path)
 	}
-	return &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place]bool), resumed: named{}}, nil
+	return &Dir{path: path, id: found, run: rand.Uint64(), uploads: make(map[place.Place]bool), resumed: place.Set{}}, nil
 }
 
 // adopt prepares a directory that an earlier process made, which may have been killed before its names were

@@ -11,26 +11,21 @@ import (
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
 )
-
-// named is a set of places, with a bit each: there may be millions.
-type named map[place]uint64
-
-func (s named) add(p place)      { s[place{p.run, p.n / 64}] |= 1 << (p.n % 64) }
-func (s named) has(p place) bool { return s[place{p.run, p.n / 64}]&(1<<(p.n%64)) != 0 }
 
 // Leftovers implements storage.Blobs. Nothing that is named is ever taken for a leftover, also where a copy of
 // the directory has lost its files' permissions.
 func (d *Dir) Leftovers(ctx context.Context, rows iter.Seq2[storage.Location, error]) iter.Seq2[storage.Leftover, error] {
 	return func(yield func(storage.Leftover, error) bool) {
-		keep := named{}
+		keep := place.Set{}
 		for at, err := range rows {
 			if err != nil {
 				yield(storage.Leftover{}, err)
 				return
 			}
 			if _, p, _, ok := cutLocation(at); ok {
-				keep.add(p)
+				keep.Add(p)
 			}
 		}
 		for _, dir := range []string{filesDir, sealedDir} {
@@ -49,27 +44,27 @@ func (d *Dir) Leftovers(ctx context.Context, rows iter.Seq2[storage.Location, er
 }
 
 // leftover says what a file is that nothing names. An upload is remembered for Uploads.
-func (d *Dir) leftover(f found, keep named) (left storage.Leftover, ok bool) {
+func (d *Dir) leftover(f found, keep place.Set) (left storage.Leftover, ok bool) {
 	mode := f.info.Mode()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case keep.has(f.place) || d.resumed.has(f.place): // what was resumed may have been sealed since, and be named next
+	case keep.Has(f.Place) || d.resumed.Has(f.Place): // what was resumed may have been sealed since, and be named next
 		return left, false
 	case f.older || isSealed(mode):
 		return storage.Leftover{At: f.at, Size: f.info.Size()}, true
 	case isUnused(mode):
 		return storage.Leftover{At: f.at, Unused: true}, true
 	}
-	if _, known := d.uploads[f.place]; !known {
-		d.uploads[f.place] = false
+	if _, known := d.uploads[f.Place]; !known {
+		d.uploads[f.Place] = false
 	}
 	return left, false
 }
 
 // found is a file that an earlier process made.
 type found struct {
-	place
+	place.Place
 	at    storage.Location // begins with "unknown" where its name does not have the label
 	older bool             // sealed by an older version
 	info  fs.FileInfo
@@ -84,7 +79,7 @@ func (d *Dir) earlier(ctx context.Context, dir string) iter.Seq2[found, error] {
 				return
 			}
 			run, _, _ := strings.Cut(shelf.Name(), "-")
-			if !shelf.IsDir() || run == formatRun(d.run) {
+			if !shelf.IsDir() || run == place.FormatRun(d.run) {
 				continue
 			}
 			for info, err := range entries(ctx, filepath.Join(d.path, dir, shelf.Name())) {
@@ -100,7 +95,7 @@ func (d *Dir) earlier(ctx context.Context, dir string) iter.Seq2[found, error] {
 				if path, _ := d.sealedPath(at); !ok || path != filepath.Join(d.path, dir, shelf.Name(), info.Name()) {
 					continue
 				}
-				if !yield(found{place: p, at: at, older: older, info: info}, nil) {
+				if !yield(found{Place: p, at: at, older: older, info: info}, nil) {
 					return
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,9 +31,9 @@ func (d *Dir) Create(context.Context) (storage.Upload, error) {
 
 // Resume implements storage.Blobs.
 func (d *Dir) Resume(ctx context.Context, id string) (storage.Upload, error) {
-	p, ok := parsePlace(id, ".")
+	p, ok := place.Parse(id, ".")
 	if !ok {
-		return nil, noUpload(id)
+		return nil, place.NoUpload(id)
 	}
 	if err := d.acquire(p); err != nil {
 		return nil, err
@@ -54,28 +55,28 @@ func (d *Dir) Resume(ctx context.Context, id string) (storage.Upload, error) {
 
 // acquire makes the caller the only writer of an upload, which may be of an earlier process, or not be there.
 // Error: storage.ErrBusy.
-func (d *Dir) acquire(p place) error {
+func (d *Dir) acquire(p place.Place) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.uploads[p] {
 		return fmt.Errorf("upload %s: %w", p, storage.ErrBusy)
 	}
 	d.uploads[p] = true
-	if p.run != d.run {
-		d.resumed.add(p)
+	if p.Run != d.run {
+		d.resumed.Add(p)
 	}
 	return nil
 }
 
 // release leaves an upload to the next writer.
-func (d *Dir) release(p place) {
+func (d *Dir) release(p place.Place) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.uploads[p] = false
 }
 
 // forget ends an upload.
-func (d *Dir) forget(p place) {
+func (d *Dir) forget(p place.Place) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.uploads, p)
@@ -83,22 +84,20 @@ func (d *Dir) forget(p place) {
 
 // Stat implements storage.Blobs.
 func (d *Dir) Stat(_ context.Context, id string) (storage.UploadInfo, error) {
-	p, ok := parsePlace(id, ".")
+	p, ok := place.Parse(id, ".")
 	if !ok {
-		return storage.UploadInfo{}, noUpload(id)
+		return storage.UploadInfo{}, place.NoUpload(id)
 	}
 	var info unix.Stat_t
 	if err := unix.Stat(d.file(p), &info); err != nil {
 		return storage.UploadInfo{}, notFound(err)
 	}
 	if mode := fs.FileMode(info.Mode); isSealed(mode) || isUnused(mode) {
-		return storage.UploadInfo{}, noUpload(id)
+		return storage.UploadInfo{}, place.NoUpload(id)
 	}
 	// It was made some time before it came to be an upload, which changed its mode.
 	return storage.UploadInfo{ID: id, Size: info.Size, Modified: time.Unix(info.Ctim.Unix())}, nil
 }
-
-func noUpload(id string) error { return fmt.Errorf("upload %.100q: %w", id, storage.ErrNotFound) }
 
 // Uploads implements storage.Blobs.
 func (d *Dir) Uploads(ctx context.Context) iter.Seq2[storage.UploadInfo, error] {
@@ -121,7 +120,7 @@ func (d *Dir) Uploads(ctx context.Context) iter.Seq2[storage.UploadInfo, error] 
 // upload is an open upload. One goroutine uses it at a time.
 type upload struct {
 	dir   *Dir
-	place place
+	place place.Place
 	file  *os.File // nil once it has ended
 	size  int64
 }
@@ -145,7 +144,7 @@ func (u *upload) Size() int64 { return u.size }
 // Seal implements storage.Upload. The bytes and what says that they are sealed are flushed together; the name
 // was made durable before. If we stop within it, the file is an upload, or a blob that nothing names.
 func (u *upload) Seal(_ context.Context, label string) (storage.Location, error) {
-	if !validLabel(label) {
+	if !place.ValidLabel(label) {
 		return "", errors.Join(fmt.Errorf("label %.100q is not one", label), u.Cancel())
 	}
 	if err := errors.Join(u.file.Chmod(modeSealed), u.file.Sync(), u.end()); err != nil {

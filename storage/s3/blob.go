@@ -1,0 +1,198 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
+)
+
+// smallObject is up to how many bytes an object is read at once when it is opened.
+const smallObject = 64 << 10
+
+// row returns what is known of a sealed blob. Error: storage.ErrNotFound.
+func (s *Store) row(ctx context.Context, at storage.Location) (p place.Place, o object, err error) {
+	p, ok := place.OfLocation(at)
+	if !ok {
+		return p, o, fmt.Errorf("location %q: %w", at, storage.ErrNotFound)
+	}
+	return p, o, s.rows.View(ctx, func(tx storage.Reader) error { return getRow(tx, objectTable, p, &o) })
+}
+
+// Length implements storage.Blobs: the row says it, and the object store is not asked.
+func (s *Store) Length(ctx context.Context, at storage.Location) (int64, error) {
+	_, o, err := s.row(ctx, at)
+	return o.Size, err
+}
+
+// Open implements storage.Blobs. An object that is there and is not as it was made is damaged.
+func (s *Store) Open(ctx context.Context, at storage.Location) (storage.Blob, error) {
+	p, o, err := s.row(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	b := &blob{ctx: ctx, s: s, key: s.client.key(p, o.Epoch), object: o}
+	if o.Size <= smallObject {
+		return b.whole()
+	}
+	found, err := s.client.stat(ctx, b.key)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.like(found)
+}
+
+// whole reads a small object.
+func (b *blob) whole() (storage.Blob, error) {
+	body, found, err := b.s.client.get(b.ctx, b.key, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close() //nolint:errcheck // it was only read
+	if err := b.like(found); err != nil {
+		return nil, err
+	}
+	content := make([]byte, b.Size())
+	if _, err := io.ReadFull(body, content); err != nil {
+		return nil, b.s.client.explain("get", err)
+	}
+	return memory{bytes.NewReader(content)}, nil
+}
+
+// memory is a blob that was read.
+type memory struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (memory) Close() error { return nil }
+
+// like wants an object to be as it was made. Error: storage.ErrCorrupt.
+func (b *blob) like(found object) error {
+	switch {
+	case found.Size != b.object.Size:
+		return fmt.Errorf("%w: the object has %d bytes, and should have %d", storage.ErrCorrupt, found.Size, b.object.Size)
+	case found.ETag != b.object.ETag:
+		return fmt.Errorf("%w: the object has the ETag %.60q, and was made with %.60q: it is another one", storage.ErrCorrupt, found.ETag, b.object.ETag)
+	}
+	return nil
+}
+
+// blob is an object that is being read, from where its reader is on.
+type blob struct {
+	ctx    context.Context
+	s      *Store
+	key    string
+	object object
+
+	mu   sync.Mutex // guards what follows
+	at   int64      // of Read
+	body io.ReadCloser
+	next int64 // where body is
+}
+
+// Size implements storage.Blob.
+func (b *blob) Size() int64 { return b.object.Size }
+
+// Seek implements io.Seeker.
+func (b *blob) Seek(offset int64, whence int) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.at
+	case io.SeekEnd:
+		offset += b.object.Size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the beginning")
+	}
+	b.at = offset
+	return offset, nil
+}
+
+// Read implements io.Reader.
+func (b *blob) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, err := b.readAt(p, b.at)
+	b.at += int64(n)
+	return n, err
+}
+
+// ReadAt implements io.ReaderAt. Those who read on get what follows from the same answer of the store.
+func (b *blob) ReadAt(p []byte, at int64) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for n < len(p) && err == nil {
+		var k int
+		k, err = b.readAt(p[n:], at+int64(n))
+		n += k
+	}
+	return n, err
+}
+
+// readAt reads some bytes. A connection that breaks off is made anew, as long as it gives any.
+func (b *blob) readAt(p []byte, at int64) (int, error) {
+	if at >= b.object.Size {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	p = p[:min(int64(len(p)), b.object.Size-at)]
+	var broke error
+	for range tries {
+		if err := b.goTo(at); err != nil {
+			return 0, err
+		}
+		n, err := b.body.Read(p)
+		b.next += int64(n)
+		if n > 0 {
+			return n, nil
+		}
+		if b.ctx.Err() != nil {
+			return 0, b.ctx.Err()
+		}
+		if err != nil {
+			broke = err
+			b.leave()
+		}
+	}
+	if errors.Is(broke, io.EOF) || errors.Is(broke, io.ErrUnexpectedEOF) {
+		return 0, fmt.Errorf("%w: the object ends after %d bytes, and should have %d", storage.ErrCorrupt, at, b.object.Size)
+	}
+	return 0, b.s.client.explain("get", broke)
+}
+
+// goTo has the next byte come from a place. What is gone by then is damaged to the one who has it open.
+func (b *blob) goTo(at int64) error {
+	if b.body != nil && b.next == at {
+		return nil
+	}
+	b.leave()
+	body, _, err := b.s.client.get(b.ctx, b.key, b.object.ETag, at)
+	if errors.Is(err, storage.ErrNotFound) {
+		return fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
+	}
+	b.body, b.next = body, at
+	return err
+}
+
+func (b *blob) leave() {
+	if b.body != nil {
+		_ = b.body.Close() // it was only read
+	}
+	b.body = nil
+}
+
+// Close implements io.Closer.
+func (b *blob) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leave()
+	return nil
+}

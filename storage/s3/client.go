@@ -1,0 +1,289 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/seed-260924e6/hallmark/storage/internal/place"
+)
+
+// How long an operation may take, with all its tries.
+const (
+	askTime  = 30 * time.Second // without bytes, and until the first byte comes
+	sendTime = 5 * time.Minute  // with those of a part
+	idleTime = time.Minute      // without a byte, of an object that is read
+	tries    = 5
+)
+
+// client asks one bucket, below one prefix. It is safe for concurrent use.
+type client struct {
+	core     *minio.Core
+	endpoint string
+	bucket   string
+	prefix   string
+	counts   counts
+}
+
+func newClient(ctx context.Context, c Config) (*client, error) {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("blobs.s3.endpoint is %q, and should be https://host or https://host:port", c.Endpoint)
+	}
+	transport, err := newTransport(c.CA)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := newCredentials(ctx, c.Credentials, transport)
+	if err != nil {
+		return nil, err
+	}
+	region := c.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	core, err := minio.NewCore(u.Host, &minio.Options{
+		Creds: keys, Secure: u.Scheme == "https", Region: region, Transport: transport, MaxRetries: tries,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("blobs.s3.endpoint is %q: %w", c.Endpoint, err)
+	}
+	return &client{core: core, endpoint: u.Scheme + "://" + u.Host, bucket: c.Bucket, prefix: c.Prefix}, nil
+}
+
+// newTransport trusts the certificate authorities of a file, or the system's.
+func newTransport(ca string) (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy:       http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		// A connection for each client of ours, so that none is made anew for each part.
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute, ExpectContinueTimeout: 5 * time.Second,
+		DisableCompression: true, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if ca == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, fmt.Errorf("blobs.s3.ca: %w", err)
+	}
+	t.TLSClientConfig.RootCAs = x509.NewCertPool()
+	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("blobs.s3.ca: %s holds no certificate in PEM", ca)
+	}
+	return t, nil
+}
+
+// newCredentials finds the keys that sign requests, and wants there to be some: without, requests would be anonymous.
+func newCredentials(ctx context.Context, file string, t *http.Transport) (*credentials.Credentials, error) {
+	chain := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{}}
+	if file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("blobs.s3.credentials: %w", err)
+		}
+		chain = []credentials.Provider{&credentials.FileAWSCredentials{Filename: file}}
+	}
+	keys := credentials.NewChainCredentials(chain)
+	found, err := keys.GetWithContext(&credentials.CredContext{Client: &http.Client{Transport: t, Timeout: 10 * time.Second}})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil && found.AccessKeyID != "" && found.SecretAccessKey != "":
+		return keys, nil
+	case file != "":
+		return nil, fmt.Errorf("blobs.s3.credentials: %s has no aws_access_key_id and aws_secret_access_key in its profile", file)
+	}
+	return nil, errors.New("blobs.s3: there are no keys for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file of them in blobs.s3.credentials")
+}
+
+// key is the name of an object.
+func (c *client) key(p place.Place, epoch uint64) string {
+	name := c.prefix + "blobs/" + place.FormatRun(p.Run) + "/" + place.FormatN(p.N)
+	if epoch > 0 {
+		name += "-" + place.FormatN(epoch)
+	}
+	return name
+}
+
+// do does an operation within a time, counts it, and says in a sentence what went wrong.
+func (c *client) do(ctx context.Context, op string, within time.Duration, fn func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	began := time.Now()
+	err := fn(limited)
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err() // nobody wants it any more
+	}
+	err = c.explain(op, err)
+	c.counts.add(op, time.Since(began), err)
+	return err
+}
+
+// put stores an object whole.
+func (c *client) put(ctx context.Context, key string, content []byte, o minio.PutObjectOptions) (etag string, err error) {
+	sum := sha256.Sum256(content)
+	err = c.do(ctx, "put", sendTime, func(ctx context.Context) error {
+		// The store compares the hash, so that what it has is what was sent.
+		info, err := c.core.PutObject(ctx, c.bucket, key, bytes.NewReader(content), int64(len(content)), "", hex.EncodeToString(sum[:]), o)
+		etag = info.ETag
+		return err
+	})
+	return etag, err
+}
+
+// begin begins an upload in parts.
+func (c *client) begin(ctx context.Context, key string) (id string, err error) {
+	err = c.do(ctx, "begin", askTime, func(ctx context.Context) (err error) {
+		id, err = c.core.NewMultipartUpload(ctx, c.bucket, key, minio.PutObjectOptions{})
+		return err
+	})
+	return id, err
+}
+
+// putPart stores a part.
+func (c *client) putPart(ctx context.Context, key, id string, n int, content []byte) (part, error) {
+	sum := sha256.Sum256(content)
+	made := part{Size: int64(len(content))}
+	err := c.do(ctx, "part", sendTime, func(ctx context.Context) error {
+		got, err := c.core.PutObjectPart(ctx, c.bucket, key, id, n, bytes.NewReader(content), made.Size,
+			minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:])})
+		made.ETag = got.ETag
+		return err
+	})
+	return made, err
+}
+
+// copyPart makes a part of an object, whose bytes stay where they are.
+func (c *client) copyPart(ctx context.Context, from, key, id string, n int, size int64) (part, error) {
+	made := part{Size: size}
+	err := c.do(ctx, "copy", sendTime, func(ctx context.Context) error {
+		got, err := c.core.CopyObjectPart(ctx, c.bucket, from, c.bucket, key, id, n, 0, -1, nil)
+		made.ETag = got.ETag
+		return err
+	})
+	return made, err
+}
+
+// complete makes an object of parts.
+func (c *client) complete(ctx context.Context, key, id string, parts []part) (etag string, err error) {
+	named := make([]minio.CompletePart, len(parts))
+	for i, p := range parts {
+		named[i] = minio.CompletePart{PartNumber: i + 1, ETag: p.ETag}
+	}
+	err = c.do(ctx, "complete", sendTime, func(ctx context.Context) error {
+		info, err := c.core.CompleteMultipartUpload(ctx, c.bucket, key, id, named, minio.PutObjectOptions{})
+		etag = info.ETag
+		return err
+	})
+	return etag, err
+}
+
+// stat says what an object is like. Error: storage.ErrNotFound.
+func (c *client) stat(ctx context.Context, key string) (found object, err error) {
+	err = c.do(ctx, "stat", askTime, func(ctx context.Context) error {
+		info, err := c.core.StatObject(ctx, c.bucket, key, minio.StatObjectOptions{})
+		found = object{Size: info.Size, ETag: info.ETag}
+		return err
+	})
+	return found, err
+}
+
+// get opens an object for reading, from a byte on. It must have an ETag still, where one is given. The body ends with ctx.
+func (c *client) get(ctx context.Context, key, etag string, from int64) (body io.ReadCloser, found object, err error) {
+	o := minio.GetObjectOptions{}
+	if etag != "" {
+		err = o.SetMatchETag(etag)
+	}
+	if from > 0 {
+		err = errors.Join(err, o.SetRange(from, 0))
+	}
+	if err != nil {
+		return nil, found, err
+	}
+	limited, cancel := context.WithCancel(ctx)
+	late := time.AfterFunc(askTime, cancel)
+	began := time.Now()
+	got, info, _, err := c.core.GetObject(limited, c.bucket, key, o)
+	if !late.Stop() && err != nil && ctx.Err() == nil {
+		err = context.DeadlineExceeded
+	}
+	if ctx.Err() != nil && err != nil {
+		cancel()
+		return nil, found, ctx.Err()
+	}
+	err = c.explain("get", err)
+	c.counts.add("get", time.Since(began), err)
+	if err != nil {
+		cancel()
+		return nil, found, err
+	}
+	return &reading{got, cancel, time.AfterFunc(idleTime, cancel)}, object{Size: info.Size, ETag: info.ETag}, nil
+}
+
+// reading is an object that is being read, whose connection ends where no byte comes for too long.
+type reading struct {
+	io.ReadCloser
+	cancel func()
+	idle   *time.Timer
+}
+
+func (b *reading) Read(p []byte) (int, error) {
+	b.idle.Reset(idleTime)
+	n, err := b.ReadCloser.Read(p)
+	b.idle.Stop() // until somebody reads on, nobody waits
+	return n, err
+}
+
+func (b *reading) Close() error {
+	b.idle.Stop()
+	b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// remove removes an object. That it is not there is no error.
+func (c *client) remove(ctx context.Context, key string) error {
+	return c.do(ctx, "remove", askTime, func(ctx context.Context) error {
+		return c.core.RemoveObject(ctx, c.bucket, key, minio.RemoveObjectOptions{})
+	})
+}
+
+// abort drops an upload in parts. Error: storage.ErrNotFound, once the store knows nothing of it.
+func (c *client) abort(ctx context.Context, key, id string) error {
+	return c.do(ctx, "abort", askTime, func(ctx context.Context) error {
+		if err := c.core.AbortMultipartUpload(ctx, c.bucket, key, id); err != nil {
+			return err
+		}
+		// A part that was on its way may have come behind it, and is charged for until somebody drops it again.
+		_, err := c.core.ListObjectParts(ctx, c.bucket, key, id, 0, 1)
+		return err
+	})
+}
+
+// uploads returns the store's ids of the uploads in parts to one name.
+func (c *client) uploads(ctx context.Context, key string) (ids []string, err error) {
+	err = c.do(ctx, "uploads", askTime, func(ctx context.Context) error {
+		found, err := c.core.ListMultipartUploads(ctx, c.bucket, key, "", "", "", 100)
+		for _, u := range found.Uploads {
+			if u.Key == key {
+				ids = append(ids, u.UploadID)
+			}
+		}
+		return err
+	})
+	return ids, err
+}
