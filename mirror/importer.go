@@ -109,7 +109,7 @@ const MaxRemarks = 1000
 // How many images come at the same time: they wait for the network, or for the disk, which flushes many files in the time of one.
 const (
 	workers      = 8
-	localWorkers = 32
+	localWorkers = 64
 )
 
 // Run imports. What is refused is in the report, and the rest goes on; an error ends it, and what came whole stays. Run is called once.

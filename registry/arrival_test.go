@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
 // sealed counts the sealed files of blobs.
@@ -133,6 +135,42 @@ func TestLargeArrival(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 	s.wantClean()
+}
+
+// TestAdopted takes in large files of this machine, on a disk where they share their blocks and on one where they do not.
+func TestAdopted(t *testing.T) {
+	for name, disk := range map[string]func(*testing.T) string{
+		"shared": func(t *testing.T) string { return storagetest.ReflinkDisk(t) },
+		"copied": func(t *testing.T) string { return t.TempDir() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, disk(t), Config{})
+			content := strings.Repeat("0123456789abcdef", minAdopt/16+1)
+			if err := os.WriteFile(filepath.Join(s.dir, "theirs"), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			take := func(d digest.Digest) error {
+				_, _, err := s.importer().Blob(background, "team/app", d, func(context.Context) (io.ReadCloser, int64, error) {
+					f, err := os.Open(filepath.Join(s.dir, "theirs"))
+					return f, int64(len(content)), err
+				})
+				return err
+			}
+			if err := take(digest.FromString("other")); err == nil || !strings.Contains(err.Error(), "damaged there") {
+				t.Errorf("a file of another digest: %v", err)
+			}
+			if err := take(digest.FromString(content)); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.want(s.do("GET", "/v2/team/app/blobs/"+digest.FromString(content).String(), nil), 200, ""); got.body != content {
+				t.Errorf("%d other bytes came", len(got.body))
+			}
+			if n := s.sealed(); n != 1 {
+				t.Errorf("%d blobs are on the disk, and 1 is named", n)
+			}
+			s.wantClean()
+		})
+	}
 }
 
 // TestArrivalOfSignature lets who looks at signatures read the layers of one that comes.

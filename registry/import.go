@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -135,7 +136,10 @@ func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open 
 	if err := i.g.reserve(ctx, repo, &held, d, size); err != nil {
 		return 0, nil, err
 	}
-	file, err := i.g.blobs.Create(ctx)
+	file, err := i.adopt(ctx, from, size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		file, err = i.g.blobs.Create(ctx)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -148,16 +152,35 @@ func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open 
 	return n, arrived, err
 }
 
-// takeForeign writes what is read into an upload, and compares it with a digest.
+// minAdopt is how large a file is at least, in bytes, that shares its blocks: a smaller one is copied sooner.
+const minAdopt = 1 << 20
+
+// adopt begins an upload that has the bytes of a large file on this machine. Error: errors.ErrUnsupported.
+func (i *Importer) adopt(ctx context.Context, from io.Reader, size int64) (storage.Upload, error) {
+	file, isFile := from.(*os.File)
+	adopter, can := i.g.blobs.(storage.Adopter)
+	if !isFile || !can || size < minAdopt {
+		return nil, errors.ErrUnsupported
+	}
+	return adopter.Adopt(ctx, file)
+}
+
+// takeForeign writes what is read into an upload, and compares it with a digest. One that has its bytes already, as adopt begins it, is
+// read whole.
 func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Reader, size int64) (n int64, err error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	into := io.Writer(file)
+	if has, ok := file.(storage.Readable); ok && has.Size() > 0 {
+		from, into = io.NewSectionReader(has, 0, has.Size()), io.Discard
+	}
+	pool := bodyBuffers(size)
+	buf := pool.Get().(*[]byte)
+	defer pool.Put(buf)
 	hash := d.Algorithm().Hash()
 	limited := &io.LimitedReader{R: from, N: min(size, math.MaxInt64-1) + 1}
 	for unlooked := int64(0); ; {
 		read, readErr := io.ReadFull(limited, *buf)
 		hash.Write((*buf)[:read])
-		if _, err := file.Write((*buf)[:read]); err != nil {
+		if _, err := into.Write((*buf)[:read]); err != nil {
 			return n, err
 		}
 		if n += int64(read); n > size {

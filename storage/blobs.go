@@ -4,8 +4,17 @@ import (
 	"context"
 	"io"
 	"iter"
+	"os"
 	"time"
 )
+
+// An Adopter is a Blobs that can take in a file without writing its bytes again.
+type Adopter interface {
+	// Adopt starts an upload that has all bytes of a file, which nobody has looked at. The upload shares their room on the disk with the
+	// file, and no change of the one changes the other. Error: errors.ErrUnsupported, where that cannot be had for this file; then
+	// nothing has come.
+	Adopt(ctx context.Context, file *os.File) (Readable, error)
+}
 
 // A Location says where Blobs keeps one sealed blob. It is opaque to everyone but the engine, made anew
 // for each upload and never used again, so that removing it twice can never remove somebody else's bytes.

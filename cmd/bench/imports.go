@@ -17,7 +17,7 @@ const (
 	perImportRepo = 500     // images of a repository
 )
 
-// runImport imports so many images from a data directory of distribution's registry, and a fifth of them from that registry, running,
+// runImport imports so many images from a data directory of distribution's registry, and at most 500 of them from that registry, running,
 // beside `skopeo sync` into an empty one, where skopeo is installed.
 func runImport(ctx context.Context, program, upstream, dir string, images int) error {
 	if err := writeRegistry(filepath.Join(dir, "source", "data"), images); err != nil {
@@ -28,7 +28,7 @@ func runImport(ctx context.Context, program, upstream, dir string, images int) e
 	if err != nil {
 		return err
 	}
-	few := max(images/5, 1)
+	few := max(min(images/5, 500), 1)
 	if err := writeRegistry(filepath.Join(dir, "running", "data"), few); err != nil {
 		return err
 	}

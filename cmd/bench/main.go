@@ -43,7 +43,7 @@ func main() {
 	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
 	bounds := flag.Bool("bounds", false, "instead, measure what quotas, counts of pulls and the trash cost")
 	retained := flag.Int("retention", 0, "instead, fill a repository with so many `tags`, and remove a quarter of them by a rule")
-	imported := flag.Int("import", 0, "instead, import so many images from a directory, and a fifth of them from a registry that runs")
+	imported := flag.Int("import", 0, "instead, import so many images from a directory, and up to 500 from a registry that runs")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
 	flag.Parse()
 	if *floorAt != "" {

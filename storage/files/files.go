@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -41,6 +42,8 @@ type Dir struct {
 	id    string
 	run   uint64
 	ahead ahead
+	// noReflinks says that the file system was found to have none.
+	noReflinks atomic.Bool
 
 	mu      sync.Mutex
 	uploads map[place.Place]bool // guarded by mu; the uploads that are known, and whether they have a writer

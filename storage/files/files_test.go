@@ -23,6 +23,10 @@ func TestBlobs(t *testing.T) {
 	t.Run("FullDisk", func(t *testing.T) { storagetest.FullDisk(t, open) })
 }
 
+func TestAdopter(t *testing.T) {
+	storagetest.Adopter(t, func(dir string) (storage.Blobs, error) { return files.Open(dir, "") })
+}
+
 // TestWrongDisk opens directories that are not the one which the store remembers.
 func TestWrongDisk(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "blobs")
