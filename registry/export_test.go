@@ -13,18 +13,24 @@ func (g *Registry) SetClock(now func() uint64) {
 	g.now, g.machine = now, func() time.Time { return time.UnixMicro(int64(now())) }
 }
 
-// PullSums are the pulls of something itself, and of what it lists, on all days.
-func (g *Registry) PullSums(ctx context.Context, ref PullRef) (direct, listed uint64, err error) {
+// PullSums are the pulls of some things themselves, and of what they list, on all days.
+func (g *Registry) PullSums(ctx context.Context, refs []PullRef) (sums [][2]uint64, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
-		value, err := getOrNil(tx, pullTable, ref.key())
-		if err != nil {
-			return err
+		states := newPullStates(tx)
+		for _, ref := range refs {
+			value, err := getOrNil(tx, pullTable, ref.key())
+			if err != nil {
+				return err
+			}
+			_, row, err := states.row(ref.key(), value)
+			if err != nil {
+				return err
+			}
+			sums = append(sums, [2]uint64{row.sum().direct, row.sum().listed})
 		}
-		_, row, err := newPullStates(tx).row(ref.key(), value)
-		direct, listed = row.sum().direct, row.sum().listed
-		return err
+		return nil
 	})
-	return direct, listed, err
+	return sums, err
 }
 
 // CollectNow does what Collect does now and then.

@@ -222,17 +222,19 @@ func (w *world) unfix(f fixedRule) int {
 
 // pulls adds what is counted.
 func (o *observer) pulls() {
+	var refs []registry.PullRef
+	var names []string
 	for _, repo := range repoNames {
-		for _, thing := range slices.Concat([]string{""}, o.things.tags, o.manifests) {
-			ref := registry.PullRef{Repository: repo}
-			if thing != "" {
-				ref.Ref = o.ref(thing)
-			}
-			direct, listed, err := o.registry.PullSums(background, ref)
-			must(o.t, err)
-			if direct+listed > 0 {
-				o.add("%s %s: pulled %d times, and %d times what it lists", repo, thing, direct, listed)
-			}
+		refs, names = append(refs, registry.PullRef{Repository: repo}), append(names, repo+" ")
+		for _, thing := range slices.Concat(o.things.tags, o.manifests) {
+			refs, names = append(refs, registry.PullRef{Repository: repo, Ref: o.ref(thing)}), append(names, repo+" "+thing)
+		}
+	}
+	sums, err := o.registry.PullSums(background, refs)
+	must(o.t, err)
+	for i, s := range sums {
+		if s[0]+s[1] > 0 {
+			o.add("%s: pulled %d times, and %d times what it lists", names[i], s[0], s[1])
 		}
 	}
 }

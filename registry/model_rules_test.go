@@ -171,6 +171,9 @@ func (m *model) freed(s rules) (bytes int) {
 // retain wants a plan to have what goes, and applies it in its order.
 func (m *model) retain(s rules, p *retention.Plan, w *world) int {
 	m.flush() // as the plan does first
+	if p == nil {
+		return http.StatusInternalServerError
+	}
 	var want, got []string
 	for _, repo := range repoNames {
 		want = append(want, m.goes(repo, s)...)

@@ -292,11 +292,15 @@ func (w *world) removeQuota(pattern string) int {
 	return w.status(w.registry.RemoveQuota(background, access.Operator, w.pattern(pattern)))
 }
 
-// retain makes a plan by rules, and applies it.
+// retain makes a plan by rules, and applies it. There is no plan where the process was killed before.
 func (w *world) retain(file string) int {
 	set, err := retention.Parse("rules.yaml", []byte(file), nil)
 	must(w.t, err)
 	w.keeper.Use(set)
+	w.plan = nil
+	if err := w.registry.FlushPulls(background); err != nil { // as the plan does: the process may be killed in it
+		return w.status(err)
+	}
 	var text bytes.Buffer
 	_, _, err = w.keeper.Plan(background, &text)
 	must(w.t, err)

@@ -84,6 +84,9 @@ type applier struct {
 	tell     func(Skipped) error
 	progress func(Applied) error
 	done     Applied
+
+	last     uint64    // the record of the last removal, or 0
+	othersAt time.Time // when others were last seen to write
 }
 
 // standing is how a repository was judged last.
@@ -192,22 +195,36 @@ func (a *applier) mayGoOn(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// maxRest bounds how long an application rests after a removal.
-const maxRest = 100 * time.Millisecond
+// The store has one writer. Removals one after another would have every push wait for one in each of its transactions.
+const (
+	maxRest    = 250 * time.Millisecond
+	restOthers = 10          // times as long as a removal took, where others write too
+	othersLast = time.Second // how long others are thought to write after a record of theirs
+)
 
-// rest leaves the store to others for as long as a removal took. The store has one writer, and removals one after another would have every
-// push wait for one in each of its transactions.
-func rest(ctx context.Context, took time.Duration) {
+// rest leaves the store to others after a removal.
+func rest(ctx context.Context, took time.Duration, others bool) {
+	if others {
+		took *= restOthers
+	}
 	select {
 	case <-ctx.Done():
 	case <-time.After(min(took, maxRest)):
 	}
 }
 
+// noteOthers notes whether others have written a record since the last one of this plan.
+func (a *applier) noteOthers(record uint64) {
+	if a.last > 0 && record > a.last+1 {
+		a.othersAt = time.Now()
+	}
+	a.last = record
+}
+
 // remove removes one thing, or skips it. Error: registry.ErrJudgeAgain.
 func (a *applier) remove(ctx context.Context, item Item, st *standing) error {
 	begun := time.Now()
-	defer func() { a.rest(ctx, time.Since(begun)) }()
+	defer func() { a.rest(ctx, time.Since(begun), time.Since(a.othersAt) < othersLast) }()
 	r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
 		Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged, Strict: a.follows(item),
 		Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},
@@ -222,6 +239,7 @@ func (a *applier) remove(ctx context.Context, item Item, st *standing) error {
 	}
 	// The newest record is now our own, so only st.others tells of those of others before it.
 	st.judged, st.others = r.Index, st.others || others
+	a.noteOthers(r.Index)
 	a.count(item)
 	return nil
 }

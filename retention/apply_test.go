@@ -125,7 +125,7 @@ func newWorld(t testing.TB, rules string) *world {
 	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})
-	w.Keeper.rest = func(context.Context, time.Duration) {}
+	w.Keeper.rest = func(context.Context, time.Duration, bool) {}
 	w.Use(rulesOf(t, rules))
 	return w
 }
@@ -273,23 +273,32 @@ func TestApplyKeepsWhatIsPulled(t *testing.T) {
 	}
 }
 
-// TestApplyRests wants a plan to leave the store to others after each removal, for as long as that took, and not to rest once nobody waits for it.
+// TestApplyRests wants a plan to leave the store to others after each removal, longer where these write too, and not to rest once nobody waits for it.
 func TestApplyRests(t *testing.T) {
-	w := newWorld(t, untagged("0s")+keeping("newest: 1"))
-	for i := range 4 {
-		w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
-	}
-	rests := 0
-	w.rest = func(_ context.Context, took time.Duration) {
-		if rests++; took <= 0 {
-			t.Errorf("rest %d is of %s", rests, took)
+	for _, others := range []bool{false, true} {
+		w := newWorld(t, untagged("0s")+keeping("newest: 1"))
+		for i := range 4 {
+			w.push(fmt.Sprint(i), fmt.Sprint("image ", i), nil)
 		}
-	}
-	done, err := w.apply(w.planned())
-	if err != nil || done.Tags+done.Manifests != 6 || rests != 6 {
-		t.Errorf("%+v, %v, and %d rests", done, err, rests)
+		elsewhere := w.in("elsewhere/app")
+		if others {
+			w.registry.before = func(n int) { elsewhere.push(fmt.Sprint(n), fmt.Sprint("another ", n), nil) }
+		}
+		rests, crowded := 0, 0
+		w.rest = func(_ context.Context, took time.Duration, others bool) {
+			if rests++; others {
+				crowded++
+			}
+			if took <= 0 {
+				t.Errorf("rest %d is of %s", rests, took)
+			}
+		}
+		done, err := w.apply(w.planned())
+		if err != nil || done.Tags+done.Manifests != 6 || rests != 6 || others && crowded != 5 || !others && crowded != 0 { // the first has no one before it
+			t.Errorf("others write %t: %+v, %v, %d rests, %d of them beside others", others, done, err, rests, crowded)
+		}
 	}
 	left, cancel := context.WithCancel(t.Context())
 	cancel()
-	rest(left, 24*time.Hour)
+	rest(left, 24*time.Hour, true)
 }

@@ -24,7 +24,7 @@ type Keeper struct {
 	set  atomic.Pointer[Set] // nil where there are no rules
 	busy sync.Mutex          // held while a plan is applied
 	now  func() time.Time
-	rest func(ctx context.Context, took time.Duration) // after a removal
+	rest func(ctx context.Context, took time.Duration, others bool) // after a removal; others write too
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
 	last     atomic.Pointer[Run] // of the schedule; nil before the first since the start

@@ -48,10 +48,11 @@ func runRetention(ctx context.Context, program, dir string, tags int) error {
 	return r.measure(ctx)
 }
 
-// measure plans three times, and applies the last plan.
+// measure plans three times, and applies the last plan: parts of it in turn with nothing, as the machine may be busy with other work, then the rest.
 func (r *retained) measure(ctx context.Context) error {
 	plan := func() error { return r.run(ctx, "plan", "-o", r.plan) }
-	alone := func() error { time.Sleep(20 * time.Second); return nil }
+	alone := func() error { time.Sleep(turn); return nil }
+	part := func() error { return r.applyPart(ctx) }
 	for _, act := range []struct {
 		name string
 		it   func() error
@@ -60,7 +61,17 @@ func (r *retained) measure(ctx context.Context) error {
 		{"plan", plan},
 		{"plan", plan},
 		{"plan", plan},
-		{"apply", func() error { return r.run(ctx, "apply", r.plan) }},
+		{"nothing", alone},
+		{"part of apply", part},
+		{"nothing", alone},
+		{"part of apply", part},
+		{"nothing", alone},
+		{"part of apply", part},
+		{"nothing", alone},
+		{"part of apply", part},
+		{"nothing", alone},
+		{"part of apply", part},
+		{"apply, the rest", func() error { return r.run(ctx, "apply", r.plan) }},
 		{"nothing, behind it", alone},
 	} {
 		if err := r.besidePushes(act.name, act.it); err != nil {
@@ -68,6 +79,20 @@ func (r *retained) measure(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// turn is how long nothing is done, and a part of a plan applied, in turn.
+const turn = 10 * time.Second
+
+// applyPart applies the plan until its turn is over: what is done is done when the command goes away.
+func (r *retained) applyPart(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, turn)
+	defer cancel()
+	err := r.run(within, "apply", r.plan)
+	if within.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // run runs a verb of retention as an administrator does.
