@@ -122,6 +122,19 @@ type fixedRule struct {
 	tags         string // what their names begin with
 }
 
+func (m *model) fixedLines(add func(format string, args ...any)) {
+	for f := range m.fixed {
+		add("tags %s* of %s are immutable", f.tags, f.repositories)
+	}
+}
+
+// fixed adds the rules for tags.
+func (o *observer) fixed() {
+	for _, f := range o.gate.Fixes(access.Operator) {
+		o.add("tags %s of %s are immutable", f.Tags, f.Repositories)
+	}
+}
+
 func (m *model) isFixed(repo, tag string) bool {
 	for f := range m.fixed {
 		if matches(f.repositories, repo) && strings.HasPrefix(tag, f.tags) {

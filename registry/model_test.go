@@ -662,6 +662,7 @@ func (m *model) lines() (all []string) {
 		}
 	}
 	m.pullLines(add)
+	m.fixedLines(add)
 	add("trash has %d manifests, %d bytes", len(m.inTrash("")), m.trashBytes())
 	for pattern, q := range m.quotas {
 		bytes, tags := m.used(pattern)

@@ -338,6 +338,7 @@ func (w *world) lines() []string {
 	o.usage()
 	o.quotas()
 	o.pulls()
+	o.fixed()
 	slices.Sort(o.lines)
 	return o.lines
 }

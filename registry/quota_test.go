@@ -364,6 +364,75 @@ func TestQuotaEdge(t *testing.T) {
 	s.wantClean()
 }
 
+// TestQuotaEdgeOfTags has 64 clients push a manifest by a tag of their own at once, where a quota has room for 20 tags: as many as fit get through, and no
+// others. Then the quota is lowered under what is used: nothing goes, what is there can be pushed again, and from the trash nothing comes back before there
+// is room.
+func TestQuotaEdgeOfTags(t *testing.T) {
+	s := startTrash(t)
+	const fits = 20
+	one := s.pushImage("lib/base", "1", "one")
+	for i := range 3 {
+		s.pushManifest(fmt.Sprint("team/app", i), "", s.copyOf(fmt.Sprint("team/app", i), one))
+	}
+	s.setQuota("team/**", 0, 0, fits)
+	var pushed, refused atomic.Int64
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			switch got := s.putManifest(fmt.Sprint("team/app", i%3), fmt.Sprint("t", i), one.body); got.status {
+			case 201:
+				pushed.Add(1)
+			case 403:
+				refused.Add(1)
+			default:
+				t.Errorf("status %d: %s", got.status, got.body)
+			}
+		})
+	}
+	all.Wait()
+	if pushed.Load() != fits || refused.Load() != 64-fits || s.quota("team/**").UsedTags != fits {
+		t.Errorf("%d were pushed, %d refused, and %d fit: %+v", pushed.Load(), refused.Load(), fits, s.quota("team/**"))
+	}
+	s.setQuota("team/**", 0, 0, 2)
+	repo, tag := s.someTag("team/app0", "team/app1", "team/app2")
+	s.want(s.putManifest(repo, tag, one.body), 201, "")
+	s.wantFull(s.putManifest(repo, "new", one.body), "20 of 2 tags")
+	s.delete(repo, one.digest.String())
+	if _, err := s.undelete(repo, one.digest.String()); err == nil {
+		t.Error("an image with its tags came back into a full quota")
+	}
+	s.setQuota("team/**", 0, 0, fits)
+	s.wantBack(repo, one.digest.String(), 1)
+	if q := s.quota("team/**"); q.UsedTags != fits {
+		t.Errorf("%+v", q)
+	}
+	s.wantClean()
+}
+
+// copyOf pushes the blobs of an image into another repository, and returns its manifest.
+func (s *server) copyOf(repo string, m image) string {
+	s.t.Helper()
+	s.pushBlob(repo, configOf("one"))
+	s.pushBlob(repo, "layer one")
+	return m.body
+}
+
+// someTag is a tag of one of some repositories.
+func (s *server) someTag(repos ...string) (repo, tag string) {
+	s.t.Helper()
+	for _, repo = range repos {
+		err := s.EachTag(background, repo, func(e TagEntry, _ string) error { tag = e.Name; return nil })
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if tag != "" {
+			return repo, tag
+		}
+	}
+	s.t.Fatal("there is no tag")
+	return "", ""
+}
+
 // TestReservations refuses an upload that uploads under way leave no room for, before its bytes have come.
 func TestReservations(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{UploadKeep: units.Duration(time.Hour)})

@@ -225,3 +225,39 @@ func TestUndeleteDamaged(t *testing.T) {
 	s.pushManifest("app", "1", one.body)
 	s.wantNoTrash()
 }
+
+// TestUndeleteOthersHold has bob delete all of a repository, which others hold by then: he may not bring it back, and is not told what is there; alice,
+// who may push now, brings it back in her own name, and her tags stay as they are.
+func TestUndeleteOthersHold(t *testing.T) {
+	s := startTrash(t)
+	one := s.pushImage("app", "1", "one")
+	two := s.pushImage("app", "2", "two")
+	for _, m := range []image{one, two} {
+		s.want(s.do("DELETE", "/v2/app/manifests/"+m.digest.String(), nil, as("bob")), 202, "")
+	}
+	s.later(2 * time.Hour)
+	s.wantCollected()
+	s.only("bob/** push")
+	hers := s.pushImage("app", "1", "hers")
+	records := s.records()
+	for _, ref := range []string{"2", two.digest.String()} {
+		var f *failure
+		if _, err := s.undeleteAs("bob", "app", ref); !errors.As(err, &f) || f.status != http.StatusNotFound {
+			t.Errorf("bob: %v", err)
+		}
+	}
+	if s.records() != records {
+		t.Error("a refusal is on record")
+	}
+	u, err := s.undelete("app", one.digest.String())
+	if err != nil || len(u.Records) != 1 || u.Records[0].Actor.Handle != "alice" || !slices.Equal(u.Left, []string{"1"}) {
+		t.Errorf("alice: %+v, %v", u, err)
+	}
+	got := s.want(s.do("HEAD", "/v2/app/manifests/1", nil), 200, "")
+	if d := got.header.Get("Docker-Content-Digest"); d != hers.digest.String() {
+		t.Errorf("her tag means %s now", d)
+	}
+	s.want(s.do("GET", "/v2/app/blobs/"+digest.FromString("layer one").String(), nil), 200, "")
+	s.want(s.do("GET", "/v2/app/blobs/"+digest.FromString("layer two").String(), nil), 404, "BLOB_UNKNOWN")
+	s.wantClean()
+}

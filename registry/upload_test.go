@@ -21,6 +21,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/files"
@@ -376,11 +377,15 @@ func TestSweep(t *testing.T) {
 	s.wantClean()
 }
 
-// TestFullDisk fills a real small disk. Pushes get 507; pulls and deletes go on.
+// TestFullDisk fills a real small disk. Pushes get 507; pulls, deletes, into the trash too, and emptying that go on. Nothing comes back from it before
+// there is room.
 func TestFullDisk(t *testing.T) {
 	dir := storagetest.SmallDisk(t, 48<<20)
 	s := startServer(t, dir, Config{Reserve: 8 << 20})
+	s.UseTrash(aDay)
 	one := s.pushImage("app", "1.0", "one")
+	kept := s.pushImage("app", "kept", "kept")
+	s.delete("app", kept.digest.String()) // while there is room
 	got := s.do("PUT", withDigest(s.begin("app"), digest.FromString("x")), io.LimitReader(zeros{}, 200<<20))
 	s.want(got, 507, "UNAVAILABLE")
 	if uploads, _ := s.leftovers(); uploads != 0 {
@@ -404,8 +409,18 @@ func TestFullDisk(t *testing.T) {
 	s.want(s.do("GET", "/v2/app/manifests/1.0", nil), 200, "")
 	s.want(s.do("GET", "/v2/app/blobs/"+digest.FromString("layer one").String(), nil), 200, "")
 	s.want(s.do("DELETE", "/v2/app/manifests/"+one.digest.String(), nil), 202, "")
+	if _, err := s.undelete("app", "1.0"); !errors.Is(err, storage.ErrFull) { // which the API answers with 507
+		t.Errorf("brought back on a full disk: %v", err)
+	}
+	if n, err := s.Empty(background, Emptying{Repository: "app", Reference: kept.digest.String(), Who: access.Operator}); err != nil || n != 1 {
+		t.Errorf("%d manifests were purged on a full disk, %v", n, err)
+	}
 	if err := errors.Join(filler.Close(), os.Remove(filler.Name())); err != nil {
 		t.Fatal(err)
+	}
+	s.wantBack("app", "1.0", 1)
+	if _, err := s.undelete("app", "kept"); err == nil {
+		t.Error("what was purged came back")
 	}
 	s.pushImage("app", "2.0", "two")
 	s.wantClean()
