@@ -197,7 +197,7 @@ func (a *applier) mayGoOn(ctx context.Context) error {
 
 // The store has one writer. Removals one after another would have every push wait for one in each of its transactions.
 const (
-	maxRest    = 250 * time.Millisecond
+	maxRest    = 100 * time.Millisecond
 	restOthers = 10          // times as long as a removal took, where others write too
 	othersLast = time.Second // how long others are thought to write after a record of theirs
 )
