@@ -43,6 +43,7 @@ type ForeignManifest struct {
 	Origin     provenance.Origin
 	Claimed    []provenance.Claim // what its origin says of it
 	Arrived    []*Arrival         // its blobs that no repository has yet
+	Withheld   bool               // it is held until it is let through, unless it is here
 }
 
 // Accepts returns why nothing may be imported into a repository by this name, or nil. Errors: those that AnswerOf knows.
@@ -249,7 +250,7 @@ func (i *Importer) pushOf(ctx context.Context, m ForeignManifest) (*push, error)
 	if c.digest != m.Origin.Digest {
 		return nil, newFailure(http.StatusBadRequest, "DIGEST_INVALID", "what the source has as %s has the digest %s", m.Origin.Digest, c.digest)
 	}
-	p := &push{call: c, digest: c.digest, body: m.Body, tags: m.Tags, origin: &m.Origin, said: m.Claimed}
+	p := &push{call: c, digest: c.digest, body: m.Body, tags: m.Tags, origin: &m.Origin, said: m.Claimed, withheld: m.Withheld}
 	if p.manifest, err = parseManifest(m.MediaType, m.Body); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,9 @@ type found struct {
 // getManifest serves a manifest by tag or digest.
 func (g *Registry) getManifest(w http.ResponseWriter, c *call) error {
 	f, warnings, err := g.findAllowed(c)
+	if err == nil {
+		err = g.mayHave(c, f.digest)
+	}
 	if err != nil {
 		return err
 	}

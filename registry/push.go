@@ -37,13 +37,14 @@ type push struct {
 	checked      checked              // of what its tags were looked at, where its type changes and they are many
 	ended        []provenance.TagMove // its tags that meant a manifest which is going; set in the transaction
 
-	origin *provenance.Origin     // of an import, or nil
-	said   []provenance.Claim     // what its origin says of it
-	coming []*Arrival             // its blobs that are linked with it
-	link   func(storage.Tx) error // links them; nil where there are none
-	back   *back                  // what it was in the trash, from where it is brought back; or nil
-	later  []string               // its tags there that its record has no room for
-	left   []string               // its tags there that mean something else by now; set in the transaction
+	origin   *provenance.Origin     // of an import, or nil
+	withheld bool                   // it is held until it is let through: withheld.go
+	said     []provenance.Claim     // what its origin says of it
+	coming   []*Arrival             // its blobs that are linked with it
+	link     func(storage.Tx) error // links them; nil where there are none
+	back     *back                  // what it was in the trash, from where it is brought back; or nil
+	later    []string               // its tags there that its record has no room for
+	left     []string               // its tags there that mean something else by now; set in the transaction
 }
 
 // push checks a manifest against its repository, reads what the image claims, and commits it. A refusal
@@ -335,6 +336,9 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	adds, err := p.putManifestRows(tx, before, record.Index)
 	if err != nil {
 		return nil, err
+	}
+	if p.withheld && !again {
+		g.putWithheld(tx, p, record.Index)
 	}
 	if err := errors.Join(p.leaveTrash(tx), p.putBack(tx)); err != nil {
 		return nil, err

@@ -94,6 +94,7 @@ type Registry struct {
 	uncounted chan struct{} // told when a counter of usage or of a quota cannot be read
 	policy    Policy        // nil where there are no rules
 	mirrors   Mirrors       // nil where there are none
+	withholds atomic.Bool   // something of theirs may be held
 	refused   refusals
 	full      refusals      // by quotas
 	warned    atomic.Uint64 // pushes, of a soft limit
@@ -139,6 +140,9 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 		return nil, fmt.Errorf("embed distribution: %w", err)
 	}
 	book.Follow(g.follow)
+	if err := g.lookForWithheld(ctx); err != nil {
+		return nil, err
+	}
 	return g, g.reloadQuotas(ctx)
 }
 

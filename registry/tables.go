@@ -91,6 +91,8 @@ const (
 	keptTable = storage.Table("registry/kept")
 	// REPO DIGEST → heldRow. Until when an image is held; also of one that was deleted, and holds that have passed: hold.go.
 	heldTable = storage.Table("registry/held")
+	// REPO DIGEST → index of the record that brought it. What a mirror holds: withheld.go. It may be another that is there now, or none.
+	withheldTable = storage.Table("registry/withheld")
 	// "clock" → what the registry's clock shows (8), what it showed first (8): clock.go.
 	clockTable = storage.Table("registry/clock")
 	// id of an upload → idleRow. What the last sweep saw of it: idle.go.
