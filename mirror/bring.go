@@ -18,6 +18,7 @@ type work struct {
 	repo, into string
 	seen       map[digest.Digest]bool // manifests that were looked at: lists and subjects may go in circles
 	came, left bool
+	withheld   bool // what comes is held
 }
 
 // maxFamily bounds the manifests that belong to one image.
@@ -267,7 +268,7 @@ func (w *work) commit(ctx context.Context, m Manifest, tags []string, arrived []
 	if !w.DryRun {
 		sent = true
 		record, err := w.Here.Manifest(ctx, registry.ForeignManifest{
-			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed, Arrived: arrived,
+			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed, Arrived: arrived, Withheld: w.withheld,
 		})
 		if err != nil || record == nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -23,6 +24,7 @@ import (
 type Followed struct {
 	Report
 	Removed int64 `json:"removed"` // tags that the upstream does not have any more, by a rule that says so
+	Held    int64 `json:"held"`    // tags that wait to mean what they mean upstream
 
 	took bool
 }
@@ -40,6 +42,8 @@ type following struct {
 	beside  sync.Map // INTO tag → nil: tags of signing tools that were looked at
 	mu      sync.Mutex
 	removed int64 // guarded by mu
+
+	heldBack atomic.Int64 // tags that wait
 }
 
 // follow brings the prefix of a rule to what the upstream has. An error ends it, and what came whole stays.
@@ -63,7 +67,7 @@ func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Impor
 	stop := telling(f.Job, tell)
 	defer stop()
 	report.Report, err = f.Run(ctx)
-	report.Removed = f.removed
+	report.Removed, report.Held = f.removed, f.heldBack.Load()
 	return report, err
 }
 
@@ -186,7 +190,8 @@ func (s followed) Images(ctx context.Context, repo string) iter.Seq2[Image, erro
 				return
 			}
 		}
-		if err := s.f.removeGone(ctx, path.Join(s.f.Into, repo), has); err != nil {
+		err = errors.Join(s.f.forget(ctx, repo, has), s.f.removeGone(ctx, path.Join(s.f.Into, repo), has))
+		if err != nil {
 			yield(Image{}, err)
 		}
 	}
@@ -243,14 +248,20 @@ func (f *following) bringTag(ctx context.Context, w *work, tag string) error {
 		w.remark(&w.report.Left, referenceTo(w.repo, tag), "somebody set it here to "+here.Digest.String())
 		return nil
 	}
-	if here.Digest != "" {
+	if here.Digest != "" || f.rule.Hold != (Hold{}) {
 		there, err := f.from.means(ctx, w.repo, tag)
 		if err != nil {
 			return err
 		}
-		if there == here.Digest {
+		if there != "" && there == here.Digest {
 			w.seen[there] = true
-			return w.attached(ctx, there)
+			return errors.Join(w.attached(ctx, there), f.settle(ctx, w.into, tag, there))
+		}
+		if waits, err := f.waits(ctx, w, there); err != nil || waits {
+			if err != nil {
+				return err
+			}
+			return f.bringHeld(ctx, w, tag, there, nil)
 		}
 	}
 	m, err := w.From.Manifest(ctx, w.repo, tag)
@@ -260,7 +271,17 @@ func (f *following) bringTag(ctx context.Context, w *work, tag string) error {
 	if err := wrongSchema(m.Body); err != nil {
 		return err
 	}
-	return w.take(ctx, m, []string{tag})
+	held, err := f.holds(ctx, w, tag, m.Origin.Digest)
+	if err != nil {
+		return err
+	}
+	if held {
+		return f.bringHeld(ctx, w, tag, m.Origin.Digest, &m)
+	}
+	if err := w.take(ctx, m, []string{tag}); err != nil {
+		return err
+	}
+	return f.settle(ctx, w.into, tag, m.Origin.Digest)
 }
 
 // bringBeside brings what signing tools have put under tags made from the digests of an image and what belongs to it, whichever tags

@@ -45,6 +45,8 @@ type Config struct {
 	Store    storage.Store
 	Registry *registry.Registry
 	Log      *slog.Logger
+	// Signatures is asked by rules that hold until something is signed. Without it, only time and people let images through.
+	Signatures Signatures
 }
 
 // Totals count what came of the runs of a rule since the start.
@@ -258,7 +260,7 @@ func (m *Mirrors) noteBegin(ctx context.Context, r *Rule, by string) (before sta
 
 // noteEnd keeps how a run ended, and when the next one is.
 func (m *Mirrors) noteEnd(ctx context.Context, r *Rule, before state, report Followed, failed error) error {
-	if failed == nil && report.Counts.Refused > 0 && report.Came+report.Present+report.Counts.Left == 0 {
+	if failed == nil && report.Counts.Refused > 0 && report.Came+report.Present+report.Counts.Left+report.Held == 0 {
 		failed = errors.New("nothing could be had")
 		if len(report.Report.Refused) > 0 {
 			failed = fmt.Errorf("%s: %s", report.Report.Refused[0].Reference, report.Report.Refused[0].Why)
@@ -330,6 +332,8 @@ type Status struct {
 	Into         string           `json:"into"`
 	Every        string           `json:"every"`
 	Deleted      Deletion         `json:"deleted"`
+	Hold         string           `json:"hold,omitempty"`    // in words
+	Waiting      []Waiting        `json:"waiting,omitempty"` // at most 1,000
 	Running      *Counts          `json:"running,omitempty"` // how far the run is that goes on
 	Began        *provenance.Time `json:"began,omitempty"`   // the last run
 	Ended        *provenance.Time `json:"ended,omitempty"`
@@ -375,8 +379,11 @@ func (m *Mirrors) status(ctx context.Context, r *Rule) (Status, error) {
 	}
 	x := Status{
 		Name: r.Name, Upstream: r.Upstream, Repositories: texts(r.Repositories), Tags: texts(r.Tags), Into: r.Into, Every: units.Duration(r.Every).String(),
-		Deleted: r.Deleted, Running: m.progress(r), Began: timeOf(s.Began), Ended: timeOf(s.Ended), By: s.By, Succeeded: timeOf(s.Succeeded),
+		Deleted: r.Deleted, Hold: r.Hold.String(), Running: m.progress(r), Began: timeOf(s.Began), Ended: timeOf(s.Ended), By: s.By, Succeeded: timeOf(s.Succeeded),
 		Next: timeOf(s.Next), Failures: s.Failures, Why: s.Why, Last: s.Last,
+	}
+	if x.Waiting, err = m.waitingOf(ctx, r); err != nil {
+		return x, err
 	}
 	if x.Running == nil && x.Began != nil && x.Ended == nil {
 		x.Why = cmp.Or(x.Why, interrupted)

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -277,9 +278,7 @@ func (m *mirrored) again() {
 	m.t.Helper()
 	m.Stop()
 	setNext(m.t, m.Dir, time.Now().Add(-time.Minute))
-	o := servertest.Options()
-	o.Config.Mirrors.File = m.file
-	m.Server = servertest.StartOn(m.t, m.Dir, o)
+	m.startAgain()
 	for range 3000 {
 		var s mirror.Status
 		if m.get("/api/v1/mirrors/hub", &s); s.Running == nil && s.Next != nil && s.Next.After(time.Now()) {
@@ -370,24 +369,30 @@ func TestRulesOutOfForce(t *testing.T) {
 // setNext writes into a store that no server has open when the mirror hub runs next.
 func setNext(t *testing.T, dir string, at time.Time) {
 	t.Helper()
+	changeRows(t, dir, "mirror/state", func(row map[string]any) { row["next"] = at })
+}
+
+// changeRows changes all rows of a table, which are JSON, of a store that no server has open.
+func changeRows(t *testing.T, dir string, table storage.Table, change func(map[string]any)) {
+	t.Helper()
 	store, err := bolt.Open(filepath.Join(dir, datadir.StoreFile), bolt.Config{Steps: datadir.Layouts})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = store.Update(t.Context(), func(tx storage.Tx) error {
-		value, err := tx.Get("mirror/state", []byte("hub"))
-		if err != nil {
-			return err
+		for item, err := range tx.Scan(table, nil, nil) {
+			var row map[string]any
+			if err := errors.Join(err, json.Unmarshal(item.Value, &row)); err != nil {
+				return err
+			}
+			change(row)
+			value, err := json.Marshal(row)
+			if err != nil {
+				return err
+			}
+			tx.Put(table, bytes.Clone(item.Key), value)
 		}
-		var row map[string]any
-		if err := json.Unmarshal(value, &row); err != nil {
-			return err
-		}
-		row["next"] = at
-		if value, err = json.Marshal(row); err == nil {
-			tx.Put("mirror/state", []byte("hub"), value)
-		}
-		return err
+		return nil
 	})
 	if err := errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ type Rule struct {
 	Into         string        // the prefix: team/app becomes INTO/team/app
 	Every        time.Duration
 	Deleted      Deletion
+	Hold         Hold
 	Login        Login
 	CA           string       // the PEM file of the authorities that its certificate may be from; "": those of the machine
 	Addresses    []netip.Addr // of this machine or its link alone, that it may lead to
@@ -135,7 +136,12 @@ type entry struct {
 	Into         yamlfile.Word  `yaml:"into"`
 	Every        units.Duration `yaml:"every"`
 	Deleted      yamlfile.Word  `yaml:"deleted"`
-	Login        struct {
+	Hold         struct {
+		For    units.Duration `yaml:"for"`
+		Until  yamlfile.Word  `yaml:"until"`
+		Signer yamlfile.Word  `yaml:"signer"`
+	} `yaml:"hold"`
+	Login struct {
 		Username     yamlfile.Word `yaml:"username"`
 		PasswordFile yamlfile.Word `yaml:"passwordFile"`
 		Docker       yamlfile.Word `yaml:"docker"`
@@ -223,6 +229,7 @@ func (e *entry) rule() (r *Rule, err error) {
 	r = &Rule{
 		Name: e.Name.Text, Upstream: e.Upstream.Text, Into: e.Into.Text, Every: cmp.Or(time.Duration(e.Every), defaultEvery),
 		Deleted: Deletion(cmp.Or(e.Deleted.Text, string(KeepDeleted))), CA: e.CA.Text, Rate: mirrorRate, line: e.Name.Line,
+		Hold:  Hold{time.Duration(e.Hold.For), Until(e.Hold.Until.Text), e.Hold.Signer.Text},
 		Login: Login{e.Login.Username.Text, e.Login.PasswordFile.Text, e.Login.Docker.Text},
 	}
 	if e.Rate != nil {
@@ -269,7 +276,7 @@ func (r *Rule) check() error {
 	case r.Rate < 1 || r.Rate > maxRequests:
 		return fmt.Errorf("rate is %d, and is how many requests a second the upstream is asked: 1 to %d", r.Rate, maxRequests)
 	}
-	return r.Login.check()
+	return errors.Join(r.Hold.check(), r.Login.check())
 }
 
 func (l Login) check() error {

@@ -15,6 +15,8 @@ import (
 const (
 	// the name of a rule → JSON, a state.
 	stateTable = storage.Table("mirror/state")
+	// REPO tag → JSON, a waiting. What a tag means upstream that does not mean it here yet.
+	waitingTable = storage.Table("mirror/waiting")
 )
 
 // state is what must survive about a rule: when it ran, and how that ended.
