@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
@@ -17,6 +18,43 @@ type Mirrors interface {
 	// Run brings a mirror up to date in somebody's name, and tells now and then how far it is. Errors before anything came:
 	// mirror.ErrNoMirror, mirror.ErrRunning.
 	Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, tell func(mirror.Counts)) (mirror.Followed, error)
+	// Approve lets through, in somebody's name, what waits under a tag or has a digest. Errors: mirror.ErrNotWaiting, and those that
+	// registry.AnswerOf knows.
+	Approve(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) ([]mirror.Approved, error)
+}
+
+// wantApproval is what is to be let through.
+type wantApproval struct {
+	Repository string `json:"repository"`
+	Reference  string `json:"reference"` // a tag that waits, or a digest: all tags that wait for it
+}
+
+// approved is the answer of POST /api/v1/mirrors/approve.
+type approved struct {
+	Approved []mirror.Approved `json:"approved"`
+}
+
+// approve answers POST /api/v1/mirrors/approve.
+func (a *API) approve(c *call) (any, error) {
+	var want wantApproval
+	if err := c.body(&want); err != nil {
+		return nil, err
+	}
+	if want.Repository == "" || want.Reference == "" {
+		return nil, problemf(http.StatusBadRequest, "repository and reference, a tag or a digest, say what is let through")
+	}
+	if err := a.mustPull(c, want.Repository); err != nil {
+		return nil, err
+	}
+	if !a.Gate.May(c.who, access.Admin, want.Repository) {
+		return nil, c.forbid("only those who administer the repository may let through what its mirror holds")
+	}
+	done, err := a.Mirrors.Approve(c.Context(), c.who, c.Request, want.Repository, want.Reference)
+	if err != nil {
+		return nil, asProblem(err)
+	}
+	a.Log.Info("what a mirror held was let through", "repository", want.Repository, "reference", want.Reference, "by", c.who.Actor.Handle)
+	return approved{done}, nil
 }
 
 // mirrorList is the answer of GET /api/v1/mirrors.

@@ -91,6 +91,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/mirrors", "mirrors", true, a.mirrors},
 		{"GET /api/v1/mirrors/{name}", "mirror", true, a.mirror},
 		{"POST /api/v1/mirrors/{name}/run", "mirror-run", true, a.runMirror},
+		{"POST /api/v1/mirrors/approve", "mirror-approve", false, a.approve},
 		{"GET /api/v1/trash", "trash", false, a.trash},
 		{"POST /api/v1/trash/undelete", "undelete", false, a.undelete},
 		{"POST /api/v1/trash/empty", "trash-empty", true, a.emptyTrash},

@@ -425,6 +425,11 @@ var table = []row{
 		says: []says{{mirror.ErrNoMirror, 404}, {mirror.ErrRunning, 409}, {mirror.ErrTaken, 409}, {mirror.ErrSource, 422}},
 	},
 	{
+		route: "POST /api/v1/mirrors/approve", good: []good{{target: "/api/v1/mirrors/approve", body: `{"repository":"team/app","reference":"1.0"}`, has: `"record":7`}},
+		bad:  []bad{{target: "/api/v1/mirrors/approve", body: `{"repository":"team/app"}`, status: 400, has: "say what is let through"}},
+		says: []says{{mirror.ErrNotWaiting, 404}, {registry.ErrUnknown, 404}},
+	},
+	{
 		route: "GET /api/v1/trash", good: []good{
 			{target: "/api/v1/trash", has: `"tags":["old"]`},
 			{target: "/api/v1/trash?repo=team/app", has: `"repository":"team/app"`},

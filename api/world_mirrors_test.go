@@ -15,6 +15,7 @@ func worldMirror() mirror.Status {
 	n := mirror.Counts{Repositories: 1, Images: 1, Refused: 1}
 	return mirror.Status{
 		Name: "hub", Upstream: "docker.io", Repositories: []string{"library/alpine"}, Tags: []string{"3.*"}, Into: "mirror/hub", Every: "6h", Deleted: mirror.KeepDeleted,
+		Hold: "for 1d", Waiting: []mirror.Waiting{{Repository: "mirror/hub/library/alpine", Tag: "3.20", Digest: other.digest, Seen: at, Left: "1h0m0s"}},
 		Running: &n, Began: &at, Ended: &at, By: "admin", Succeeded: &at, Next: &at, Failures: 2, Why: "it is down", Last: &mirror.Followed{Report: mirror.Report{Counts: n}},
 	}
 }
@@ -36,4 +37,10 @@ func (w *world) Run(_ context.Context, _ provenance.Identity, _ *http.Request, _
 	}
 	tell(mirror.Counts{Repositories: 1, Images: 1, Refused: 1})
 	return *worldMirror().Last, nil
+}
+
+// Approve implements Mirrors.
+func (w *world) Approve(_ context.Context, _ provenance.Identity, _ *http.Request, repo, ref string) ([]mirror.Approved, error) {
+	record := uint64(7)
+	return []mirror.Approved{{Repository: repo, Tag: ref, Digest: other.digest, Record: &record}}, w.asked()
 }

@@ -2,15 +2,18 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
 // openMirrors puts the rules of mirrors in force. From then on nobody pushes below their prefixes.
 func (s *services) openMirrors(c config.Config, log *slog.Logger) error {
-	s.mirrors = mirror.NewMirrors(mirror.Config{Store: s.data.Store, Registry: s.registry, Log: log})
+	s.mirrors = mirror.NewMirrors(mirror.Config{Store: s.data.Store, Registry: s.registry, Log: log, Signatures: signatures{s.engine}})
 	s.registry.SetMirrors(s.mirrors)
 	set, err := c.Mirrors.Read(c.OwnNames(s.url)...)
 	if err == nil {
@@ -54,4 +57,20 @@ func (s *Server) mirrored() map[string]float64 {
 		}
 	}
 	return all
+}
+
+// signatures are those that the trust file lets count, as the policy engine knows them.
+type signatures struct{ engine *policy.Engine }
+
+// Signed implements mirror.Signatures.
+func (s signatures) Signed(ctx context.Context, repo string, d digest.Digest, signer string) (bool, error) {
+	text := `report.check("signature").result == "pass"`
+	if signer != "" {
+		text = fmt.Sprintf("report.signedBy(%q)", signer)
+	}
+	x, err := policy.CompileExpression(text)
+	if err != nil {
+		return false, err
+	}
+	return s.engine.Holds(ctx, x, repo, d)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/spf13/cobra"
 )
@@ -22,6 +24,8 @@ type mirrorStatus struct {
 	Into         string           `json:"into"`
 	Every        string           `json:"every"`
 	Deleted      string           `json:"deleted"`
+	Hold         string           `json:"hold,omitempty"`
+	Waiting      []mirrorWaiting  `json:"waiting,omitempty"`
 	Running      *importCounts    `json:"running,omitempty"`
 	Began        *provenance.Time `json:"began,omitempty"`
 	Ended        *provenance.Time `json:"ended,omitempty"`
@@ -33,10 +37,20 @@ type mirrorStatus struct {
 	Last         *mirrorReport    `json:"last,omitempty"`
 }
 
+// mirrorWaiting is a tag that waits.
+type mirrorWaiting struct {
+	Repository string          `json:"repository"`
+	Tag        string          `json:"tag"`
+	Digest     digest.Digest   `json:"digest"`
+	Seen       provenance.Time `json:"seen"`
+	Left       string          `json:"left,omitempty"`
+}
+
 // mirrorReport is what came of a run.
 type mirrorReport struct {
 	importReport
 	Removed int64 `json:"removed"`
+	Held    int64 `json:"held"`
 }
 
 // mirror is the verb `hallmark mirror`.
@@ -47,7 +61,7 @@ func (e *env) mirror() *cobra.Command {
 			"pushes below that prefix. For administrators.",
 	}
 	t := addTarget(c)
-	c.AddCommand(e.mirrorList(t), e.mirrorStatus(t), e.mirrorRun(t))
+	c.AddCommand(e.mirrorList(t), e.mirrorStatus(t), e.mirrorRun(t), e.mirrorApprove())
 	return c
 }
 
@@ -127,11 +141,19 @@ func (e *env) showMirror(m *mirrorStatus) {
 	line(w, "into", "%s", m.Into)
 	line(w, "gone upstream", "%s", m.Deleted)
 	line(w, "every", "%s", m.Every)
+	lineIf(w, "holds", m.Hold)
 	line(w, "state", "%s", clean(m.state()))
 	line(w, "up to date", "%s", localOr(m.Succeeded, "never"))
 	line(w, "next run", "%s", localOr(m.Next, "now"))
 	if m.Began != nil {
 		line(w, "last run", "%s, by %s", local(*m.Began), firstOf(m.By, "the schedule"))
+	}
+	for _, x := range m.Waiting {
+		left := "until it is let through"
+		if x.Left != "" {
+			left = "for " + x.Left + " more at most"
+		}
+		line(w, "waits", "%s:%s, %s, since %s, %s", clean(x.Repository), clean(x.Tag), short(x.Digest), local(x.Seen), left)
 	}
 	if m.Last != nil {
 		e.printFollowed(m.Last)
@@ -143,6 +165,9 @@ func (e *env) printFollowed(r *mirrorReport) {
 	e.printImport(&r.importReport)
 	if r.Removed > 0 {
 		fmt.Fprintf(e.stdout, "%s removed, because upstream they are gone\n", number(r.Removed, "tag"))
+	}
+	if r.Held > 0 {
+		fmt.Fprintf(e.stdout, "%s held: `hallmark mirror status` lists what waits\n", number(r.Held, "tag"))
 	}
 }
 
@@ -180,6 +205,55 @@ func (e *env) runMirror(ctx context.Context, cl *client, name string, asJSON boo
 	}
 	if n := report.Refused; n > 0 {
 		return nof("%s refused", areRefused(n))
+	}
+	return nil
+}
+
+func (e *env) mirrorApprove() *cobra.Command {
+	c := &cobra.Command{
+		Use: "approve REF", Short: "Let through what a mirror holds", Args: one("an image that waits, as mirror/hub/library/alpine:3.20"),
+		Long: "Let through an image that a mirror holds because it is new upstream: the tag is set, and the record names you. A digest stands for all\n" +
+			"tags that wait for it. For those who administer the repository.",
+		Example: "  hallmark mirror approve mirror/hub/library/alpine:3.20",
+	}
+	t := addTarget(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseReference(args[0])
+		if err != nil {
+			return err
+		}
+		name, err := ref.inTrash(args[0])
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return usagef("%q names no image: write %s:TAG, or %s@DIGEST", args[0], ref.repository, ref.repository)
+		}
+		ref.aim(t)
+		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			return e.approve(ctx, cl, ref.repository, name)
+		})
+	}
+	return c
+}
+
+func (e *env) approve(ctx context.Context, cl *client, repo, name string) error {
+	var answer struct {
+		Approved []struct {
+			Repository, Tag string
+			Digest          digest.Digest
+			Record          *uint64
+		}
+	}
+	if err := cl.send(ctx, http.MethodPost, mirrorsPath+"/approve", map[string]string{"repository": repo, "reference": name}, &answer); err != nil {
+		return err
+	}
+	for _, a := range answer.Approved {
+		record := "which it meant already"
+		if a.Record != nil {
+			record = fmt.Sprintf("record %d", *a.Record)
+		}
+		fmt.Fprintf(e.stdout, "%s:%s means %s now: %s\n", clean(a.Repository), clean(a.Tag), clean(a.Digest.String()), record)
 	}
 	return nil
 }

@@ -274,6 +274,12 @@ func TestOpenAPI(t *testing.T) {
 		{method: "POST", path: "/api/v1/mirrors/hub/run", route: "/api/v1/mirrors/{name}/run", body: `{}`, header: js, login: "alice:wonderland-1", status: 403},
 		{method: "POST", path: "/api/v1/mirrors/hub/run", route: "/api/v1/mirrors/{name}/run", body: large, header: js, status: 413},
 		{method: "POST", path: "/api/v1/mirrors/hub/run", route: "/api/v1/mirrors/{name}/run", body: `{}`, status: 415},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: `{"repository":"team/app","reference":"1.0"}`, header: js, status: 404},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: `{}`, header: js, status: 400},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: `{}`, header: js, login: "none", status: 401},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: `{"repository":"team/app","reference":"1.0"}`, header: js, login: "alice:wonderland-1", status: 403},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: large, header: js, status: 413},
+		{method: "POST", path: "/api/v1/mirrors/approve", body: `{}`, status: 415},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{"repository":"lib/gone"}`, header: js, status: 200},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{"reference":"1.0"}`, header: js, status: 400},
 		{method: "POST", path: "/api/v1/trash/empty", body: `{}`, header: js, login: "none", status: 401},
@@ -624,7 +630,7 @@ var unseen = []string{
 	"GET /readyz 503", "GET /ca.pem 404", "GET /api/v1/certificate 404", "POST /api/v1/certificate 404", "POST /api/v1/certificate 409",
 	"POST /api/v1/keys 409", "POST /api/v1/import 409", "GET /api/v1/evidence 409", "POST /api/v1/access/tokens 409", "GET /log/{path} 401",
 	"DELETE /api/v1/access/teams/{name} 409", "DELETE /api/v1/access/teams/{name}/members/{user} 409", "POST /api/v1/access/teams/{name}/members 422",
-	"GET /api/v1/mirrors/{name} 200", "POST /api/v1/mirrors/{name}/run 200", "POST /api/v1/mirrors/{name}/run 409", "POST /api/v1/mirrors/{name}/run 422",
+	"GET /api/v1/mirrors/{name} 200", "POST /api/v1/mirrors/approve 200", "POST /api/v1/mirrors/{name}/run 200", "POST /api/v1/mirrors/{name}/run 409", "POST /api/v1/mirrors/{name}/run 422",
 	"DELETE /api/v1/access/tokens/{id} 403", "DELETE /api/v1/access/sessions/{id} 403",
 }
 

@@ -100,6 +100,9 @@ var tableRoutes = []tableRoute{
 	{route: "POST /api/v1/trash/undelete", what: "of what is not in it", needs: access.Push, status: 404, request: func(s *rightsTable, _ identity, repo string) tableRequest {
 		return tableRequest{"/api/v1/trash/undelete", s.fill(`{"repository":"REPO","reference":"DIGEST"}`, repo), jsonType}
 	}},
+	{route: "POST /api/v1/mirrors/approve", what: "of what does not wait", needs: access.Admin, status: 404, request: func(s *rightsTable, _ identity, repo string) tableRequest {
+		return tableRequest{"/api/v1/mirrors/approve", s.fill(`{"repository":"REPO","reference":"DIGEST"}`, repo), jsonType}
+	}},
 	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&digest=DIGEST")},
 	{route: "GET /api/v1/deletable", needs: access.Delete, status: 200, request: at("/api/v1/deletable?repo=REPO&tag=1.0")},
 	{route: "GET /api/v1/holds", needs: access.Pull, status: 200, request: at("/api/v1/holds?repo=REPO")},

@@ -296,6 +296,14 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("mirror/state", []byte("hub"), []byte(`{"next":"2099-01-01T00:00:00Z"}`)) },
 	},
 	{
+		name: "when what a tag means upstream was seen first", unseen: "it says when a mirror lets an image through; that it did is on record",
+		do: func(h *hands) { h.put("mirror/waiting", place(repo, []byte("1")), []byte(`{"seen":1}`)) },
+	},
+	{
+		name: "an image said to be held by a mirror", unseen: "it only has pulls of the image refused; what is let through is on record",
+		do: func(h *hands) { h.put("registry/withheld", place(repo, h.key("one")), []byte{1}) },
+	},
+	{
 		name: "how far a scrub came", unseen: "it records only the scrub's progress; run a scrub to be sure",
 		do: func(h *hands) { h.del("registry/scrub", []byte("state")) },
 	},
