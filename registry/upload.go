@@ -176,6 +176,9 @@ func (u *upload) Write(p []byte) (int, error) {
 	if errors.Is(err, storage.ErrFull) {
 		err = errors.Join(err, u.Cancel(context.Background())) // give back what is left of the disk
 	}
+	if errors.Is(err, storage.ErrNotFound) { // what keeps it has forgotten it
+		err = errors.Join(errUploadUnknown(), err, u.Cancel(context.Background()))
+	}
 	return n, u.c.failed(err)
 }
 

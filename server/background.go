@@ -15,6 +15,7 @@ func (s *Server) background() []func(context.Context) {
 		s.whenWhole(func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) }),
 		s.whenWhole(s.registry.Collect),
 		s.registry.Scrub,
+		s.whenWhole(s.tidyRemote),
 		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
 		s.registry.KeepPulls,
 		s.registry.SweepPulls,

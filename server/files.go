@@ -13,6 +13,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/s3"
 )
 
 // Files answers requests from a data directory that no server runs on. Until the first request that changes
@@ -95,7 +96,11 @@ func needsChange(err error) bool {
 
 // open opens the directory. The caller holds mu, or is alone.
 func (f *Files) open(how datadir.Mode) error {
-	d, err := datadir.Open(f.ctx, f.dir, how, datadir.Options{Say: f.options.Say})
+	remote := func() (*s3.Config, error) {
+		c, err := f.options.Config()
+		return c.Blobs.Remote(), err
+	}
+	d, err := datadir.Open(f.ctx, f.dir, how, datadir.Options{Say: f.options.Say, S3: remote})
 	switch {
 	case errors.Is(err, datadir.ErrNone):
 		return unavailablef("%w: start one there with `hallmark serve`, or name another with --data or --server", err)

@@ -70,6 +70,7 @@ func (s *Server) addMetrics() {
 	})
 	s.metrics.Counter("hallmark_collected_bytes_total", "Bytes of these blobs.", func() float64 { return float64(s.registry.Collected().Bytes) })
 	s.addScrubMetrics()
+	s.addRemoteMetrics()
 	s.addTrashMetrics()
 	s.addQuotaMetrics()
 	s.addPullMetrics()

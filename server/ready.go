@@ -82,7 +82,7 @@ func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
 		add("disk", "less is free than registry.reserve, so nothing can be pushed. Make room, or delete images", false)
 	}
 	if err := s.data.Blobs.Here(); err != nil || room != nil && !errors.Is(room, storage.ErrFull) {
-		add("blobs", "the disk of the blobs does not answer, or is not mounted", true)
+		add("blobs", s.blobsAway(), true)
 	}
 	if s.keeper != nil && time.Now().After(s.keeper.Certificate().NotAfter) {
 		add("certificate", "the server's certificate has expired, so clients refuse it. Run `hallmark cert renew`, or replace tls.cert", true)

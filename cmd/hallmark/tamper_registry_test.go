@@ -288,6 +288,14 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("registry/idle", []byte("an upload"), make([]byte, 24)) },
 	},
 	{
+		name: "objects of an object store that there is not", unseen: "blobs are in files here, and only a registry with blobs in an object store reads it",
+		do: func(h *hands) {
+			for _, table := range []storage.Table{"s3/objects", "s3/uploads", "s3/parts", "s3/gone"} {
+				h.put(table, []byte("0000000000000001.1"), []byte(`{"s":1}`))
+			}
+		},
+	},
+	{
 		name: "rules of retention approved", unseen: "it says which rules a schedule may apply: anyone who writes the store needs no schedule to remove images",
 		do: func(h *hands) { h.put("retention/approved", []byte("rules"), []byte("sha256:00")) },
 	},

@@ -160,7 +160,8 @@ func (r *Restore) fillStore(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := d.RecreateBlobs(ctx); err != nil {
+	into, err := d.RecreateBlobs(ctx)
+	if err != nil {
 		return err
 	}
 	var blobs []archive.Blob
@@ -173,7 +174,7 @@ func (r *Restore) fillStore(ctx context.Context) (err error) {
 		return err
 	}
 	err = InParallel(ctx, Copiers, blobs, func(b archive.Blob) error {
-		err := d.Blobs.Import(b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
+		err := into.Import(b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
 		r.Done(b.Size)
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/seed-260924e6/hallmark/server/listen"
+	"github.com/seed-260924e6/hallmark/storage/s3"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 )
@@ -57,6 +58,8 @@ type Config struct {
 	Registry registry.Config `yaml:"registry"`
 	// Trash says for how long, and up to which size, what was deleted can be brought back.
 	Trash registry.TrashConfig `yaml:"trash"`
+	// Blobs says where blobs are, if not in the data directory.
+	Blobs Blobs `yaml:"blobs"`
 	// Scrub says how often every blob is read and compared with its digest, and how fast.
 	Scrub registry.ScrubConfig `yaml:"scrub"`
 	// Records says how long the parts of records that can be erased are kept.
@@ -87,6 +90,21 @@ type Config struct {
 
 	// origins says of each key that is set where: hallmark.yaml:7, HALLMARK_URL, --url.
 	origins map[string]string
+}
+
+// Blobs is about where blobs are.
+type Blobs struct {
+	// S3 is an object store that speaks S3. A registry keeps its blobs there from its first start on, or never. Default: blobs are in
+	// the data directory.
+	S3 s3.Config `yaml:"s3"`
+}
+
+// Remote is the object store, or nil where blobs are in the data directory.
+func (c Blobs) Remote() *s3.Config {
+	if c.S3.Endpoint == "" {
+		return nil
+	}
+	return &c.S3
 }
 
 // Metrics is about who reads /metrics.
@@ -256,6 +274,7 @@ func Default() Config {
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
 		Trash:       registry.TrashConfig{Keep: units.Duration(7 * 24 * time.Hour)},
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
+		Blobs:       Blobs{S3: s3.Config{Region: "us-east-1", Keep: units.Duration(7 * 24 * time.Hour)}},
 		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
 		Retention:   Retention{Most: 20},

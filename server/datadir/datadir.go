@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/s3"
 )
 
 // What is in a data directory.
@@ -47,10 +49,17 @@ const (
 type Dir struct {
 	Path  string // absolute
 	Store *bolt.Store
-	Blobs *files.Dir
+	Blobs Blobs
 	Mode  Mode
 
 	wrapped storage.Store // Store behind Options.Wrap; nil where there is none
+}
+
+// Blobs are those of a registry: in the directory, or in an object store.
+type Blobs interface {
+	storage.Blobs
+	// Here returns nil while what keeps the blobs answers, and is what was opened.
+	Here() error
 }
 
 // Rows is the store as the rooms see it.
@@ -79,6 +88,10 @@ type Options struct {
 	Say func(sentence string)
 	// Wrap puts something between the rooms and the store, as a test does that counts what they read; nil is nothing.
 	Wrap func(storage.Store) storage.Store
+	// S3 says where the object store of the blobs is, or returns nil where they are in the directory; nil is as well.
+	S3 func() (*s3.Config, error)
+	// Log is told of what goes on in the background; nil is nobody.
+	Log *slog.Logger
 }
 
 // ErrNone says that a directory holds no registry.
@@ -113,7 +126,7 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 	if o.Wrap != nil {
 		d.wrapped = o.Wrap(d.Store)
 	}
-	if d.Blobs, err = d.openBlobs(ctx); err != nil {
+	if d.Blobs, err = d.openBlobs(ctx, o); err != nil {
 		return nil, errors.Join(ownerHint(path, err), d.Store.Close())
 	}
 	return d, nil
@@ -130,13 +143,28 @@ func (o Options) say(sentence string) {
 	}
 }
 
-// openBlobs opens the blobs that belong to the store. If we stop before their id is kept, the next start
-// takes the directory that is there.
-func (d *Dir) openBlobs(ctx context.Context) (*files.Dir, error) {
+// openBlobs opens the blobs that belong to the store, wherever they are.
+func (d *Dir) openBlobs(ctx context.Context, o Options) (Blobs, error) {
 	id, err := d.Setting(ctx, settingBlobs)
 	if err != nil {
 		return nil, err
 	}
+	remote, err := o.remote()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case remote != nil:
+		return d.openRemote(ctx, *remote, id, o.Log)
+	case isRemote(id):
+		return nil, errors.New("this registry's blobs are in an object store, and the configuration names none: set blobs.s3 again")
+	}
+	return d.openFiles(ctx, id)
+}
+
+// openFiles opens the blobs in the directory. If we stop before their id is kept, the next start takes the directory that is
+// there.
+func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 	if d.Mode == ToRead {
 		return files.OpenReadOnly(d.File(BlobsDir), id)
 	}
@@ -148,12 +176,15 @@ func (d *Dir) openBlobs(ctx context.Context) (*files.Dir, error) {
 }
 
 // RecreateBlobs makes the blobs directory of a store that is being put back.
-func (d *Dir) RecreateBlobs(ctx context.Context) error {
+func (d *Dir) RecreateBlobs(ctx context.Context) (*files.Dir, error) {
 	id, err := d.Setting(ctx, settingBlobs)
-	if err == nil {
-		d.Blobs, err = files.Recreate(d.File(BlobsDir), id)
+	switch {
+	case err != nil:
+		return nil, err
+	case isRemote(id):
+		return nil, errors.New("this backup is of a registry whose blobs are in an object store, and cannot be restored yet")
 	}
-	return err
+	return files.Recreate(d.File(BlobsDir), id)
 }
 
 // File is the path of what has a name in the directory.

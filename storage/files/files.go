@@ -224,13 +224,7 @@ func (d *Dir) Remove(_ context.Context, at storage.Location) error {
 }
 
 // Free implements storage.Blobs.
-func (d *Dir) Free() (free, size uint64, err error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(d.path, &s); err != nil {
-		return 0, 0, fmt.Errorf("ask for the free space of %s: %w", d.path, err)
-	}
-	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
-}
+func (d *Dir) Free() (free, size uint64, err error) { return durable.Free(d.path) }
 
 func notFound(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {

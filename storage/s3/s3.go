@@ -102,3 +102,13 @@ func connect(ctx context.Context, c Config, o Options) (*Store, error) {
 
 // Free implements storage.Blobs: the rows need room too.
 func (s *Store) Free() (free, size uint64, err error) { return s.free() }
+
+// Readable wants the files that the configuration names to be there, and to hold what they should.
+func (c Config) Readable() error {
+	t, err := newTransport(c.CA)
+	if err != nil || c.Credentials == "" {
+		return err
+	}
+	_, err = newCredentials(context.Background(), c.Credentials, t)
+	return err
+}
