@@ -45,8 +45,8 @@ func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up stor
 }
 
 // Drop gives back the bytes of what arrived for a manifest that does not come.
-func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) error {
-	var err error
+func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) (err error) {
+	defer i.tell(&err)
 	for _, a := range arrived {
 		i.g.unreserve(&a.held)
 		err = errors.Join(err, i.g.blobs.Remove(context.WithoutCancel(ctx), a.row.at))
@@ -55,7 +55,8 @@ func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) error {
 }
 
 // Keep links what arrived without a manifest, in one transaction.
-func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) error {
+func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) (err error) {
+	defer i.tell(&err)
 	if len(arrived) == 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
@@ -170,6 +172,33 @@ func TestAdopted(t *testing.T) {
 			}
 			s.wantClean()
 		})
+	}
+}
+
+// TestWithinIsNotTold wants what goes wrong within the registry in its log, and what goes wrong at the source told to who imports.
+func TestWithinIsNotTold(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	i := s.importer()
+	blob := func(open func(context.Context) (io.ReadCloser, int64, error)) error {
+		_, _, err := i.Blob(background, "team/app", digest.FromString("x"), open)
+		return err
+	}
+	there := func(context.Context) (io.ReadCloser, int64, error) {
+		return io.NopCloser(strings.NewReader("x")), 1, nil
+	}
+	lost := errors.New("the source burns")
+	if err := blob(func(context.Context) (io.ReadCloser, int64, error) { return nil, 0, lost }); !errors.Is(err, lost) || err.Error() != lost.Error() {
+		t.Errorf("of the source it says %v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "blobs")); err != nil {
+		t.Fatal(err)
+	}
+	if err := blob(there); err == nil || strings.Contains(err.Error(), s.dir) || !strings.Contains(err.Error(), "log") {
+		t.Errorf("of the registry it says %v", err)
+	}
+	s.stop()
+	if _, err := i.Lacking(background, "team/app", []digest.Digest{digest.FromString("x")}); !errors.Is(err, storage.ErrClosed) || !strings.Contains(err.Error(), "shutting down") {
+		t.Errorf("of a closed store it says %v", err)
 	}
 }
 

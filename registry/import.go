@@ -47,8 +47,9 @@ type ForeignManifest struct {
 }
 
 // Accepts returns why nothing may be imported into a repository by this name, or nil. Errors: those that AnswerOf knows.
-func (i *Importer) Accepts(ctx context.Context, repo string) error {
-	_, err := i.call(ctx, repo)
+func (i *Importer) Accepts(ctx context.Context, repo string) (err error) {
+	defer i.tell(&err)
+	_, err = i.call(ctx, repo)
 	return err
 }
 
@@ -63,6 +64,7 @@ func (i *Importer) call(ctx context.Context, repo string) (*call, error) {
 
 // Lacking returns which of some blobs a repository does not have.
 func (i *Importer) Lacking(ctx context.Context, repo string, blobs []digest.Digest) (lacking []digest.Digest, err error) {
+	defer i.tell(&err)
 	err = i.g.store.View(ctx, func(tx storage.Reader) error {
 		lacking = nil
 		for _, d := range blobs {
@@ -87,6 +89,7 @@ type Meaning struct {
 
 // Meanings returns what tags mean, each at its own place.
 func (i *Importer) Meanings(ctx context.Context, repo string, tags []string) (meanings []Meaning, err error) {
+	defer i.tell(&err)
 	err = i.g.store.View(ctx, func(tx storage.Reader) error {
 		meanings = make([]Meaning, len(tags))
 		for n, tag := range tags {
@@ -117,6 +120,7 @@ func errTooLong(d digest.Digest, size int64) error {
 // the repository, or with its manifest where it is returned as an Arrival. Errors: those of open; that the bytes are others; those that
 // AnswerOf knows.
 func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, arrived *Arrival, err error) {
+	defer i.tell(&err)
 	c, err := i.call(ctx, repo)
 	if err != nil {
 		return 0, nil, err
@@ -129,7 +133,7 @@ func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open 
 	}
 	from, size, err := open(ctx)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fromSource{err}
 	}
 	defer from.Close() //nolint:errcheck // it was only read
 	var held reservation
@@ -191,7 +195,7 @@ func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Rea
 			break
 		}
 		if readErr != nil {
-			return n, readErr
+			return n, fromSource{readErr}
 		}
 		if unlooked += int64(read); unlooked >= roomEvery {
 			unlooked = 0
@@ -208,7 +212,8 @@ func (g *Registry) takeForeign(file storage.Upload, d digest.Digest, from io.Rea
 
 // Manifest takes in a manifest whose blobs are here, and links those that arrived for it, or drops them where it is refused. Error:
 // those that AnswerOf knows.
-func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (*provenance.Record, error) {
+func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (record *provenance.Record, err error) {
+	defer i.tell(&err)
 	p, err := i.pushOf(ctx, m)
 	if err == nil && p != nil && p.attachedTo() != "" { // who looks at signatures reads them out of the repository
 		err = i.Keep(ctx, p.repo, m.Arrived)
@@ -217,7 +222,6 @@ func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (*provenance
 	if err != nil || p == nil {
 		return nil, errors.Join(err, i.Drop(ctx, m.Arrived))
 	}
-	var record *provenance.Record
 	err = i.link(ctx, p.repo, m.Arrived, func(link func(storage.Tx) error) error {
 		p.coming, p.link = m.Arrived, link
 		record, err = i.g.push(ctx, p)
@@ -292,12 +296,14 @@ func NamesIn(mediaType string, body []byte) (names Names, err error) {
 }
 
 // Presences is that of the registry.
-func (i *Importer) Presences(ctx context.Context, of []RepoDigest) ([]Presence, error) {
+func (i *Importer) Presences(ctx context.Context, of []RepoDigest) (all []Presence, err error) {
+	defer i.tell(&err)
 	return i.g.Presences(ctx, of)
 }
 
 // Link gives a repository a blob that is here, and says whether it is.
 func (i *Importer) Link(ctx context.Context, repo string, d digest.Digest) (linked bool, err error) {
+	defer i.tell(&err)
 	c, err := i.call(ctx, repo)
 	if err != nil {
 		return false, err
