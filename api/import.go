@@ -20,17 +20,19 @@ type Imports interface {
 
 // wantImport is what is to be imported, from where, and to where.
 type wantImport struct {
-	Path         string           `json:"path"`     // on the server's machine
-	Registry     string           `json:"registry"` // that runs
-	Username     string           `json:"username"`
-	Password     string           `json:"password"`
-	RefreshToken string           `json:"refreshToken"` // in place of a name and a password
-	CA           string           `json:"ca"`           // PEM
-	Addresses    []netip.Addr     `json:"addresses"`
-	Rate         int              `json:"rate"`
-	Repositories []access.Pattern `json:"repositories"`
-	Into         string           `json:"into"`
-	DryRun       bool             `json:"dryRun"`
+	Path         string            `json:"path"`     // on the server's machine
+	Registry     string            `json:"registry"` // that runs
+	Username     string            `json:"username"`
+	Password     string            `json:"password"`
+	RefreshToken string            `json:"refreshToken"` // in place of a name and a password
+	CA           string            `json:"ca"`           // PEM
+	Addresses    []netip.Addr      `json:"addresses"`
+	Rate         int               `json:"rate"`
+	Tags         string            `json:"tags"` // the path of a file
+	Repositories []access.Pattern  `json:"repositories"`
+	Platforms    []mirror.Platform `json:"platforms"`
+	Into         string            `json:"into"`
+	DryRun       bool              `json:"dryRun"`
 }
 
 // importLine is one line of the answer. Exactly one field is set.
@@ -49,6 +51,8 @@ func (a *API) importImages(c *call) (any, error) {
 	switch {
 	case (want.Path == "") == (want.Registry == ""):
 		return nil, problemf(http.StatusBadRequest, "either path, of a directory or an archive, or registry says from where")
+	case want.Tags != "" && want.Path == "":
+		return nil, problemf(http.StatusBadRequest, "tags is a file beside path: a registry that runs has its own")
 	case want.Path != "" && c.who.Actor.Kind != provenance.System:
 		return nil, c.forbid("a path of the server's machine is read for its operator alone: run `hallmark import` there, without --server")
 	case want.Rate < 0:
@@ -80,6 +84,6 @@ func (a *API) sendFailed(c *call, enc *json.Encoder, sent, err error) error {
 func (w wantImport) options() mirror.Options {
 	return mirror.Options{
 		Path: w.Path, Registry: w.Registry, Username: w.Username, Password: w.Password, RefreshToken: w.RefreshToken, Roots: []byte(w.CA), Addresses: w.Addresses, Rate: w.Rate,
-		Repositories: w.Repositories, Into: w.Into, DryRun: w.DryRun,
+		Tags: w.Tags, Platforms: w.Platforms, Repositories: w.Repositories, Into: w.Into, DryRun: w.DryRun,
 	}
 }

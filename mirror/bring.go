@@ -28,6 +28,9 @@ const maxFamily = 10_000
 // else is named by digest, so that a tag that moves meanwhile makes no mixture.
 func (w *work) bring(ctx context.Context, i Image) error {
 	if i.Tag == "" {
+		if _, out := w.unwanted.Load(i.Digest); out {
+			return nil
+		}
 		return w.family(ctx, i.Digest)
 	}
 	m, err := w.From.Manifest(ctx, w.repo, i.Tag)
@@ -99,10 +102,10 @@ func (w *work) take(ctx context.Context, m Manifest, tags []string) error {
 	if err != nil {
 		return err
 	}
-	if here {
+	if here && !isIndex(m.Body) {
 		err = w.commit(ctx, m, tags, nil)
 	} else {
-		err = w.whole(ctx, m, tags)
+		err = w.whole(ctx, m, tags) // an index may have come without some that it lists
 	}
 	if err != nil {
 		return err
@@ -110,13 +113,23 @@ func (w *work) take(ctx context.Context, m Manifest, tags []string) error {
 	return w.attached(ctx, d)
 }
 
-// whole brings a manifest that is not here, with all that it names.
+// whole brings a manifest with all that it names, but for what is not wanted.
 func (w *work) whole(ctx context.Context, m Manifest, tags []string) error {
 	names, err := registry.NamesIn(m.MediaType, m.Body)
 	if err != nil {
 		return err
 	}
-	if err := w.children(ctx, m.Origin.Digest, names.Manifests); err != nil {
+	out, err := w.leftOut(m.Body)
+	if err != nil {
+		return err
+	}
+	wanted := slices.DeleteFunc(names.Manifests, func(d digest.Digest) bool { return out[d] })
+	for d := range out {
+		if _, counted := w.unwanted.LoadOrStore(d, nil); !counted {
+			w.counts.leftOut.Add(1)
+		}
+	}
+	if err := w.children(ctx, m.Origin.Digest, wanted); err != nil {
 		return err
 	}
 	return w.blobs(ctx, m.Origin.Digest, names.Blobs, func(arrived []*registry.Arrival) error { return w.commit(ctx, m, tags, arrived) })

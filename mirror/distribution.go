@@ -165,7 +165,7 @@ func (d *distribution) Manifest(_ context.Context, repo, ref string) (m Manifest
 	manifests := path.Join("repositories", repo, "_manifests")
 	named, link := digest.Digest(ref), ""
 	if named.Validate() == nil {
-		link = path.Join(manifests, "revisions", named.Algorithm().String(), named.Encoded(), "link")
+		link = path.Join(revision(repo, named), "link")
 	} else {
 		link = path.Join(manifests, "tags", ref, "current", "link")
 		if named, err = d.link(link); err != nil {
@@ -185,6 +185,11 @@ func (d *distribution) Manifest(_ context.Context, repo, ref string) (m Manifest
 		})
 	}
 	return m, err
+}
+
+// revision is where the link of a manifest is.
+func revision(repo string, d digest.Digest) string {
+	return path.Join("repositories", repo, "_manifests", "revisions", d.Algorithm().String(), d.Encoded())
 }
 
 // open opens the bytes of a digest.

@@ -51,15 +51,18 @@ type Job struct {
 	Into string
 	// DryRun counts what would come, and changes nothing.
 	DryRun bool
+	// Platforms are those that come of an index; empty means all. An image that is in no index comes whatever it is for.
+	Platforms []Platform
 	// Workers is how many images come at the same time. Default: 8.
 	Workers int
 
-	bring   func(context.Context, *work, Image) error // in another way than work does, or nil
-	counts  counts
-	working keyed
-	shown   sync.Map // the digests whose bytes the source has given in this run; in a dry run also the manifests that were counted
-	mu      sync.Mutex
-	report  Report
+	bring    func(context.Context, *work, Image) error // in another way than work does, or nil
+	counts   counts
+	working  keyed
+	shown    sync.Map // the digests whose bytes the source has given in this run; in a dry run also the manifests that were counted
+	unwanted sync.Map // the digests of what indexes list for platforms that are not wanted
+	mu       sync.Mutex
+	report   Report
 }
 
 // Counts is how far an import has come.
@@ -70,13 +73,18 @@ type Counts struct {
 	Present      int64 `json:"present"`   // that were here already
 	Left         int64 `json:"left"`      // tags that mean something else here since somebody pushed, and were left
 	Refused      int64 `json:"refused"`   // that did not come, or not whole
+	LeftOut      int64 `json:"leftOut"`   // manifests of platforms that are not wanted
+	Known        int64 `json:"known"`     // images that there are at the source, as far as they were counted
+	Counted      bool  `json:"counted"`   // all were
 	Manifests    int64 `json:"manifests"` // that came
 	Blobs        int64 `json:"blobs"`     // that came
 	Bytes        int64 `json:"bytes"`     // of these, and of the manifests
 }
 
 type counts struct {
-	repositories, images, came, present, left, refused, manifests, blobs, bytes atomic.Int64
+	repositories, images, came, present, left, refused, leftOut, known, manifests, blobs, bytes atomic.Int64
+
+	counted atomic.Bool
 }
 
 // Counts returns how far the job has come, also while it runs.
@@ -84,6 +92,7 @@ func (j *Job) Counts() Counts {
 	c := &j.counts
 	return Counts{
 		Repositories: c.repositories.Load(), Images: c.images.Load(), Came: c.came.Load(), Present: c.present.Load(), Left: c.left.Load(),
+		LeftOut: c.leftOut.Load(), Known: c.known.Load(), Counted: c.counted.Load(),
 		Refused: c.refused.Load(), Manifests: c.manifests.Load(), Blobs: c.blobs.Load(), Bytes: c.bytes.Load(),
 	}
 }
@@ -116,8 +125,15 @@ const (
 func (j *Job) Run(ctx context.Context) (Report, error) {
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(cmp.Or(j.Workers, workers))
+	counting, stop := context.WithCancel(within)
+	var counter sync.WaitGroup
+	if j.bring == nil { // to list what a mirror follows is part of its work
+		counter.Go(func() { j.count(counting) })
+	}
 	err := j.each(within, group)
 	err = errors.Join(err, group.Wait())
+	stop()
+	counter.Wait()
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -171,6 +187,24 @@ func (j *Job) repository(ctx context.Context, group *errgroup.Group, repo, into 
 		tagged.Add(1)
 		group.Go(func() error { defer tagged.Done(); return j.image(ctx, repo, into, image) })
 	}
+}
+
+// count counts what is at the source, for those who watch, while the work goes on. What cannot be listed the work tells.
+func (j *Job) count(ctx context.Context) {
+	for repo, err := range j.From.Repositories(ctx) {
+		if err != nil || !j.wants(repo) {
+			continue
+		}
+		if _, err := j.into(ctx, repo); err != nil {
+			continue
+		}
+		for _, err := range j.From.Images(ctx, repo) {
+			if err == nil {
+				j.counts.known.Add(1)
+			}
+		}
+	}
+	j.counts.counted.Store(ctx.Err() == nil)
 }
 
 func (j *Job) wants(repo string) bool {

@@ -42,7 +42,10 @@ type Options struct {
 	Addresses          []netip.Addr // of the server's machine or its link alone, that it may lead to
 	Rate               int          // requests a second
 
+	// Tags is the path of a file of tags for a Path that has none, or "".
+	Tags         string
 	Repositories []access.Pattern
+	Platforms    []Platform
 	Into         string
 	DryRun       bool
 }
@@ -62,7 +65,7 @@ func (i *Imports) Import(ctx context.Context, who provenance.Identity, r *http.R
 		return Report{}, err
 	}
 	defer from.Close() //nolint:errcheck // it was only read
-	j := &Job{From: from, Here: i.registry.Importer(who, r), Repositories: o.Repositories, Into: strings.Trim(o.Into, "/"), DryRun: o.DryRun}
+	j := &Job{From: from, Here: i.registry.Importer(who, r), Repositories: o.Repositories, Platforms: o.Platforms, Into: strings.Trim(o.Into, "/"), DryRun: o.DryRun}
 	if o.Path != "" {
 		j.Workers = localWorkers
 	}
@@ -96,7 +99,14 @@ func (o Options) open() (Source, error) {
 		if !filepath.IsAbs(o.Path) {
 			return nil, fmt.Errorf("%w: the path %.200q is not absolute", ErrSource, o.Path)
 		}
-		return OpenPath(o.Path)
+		from, err := OpenPath(o.Path)
+		if err != nil || o.Tags == "" {
+			return from, err
+		}
+		return withTagsOf(from, o.Tags)
+	}
+	if o.Tags != "" {
+		return nil, fmt.Errorf("%w: a file of tags goes with the data directory of a registry: one that runs has its own", ErrSource)
 	}
 	r := Remote{Where: o.Registry, Repositories: o.Repositories, Rate: o.Rate, Addresses: o.Addresses, Login: auth.Credential{Username: o.Username, Password: o.Password, RefreshToken: o.RefreshToken}}
 	if len(o.Roots) > 0 {

@@ -120,3 +120,10 @@ func schemaOf(body []byte) (version int, old bool) {
 	_ = json.Unmarshal(body, &doc) // one that is no document is refused by the registry
 	return doc.SchemaVersion, doc.FSLayers != nil
 }
+
+// isIndex says whether a manifest lists others.
+func isIndex(body []byte) bool {
+	var doc document
+	_ = json.Unmarshal(body, &doc) // one that is no document is refused by the registry
+	return doc.Manifests != nil
+}

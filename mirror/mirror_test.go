@@ -143,8 +143,9 @@ type importLine struct {
 type remark struct{ Reference, Why string }
 
 type report struct {
-	Images, Came, Present, Left, Refused, Manifests, Blobs int64
-	Refusals, LeftAlone, Lacking                           []remark
+	Images, Came, Present, Left, Refused, LeftOut, Known, Manifests, Blobs int64
+	Counted                                                                bool
+	Refusals, LeftAlone, Lacking                                           []remark
 }
 
 // run asks a server for an import as its operator, and returns the last report, and what failed.

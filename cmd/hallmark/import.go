@@ -28,7 +28,9 @@ type wantImport struct {
 	CA           string   `json:"ca,omitempty"`
 	Addresses    []string `json:"addresses,omitempty"`
 	Rate         int      `json:"rate,omitempty"`
+	Tags         string   `json:"tags,omitempty"`
 	Repositories []string `json:"repositories,omitempty"`
+	Platforms    []string `json:"platforms,omitempty"`
 	Into         string   `json:"into,omitempty"`
 	DryRun       bool     `json:"dryRun,omitempty"`
 }
@@ -41,6 +43,9 @@ type importCounts struct {
 	Present      int64 `json:"present"`
 	Left         int64 `json:"left"`
 	Refused      int64 `json:"refused"`
+	LeftOut      int64 `json:"leftOut"`
+	Known        int64 `json:"known"`
+	Counted      bool  `json:"counted"`
 	Manifests    int64 `json:"manifests"`
 	Blobs        int64 `json:"blobs"`
 	Bytes        int64 `json:"bytes"`
@@ -87,6 +92,8 @@ func (e *env) importImages() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&want.Into, "into", "", "put `PREFIX` before the names of repositories; the whole name of an image that has none")
 	f.BoolVar(&want.DryRun, "dry-run", false, "count what would come, and change nothing")
+	f.StringSliceVar(&want.Platforms, "platform", nil, "of indexes, bring only `OS/ARCH[/VARIANT]`, as linux/amd64,linux/arm64; the index comes as it is")
+	f.StringVar(&want.Tags, "tags", "", "take the tags of a directory from `FILE`, with a line REPOSITORY:TAG DIGEST for each")
 	f.IntVar(&want.Rate, "rate", 0, "ask a registry at most `N` times a second (default 50)")
 	f.StringSliceVar(&want.Addresses, "address", nil, "let the registry's name lead to `ADDRESS`, where that is one of the server's machine")
 	from := &target{}
@@ -95,6 +102,12 @@ func (e *env) importImages() *cobra.Command {
 	asJSON := f.Bool("json", false, "print one JSON object a line, for programs")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		want.Repositories = args[1:]
+		if want.Tags != "" {
+			var err error
+			if want.Tags, err = filepath.Abs(want.Tags); err != nil {
+				return err
+			}
+		}
 		if err := e.aimImport(c.Context(), &want, args[0], from); err != nil {
 			return err
 		}
@@ -225,8 +238,20 @@ func areRefused(n int64) string {
 func (e *env) showImport(n *importCounts, began time.Time) {
 	if isTerminal(e.stderr) {
 		seconds := max(time.Since(began).Seconds(), 1)
-		fmt.Fprintf(e.stderr, "\r\x1b[K%s looked at, %s, %s (%s/s), %d refused", number(n.Images, "image"), number(n.Blobs, "blob"),
+		fmt.Fprintf(e.stderr, "\r\x1b[K%s, %s, %s (%s/s), %d refused", n.progress(), number(n.Blobs, "blob"),
 			units.Bytes(n.Bytes), units.Bytes(int64(float64(n.Bytes)/seconds)), n.Refused)
+	}
+}
+
+// progress says how many images were looked at, and how many are left, as far as they are counted.
+func (n *importCounts) progress() string {
+	switch left := n.Known - n.Images; {
+	case left <= 0:
+		return number(n.Images, "image")
+	case n.Counted:
+		return fmt.Sprintf("%s, %d left", number(n.Images, "image"), left)
+	default:
+		return fmt.Sprintf("%s, %d or more left", number(n.Images, "image"), left)
 	}
 }
 
@@ -245,6 +270,9 @@ func (e *env) printImport(r *importReport) {
 		for _, m := range list.all {
 			fmt.Fprintf(e.stdout, "%s: %s: %s\n", list.word, clean(m.Reference), clean(m.Why))
 		}
+	}
+	if r.LeftOut > 0 {
+		fmt.Fprintf(e.stdout, "%s for other platforms left out\n", number(r.LeftOut, "manifest"))
 	}
 	came := "came"
 	if r.DryRun {
