@@ -85,6 +85,9 @@ func errTooLarge(what string, most int64) error {
 // readBounded reads all of what has so many bytes at most, and closes it.
 func readBounded(from io.ReadCloser, what string, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(from, most+1))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%s broke off after %d bytes: %w", what, len(data), err)
+	}
 	err = errors.Join(err, from.Close())
 	if err == nil && int64(len(data)) > most {
 		err = errTooLarge(what, most)

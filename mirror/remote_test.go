@@ -156,6 +156,18 @@ func TestUpstreams(t *testing.T) {
 			}
 			return true
 		}, "has more than"},
+		"a manifest of 10 GB": {func(u *upstream, w http.ResponseWriter, r *http.Request) bool {
+			if !u.about(r, "manifests", "1.0") {
+				return false
+			}
+			begin(w, "10000000000")
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					break
+				}
+			}
+			return true
+		}, "has more than"},
 		"a blob that breaks off each time": {func(u *upstream, w http.ResponseWriter, r *http.Request) bool {
 			if u.about(r, "blobs", layer.String()) {
 				begin(w, "1")
@@ -250,6 +262,63 @@ func TestUpstreams(t *testing.T) {
 				t.Errorf("fsck: %s", problems)
 			}
 		})
+	}
+}
+
+// TestCutOff imports from a registry that closes each connection early: at each byte of a manifest, and after each byte of a blob. A blob is
+// taken up where it broke, some times; nothing comes that is not whole.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	u, s := newUpstream(t), servertest.Start(t)
+	short, long := strings.Repeat("s", 40), strings.Repeat("l", 4000)
+	u.extra["short"], u.extra["long"] = u.image(t, "amd64", nil, short).Digest, u.image(t, "amd64", nil, long).Digest
+	body := u.heap[u.one.Digest]
+	var cut atomic.Int64
+	u.wrong = func(w http.ResponseWriter, r *http.Request) bool {
+		at, content := 0, []byte(nil)
+		switch {
+		case u.about(r, "manifests", "1.0"):
+			content = body
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+			_, _ = w.Write(content[:cut.Load()])
+			return true
+		case u.about(r, "blobs", digest.FromString(short).String()):
+			content = []byte(short)
+		case u.about(r, "blobs", digest.FromString(long).String()):
+			content = []byte(long)
+		default:
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &at); err == nil {
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)-at))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(content[at : at+1])
+		return true
+	}
+	for _, n := range []int{0, 1, len(body) / 2, len(body) - 1} {
+		cut.Store(int64(n))
+		r, failed := run(t, s, map[string]any{"registry": u.where(), "repositories": []string{"team/app"}})
+		why := map[string]string{}
+		for _, m := range r.Refusals {
+			why[m.Reference] = m.Why
+		}
+		if failed != "" || r.Refused != 2 || !strings.Contains(why["team/app:long"], "broke off after") || !strings.Contains(why["team/app:1.0"], fmt.Sprintf("broke off after %d bytes", n)) {
+			t.Errorf("cut off after %d bytes: %+v %s", n, r, failed)
+		}
+		for tag, want := range map[string]int{"1.0": 404, "long": 404, "short": 200, "2.0": 200} {
+			if status, _ := get(t, s, "/v2/team/app/manifests/"+tag); status != want {
+				t.Errorf("cut off after %d bytes: %s answers %d, want %d", n, tag, status, want)
+			}
+		}
+	}
+	cut.Store(int64(len(body)))
+	if r, _ := run(t, s, map[string]any{"registry": u.where(), "repositories": []string{"team/app"}}); r.Refused != 1 || r.Came != 1 {
+		t.Errorf("not cut off: %+v", r)
+	}
+	if problems := fsck(t, s); problems != "" {
+		t.Errorf("fsck: %s", problems)
 	}
 }
 

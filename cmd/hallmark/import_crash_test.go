@@ -22,7 +22,11 @@ import (
 // one record.
 func TestKilledWhileImporting(t *testing.T) {
 	t.Parallel()
-	const many, kills = 600, 8
+	killedWhileImporting(t, 600, 8)
+}
+
+func killedWhileImporting(t *testing.T, many, kills int) {
+	t.Helper()
 	layout := layoutOfMany(t, many)
 	v := newVictim(t)
 	for range kills {
