@@ -81,7 +81,7 @@ func (i *Importer) link(ctx context.Context, repo string, arrived []*Arrival, co
 }
 
 func (i *Importer) linkOne(tx storage.Tx, repo string, a *Arrival) (err error) {
-	if a.now, err = putBlob(tx, a.digest, a.row, ""); err != nil {
+	if a.now, err = putBlob(tx, a.digest, a.row, nil, ""); err != nil {
 		return err
 	}
 	a.late, err = i.g.putLink(tx, repo, a.digest, "")

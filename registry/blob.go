@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -15,8 +14,8 @@ import (
 // storeBlob makes the bytes of an upload, whose digest was checked, a blob of the repository. The upload
 // is gone afterwards, whatever happens.
 //
-// The bytes are durable before a row names them. If we stop between the two, they are a stray, which
-// sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
+// Small ones become durable with the row that names them: small.go. Those of a file are durable before. If we stop between the two,
+// they are a stray, which sweep.go removes; if we stop after, the client was not told, and its next try finds the blob there.
 //
 // Where there is a blob already whose file is lost or has other bytes, these bytes take its place, and what is
 // left of the file is to be removed from the same transaction on: anyone who has it open reads on.
@@ -25,15 +24,21 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 	if err != nil || linked {
 		return errors.Join(err, up.Cancel())
 	}
-	size := up.Size()
-	at, err := up.Seal(ctx, label(d))
+	made := blobRow{size: up.Size(), at: inStore}
+	content, err := g.smallBytes(up)
 	if err != nil {
-		return err
+		return errors.Join(err, up.Cancel())
 	}
+	if content == nil {
+		if made.at, err = up.Seal(ctx, label(d)); err != nil {
+			return err
+		}
+	}
+	defer up.Cancel() //nolint:errcheck // what is left of one that was sealed is nothing, and of a small one an idle upload
 	var row blobRow
 	var late bool
 	err = g.update(ctx, c, func(tx storage.Tx) error {
-		if row, err = putBlob(tx, d, blobRow{size: size, at: at}, lost); err != nil {
+		if row, err = putBlob(tx, d, made, content, lost); err != nil {
 			return err
 		}
 		late, err = g.putLink(tx, c.repo, d, "")
@@ -45,18 +50,18 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 	switch {
 	case errors.Is(err, storage.ErrUnknownOutcome):
 		return err // the row may name the bytes
-	case err != nil || row.at != at: // a parallel push of the same bytes was first
-		err = errors.Join(err, g.blobs.Remove(context.WithoutCancel(ctx), at))
-	case lost != "":
+	case content == nil && (err != nil || row.at != made.at): // a parallel push of the same bytes was first
+		err = errors.Join(err, g.blobs.Remove(context.WithoutCancel(ctx), made.at))
+	case err == nil && lost != "":
 		g.log.Info("a blob that was lost or damaged is whole again: it was pushed", "digest", d, "repository", c.repo)
 		g.wakeCollector()
 	}
 	return err
 }
 
-// putBlob puts the row of bytes that came, unless there is one of a file that is right: of one that is not lost. It returns the row
-// that is there then.
-func putBlob(tx storage.Tx, d digest.Digest, came blobRow, lost storage.Location) (blobRow, error) {
+// putBlob puts the row of bytes that came, and content where they live in the store, unless there is a row of bytes that are right: of some
+// that are not lost. It returns the row that is there then.
+func putBlob(tx storage.Tx, d digest.Digest, came blobRow, content []byte, lost storage.Location) (blobRow, error) {
 	row, err := readBlobRow(tx, d)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -68,16 +73,10 @@ func putBlob(tx storage.Tx, d digest.Digest, came blobRow, lost storage.Location
 		dropFile(tx, d, row)
 	}
 	tx.Put(blobTable, digestKey(d), came.encode())
-	return came, nil
-}
-
-// dropFile gives up the file of a blob, and what is known of its damage. The row is about to be removed, or to
-// name another file.
-func dropFile(tx storage.Tx, d digest.Digest, row blobRow) {
-	tx.Put(removalTable, []byte(row.at), binary.AppendUvarint(nil, uint64(row.size)))
-	if row.damaged {
-		tx.Delete(damagedTable, digestKey(d))
+	if came.inStore() {
+		tx.Put(smallTable, digestKey(d), content)
 	}
+	return came, nil
 }
 
 // linkPresent links a blob that is here already, in this or another repository, and says whether it is.
@@ -94,7 +93,7 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up
 	if err != nil {
 		return false, "", err
 	}
-	if !g.holds(ctx, seen, up) {
+	if !g.holds(ctx, d, seen, up) {
 		return false, seen.at, nil
 	}
 	var late bool
@@ -171,7 +170,9 @@ type opener func(context.Context, digest.Digest, blobRow) (storage.Blob, error)
 func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, open opener) (f storage.Blob, link linkRow, err error) {
 	for range 3 {
 		var row blobRow
+		var content []byte
 		err = g.store.View(ctx, func(tx storage.Reader) error {
+			f, content = nil, nil
 			value, err := tx.Get(linkTable, repoKey(repo, digestKey(d)))
 			if errors.Is(err, storage.ErrNotFound) {
 				f, err = renderedAsBlob(tx, repo, d)
@@ -183,11 +184,19 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 			if link, err = decodeLinkRow(value); err != nil {
 				return err
 			}
-			row, err = readBlobRow(tx, d)
+			if row, err = readBlobRow(tx, d); err == nil && row.inStore() && !row.damaged {
+				content, err = getOrNil(tx, smallTable, digestKey(d))
+				content = bytes.Clone(content)
+			}
 			return err
 		})
 		if errors.Is(err, storage.ErrNotFound) {
 			err = errBlobUnknown(repo, d)
+		}
+		if err == nil && content != nil {
+			if f, err = inMemory(d, row, content); err != nil {
+				err = g.lost(ctx, d, row, err)
+			}
 		}
 		if err != nil || f != nil {
 			return f, link, err
@@ -210,7 +219,7 @@ func (g *Registry) openBlob(ctx context.Context, d digest.Digest, row blobRow) (
 	if content, ok := g.small.Get(row.at); ok {
 		return memory{bytes.NewReader(content)}, nil
 	}
-	f, err := g.blobs.Open(ctx, row.at)
+	f, err := g.openBytes(ctx, d, row)
 	if err != nil {
 		return nil, g.lost(ctx, d, row, err)
 	}
@@ -240,10 +249,10 @@ type measured struct {
 func (m measured) Size() int64  { return m.size }
 func (m measured) Close() error { return nil }
 
-// Small blobs are configs, which every pull and every push reads. They are kept in memory by location, which
-// never comes to mean other bytes.
+// Small blobs are configs, which every pull and every push reads. Those that an older version put into files are kept in memory by
+// location, which never comes to mean other bytes.
 const (
-	maxSmall   = 16 << 10 // bytes
+	maxSmall   = 16 << 10 // bytes; more of it in the store would make every commit beside it write that much
 	smallBlobs = 256      // 4 MiB in all, at most
 )
 
@@ -261,7 +270,9 @@ func (g *Registry) remember(ctx context.Context, d digest.Digest, row blobRow, f
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, g.lost(ctx, d, row, err)
 	}
-	g.small.Add(row.at, content)
+	if !row.inStore() {
+		g.small.Add(row.at, content)
+	}
 	return memory{bytes.NewReader(content)}, nil
 }
 

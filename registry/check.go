@@ -44,6 +44,7 @@ func (g *Registry) Check(ctx context.Context, deep bool, bad func(error)) (Check
 		{wordTable, c.wordRow, nil},
 		{keptTable, c.kept, nil},
 		{linkTable, c.link, nil},
+		{smallTable, c.smallRow, nil},
 		{linkedTable, c.linked, nil},
 		{damagedTable, c.mark, nil},
 		{pullTable, c.pull, nil},

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// blobs wants the file of every blob, in the size of its row, and with deep its digest. Files are read
+// blobs wants the bytes of every blob, in the size of its row; of those in the store, and with deep of all, in its digest. Files are read
 // outside of the View; a blob that is gone by then is looked up again.
 func (c *checker) blobs(ctx context.Context) error {
 	type entry struct {
@@ -82,18 +82,18 @@ func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error 
 	if row.damaged {
 		return c.marked(ctx, d)
 	}
-	f, err := c.g.blobs.Open(ctx, row.at)
+	f, err := c.g.openBytes(ctx, d, row)
 	if errors.Is(err, storage.ErrNotFound) {
-		return damaged("blob %s: its file %s is lost", d, row.at)
+		return damaged("blob %s: %s", d, row.absent())
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	if f.Size() != row.size {
-		return damaged("blob %s: its file has %d bytes, and should have %d", d, f.Size(), row.size)
+		return damaged("blob %s: %s", d, row.ofSize(f.Size()))
 	}
-	if !c.deep {
+	if !c.deep && !row.inStore() {
 		return nil
 	}
 	buf := buffers.Get().(*[]byte)
@@ -105,7 +105,7 @@ func (c *checker) file(ctx context.Context, d digest.Digest, row blobRow) error 
 		return err
 	}
 	if digest.NewDigest(d.Algorithm(), h) != d {
-		return damaged("blob %s: the bytes of its file are not those of its digest", d)
+		return damaged("blob %s: its bytes are not those of its digest", d)
 	}
 	return nil
 }

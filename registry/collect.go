@@ -168,7 +168,7 @@ func (g *Registry) removeSomeFiles(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	for _, f := range files {
-		if err := g.blobs.Remove(ctx, f.at); err != nil {
+		if err := g.removeFile(ctx, f.at); err != nil {
 			return false, err
 		}
 	}
@@ -201,14 +201,14 @@ func (g *Registry) KeepFiles() (release func()) {
 	})
 }
 
-// EachBlob calls fn with the size and the place of each blob.
+// EachBlob calls fn with the size and the place of each blob that has a file: the bytes of others are in the store.
 func EachBlob(tx storage.Reader, fn func(size int64, at storage.Location) error) error {
 	for item, err := range tx.Scan(blobTable, nil, nil) {
 		if err != nil {
 			return err
 		}
 		row, err := decodeBlobRow(item.Value)
-		if err == nil {
+		if err == nil && !row.inStore() {
 			err = fn(row.size, row.at)
 		}
 		if err != nil {

@@ -23,7 +23,7 @@ func (g *Registry) there(ctx context.Context, d digest.Digest, row blobRow) erro
 	if row.damaged {
 		return errLost(d)
 	}
-	size, err := g.blobs.Length(ctx, row.at)
+	size, err := g.lengthOf(ctx, d, row)
 	if err == nil && size != row.size {
 		err = wrongSize(size, row)
 	}
@@ -33,8 +33,22 @@ func (g *Registry) there(ctx context.Context, d digest.Digest, row blobRow) erro
 	return nil
 }
 
-func wrongSize(size int64, row blobRow) error {
-	return damaged("its file has %d bytes, and should have %d", size, row.size)
+func wrongSize(size int64, row blobRow) error { return damaged("%s", row.ofSize(size)) }
+
+// absent and ofSize say what is wrong with the bytes of a blob.
+func (b blobRow) absent() string {
+	if b.inStore() {
+		return "its bytes are lost, which were in the store"
+	}
+	return fmt.Sprintf("its file %s is lost", b.at)
+}
+
+func (b blobRow) ofSize(size int64) string {
+	has := "its file has"
+	if b.inStore() {
+		has = "the store has of it"
+	}
+	return fmt.Sprintf("%s %d bytes, and should have %d", has, size, b.size)
 }
 
 // lost says why a blob could not be opened or read. A lost or damaged one is told as an unknown blob, also to
@@ -119,11 +133,11 @@ func (w watched) ReadAt(p []byte, at int64) (int, error) {
 // holds says whether the file of a blob has the bytes of an upload. What cannot be read has not: the upload,
 // whose bytes were hashed as they came, takes its place. To compare bytes costs less than to hash them. In an object
 // store, which gives each object an ETag, it is enough that the object is there as it was made.
-func (g *Registry) holds(ctx context.Context, row blobRow, up storage.Upload) bool {
+func (g *Registry) holds(ctx context.Context, d digest.Digest, row blobRow, up storage.Upload) bool {
 	if row.damaged || row.size != up.Size() {
 		return false
 	}
-	f, err := g.blobs.Open(ctx, row.at)
+	f, err := g.openBytes(ctx, d, row)
 	if err != nil {
 		return false
 	}

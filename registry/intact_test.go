@@ -28,9 +28,13 @@ func (s *server) fileOf(d digest.Digest) string {
 	return found[0]
 }
 
-// harm changes the file of a blob.
+// harm changes the bytes of a blob, wherever they are.
 func (s *server) harm(d digest.Digest, how func(content []byte) []byte) {
 	s.t.Helper()
+	if row, err := s.blobRow(d); err != nil || row.inStore() {
+		s.harmInStore(d, how)
+		return
+	}
 	path := s.fileOf(d)
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -46,6 +50,22 @@ func (s *server) harm(d digest.Digest, how func(content []byte) []byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *server) harmInStore(d digest.Digest, how func(content []byte) []byte) {
+	s.t.Helper()
+	key := digestKey(d)
+	s.tamper(func(tx storage.Tx) {
+		content, err := tx.Get(smallTable, key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if content = how(content); content == nil {
+			tx.Delete(smallTable, key)
+		} else {
+			tx.Put(smallTable, key, content)
+		}
+	})
 }
 
 func flipped(content []byte) []byte {

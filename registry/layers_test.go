@@ -223,7 +223,7 @@ func TestDiffIDs(t *testing.T) {
 // TestIndexDiffs wants what an older store has to be found in the end: where a config cannot be read now, the next start tries
 // again, and a manifest that is damaged keeps none of the others from being found.
 func TestIndexDiffs(t *testing.T) {
-	s := startServer(t, t.TempDir(), Config{})
+	s := startServer(t, t.TempDir(), Config{SmallBlobs: 1})
 	damaged := s.compressed("a", "gzip", "x")
 	base := s.compressed("base", "gzip", "a", "b")
 	s.compressed("other", "zstd", "a", "b", "c")

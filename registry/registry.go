@@ -47,6 +47,8 @@ type Config struct {
 	// Lease is how long a blob stays that no manifest needs, so that a push has time to come to its
 	// manifest, and a deleted image can be pushed again without its layers. Default: 24h.
 	Lease units.Duration `yaml:"lease"`
+	// SmallBlobs is the size up to which blobs live in the store, and not in files of their own. Default, and most: 16KiB.
+	SmallBlobs units.Size `yaml:"smallBlobs"`
 }
 
 // Gate decides who makes a request and what they may do. access.Access is one.
@@ -115,6 +117,9 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	if c.Lease == 0 {
 		c.Lease = units.Duration(24 * time.Hour)
+	}
+	if c.SmallBlobs == 0 {
+		c.SmallBlobs = maxSmall
 	}
 	secret, err := openSecret(ctx, store)
 	if err != nil {

@@ -549,13 +549,7 @@ func TestMissingBlobFile(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	s.pushImage("app", "1.0", "one")
 	layer := digest.FromString("layer one")
-	row, err := s.blobRow(layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.blobs.Remove(background, row.at); err != nil {
-		t.Fatal(err)
-	}
+	s.harm(layer, harms["lost"])
 	var found []error
 	if _, err := s.Check(background, false, func(err error) { found = append(found, err) }); err != nil || len(found) != 1 {
 		t.Errorf("fsck found %v, %v", found, err)

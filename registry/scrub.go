@@ -231,9 +231,9 @@ func (g *Registry) readFile(ctx context.Context, d digest.Digest, row blobRow, p
 	if err := pace.spend(ctx, perFile); err != nil {
 		return err
 	}
-	f, err := g.blobs.Open(ctx, row.at)
+	f, err := g.openBytes(ctx, d, row)
 	if errors.Is(err, storage.ErrNotFound) {
-		return damaged("its file %s is lost", row.at)
+		return damaged("%s", row.absent())
 	}
 	if err != nil {
 		return err

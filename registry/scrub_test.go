@@ -294,7 +294,7 @@ func (f failingBlob) ReadAt([]byte, int64) (int, error) { return 0, f.err }
 // TestScrubUnread tells what a disk cannot read from what passes: only the former is damage.
 func TestScrubUnread(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, t.TempDir(), Config{})
+	s := startServer(t, t.TempDir(), Config{SmallBlobs: 1})
 	s.pushImage("team/app", "1.0", "one")
 	whole := s.blobs
 	for _, passes := range []error{unix.EMFILE, unix.ENOMEM, unix.EACCES} {
@@ -321,7 +321,7 @@ func TestScrubUnread(t *testing.T) {
 // known of any blob, so nothing is marked, and nothing is told to be unknown.
 func TestScrubNoDisk(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, t.TempDir(), Config{})
+	s := startServer(t, t.TempDir(), Config{SmallBlobs: 1})
 	s.pushImage("team/app", "1.0", "one")
 	if err := os.Rename(s.dir+"/blobs", s.dir+"/elsewhere"); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -63,10 +64,16 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 		}
 		err := storage.EachRow(ctx, g.store, blobTable, func(_ storage.Reader, item storage.Item) error {
 			row, err := decodeBlobRow(item.Value)
+			if row.inStore() {
+				return err
+			}
 			return one(row.at, err)
 		})
 		if err == nil {
 			err = storage.EachRow(ctx, g.store, removalTable, func(_ storage.Reader, item storage.Item) error {
+				if bytes.HasPrefix(item.Key, []byte(removedFromStore)) {
+					return nil
+				}
 				return one(storage.Location(item.Key), nil)
 			})
 		}

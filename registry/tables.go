@@ -25,6 +25,8 @@ const (
 	taggedTable = storage.Table("registry/tagged")
 	// DIGEST → blobRow.
 	blobTable = storage.Table("registry/blob")
+	// DIGEST → the bytes of a small blob, as long as its blobRow says that they are here: small.go.
+	smallTable = storage.Table("registry/small")
 	// REPO without the zero byte → usageRow. What a repository uses: usage.go.
 	usageTable = storage.Table("registry/usage")
 	// "document" → JSON of quotas; "version" → its version (8 bytes), for those who want to know whether theirs is still the one.
@@ -60,7 +62,8 @@ const (
 	// begin of the lease (8, microseconds of the registry's clock) REPO DIGEST(blob) → nothing. For each link whose
 	// lease may end: one that a manifest needs, or that has a later lease, is passed over.
 	leaseTable = storage.Table("registry/lease")
-	// location → size. Sealed files that no row names any more, and that are to be removed.
+	// location → size. Sealed files that no row names any more, and that are to be removed; or "store." and a blob's label, for one whose
+	// bytes were in the store and are gone.
 	removalTable = storage.Table("registry/trash")
 	// REPO DIGEST → trashRow. The manifests in the trash: trash.go.
 	trashTable = storage.Table("registry/deleted")

@@ -52,7 +52,25 @@ func (s *server) leftovers() (uploads, sealed int) {
 		}
 		uploads++
 	}
-	return uploads, sealedFiles(s.t, s.dir)
+	return uploads, sealedFiles(s.t, s.dir) + s.inStore()
+}
+
+// inStore counts the blobs whose bytes are in the store.
+func (s *server) inStore() (n int) {
+	s.t.Helper()
+	err := s.store.View(background, func(tx storage.Reader) error {
+		for _, err := range tx.Scan(smallTable, nil, nil) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
 }
 
 // sealedFiles counts the sealed files of a server's blobs.

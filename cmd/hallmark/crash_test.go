@@ -176,7 +176,7 @@ func killedWhileCollecting(t *testing.T, kills int) {
 	t.Helper()
 	v := newVictim(t, "HALLMARK_REGISTRY_LEASE=1s", "HALLMARK_TRASH_KEEP=2s")
 	done := v.suffer(kills, func(ctx context.Context, w, i int) {
-		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: fmt.Sprintf("layer %d", i%5)}
+		a := acknowledged{repo: fmt.Sprintf("team/app%d", i%2), tag: fmt.Sprintf("w%d-%d", w, i), layer: strings.Repeat(fmt.Sprintf("layer %d", i%5), 1+i%2*3000)}
 		if v.push(ctx, a) && i%3 != 0 {
 			v.remove(ctx, a)
 		}

@@ -24,7 +24,8 @@ import (
 //
 // Each was made by the last program that wrote that layout. People and a robot were added, teams made, rights given and taken
 // away; images were pushed under tags, copied, joined into an index, and one was deleted; a tag moved, an image was signed in
-// cosign's older form, and something attached; in every second one the keys were changed.
+// cosign's older form, and something attached; in every second one the keys were changed. That of layout 11 is that of layout 10, which the
+// last program of layout 11 upgraded, and in which more was pushed and deleted.
 type olderRegistry struct {
 	Records    []map[string]any           // all, in order
 	Tags       map[string]string          // by NAME:TAG, the digest that it stands for

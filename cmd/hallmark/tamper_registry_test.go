@@ -20,6 +20,9 @@ const (
 	repo         = "team/app"
 )
 
+// smallKey is the key of a layer that is in the store.
+var smallKey = []byte("\x01" + string(sum("one")))
+
 // move lets a tag mean another image, as of a record.
 func (h *hands) move(repo, tag, from, to string, since uint64) {
 	h.del("registry/tagged", place(repo, h.key(from), []byte(tag)))
@@ -102,9 +105,15 @@ var tamperedImages = []tamperRow{
 		h.put("registry/rendered", place(repo, []byte("\x01"+string(sum("x"))), h.key("three")), nil)
 	}},
 	{name: "a blob of another size", do: func(h *hands) {
-		row := h.rows("registry/blob", "")[0]
+		row := h.blobsInFiles()[0]
 		row.Value[0] ^= 1
 		h.put("registry/blob", row.Key, row.Value)
+	}},
+	{name: "the bytes of a blob in the store", do: func(h *hands) { h.flip("registry/small", smallKey) }},
+	{name: "the bytes of a blob in the store taken out", do: func(h *hands) { h.del("registry/small", smallKey) }},
+	{name: "bytes in the store that belong to no blob", do: func(h *hands) { h.put("registry/small", []byte("\x01"+string(sum("x"))), []byte("x")) }},
+	{name: "a blob that is said to be in the store", do: func(h *hands) {
+		h.put("registry/blob", []byte("\x01"+string(sum("three"))), []byte("\x05\x05store"))
 	}},
 	{name: "a blob in a repository, and nowhere else", do: func(h *hands) {
 		d := []byte("\x01" + string(sum("x")))
@@ -196,12 +205,12 @@ var tamperedImages = []tamperRow{
 		},
 	},
 	{name: "a blob without a repository", do: func(h *hands) {
-		row := h.rows("registry/blob", "")[0]
+		row := h.blobsInFiles()[0]
 		row.Key[5] ^= 1
 		h.put("registry/blob", row.Key, row.Value)
 	}},
 	{name: "a blob that is in another's file", do: func(h *hands) {
-		rows := h.rows("registry/blob", "")
+		rows := h.blobsInFiles()
 		h.put("registry/blob", rows[0].Key, rows[1].Value)
 	}},
 	{name: "a blob whose lease never ends", do: func(h *hands) {
@@ -216,7 +225,7 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.del("registry/lease", h.rows("registry/lease", "")[0].Key) },
 	},
 	{name: "a file in use put among those to be removed", do: func(h *hands) {
-		row := h.rows("registry/blob", "")[0]
+		row := h.blobsInFiles()[0]
 		h.put("registry/trash", row.Value[2:2+row.Value[1]], binary.AppendUvarint(nil, 1))
 	}},
 	{name: "an image taken out of the trash", do: func(h *hands) {
@@ -258,7 +267,7 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("registry/leaving", place(repo, h.key("web")), nil) },
 	},
 	{name: "a blob said to be damaged", do: func(h *hands) {
-		row := h.rows("registry/blob", "")[0]
+		row := h.blobsInFiles()[0]
 		h.put("registry/damaged", row.Key, []byte(`{}`))
 	}},
 	{name: "what a repository is said to use", do: func(h *hands) {
@@ -408,6 +417,11 @@ func (h *hands) macKey(name string) []byte {
 	key, err := os.ReadFile(filepath.Join(h.dir, name))
 	h.check(err)
 	return key
+}
+
+// blobsInFiles returns the rows of blobs whose bytes are not in the store.
+func (h *hands) blobsInFiles() []storage.Item {
+	return slices.DeleteFunc(h.rows("registry/blob", ""), func(row storage.Item) bool { return bytes.HasSuffix(row.Value, []byte("store")) })
 }
 
 // blobFile returns the file of a blob, in the directory of blobs.

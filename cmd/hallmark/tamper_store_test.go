@@ -35,7 +35,7 @@ type tamperStore struct {
 	origins         []string
 }
 
-// newTamperStore has a registry do everything that leaves a row behind.
+// newTamperStore has a registry do everything that leaves a row behind. Blobs of up to 4 bytes are in the store, and others in files.
 func newTamperStore(t *testing.T) *tamperStore {
 	t.Helper()
 	top := t.TempDir()
@@ -47,7 +47,7 @@ func newTamperStore(t *testing.T) *tamperStore {
 	b.vkey = b.hallmark(t, 0, "witness", "--state", b.file("witness"), "--name", "witness.example/w1")
 	rules := filepath.Join(top, "policy.yaml")
 	b.must(t, os.WriteFile(rules, []byte("rules:\n  - name: graded\n    repositories: [team/**]\n    at: pull\n    effect: warn\n    owner: security@example.org\n    require: report.grade <= \"B\"\n"), 0o600))
-	b.must(t, os.WriteFile(b.config, fmt.Appendf(nil, "witnesses:\n  - %s\npolicy:\n  file: %s\n", b.vkey, rules), 0o600))
+	b.must(t, os.WriteFile(b.config, fmt.Appendf(nil, "registry:\n  smallBlobs: 4\nwitnesses:\n  - %s\npolicy:\n  file: %s\n", b.vkey, rules), 0o600))
 
 	s := b.start(t)
 	b.useFirst(t, s)

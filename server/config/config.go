@@ -271,7 +271,7 @@ func Default() Config {
 		Listen:      ":5443",
 		AdminListen: "127.0.0.1:5444",
 		Limits:      Limits{UploadLimits: registry.DefaultUploadLimits, ConnectionLimits: listen.ConnectionLimits{Connections: 10_000, AddressConnections: 1000}},
-		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour)},
+		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour), SmallBlobs: 16 << 10},
 		Trash:       registry.TrashConfig{Keep: units.Duration(7 * 24 * time.Hour)},
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
 		Blobs:       Blobs{S3: s3.Config{Region: "us-east-1", Keep: units.Duration(7 * 24 * time.Hour)}},
