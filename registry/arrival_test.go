@@ -35,7 +35,7 @@ func (s *server) sealed() (n int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return n
+	return n + s.inStore()
 }
 
 // arrives takes in a blob as an import does.

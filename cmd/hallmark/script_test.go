@@ -187,7 +187,8 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(hallmark, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "none"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+ts.Getenv("HALLMARK_ADMIN_PASSWORD"), "HOME="+ts.Getenv("HOME"),
-		"HALLMARK_POLICY_FILE="+ts.Getenv("HALLMARK_POLICY_FILE"), "HALLMARK_MIRRORS_FILE="+ts.Getenv("HALLMARK_MIRRORS_FILE"))
+		"HALLMARK_POLICY_FILE="+ts.Getenv("HALLMARK_POLICY_FILE"), "HALLMARK_MIRRORS_FILE="+ts.Getenv("HALLMARK_MIRRORS_FILE"),
+		"HALLMARK_REGISTRY_SMALL_BLOBS="+ts.Getenv("HALLMARK_REGISTRY_SMALL_BLOBS"))
 	errors := filepath.Join(ts.MkAbs("."), "stderr.log")
 	log, err := os.OpenFile(errors, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
