@@ -60,7 +60,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	saved := filepath.Join(t.TempDir(), "saved")
 	stop := work(func(ctx context.Context, w, i int) {
-		a := acknowledged{repo: fmt.Sprintf("team/app%d", w), tag: fmt.Sprintf("t%d", i), layer: fmt.Sprintf("layer %d %d", w, i)}
+		a := acknowledged{repo: fmt.Sprintf("team/app%d", w), tag: fmt.Sprintf("t%d", i), layer: strings.Repeat(fmt.Sprintf("layer %d %d", w, i), 1+i%2*2000)} // in the store, and in a file
 		if v.push(ctx, a) {
 			v.remove(ctx, a)
 		}
@@ -93,7 +93,7 @@ func TestBackupKilled(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t)
 	for i := range 10 {
-		if !v.push(t.Context(), acknowledged{repo: "team/app", tag: fmt.Sprint(i), layer: fmt.Sprint("layer ", i)}) {
+		if !v.push(t.Context(), acknowledged{repo: "team/app", tag: fmt.Sprint(i), layer: strings.Repeat(fmt.Sprint("layer ", i), 1+i%2*3000)}) {
 			t.Fatal("a push failed")
 		}
 	}
