@@ -5,7 +5,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath
 VERSION ?=
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/seed-260924e6/hallmark/internal/version.release=$(VERSION))
 
-.PHONY: run build man check lint test fuzz soak e2e bench load growth image tools clean vuln
+.PHONY: run build man check lint test trips fuzz soak e2e bench load growth image tools clean vuln
 
 run: ## run the registry from source
 	go run ./cmd/hallmark serve
@@ -40,6 +40,9 @@ lint:
 
 test: ## the tests alone, without the race detector
 	go test ./...
+
+trips: ## how often each kind of request waits for the store, as an engine behind a network would have it
+	@go test -count 1 -run '^TestTrips$$' -v ./server | grep '|'
 
 FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME

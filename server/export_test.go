@@ -31,3 +31,6 @@ func InProcess(handler http.Handler) http.RoundTripper { return inProcess{handle
 
 // Reload is what SIGHUP does.
 func (s *Server) Reload(ctx context.Context) { s.reload(ctx) }
+
+// Index makes the rows that find the newest records, which the background makes a moment later.
+func (s *Server) Index(ctx context.Context) error { return s.book.Index(ctx) }
