@@ -173,7 +173,12 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 		var content []byte
 		err = g.store.View(ctx, func(tx storage.Reader) error {
 			f, content = nil, nil
-			value, err := tx.Get(linkTable, repoKey(repo, digestKey(d)))
+			key := digestKey(d)
+			of := repoKey(repo, key)
+			storage.Expect(tx, func() []storage.Row {
+				return []storage.Row{{Table: linkTable, Key: of}, {Table: blobTable, Key: key}, {Table: smallTable, Key: key}}
+			})
+			value, err := tx.Get(linkTable, of)
 			if errors.Is(err, storage.ErrNotFound) {
 				f, err = renderedAsBlob(tx, repo, d)
 				return err
@@ -185,7 +190,7 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 				return err
 			}
 			if row, err = readBlobRow(tx, d); err == nil && row.inStore() && !row.damaged {
-				content, err = getOrNil(tx, smallTable, digestKey(d))
+				content, err = getOrNil(tx, smallTable, key)
 				content = bytes.Clone(content)
 			}
 			return err

@@ -10,8 +10,8 @@ import (
 )
 
 // Trips counts how often an engine behind a network would be asked, and waited for, before somebody goes on. In a View each read is
-// a trip, whose end the next one may depend on: GetMany is one, and so is a scan, however many rows it yields. An Update is those and
-// two more: its beginning, and its commit with all writes.
+// a trip, whose end the next one may depend on: GetMany is one, and so is a scan, however many rows it yields, and an Expect with the
+// reads of its rows. An Update is those and two more: its beginning, and its commit with all writes.
 type Trips struct {
 	// Counts says whether what is done with a context is counted, so that the background's work is not.
 	Counts func(ctx context.Context) bool
@@ -62,7 +62,7 @@ func (s tripStore) View(ctx context.Context, fn func(storage.Reader) error) erro
 	if !s.trips.Counts(ctx) {
 		return s.Store.View(ctx, fn)
 	}
-	return s.Store.View(ctx, func(r storage.Reader) error { return fn(tripReader{r, s.trips}) })
+	return s.Store.View(ctx, func(r storage.Reader) error { return fn(newTripReader(r, s.trips)) })
 }
 
 // Update implements storage.Store.
@@ -71,18 +71,35 @@ func (s tripStore) Update(ctx context.Context, fn func(storage.Tx) error) error 
 		return s.Store.Update(ctx, fn)
 	}
 	s.trips.update()
-	return s.Store.Update(ctx, func(tx storage.Tx) error { return fn(tripTx{tx, tripReader{tx, s.trips}}) })
+	return s.Store.Update(ctx, func(tx storage.Tx) error { return fn(tripTx{tx, newTripReader(tx, s.trips)}) })
 }
 
 // tripReader counts what is read.
 type tripReader struct {
-	r     storage.Reader
-	trips *Trips
+	r        storage.Reader
+	trips    *Trips
+	expected map[string]bool // rows that are here already: table, zero byte, key
+}
+
+func newTripReader(r storage.Reader, trips *Trips) tripReader {
+	return tripReader{r, trips, map[string]bool{}}
+}
+
+func expectedKey(table storage.Table, key []byte) string { return string(table) + "\x00" + string(key) }
+
+// Expect implements storage.Expecter.
+func (r tripReader) Expect(rows []storage.Row) {
+	r.trips.read()
+	for _, row := range rows {
+		r.expected[expectedKey(row.Table, row.Key)] = true
+	}
 }
 
 // Get implements storage.Reader.
 func (r tripReader) Get(table storage.Table, key []byte) ([]byte, error) {
-	r.trips.read()
+	if !r.expected[expectedKey(table, key)] {
+		r.trips.read()
+	}
 	return r.r.Get(table, key)
 }
 
@@ -111,6 +128,9 @@ type tripTx struct {
 	storage.Tx
 	read tripReader
 }
+
+// Expect implements storage.Expecter.
+func (t tripTx) Expect(rows []storage.Row) { t.read.Expect(rows) }
 
 // Get implements storage.Reader.
 func (t tripTx) Get(table storage.Table, key []byte) ([]byte, error) { return t.read.Get(table, key) }
