@@ -28,7 +28,8 @@ func (e *env) backup() *cobra.Command {
 		Long: "Copy the store, the blobs, the certificates and the keys of a data directory to DIR, as they are at one moment,\n" +
 			"while the server runs or not. DIR may hold many backups: each is a snapshot, and what it has in common with\n" +
 			"others is there once, so only new blobs are copied. A backup is there whole or not at all; one that broke off is\n" +
-			"gone on with by the next. DIR holds private keys: keep it as safe as the data directory, on another disk.",
+			"gone on with by the next. DIR holds private keys: keep it as safe as the data directory, on another disk. Blobs in an\n" +
+			"object store stay there, and are not copied.",
 	}
 	data := c.Flags().String("data", "", "the data `directory` (default ./hallmark-data)")
 	keep := c.Flags().Int("keep", 0, "then remove all but the newest `N` backups in DIR (default: keep all)")
@@ -115,6 +116,13 @@ func (e *env) showBackup(m made, asJSON bool) error {
 		fmt.Fprintf(e.stdout, "removed %d older ones\n", m.Removed)
 	}
 	fmt.Fprintf(e.stdout, "manifest sha256:%s\n", m.Manifest)
+	var said backup.About
+	if err := json.Unmarshal(m.About, &said); err != nil {
+		return err
+	}
+	if said.Objects != "" {
+		fmt.Fprintf(e.stdout, "the blobs are in %s, and not in it\n", said.Objects)
+	}
 	for _, d := range m.Damaged {
 		fmt.Fprintf(e.stdout, "not in it: %s\n", d)
 	}

@@ -98,6 +98,9 @@ func (e *env) showRestored(r *backup.Restore, begun *provenance.Record, asJSON b
 		return err
 	}
 	fmt.Fprintf(e.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.Dir, said.Records, m.Blobs, units.Bytes(m.Bytes))
+	if said.Objects != "" {
+		fmt.Fprintf(e.stdout, "its blobs are in %s: configure blobs.s3 as it was, and never run the one that it is a copy of again\n", said.Objects)
+	}
 	if b := begun; b != nil {
 		fmt.Fprintf(e.stdout, "the log %s is closed at %d leaves, and never signed again; %s goes on with new keys, and its first record, %d, names it\n",
 			b.Continues.Origin, b.Continues.Size, b.Log.Origin, b.Index)

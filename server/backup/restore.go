@@ -153,13 +153,26 @@ func (r *Restore) copyFiles() error {
 	})
 }
 
-// fillStore copies the blobs to where the store says that they are.
+// fillStore makes the store that of a registry, with its blobs.
 func (r *Restore) fillStore(ctx context.Context) (err error) {
 	d := &datadir.Dir{Path: r.Dir, Mode: datadir.ToChange}
 	if d.Store, err = datadir.OpenStore(r.file(newStoreFile), datadir.ToChange, datadir.Options{Say: r.Say}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	// Those in an object store are there still: it keeps for a time what nothing needs.
+	remote, err := d.Remote(ctx)
+	if err == nil && !remote {
+		err = r.copyBlobs(ctx, d)
+	}
+	if err != nil {
+		return err
+	}
+	return registry.RestartPulls(ctx, d.Store) // others may have pulled from the original since
+}
+
+// copyBlobs copies the blobs to where the store says that they are.
+func (r *Restore) copyBlobs(ctx context.Context, d *datadir.Dir) error {
 	into, err := d.RecreateBlobs(ctx)
 	if err != nil {
 		return err
@@ -178,10 +191,7 @@ func (r *Restore) fillStore(ctx context.Context) (err error) {
 		r.Done(b.Size)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return registry.RestartPulls(ctx, d.Store) // others may have pulled from the original since
+	return err
 }
 
 // beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of

@@ -54,6 +54,8 @@ type About struct {
 	Registry string `json:"registry"` // its URL
 	Program  string `json:"program"`  // the version that made the backup
 	Records  uint64 `json:"records"`
+	// Objects is where the registry keeps its blobs, where that is an object store: then they are not in the backup.
+	Objects string `json:"objects,omitempty"`
 }
 
 // Source is the registry that is copied.
@@ -185,10 +187,13 @@ func (s *Source) fill(ctx context.Context, snap *snapshot) (err error) {
 		return err
 	}
 	list := bufio.NewWriter(snap.list)
-	said := About{Registry: s.URL, Program: version.String()}
+	said := About{Registry: s.URL, Program: version.String(), Objects: s.Dir.Objects()}
 	err = s.Dir.Store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
 		if said.Records, err = provenance.Count(tx); err != nil {
 			return err
+		}
+		if said.Objects != "" {
+			return nil
 		}
 		return registry.EachBlob(tx, func(size int64, at storage.Location) error {
 			_, err := list.WriteString(archive.Blob{Size: size, At: at}.Line())

@@ -178,11 +178,8 @@ func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 // RecreateBlobs makes the blobs directory of a store that is being put back.
 func (d *Dir) RecreateBlobs(ctx context.Context) (*files.Dir, error) {
 	id, err := d.Setting(ctx, settingBlobs)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case isRemote(id):
-		return nil, errors.New("this backup is of a registry whose blobs are in an object store, and cannot be restored yet")
 	}
 	return files.Recreate(d.File(BlobsDir), id)
 }

@@ -50,6 +50,20 @@ func (d *Dir) openRemote(ctx context.Context, c s3.Config, id string, log *slog.
 	return blobs, nil
 }
 
+// Objects says where the blobs are, where that is an object store, or "".
+func (d *Dir) Objects() string {
+	if remote, ok := d.Blobs.(*s3.Store); ok {
+		return remote.Where()
+	}
+	return ""
+}
+
+// Remote says whether the blobs of the store are in an object store, whether or not it is reached.
+func (d *Dir) Remote(ctx context.Context) (bool, error) {
+	id, err := d.Setting(ctx, settingBlobs)
+	return isRemote(id), err
+}
+
 // claim claims the prefix of a new registry: an id is kept, then the marker is made, then it is kept that it was. If we stop
 // between two of them, the next start goes on, because the marker has its id. It returns the id.
 func (d *Dir) claim(ctx context.Context, c s3.Config, id string) (string, error) {
