@@ -42,16 +42,28 @@ func (s *Store) Open(ctx context.Context, at storage.Location) (storage.Blob, er
 	}
 	found, err := s.client.stat(ctx, b.key)
 	if err != nil {
-		return nil, err
+		return nil, s.notThere(ctx, err)
 	}
 	return b, b.like(found)
+}
+
+// notThere is the error of an object that was not got. That it is not there counts only while the registry's marker is: else the
+// bucket is another one, or something in between answers, and nothing is known of any object.
+func (s *Store) notThere(ctx context.Context, err error) error {
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	if notOurs := s.mustBe(ctx, s.here.id); notOurs != nil {
+		return fmt.Errorf("%w: %s, bucket %q, does not have the marker %s of this registry's blobs now", storage.ErrAway, s.client.endpoint, s.client.bucket, markerName)
+	}
+	return err
 }
 
 // whole reads a small object.
 func (b *blob) whole() (storage.Blob, error) {
 	body, found, err := b.s.client.get(b.ctx, b.key, "", 0)
 	if err != nil {
-		return nil, err
+		return nil, b.s.notThere(b.ctx, err)
 	}
 	defer body.Close() //nolint:errcheck // it was only read
 	if err := b.like(found); err != nil {
@@ -175,8 +187,8 @@ func (b *blob) goTo(at int64) error {
 	}
 	b.leave()
 	body, _, err := b.s.client.get(b.ctx, b.key, b.object.ETag, at)
-	if errors.Is(err, storage.ErrNotFound) {
-		return fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
+	if err = b.s.notThere(b.ctx, err); errors.Is(err, storage.ErrNotFound) {
+		err = fmt.Errorf("%w: it is gone", storage.ErrCorrupt)
 	}
 	b.body, b.next = body, at
 	return err

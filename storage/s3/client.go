@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -21,13 +23,17 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/internal/place"
 )
 
-// How long an operation may take, with all its tries.
-const (
-	askTime  = 30 * time.Second // without bytes, and until the first byte comes
-	sendTime = 5 * time.Minute  // with those of a part
-	idleTime = time.Minute      // without a byte, of an object that is read
-	tries    = 5
-)
+// tries is how often an operation is tried.
+const tries = 5
+
+// patienceOf is how long an operation may take, with all its tries.
+type patienceOf struct {
+	asking  time.Duration // without bytes, and until the first byte comes
+	sending time.Duration // with those of a part
+	idle    time.Duration // without a byte, of an object that is read
+}
+
+var usualPatience = patienceOf{asking: 30 * time.Second, sending: 5 * time.Minute, idle: time.Minute}
 
 // client asks one bucket, below one prefix. It is safe for concurrent use.
 type client struct {
@@ -35,6 +41,7 @@ type client struct {
 	endpoint string
 	bucket   string
 	prefix   string
+	patient  patienceOf
 	counts   counts
 }
 
@@ -61,7 +68,7 @@ func newClient(ctx context.Context, c Config) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blobs.s3.endpoint is %q: %w", c.Endpoint, err)
 	}
-	return &client{core: core, endpoint: u.Scheme + "://" + u.Host, bucket: c.Bucket, prefix: c.Prefix}, nil
+	return &client{core: core, endpoint: u.Scheme + "://" + u.Host, bucket: c.Bucket, prefix: c.Prefix, patient: usualPatience}, nil
 }
 
 // newTransport trusts the certificate authorities of a file, or the system's.
@@ -137,7 +144,7 @@ func (c *client) do(ctx context.Context, op string, within time.Duration, fn fun
 // put stores an object whole.
 func (c *client) put(ctx context.Context, key string, content []byte, o minio.PutObjectOptions) (etag string, err error) {
 	sum := sha256.Sum256(content)
-	err = c.do(ctx, "put", sendTime, func(ctx context.Context) error {
+	err = c.do(ctx, "put", c.patient.sending, func(ctx context.Context) error {
 		// The store compares the hash, so that what it has is what was sent.
 		info, err := c.core.PutObject(ctx, c.bucket, key, bytes.NewReader(content), int64(len(content)), "", hex.EncodeToString(sum[:]), o)
 		etag = info.ETag
@@ -148,7 +155,7 @@ func (c *client) put(ctx context.Context, key string, content []byte, o minio.Pu
 
 // begin begins an upload in parts.
 func (c *client) begin(ctx context.Context, key string) (id string, err error) {
-	err = c.do(ctx, "begin", askTime, func(ctx context.Context) (err error) {
+	err = c.do(ctx, "begin", c.patient.asking, func(ctx context.Context) (err error) {
 		id, err = c.core.NewMultipartUpload(ctx, c.bucket, key, minio.PutObjectOptions{})
 		return err
 	})
@@ -159,7 +166,7 @@ func (c *client) begin(ctx context.Context, key string) (id string, err error) {
 func (c *client) putPart(ctx context.Context, key, id string, n int, content []byte) (part, error) {
 	sum := sha256.Sum256(content)
 	made := part{Size: int64(len(content))}
-	err := c.do(ctx, "part", sendTime, func(ctx context.Context) error {
+	err := c.do(ctx, "part", c.patient.sending, func(ctx context.Context) error {
 		got, err := c.core.PutObjectPart(ctx, c.bucket, key, id, n, bytes.NewReader(content), made.Size,
 			minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:])})
 		made.ETag = got.ETag
@@ -171,7 +178,7 @@ func (c *client) putPart(ctx context.Context, key, id string, n int, content []b
 // copyPart makes a part of an object, whose bytes stay where they are.
 func (c *client) copyPart(ctx context.Context, from, key, id string, n int, size int64) (part, error) {
 	made := part{Size: size}
-	err := c.do(ctx, "copy", sendTime, func(ctx context.Context) error {
+	err := c.do(ctx, "copy", c.patient.sending, func(ctx context.Context) error {
 		got, err := c.core.CopyObjectPart(ctx, c.bucket, from, c.bucket, key, id, n, 0, -1, nil)
 		made.ETag = got.ETag
 		return err
@@ -185,7 +192,7 @@ func (c *client) complete(ctx context.Context, key, id string, parts []part) (et
 	for i, p := range parts {
 		named[i] = minio.CompletePart{PartNumber: i + 1, ETag: p.ETag}
 	}
-	err = c.do(ctx, "complete", sendTime, func(ctx context.Context) error {
+	err = c.do(ctx, "complete", c.patient.sending, func(ctx context.Context) error {
 		info, err := c.core.CompleteMultipartUpload(ctx, c.bucket, key, id, named, minio.PutObjectOptions{})
 		etag = info.ETag
 		return err
@@ -193,14 +200,37 @@ func (c *client) complete(ctx context.Context, key, id string, parts []part) (et
 	return etag, err
 }
 
-// stat says what an object is like. Error: storage.ErrNotFound.
+// stat says what an object is like, which has bytes. It asks for the first, because the answer to HEAD has no body, and without one a
+// bucket that is not there looks as an object that is not. Error: storage.ErrNotFound.
 func (c *client) stat(ctx context.Context, key string) (found object, err error) {
-	err = c.do(ctx, "stat", askTime, func(ctx context.Context) error {
-		info, err := c.core.StatObject(ctx, c.bucket, key, minio.StatObjectOptions{})
-		found = object{Size: info.Size, ETag: info.ETag}
+	first := minio.GetObjectOptions{}
+	if err := first.SetRange(0, 0); err != nil {
+		return found, err
+	}
+	err = c.do(ctx, "stat", c.patient.asking, func(ctx context.Context) error {
+		body, info, header, err := c.core.GetObject(ctx, c.bucket, key, first)
+		if err != nil {
+			return err
+		}
+		defer body.Close() //nolint:errcheck // it was only read
+		if _, err := io.Copy(io.Discard, io.LimitReader(body, 2)); err != nil {
+			return err
+		}
+		found.ETag = info.ETag
+		found.Size, err = sizeIn(header.Get("Content-Range"))
 		return err
 	})
 	return found, err
+}
+
+// sizeIn is the size of an object in a Content-Range: bytes 0-0/SIZE.
+func sizeIn(contentRange string) (int64, error) {
+	_, size, _ := strings.Cut(contentRange, "/")
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("an answer to a range has the Content-Range %.60q", contentRange)
+	}
+	return n, nil
 }
 
 // get opens an object for reading, from a byte on. It must have an ETag still, where one is given. The body ends with ctx.
@@ -216,7 +246,7 @@ func (c *client) get(ctx context.Context, key, etag string, from int64) (body io
 		return nil, found, err
 	}
 	limited, cancel := context.WithCancel(ctx)
-	late := time.AfterFunc(askTime, cancel)
+	late := time.AfterFunc(c.patient.asking, cancel)
 	began := time.Now()
 	got, info, _, err := c.core.GetObject(limited, c.bucket, key, o)
 	if !late.Stop() && err != nil && ctx.Err() == nil {
@@ -232,18 +262,19 @@ func (c *client) get(ctx context.Context, key, etag string, from int64) (body io
 		cancel()
 		return nil, found, err
 	}
-	return &reading{got, cancel, time.AfterFunc(idleTime, cancel)}, object{Size: info.Size, ETag: info.ETag}, nil
+	return &reading{got, cancel, c.patient.idle, time.AfterFunc(c.patient.idle, cancel)}, object{Size: info.Size, ETag: info.ETag}, nil
 }
 
 // reading is an object that is being read, whose connection ends where no byte comes for too long.
 type reading struct {
 	io.ReadCloser
-	cancel func()
-	idle   *time.Timer
+	cancel  func()
+	patient time.Duration
+	idle    *time.Timer
 }
 
 func (b *reading) Read(p []byte) (int, error) {
-	b.idle.Reset(idleTime)
+	b.idle.Reset(b.patient)
 	n, err := b.ReadCloser.Read(p)
 	b.idle.Stop() // until somebody reads on, nobody waits
 	return n, err
@@ -257,14 +288,14 @@ func (b *reading) Close() error {
 
 // remove removes an object. That it is not there is no error.
 func (c *client) remove(ctx context.Context, key string) error {
-	return c.do(ctx, "remove", askTime, func(ctx context.Context) error {
+	return c.do(ctx, "remove", c.patient.asking, func(ctx context.Context) error {
 		return c.core.RemoveObject(ctx, c.bucket, key, minio.RemoveObjectOptions{})
 	})
 }
 
 // abort drops an upload in parts. Error: storage.ErrNotFound, once the store knows nothing of it.
 func (c *client) abort(ctx context.Context, key, id string) error {
-	return c.do(ctx, "abort", askTime, func(ctx context.Context) error {
+	return c.do(ctx, "abort", c.patient.asking, func(ctx context.Context) error {
 		if err := c.core.AbortMultipartUpload(ctx, c.bucket, key, id); err != nil {
 			return err
 		}
@@ -276,7 +307,7 @@ func (c *client) abort(ctx context.Context, key, id string) error {
 
 // uploads returns the store's ids of the uploads in parts to one name.
 func (c *client) uploads(ctx context.Context, key string) (ids []string, err error) {
-	err = c.do(ctx, "uploads", askTime, func(ctx context.Context) error {
+	err = c.do(ctx, "uploads", c.patient.asking, func(ctx context.Context) error {
 		found, err := c.core.ListMultipartUploads(ctx, c.bucket, key, "", "", "", 100)
 		for _, u := range found.Uploads {
 			if u.Key == key {

@@ -13,3 +13,6 @@ func (s *Store) TidyAt(ctx context.Context, now time.Time) error { return s.tidy
 
 // Share has the uploads of a store share so many bytes.
 func (s *Store) Share(bytes int64) { s.memory = newBudget(bytes) }
+
+// Impatient has operations end soon.
+func (s *Store) Impatient(d time.Duration) { s.client.patient = patienceOf{d, d, d} }

@@ -101,7 +101,9 @@ func connect(ctx context.Context, c Config, o Options) (*Store, error) {
 }
 
 // Where says for people where the objects are.
-func (s *Store) Where() string { return s.client.endpoint + "/" + s.client.bucket + "/" + s.client.prefix }
+func (s *Store) Where() string {
+	return s.client.endpoint + "/" + s.client.bucket + "/" + s.client.prefix
+}
 
 // Free implements storage.Blobs: the rows need room too.
 func (s *Store) Free() (free, size uint64, err error) { return s.free() }
