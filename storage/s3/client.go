@@ -37,12 +37,34 @@ var usualPatience = patienceOf{asking: 30 * time.Second, sending: 5 * time.Minut
 
 // client asks one bucket, below one prefix. It is safe for concurrent use.
 type client struct {
-	core     *minio.Core
+	core     calls
 	endpoint string
 	bucket   string
 	prefix   string
 	patient  patienceOf
 	counts   counts
+}
+
+// calls are the methods of minio.Core that are called. Were the Core itself in a value that somebody may look into, the linker
+// would keep all of its methods: 1 MB of program.
+type calls struct {
+	PutObject               func(ctx context.Context, bucket, object string, data io.Reader, size int64, md5Base64, sha256Hex string, o minio.PutObjectOptions) (minio.UploadInfo, error)
+	NewMultipartUpload      func(ctx context.Context, bucket, object string, o minio.PutObjectOptions) (string, error)
+	PutObjectPart           func(ctx context.Context, bucket, object, id string, n int, data io.Reader, size int64, o minio.PutObjectPartOptions) (minio.ObjectPart, error)
+	CopyObjectPart          func(ctx context.Context, fromBucket, from, bucket, object, id string, n int, at, length int64, metadata map[string]string) (minio.CompletePart, error)
+	CompleteMultipartUpload func(ctx context.Context, bucket, object, id string, parts []minio.CompletePart, o minio.PutObjectOptions) (minio.UploadInfo, error)
+	GetObject               func(ctx context.Context, bucket, object string, o minio.GetObjectOptions) (io.ReadCloser, minio.ObjectInfo, http.Header, error)
+	RemoveObject            func(ctx context.Context, bucket, object string, o minio.RemoveObjectOptions) error
+	AbortMultipartUpload    func(ctx context.Context, bucket, object, id string) error
+	ListObjectParts         func(ctx context.Context, bucket, object, id string, after, most int) (minio.ListObjectPartsResult, error)
+	ListMultipartUploads    func(ctx context.Context, bucket, prefix, after, afterID, delimiter string, most int) (minio.ListMultipartUploadsResult, error)
+}
+
+func callsOf(c *minio.Core) calls {
+	return calls{
+		c.PutObject, c.NewMultipartUpload, c.PutObjectPart, c.CopyObjectPart, c.CompleteMultipartUpload,
+		c.GetObject, c.RemoveObject, c.AbortMultipartUpload, c.ListObjectParts, c.ListMultipartUploads,
+	}
 }
 
 func newClient(ctx context.Context, c Config) (*client, error) {
@@ -68,7 +90,7 @@ func newClient(ctx context.Context, c Config) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blobs.s3.endpoint is %q: %w", c.Endpoint, err)
 	}
-	return &client{core: core, endpoint: u.Scheme + "://" + u.Host, bucket: c.Bucket, prefix: c.Prefix, patient: usualPatience}, nil
+	return &client{core: callsOf(core), endpoint: u.Scheme + "://" + u.Host, bucket: c.Bucket, prefix: c.Prefix, patient: usualPatience}, nil
 }
 
 // newTransport trusts the certificate authorities of a file, or the system's.

@@ -42,23 +42,29 @@ func TestBadLuck(t *testing.T) {
 		luck s3test.Luck
 		says string
 	}{
-		"overloaded":        {says(http.StatusServiceUnavailable, "SlowDown"), "too much to do"},
-		"broken":            {says(http.StatusInternalServerError, "InternalError"), "500 InternalError"},
-		"a wrong clock":     {says(http.StatusForbidden, "RequestTimeTooSkewed"), "set the clock"},
-		"ended keys":        {says(http.StatusForbidden, "ExpiredToken"), "have expired"},
-		"not allowed":       {says(http.StatusForbidden, "AccessDenied"), "let the key list bucket"},
-		"no bucket":         {says(http.StatusNotFound, "NoSuchBucket"), "has no bucket"},
-		"another region":    {says(http.StatusBadRequest, "AuthorizationHeaderMalformed"), "correct blobs.s3.region"},
-		"a proxy's own":     {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "<html>", 502) }, "502"},
-		"cut off":           {func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }, "cannot be reached"},
-		"never an answer":   {func(_ http.ResponseWriter, q *http.Request, _ http.Handler) { never(q) }, "in time"},
-		"sent elsewhere":    {func(w http.ResponseWriter, q *http.Request, _ http.Handler) { http.Redirect(w, q, elsewhere.URL, 307) }, "not followed"},
-		"sent for good":     {func(w http.ResponseWriter, q *http.Request, _ http.Handler) { http.Redirect(w, q, elsewhere.URL, 301) }, "not followed"},
+		"overloaded":      {says(http.StatusServiceUnavailable, "SlowDown"), "too much to do"},
+		"broken":          {says(http.StatusInternalServerError, "InternalError"), "500 InternalError"},
+		"a wrong clock":   {says(http.StatusForbidden, "RequestTimeTooSkewed"), "set the clock"},
+		"ended keys":      {says(http.StatusForbidden, "ExpiredToken"), "have expired"},
+		"not allowed":     {says(http.StatusForbidden, "AccessDenied"), "let the key list bucket"},
+		"no bucket":       {says(http.StatusNotFound, "NoSuchBucket"), "has no bucket"},
+		"another region":  {says(http.StatusBadRequest, "AuthorizationHeaderMalformed"), "correct blobs.s3.region"},
+		"a proxy's own":   {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "<html>", 502) }, "502"},
+		"cut off":         {func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }, "cannot be reached"},
+		"never an answer": {func(_ http.ResponseWriter, q *http.Request, _ http.Handler) { never(q) }, "in time"},
+		"sent elsewhere": {func(w http.ResponseWriter, q *http.Request, _ http.Handler) {
+			http.Redirect(w, q, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "not followed"},
+		"sent for good": {func(w http.ResponseWriter, q *http.Request, _ http.Handler) {
+			http.Redirect(w, q, elsewhere.URL, http.StatusMovedPermanently)
+		}, "not followed"},
 		"a page of a proxy": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "<html>", 404) }, ""},
 		"no parts together": {onlyComplete(says(http.StatusServiceUnavailable, "SlowDown")), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.Impatient(3 * time.Second)
+			if name == "never an answer" {
+				s.Impatient(500 * time.Millisecond)
+			}
 			r.remote.Suffer(c.luck)
 			_, opened := s.Open(ctx, at)
 			pushed := push(s, content)
