@@ -42,14 +42,16 @@ func TestBadLuck(t *testing.T) {
 		luck s3test.Luck
 		says string
 	}{
-		"overloaded":      {says(http.StatusServiceUnavailable, "SlowDown"), "too much to do"},
-		"broken":          {says(http.StatusInternalServerError, "InternalError"), "500 InternalError"},
-		"a wrong clock":   {says(http.StatusForbidden, "RequestTimeTooSkewed"), "set the clock"},
-		"ended keys":      {says(http.StatusForbidden, "ExpiredToken"), "have expired"},
-		"not allowed":     {says(http.StatusForbidden, "AccessDenied"), "let the key list bucket"},
-		"no bucket":       {says(http.StatusNotFound, "NoSuchBucket"), "has no bucket"},
-		"another region":  {says(http.StatusBadRequest, "AuthorizationHeaderMalformed"), "correct blobs.s3.region"},
-		"a proxy's own":   {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "<html>", 502) }, "502"},
+		"overloaded":     {says(http.StatusServiceUnavailable, "SlowDown"), "too much to do"},
+		"broken":         {says(http.StatusInternalServerError, "InternalError"), "500 InternalError"},
+		"a wrong clock":  {says(http.StatusForbidden, "RequestTimeTooSkewed"), "set the clock"},
+		"ended keys":     {says(http.StatusForbidden, "ExpiredToken"), "have expired"},
+		"not allowed":    {says(http.StatusForbidden, "AccessDenied"), "let the key list bucket"},
+		"no bucket":      {says(http.StatusNotFound, "NoSuchBucket"), "has no bucket"},
+		"another region": {says(http.StatusBadRequest, "AuthorizationHeaderMalformed"), "correct blobs.s3.region"},
+		"a proxy's own": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			http.Error(w, "<html>", http.StatusBadGateway)
+		}, "502"},
 		"cut off":         {func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }, "cannot be reached"},
 		"never an answer": {func(_ http.ResponseWriter, q *http.Request, _ http.Handler) { never(q) }, "in time"},
 		"sent elsewhere": {func(w http.ResponseWriter, q *http.Request, _ http.Handler) {
@@ -58,7 +60,7 @@ func TestBadLuck(t *testing.T) {
 		"sent for good": {func(w http.ResponseWriter, q *http.Request, _ http.Handler) {
 			http.Redirect(w, q, elsewhere.URL, http.StatusMovedPermanently)
 		}, "not followed"},
-		"a page of a proxy": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "<html>", 404) }, ""},
+		"a page of a proxy": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.NotFound(w, nil) }, ""},
 		"no parts together": {onlyComplete(says(http.StatusServiceUnavailable, "SlowDown")), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
