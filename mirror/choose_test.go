@@ -81,6 +81,29 @@ func (u *upstream) wantHere(t *testing.T, s *servertest.Server, statuses ...int)
 	}
 }
 
+// TestIndexOfBlobs brings an index that lists blobs, as those of BuildKit's cache do, from a directory where manifests and blobs lie side by
+// side.
+func TestIndexOfBlobs(t *testing.T) {
+	t.Parallel()
+	p, s := newPlace(t), servertest.Start(t)
+	layer := p.put(ocispec.MediaTypeImageLayer, []byte("a layer of the cache"))
+	p.two = p.putJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{layer},
+	})
+	r, failed := run(t, s, map[string]any{"path": p.distribution(t, "team/app")})
+	if failed != "" || r.Refused != 0 || len(r.Lacking) != 0 {
+		t.Errorf("%+v %s", r, failed)
+	}
+	for _, path := range []string{"manifests/2.0", "blobs/" + layer.Digest.String()} {
+		if status, _ := get(t, s, "/v2/team/app/"+path); status != http.StatusOK {
+			t.Errorf("%s answers %d", path, status)
+		}
+	}
+	if problems := fsck(t, s); problems != "" {
+		t.Errorf("fsck: %s", problems)
+	}
+}
+
 // harbor writes the place as Harbor keeps it from 2.15 on, with the tags in a file of their own.
 func (p *place) harbor(t *testing.T, repo string) (dir, tags string) {
 	t.Helper()

@@ -165,7 +165,11 @@ func (d *distribution) Manifest(_ context.Context, repo, ref string) (m Manifest
 	manifests := path.Join("repositories", repo, "_manifests")
 	named, link := digest.Digest(ref), ""
 	if named.Validate() == nil {
+		// What has no link is no manifest of the repository, whatever bytes there are: it was deleted, or is a blob, as an index of BuildKit's cache lists them.
 		link = path.Join(revision(repo, named), "link")
+		if _, err := d.root.Stat(link); err != nil {
+			return m, absentOr(err)
+		}
 	} else {
 		link = path.Join(manifests, "tags", ref, "current", "link")
 		if named, err = d.link(link); err != nil {

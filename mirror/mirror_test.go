@@ -125,8 +125,10 @@ func (p *place) distribution(t testing.TB, repo string) string {
 		write(t, filepath.Join(v2, "blobs", "sha256", d.Encoded()[:2], d.Encoded(), "data"), content)
 	}
 	manifests := filepath.Join(v2, "repositories", repo, "_manifests")
-	for _, d := range []ocispec.Descriptor{p.one, p.two, p.amd, p.arm, p.multi, p.attached} {
-		write(t, filepath.Join(manifests, "revisions", "sha256", d.Digest.Encoded(), "link"), []byte(d.Digest))
+	for d, content := range p.heap {
+		if bytes.Contains(content, []byte(`"schemaVersion"`)) {
+			write(t, filepath.Join(manifests, "revisions", "sha256", d.Encoded(), "link"), []byte(d))
+		}
 	}
 	for tag, d := range p.tags() {
 		write(t, filepath.Join(manifests, "tags", tag, "current", "link"), []byte(d.Digest))
