@@ -231,9 +231,9 @@ rules:
 	want := []string{
 		"rule none-there covers no tag",
 		"rule elsewhere covers no tag",
-		"rule keeps-all keeps all of its 2 tags",
-		"rule keeps-none keeps none of its 4 tags",
-		"rule keeps-none would let 3 tags go that another rule, a hold or an immutable tag keeps",
+		"rule keeps-all keeps all of the tags that it covers (2)",
+		"rule keeps-none keeps none of the tags that it covers (4)",
+		"rule keeps-none would let tags go (3) that another rule, a hold or an immutable tag keeps",
 	}
 	if !slices.Equal(p.Summary.Warnings, want) {
 		t.Errorf("it warns\n%s\nwant\n%s", strings.Join(p.Summary.Warnings, "\n"), strings.Join(want, "\n"))

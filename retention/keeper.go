@@ -301,15 +301,15 @@ func (p *planner) warnings() (all []string) {
 		case c.Covers == 0:
 			all = append(all, fmt.Sprintf("rule %s covers no tag", c.Rule))
 		case c.Keeps == 0:
-			all = append(all, fmt.Sprintf("rule %s keeps none of its %d tags", c.Rule, c.Covers))
+			all = append(all, fmt.Sprintf("rule %s keeps none of the tags that it covers (%d)", c.Rule, c.Covers))
 		case c.Keeps == c.Covers:
-			all = append(all, fmt.Sprintf("rule %s keeps all of its %d tags", c.Rule, c.Covers))
+			all = append(all, fmt.Sprintf("rule %s keeps all of the tags that it covers (%d)", c.Rule, c.Covers))
 		}
 		if c.Overruled > 0 {
-			all = append(all, fmt.Sprintf("rule %s would let %d tags go that another rule, a hold or an immutable tag keeps", c.Rule, c.Overruled))
+			all = append(all, fmt.Sprintf("rule %s would let tags go (%d) that another rule, a hold or an immutable tag keeps", c.Rule, c.Overruled))
 		}
 		if c.Failed > 0 {
-			all = append(all, fmt.Sprintf("rule %s: when could not be asked about %d tags, which stay: %s", c.Rule, c.Failed, c.LastError))
+			all = append(all, fmt.Sprintf("rule %s: its expression could not be evaluated for some tags (%d), which stay: %s", c.Rule, c.Failed, c.LastError))
 		}
 	}
 	return all

@@ -170,9 +170,9 @@ rules:
 		`{"goes":{"repository":"team/lib","tag":"goes"`,
 		`{"goes":{"repository":"team/lib","tag":"saved"`,
 		`"tag":"asked"`,
-		"rule reported: when could not be asked about 1 tags, which stay: ", "no such key: none",
-		"rule graded keeps all of its 1 tags",
-		"rule twice keeps none of its 2 tags",
+		"rule reported: its expression could not be evaluated for some tags (1), which stay: ", "no such key: none",
+		"rule graded keeps all of the tags that it covers (1)",
+		"rule twice keeps none of the tags that it covers (2)",
 	} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan does not say %s", want)
