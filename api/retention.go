@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/retention"
 )
@@ -59,22 +61,53 @@ type retentionRule struct {
 	Keep         []string `json:"keep"` // each condition in words
 }
 
-// retentionRules answers GET /api/v1/retention/rules.
+// retentionRules answers GET /api/v1/retention/rules: to administrators all, and those of one repository to those who may push to it.
 func (a *API) retentionRules(c *call) (any, error) {
-	if err := c.query().end(); err != nil {
+	q := c.query()
+	repo := q.text("repo")
+	if err := q.end(); err != nil {
 		return nil, err
 	}
-	answer := retentionRules{Rules: []retentionRule{}, LastRun: a.lastRun()}
+	if err := a.mayAskRules(c, repo); err != nil {
+		return nil, err
+	}
+	answer := retentionRules{Rules: []retentionRule{}}
+	if repo == "" {
+		answer.LastRun = a.lastRun()
+	}
 	set := a.Retention.Rules()
-	if set == nil {
+	if set == nil || repo != "" && !set.Covers(repo) {
 		return answer, nil
 	}
 	approved, err := a.Retention.Approved(c.Context())
 	answer.Digest, answer.Approved, answer.Untagged = set.Digest, approved == set.Digest, set.UntaggedText()
 	for _, r := range set.Rules {
-		answer.Rules = append(answer.Rules, retentionRule{r.Name, texts(r.Repositories), texts(r.Tags), r.Keep.Says()})
+		if patterns := naming(r.Repositories, repo); len(patterns) > 0 {
+			answer.Rules = append(answer.Rules, retentionRule{r.Name, texts(patterns), texts(r.Tags), r.Keep.Says()})
+		}
 	}
 	return answer, err
+}
+
+func (a *API) mayAskRules(c *call, repo string) error {
+	switch {
+	case repo == "" && !a.Gate.Administers(c.who):
+		return c.forbid("only administrators are shown all rules of retention; name a repository that you may push to")
+	case repo == "":
+		return nil
+	}
+	if err := a.mustPull(c, repo); err != nil {
+		return err
+	}
+	if !a.Gate.May(c.who, access.Push, repo) {
+		return c.forbid("only those who may push to the repository are told its rules of retention")
+	}
+	return nil
+}
+
+// naming are the patterns that name a repository; what others name is not told. All of them where it is "".
+func naming(patterns []access.Pattern, repo string) []access.Pattern {
+	return slices.DeleteFunc(slices.Clone(patterns), func(p access.Pattern) bool { return repo != "" && !p.Matches(repo) })
 }
 
 func texts[T interface{ String() string }](all []T) (words []string) {

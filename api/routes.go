@@ -33,7 +33,7 @@ func (a *API) routes() []route {
 		{"GET /api/v1/holds", "holds", false, a.holds},
 		{"POST /api/v1/holds", "holds", false, a.addHold},
 		{"DELETE /api/v1/holds", "holds", false, a.release},
-		{"GET /api/v1/retention/rules", "retention-rules", true, a.retentionRules},
+		{"GET /api/v1/retention/rules", "retention-rules", false, a.retentionRules},
 		{"GET /api/v1/retention/plan", "retention-plan", true, a.retentionPlan},
 		{"POST /api/v1/retention/apply", "retention-apply", true, a.retentionApply},
 		{"GET /api/v1/digests", "digests", false, a.digests},

@@ -145,7 +145,11 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
 	}},
 	{route: "GET /api/v1/retention/rules", good: []good{
+		{target: "/api/v1/retention/rules?repo=team/app", has: `"repositories":["team/**"]`},
 		{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`}, {target: "/api/v1/retention/rules", has: `"stopped":["team/app"]`},
+	}, hidden: 404, bad: []bad{
+		{target: "/api/v1/retention/rules?x=1", status: 400},
+		{login: "alice", target: "/api/v1/retention/rules", status: 403, has: "name a repository that you may push to"},
 	}},
 	{route: "GET /api/v1/retention/plan", good: []good{{target: "/api/v1/retention/plan", has: `"version":1`}}},
 	{

@@ -39,6 +39,7 @@ type repositoryView struct {
 	Quotas     []quotaUse // that hold for it, for who may push into it
 	Removes    bool       // tags can be chosen, to remove them
 	Trash      bool       // its trash can be seen
+	Retention  retention  // what becomes of its tags, for who may push into it
 }
 
 // listAsked is which entries of a list are asked for, as the page's address says.
@@ -91,6 +92,7 @@ type tagEntry struct {
 	Record uint64           `json:"record"`
 	Pulls  pulls            `json:"pulls"`
 	listedImage
+	Held *provenance.Time // until when its image is held
 }
 
 // pulls are what is known of the pulls of something.
@@ -121,8 +123,28 @@ func (pg *page) repository(at place) error {
 	if view.Quotas, err = pg.quotas(at.Repository); err != nil {
 		return err
 	}
+	if view.Retention, err = pg.retention(at.Repository); err != nil {
+		return err
+	}
+	if err := pg.addHolds(at.Repository, view.Tags); err != nil {
+		return err
+	}
 	view.Frame = pg.frame(at.Repository)
 	return pg.show(200, "repository", view)
+}
+
+// addHolds notes which of some tags mean an image that is held.
+func (pg *page) addHolds(repo string, tags []tagEntry) error {
+	if len(tags) == 0 {
+		return nil
+	}
+	held, err := pg.held(repo)
+	for i := range tags {
+		if until, ok := held[tags[i].Digest]; ok {
+			tags[i].Held = &until
+		}
+	}
+	return err
 }
 
 // attached is what has been put beside an image.

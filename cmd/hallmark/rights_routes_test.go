@@ -96,6 +96,7 @@ var tableRoutes = []tableRoute{
 	}},
 	{route: "GET /api/v1/tags", needs: access.Pull, status: 200, request: at("/api/v1/tags?repo=REPO")},
 	{route: "GET /api/v1/quota", needs: access.Push, status: 200, request: at("/api/v1/quota?repo=REPO")},
+	{route: "GET /api/v1/retention/rules", needs: access.Push, status: 200, request: at("/api/v1/retention/rules?repo=REPO")},
 	{route: "GET /api/v1/trash", needs: access.Push, status: 200, request: at("/api/v1/trash?repo=REPO")},
 	{route: "POST /api/v1/trash/undelete", what: "of what is not in it", needs: access.Push, status: 404, request: func(s *rightsTable, _ identity, repo string) tableRequest {
 		return tableRequest{"/api/v1/trash/undelete", s.fill(`{"repository":"REPO","reference":"DIGEST"}`, repo), jsonType}
