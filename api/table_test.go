@@ -146,7 +146,8 @@ var table = []row{
 	}},
 	{route: "GET /api/v1/retention/rules", good: []good{
 		{target: "/api/v1/retention/rules?repo=team/app", has: `"repositories":["team/**"]`},
-		{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`}, {target: "/api/v1/retention/rules", has: `"stopped":["team/app"]`},
+		{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`},
+		{target: "/api/v1/retention/rules", has: `"stopped":["team/app"]`},
 	}, hidden: 404, bad: []bad{
 		{target: "/api/v1/retention/rules?x=1", status: 400},
 		{login: "alice", target: "/api/v1/retention/rules", status: 403, has: "name a repository that you may push to"},

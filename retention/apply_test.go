@@ -125,7 +125,7 @@ func newWorld(t testing.TB, rules string) *world {
 	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})
-	w.Keeper.rest = func(context.Context, time.Duration, bool) {}
+	w.rest = func(context.Context, time.Duration, bool) {}
 	w.Use(rulesOf(t, rules))
 	return w
 }
