@@ -278,11 +278,16 @@ func (w *work) commit(ctx context.Context, m Manifest, tags []string, arrived []
 	if here && tagged {
 		return nil
 	}
-	if !w.DryRun {
+	foreign := registry.ForeignManifest{
+		Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed, Arrived: arrived, Withheld: w.withheld,
+	}
+	if w.DryRun {
+		if err := w.Here.Takes(ctx, foreign); err != nil {
+			return err
+		}
+	} else {
 		sent = true
-		record, err := w.Here.Manifest(ctx, registry.ForeignManifest{
-			Repository: w.into, Tags: tags, MediaType: m.MediaType, Body: m.Body, Origin: m.Origin, Claimed: m.Claimed, Arrived: arrived, Withheld: w.withheld,
-		})
+		record, err := w.Here.Manifest(ctx, foreign)
 		if err != nil || record == nil {
 			return err
 		}

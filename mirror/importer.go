@@ -37,6 +37,8 @@ type Here interface {
 	Keep(ctx context.Context, repo string, arrived []*registry.Arrival) error
 	// Drop gives back what arrived for nothing.
 	Drop(ctx context.Context, arrived []*registry.Arrival) error
+	// Takes returns why Manifest would refuse a manifest, as far as that shows without its blobs, or nil.
+	Takes(ctx context.Context, m registry.ForeignManifest) error
 	// Manifest takes in a manifest whose blobs are here, with those that arrived for it.
 	Manifest(ctx context.Context, m registry.ForeignManifest) (*provenance.Record, error)
 }

@@ -230,6 +230,18 @@ func (i *Importer) Manifest(ctx context.Context, m ForeignManifest) (record *pro
 	return record, err
 }
 
+// Takes returns why Manifest would not take a manifest in, as far as that shows without its blobs, or nil.
+func (i *Importer) Takes(ctx context.Context, m ForeignManifest) error {
+	p, err := i.pushOf(ctx, m)
+	if err != nil || p == nil {
+		return err
+	}
+	return i.g.store.View(ctx, func(tx storage.Reader) error {
+		_, err := i.g.tagMoves(tx, p)
+		return err
+	})
+}
+
 // pushOf is the push that a manifest from elsewhere is, or nil where it is one that the registry made itself and has.
 func (i *Importer) pushOf(ctx context.Context, m ForeignManifest) (*push, error) {
 	c, err := i.call(ctx, m.Repository)
