@@ -36,6 +36,7 @@ type following struct {
 	m       *Mirrors
 	rule    *Rule
 	from    *remote
+	said    *heard
 	here    *registry.Importer
 	byHand  bool
 	lists   sync.Map // repository of the upstream → map[string]bool: its tags
@@ -54,12 +55,13 @@ func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Impor
 		}
 		report.took = true
 	}
-	from, err := run.rule.open(ctx, &patience{cancel: run.cancel})
+	said := new(heard)
+	from, err := run.rule.open(ctx, &patience{cancel: run.cancel, heard: said})
 	if err != nil {
 		return report, err
 	}
 	defer from.Close() //nolint:errcheck // it was only read
-	f := &following{m: m, rule: run.rule, from: from, here: here, byHand: by != ""}
+	f := &following{m: m, rule: run.rule, from: from, said: said, here: here, byHand: by != ""}
 	f.Job = &Job{From: followed{from, f}, Here: here, Repositories: run.rule.Repositories, Into: run.rule.Into, bring: f.bring}
 	m.mu.Lock()
 	run.job = f.Job
@@ -180,6 +182,9 @@ type followed struct {
 func (s followed) Images(ctx context.Context, repo string) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		has, err := s.all(ctx, repo)
+		if err == nil {
+			err = s.f.m.comesFrom(ctx, path.Join(s.f.Into, repo), s.f.said.of(repo))
+		}
 		if err != nil {
 			yield(Image{}, err)
 			return

@@ -398,3 +398,33 @@ func changeRows(t *testing.T, dir string, table storage.Table, change func(map[s
 		t.Fatal(err)
 	}
 }
+
+// TestQuotaMidway has a quota end in the middle of a run: what came whole stays, the rest is refused by name, and comes when there is room.
+func TestQuotaMidway(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	m := newMirrored(t, "mirrors: []\n")
+	quota := func(tags int) {
+		t.Helper()
+		body := fmt.Sprintf(`{"pattern":"mirror/**","tags":%d}`, tags)
+		if status, said, err := m.Do("PUT", "/api/v1/quota", servertest.Login, []byte(body), "Content-Type", "application/json"); err != nil || status/100 != 2 {
+			t.Fatalf("%d %s, %v", status, said, err)
+		}
+	}
+	quota(2)
+	write(t, m.file, []byte(ruleOf(u)))
+	m.restart()
+	s := m.settled()
+	if s.Last.Came != 2 || s.Last.Counts.Refused != 1 || !strings.Contains(s.Last.Report.Refused[0].Why, "quota") || s.Why != "" {
+		t.Errorf("%+v %+v", s, s.Last)
+	}
+	quota(10)
+	if _, report, said := m.run(); report.Came != 1 || report.Counts.Refused != 0 {
+		t.Error(said)
+	}
+	for tag, d := range u.tags() {
+		if got := m.means(tag); got != d.Digest {
+			t.Errorf("%s means %s", tag, got)
+		}
+	}
+}

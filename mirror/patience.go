@@ -15,6 +15,7 @@ import (
 type patience struct {
 	next   http.RoundTripper
 	cancel context.CancelCauseFunc // ends the run
+	heard  *heard
 
 	mu      sync.Mutex
 	until   time.Time // nothing is asked before; guarded by mu
@@ -61,6 +62,7 @@ func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := p.next.RoundTrip(r)
 	if err == nil {
 		p.saw(resp)
+		p.heard.hear(resp)
 	}
 	return resp, err
 }

@@ -15,6 +15,10 @@ import (
 const (
 	// the name of a rule → JSON, a state.
 	stateTable = storage.Table("mirror/state")
+	// "name" → 16 bytes that were drawn: through.go.
+	selfTable = storage.Table("mirror/self")
+	// REPO without the zero byte → names, with spaces between. Through which registries a mirror's repository comes.
+	throughTable = storage.Table("mirror/through")
 	// REPO tag → JSON, a waiting. What a tag means upstream that does not mean it here yet.
 	waitingTable = storage.Table("mirror/waiting")
 )

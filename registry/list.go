@@ -67,6 +67,9 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := g.sayThrough(w, c); err != nil {
+		return err
+	}
 	return writeList(w, c, p, next, struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`

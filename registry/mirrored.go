@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -18,6 +19,23 @@ import (
 type Mirrors interface {
 	// MirrorOf says in a few words what a repository is a mirror of, as "docker.io, by the rule hub"; or "".
 	MirrorOf(repo string) string
+	// Through names the registries through which the images of a repository came, this one first.
+	Through(ctx context.Context, repo string) ([]string, error)
+}
+
+// ThroughHeader is the header of a list of tags that says what Mirrors.Through does, with spaces between.
+const ThroughHeader = "Hallmark-Through"
+
+// sayThrough tells another registry, which may be about to mirror this one, what it would bring.
+func (g *Registry) sayThrough(w http.ResponseWriter, c *call) error {
+	if g.mirrors == nil {
+		return nil
+	}
+	names, err := g.mirrors.Through(c.r.Context(), c.repo)
+	if err == nil {
+		w.Header().Set(ThroughHeader, strings.Join(names, " "))
+	}
+	return err
 }
 
 // SetMirrors sets who is asked. It is called before the registry serves.
