@@ -111,9 +111,14 @@ func (v *victim) ends(ctx context.Context, digest string) (ended []string) {
 }
 
 // records are all of team/app that a query has, oldest first.
-func (v *victim) records(ctx context.Context, query string) (all []*provenance.Record) {
+func (v *victim) records(ctx context.Context, query string) []*provenance.Record {
 	v.t.Helper()
-	for next := "/api/v1/records?order=asc&repo=team/app" + query; next != ""; {
+	return v.recordsOf(ctx, "team/app", query)
+}
+
+func (v *victim) recordsOf(ctx context.Context, repo, query string) (all []*provenance.Record) {
+	v.t.Helper()
+	for next := "/api/v1/records?order=asc&repo=" + repo + query; next != ""; {
 		_, _, body := v.send(ctx, "GET", "https://"+v.address+next, "", "")
 		var page struct {
 			Next    string

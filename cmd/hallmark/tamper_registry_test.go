@@ -309,6 +309,14 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.put("retention/approved", []byte("rules"), []byte("sha256:00")) },
 	},
 	{
+		name: "through which registries a mirror comes", unseen: "it only has mirrors refused that go round",
+		do: func(h *hands) { h.put("mirror/through", []byte(repo), []byte("0123")) },
+	},
+	{
+		name: "the name that other registries know this one by", unseen: "it only has mirrors refused that go round",
+		do: func(h *hands) { h.put("mirror/self", []byte("name"), make([]byte, 16)) },
+	},
+	{
 		name: "when a mirror runs next", unseen: "it says only when an upstream is asked; what comes is on record",
 		do: func(h *hands) { h.put("mirror/state", []byte("hub"), []byte(`{"next":"2099-01-01T00:00:00Z"}`)) },
 	},
