@@ -145,8 +145,8 @@ func (pg *page) back() string {
 	if pg.r.Method == http.MethodGet || pg.r.Method == http.MethodHead {
 		return pg.r.URL.RequestURI()
 	}
-	if pg.r.URL.Path == trashURL("") {
-		return trashURL("")
+	if path := pg.r.URL.Path; path == trashURL("") || path == "/-/mirrors" {
+		return path
 	}
 	if at, ok := parsePlace(pg.r.PathValue("path")); ok {
 		return repoURL(at.Repository)

@@ -109,4 +109,6 @@ func usageAPI(r *http.Request) string { return "/api/v1/usage?" + r.URL.RawQuery
 
 func trashAPI(r *http.Request) string { return "/api/v1/trash?" + r.URL.RawQuery }
 
+func mirrorsAPI(*http.Request) string { return "/api/v1/mirrors" }
+
 func searchAPI(r *http.Request) string { return "/api/v1/search?" + r.URL.RawQuery }

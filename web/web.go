@@ -73,6 +73,8 @@ func (p *Pages) routes() []route {
 		{"GET /-/usage", "page-usage", false, (*page).usage, usageAPI},
 		{"GET /-/trash", "page-trash", false, (*page).trash, trashAPI},
 		{"POST /-/trash", "page-undelete", false, (*page).undelete, nil},
+		{"GET /-/mirrors", "page-mirrors", false, (*page).mirrors, mirrorsAPI},
+		{"POST /-/mirrors", "page-approve", false, (*page).approve, nil},
 		{"GET /-/sign-in", "page-sign-in", true, (*page).signInForm, nil},
 		{"POST /-/sign-in", "page-sign-in", true, (*page).signIn, nil},
 		{"POST /-/sign-out", "page-sign-out", true, (*page).signOut, nil},

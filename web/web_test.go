@@ -235,6 +235,7 @@ func TestJSON(t *testing.T) {
 		"/-/records?repo=team/app":  "/api/v1/records?repo=team/app",
 		"/search?q=x":               "/api/v1/search?q=x",
 		"/-/trash?repo=team/app":    "/api/v1/trash?repo=team/app",
+		"/-/mirrors":                "/api/v1/mirrors",
 	} {
 		r := httptest.NewRequest("GET", own+path, nil)
 		r.Header.Set("Accept", "application/json")

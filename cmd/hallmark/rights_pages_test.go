@@ -27,7 +27,7 @@ var pageRows = []struct{ route, path string }{
 // pagesForAll are the other pages, of which each shows what the caller may see, and nothing else: wantNoLeak says so.
 var pagesForAll = map[string]string{
 	"GET /{$}": "/", "GET /search": "/search?q=DIGEST", "GET /-/records": "/-/records?repo=REPO", "GET /-/sign-in": "/-/sign-in",
-	"GET /-/usage": "/-/usage", "GET /-/trash": "/-/trash", "GET /-/static/{file}": "/-/static/style.css", "GET /robots.txt": "/robots.txt",
+	"GET /-/usage": "/-/usage", "GET /-/mirrors": "/-/mirrors", "GET /-/trash": "/-/trash", "GET /-/static/{file}": "/-/static/style.css", "GET /robots.txt": "/robots.txt",
 }
 
 // TestPageRights asks for every page as everybody, and sends every form without the token of one.
@@ -55,7 +55,7 @@ func TestPageRights(t *testing.T) {
 			}
 			for _, path := range pagesForAll {
 				wants := []int{http.StatusOK, http.StatusSeeOther}
-				if path == "/-/usage" && who.name != "admin" {
+				if (path == "/-/usage" || path == "/-/mirrors") && who.name != "admin" {
 					wants = []int{http.StatusForbidden, http.StatusSeeOther}
 				}
 				s.page(who, s.fill(path, repo), wants...)
