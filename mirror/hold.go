@@ -152,10 +152,10 @@ func (f *following) settle(ctx context.Context, into, tag string, d digest.Diges
 // maxWaiting bounds what is shown of what waits.
 const maxWaiting = 1000
 
-// waitingIn lists what waits below a prefix of keys.
-func (m *Mirrors) waitingIn(ctx context.Context, prefix string, fn func(repo, tag string, w waiting)) (more bool, err error) {
-	err = m.c.Store.View(ctx, func(tx storage.Reader) error {
-		next, err := storage.SomeRows(tx, waitingTable, []byte(prefix), storage.PrefixEnd([]byte(prefix)), maxWaiting, func(item storage.Item) error {
+// waitingIn lists what waits below a prefix of keys, at most maxWaiting.
+func (m *Mirrors) waitingIn(ctx context.Context, prefix string, fn func(repo, tag string, w waiting)) error {
+	return m.c.Store.View(ctx, func(tx storage.Reader) error {
+		_, err := storage.SomeRows(tx, waitingTable, []byte(prefix), storage.PrefixEnd([]byte(prefix)), maxWaiting, func(item storage.Item) error {
 			repo, tag, _ := strings.Cut(string(item.Key), "\x00")
 			var w waiting
 			if json.Unmarshal(item.Value, &w) == nil {
@@ -163,10 +163,8 @@ func (m *Mirrors) waitingIn(ctx context.Context, prefix string, fn func(repo, ta
 			}
 			return nil
 		})
-		more = next != nil
 		return err
 	})
-	return more, err
 }
 
 // holds says whether a tag has to wait that means d upstream: d is not here, or is held. What was let through once is not held again.
@@ -248,7 +246,7 @@ func (f *following) forget(ctx context.Context, repo string, has map[string]bool
 	}
 	into := path.Join(f.Into, repo)
 	var gone []string
-	_, err := f.m.waitingIn(ctx, into+"\x00", func(_, tag string, _ waiting) {
+	err := f.m.waitingIn(ctx, into+"\x00", func(_, tag string, _ waiting) {
 		if !has[tag] || !f.rule.wantsTag(tag) {
 			gone = append(gone, tag)
 		}
@@ -272,7 +270,7 @@ type Waiting struct {
 // waitingOf lists what waits of a rule.
 func (m *Mirrors) waitingOf(ctx context.Context, r *Rule) (list []Waiting, err error) {
 	now := m.c.Registry.Clock()
-	_, err = m.waitingIn(ctx, r.Into+"/", func(repo, tag string, w waiting) {
+	err = m.waitingIn(ctx, r.Into+"/", func(repo, tag string, w waiting) {
 		x := Waiting{Repository: repo, Tag: tag, Digest: w.Digest, Seen: provenance.At(w.At)}
 		if r.Hold.For > 0 && now >= w.Seen {
 			x.Left = units.Duration(max(r.Hold.For-time.Duration(now-w.Seen)*time.Microsecond, 0).Round(time.Second)).String()
@@ -282,7 +280,7 @@ func (m *Mirrors) waitingOf(ctx context.Context, r *Rule) (list []Waiting, err e
 	return list, err
 }
 
-// ErrNotWaiting: nothing waits to be let through.
+// ErrNotWaiting says that nothing waits to be let through.
 var ErrNotWaiting error = fault.New(fault.Missing, "nothing waits there under this tag or digest; `hallmark mirror status` lists what does")
 
 // Approved is what a person has let through.
@@ -298,7 +296,7 @@ type Approved struct {
 func (m *Mirrors) Approve(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) (done []Approved, err error) {
 	var all []Approved
 	rules := map[string]string{}
-	_, err = m.waitingIn(ctx, repo+"\x00", func(_, tag string, w waiting) {
+	err = m.waitingIn(ctx, repo+"\x00", func(_, tag string, w waiting) {
 		if tag == ref || w.Digest.String() == ref {
 			all = append(all, Approved{Repository: repo, Tag: tag, Digest: w.Digest})
 			rules[tag] = w.Rule

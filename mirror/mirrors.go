@@ -198,7 +198,7 @@ func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by 
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	run := &running{rule: r, cancel: cancel}
-	if err := m.begin(run, by == ""); err != nil {
+	if err := m.begin(run); err != nil {
 		return report, err
 	}
 	defer m.end(run)
@@ -227,7 +227,7 @@ func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by 
 	return report, err
 }
 
-func (m *Mirrors) begin(run *running, scheduled bool) error {
+func (m *Mirrors) begin(run *running) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.busy(run.rule) {
@@ -249,7 +249,7 @@ func (m *Mirrors) end(run *running) {
 
 // noteBegin keeps that a run begins, and returns what was known before. Until noteEnd it counts as failed.
 func (m *Mirrors) noteBegin(ctx context.Context, r *Rule, by string) (before state, err error) {
-	_, err = m.changeState(ctx, r, func(s *state) {
+	err = m.changeState(ctx, r, func(s *state) {
 		before = *s
 		s.Began, s.Ended, s.By, s.Why = m.now(), time.Time{}, by, ""
 		s.Failures++
@@ -262,12 +262,12 @@ func (m *Mirrors) noteBegin(ctx context.Context, r *Rule, by string) (before sta
 func (m *Mirrors) noteEnd(ctx context.Context, r *Rule, before state, report Followed, failed error) error {
 	if failed == nil && report.Counts.Refused > 0 && report.Came+report.Present+report.Counts.Left+report.Held == 0 {
 		failed = errors.New("nothing could be had")
-		if len(report.Report.Refused) > 0 {
-			failed = fmt.Errorf("%s: %s", report.Report.Refused[0].Reference, report.Report.Refused[0].Why)
+		if len(report.Refused) > 0 {
+			failed = fmt.Errorf("%s: %s", report.Refused[0].Reference, report.Refused[0].Why)
 		}
 	}
 	m.count(r, report, failed)
-	_, err := m.changeState(ctx, r, func(s *state) {
+	err := m.changeState(ctx, r, func(s *state) {
 		s.Ended, s.Last, s.Took = m.now(), &report, report.took
 		switch {
 		case failed == nil:

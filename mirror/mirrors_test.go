@@ -177,8 +177,11 @@ func TestTakesNothingElse(t *testing.T) {
 	m.settled()
 	app := "/v2/mirror/hub/team/app/"
 	for _, ask := range [][2]string{
-		{"POST", app + "blobs/uploads/"}, {"PUT", app + "manifests/3.0"}, {"DELETE", app + "manifests/1.0"},
-		{"DELETE", app + "manifests/" + u.one.Digest.String()}, {"POST", "/v2/mirror/hub/new/blobs/uploads/"},
+		{"POST", app + "blobs/uploads/"},
+		{"PUT", app + "manifests/3.0"},
+		{"DELETE", app + "manifests/1.0"},
+		{"DELETE", app + "manifests/" + u.one.Digest.String()},
+		{"POST", "/v2/mirror/hub/new/blobs/uploads/"},
 	} {
 		status, body, err := m.Do(ask[0], ask[1], servertest.Login, []byte("{}"), "Content-Type", ocispec.MediaTypeImageManifest)
 		if err != nil || status != http.StatusForbidden || !strings.Contains(body, "is a mirror of 127.0.0.1:") {
@@ -265,7 +268,7 @@ func TestMostGone(t *testing.T) {
 		u.move(fmt.Sprint("n", i), ocispec.Descriptor{})
 	}
 	m.again()
-	if s := m.settled(); s.Last.Removed != 0 || len(s.Last.Report.Left) != 1 || !strings.Contains(s.Last.Report.Left[0].Why, "5 of its 8 tags are gone upstream") {
+	if s := m.settled(); s.Last.Removed != 0 || len(s.Last.Left) != 1 || !strings.Contains(s.Last.Left[0].Why, "5 of its 8 tags are gone upstream") {
 		t.Errorf("%+v", s.Last)
 	}
 	if _, report, said := m.run(); report.Removed != 5 {
@@ -415,7 +418,7 @@ func TestQuotaMidway(t *testing.T) {
 	write(t, m.file, []byte(ruleOf(u)))
 	m.restart()
 	s := m.settled()
-	if s.Last.Came != 2 || s.Last.Counts.Refused != 1 || !strings.Contains(s.Last.Report.Refused[0].Why, "quota") || s.Why != "" {
+	if s.Last.Came != 2 || s.Last.Counts.Refused != 1 || !strings.Contains(s.Last.Refused[0].Why, "quota") || s.Why != "" {
 		t.Errorf("%+v %+v", s, s.Last)
 	}
 	quota(10)

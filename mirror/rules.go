@@ -81,12 +81,6 @@ func (r *Rule) says() string {
 	return fmt.Sprintf("%+v", x)
 }
 
-// wants says whether a repository of the upstream is followed.
-func (r *Rule) wants(repo string) bool {
-	short := strings.TrimPrefix(repo, "library/") // by which docker calls it
-	return slices.ContainsFunc(r.Repositories, func(p access.Pattern) bool { return p.Matches(repo) || p.Matches(short) })
-}
-
 // wantsTag says whether a tag is followed.
 func (r *Rule) wantsTag(tag string) bool {
 	return len(r.Tags) == 0 || slices.ContainsFunc(r.Tags, func(g access.Glob) bool { return g.Matches(tag) })

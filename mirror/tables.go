@@ -64,7 +64,7 @@ func readState(tx storage.Reader, r *Rule) (s state, err error) {
 func (s state) put(tx storage.Tx, r *Rule) error {
 	if s.Last != nil {
 		kept := *s.Last
-		kept.Report.Refused, kept.Report.Left, kept.Lacking = first(kept.Report.Refused), first(kept.Report.Left), first(kept.Lacking)
+		kept.Refused, kept.Left, kept.Lacking = first(kept.Refused), first(kept.Left), first(kept.Lacking)
 		s.Last = &kept
 	}
 	value, err := json.Marshal(s)
@@ -76,16 +76,16 @@ func (s state) put(tx storage.Tx, r *Rule) error {
 
 func first(all []Remark) []Remark { return all[:min(len(all), maxKept)] }
 
-// changeState changes what is known of a rule, and returns it.
-func (m *Mirrors) changeState(ctx context.Context, r *Rule, change func(*state)) (s state, err error) {
-	err = m.c.Store.Update(ctx, func(tx storage.Tx) error {
-		if s, err = readState(tx, r); err != nil {
+// changeState changes what is known of a rule.
+func (m *Mirrors) changeState(ctx context.Context, r *Rule, change func(*state)) error {
+	return m.c.Store.Update(ctx, func(tx storage.Tx) error {
+		s, err := readState(tx, r)
+		if err != nil {
 			return err
 		}
 		change(&s)
 		return s.put(tx, r)
 	})
-	return s, err
 }
 
 func (m *Mirrors) stateOf(ctx context.Context, r *Rule) (s state, err error) {
