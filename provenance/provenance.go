@@ -138,7 +138,7 @@ type Record struct {
 	// Of is the index of the record of the deletion that this record goes on with: an untag of more tags than a record moves, which
 	// ended with the deletion; or a deletion of what went along with the image.
 	Of *uint64 `json:"of,omitempty"`
-	// Reason is why a rule removed something; absent where a person asked for just that.
+	// Reason is by which rule something was removed or brought; absent where a person asked for just that.
 	Reason *RuleReason `json:"reason,omitempty"`
 	// PURL and PackageID say the same as an in-toto release predicate would.
 	PURL      string `json:"purl,omitempty"`
@@ -178,10 +178,16 @@ type Record struct {
 	Unsigned *Unsigned `json:"unsigned,omitempty"`
 }
 
-// A RuleReason names the rule by which something was removed, and the plan that somebody had carried out.
+// A RuleReason names the rule by which something was removed, and the plan that somebody had carried out; or the rule of a mirror by which
+// something was brought.
 type RuleReason struct {
 	Rule string        `json:"rule"`
 	Plan digest.Digest `json:"plan,omitempty"`
+}
+
+// MovedElsewhere says that a tag moved because it did so at a mirror's upstream: who moved it there, nobody knows here.
+func (r *Record) MovedElsewhere(t TagMove) bool {
+	return r.Action == Import && r.Reason != nil && t.Previous != "" && t.Previous != t.Now
 }
 
 // A TagMove says that a tag was set, moved or removed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,7 +138,11 @@ func cameFrom(r *provenance.Record) string {
 	if r.Observed.Origin == nil {
 		return ""
 	}
-	return " from " + r.Observed.Origin.String()
+	from := " from " + r.Observed.Origin.String()
+	if slices.ContainsFunc(r.Tags, r.MovedElsewhere) {
+		from += ", where somebody unknown moved the tag"
+	}
+	return from
 }
 
 // holds says until when an image is held, and why, or that it no longer is.

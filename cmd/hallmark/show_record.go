@@ -41,6 +41,12 @@ func printRecord(w io.Writer, r *provenance.Record) {
 	lineIf(w, "digest", r.Digest.String())
 	for _, t := range r.Tags {
 		line(w, "tag", "%s%s", t.Name, before(t))
+		if r.MovedElsewhere(t) {
+			line(w, "", "it moved upstream; who moved it there is unknown")
+		}
+	}
+	if r.Reason != nil {
+		line(w, "rule", "%s", clean(r.Reason.Rule))
 	}
 	if from := r.Observed.Origin; from != nil {
 		line(w, "from", "%s", from)
