@@ -74,7 +74,7 @@ func (a *Access) newFollower(ctx context.Context, bad func(error)) (*follower, e
 	if err != nil {
 		return nil, err
 	}
-	o := replay.Options{Only: func(string) bool { return false }}
+	o := replay.Options{Only: func(string) bool { return false }, Secrets: true}
 	f.Follower, err = beside.New(ctx, a.store, o, "who may do what is not known from the records", func(err error) { f.badf("%v", err) })
 	if err != nil {
 		return nil, err

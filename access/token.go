@@ -260,7 +260,7 @@ func (a *Access) beginLogin(ctx context.Context, who provenance.Identity, client
 	}
 	secret := s.drawSecret()
 	err := a.store.Update(ctx, s.begin)
-	who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: who.Actor.Handle, Credential: s.ID}
+	who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: who.Actor.Handle, Credential: s.ID, RestsOn: s.Credential}
 	return who, secret, err
 }
 

@@ -103,8 +103,10 @@ type Login struct {
 	Issuer   string `json:"issuer,omitempty"` // who vouches for the identity
 	Identity string `json:"identity"`
 	// Credential identifies the password or token that was used, and says nothing of its secret.
-	Credential string            `json:"credential,omitempty"`
-	Claims     map[string]string `json:"claims,omitempty"`
+	Credential string `json:"credential,omitempty"`
+	// RestsOn is the password that a session came from, which no record is of. Older records do not say it.
+	RestsOn string            `json:"restsOn,omitempty"`
+	Claims  map[string]string `json:"claims,omitempty"`
 	// Cut are the claims from whose values something was cut that records never have. It is not recorded.
 	Cut []string `json:"-"`
 }

@@ -122,7 +122,7 @@ func (e *env) auditOf(ctx context.Context, cl *client, f *auditFlags) (*audit.Re
 	a := audit.Audit{
 		Fetch:    func(ctx context.Context, path string) ([]byte, error) { return cl.fetch(ctx, path, auditPage) },
 		Ask:      cl.answer,
-		Replay:   replay.Options{Covers: coversTag},
+		Replay:   replay.Options{Covers: coversTag, Secrets: true},
 		Sample:   auditSample,
 		Progress: line.at,
 		Keep:     func() error { return file.Keep(cl.Name, memory) },

@@ -59,6 +59,12 @@ var tamperedWithKeys = []tamperRow{
 		unseen: "it is an opinion, and follows from no record: `hallmark inspect` forms another from the image itself",
 		do:     func(h *hands) { h.keep("three", h.macKey(keptKeyFile), h.macKey(keptKeyFile)) },
 	},
+	{name: "a push by a password that nobody set", image: "team/web:2", run: func(b *tamperStore, t *testing.T, dir string) {
+		b.inventBy(t, dir, &provenance.Login{Method: "token", Identity: "alice", Credential: "login-x", RestsOn: "s-x"})
+	}},
+	{name: "a push by a token that nobody made", image: "team/web:2", run: func(b *tamperStore, t *testing.T, dir string) {
+		b.inventBy(t, dir, &provenance.Login{Method: "token", Identity: "alice", Credential: "token-s-x"})
+	}},
 	{
 		name: "a push that never happened", image: "team/web:2", run: (*tamperStore).invent,
 		unseen: "the keys sign whatever their holder wants: `hallmark audit --identity me` shows it to the one who is said to have done it",
@@ -72,7 +78,10 @@ func (h *hands) rewrite(index uint64) {
 }
 
 // invent puts a push of alice's on record that never happened, by what the program is made of.
-func (b *tamperStore) invent(t *testing.T, dir string) {
+func (b *tamperStore) invent(t *testing.T, dir string) { b.inventBy(t, dir, nil) }
+
+// inventBy is invent of a push for which somebody is said to have signed in.
+func (b *tamperStore) inventBy(t *testing.T, dir string, login *provenance.Login) {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(dir, storeFile), bolt.Config{Steps: datadir.Layouts})
 	b.must(t, err)
@@ -83,7 +92,7 @@ func (b *tamperStore) invent(t *testing.T, dir string) {
 	b.must(t, book.Begin(t.Context(), keys))
 	d := b.digestOf("web")
 	err = store.Update(t.Context(), func(tx storage.Tx) error {
-		alice := provenance.Identity{Actor: provenance.Actor{Kind: provenance.User, Handle: "alice"}}
+		alice := provenance.Identity{Actor: provenance.Actor{Kind: provenance.User, Handle: "alice"}, Login: login}
 		r, err := book.Append(tx, provenance.Event{Action: provenance.Push, Repository: "team/web", Digest: d, Manifest: provenance.ManifestAgain, Who: alice})
 		if err == nil {
 			h := &hands{t: t, b: b, tx: tx, touched: make(map[storage.Table]bool)}

@@ -72,6 +72,7 @@ var tamperedImages = []tamperRow{
 		before, after, _ := strings.Cut(string(h.get(manifestRows, place(repo, h.key("three")))), oci)
 		h.put(manifestRows, place(repo, h.key("three")), []byte(before+strings.Replace(oci, "image", "imago", 1)+after))
 	}},
+	{name: "the type of a manifest put back", run: (*tamperStore).retype},
 	{name: "a hold taken out", do: func(h *hands) { h.del("registry/held", place(repo, h.key("three"))) }},
 	{name: "a hold that nobody made", do: func(h *hands) {
 		h.put("registry/held", place(repo, h.key("one")), h.get("registry/held", place(repo, h.key("three"))))

@@ -179,6 +179,8 @@ func (b *tamperStore) useThen(t *testing.T, s *testServer) {
 	b.do(t, s, "POST", "/v2/team/app/blobs/uploads/", "", "")
 	b.hallmark(t, 0, "witness", "--state", b.file("witness"), s.url)
 	b.push(t, s, "team/web", "2", "web two", nil)
+	_, retyped := b.untyped(t, s)
+	b.names[retyped.String()] = "retyped"
 }
 
 // lookFromOutside has others see the registry, so that they remember it.

@@ -20,9 +20,11 @@ type record struct {
 		Until    string
 		Released bool
 	}
-	Grant     *rightsChange
-	Key       *struct{ Hint, Previous, Reason string }
-	Continues *struct {
+	Grant         *rightsChange
+	Actor         struct{ Kind, Handle, Account string }
+	Authenticated *struct{ Credential, RestsOn string }
+	Key           *struct{ Hint, Previous, Reason string }
+	Continues     *struct {
 		Origin, Checkpoint string
 		Size, Records      uint64
 		RootHash           []byte
@@ -46,6 +48,7 @@ type state struct {
 	rights       map[string]right
 	accounts     map[string]string // subject by account id
 	tokens       map[string]token  // personal tokens, by id
+	introduced   map[string]string // accounts of all passwords, secrets and tokens that there were, by id
 	access       *access
 	wrong        []string // what does not fit
 }
@@ -78,7 +81,7 @@ type tag struct {
 }
 
 func newState() *state {
-	return &state{repositories: make(map[string]*repository), rights: make(map[string]right), accounts: make(map[string]string), tokens: make(map[string]token)}
+	return &state{repositories: make(map[string]*repository), rights: make(map[string]right), accounts: make(map[string]string), tokens: make(map[string]token), introduced: make(map[string]string)}
 }
 
 func (s *state) wrongf(r *record, format string, args ...any) {
@@ -95,6 +98,7 @@ func (s *state) apply(r *record) {
 	r.Index = s.next
 	s.next++
 	s.states = s.states || r.Manifest != "" || r.Before != nil
+	s.login(r)
 	if r.Grant != nil {
 		s.right(r)
 	}

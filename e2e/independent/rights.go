@@ -55,6 +55,9 @@ func (s *state) right(r *record) {
 		s.wrongf(r, "version %d of the access document is %s, and version %d was %s", g.Version, r.Digest, was.version, was.digest)
 	}
 	s.access = &access{g.Version, r.Digest}
+	if g.Credential != "" && g.Change != "token-ended" {
+		s.introduced[g.Credential] = g.Account
+	}
 	switch g.Change {
 	case "added", "renamed", "secret", "adopted":
 		s.account(r)
@@ -85,6 +88,21 @@ func (s *state) right(r *record) {
 		made.except = append(made.except, glob(e))
 	}
 	s.rights[key] = made
+}
+
+// login wants what somebody signed in with to be theirs, by an earlier record.
+func (s *state) login(r *record) {
+	if r.Authenticated == nil {
+		return
+	}
+	for _, id := range []string{r.Authenticated.Credential, r.Authenticated.RestsOn} {
+		if !strings.HasPrefix(id, "s-") && !strings.HasPrefix(id, "token-s-") {
+			continue
+		}
+		if account, ok := s.introduced[id]; !ok || account != r.Actor.Account {
+			s.wrongf(r, "account %q signed in with %s, which is of account %q", r.Actor.Account, id, account)
+		}
+	}
 }
 
 // account notes the name of an account.

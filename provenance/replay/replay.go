@@ -22,6 +22,8 @@ type Options struct {
 	Covers func(rule provenance.RightsChange, repository, tag string) bool
 	// About returns the digest that a tag's manifest is about by the tag's name alone, or ""; nil: none is.
 	About func(tag string) digest.Digest
+	// Secrets holds the logins of all records against those that introduced their secrets.
+	Secrets bool
 }
 
 // A State is what follows from the first records of a registry. It is not safe for concurrent use.
@@ -32,6 +34,11 @@ type State struct {
 	Accounts     map[string]Account // by account id
 	Tokens       map[string]Token   // personal tokens, by id; also those that expired
 	Rights       map[string]Right   // by what is given or withheld; the keys say nothing else
+
+	// Introduced are the accounts of all passwords, secrets and personal tokens that records introduced, by id; also of those that ended.
+	Introduced map[string]string
+	// Skipped says that there are records which were passed over: they may have introduced others.
+	Skipped bool
 
 	// Founded says that the first record added an account: so each account and token is on record.
 	Founded bool
@@ -150,7 +157,7 @@ type Right struct {
 func New(o Options) *State {
 	return &State{
 		Repositories: make(map[string]*Repository), Accounts: make(map[string]Account), Tokens: make(map[string]Token),
-		Rights: make(map[string]Right), options: o,
+		Rights: make(map[string]Right), Introduced: make(map[string]string), options: o,
 	}
 }
 
@@ -168,6 +175,9 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 	if s.states = s.states || r.StatesEffects(); !s.states {
 		s.States = s.Next
 	}
+	if s.options.Secrets {
+		s.login(index, r, wrong)
+	}
 	switch {
 	case r.Grant != nil:
 		s.right(index, r, wrong)
@@ -184,6 +194,7 @@ func (s *State) Apply(r *provenance.Record, wrong func(error)) {
 // Skip passes over the next record: one that may not be seen, or that cannot be read.
 func (s *State) Skip() {
 	s.Next++
+	s.Skipped = true
 	if !s.states {
 		s.States = s.Next
 	}

@@ -145,7 +145,7 @@ func TestVectors(t *testing.T) {
 // check replays the records, and does something with the state before each.
 func (v vector) check(t *testing.T, between func(*State) *State) {
 	t.Helper()
-	options := Options{Covers: func(rule provenance.RightsChange, repository, tag string) bool {
+	options := Options{Secrets: true, Covers: func(rule provenance.RightsChange, repository, tag string) bool {
 		return rule.Pattern == repository && rule.Tags == tag
 	}}
 	s := New(options)
@@ -186,7 +186,7 @@ func saveAndRead(t *testing.T, s *State) *State {
 func TestSaved(t *testing.T) {
 	s := New(Options{})
 	unknown, until := uint64(3), provenance.At(time.Unix(1, 0))
-	s.Founded = true
+	s.Founded, s.Skipped, s.Introduced["s-1"] = true, true, "a"
 	s.Next, s.States, s.states, s.Access, s.Baseline = 9, 2, true, Access{1, 2, "sha256:aa"}, &Baseline{4, "sha256:bb"}
 	s.Accounts["a"], s.Tokens["t"] = Account{"user:a", "s-1", 5}, Token{"a", 6, Reach{[]provenance.TokenScope{{Pattern: "**", Rights: []string{"pull"}}}, &until}}
 	s.Rights[KeyOf(provenance.RightsChange{Team: "x"})] = Right{provenance.RightsChange{Team: "x"}, 7}

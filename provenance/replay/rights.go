@@ -48,6 +48,9 @@ func (s *State) document(index uint64, r *provenance.Record, wrong func(error)) 
 // its first record.
 func (s *State) account(index uint64, g provenance.RightsChange, wrong func(error)) {
 	was, known := s.Accounts[g.Account]
+	if g.Credential != "" && g.Change != provenance.TokenEnded {
+		s.Introduced[g.Credential] = g.Account
+	}
 	switch g.Change {
 	case provenance.TokenAdded:
 		s.Tokens[g.Credential] = Token{g.Account, index, Reach{g.Scopes, g.Expires}}
@@ -76,6 +79,24 @@ func (s *State) account(index uint64, g provenance.RightsChange, wrong func(erro
 		now.Credential = was.Credential
 	}
 	s.Accounts[g.Account] = now
+}
+
+// login wants the secret of a login to be one that a record before introduced, for the account that signed in with it. A session is on no
+// record, and the password that it rests on is. Of ids from before secrets were on record it cannot be told.
+func (s *State) login(index uint64, r *provenance.Record, wrong func(error)) {
+	if r.Authenticated == nil || s.Skipped {
+		return
+	}
+	for _, id := range []string{r.Authenticated.Credential, r.Authenticated.RestsOn} {
+		account, known := s.Introduced[id]
+		switch {
+		case !IsOnRecord(id):
+		case !known:
+			wrong(fmt.Errorf("record %d says that %s:%s signed in with %s, which no record before it introduced", index, r.Actor.Kind, r.Actor.Handle, id))
+		case account != r.Actor.Account:
+			wrong(fmt.Errorf("record %d says that %s:%s, account %s, signed in with %s, which is the secret of account %s", index, r.Actor.Kind, r.Actor.Handle, r.Actor.Account, id, account))
+		}
+	}
 }
 
 // KeyOf tells rights apart. An account is named by its id where there is one: its name may change.

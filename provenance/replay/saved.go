@@ -21,6 +21,8 @@ type saved struct {
 	Rights       []Right                `json:"rights"`
 	Baseline     *Baseline              `json:"baseline,omitempty"`
 	Founded      bool                   `json:"founded,omitempty"`
+	Introduced   map[string]string      `json:"introduced"`
+	Skipped      bool                   `json:"skipped,omitempty"`
 }
 
 type savedRepository struct {
@@ -37,11 +39,12 @@ type savedRepository struct {
 func (s *State) MarshalJSON() ([]byte, error) {
 	return json.Marshal(saved{
 		s.Next, s.States, s.states, s.Repositories, s.Access, s.Accounts, s.Tokens, slices.Collect(maps.Values(s.Rights)), s.Baseline, s.Founded,
+		s.Introduced, s.Skipped,
 	})
 }
 
 // ErrOlder says that a State was saved by a version that did not keep all of it: the records are to be replayed anew.
-var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed, held, or in the trash")
+var ErrOlder = errors.New("a replay of an older version, which did not keep which manifests were removed, held, or in the trash, or which secrets were introduced")
 
 // Use sets what is followed from here on: a State that was read from JSON has the zero Options.
 func (s *State) Use(o Options) { s.options = o }
@@ -53,6 +56,10 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &from); err != nil {
 		return err
 	}
+	if from.Introduced == nil {
+		return ErrOlder
+	}
+	fresh.Introduced, fresh.Skipped = from.Introduced, from.Skipped
 	fresh.Next, fresh.States, fresh.states, fresh.Access = from.Next, from.States, from.PassedStates, from.Access
 	fresh.Baseline, fresh.Founded = from.Baseline, from.Founded
 	for _, r := range from.Rights {
