@@ -26,6 +26,13 @@ func TestSoakPowerLoss(t *testing.T) {
 	replayHeal(t, -1, 60)
 }
 
+// TestSoakPowerLossEnds lets the power fail at every moment of a scrub, of the replacement of stolen keys, and of a log that is
+// continued after an older store was put back.
+func TestSoakPowerLossEnds(t *testing.T) {
+	replayStolen(t, -1, 60)
+	replayContinued(t, -1, 60)
+}
+
 // TestSoakPowerLossControl leaves out the flushes of one file, or of one directory's names, that stand between one fact and
 // the next, and lets the power fail before a later one could make up for them. Of each kind one has to be noticed: else
 // the tests here show nothing about that kind, or nobody needs it.
