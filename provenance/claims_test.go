@@ -57,6 +57,7 @@ func TestOneSource(t *testing.T) {
 			"https://github.com/acme/App.GIT", "https://github.com/acme/app%2Egit", "https://github.com./acme/app", "https://github.com.:443/acme/%61pp", "git@github.com.:acme/app.GIT",
 			"https://api.github.com/repos/acme/app", "https://api.github.com/repos/acme/app/tarball/v1", "https://codeload.github.com/acme/app/tar.gz/refs/tags/v1",
 			"https://raw.githubusercontent.com/acme/app/main/Dockerfile", "git+https://github.com/acme/app.GIT@refs/tags/v1.2", "https://github.com/acme/app.Git/",
+			"git://github.com/acme/app.git;protocol=https;branch=main", "pkg://github/acme/app@v1", "https://github.com/acme/app;rev=" + hash,
 			"https://github.com/acme/app/.github/workflows/build.yml@refs/heads/main", "https://github.com//acme/app.git/tree/main",
 		},
 		"acme.ghe.com/team/app":            {"https://acme.ghe.com/team/app", "git+https://ACME.ghe.com/Team/app@refs/heads/main"},
@@ -67,7 +68,13 @@ func TestOneSource(t *testing.T) {
 		"git.example/@team/app":            {"https://git.example/@team/app", "https://git.example/@team/app@v1.2"},
 		"dev.azure.com/acme/proj/_git/app": {"https://acme@dev.azure.com/Acme/proj/_git/app", "git@ssh.dev.azure.com:v3/acme/proj/app", "https://ACME.visualstudio.com/proj/_git/app", "https://acme.visualstudio.com/DefaultCollection/proj/_git/app", "acme@vs-ssh.visualstudio.com:v3/acme/proj/app"},
 		"dev.azure.com/acme/app/_git/app":  {"https://acme.visualstudio.com/_git/app", "https://dev.azure.com/acme/_git/app"},
-		"git.sr.ht/~team/app":              {"https://git.sr.ht/~team/app", "sourcehut:~team/app/main"},
+		"go.googlesource.com/tools":        {"https://go.googlesource.com/a/tools", "https://go.googlesource.com/tools/+/refs/heads/master/README.md", "https://go.googlesource.com/tools/+/" + hash},
+		"git.example/a/+/app":              {"https://git.example/a/+/app"},
+		"git.example/team/app":             {"https://git.example/team/app/+/refs/tags/v1", "git@git.example:team/app.git;branch=main"},
+		"git-codecommit.eu-west-1.amazonaws.com/v1/repos/app": {
+			"codecommit::eu-west-1://app", "codecommit::eu-west-1://deploy@app", "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app", "ssh://KEY@git-codecommit.eu-west-1.amazonaws.com/v1/repos/app",
+		},
+		"git.sr.ht/~team/app": {"https://git.sr.ht/~team/app", "sourcehut:~team/app/main"},
 	} {
 		for _, in := range spellings {
 			if got := NormalSource(in); got != want {
@@ -98,6 +105,13 @@ func TestNamedCommit(t *testing.T) {
 		"https://codeload.github.com/a/b/tar.gz/" + hash:        hash,
 		"https://api.github.com/repos/a/b/tarball/" + hash:      hash,
 		"https://git.example/" + hash:                           "",
+		"https://github.com/a/b/archive/" + hash + ".zip":       hash,
+		"https://github.com/a/b/archive/" + hash + ".tar.gz":    hash,
+		"https://github.com/a/b/tarball/" + hash:                hash,
+		"https://github.com/a/b/blob/" + hash + "/Dockerfile":   hash,
+		"https://go.googlesource.com/tools/+/" + hash:           hash,
+		"git://git.example/app;protocol=https;rev=" + hash:      hash,
+		"git://git.example/app;rev=main":                        "",
 		"git+https://git.example/app@v1.2":                      "",
 		"git://github.com/acme/app.git#refs/heads/main#" + hash: hash,
 		"git://github.com/acme/app.git#refs/heads/" + hash[:7]:  "",

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -36,6 +37,7 @@ type usedRepository struct {
 }
 
 func (u *dependencies) take(d *descriptor) {
+	d.uri = cmp.Or(d.uri, d.place, d.name) // some name it, and nothing else
 	if len(u.first) < maxRepositories {
 		u.first = append(u.first, d)
 	}

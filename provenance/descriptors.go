@@ -3,6 +3,7 @@ package provenance
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/strictjson"
@@ -15,6 +16,7 @@ import (
 type descriptor struct {
 	index     int
 	name, uri string
+	place     string            // where to get it
 	hashes    map[string]string // of a digest set: by algorithm
 }
 
@@ -75,13 +77,19 @@ func (d *descriptor) member(key string) strictjson.Visitor {
 		return heard(func(s string) { d.uri = s })
 	case "name":
 		return heard(func(s string) { d.name = s })
+	case "downloadLocation":
+		return heard(func(s string) { d.place = s })
 	case "digest":
 		return keyed(d.hash)
 	}
 	return nil
 }
 
+// hash returns who reads a hash, by whichever name its algorithm has. Digits count in capitals, too.
 func (d *descriptor) hash(name string) strictjson.Visitor {
+	if name = strings.ToLower(strings.ReplaceAll(name, "-", "")); name == "gitcommit" {
+		name = "gitCommit"
+	}
 	if !slices.Contains(imageHashes, name) && !slices.Contains(commitHashes, name) {
 		return nil
 	}
@@ -89,7 +97,7 @@ func (d *descriptor) hash(name string) strictjson.Visitor {
 		if d.hashes == nil {
 			d.hashes = map[string]string{}
 		}
-		d.hashes[name] = s
+		d.hashes[name] = strings.ToLower(s)
 	})
 }
 

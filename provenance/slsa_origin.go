@@ -18,7 +18,7 @@ type declared struct{ below, from string }
 
 // The names of what is below such a place. A source may also be its text.
 var (
-	uriNames    = []string{"uri", "url", "repository", "repo", "repositoryUrl", "repository_url", "git"}
+	uriNames    = []string{"uri", "url", "repository", "repo", "repositoryUrl", "repository_url", "repositoryURL", "repoUrl", "repo_url", "cloneUrl", "clone_url", "gitUrl", "git_url", "remote", "git"}
 	commitNames = []string{"commit", "revision", "sha", "rev", "gitCommit", "commitSha", "commit_sha", "commitId"}
 	refNames    = []string{"ref", "branch", "tag", "refName"}
 )
@@ -27,7 +27,7 @@ var (
 // orders came from.
 func declaredIn(parameters string) (all []declared) {
 	for _, name := range []string{
-		"sourceToBuild", "source", "sourceCode", "src", "git", "vcs", "scm", "gitSource", "sourceRepository", "configSource", "buildConfigSource", "workflow",
+		"sourceToBuild", "source", "sourceCode", "codeMetadata", "src", "git", "vcs", "scm", "gitSource", "sourceRepository", "configSource", "buildConfigSource", "workflow",
 		"repository", "repo", "repositoryUrl", "repository_url", "gitRepository", "target", "flake", "flakeRef", "flakeref", "flakeUrl", "project", "context",
 	} {
 		all = append(all, declared{parameters + "/" + name, name})

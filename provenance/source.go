@@ -55,7 +55,7 @@ func splitSource(source string) (name, commit string) {
 	way, page := cutPage(way)
 	host, way = onHost(host, way)
 	_, behind, _ := strings.Cut(fragment, "#") // kaniko has the commit behind the branch
-	if commit = firstCommit(version, page, strings.Split(fragment, ":")[0], behind, queryCommit(query)); way == "" {
+	if commit = firstCommit(version, page, commitOnPage(page), strings.Split(fragment, ":")[0], behind, queryCommit(query)); way == "" {
 		return host, commit
 	}
 	return host + "/" + way, commit
@@ -201,6 +201,16 @@ func firstCommit(named ...string) string {
 		}
 	}
 	return ""
+}
+
+// commitOnPage returns the commit whose page it is, as in tree/COMMIT/file and archive/COMMIT.tar.gz, or "".
+func commitOnPage(page string) string {
+	kind, rest, _ := strings.Cut(page, "/")
+	behind, _, _ := strings.Cut(rest, "/")
+	for _, archive := range []string{".zip", ".tar.gz", ".tgz"} {
+		behind = strings.TrimSuffix(behind, archive)
+	}
+	return firstCommit(kind, behind)
 }
 
 // isCommit says whether a text is a whole commit of git, by SHA-1 or SHA-256.

@@ -6,15 +6,18 @@ import (
 )
 
 // unified spells a source as most people do, where its spelling is one of those that few use: with escapes that are not needed, a dot
-// behind the host, ".git" in capitals, or another host of a forge that everybody knows, as api.github.com.
+// behind the host, ".git" in capitals, parameters behind ";" as BitBake has them, a page of Gitiles, or another host of a forge that
+// everybody knows, as api.github.com.
 func unified(source string) string {
 	source = needless.ReplaceAllStringFunc(strings.TrimSpace(source), unescaped)
+	source = packageSlashes.ReplaceAllString(source, "pkg:")
+	source = codeCommit.ReplaceAllString(source, "https://git-codecommit.$1.amazonaws.com/v1/repos/$2")
 	at := hostAndPath.FindStringSubmatchIndex(source)
 	if at == nil {
 		return source
 	}
 	host, way := strings.TrimSuffix(strings.ToLower(source[at[2]:at[3]]), "."), source[at[6]:at[7]]
-	way = capitalGit.ReplaceAllString(way, ".git$1")
+	way = ofGitiles(host, withoutOptions(capitalGit.ReplaceAllString(way, ".git$1")))
 	if known, knownWay, is := onOwnHost(host, way); is {
 		return "https://" + known + "/" + knownWay + source[at[7]:]
 	}
@@ -27,8 +30,37 @@ var (
 	// hostAndPath matches the host, what separates it from the path, and the path: of a URL, or as ssh has them.
 	hostAndPath = regexp.MustCompile(`^(?:[A-Za-z0-9+.:-]*://)?(?:[^@/?#]*@)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+\.?)(:[0-9]*/|[:/])([^?#]*)`)
 	// capitalGit is at the end of a name, or of a name with a version: app.Git-tools is one of its own.
-	capitalGit = regexp.MustCompile(`(?i)\.git([/@]|$)`)
+	capitalGit = regexp.MustCompile(`(?i)\.git([/@;]|$)`)
+	// packageSlashes begin a package URL, and mean nothing there.
+	packageSlashes = regexp.MustCompile(`^pkg:/+`)
+	// codeCommit is a repository of AWS as its helper for git writes it, perhaps with the profile that signs in.
+	codeCommit = regexp.MustCompile(`^codecommit::([a-z0-9-]+)://(?:[^@/]*@)?([A-Za-z0-9._-]+)$`)
 )
+
+// withoutOptions cuts what is behind ";" in a path. A commit there becomes the version.
+func withoutOptions(way string) string {
+	way, options, _ := strings.Cut(way, ";")
+	for option := range strings.SplitSeq(options, ";") {
+		name, value, _ := strings.Cut(option, "=")
+		if commit := NormalRevision(value); (name == "rev" || name == "srcrev") && isCommit(commit) && !strings.Contains(way, "@") {
+			return way + "@" + commit
+		}
+	}
+	return way
+}
+
+// ofGitiles is the path of a repository that Gitiles shows, whose pages begin behind "/+/". Who signs in with a password reads it below
+// "/a/" at Google's hosts.
+func ofGitiles(host, way string) string {
+	if strings.HasSuffix(host, ".googlesource.com") {
+		way = strings.TrimPrefix(way, "a/")
+	}
+	before, page, is := strings.Cut(way, "/+/")
+	if first, _, _ := strings.Cut(page, "/"); is && (first == "refs" || isCommit(strings.ToLower(first))) {
+		return before + "/-/" + page
+	}
+	return way
+}
 
 func unescaped(escape string) string {
 	digit := func(c byte) byte {
@@ -47,6 +79,8 @@ func onOwnHost(host, way string) (known, knownWay string, is bool) {
 	switch {
 	case host == "api.github.com" && len(parts) > 2 && parts[0] == "repos":
 		return "github.com", page(parts[1:]), true
+	case host == "github.com" && len(parts) > 3 && (parts[2] == "tarball" || parts[2] == "zipball"):
+		return host, page(append(parts[:2:2], parts[3:]...)), true
 	case (host == "codeload.github.com" || host == "raw.githubusercontent.com") && len(parts) > 1:
 		return "github.com", page(parts), true
 	case host == "vs-ssh.visualstudio.com" && len(parts) == 4 && parts[0] == "v3":
