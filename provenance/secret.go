@@ -7,7 +7,7 @@ import (
 )
 
 // CutSecrets removes from the URLs in a text what may be a credential: user names and passwords, parameters of a path, and
-// of a query all but the few that are known to be none. Credentials have leaked into image labels and provenance that way,
+// of a query all but the few that are known to be none, and tokens that can be told by their form. Credentials have leaked into image labels and provenance that way,
 // as tokens and as signed URLs, and a record is for ever. The "git@" of "git@host:path" names no person and stays.
 //
 // What is left may be a URL with a credential again, as when a password holds an @: it is cut until nothing is cut any more, so
@@ -25,7 +25,13 @@ func CutSecrets(text string) string {
 
 const maxPasses = 16
 
+// issued are tokens by the form that their issuers give them, wherever they stand: in a path, too.
+var issued = regexp.MustCompile(`\b(?:gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}|gl(?:pat|dt|rtr?|cbt|soat|ft|ptt|imt|oas|agent)-[A-Za-z0-9_-]{20,}` +
+	`|xox[abeprs]-[A-Za-z0-9-]{20,}|[rs]k_live_[A-Za-z0-9]{24,}|npm_[A-Za-z0-9]{36}|pypi-AgE[A-Za-z0-9_-]{50,}|dckr_[op]at_[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{34}` +
+	`|hvs\.[A-Za-z0-9_-]{24,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})`)
+
 func cutOnce(text string) string {
+	text = issued.ReplaceAllString(text, "")
 	alone := !strings.ContainsAny(strings.Trim(text, endsURL), endsURL)
 	var out strings.Builder
 	for text != "" {
