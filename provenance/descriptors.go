@@ -85,7 +85,7 @@ func (d *descriptor) member(key string) strictjson.Visitor {
 	return nil
 }
 
-// hash returns who reads a hash, by whichever name its algorithm has. Digits count in capitals, too.
+// hash returns who reads a hash, by whichever name its algorithm has.
 func (d *descriptor) hash(name string) strictjson.Visitor {
 	if name = strings.ToLower(strings.ReplaceAll(name, "-", "")); name == "gitcommit" {
 		name = "gitCommit"
@@ -97,7 +97,7 @@ func (d *descriptor) hash(name string) strictjson.Visitor {
 		if d.hashes == nil {
 			d.hashes = map[string]string{}
 		}
-		d.hashes[name] = strings.ToLower(s)
+		d.hashes[name] = s
 	})
 }
 
