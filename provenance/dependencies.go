@@ -38,9 +38,7 @@ type usedRepository struct {
 
 func (u *dependencies) take(d *descriptor) {
 	d.uri = cmp.Or(d.uri, d.place, d.name) // some name it, and nothing else
-	for name, hash := range d.hashes {
-		d.hashes[name] = strings.ToLower(hash) // what a statement is about has to be written as we write it
-	}
+	d.spellUsually()
 	if len(u.first) < maxRepositories {
 		u.first = append(u.first, d)
 	}

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,12 +86,8 @@ func (d *descriptor) member(key string) strictjson.Visitor {
 	return nil
 }
 
-// hash returns who reads a hash, by whichever name its algorithm has.
 func (d *descriptor) hash(name string) strictjson.Visitor {
-	if name = strings.ToLower(strings.ReplaceAll(name, "-", "")); name == "gitcommit" {
-		name = "gitCommit"
-	}
-	if !slices.Contains(imageHashes, name) && !slices.Contains(commitHashes, name) {
+	if usual := usualHash(name); !slices.Contains(imageHashes, usual) && !slices.Contains(commitHashes, usual) {
 		return nil
 	}
 	return heard(func(s string) {
@@ -99,6 +96,29 @@ func (d *descriptor) hash(name string) strictjson.Visitor {
 		}
 		d.hashes[name] = s
 	})
+}
+
+// usualHash is the usual name of a hash that some call otherwise, as SHA-256.
+func usualHash(name string) string {
+	if len(name) > len("git-commit") { // with any number of dashes there would be too many names to keep
+		return ""
+	}
+	if name = strings.ToLower(strings.ReplaceAll(name, "-", "")); name == "gitcommit" {
+		return "gitCommit"
+	}
+	return name
+}
+
+// spellUsually gives the hashes their usual names, and digits in small letters: of what a build used. What a statement is about has to
+// be written as everybody writes it.
+func (d *descriptor) spellUsually() {
+	for _, name := range slices.Sorted(maps.Keys(d.hashes)) {
+		hash := strings.ToLower(d.hashes[name])
+		delete(d.hashes, name)
+		if usual := usualHash(name); d.hashes[usual] == "" {
+			d.hashes[usual] = hash
+		}
+	}
 }
 
 // maxAbout bounds the images that one statement is taken to be about where it was attached to none of them. One that
