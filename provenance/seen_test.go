@@ -198,7 +198,7 @@ func cutIndex(tx storage.Tx, from uint64) error {
 	}
 	x, err := readIndexed(tx)
 	if x.next > from {
-		x.next, x.filled = from, min(x.filled, from)
+		x.next, x.filled, x.spelled = from, min(x.filled, from), min(x.spelled, from)
 		x.write(tx)
 	}
 	return errors.Join(err, cutNewest(tx, from))
