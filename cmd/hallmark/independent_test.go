@@ -42,7 +42,7 @@ func TestIndependent(t *testing.T) {
 	if err := os.WriteFile(rules, []byte("rules:\n- {name: never, repositories: [secret/*], at: [pull], require: 'false', owner: ops}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.reload("configuration, policy, retention and certificate reloaded")
+	l.reload("configuration, policy, retention, mirrors and certificate reloaded")
 	l.live(300)
 	visit(40)
 	l.change("POST", "/api/v1/keys", `{"reason":"stolen"}`)

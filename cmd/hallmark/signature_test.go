@@ -179,7 +179,7 @@ func TestSignatures(t *testing.T) {
 	s.says("/api/v1/image?repo=team/app&ref=1.0", `"standing":{"counts":true}`, `"fact":"builder"`)
 
 	key.write("    withdrawn: 2026-01-01\n")
-	s.reload("configuration, policy, retention and certificate reloaded")
+	s.reload("configuration, policy, retention, mirrors and certificate reloaded")
 	s.says("/api/v1/image?repo=team/app&ref=1.0", `"result":"good"`, `"standing":{"counts":false,"reason":"withdrawn"`)
 	s.says("/api/v1/report?repo=team/app&ref=1.0", "Its signature does not count: the key release-key was withdrawn at 2026-01-01T00:00:00.000000Z.")
 }

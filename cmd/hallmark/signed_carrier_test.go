@@ -38,7 +38,7 @@ func TestSignedCarrier(t *testing.T) {
 		p := pusher{s, repo, digest.SHA256}
 		image := p.image("", "amd64")
 		key.write("    vouches: " + c.vouches + "\n")
-		s.reload("configuration, policy, retention and certificate reloaded")
+		s.reload("configuration, policy, retention, mirrors and certificate reloaded")
 		about := image.Digest
 		statement := string(statementAbout(about, "https://slsa.dev/provenance/v1", said))
 		if !c.named {

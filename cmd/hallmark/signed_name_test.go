@@ -46,7 +46,7 @@ func TestSignedName(t *testing.T) {
 	}
 
 	key.write("    names: repository\n")
-	s.reload("configuration, policy, retention and certificate reloaded")
+	s.reload("configuration, policy, retention, mirrors and certificate reloaded")
 	for repo := range signedAs {
 		if got := s.passes(repo, "1.0", signed); got != own[repo] {
 			t.Errorf("%s: where the signer's signatures have to name the repository, it is signed: %v", repo, got)
@@ -57,7 +57,7 @@ func TestSignedName(t *testing.T) {
 		t.Errorf("show says\n%s", shown)
 	}
 	key.write("    names: [\"registry.example/team/app\", \"pkg:docker/**\"]\n")
-	s.reload("configuration, policy, retention and certificate reloaded")
+	s.reload("configuration, policy, retention, mirrors and certificate reloaded")
 	if !s.passes("team/copy", "1.0", signed) || s.passes("team/tagged", "1.0", signed) {
 		t.Error("the patterns of names do not decide")
 	}
