@@ -29,8 +29,9 @@ type Mirrors struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	running map[string]*running // by the name of the rule; guarded by mu
-	totals  map[string]Totals   // by the name of the rule; guarded by mu
+	running map[string]*running  // by the name of the rule; guarded by mu
+	totals  map[string]Totals    // by the name of the rule; guarded by mu
+	unnoted map[string]time.Time // by the name of the rule: when a run could not be noted, and was not begun; guarded by mu
 }
 
 // running is a run while it goes on.
@@ -59,7 +60,7 @@ const maxRuns = 2
 func NewMirrors(c Config) *Mirrors {
 	return &Mirrors{
 		c: c, now: time.Now, changed: make(chan struct{}, 1), turns: make(chan struct{}, maxRuns),
-		running: map[string]*running{}, totals: map[string]Totals{},
+		running: map[string]*running{}, totals: map[string]Totals{}, unnoted: map[string]time.Time{},
 	}
 }
 
@@ -142,16 +143,22 @@ func (m *Mirrors) Keep(ctx context.Context) {
 }
 
 // due is how long a rule has to wait for its next run. One that should wait for far longer than its interval was written by a clock
-// that was ahead.
+// that was ahead. After a run that could not be noted, on a full disk say, what is kept still says that it is due.
 func (m *Mirrors) due(ctx context.Context, r *Rule) (time.Duration, error) {
 	s, err := m.stateOf(ctx, r)
 	if err != nil {
 		return 0, err
 	}
-	if wait := s.Next.Sub(m.now()); wait <= max(2*r.Every, maxPause) {
-		return wait, nil
+	wait := s.Next.Sub(m.now())
+	if wait > max(2*r.Every, maxPause) {
+		wait = 0
 	}
-	return 0, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, ok := m.unnoted[r.Name]; ok {
+		wait = max(wait, maxWait-time.Since(at))
+	}
+	return wait, nil
 }
 
 func (m *Mirrors) isRunning(r *Rule) bool {
@@ -214,6 +221,7 @@ func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by 
 		}
 	}
 	before, err := m.noteBegin(within, r, by)
+	m.noted(r, err == nil)
 	if err != nil {
 		return report, err
 	}
@@ -256,6 +264,15 @@ func (m *Mirrors) noteBegin(ctx context.Context, r *Rule, by string) (before sta
 		s.Next = m.now().Add(r.again(s.Failures, nil))
 	})
 	return before, err
+}
+
+// noted remembers whether the last run of a rule could be noted.
+func (m *Mirrors) noted(r *Rule, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if delete(m.unnoted, r.Name); !ok {
+		m.unnoted[r.Name] = time.Now()
+	}
 }
 
 // noteEnd keeps how a run ended, and when the next one is.

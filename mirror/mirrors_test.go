@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -429,5 +431,54 @@ func TestQuotaMidway(t *testing.T) {
 		if got := m.means(tag); got != d.Digest {
 			t.Errorf("%s means %s", tag, got)
 		}
+	}
+}
+
+// noState is a store that has no room for what is known of mirrors, and counts what came for it.
+type noState struct {
+	storage.Store
+	tries *atomic.Int64
+}
+
+type noStateTx struct {
+	storage.Tx
+	came bool
+}
+
+func (s noState) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	return s.Store.Update(ctx, func(tx storage.Tx) error {
+		x := &noStateTx{Tx: tx}
+		if err := fn(x); err != nil || !x.came {
+			return err
+		}
+		s.tries.Add(1)
+		return storage.ErrFull
+	})
+}
+
+func (x *noStateTx) Put(t storage.Table, key, value []byte) {
+	x.came = x.came || t == "mirror/state"
+	x.Tx.Put(t, key, value)
+}
+
+// TestNoRoomForState has a schedule that cannot note that it begins wait before it tries again: the run is due all the time.
+func TestNoRoomForState(t *testing.T) {
+	u := newUpstream(t)
+	file := filepath.Join(t.TempDir(), "mirrors.yaml")
+	write(t, file, []byte(ruleOf(u)))
+	var tries atomic.Int64
+	o := servertest.Options()
+	o.Config.Mirrors.File = file
+	o.Wrap = func(s storage.Store) storage.Store { return noState{s, &tries} }
+	servertest.StartOn(t, filepath.Join(t.TempDir(), "data"), o)
+	for range 3000 {
+		if tries.Load() > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(time.Second) // in which it would try thousands of times
+	if n := tries.Load(); n != 1 {
+		t.Errorf("it was tried %d times", n)
 	}
 }
