@@ -24,8 +24,9 @@ import (
 type Mirrors struct {
 	c       Config
 	set     atomic.Pointer[Set]
-	changed chan struct{} // told when rules have changed, or a run has ended
-	turns   chan struct{} // one for each run that a schedule may have at the same time
+	self    atomic.Pointer[string] // the name that this registry drew; it never changes
+	changed chan struct{}          // told when rules have changed, or a run has ended
+	turns   chan struct{}          // one for each run that a schedule may have at the same time
 	now     func() time.Time
 
 	mu      sync.Mutex

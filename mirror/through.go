@@ -25,25 +25,40 @@ const maxThrough = 16
 
 var selfKey = []byte("name")
 
-// self is the name that this registry drew.
-func (m *Mirrors) self(ctx context.Context) (string, error) {
+// Draw draws the name of this registry, unless it has one. Lists of tags do not say it before: they neither read nor
+// write for it, also where the disk is full.
+func (m *Mirrors) Draw(ctx context.Context) error {
+	_, err := m.ownName(ctx)
+	return err
+}
+
+// ownName is the name that this registry drew.
+func (m *Mirrors) ownName(ctx context.Context) (string, error) {
+	if name := m.self.Load(); name != nil {
+		return *name, nil
+	}
 	drawn := make([]byte, 16)
 	rand.Read(drawn) // which never fails
-	name, err := storage.GetOrPut(ctx, m.c.Store, selfTable, selfKey, drawn)
-	return hex.EncodeToString(name), err
+	kept, err := storage.GetOrPut(ctx, m.c.Store, selfTable, selfKey, drawn)
+	if err != nil {
+		return "", err
+	}
+	name := hex.EncodeToString(kept)
+	m.self.Store(&name)
+	return name, nil
 }
 
 // Through implements registry.Mirrors.
 func (m *Mirrors) Through(ctx context.Context, repo string) ([]string, error) {
-	self, err := m.self(ctx)
-	if err != nil {
-		return nil, err
+	self := m.self.Load()
+	if self == nil {
+		return nil, nil
 	}
 	if m.Rules().Of(repo) == nil {
-		return []string{self}, nil
+		return []string{*self}, nil
 	}
 	before, err := m.throughOf(ctx, repo)
-	return append([]string{self}, before...), err
+	return append([]string{*self}, before...), err
 }
 
 // throughOf is what the upstream of a repository said last.
@@ -62,7 +77,7 @@ func (m *Mirrors) throughOf(ctx context.Context, repo string) (names []string, e
 // comesFrom keeps through which registries a repository comes, before anything of it is brought, and refuses one that came through this.
 // If it were kept later, another registry could bring from here what it does not know to be its own.
 func (m *Mirrors) comesFrom(ctx context.Context, into string, names []string) error {
-	self, err := m.self(ctx)
+	self, err := m.ownName(ctx)
 	if err != nil {
 		return err
 	}

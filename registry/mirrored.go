@@ -19,7 +19,7 @@ import (
 type Mirrors interface {
 	// MirrorOf says in a few words what a repository is a mirror of, as "docker.io, by the rule hub"; or "".
 	MirrorOf(repo string) string
-	// Through names the registries through which the images of a repository came, this one first.
+	// Through names the registries through which the images of a repository came, this one first; none where that is not known.
 	Through(ctx context.Context, repo string) ([]string, error)
 }
 
@@ -32,7 +32,7 @@ func (g *Registry) sayThrough(w http.ResponseWriter, c *call) error {
 		return nil
 	}
 	names, err := g.mirrors.Through(c.r.Context(), c.repo)
-	if err == nil {
+	if len(names) > 0 {
 		w.Header().Set(ThroughHeader, strings.Join(names, " "))
 	}
 	return err

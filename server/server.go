@@ -153,6 +153,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		s.log.Error("the store does not say yet that pulls are counted; it is tried again", "err", err)
 	}
 	defer s.stopCounting(context.WithoutCancel(ctx))
+	if err := s.mirrors.Draw(ctx); err != nil {
+		s.log.Error("the registry could not draw a name that mirrors of it know it by; the next start or mirror tries again", "err", err)
+	}
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
