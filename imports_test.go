@@ -35,8 +35,9 @@ func TestImportDirection(t *testing.T) {
 
 // owners are the packages that alone may import something.
 var owners = map[string]string{
-	"go.etcd.io/bbolt":                                          module + "/storage/bolt",
-	"github.com/minio/minio-go/v7":                              module + "/storage/s3",
+	"go.etcd.io/bbolt":             module + "/storage/bolt",
+	"github.com/minio/minio-go/v7": module + "/storage/s3",
+
 	"github.com/distribution/distribution/v3/registry/handlers": module + "/registry",
 }
 
