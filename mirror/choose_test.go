@@ -81,26 +81,49 @@ func (u *upstream) wantHere(t *testing.T, s *servertest.Server, statuses ...int)
 	}
 }
 
-// TestIndexOfBlobs brings an index that lists blobs, as those of BuildKit's cache do, from a directory where manifests and blobs lie side by
+// TestIndexOfBlobs brings an index that lists blobs, as those of BuildKit's cache do, from where manifests and blobs lie side by
 // side.
 func TestIndexOfBlobs(t *testing.T) {
 	t.Parallel()
-	p, s := newPlace(t), servertest.Start(t)
-	layer := p.put(ocispec.MediaTypeImageLayer, []byte("a layer of the cache"))
-	p.two = p.putJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{layer},
-	})
-	r, failed := run(t, s, map[string]any{"path": p.distribution(t, "team/app")})
-	if failed != "" || r.Refused != 0 || len(r.Lacking) != 0 {
-		t.Errorf("%+v %s", r, failed)
-	}
-	for _, path := range []string{"manifests/2.0", "blobs/" + layer.Digest.String()} {
-		if status, _ := get(t, s, "/v2/team/app/"+path); status != http.StatusOK {
-			t.Errorf("%s answers %d", path, status)
-		}
-	}
-	if problems := fsck(t, s); problems != "" {
-		t.Errorf("fsck: %s", problems)
+	for name, from := range map[string]func(*testing.T, *place) map[string]any{
+		"directory": func(t *testing.T, p *place) map[string]any {
+			return map[string]any{"path": p.distribution(t, "team/app")}
+		},
+		"layout": func(t *testing.T, p *place) map[string]any {
+			return map[string]any{"path": p.layout(t, t.TempDir()), "into": "team/app"}
+		},
+		"archive": func(t *testing.T, p *place) map[string]any {
+			return map[string]any{"path": archive(t, p.layout(t, t.TempDir())), "into": "team/app"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, s := newPlace(t), servertest.Start(t)
+			blobs := []ocispec.Descriptor{
+				p.put(ocispec.MediaTypeImageLayer, []byte("a layer of the cache")),
+				p.put(ocispec.MediaTypeImageConfig, []byte(`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`)),
+				p.put("application/vnd.buildkit.cacheconfig.v0", []byte(`{"layers":[],"records":[]}`)),
+			}
+			p.two = p.putJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{
+				Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: blobs,
+			})
+			r, failed := run(t, s, from(t, p))
+			if failed != "" || r.Refused != 0 || len(r.Lacking) != 0 {
+				t.Errorf("%+v %s", r, failed)
+			}
+			paths := []string{"manifests/2.0"}
+			for _, b := range blobs {
+				paths = append(paths, "blobs/"+b.Digest.String())
+			}
+			for _, path := range paths {
+				if status, _ := get(t, s, "/v2/team/app/"+path); status != http.StatusOK {
+					t.Errorf("%s answers %d", path, status)
+				}
+			}
+			if problems := fsck(t, s); problems != "" {
+				t.Errorf("fsck: %s", problems)
+			}
+		})
 	}
 }
 

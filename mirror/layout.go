@@ -171,21 +171,36 @@ func (l *layouts) Images(_ context.Context, repo string) iter.Seq2[Image, error]
 	}
 }
 
-// Manifest implements Source.
+// Manifest implements Source. Manifests and blobs lie side by side in a layout: what its list does not have is a manifest only where it
+// shows that it is one. An index may list blobs, too, as those of BuildKit's cache do.
 func (l *layouts) Manifest(_ context.Context, repo, ref string) (m Manifest, err error) {
 	in := l.repos[repo]
 	d, mediaType := digest.Digest(ref), ""
-	if listed, ok := in.named[ref]; ok {
+	listed, isListed := in.named[ref]
+	if isListed {
 		d, mediaType = listed.Digest, listed.MediaType
 	}
-	f, _, err := openBlob(in, d)
+	f, size, err := openBlob(in, d)
 	if err != nil {
 		return m, err
 	}
+	if !isListed && size > maxManifest {
+		return m, errors.Join(ErrAbsent, f.Close())
+	}
 	m.Body, err = readBounded(f, "the manifest "+d.String(), maxManifest)
+	if err == nil && !isListed && !showsManifest(m.Body) {
+		return m, ErrAbsent
+	}
 	m.MediaType = cmp.Or(typeOf(m.Body), mediaType)
 	m.Origin = provenance.Origin{Kind: l.kind, Reference: referenceTo(repo, ref), Digest: d}
 	return m, err
+}
+
+// showsManifest says whether a document states what every manifest does, and no config.
+func showsManifest(body []byte) bool {
+	var doc document
+	_ = json.Unmarshal(body, &doc) // what is no document states nothing
+	return doc.SchemaVersion != 0 || doc.MediaType != ""
 }
 
 // typeOf is the media type that a document states or shows, or "".
