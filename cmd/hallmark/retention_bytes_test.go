@@ -39,14 +39,14 @@ func noise(n int) string {
 }
 
 // TestPlanBytes wants the bytes of a plan to be what the disk gives back: a layer counts once that several images which go share, and not at all where
-// an image that stays needs it, in this repository or another.
+// an image that stays needs it, in this repository or another. All blobs are files here: what lives in the store leaves free pages there.
 func TestPlanBytes(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
 	dir, config, rules, plan := filepath.Join(top, "data"), filepath.Join(top, "hallmark.yaml"), filepath.Join(top, "rules.yaml"), filepath.Join(top, "plan.jsonl")
 	for path, text := range map[string]string{
 		rules:  "untagged: {keep: 0s}\nrules: [{name: old, repositories: team/**, keep: {newest: 2}}]\n",
-		config: "retention: {file: " + rules + "}\nregistry: {lease: 1s}\n",
+		config: "retention: {file: " + rules + "}\nregistry: {lease: 1s, smallBlobs: 1}\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

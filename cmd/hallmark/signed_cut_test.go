@@ -15,9 +15,6 @@ import (
 // record of the signature, which is where its facts become attested, to say so.
 func TestSignedCut(t *testing.T) {
 	t.Parallel()
-	if withoutRace(t) {
-		return
-	}
 	key := newSigner(t)
 	s := startPlain(t, filepath.Join(t.TempDir(), "data"), "--config", writeFile(t, "trust:\n  file: "+key.file+"\n"))
 	const bare, envelope, slsa = "application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json", "https://slsa.dev/provenance/v1"
