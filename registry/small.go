@@ -54,9 +54,12 @@ func dropFile(tx storage.Tx, d digest.Digest, row blobRow) {
 	}
 }
 
+// isFile says whether a removal names a file.
+func isFile(at storage.Location) bool { return !strings.HasPrefix(string(at), removedFromStore) }
+
 // removeFile removes the file that a removal names, if it names one.
 func (g *Registry) removeFile(ctx context.Context, at storage.Location) error {
-	if at == inStore || strings.HasPrefix(string(at), removedFromStore) {
+	if !isFile(at) {
 		return nil
 	}
 	return g.blobs.Remove(ctx, at)

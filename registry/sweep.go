@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -71,10 +70,10 @@ func (g *Registry) locations(ctx context.Context) iter.Seq2[storage.Location, er
 		})
 		if err == nil {
 			err = storage.EachRow(ctx, g.store, removalTable, func(_ storage.Reader, item storage.Item) error {
-				if bytes.HasPrefix(item.Key, []byte(removedFromStore)) {
-					return nil
+				if at := storage.Location(item.Key); isFile(at) {
+					return one(at, nil)
 				}
-				return one(storage.Location(item.Key), nil)
+				return nil
 			})
 		}
 		if err != nil && !errors.Is(err, errEnough) {
