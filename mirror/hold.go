@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,17 +120,20 @@ func readWaiting(tx storage.Reader, repo, tag string) (w waiting, err error) {
 	return w, err
 }
 
-// seen removes the row of a tag that waits no more.
+// seen removes the rows of tags that wait no more.
 func (m *Mirrors) seen(ctx context.Context, repo string, tags ...string) error {
-	if len(tags) == 0 {
-		return nil
-	}
-	return m.c.Store.Update(ctx, func(tx storage.Tx) error {
-		for _, tag := range tags {
-			tx.Delete(waitingTable, waitingKey(repo, tag))
+	for some := range slices.Chunk(tags, maxWaiting) {
+		err := m.c.Store.Update(ctx, func(tx storage.Tx) error {
+			for _, tag := range some {
+				tx.Delete(waitingTable, waitingKey(repo, tag))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // settle ends the waiting of a tag that means what it means upstream; and what belongs to its image waits no longer: a rule that held it
@@ -149,13 +153,13 @@ func (f *following) settle(ctx context.Context, into, tag string, d digest.Diges
 	return f.m.seen(ctx, into, tag)
 }
 
-// maxWaiting bounds what is shown of what waits.
+// maxWaiting bounds what is shown of what waits, and what is read or removed in one transaction.
 const maxWaiting = 1000
 
-// waitingIn lists what waits below a prefix of keys, at most maxWaiting.
-func (m *Mirrors) waitingIn(ctx context.Context, prefix string, fn func(repo, tag string, w waiting)) error {
-	return m.c.Store.View(ctx, func(tx storage.Reader) error {
-		_, err := storage.SomeRows(tx, waitingTable, []byte(prefix), storage.PrefixEnd([]byte(prefix)), maxWaiting, func(item storage.Item) error {
+// someWaiting calls fn for what waits between two keys, at most maxWaiting, and returns the key of the row behind, or nil.
+func (m *Mirrors) someWaiting(ctx context.Context, from, to []byte, fn func(repo, tag string, w waiting)) (next []byte, err error) {
+	err = m.c.Store.View(ctx, func(tx storage.Reader) (err error) {
+		next, err = storage.SomeRows(tx, waitingTable, from, to, maxWaiting, func(item storage.Item) error {
 			repo, tag, _ := strings.Cut(string(item.Key), "\x00")
 			var w waiting
 			if json.Unmarshal(item.Value, &w) == nil {
@@ -165,6 +169,16 @@ func (m *Mirrors) waitingIn(ctx context.Context, prefix string, fn func(repo, ta
 		})
 		return err
 	})
+	return next, err
+}
+
+// eachWaiting calls fn for all that waits in a repository.
+func (m *Mirrors) eachWaiting(ctx context.Context, repo string, fn func(tag string, w waiting)) (err error) {
+	from := waitingKey(repo, "")
+	for to := storage.PrefixEnd(from); from != nil && err == nil; {
+		from, err = m.someWaiting(ctx, from, to, func(_, tag string, w waiting) { fn(tag, w) })
+	}
+	return err
 }
 
 // holds says whether a tag has to wait that means d upstream: d is not here, or is held. What was let through once is not held again.
@@ -246,7 +260,7 @@ func (f *following) forget(ctx context.Context, repo string, has map[string]bool
 	}
 	into := path.Join(f.Into, repo)
 	var gone []string
-	err := f.m.waitingIn(ctx, into+"\x00", func(_, tag string, _ waiting) {
+	err := f.m.eachWaiting(ctx, into, func(tag string, _ waiting) {
 		if !has[tag] || !f.rule.wantsTag(tag) {
 			gone = append(gone, tag)
 		}
@@ -267,10 +281,10 @@ type Waiting struct {
 	Left string `json:"left,omitempty"`
 }
 
-// waitingOf lists what waits of a rule.
+// waitingOf lists what waits of a rule, at most maxWaiting.
 func (m *Mirrors) waitingOf(ctx context.Context, r *Rule) (list []Waiting, err error) {
-	now := m.c.Registry.Clock()
-	err = m.waitingIn(ctx, r.Into+"/", func(repo, tag string, w waiting) {
+	now, below := m.c.Registry.Clock(), []byte(r.Into+"/")
+	_, err = m.someWaiting(ctx, below, storage.PrefixEnd(below), func(repo, tag string, w waiting) {
 		x := Waiting{Repository: repo, Tag: tag, Digest: w.Digest, Seen: provenance.At(w.At)}
 		if r.Hold.For > 0 && now >= w.Seen {
 			x.Left = units.Duration(max(r.Hold.For-time.Duration(now-w.Seen)*time.Microsecond, 0).Round(time.Second)).String()
@@ -296,7 +310,7 @@ type Approved struct {
 func (m *Mirrors) Approve(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) (done []Approved, err error) {
 	var all []Approved
 	rules := map[string]string{}
-	err = m.waitingIn(ctx, repo+"\x00", func(_, tag string, w waiting) {
+	err = m.eachWaiting(ctx, repo, func(tag string, w waiting) {
 		if tag == ref || w.Digest.String() == ref {
 			all = append(all, Approved{Repository: repo, Tag: tag, Digest: w.Digest})
 			rules[tag] = w.Rule

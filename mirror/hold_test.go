@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/mirror"
 	"github.com/seed-260924e6/hallmark/server/servertest"
+	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // newPuller makes an account that may pull, and returns its login.
@@ -141,6 +142,41 @@ func TestHeldUntilApproved(t *testing.T) {
 	}
 	if _, report, said := m.run(); report.Held != 0 || report.Came != 0 {
 		t.Error(said)
+	}
+}
+
+// TestManyHeld lets through a tag, by its name or its digest, behind more that wait in its repository than are shown, and forgets all of
+// those that are gone upstream.
+func TestManyHeld(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	m := newMirrored(t, ruleOf(u, "hold: {until: approved}"))
+	if s := m.settled(); len(s.Waiting) != len(u.tags()) {
+		t.Fatalf("%+v", s)
+	}
+	m.Stop()
+	const many = 2500
+	table := storage.Table("mirror/waiting")
+	updateStore(t, m.Dir, func(tx storage.Tx) error {
+		for n := range many {
+			tx.Put(table, fmt.Appendf(nil, "mirror/hub/team/app\x000%05d", n), fmt.Appendf(nil, `{"rule":"hub","digest":%q}`, digest.FromString(fmt.Sprint(n))))
+		}
+		return nil
+	})
+	m.startAgain()
+	if s := m.settled(); len(s.Waiting) != 1000 {
+		t.Errorf("%d are shown", len(s.Waiting))
+	}
+	for _, ref := range []string{"latest", u.two.Digest.String()} {
+		if status, said := m.approve(servertest.Login, ref); status != http.StatusOK {
+			t.Errorf("%s: %d %s", ref, status, said)
+		}
+	}
+	if _, _, said := m.run(); m.means("latest") != u.multi.Digest || m.means("2.0") != u.two.Digest {
+		t.Error(said)
+	}
+	if s := m.settled(); len(s.Waiting) != len(u.tags())-2 {
+		t.Errorf("%d go on waiting", len(s.Waiting))
 	}
 }
 

@@ -380,11 +380,7 @@ func setNext(t *testing.T, dir string, at time.Time) {
 // changeRows changes all rows of a table, which are JSON, of a store that no server has open.
 func changeRows(t *testing.T, dir string, table storage.Table, change func(map[string]any)) {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(dir, datadir.StoreFile), bolt.Config{Steps: datadir.Layouts})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = store.Update(t.Context(), func(tx storage.Tx) error {
+	updateStore(t, dir, func(tx storage.Tx) error {
 		for item, err := range tx.Scan(table, nil, nil) {
 			var row map[string]any
 			if err := errors.Join(err, json.Unmarshal(item.Value, &row)); err != nil {
@@ -399,6 +395,16 @@ func changeRows(t *testing.T, dir string, table storage.Table, change func(map[s
 		}
 		return nil
 	})
+}
+
+// updateStore changes a store that no server has open.
+func updateStore(t *testing.T, dir string, fn func(storage.Tx) error) {
+	t.Helper()
+	store, err := bolt.Open(filepath.Join(dir, datadir.StoreFile), bolt.Config{Steps: datadir.Layouts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = store.Update(t.Context(), fn)
 	if err := errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)
 	}
