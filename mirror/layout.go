@@ -3,7 +3,6 @@ package mirror
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -188,27 +187,20 @@ func (l *layouts) Manifest(_ context.Context, repo, ref string) (m Manifest, err
 		return m, errors.Join(ErrAbsent, f.Close())
 	}
 	m.Body, err = readBounded(f, "the manifest "+d.String(), maxManifest)
-	if err == nil && !isListed && !showsManifest(m.Body) {
+	doc := documentOf(m.Body)
+	if err == nil && !isListed && !showsManifest(doc) {
 		return m, ErrAbsent
 	}
-	m.MediaType = cmp.Or(typeOf(m.Body), mediaType)
+	m.MediaType = cmp.Or(kindOf(doc), mediaType)
 	m.Origin = provenance.Origin{Kind: l.kind, Reference: referenceTo(repo, ref), Digest: d}
 	return m, err
 }
 
 // showsManifest says whether a document states what every manifest does, and no config.
-func showsManifest(body []byte) bool {
-	var doc document
-	_ = json.Unmarshal(body, &doc) // what is no document states nothing
-	return doc.SchemaVersion != 0 || doc.MediaType != ""
-}
+func showsManifest(doc document) bool { return doc.SchemaVersion != 0 || doc.MediaType != "" }
 
 // typeOf is the media type that a document states or shows, or "".
-func typeOf(body []byte) string {
-	var doc document
-	_ = json.Unmarshal(body, &doc) // one that is no document is refused by the registry
-	return kindOf(doc)
-}
+func typeOf(body []byte) string { return kindOf(documentOf(body)) }
 
 // referenceTo names something in a repository, as people write it.
 func referenceTo(repo, ref string) string {

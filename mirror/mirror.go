@@ -117,16 +117,17 @@ type document struct {
 	FSLayers      []any                `json:"fsLayers"` // of schema 1
 }
 
+// documentOf is what bytes say that may be a manifest. Those that are none say nothing, and the registry refuses them.
+func documentOf(body []byte) (doc document) {
+	_ = json.Unmarshal(body, &doc)
+	return doc
+}
+
 // schemaOf is the version that a manifest states, and whether it has the layers of docker's schema 1.
 func schemaOf(body []byte) (version int, old bool) {
-	var doc document
-	_ = json.Unmarshal(body, &doc) // one that is no document is refused by the registry
+	doc := documentOf(body)
 	return doc.SchemaVersion, doc.FSLayers != nil
 }
 
 // isIndex says whether a manifest lists others.
-func isIndex(body []byte) bool {
-	var doc document
-	_ = json.Unmarshal(body, &doc) // one that is no document is refused by the registry
-	return doc.Manifests != nil
-}
+func isIndex(body []byte) bool { return documentOf(body).Manifests != nil }
