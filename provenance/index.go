@@ -157,7 +157,7 @@ func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
-		if !behind {
+		if !behind || err != nil {
 			select {
 			case <-ctx.Done():
 				return
