@@ -65,13 +65,14 @@ func (b *blob) whole() (storage.Blob, error) {
 	if err != nil {
 		return nil, b.s.notThere(b.ctx, err)
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	b.body = body
+	defer b.leave()
 	if err := b.like(found); err != nil {
 		return nil, err
 	}
 	content := make([]byte, b.Size())
-	if _, err := io.ReadFull(body, content); err != nil {
-		return nil, b.s.client.explain("get", err)
+	if _, err := io.ReadFull(b, content); err != nil {
+		return nil, err
 	}
 	return memory{bytes.NewReader(content)}, nil
 }
@@ -174,7 +175,7 @@ func (b *blob) readAt(p []byte, at int64) (int, error) {
 			b.leave()
 		}
 	}
-	if errors.Is(broke, io.EOF) || errors.Is(broke, io.ErrUnexpectedEOF) {
+	if errors.Is(broke, io.EOF) { // the answer came to its end; one that was cut off says nothing of the object
 		return 0, fmt.Errorf("%w: the object ends after %d bytes, and should have %d", storage.ErrCorrupt, at, b.object.Size)
 	}
 	return 0, b.s.client.explain("get", broke)

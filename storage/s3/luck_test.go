@@ -140,17 +140,49 @@ func TestPassingLuck(t *testing.T) {
 func TestCutWhileRead(t *testing.T) {
 	r := newRegistries(t)
 	s := r.process(t.TempDir())
+	for _, c := range []struct{ size, cut int }{{300_000, 70_000}, {1000, 400}} {
+		content := random(c.size)
+		at := sealed(t, s, content)
+		r.remote.Suffer(cutAfter(c.cut))
+		wantBytes(t, s, at, content)
+		r.remote.Suffer(nil)
+	}
+}
+
+// TestCutAtOnce cuts off each answer before its first byte: that says nothing of the objects.
+func TestCutAtOnce(t *testing.T) {
+	r := newRegistries(t)
+	s := r.process(t.TempDir())
+	small, large := sealed(t, s, random(1000)), sealed(t, s, random(300_000))
+	f, err := s.Open(ctx, large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r.remote.Suffer(cutAfter(0))
+	if n, err := f.Read(make([]byte, 1000)); !errors.Is(err, storage.ErrAway) || errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("read %d bytes of a large one: %v", n, err)
+	}
+	if _, err := s.Open(ctx, small); !errors.Is(err, storage.ErrAway) || errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("opened a small one: %v", err)
+	}
+}
+
+func sealed(t *testing.T, s *s3.Store, content []byte) storage.Location {
+	t.Helper()
 	u := create(t, s)
-	content := random(300_000)
 	write(t, u, content)
-	at := wantSealed(t, s, u, content)
-	r.remote.Suffer(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
+	return wantSealed(t, s, u, content)
+}
+
+// cutAfter breaks off each answer with an object after some bytes.
+func cutAfter(bytes int) s3test.Luck {
+	return func(w http.ResponseWriter, q *http.Request, next http.Handler) {
 		if q.Method == http.MethodGet {
-			w = &short{w, 70_000}
+			w = &short{w, bytes}
 		}
 		next.ServeHTTP(w, q)
-	})
-	wantBytes(t, s, at, content)
+	}
 }
 
 // short is an answer that breaks off.
@@ -161,6 +193,7 @@ type short struct {
 
 func (s *short) Write(p []byte) (int, error) {
 	if s.left == 0 {
+		_ = http.NewResponseController(s.ResponseWriter).Flush() // its header comes
 		panic(http.ErrAbortHandler)
 	}
 	n, err := s.ResponseWriter.Write(p[:min(len(p), s.left)])
