@@ -218,20 +218,12 @@ func (e *env) mirrorApprove() *cobra.Command {
 	}
 	t := addTarget(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ref, err := parseReference(args[0])
+		repo, name, err := t.imageIn(args[0], "hallmark mirror status --json NAME")
 		if err != nil {
 			return err
 		}
-		name, err := ref.inTrash(args[0])
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return usagef("%q names no image: write %s:TAG, or %s@DIGEST", args[0], ref.repository, ref.repository)
-		}
-		ref.aim(t)
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			return e.approve(ctx, cl, ref.repository, name)
+			return e.approve(ctx, cl, repo, name)
 		})
 	}
 	return c

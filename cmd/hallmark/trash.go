@@ -24,20 +24,12 @@ func (e *env) undelete() *cobra.Command {
 	}
 	t := addTarget(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ref, err := parseReference(args[0])
+		repo, name, err := t.imageIn(args[0], listsTrash)
 		if err != nil {
 			return err
 		}
-		name, err := ref.inTrash(args[0])
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return usagef("%q names no image: write %s:TAG, or %s@DIGEST", args[0], ref.repository, ref.repository)
-		}
-		ref.aim(t)
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
-			return e.bringBack(ctx, cl, ref.repository, name)
+			return e.bringBack(ctx, cl, repo, name)
 		})
 	}
 	return c
@@ -81,13 +73,30 @@ func (e *env) bringSomeBack(ctx context.Context, cl *client, repo, name string) 
 	return answer.Digest.String(), answer.More, nil
 }
 
-// inTrash is how the registry is told which image in the trash a reference means: by a tag or a whole digest; "" is all of its
-// repository. A cut digest is none of these.
-func (r reference) inTrash(arg string) (string, error) {
-	if r.prefix != "" {
-		return "", usagef("%q has the beginning of a digest: write the whole one, as `hallmark trash list --no-trunc` prints it", arg)
+// listsTrash prints the whole digests of what is in the trash.
+const listsTrash = "hallmark trash list --no-trunc"
+
+// placeIn returns the repository that an argument names, with a tag or a whole digest, or "" for all of it, and aims at its registry. A
+// cut digest is none of these: lists is the command that prints whole ones.
+func (t *target) placeIn(arg, lists string) (repo, name string, err error) {
+	ref, err := parseReference(arg)
+	if err != nil {
+		return "", "", err
 	}
-	return firstOf(r.digest.String(), r.tag), nil
+	if ref.prefix != "" {
+		return "", "", usagef("%q has the beginning of a digest: write the whole one, as `%s` prints it", arg, lists)
+	}
+	ref.aim(t)
+	return ref.repository, firstOf(ref.digest.String(), ref.tag), nil
+}
+
+// imageIn is placeIn for an argument that has to name an image.
+func (t *target) imageIn(arg, lists string) (repo, name string, err error) {
+	repo, name, err = t.placeIn(arg, lists)
+	if err == nil && name == "" {
+		err = usagef("%q names no image: write %s:TAG, or %s@DIGEST", arg, repo, repo)
+	}
+	return repo, name, err
 }
 
 // trash is the verb `hallmark trash`.
@@ -167,16 +176,11 @@ func (e *env) trashEmpty() *cobra.Command {
 		}
 		want := map[string]any{"all": true}
 		if !*all {
-			ref, err := parseReference(args[0])
+			repo, name, err := t.placeIn(args[0], listsTrash)
 			if err != nil {
 				return err
 			}
-			name, err := ref.inTrash(args[0])
-			if err != nil {
-				return err
-			}
-			ref.aim(t)
-			want = map[string]any{"repository": ref.repository, "reference": name}
+			want = map[string]any{"repository": repo, "reference": name}
 		}
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
 			var answer struct{ Manifests int }
