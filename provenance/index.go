@@ -146,18 +146,11 @@ func (b *Book) boundTail(tx storage.Tx, end uint64) error {
 // when the next record comes.
 func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 	for {
-		err := b.Index(ctx)
-		behind := false
-		if err == nil {
-			behind, err = b.fillSome(ctx, fillStep)
-		}
-		if err == nil && !behind {
-			behind, err = b.spellSome(ctx, fillStep)
-		}
+		behind, err := b.catchUpSome(ctx)
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
-		if !behind || err != nil {
+		if !behind {
 			select {
 			case <-ctx.Done():
 				return
@@ -170,6 +163,18 @@ func (b *Book) KeepIndexed(ctx context.Context, failed func(error)) {
 		case <-time.After(indexPause):
 		}
 	}
+}
+
+// catchUpSome makes the rows of new records, and some that older ones lack. It says whether there are more to make at once: not
+// where something went wrong.
+func (b *Book) catchUpSome(ctx context.Context) (behind bool, err error) {
+	if err = b.Index(ctx); err == nil {
+		behind, err = b.fillSome(ctx, fillStep)
+	}
+	if err == nil && !behind {
+		behind, err = b.spellSome(ctx, fillStep)
+	}
+	return behind && err == nil, err
 }
 
 // Index makes rows until there is no tail.

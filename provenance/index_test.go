@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -184,30 +182,20 @@ func TestKeepIndexed(t *testing.T) {
 
 // TestFillFails wants what records of an older version lack to be tried again when the next record comes, and not every few milliseconds.
 func TestFillFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := testBook(t)
-		b.follower = nil
-		appendEvent(t, b, Event{Repository: "a", Digest: dig("older")})
-		indexSome(t, b, 1)
-		b.Follow(func(storage.Tx, *Record) error { return errors.New("the follower cannot") })
-		ctx, stop := context.WithCancel(background)
-		ended := make(chan struct{})
-		var failed atomic.Int32
-		go func() {
-			defer close(ended)
-			b.KeepIndexed(ctx, func(error) { failed.Add(1) })
-		}()
-		for want := int32(1); want <= 3; want++ {
-			time.Sleep(time.Minute) // of the bubble
-			synctest.Wait()
-			if n := failed.Load(); n < want || n > 2*want { // a record whose transaction runs twice is told twice
-				t.Errorf("%d failures were told of %d records", n, want)
-			}
-			appendEvent(t, b, Event{Repository: "a", Digest: dig(fmt.Sprint(want))})
-		}
-		stop()
-		<-ended
-	})
+	b, _ := testBook(t)
+	follower, broken := b.follower, errors.New("the follower is broken")
+	b.follower = nil
+	appendEvent(t, b, Event{Repository: "a", Digest: dig("older")})
+	indexSome(t, b, 1)
+	b.Follow(func(storage.Tx, *Record) error { return broken })
+	if behind, err := b.catchUpSome(background); behind || !errors.Is(err, broken) {
+		t.Errorf("more at once: %v, %v", behind, err)
+	}
+	b.Follow(follower)
+	if behind, err := b.catchUpSome(background); behind || err != nil {
+		t.Errorf("more at once, once nothing fails: %v, %v", behind, err)
+	}
+	wantClean(t, b)
 }
 
 // TestMarkIndexed takes over a store of a version that made rows at once.
