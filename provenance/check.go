@@ -115,14 +115,14 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 	for t := range termsOf(r) {
 		keys = append(keys, t.key(r.Index))
 	}
-	later := laterTerms(r)
 	rows, err := tx.GetMany(indexTable, keys)
 	if err != nil {
 		return err
 	}
+	missing := c.mayMiss(r)
 	for i, row := range rows {
 		if row == nil {
-			if r.Index < c.indexed.spelled || !later[term(keys[i][:len(term{})])] {
+			if !missing[term(keys[i][:len(term{})])] {
 				c.bad(fmt.Errorf("%w: record %d is not found by its %c", storage.ErrCorrupt, r.Index, keys[i][0]))
 			}
 			continue
@@ -130,6 +130,14 @@ func (c *checker) record(tx storage.Reader, r *Record) error {
 		c.expected++
 	}
 	return errors.Join(c.images(tx, r), c.beginnings(tx, r))
+}
+
+// mayMiss are the terms for which a record may have no rows yet: those that an older version did not make.
+func (c *checker) mayMiss(r *Record) termSet {
+	if r.Index < c.indexed.spelled {
+		return nil
+	}
+	return laterTerms(r)
 }
 
 // images wants that each image that a record says something of is found by it, through this record or one
@@ -140,9 +148,9 @@ func (c *checker) images(tx storage.Reader, r *Record) error {
 	if err != nil {
 		return err
 	}
-	later := laterTerms(r)
+	missing := c.mayMiss(r)
 	for i, row := range rows {
-		if r.Index >= c.indexed.spelled && later[term(keys[i][:len(term{})])] {
+		if missing[term(keys[i][:len(term{})])] {
 			continue
 		}
 		if len(row) != 8 || lastIndex(row) > r.Index {

@@ -51,9 +51,9 @@ func spellOne(tx storage.Tx, x *indexed, r *Record) error {
 	if r == nil {
 		return nil
 	}
-	later := laterTerms(r)
+	later, all := laterTerms(r), termsOf(r)
 	for t := range later {
-		if termsOf(r)[t] { // not of an image and a revision alone
+		if all[t] { // not of an image and a revision alone
 			tx.Put(indexTable, t.key(r.Index), nil)
 		}
 	}
