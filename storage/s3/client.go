@@ -327,8 +327,9 @@ func (c *client) abort(ctx context.Context, key, id string) error {
 	})
 }
 
-// uploads returns the store's ids of the uploads in parts to one name.
+// uploads returns the store's ids of the uploads in parts to one name: none where we may not ask.
 func (c *client) uploads(ctx context.Context, key string) (ids []string, err error) {
+	denied := false
 	err = c.do(ctx, "uploads", c.patient.asking, func(ctx context.Context) error {
 		found, err := c.core.ListMultipartUploads(ctx, c.bucket, key, "", "", "", 100)
 		for _, u := range found.Uploads {
@@ -336,7 +337,11 @@ func (c *client) uploads(ctx context.Context, key string) (ids []string, err err
 				ids = append(ids, u.UploadID)
 			}
 		}
+		denied = isDenied(err)
 		return err
 	})
+	if denied {
+		return nil, nil
+	}
 	return ids, err
 }

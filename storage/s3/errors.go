@@ -81,6 +81,19 @@ func (c *client) explainStatus(op string, a minio.ErrorResponse) error {
 	return c.away("answers %q with %d %s%s", op, a.StatusCode, a.Code, inBrackets(a.Message))
 }
 
+// isDenied says that a store does not do an operation for us, or for anybody, however often it is asked.
+func isDenied(err error) bool {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.StatusCode {
+	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
 func inBrackets(s string) string {
 	if s == "" {
 		return ""

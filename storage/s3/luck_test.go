@@ -241,12 +241,52 @@ func TestListingDenied(t *testing.T) {
 	if err := u.Cancel(); err != nil {
 		t.Fatal(err)
 	}
+	r.remote.Suffer(onlyListing(says(http.StatusForbidden, "AccessDenied")))
+	wantObjects(t, r, s, dir, 0)
+}
+
+// TestListingFails has the store begin an upload in parts whose id never came, and then answer no listing for a while: it is not
+// forgotten.
+func TestListingFails(t *testing.T) {
+	r := newRegistries(t)
+	s := r.process(t.TempDir())
 	r.remote.Suffer(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
-		if q.Method == http.MethodGet && q.URL.Query().Has("uploads") {
+		if q.Method == http.MethodPost && q.URL.Query().Has("uploads") {
+			next.ServeHTTP(discarded{http.Header{}}, q)
 			says(http.StatusForbidden, "AccessDenied")(w, q, next)
 			return
 		}
 		next.ServeHTTP(w, q)
 	})
-	wantObjects(t, r, s, dir, 0)
+	if err := push(s, random(s3.LeastPart+1)); !errors.Is(err, storage.ErrAway) {
+		t.Fatalf("pushed: %v", err)
+	}
+	wantBegun(t, r, 1)
+	r.remote.Suffer(onlyListing(says(http.StatusServiceUnavailable, "SlowDown")))
+	if err := s.TidyAt(ctx, time.Now().Add(time.Hour)); !errors.Is(err, storage.ErrAway) {
+		t.Errorf("it could not be looked for: %v", err)
+	}
+	wantBegun(t, r, 1)
+	r.remote.Suffer(nil)
+	must(t, s.TidyAt(ctx, time.Now().Add(time.Hour)))
+	wantBegun(t, r, 0)
+}
+
+// wantBegun wants the store to have so many uploads in parts under way.
+func wantBegun(t *testing.T, r *registries, want int) {
+	t.Helper()
+	begun, err := filepath.Glob(filepath.Join(r.remote.Objects, ".sgwtmp", "multipart", "*", "*"))
+	if err != nil || len(begun) != want {
+		t.Errorf("%d uploads in parts are under way, %v; want %d", len(begun), err, want)
+	}
+}
+
+func onlyListing(luck s3test.Luck) s3test.Luck {
+	return func(w http.ResponseWriter, q *http.Request, next http.Handler) {
+		if q.Method == http.MethodGet && q.URL.Query().Has("uploads") {
+			luck(w, q, next)
+			return
+		}
+		next.ServeHTTP(w, q)
+	}
 }

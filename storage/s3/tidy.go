@@ -178,12 +178,10 @@ func (s *Store) removeGone(ctx context.Context, g goneRow) (gone bool, err error
 	if !g.Unended {
 		return true, s.client.remove(ctx, key)
 	}
-	ids := []string{g.Multipart}
-	if found, err := s.client.uploads(ctx, key); err == nil { // who may not ask for them has a life-cycle rule
-		ids = append(found, g.Multipart)
-	}
-	gone = true
-	for _, id := range ids {
+	// Who may not ask for them has a life-cycle rule. Where they cannot be told now, what is known goes all the same.
+	found, unknown := s.client.uploads(ctx, key)
+	gone = unknown == nil
+	for _, id := range append(found, g.Multipart) {
 		if id == "" {
 			continue
 		}
@@ -194,5 +192,5 @@ func (s *Store) removeGone(ctx context.Context, g goneRow) (gone bool, err error
 		gone = gone && err != nil // it knows nothing of it
 	}
 	// Its parts may have been put together, and the answer was lost.
-	return gone, s.client.remove(ctx, key)
+	return gone, errors.Join(unknown, s.client.remove(ctx, key))
 }
