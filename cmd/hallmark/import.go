@@ -173,25 +173,18 @@ func keptFor(others []string) string {
 
 // runImport asks for an import, and shows how it goes on.
 func (e *env) runImport(ctx context.Context, cl *client, want wantImport, asJSON bool) error {
-	var report *importReport
-	err := e.followLines(ctx, cl, importPath, want, asJSON, "the import", func(raw json.RawMessage) error {
-		report = new(importReport)
-		return json.Unmarshal(raw, report)
-	})
-	if err != nil {
+	var report importReport
+	if err := e.followLines(ctx, cl, importPath, want, asJSON, "the import", &report); err != nil {
 		return err
 	}
 	if !asJSON {
-		e.printImport(report)
+		e.printImport(&report)
 	}
-	if n := report.Refused; n > 0 {
-		return nof("%s refused", areRefused(n))
-	}
-	return nil
+	return report.refusals()
 }
 
-// followLines asks for what goes on for a while, shows how far it is, and takes the report at its end.
-func (e *env) followLines(ctx context.Context, cl *client, path string, body any, asJSON bool, what string, take func(report json.RawMessage) error) error {
+// followLines asks for what goes on for a while, shows how far it is, and reads the report at its end into what a pointer points to.
+func (e *env) followLines(ctx context.Context, cl *client, path string, body any, asJSON bool, what string, report any) error {
 	resp, err := cl.open(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return err
@@ -214,7 +207,7 @@ func (e *env) followLines(ctx context.Context, cl *client, path string, body any
 		case line.Progress != nil:
 			e.showImport(line.Progress, began)
 		case line.Report != nil:
-			if err := take(line.Report); err != nil {
+			if err := json.Unmarshal(line.Report, report); err != nil {
 				return askf("an answer that is not understood: %w", err)
 			}
 			reported = true
@@ -224,6 +217,14 @@ func (e *env) followLines(ctx context.Context, cl *client, path string, body any
 		}
 	}
 	e.endImport()
+	return nil
+}
+
+// refusals is what a verb ends with after a report: 1 where something was refused.
+func (r *importReport) refusals() error {
+	if r.Refused > 0 {
+		return nof("%s refused", areRefused(r.Refused))
+	}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -192,21 +191,14 @@ func (e *env) mirrorRun(t *target) *cobra.Command {
 
 // runMirror asks for a run, and shows how it goes on.
 func (e *env) runMirror(ctx context.Context, cl *client, name string, asJSON bool) error {
-	var report *mirrorReport
-	err := e.followLines(ctx, cl, mirrorsPath+"/"+url.PathEscape(name)+"/run", struct{}{}, asJSON, "the run", func(raw json.RawMessage) error {
-		report = new(mirrorReport)
-		return json.Unmarshal(raw, report)
-	})
-	if err != nil {
+	var report mirrorReport
+	if err := e.followLines(ctx, cl, mirrorsPath+"/"+url.PathEscape(name)+"/run", struct{}{}, asJSON, "the run", &report); err != nil {
 		return err
 	}
 	if !asJSON {
-		e.printFollowed(report)
+		e.printFollowed(&report)
 	}
-	if n := report.Refused; n > 0 {
-		return nof("%s refused", areRefused(n))
-	}
-	return nil
+	return report.refusals()
 }
 
 func (e *env) mirrorApprove() *cobra.Command {
