@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -16,7 +15,7 @@ type mirrorsView struct {
 	Token   string
 	Chooses bool // there is something to let through, and a session that may
 	Done    bool
-	Through []approval
+	Through []chosenImage
 }
 
 // mirror is how a mirror is, as the API has it.
@@ -50,19 +49,8 @@ type waitingTag struct {
 	Left       string          `json:"left"`
 }
 
-// Value is how a form has it: the digest too, so that what is let through is what was looked at.
-func (w waitingTag) Value() string { return w.Repository + "@" + w.Digest.String() }
-
-// approval is what became of an image that was to be let through.
-type approval struct {
-	Repository string
-	Digest     digest.Digest
-	Tags       []string // that mean it now
-	Says       string
-	Done       bool
-}
-
-const approveForm = "approve"
+// Value is how a form has it.
+func (w waitingTag) Value() string { return valueOf(w.Repository, w.Digest) }
 
 // mirrors shows how mirrors are.
 func (pg *page) mirrors() error {
@@ -77,47 +65,32 @@ func (pg *page) mirrors() error {
 		view.Chooses = view.Chooses || pg.session != "" && len(m.Waiting) > 0
 	}
 	if view.Chooses {
-		view.Token = pg.Token(approveForm)
+		view.Token = pg.Token(approves.form)
 	}
 	return pg.show(http.StatusOK, "mirrors", view)
 }
 
 // approve lets through what the form names.
 func (pg *page) approve() error {
-	if pg.isStranger() {
-		return errSignIn // the session has ended
-	}
-	fields, err := pg.form(approveForm)
+	list, err := pg.chosenImages(approves)
 	if err != nil {
 		return err
 	}
-	list, err := comebacks(fields["image"])
-	if err != nil {
-		return err
+	for i := range list {
+		pg.letThrough(&list[i])
 	}
-	view := mirrorsView{Frame: pg.frame("Mirrors"), Done: true}
-	for _, c := range list {
-		view.Through = append(view.Through, pg.letThrough(c.Repository, c.Digest))
-	}
-	return pg.show(http.StatusOK, "mirrors", view)
+	return pg.show(http.StatusOK, "mirrors", mirrorsView{Frame: pg.frame("Mirrors"), Through: list, Done: true})
 }
 
 // letThrough lets one image through, under all tags that wait for it.
-func (pg *page) letThrough(repo string, d digest.Digest) approval {
-	const path = "/api/v1/mirrors/approve"
+func (pg *page) letThrough(c *chosenImage) {
 	var answer struct {
 		Approved []struct {
 			Tag string `json:"tag"`
 		} `json:"approved"`
 	}
-	a := approval{Repository: repo, Digest: d}
-	if err := pg.read(pg.post(path, map[string]string{"repository": repo, "reference": d.String()}), path, &answer); err != nil {
-		a.Says = strings.Replace(pg.stays(err), "brought back", "let through", 1)
-		return a
-	}
-	a.Done, a.Says = true, "Let through."
+	pg.do(approves, c, &answer)
 	for _, t := range answer.Approved {
-		a.Tags = append(a.Tags, t.Tag)
+		c.Tags = append(c.Tags, t.Tag)
 	}
-	return a
 }

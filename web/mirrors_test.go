@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -40,12 +39,9 @@ func TestMirrors(t *testing.T) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}
 	}
-	found := regexp.MustCompile(`action="/-/mirrors">\n<input type="hidden" name="token" value="([^"]+)"`).FindStringSubmatch(shown)
-	if found == nil {
-		t.Fatal("there is no form")
-	}
+	token := b.formToken("/-/mirrors")
 	asked = nil
-	form := url.Values{"token": {found[1]}, "image": {"mirror/hub/x@" + d, "other@" + d}}
+	form := url.Values{"token": {token}, "image": {"mirror/hub/x@" + d, "other@" + d}}
 	for name, code := range map[string]int{
 		"another site": b.send("POST", "/-/mirrors", "https://evil.example", form).Code,
 		"no token":     b.send("POST", "/-/mirrors", own, url.Values{"image": form["image"]}).Code,
@@ -62,5 +58,40 @@ func TestMirrors(t *testing.T) {
 	}
 	if w := b.send("POST", "/-/mirrors", own, form); w.Code != 403 || len(asked) != 2 {
 		t.Errorf("the form did its work twice: %d, %q", w.Code, asked)
+	}
+}
+
+// TestApproveRefused says in the words of the mirrors' page, and not of the trash, why nothing was let through.
+func TestApproveRefused(t *testing.T) {
+	image := "mirror/hub/x@sha256:" + strings.Repeat("1", 64)
+	status := 0
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			_, _ = io.WriteString(w, `{"mirrors":[{"name":"hub","waiting":[{"repository":"mirror/hub/x","tag":"1.0","digest":"sha256:`+strings.Repeat("1", 64)+`","seen":"2026-01-02T03:04:05.000000Z"}]}]}`)
+			return
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `not JSON`)
+	}))
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	many := make([]string, maxRemoved+1)
+	for i := range many {
+		many[i] = image
+	}
+	for want, sent := range map[string]struct {
+		status int
+		images []string
+	}{
+		"You may not let it through.":      {401, []string{image}},
+		"It could not be let through.":     {200, []string{image}},
+		"50 can be let through at once.":   {0, many},
+		"No image was chosen.":             {0, nil},
+		"is not an image with its digest.": {0, []string{"mirror/hub/x@1.0"}},
+	} {
+		status = sent.status
+		form := url.Values{"token": {b.formToken("/-/mirrors")}, "image": sent.images}
+		if page := b.send("POST", "/-/mirrors", own, form).Body.String(); !strings.Contains(page, want) {
+			t.Errorf("it does not say %q:\n%s", want, page)
+		}
 	}
 }

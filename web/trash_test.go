@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -53,16 +52,7 @@ func TestTrash(t *testing.T) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}
 	}
-	token := func() string {
-		t.Helper()
-		page := b.send("GET", "/-/trash", "", nil).Body.String()
-		found := regexp.MustCompile(`action="/-/trash">\n<input type="hidden" name="token" value="([^"]+)"`).FindStringSubmatch(page)
-		if found == nil {
-			t.Fatalf("there is no form:\n%s", page)
-		}
-		return found[1]
-	}
-	form := url.Values{"token": {token()}, "image": {"team/app@" + d("1"), "team/lib@" + d("2")}}
+	form := url.Values{"token": {b.formToken("/-/trash")}, "image": {"team/app@" + d("1"), "team/lib@" + d("2")}}
 	for name, refused := range map[string]func() int{
 		"another site": func() int { return b.send("POST", "/-/trash", "https://evil.example", form).Code },
 		"a sibling":    func() int { return b.send("POST", "/-/trash", "https://registry.example:8443", form).Code },
@@ -98,7 +88,7 @@ func TestTrash(t *testing.T) {
 				images[i] = "team/app@" + d("1")
 			}
 		}
-		if w := b.send("POST", "/-/trash", own, url.Values{"token": {token()}, "image": images}); w.Code != 400 {
+		if w := b.send("POST", "/-/trash", own, url.Values{"token": {b.formToken("/-/trash")}, "image": images}); w.Code != 400 {
 			t.Errorf("%s: %d", name, w.Code)
 		}
 	}

@@ -112,6 +112,17 @@ func (b *browser) token(target string) string {
 	return found[1]
 }
 
+// formToken is the token of the form that a page sends to itself.
+func (b *browser) formToken(path string) string {
+	b.t.Helper()
+	page := b.send("GET", path, "", nil).Body.String()
+	found := regexp.MustCompile(`action="` + regexp.QuoteMeta(path) + `">\n<input type="hidden" name="token" value="([^"]+)"`).FindStringSubmatch(page)
+	if found == nil {
+		b.t.Fatalf("%s has no form that it sends to itself:\n%s", path, page)
+	}
+	return found[1]
+}
+
 const own = "https://registry.example"
 
 // TestForms sends the form that signs in, and the one that signs out, in ways in which nothing may happen.
