@@ -38,7 +38,7 @@ type budget struct {
 	free *semaphore.Weighted
 
 	mu    sync.Mutex
-	since map[*upload]time.Time // guarded by mu; who is filling a part
+	since map[*upload]time.Time // guarded by mu; who is filling a part, and since when, or since he last was asked to put it aside
 }
 
 func newBudget(bytes int64) *budget {
@@ -72,7 +72,8 @@ func (b *budget) filled(u *upload) {
 // give gives bytes back.
 func (b *budget) give(bytes int64) { b.free.Release(bytes) }
 
-// hurry has the slowest put aside what they hold, until ctx ends.
+// hurry has the slowest put aside what they hold, until ctx ends. It waits for none of them: one whose part the object store does
+// not take keeps nobody from asking the next.
 func (b *budget) hurry(ctx context.Context) {
 	tick := time.NewTicker(patience / 4)
 	defer tick.Stop()
@@ -82,13 +83,13 @@ func (b *budget) hurry(ctx context.Context) {
 			return
 		case <-tick.C:
 			if u := b.slowest(time.Now().Add(-patience)); u != nil {
-				u.putAside()
+				go u.putAside()
 			}
 		}
 	}
 }
 
-// slowest is who has been filling a part for longest, and since before a time, or nil.
+// slowest is who has been filling a part for longest, and since before a time, or nil. It is another's turn then.
 func (b *budget) slowest(before time.Time) (slow *upload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,6 +97,9 @@ func (b *budget) slowest(before time.Time) (slow *upload) {
 		if since.Before(before) {
 			slow, before = u, since
 		}
+	}
+	if slow != nil {
+		b.since[slow] = time.Now()
 	}
 	return slow
 }

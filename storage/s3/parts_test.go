@@ -242,6 +242,42 @@ func TestSlowUploads(t *testing.T) {
 	wantSealed(t, s, slow, append(random(100_000), random(200_000)...))
 }
 
+// TestStuckUpload has the upload that holds memory for longest wait for a part which the store does not take: the next one is put
+// aside.
+func TestStuckUpload(t *testing.T) {
+	r := newRegistries(t)
+	s := r.process(t.TempDir())
+	s.Share(3 * s3.LeastPart)
+	stuck, slow, quick := create(t, s), create(t, s), create(t, s)
+	taken := make(chan struct{})
+	r.remote.Suffer(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
+		if strings.HasSuffix(q.URL.Path, "/"+strings.ReplaceAll(stuck.ID(), ".", "/")) && q.URL.Query().Has("partNumber") {
+			<-taken
+		}
+		next.ServeHTTP(w, q)
+	})
+	write(t, stuck, random(s3.LeastPart+100_000))
+	write(t, slow, random(100_000))
+	wrote := make(chan error, 1)
+	content := random(s3.LeastPart)
+	go func() {
+		_, err := quick.Write(content)
+		wrote <- err
+	}()
+	select {
+	case err := <-wrote:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it still waits for memory")
+	}
+	close(taken)
+	wantSealed(t, s, quick, content)
+	wantSealed(t, s, slow, random(100_000))
+	wantSealed(t, s, stuck, random(s3.LeastPart+100_000))
+}
+
 // TestLostAnswer drops the answer to the last request of an upload in parts: the store does not know it any more, and the
 // object is there.
 func TestLostAnswer(t *testing.T) {
