@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -121,17 +120,15 @@ func (m *Mirrors) Keep(ctx context.Context) {
 	defer group.Wait()
 	for {
 		wait := maxWait
-		if s := m.Rules(); s != nil {
-			for _, r := range s.Rules {
-				due, err := m.due(ctx, r)
-				if err != nil && ctx.Err() == nil {
-					m.c.Log.Error("what is known of a mirror could not be read; it is tried again", "mirror", r.Name, "err", err)
-				}
-				if err == nil && due <= 0 && !m.isRunning(r) {
-					group.Go(func() { m.scheduled(ctx, r) })
-				} else if due > 0 {
-					wait = min(wait, due)
-				}
+		for _, r := range m.Rules().all() {
+			due, err := m.due(ctx, r)
+			if err != nil && ctx.Err() == nil {
+				m.c.Log.Error("what is known of a mirror could not be read; it is tried again", "mirror", r.Name, "err", err)
+			}
+			if err == nil && due <= 0 && !m.isRunning(r) {
+				group.Go(func() { m.scheduled(ctx, r) })
+			} else if due > 0 {
+				wait = min(wait, due)
 			}
 		}
 		select {
@@ -317,12 +314,10 @@ func (m *Mirrors) Totals() map[string]Totals {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := map[string]Totals{}
-	if s := m.Rules(); s != nil {
-		for _, r := range s.Rules {
-			all[r.Name] = m.totals[r.Name]
-		}
+	for _, r := range m.Rules().all() {
+		all[r.Name] = m.totals[r.Name]
 	}
-	return maps.Clone(all)
+	return all
 }
 
 // again is how long to wait after so many failures in a row: from a minute on, twice as long each time, up to the interval; and as long
@@ -369,16 +364,30 @@ const interrupted = "the last run was cut off: the server ended in the middle of
 // Statuses returns how each mirror is, in the order of the rules.
 func (m *Mirrors) Statuses(ctx context.Context) (list []Status, err error) {
 	list = []Status{}
-	if s := m.Rules(); s != nil {
-		for _, r := range s.Rules {
-			one, err := m.status(ctx, r)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, one)
+	for _, r := range m.Rules().all() {
+		one, err := m.status(ctx, r)
+		if err != nil {
+			return nil, err
 		}
+		list = append(list, one)
 	}
 	return list, nil
+}
+
+// Succeeded returns when each mirror was last brought up to date; the zero time before the first.
+func (m *Mirrors) Succeeded(ctx context.Context) (map[string]time.Time, error) {
+	all := map[string]time.Time{}
+	err := m.c.Store.View(ctx, func(tx storage.Reader) error {
+		for _, r := range m.Rules().all() {
+			s, err := readState(tx, r)
+			if err != nil {
+				return err
+			}
+			all[r.Name] = s.Succeeded
+		}
+		return nil
+	})
+	return all, err
 }
 
 // Status returns how a mirror is. Error: ErrNoMirror.

@@ -108,13 +108,18 @@ func (s *Set) Of(repo string) *Rule {
 }
 
 func (s *Set) find(is func(*Rule) bool) *Rule {
-	if s == nil {
-		return nil
-	}
-	if i := slices.IndexFunc(s.Rules, is); i >= 0 {
+	if i := slices.IndexFunc(s.all(), is); i >= 0 {
 		return s.Rules[i]
 	}
 	return nil
+}
+
+// all returns the rules, of which nil has none.
+func (s *Set) all() []*Rule {
+	if s == nil {
+		return nil
+	}
+	return s.Rules
 }
 
 // file is a file of mirrors as it is written.

@@ -49,12 +49,9 @@ func (s *Server) addMirrorMetrics() {
 
 func (s *Server) mirrored() map[string]float64 {
 	all := map[string]float64{}
-	list, _ := s.mirrors.Statuses(context.Background()) // none where they cannot be read
-	for _, one := range list {
-		all[one.Name] = 0
-		if one.Succeeded != nil {
-			all[one.Name] = seconds(one.Succeeded.Time)
-		}
+	succeeded, _ := s.mirrors.Succeeded(context.Background()) // none where it cannot be read
+	for name, at := range succeeded {
+		all[name] = seconds(at)
 	}
 	return all
 }
