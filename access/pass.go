@@ -212,7 +212,7 @@ func (a *Access) passOf(tx storage.Reader, s *session) (*pass, error) {
 		return nil, orEnded(err)
 	}
 	p.who.Actor.Handle = strings.TrimPrefix(name, "user:")
-	p.who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: p.who.Actor.Handle, Credential: s.ID, RestsOn: s.Credential}
+	p.who.Login = a.loginBy(s, p.who.Actor.Handle)
 	if s.Kind == TokenSession {
 		p.who.Ceiling = s.Scopes
 	}

@@ -260,8 +260,13 @@ func (a *Access) beginLogin(ctx context.Context, who provenance.Identity, client
 	}
 	secret := s.drawSecret()
 	err := a.store.Update(ctx, s.begin)
-	who.Login = &provenance.Login{Method: "token", Issuer: a.issuer, Identity: who.Actor.Handle, Credential: s.ID, RestsOn: s.Credential}
+	who.Login = a.loginBy(&s, who.Actor.Handle)
 	return who, secret, err
+}
+
+// loginBy is the login of somebody's request by their session.
+func (a *Access) loginBy(s *session, handle string) *provenance.Login {
+	return &provenance.Login{Method: "token", Issuer: a.issuer, Identity: handle, Credential: s.ID, RestsOn: s.Credential}
 }
 
 // cutName bounds what a client calls itself.
