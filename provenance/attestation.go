@@ -137,10 +137,11 @@ func OpenAttestation(text []byte, named ...digest.Digest) (all []*InToto) {
 // own, so it is taken for the whole document alone.
 func OpenAttestationIn(room Room, text []byte, named ...digest.Digest) []*InToto {
 	lines, _ := Lines(text)
-	return openLines(room, lines, named)
+	return OpenLines(room, lines, named...)
 }
 
-func openLines(room Room, lines [][]byte, named []digest.Digest) (all []*InToto) {
+// OpenLines is OpenAttestationIn for who has the [Lines] of the document.
+func OpenLines(room Room, lines [][]byte, named ...digest.Digest) (all []*InToto) {
 	if len(lines) > 1 {
 		room = heap
 	}
@@ -330,7 +331,7 @@ func ClaimsOfAttestation(ctx context.Context, r io.Reader, size int64, from, sub
 	if more {
 		unread = TooManyLines()
 	}
-	for _, s := range openLines(d.Packed, lines, []digest.Digest{subject}) {
+	for _, s := range OpenLines(d.Packed, lines, subject) {
 		unread = cmp.Or(unread, s.Unread())
 		for _, c := range s.Claims(from, subject) {
 			if !slices.Contains(claims, c) {

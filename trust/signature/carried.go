@@ -138,24 +138,16 @@ func readCarried(ctx context.Context, to registry.Attachment, signed registry.Si
 		return nil, 0, "", errors.Join(err, ctx.Err())
 	}
 	lines, more := provenance.Lines(body)
-	for _, line := range lines {
-		all = append(all, carriedIn(on, to.Subject, layer.Digest, signed.Subject, line)...)
+	for _, st := range provenance.OpenLines(on.Packed, lines, signed.Subject) {
+		if st.Sealed { // it has a signature of its own
+			continue
+		}
+		for _, about := range st.About(signed.Subject) {
+			all = append(all, Carried{to.Subject, layer.Digest, st.PredicateType, about, st.Claims(layer.Digest, signed.Subject), st.Unread()})
+		}
 	}
 	if more {
 		unread = provenance.TooManyLines()
 	}
 	return all, int64(len(body)), unread, nil
-}
-
-// carriedIn returns the statements in a document, once for each image that they are about.
-func carriedIn(on *desk.Desk, manifest, layer, subject digest.Digest, text []byte) (all []Carried) {
-	for _, st := range provenance.OpenAttestationIn(on.Packed, text, subject) {
-		if st.Sealed { // it has a signature of its own
-			continue
-		}
-		for _, about := range st.About(subject) {
-			all = append(all, Carried{manifest, layer, st.PredicateType, about, st.Claims(layer, subject), st.Unread()})
-		}
-	}
-	return all
 }
