@@ -186,12 +186,11 @@ func (r *Restore) copyBlobs(ctx context.Context, d *datadir.Dir) error {
 	if err != nil {
 		return err
 	}
-	err = InParallel(ctx, Copiers, blobs, func(b archive.Blob) error {
+	return InParallel(ctx, Copiers, blobs, func(b archive.Blob) error {
 		err := into.Import(b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
 		r.Done(b.Size)
 		return err
 	})
-	return err
 }
 
 // beginLog closes the log of the backup and begins a new one, with new keys: somebody may have seen more of
