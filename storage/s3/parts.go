@@ -117,7 +117,7 @@ func (u *upload) putTail(ctx context.Context) (object, error) {
 	etag, err := u.s.client.put(ctx, u.s.client.key(u.place, tail.Epoch), u.buf, minio.PutObjectOptions{})
 	if err != nil {
 		u.old = append(u.old, tail)
-		return tail, err
+		return object{}, err
 	}
 	tail.ETag = etag
 	return tail, nil

@@ -19,7 +19,7 @@ func (u *upload) Close() error {
 		return nil
 	}
 	var err error
-	if before := u.row.Size; u.Size() != before || u.stored != len(u.parts) || u.flight != nil {
+	if u.Size() != u.row.Size || u.stored != len(u.parts) || u.flight != nil {
 		err = u.keep(u.ctx)
 	}
 	if err != nil {

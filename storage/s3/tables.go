@@ -17,7 +17,7 @@ const (
 	objectTable = storage.Table("s3/objects")
 	// uploadTable has a row for each upload, from before its first byte on: RUN.N → uploadRow.
 	uploadTable = storage.Table("s3/uploads")
-	// partTable has the parts of uploads, some in each row: RUN.N/FIRST, 4 bytes big-endian → partRow.
+	// partTable has the parts of uploads, some in each row: RUN.N/FIRST, 4 bytes big-endian → []part.
 	partTable = storage.Table("s3/parts")
 	// goneTable has what is to be removed: when, in nanoseconds since 1970, 8 bytes big-endian, then a name → goneRow.
 	goneTable = storage.Table("s3/gone")

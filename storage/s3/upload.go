@@ -303,11 +303,7 @@ func (u *upload) hold() error {
 		return err
 	}
 	u.held = int64(size)
-	if buf := newBuffer(size); u.buf != nil {
-		u.buf = append(buf, u.buf...)
-	} else {
-		u.buf = buf[:0:cap(buf)]
-	}
+	u.buf = append(newBuffer(size), u.buf...)
 	return nil
 }
 
