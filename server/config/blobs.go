@@ -39,7 +39,9 @@ func (p *problems) checkBlobs(c s3.Config) {
 	if c.Keep < units.Duration(time.Hour) {
 		p.addf("blobs.s3.keep", "blobs.s3.keep is %s, and is at least 1h: an older copy of the data directory that is put back needs the blobs of then", c.Keep)
 	}
-	p.add("blobs.s3.credentials", c.Readable())
+	ca, credentials := c.Readable()
+	p.add("blobs.s3.ca", ca)
+	p.add("blobs.s3.credentials", credentials)
 }
 
 // checkNoBlobs refuses what is said of an object store that has no endpoint.

@@ -38,13 +38,15 @@ func TestObjectStore(t *testing.T) {
 		"a prefix above":         {func(c *s3.Config) { c.Prefix = "../" }, "slash behind each"},
 		"no region":              {func(c *s3.Config) { c.Region = "eu central" }, "eu-central-1"},
 		"kept too short":         {func(c *s3.Config) { c.Keep = 1 }, "at least 1h"},
-		"no file of keys":        {func(c *s3.Config) { c.Credentials = keys + "-none" }, "blobs.s3.credentials"},
+		"no file of keys":        {func(c *s3.Config) { c.Credentials = keys + "-none" }, "line of the keys: blobs.s3.credentials"},
 		"a file without keys":    {func(c *s3.Config) { c.Credentials = empty }, "aws_access_key_id"},
-		"no file of the CA":      {func(c *s3.Config) { c.CA = keys + "-none" }, "blobs.s3.ca"},
-		"a CA that is none":      {func(c *s3.Config) { c.CA = keys }, "no certificate"},
+		"no file of the CA":      {func(c *s3.Config) { c.CA = keys + "-none" }, "line of the CA: blobs.s3.ca"},
+		"a CA that is none":      {func(c *s3.Config) { c.CA = keys }, "line of the CA: blobs.s3.ca: " + keys + " holds no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := config.Default()
+			all.From("blobs.s3.ca", "line of the CA")
+			all.From("blobs.s3.credentials", "line of the keys")
 			is := &all.Blobs.S3
 			is.Endpoint, is.Bucket, is.Prefix, is.Credentials = "https://s3.example", "images", "hallmark/", keys
 			c.change(is)

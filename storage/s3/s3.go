@@ -108,12 +108,11 @@ func (s *Store) Where() string {
 // Free implements storage.Blobs: the rows need room too.
 func (s *Store) Free() (free, size uint64, err error) { return s.free() }
 
-// Readable wants the files that the configuration names to be there, and to hold what they should.
-func (c Config) Readable() error {
-	t, err := newTransport(c.CA)
-	if err != nil || c.Credentials == "" {
-		return err
+// Readable wants the files that the configuration names to be there, and to hold what they should. It returns what is wrong with each.
+func (c Config) Readable() (ca, credentials error) {
+	t, ca := newTransport(c.CA)
+	if ca == nil && c.Credentials != "" {
+		_, credentials = newCredentials(context.Background(), c.Credentials, t)
 	}
-	_, err = newCredentials(context.Background(), c.Credentials, t)
-	return err
+	return ca, credentials
 }
