@@ -89,10 +89,14 @@ const maxRounds = 20
 
 // bringBack brings one image back with what belongs to it, and notes what became of it.
 func (pg *page) bringBack(c *chosenImage) {
-	for range maxRounds {
-		if more := pg.bringSomeBack(c); !more {
-			return
+	for round := range maxRounds {
+		if more := pg.bringSomeBack(c); more {
+			continue
 		}
+		if !c.Done && round > 0 {
+			c.Says = "Some of it is back, and the rest is not: " + c.Says
+		}
+		return
 	}
 	c.Says = "It is back, and more belongs to it: send the form again."
 }

@@ -97,3 +97,26 @@ func TestTrash(t *testing.T) {
 		t.Errorf("after the session: %d %v", w.Code, w.Header())
 	}
 }
+
+// TestTrashHalf says of an image of which some came back before it was refused that this is so.
+func TestTrashHalf(t *testing.T) {
+	d := "sha256:" + strings.Repeat("1", 64)
+	asked := 0
+	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == "GET":
+			_, _ = io.WriteString(w, `{"trash":[{"repository":"team/app","digest":"`+d+`","size":1,"record":8,"actor":{"kind":"system","handle":"system"},"time":"2026-01-02T03:04:05.000000Z"}]}`)
+		case asked > 0:
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"detail":"the quota of team/** is full"}`)
+		default:
+			asked++
+			_, _ = io.WriteString(w, `{"manifests":[{"digest":"sha256:`+strings.Repeat("3", 64)+`"}],"more":true}`)
+		}
+	}))
+	b.cookies["__Host-hallmark-session-443"] = "cookie"
+	page := b.send("POST", "/-/trash", own, url.Values{"token": {b.formToken("/-/trash")}, "image": {"team/app@" + d}}).Body.String()
+	if want := "Some of it is back, and the rest is not: The quota of team/** is full."; !strings.Contains(page, want) {
+		t.Errorf("it does not say %q:\n%s", want, page)
+	}
+}
