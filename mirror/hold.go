@@ -253,11 +253,9 @@ func (f *following) goes(ctx context.Context, into string, w waiting) (bool, err
 	return f.m.c.Signatures.Signed(ctx, into, w.Digest, h.Signer)
 }
 
-// forget removes the rows of tags that are gone upstream, or are not followed any more: nothing lets them through.
+// forget removes the rows of tags that are gone upstream, or are not followed any more: nothing lets them through. A rule that
+// holds nothing may have held them before.
 func (f *following) forget(ctx context.Context, repo string, has map[string]bool) error {
-	if f.rule.Hold == (Hold{}) {
-		return nil
-	}
 	into := path.Join(f.Into, repo)
 	var gone []string
 	err := f.m.eachWaiting(ctx, into, func(tag string, _ waiting) {

@@ -180,6 +180,28 @@ func TestManyHeld(t *testing.T) {
 	}
 }
 
+// TestGoneWithHold forgets a tag that waited and is gone upstream, also where the rule holds nothing any more.
+func TestGoneWithHold(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	m := newMirrored(t, ruleOf(u, "hold: {until: approved}"))
+	if s := m.settled(); len(s.Waiting) != len(u.tags()) {
+		t.Fatalf("%+v", s)
+	}
+	u.move("1.0", ocispec.Descriptor{})
+	write(t, m.file, []byte(ruleOf(u)))
+	m.restart()
+	if _, _, said := m.run(); m.means("latest") != u.multi.Digest {
+		t.Error(said)
+	}
+	if s := m.settled(); len(s.Waiting) != 0 {
+		t.Errorf("%+v", s.Waiting)
+	}
+	if status, said := m.approve(servertest.Login, "1.0"); status != http.StatusNotFound {
+		t.Errorf("%d %s", status, said)
+	}
+}
+
 // TestHeldForTime lets an image through that was seen long enough ago by the registry's clock, and begins anew where the tag moves again
 // meanwhile: what it moved away from stays held.
 func TestHeldForTime(t *testing.T) {
