@@ -71,7 +71,7 @@ tools: ## the clients and servers that e2e and bench use, in bin/tools
 
 e2e: tools build image ## real clients against a real server; wants root, docker, skopeo, podman
 	go test -tags e2e -count 1 -timeout 40m -v ./e2e
-	HALLMARK_TOOLS=1 go test -count 1 -timeout 10m ./storage/s3/...
+	HALLMARK_TOOLS=1 go test $(RACE) -count 1 -timeout 10m ./storage/s3/...
 	HALLMARK_TOOLS=1 go test -count 1 -timeout 10m -run Remote ./server ./cmd/hallmark
 	cd tools/browser && go test -count 1 -timeout 20m -v .
 

@@ -1,12 +1,9 @@
 package s3
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +82,7 @@ func newClient(ctx context.Context, c Config) (*client, error) {
 		region = "us-east-1"
 	}
 	core, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: keys, Secure: u.Scheme == "https", Region: region, Transport: transport, MaxRetries: tries,
+		Creds: keys, Secure: u.Scheme == "https", Region: region, Transport: resender{transport}, MaxRetries: tries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("blobs.s3.endpoint is %q: %w", c.Endpoint, err)
@@ -165,10 +162,8 @@ func (c *client) do(ctx context.Context, op string, within time.Duration, fn fun
 
 // put stores an object whole.
 func (c *client) put(ctx context.Context, key string, content []byte, o minio.PutObjectOptions) (etag string, err error) {
-	sum := sha256.Sum256(content)
-	err = c.do(ctx, "put", c.patient.sending, func(ctx context.Context) error {
-		// The store compares the hash, so that what it has is what was sent.
-		info, err := c.core.PutObject(ctx, c.bucket, key, bytes.NewReader(content), int64(len(content)), "", hex.EncodeToString(sum[:]), o)
+	err = c.send(ctx, "put", content, func(ctx context.Context, body io.Reader, sum string) error {
+		info, err := c.core.PutObject(ctx, c.bucket, key, body, int64(len(content)), "", sum, o)
 		etag = info.ETag
 		return err
 	})
@@ -186,11 +181,9 @@ func (c *client) begin(ctx context.Context, key string) (id string, err error) {
 
 // putPart stores a part.
 func (c *client) putPart(ctx context.Context, key, id string, n int, content []byte) (part, error) {
-	sum := sha256.Sum256(content)
 	made := part{Size: int64(len(content))}
-	err := c.do(ctx, "part", c.patient.sending, func(ctx context.Context) error {
-		got, err := c.core.PutObjectPart(ctx, c.bucket, key, id, n, bytes.NewReader(content), made.Size,
-			minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:])})
+	err := c.send(ctx, "part", content, func(ctx context.Context, body io.Reader, sum string) error {
+		got, err := c.core.PutObjectPart(ctx, c.bucket, key, id, n, body, made.Size, minio.PutObjectPartOptions{Sha256Hex: sum})
 		made.ETag = got.ETag
 		return err
 	})
