@@ -175,8 +175,8 @@ func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, o
 			f, content = nil, nil
 			key := digestKey(d)
 			of := repoKey(repo, key)
-			storage.Expect(tx, func() []storage.Row {
-				return []storage.Row{{Table: linkTable, Key: of}, {Table: blobTable, Key: key}, {Table: smallTable, Key: key}}
+			storage.Expect(tx, func() []storage.Read {
+				return []storage.Read{storage.Row(linkTable, of), storage.Row(blobTable, key), storage.Row(smallTable, key)}
 			})
 			value, err := tx.Get(linkTable, of)
 			if errors.Is(err, storage.ErrNotFound) {

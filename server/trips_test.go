@@ -18,7 +18,10 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
-var updateTrips = flag.Bool("update-trips", false, "write what was counted into testdata/trips.txt")
+var (
+	updateTrips = flag.Bool("update-trips", false, "write what was counted into testdata/trips.txt")
+	traceTrips  = flag.Bool("trace-trips", false, "say of each trip what is asked for, and by whom")
+)
 
 // tripsFile has a line for each kind of request: how many trips it makes now, how many it may make in the end, and its name.
 const tripsFile = "testdata/trips.txt"
@@ -26,13 +29,13 @@ const tripsFile = "testdata/trips.txt"
 // a budget is a line of tripsFile.
 type budget struct{ now, aim string }
 
-// parts are the reads and transactions that a line allows.
-func (b budget) parts(t *testing.T) (reads, updates int) {
+// parts are the trips in Views and in transactions that a line allows.
+func (b budget) parts(t *testing.T) (views, updates int) {
 	t.Helper()
-	if _, err := fmt.Sscanf(b.now+" + 0", "%d + %d", &reads, &updates); err != nil {
+	if _, err := fmt.Sscanf(b.now+" + 0", "%d + %d", &views, &updates); err != nil {
 		t.Errorf("%q: %v", b.now, err)
 	}
-	return reads, updates
+	return views, updates
 }
 
 // TestTrips counts the trips that requests make to the store, and wants none of them to make more than its line says. Who makes one
@@ -47,16 +50,20 @@ func TestTrips(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.trips.Take()
+		if *traceTrips {
+			w.trips.Say = func(trip string) { t.Log(r.name+":", trip) }
+		}
 		r.ask()
-		reads, updates := w.trips.Take()
-		now := storagetest.Text(reads, updates)
+		w.trips.Say = nil
+		views, updates := w.trips.Take()
+		now := storagetest.Text(views, updates)
 		table += fmt.Sprintf("%-9s | %-9s | %s\n", now, budgets[r.name].aim, r.name)
 		name := r.name
-		if allowed, commits := budgets[name].parts(t); (reads > allowed || updates > commits) && !*updateTrips {
+		if allowed, commits := budgets[name].parts(t); (views > allowed || updates > commits) && !*updateTrips {
 			t.Errorf("%s: %s trips, and its line allows %d + %d", name, now, allowed, commits)
 		}
 	}
-	t.Logf("trips to the store, reads + transactions:\n%s", table)
+	t.Logf("trips to the store, in Views + in transactions:\n%s", table)
 	if *updateTrips {
 		if err := os.WriteFile(tripsFile, []byte(table), 0o600); err != nil {
 			t.Fatal(err)

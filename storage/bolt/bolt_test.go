@@ -23,9 +23,28 @@ const table = storage.Table("test")
 
 var background = context.Background()
 
+func openIn(dir string) (storage.Store, error) {
+	return bolt.Open(filepath.Join(dir, "store.db"), bolt.Config{})
+}
+
 func TestStore(t *testing.T) {
-	storagetest.Store(t, func(dir string) (storage.Store, error) {
-		return bolt.Open(filepath.Join(dir, "store.db"), bolt.Config{})
+	storagetest.Store(t, openIn)
+	storagetest.Embedded(t, openIn)
+}
+
+// TestDeclared has bolt ignore what is declared, and lets a store over it make use of it, as an engine behind a network does.
+func TestDeclared(t *testing.T) {
+	t.Run("Ignored", func(t *testing.T) { storagetest.Shared(t, openIn) })
+	t.Run("Used", func(t *testing.T) {
+		using := func(dir string) (storage.Store, error) {
+			s, err := openIn(dir)
+			if err != nil {
+				return nil, err
+			}
+			return new(storagetest.Trips).Over(s), nil
+		}
+		storagetest.Store(t, using)
+		storagetest.Shared(t, using)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 
 const table = storage.Table("storagetest/a")
 
-// Store runs the suite on an engine. open opens the store kept in dir, and makes it where there is none.
+// Store runs the suite of every engine: [Embedded] and [Shared] have more. open opens the store kept in dir, and makes it where there is none.
 func Store(t *testing.T, open func(dir string) (storage.Store, error)) {
 	e := storeSuite{open}
 	t.Run("Empty", e.testEmpty)
@@ -33,6 +33,12 @@ func Store(t *testing.T, open func(dir string) (storage.Store, error)) {
 	t.Run("CancelledWaiting", e.testCancelledWaiting)
 	t.Run("Closed", e.testClosed)
 	t.Run("Twice", e.testTwice)
+}
+
+// Embedded runs the suite of engines that keep their data on a disk of this machine, for one process alone, beside that of every
+// engine.
+func Embedded(t *testing.T, open func(dir string) (storage.Store, error)) {
+	e := storeSuite{open}
 	t.Run("InUse", e.testInUse)
 	t.Run("FullDisk", e.testFullDisk)
 }

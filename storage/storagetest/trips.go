@@ -3,53 +3,73 @@ package storagetest
 import (
 	"context"
 	"fmt"
-	"iter"
+	"path"
+	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
 // Trips counts how often an engine behind a network would be asked, and waited for, before somebody goes on. In a View each read is
-// a trip, whose end the next one may depend on: GetMany is one, and so is a scan, however many rows it yields, and an Expect with the
-// reads of its rows. An Update is those and two more: its beginning, and its commit with all writes.
+// a trip, whose end the next one may depend on: GetMany is one, and so is a scan, however many rows it yields, and an Expect with all
+// that it names. What was read or put in a transaction is there, and costs nothing when it is read again; Views begin with their
+// first read. An Update is two trips, its beginning with what it declares, and its commit with all writes, and one for each read beside.
 type Trips struct {
 	// Counts says whether what is done with a context is counted, so that the background's work is not.
 	Counts func(ctx context.Context) bool
+	// Say is told of each trip, if it is set: what is asked for, and by whom.
+	Say func(trip string)
 
-	mu      sync.Mutex
-	reads   int // guarded by mu
-	updates int // guarded by mu
+	mu       sync.Mutex
+	views    int // guarded by mu
+	updates  int // guarded by mu
+	unbooked int // guarded by mu
 }
 
-// Take returns what was counted since it was taken the last time: reads, those within Updates included, and Updates.
-func (t *Trips) Take() (reads, updates int) {
+// Take returns what was counted since it was taken the last time: the trips of Views, and those of Updates.
+func (t *Trips) Take() (views, updates int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	defer func() { t.reads, t.updates = 0, 0 }()
-	return t.reads, t.updates
+	defer func() { t.views, t.updates = 0, 0 }()
+	return t.views, t.updates
 }
 
-// Text writes what was taken: "3", or "12 + 2" with updates.
-func Text(reads, updates int) string {
+// Text writes what was taken: "3", or "1 + 2" with Updates.
+func Text(views, updates int) string {
 	if updates == 0 {
-		return fmt.Sprint(reads)
+		return fmt.Sprint(views)
 	}
-	return fmt.Sprintf("%d + %d", reads, updates)
+	return fmt.Sprintf("%d + %d", views, updates)
 }
 
-func (t *Trips) read() {
+// add counts trips of one kind.
+func (t *Trips) add(count *int, n int, what string, table storage.Table) {
+	if t.Say != nil && count != &t.unbooked {
+		t.Say(fmt.Sprintf("%-8s %-22s %s", what, table, callers()))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reads++
+	*count += n
 }
 
-func (t *Trips) update() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.updates++
+// callers names the functions that made a trip, but for those of stores.
+func callers() string {
+	pcs := make([]uintptr, 48)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	var names []string
+	for more := true; more && len(names) < 8; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		name := path.Base(f.Function)
+		if room, _, _ := strings.Cut(name, "."); room != "storage" && room != "storagetest" && room != "bolt" && room != "runtime" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " < ")
 }
 
-// Over returns a Store over s that counts.
+// Over returns a Store over s that counts, and takes declared reads as an engine behind a network does.
 func (t *Trips) Over(s storage.Store) storage.Store { return tripStore{s, t} }
 
 type tripStore struct {
@@ -59,93 +79,31 @@ type tripStore struct {
 
 // View implements storage.Store.
 func (s tripStore) View(ctx context.Context, fn func(storage.Reader) error) error {
-	if !s.trips.Counts(ctx) {
-		return s.Store.View(ctx, fn)
-	}
-	return s.Store.View(ctx, func(r storage.Reader) error { return fn(newTripReader(r, s.trips)) })
+	return s.Store.View(ctx, func(r storage.Reader) error { return fn(newTripReader(r, s.trips, s.count(ctx, &s.trips.views))) })
 }
 
 // Update implements storage.Store.
 func (s tripStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
-	if !s.trips.Counts(ctx) {
-		return s.Store.Update(ctx, fn)
+	return s.UpdateReading(ctx, nil, fn)
+}
+
+// UpdateReading implements storage.Declarer.
+func (s tripStore) UpdateReading(ctx context.Context, reads []storage.Read, fn func(storage.Tx) error) error {
+	count := s.count(ctx, &s.trips.updates)
+	s.trips.add(count, 2, fmt.Sprintf("UPDATE%d", len(reads)), "")
+	return s.Store.Update(ctx, func(tx storage.Tx) error {
+		r := newTripReader(tx, s.trips, count)
+		if err := r.take(reads); err != nil {
+			return err
+		}
+		return fn(&tripTx{tripReader: r, tx: tx, own: map[rowKey]bool{}})
+	})
+}
+
+// count is where the trips of a context are counted.
+func (s tripStore) count(ctx context.Context, count *int) *int {
+	if s.trips.Counts == nil || s.trips.Counts(ctx) {
+		return count
 	}
-	s.trips.update()
-	return s.Store.Update(ctx, func(tx storage.Tx) error { return fn(tripTx{tx, newTripReader(tx, s.trips)}) })
-}
-
-// tripReader counts what is read.
-type tripReader struct {
-	r        storage.Reader
-	trips    *Trips
-	expected map[string]bool // rows that are here already: table, zero byte, key
-}
-
-func newTripReader(r storage.Reader, trips *Trips) tripReader {
-	return tripReader{r, trips, map[string]bool{}}
-}
-
-func expectedKey(table storage.Table, key []byte) string { return string(table) + "\x00" + string(key) }
-
-// Expect implements storage.Expecter.
-func (r tripReader) Expect(rows []storage.Row) {
-	r.trips.read()
-	for _, row := range rows {
-		r.expected[expectedKey(row.Table, row.Key)] = true
-	}
-}
-
-// Get implements storage.Reader.
-func (r tripReader) Get(table storage.Table, key []byte) ([]byte, error) {
-	if !r.expected[expectedKey(table, key)] {
-		r.trips.read()
-	}
-	return r.r.Get(table, key)
-}
-
-// GetMany implements storage.Reader.
-func (r tripReader) GetMany(table storage.Table, keys [][]byte) ([][]byte, error) {
-	if len(keys) > 0 {
-		r.trips.read()
-	}
-	return r.r.GetMany(table, keys)
-}
-
-// Scan implements storage.Reader.
-func (r tripReader) Scan(table storage.Table, from, to []byte) iter.Seq2[storage.Item, error] {
-	r.trips.read()
-	return r.r.Scan(table, from, to)
-}
-
-// ScanReverse implements storage.Reader.
-func (r tripReader) ScanReverse(table storage.Table, from, to []byte) iter.Seq2[storage.Item, error] {
-	r.trips.read()
-	return r.r.ScanReverse(table, from, to)
-}
-
-// tripTx is a Tx whose reads are counted.
-type tripTx struct {
-	storage.Tx
-	read tripReader
-}
-
-// Expect implements storage.Expecter.
-func (t tripTx) Expect(rows []storage.Row) { t.read.Expect(rows) }
-
-// Get implements storage.Reader.
-func (t tripTx) Get(table storage.Table, key []byte) ([]byte, error) { return t.read.Get(table, key) }
-
-// GetMany implements storage.Reader.
-func (t tripTx) GetMany(table storage.Table, keys [][]byte) ([][]byte, error) {
-	return t.read.GetMany(table, keys)
-}
-
-// Scan implements storage.Reader.
-func (t tripTx) Scan(table storage.Table, from, to []byte) iter.Seq2[storage.Item, error] {
-	return t.read.Scan(table, from, to)
-}
-
-// ScanReverse implements storage.Reader.
-func (t tripTx) ScanReverse(table storage.Table, from, to []byte) iter.Seq2[storage.Item, error] {
-	return t.read.ScanReverse(table, from, to)
+	return &s.trips.unbooked
 }

@@ -30,7 +30,12 @@ func (t twice) View(ctx context.Context, fn func(storage.Reader) error) error {
 
 // Update implements storage.Store.
 func (t twice) Update(ctx context.Context, fn func(storage.Tx) error) error {
-	err := t.once(ctx, func(tx storage.Tx) error {
+	return t.UpdateReading(ctx, nil, fn)
+}
+
+// UpdateReading implements storage.Declarer.
+func (t twice) UpdateReading(ctx context.Context, reads []storage.Read, fn func(storage.Tx) error) error {
+	err := t.once(ctx, reads, func(tx storage.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -39,11 +44,12 @@ func (t twice) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	if !errors.Is(err, errAgain) {
 		return err
 	}
-	return t.once(ctx, fn)
+	return t.once(ctx, reads, fn)
 }
 
-func (t twice) once(ctx context.Context, fn func(storage.Tx) error) error {
-	return t.Store.Update(ctx, func(tx storage.Tx) error {
+func (t twice) once(ctx context.Context, reads []storage.Read, fn func(storage.Tx) error) error {
+	declared := func() []storage.Read { return reads }
+	return storage.UpdateReading(ctx, t.Store, declared, func(tx storage.Tx) error {
 		lent := lender{Reader: tx}
 		defer lent.takeBack()
 		return fn(lendingTx{tx, &lent})
@@ -69,6 +75,11 @@ func (l *lender) takeBack() {
 			b[i] = 0xdb
 		}
 	}
+}
+
+// Expect implements storage.Expecter.
+func (l *lender) Expect(reads []storage.Read) {
+	storage.Expect(l.Reader, func() []storage.Read { return reads })
 }
 
 // Get implements storage.Reader.
@@ -111,6 +122,9 @@ type lendingTx struct {
 	storage.Tx
 	lent *lender
 }
+
+// Expect implements storage.Expecter.
+func (t lendingTx) Expect(reads []storage.Read) { t.lent.Expect(reads) }
 
 // Get implements storage.Reader.
 func (t lendingTx) Get(table storage.Table, key []byte) ([]byte, error) {
