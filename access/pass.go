@@ -56,7 +56,7 @@ var errEnded = refused("this login has ended, or was ended; sign in again")
 // check wants that a pass is good still. Errors: ErrBadLogin, and those of the store.
 func (a *Access) check(ctx context.Context, p *pass, address string) error {
 	now := a.now()
-	if !p.expires.IsZero() && !now.Before(p.expires) {
+	if p.hasExpired(now) {
 		return refused("this token has expired; ask for a new one")
 	}
 	if p.who.Actor.Kind == provenance.Anonymous {
@@ -65,14 +65,10 @@ func (a *Access) check(ctx context.Context, p *pass, address string) error {
 	if err := a.store.View(ctx, func(tx storage.Reader) error { return a.checkIn(tx, p, now) }); err != nil {
 		return err
 	}
-	if p.session != "" && now.Unix()-p.touched.Load() >= int64(touchEvery/time.Second) {
-		p.touched.Store(now.Unix())
-		if err := a.touch(ctx, p.session, address, now); errors.Is(err, errEnded) {
-			return err
-		} // any other error is the store's: a note of the use is not worth refusing a pull on a full disk
-	}
-	return nil
+	return a.noteUse(ctx, p, address, now)
 }
+
+func (p *pass) hasExpired(now time.Time) bool { return !p.expires.IsZero() && !now.Before(p.expires) }
 
 func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
 	found, err := rowsOf(tx, p)

@@ -140,7 +140,7 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	if c.r.Method == http.MethodHead {
 		open = g.measureBlob
 	}
-	f, link, err := g.findBlob(ctx, c.repo, c.digest, open)
+	f, link, err := g.findBlob(ctx, c.view, c.repo, c.digest, open)
 	if err != nil {
 		return err
 	}
@@ -167,17 +167,17 @@ type opener func(context.Context, digest.Digest, blobRow) (storage.Blob, error)
 
 // findBlob opens a blob of a repository. Between the look into the store and that for the file the blob
 // may have been collected, and pushed again: then it looks once more.
-func (g *Registry) findBlob(ctx context.Context, repo string, d digest.Digest, open opener) (f storage.Blob, link linkRow, err error) {
+func (g *Registry) findBlob(ctx context.Context, in view, repo string, d digest.Digest, open opener) (f storage.Blob, link linkRow, err error) {
+	key := digestKey(d)
+	of := repoKey(repo, key)
+	reads := func() []storage.Read {
+		return []storage.Read{storage.Row(linkTable, of), storage.Row(blobTable, key), storage.Row(smallTable, key)}
+	}
 	for range 3 {
 		var row blobRow
 		var content []byte
-		err = g.store.View(ctx, func(tx storage.Reader) error {
+		err = in(ctx, reads, func(tx storage.Reader) error {
 			f, content = nil, nil
-			key := digestKey(d)
-			of := repoKey(repo, key)
-			storage.Expect(tx, func() []storage.Read {
-				return []storage.Read{storage.Row(linkTable, of), storage.Row(blobTable, key), storage.Row(smallTable, key)}
-			})
 			value, err := tx.Get(linkTable, of)
 			if errors.Is(err, storage.ErrNotFound) {
 				f, err = renderedAsBlob(tx, repo, d)

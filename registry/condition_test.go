@@ -56,13 +56,13 @@ func TestConditionsTellNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.SetBasicAuth("alice", password)
-	alice, err := s.gate.Identify(r)
+	caller, err := s.gate.Begin(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for rights, tells := range map[access.Right]bool{access.Push: false, access.Pull: true} {
 		scope := access.Scope{Pattern: access.Everything, Rights: []access.Right{access.Push, rights}}
-		_, secret, err := s.gate.(*access.Access).AddToken(background, alice, access.NewToken{Name: "ci", Scopes: access.Scopes{scope}})
+		_, secret, err := s.gate.(*access.Access).AddToken(background, caller.Who, access.NewToken{Name: "ci", Scopes: access.Scopes{scope}})
 		if err != nil {
 			t.Fatal(err)
 		}

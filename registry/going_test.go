@@ -36,7 +36,7 @@ func (s *server) tagMany(repo string, of image, n int) (tags []string) {
 func (s *server) beginDelete(repo string, d digest.Digest, c checked) (*deletion, error) {
 	r := httptest.NewRequest("DELETE", "/v2/"+repo+"/manifests/"+d.String(), nil)
 	r.SetBasicAuth("alice", password)
-	who, err := s.gate.Identify(r)
+	caller, err := s.gate.Begin(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func (s *server) beginDelete(repo string, d digest.Digest, c checked) (*deletion
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	del := &deletion{call: &call{request: parsed, who: who, r: r}, checked: c}
+	del := &deletion{call: &call{request: parsed, who: caller.Who, r: r}, checked: c}
 	return del, s.beginDeletion(background, del)
 }
 

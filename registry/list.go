@@ -60,7 +60,7 @@ func (g *Registry) tags(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	names := []string{}
-	next, err := g.eachTag(c.r.Context(), c.repo, TagQuery{After: p.last, Limit: p.n}, func() { names = names[:0] }, func(name string, _ []byte) error {
+	next, err := g.eachTag(c.r.Context(), c.view, c.repo, TagQuery{After: p.last, Limit: p.n}, func() { names = names[:0] }, func(name string, _ []byte) error {
 		names = append(names, name)
 		return nil
 	})
@@ -207,7 +207,7 @@ type TagQuery struct {
 // While a manifest with many tags is going, and where many are passed over, a page may be short or even empty, and still
 // not be the last. Error: ErrUnknown.
 func (g *Registry) Tags(ctx context.Context, repo string, q TagQuery) (tags []TagEntry, next string, err error) {
-	next, err = g.eachTag(ctx, repo, q, func() { tags = nil }, func(name string, value []byte) error {
+	next, err = g.eachTag(ctx, g.view, repo, q, func() { tags = nil }, func(name string, value []byte) error {
 		row, err := decodeTagRow(value)
 		tags = append(tags, TagEntry{Name: name, Digest: row.digest, Record: row.record})
 		return err
@@ -217,8 +217,11 @@ func (g *Registry) Tags(ctx context.Context, repo string, q TagQuery) (tags []Ta
 
 // eachTag calls add for the tags of a page, and returns where the next one begins, as Tags does. It calls reset before it
 // begins, each time. Error: ErrUnknown.
-func (g *Registry) eachTag(ctx context.Context, repo string, q TagQuery, reset func(), add func(name string, value []byte) error) (next string, err error) {
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+func (g *Registry) eachTag(ctx context.Context, in view, repo string, q TagQuery, reset func(), add func(name string, value []byte) error) (next string, err error) {
+	reads := func() []storage.Read {
+		return []storage.Read{storage.Row(repositoryTable, []byte(repo)), storage.Under(goingTable, repoKey(repo)), q.rows(repo)}
+	}
+	err = in(ctx, reads, func(tx storage.Reader) error {
 		reset()
 		_, err := tx.Get(repositoryTable, []byte(repo))
 		if errors.Is(err, storage.ErrNotFound) {
@@ -242,15 +245,22 @@ type tagPage struct {
 	add      func(name string, value []byte) error
 }
 
+// rows are those of the tags from a page on.
+func (q TagQuery) rows(repo string) storage.Read {
+	prefix := repoKey(repo, []byte(q.Prefix))
+	from := max(string(repoKey(repo, []byte(q.After), []byte{0})), string(prefix))
+	return storage.Rows(tagTable, []byte(from), storage.PrefixEnd(prefix))
+}
+
 func (p *tagPage) fill(repo string) (next string, err error) {
 	going, err := goingIn(p.tx, repo)
 	if err != nil {
 		return "", err
 	}
 	all := repoKey(repo)
-	from := max(string(repoKey(repo, []byte(p.After), []byte{0})), string(repoKey(repo, []byte(p.Prefix))))
+	rows := p.rows(repo)
 	at := ""
-	for item, err := range p.tx.Scan(tagTable, []byte(from), storage.PrefixEnd(repoKey(repo, []byte(p.Prefix)))) {
+	for item, err := range p.tx.Scan(rows.Table, rows.Key, rows.To) {
 		if err != nil || p.Limit <= 0 || p.passed == maxLook {
 			return at, err
 		}

@@ -118,12 +118,22 @@ func setRecord(h http.Header, index uint64) {
 }
 
 // findManifest looks a manifest up by a tag, or by its digest when d is set.
-func (g *Registry) findManifest(ctx context.Context, repo, ref string, d digest.Digest) (f *found, err error) {
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+func (g *Registry) findManifest(ctx context.Context, in view, repo, ref string, d digest.Digest) (f *found, err error) {
+	err = in(ctx, manifestReads(repo, ref, d), func(tx storage.Reader) error {
 		f, err = readManifest(tx, repo, ref, d)
 		return err
 	})
 	return f, err
+}
+
+// manifestReads are what readManifest begins with.
+func manifestReads(repo, ref string, d digest.Digest) func() []storage.Read {
+	return func() []storage.Read {
+		if d == "" {
+			return []storage.Read{storage.Row(tagTable, repoKey(repo, []byte(ref)))}
+		}
+		return []storage.Read{storage.Row(manifestTable, repoKey(repo, digestKey(d)))}
+	}
 }
 
 // readManifest copies what it returns: it is sent when the transaction is over.

@@ -129,12 +129,12 @@ func (g *Registry) askPolicyFor(ctx context.Context, p *push) error {
 // before they sign; a token that its owner made for pulls alone stays one.
 func (g *Registry) findAllowed(c *call) (f *found, warnings []string, err error) {
 	if g.policy == nil {
-		f, err = g.findManifest(c.r.Context(), c.repo, c.ref, c.digest)
+		f, err = g.findManifest(c.r.Context(), c.view, c.repo, c.ref, c.digest)
 		return f, nil, err
 	}
 	known := false
 	var refusal error
-	f, p, err := g.findPulled(c.r.Context(), c.repo, c.ref, c.digest, func(d digest.Digest) bool {
+	f, p, err := g.findPulled(c.r.Context(), c.view, c.repo, c.ref, c.digest, func(d digest.Digest) bool {
 		warnings, refusal, known = g.policy.Decided(c.repo, d)
 		return known
 	})

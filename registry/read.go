@@ -20,7 +20,7 @@ func (g *Registry) Manifest(ctx context.Context, repo, ref string) (d ocispec.De
 	if !validName(repo) || !isDigest && !validTag(ref) {
 		return d, nil, errManifestUnknown(repo, ref)
 	}
-	f, err := g.findManifest(ctx, repo, ref, named)
+	f, err := g.findManifest(ctx, g.view, repo, ref, named)
 	if err != nil {
 		return d, nil, err
 	}
@@ -41,7 +41,7 @@ func (e *TooLargeError) Error() string {
 // BlobInto returns a blob of a repository, which may have at most most bytes, whatever a manifest says that it has, in the
 // room that it asks for. Of what is larger no room is asked. Errors: ErrUnknown, TooLargeError, and that of room.
 func (g *Registry) BlobInto(ctx context.Context, repo string, d digest.Digest, most int64, room func(n int) ([]byte, error)) (body []byte, err error) {
-	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
+	f, _, err := g.findBlob(ctx, g.view, repo, d, g.openBlob)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (g *Registry) BlobInto(ctx context.Context, repo string, d digest.Digest, m
 
 // Blob opens a blob of a repository, and returns its size in bytes. Error: ErrUnknown.
 func (g *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (io.ReadCloser, int64, error) {
-	f, _, err := g.findBlob(ctx, repo, d, g.openBlob)
+	f, _, err := g.findBlob(ctx, g.view, repo, d, g.openBlob)
 	if err != nil {
 		return nil, 0, err
 	}

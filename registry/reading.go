@@ -37,15 +37,15 @@ func (g *Registry) Reading(ctx context.Context, repo string, d digest.Digest) (R
 	if _, ok := parseDigest(d.String()); !ok || !validName(repo) {
 		return Reading{}, errManifestUnknown(repo, d.String())
 	}
-	_, p, err := g.findPulled(ctx, repo, d.String(), d, func(digest.Digest) bool { return false })
+	_, p, err := g.findPulled(ctx, g.view, repo, d.String(), d, func(digest.Digest) bool { return false })
 	return p, err
 }
 
 // findPulled looks a manifest up as findManifest does, and reads in the same transaction what is needed to decide about
 // its pull, unless that is decided.
-func (g *Registry) findPulled(ctx context.Context, repo, ref string, d digest.Digest, decided func(digest.Digest) bool) (f *found, p Reading, err error) {
+func (g *Registry) findPulled(ctx context.Context, in view, repo, ref string, d digest.Digest, decided func(digest.Digest) bool) (f *found, p Reading, err error) {
 	at, known := g.Now(), false
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+	err = in(ctx, manifestReads(repo, ref, d), func(tx storage.Reader) error {
 		if f, err = readManifest(tx, repo, ref, d); err != nil {
 			return err
 		}

@@ -94,7 +94,8 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 	want := query.Readings(c.r.URL.RawQuery, "artifactType")
 	var list []byte
 	var next digest.Digest
-	err = g.store.View(c.r.Context(), func(tx storage.Reader) (err error) {
+	reads := func() []storage.Read { return []storage.Read{referrersOf(c.repo, c.digest, p)} }
+	err = c.view(c.r.Context(), reads, func(tx storage.Reader) (err error) {
 		list, next, err = readReferrers(tx, c.repo, c.digest, want, p)
 		return err
 	})
@@ -116,18 +117,24 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-// readReferrers reads the descriptors of one page, with commas between them, and behind which digest the
-// next page begins: of those whose artifactType is one of want, or of all where none is. A page is short or even
-// empty where most of what it looked at is of another type.
-func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want []string, p page) (list []byte, next digest.Digest, err error) {
+// referrersOf are the rows of a subject's referrers from a page on.
+func referrersOf(repo string, subject digest.Digest, p page) storage.Read {
 	all := repoKey(repo, digestKey(subject))
 	from := all
 	if last, ok := parseDigest(p.last); ok {
 		from = repoKey(repo, digestKey(subject), digestKey(last), []byte{0})
 	}
+	return storage.Rows(referrerTable, from, storage.PrefixEnd(all))
+}
+
+// readReferrers reads the descriptors of one page, with commas between them, and behind which digest the
+// next page begins: of those whose artifactType is one of want, or of all where none is. A page is short or even
+// empty where most of what it looked at is of another type.
+func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want []string, p page) (list []byte, next digest.Digest, err error) {
+	rows, skip := referrersOf(repo, subject, p), len(repoKey(repo, digestKey(subject)))
 	looked, listed := 0, 0
 	var previous digest.Digest
-	for item, err := range tx.Scan(referrerTable, from, storage.PrefixEnd(all)) {
+	for item, err := range tx.Scan(rows.Table, rows.Key, rows.To) {
 		if err != nil {
 			return nil, "", err
 		}
@@ -139,7 +146,7 @@ func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want [
 		if err != nil {
 			return nil, "", err
 		}
-		if previous, _, err = cutDigest(item.Key[len(all):]); err != nil {
+		if previous, _, err = cutDigest(item.Key[skip:]); err != nil {
 			return nil, "", err
 		}
 		if len(want) > 0 && !slices.Contains(want, row.artifactType) {

@@ -53,9 +53,10 @@ type Config struct {
 
 // Gate decides who makes a request and what they may do. access.Access is one.
 type Gate interface {
-	Identify(r *http.Request) (provenance.Identity, error)
+	// Begin says who makes a request; the first View of it looks whether that is so still.
+	Begin(r *http.Request) (*access.Caller, error)
 	May(who provenance.Identity, right access.Right, repository string) bool
-	// MayIn is May as a transaction sees it; it fails where the login was ended since Identify.
+	// MayIn is May as a transaction sees it; it fails where the login was ended since Begin.
 	MayIn(tx storage.Reader, who provenance.Identity, right access.Right, repository string) (bool, error)
 	// Challenge tells a client how to sign in for a scope, and why it has to.
 	Challenge(r *http.Request, scope string, why error) string
@@ -164,6 +165,8 @@ type call struct {
 	who provenance.Identity
 	r   *http.Request
 
+	caller *access.Caller // of a request: its login is good once view has run, or it was settled; nil of what is no request
+
 	from   string                     // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
 	check  func(storage.Reader) error // of a removal by a rule: what else has to hold when it commits; or nil
 	reason *provenance.RuleReason     // where a rule does it
@@ -192,21 +195,64 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseForms(r); err != nil {
 		return err
 	}
-	who, err := g.gate.Identify(r)
+	caller, err := g.gate.Begin(r)
 	if err != nil {
 		return err
 	}
-	obs.SetUser(r.Context(), who.Actor.Handle)
 	parsed, err := parse(r.Method, r.URL)
-	if err != nil {
-		return err
+	if err == nil {
+		err = g.handle(w, &call{request: parsed, who: caller.Who, caller: caller, r: r})
 	}
-	obs.SetRoute(r.Context(), string(parsed.kind))
-	c := &call{request: parsed, who: who, r: r}
+	if err == nil {
+		return nil
+	}
+	if ended := caller.Settle(r.Context()); ended != nil {
+		return ended // whose login has ended is told nothing else
+	}
+	return err
+}
+
+// handle lets a call in, and acts on it. Where its handler begins with a look into the store, that looks at the caller's login too.
+func (g *Registry) handle(w http.ResponseWriter, c *call) error {
+	if !c.looksFirst() {
+		if err := c.caller.Settle(c.r.Context()); err != nil {
+			return err
+		}
+		obs.SetUser(c.r.Context(), c.who.Actor.Handle)
+	}
+	obs.SetRoute(c.r.Context(), string(c.kind))
 	if err := g.authorize(c); err != nil {
 		return err
 	}
-	return parsed.handle(g, w, c)
+	return c.request.handle(g, w, c)
+}
+
+// looksFirst says that a handler's first act is view, and that it answers nobody before.
+func (q *request) looksFirst() bool {
+	switch q.kind {
+	case manifestKind, blobKind, tagsKind, referrersKind:
+		return q.right == access.Pull
+	}
+	return false
+}
+
+// A view is a View of the store that declares what it reads.
+type view func(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error
+
+// view is a View for nobody's request.
+func (g *Registry) view(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error {
+	return g.store.View(ctx, func(tx storage.Reader) error {
+		storage.Expect(tx, reads)
+		return fn(tx)
+	})
+}
+
+// view is the View that a request begins with: it wants that the caller's login was not ended.
+func (c *call) view(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error {
+	return c.caller.View(ctx, reads, func(tx storage.Reader) error {
+		obs.SetUser(ctx, c.who.Actor.Handle)
+		return fn(tx)
+	})
 }
 
 // authorize checks the caller's rights in the repository of the request. Strangers are asked who they are

@@ -22,11 +22,11 @@ func (s *server) backCall(repo string) *call {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/trash/undelete", nil)
 	r.SetBasicAuth("alice", password)
-	who, err := s.gate.Identify(r)
+	caller, err := s.gate.Begin(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &call{request: request{repo: repo, right: access.Push}, who: who, r: r}
+	return &call{request: request{repo: repo, right: access.Push}, who: caller.Who, r: r}
 }
 
 // readBack reads what the trash has of an image, as the first step of bringing it back.

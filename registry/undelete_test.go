@@ -24,11 +24,11 @@ func (s *server) undeleteAs(user, repo, ref string) (Undeleted, error) {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/trash/undelete", nil)
 	r.SetBasicAuth(user, password)
-	who, err := s.gate.Identify(r)
+	caller, err := s.gate.Begin(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.Undelete(background, who, r, repo, ref)
+	return s.Undelete(background, caller.Who, r, repo, ref)
 }
 
 // wantBack brings an image back, and wants records of so many manifests.
