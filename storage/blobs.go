@@ -16,6 +16,13 @@ type Adopter interface {
 	Adopt(ctx context.Context, file *os.File) (Readable, error)
 }
 
+// An Away is Blobs whose blobs clients can fetch from where they are.
+type Away interface {
+	// URL is where anybody can fetch a sealed blob, or a range of it, with GET and without keys, until it has lasted so long; "" where that
+	// is not worth a request of its own. Whoever has it can pass it on. Errors are those of Open.
+	URL(ctx context.Context, at Location, lasts time.Duration) (string, error)
+}
+
 // A Location says where Blobs keeps one sealed blob. It is opaque to everyone but the engine, made anew
 // for each upload and never used again, so that removing it twice can never remove somebody else's bytes.
 type Location string

@@ -187,7 +187,7 @@ func (r *Restore) copyBlobs(ctx context.Context, d *datadir.Dir) error {
 		return err
 	}
 	return InParallel(ctx, Copiers, blobs, func(b archive.Blob) error {
-		err := into.Import(b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
+		err := into.Import(ctx, b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
 		r.Done(b.Size)
 		return err
 	})

@@ -71,7 +71,7 @@ func (a *Archive) Put(b Blob, content io.Reader) error {
 	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return durable.Write(path, 0o600, func(w io.Writer) error { return b.copy(w, content) })
+	return durable.Write(path, 0o600, func(w io.Writer) error { return b.Copy(w, content) })
 }
 
 // Open opens a blob. Error: ErrDamaged.
@@ -83,8 +83,8 @@ func (a *Archive) Open(b Blob) (io.ReadCloser, error) {
 	return f, err
 }
 
-// copy copies the content of a blob, and compares it with what the blob says. Error: ErrDamaged.
-func (b Blob) copy(w io.Writer, content io.Reader) error {
+// Copy copies the content of a blob, and compares it with what the blob says. Error: ErrDamaged.
+func (b Blob) Copy(w io.Writer, content io.Reader) error {
 	h, err := b.hash()
 	if err != nil {
 		return err

@@ -231,7 +231,7 @@ func (s *Snapshot) CopyBlob(w io.Writer, b Blob) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	return b.copy(w, f)
+	return b.Copy(w, f)
 }
 
 // withFile calls fn with the content of a file, whose last read fails where it is not what was written.

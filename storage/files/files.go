@@ -209,7 +209,7 @@ func readError(err error) error {
 // Remove implements storage.Blobs. The removal is not flushed: if it is lost with the power, the file is
 // a leftover, which no row names.
 func (d *Dir) Remove(_ context.Context, at storage.Location) error {
-	_, p, older, _ := cutLocation(at)
+	_, p, older, _ := place.Cut(at)
 	path, err := d.sealedPath(at)
 	switch {
 	case err != nil:

@@ -266,7 +266,7 @@ func TestImport(t *testing.T) {
 	at := seal(t, open(t, t.TempDir()), "there")
 	d := open(t, dir)
 	for range 2 {
-		err := d.Import(at, func(w io.Writer) error {
+		err := d.Import(t.Context(), at, func(w io.Writer) error {
 			_, err := io.WriteString(w, "there")
 			return err
 		})

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"context"
 	"io"
 	"path/filepath"
 
@@ -19,7 +20,7 @@ func Recreate(path, id string) (*Dir, error) {
 
 // Import makes a sealed blob of what write writes, at the location that it had in another directory of the
 // same id: a restore puts it where the store says that it is. It is there whole or not at all.
-func (d *Dir) Import(at storage.Location, write func(io.Writer) error) error {
+func (d *Dir) Import(_ context.Context, at storage.Location, write func(io.Writer) error) error {
 	path, err := d.sealedPath(at)
 	if err != nil {
 		return err

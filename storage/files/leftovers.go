@@ -24,7 +24,7 @@ func (d *Dir) Leftovers(ctx context.Context, rows iter.Seq2[storage.Location, er
 				yield(storage.Leftover{}, err)
 				return
 			}
-			if _, p, _, ok := cutLocation(at); ok {
+			if _, p, _, ok := place.Cut(at); ok {
 				keep.Add(p)
 			}
 		}
@@ -91,7 +91,7 @@ func (d *Dir) earlier(ctx context.Context, dir string) iter.Seq2[found, error] {
 				if dir == filesDir {
 					at = storage.Location("unknown." + run + "." + info.Name())
 				}
-				_, p, older, ok := cutLocation(at)
+				_, p, older, ok := place.Cut(at)
 				if path, _ := d.sealedPath(at); !ok || path != filepath.Join(d.path, dir, shelf.Name(), info.Name()) {
 					continue
 				}

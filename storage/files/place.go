@@ -3,7 +3,6 @@ package files
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/internal/place"
@@ -21,18 +20,9 @@ func (d *Dir) file(p place.Place) string {
 	return filepath.Join(d.shelf(p), place.FormatN(p.N))
 }
 
-// cutLocation takes a location apart: LABEL.RUN.N, or LABEL.RUN-N, as an older version made it.
-func cutLocation(at storage.Location) (label string, p place.Place, older, ok bool) {
-	label, rest, _ := strings.Cut(string(at), ".")
-	if p, ok = place.Parse(rest, "."); !ok {
-		p, older = place.Parse(rest, "-")
-	}
-	return label, p, older, (ok || older) && place.ValidLabel(label)
-}
-
 // sealedPath returns the file of a location. Error: storage.ErrNotFound.
 func (d *Dir) sealedPath(at storage.Location) (string, error) {
-	label, p, older, ok := cutLocation(at)
+	label, p, older, ok := place.Cut(at)
 	switch {
 	case !ok:
 		return "", fmt.Errorf("location %q: %w", at, storage.ErrNotFound)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/internal/place"
@@ -36,7 +37,7 @@ func (s *Store) Open(ctx context.Context, at storage.Location) (storage.Blob, er
 	if err != nil {
 		return nil, err
 	}
-	b := &blob{ctx: ctx, s: s, key: s.client.key(p, o.Epoch), object: o}
+	b := &blob{ctx: ctx, s: s, key: s.client.key(o.place(p), o.Epoch), object: o}
 	if o.Size <= smallObject {
 		return b.whole()
 	}
@@ -45,6 +46,23 @@ func (s *Store) Open(ctx context.Context, at storage.Location) (storage.Blob, er
 		return nil, s.notThere(ctx, err)
 	}
 	return b, b.like(found)
+}
+
+// URL implements storage.Away. Small blobs come with the row that names them, or in one request.
+func (s *Store) URL(ctx context.Context, at storage.Location, lasts time.Duration) (string, error) {
+	p, o, err := s.row(ctx, at)
+	if err != nil || o.Size <= smallObject {
+		return "", err
+	}
+	b := &blob{ctx: ctx, s: s, key: s.client.key(o.place(p), o.Epoch), object: o}
+	found, err := s.client.stat(ctx, b.key)
+	if err != nil {
+		return "", s.notThere(ctx, err)
+	}
+	if err := b.like(found); err != nil {
+		return "", err
+	}
+	return s.client.url(ctx, b.key, lasts)
 }
 
 // notThere is the error of an object that was not got. That it is not there counts only while the registry's marker is: else the

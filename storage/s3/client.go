@@ -55,12 +55,13 @@ type calls struct {
 	AbortMultipartUpload    func(ctx context.Context, bucket, object, id string) error
 	ListObjectParts         func(ctx context.Context, bucket, object, id string, after, most int) (minio.ListObjectPartsResult, error)
 	ListMultipartUploads    func(ctx context.Context, bucket, prefix, after, afterID, delimiter string, most int) (minio.ListMultipartUploadsResult, error)
+	PresignedGetObject      func(ctx context.Context, bucket, object string, lasts time.Duration, parameters url.Values) (*url.URL, error)
 }
 
 func callsOf(c *minio.Core) calls {
 	return calls{
 		c.PutObject, c.NewMultipartUpload, c.PutObjectPart, c.CopyObjectPart, c.CompleteMultipartUpload,
-		c.GetObject, c.RemoveObject, c.AbortMultipartUpload, c.ListObjectParts, c.ListMultipartUploads,
+		c.GetObject, c.RemoveObject, c.AbortMultipartUpload, c.ListObjectParts, c.ListMultipartUploads, c.PresignedGetObject,
 	}
 }
 
@@ -236,6 +237,15 @@ func (c *client) stat(ctx context.Context, key string) (found object, err error)
 		return err
 	})
 	return found, err
+}
+
+// url is where an object can be fetched without keys for a time. The store is not asked.
+func (c *client) url(ctx context.Context, key string, lasts time.Duration) (string, error) {
+	u, err := c.core.PresignedGetObject(ctx, c.bucket, key, lasts, url.Values{"response-content-type": {"application/octet-stream"}})
+	if err != nil {
+		return "", c.explain("sign", err)
+	}
+	return u.String(), nil
 }
 
 // sizeIn is the size of an object in a Content-Range: bytes 0-0/SIZE.

@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,6 +84,16 @@ func Open(ctx context.Context, c Config, id string, o Options) (*Store, error) {
 	}
 	s.here.id = id
 	return s, s.mustBe(ctx, id)
+}
+
+// SamePlace says whether two name the same bucket and prefix.
+func (c Config) SamePlace(as Config) bool {
+	return strings.TrimSuffix(c.Endpoint, "/") == strings.TrimSuffix(as.Endpoint, "/") && c.Bucket == as.Bucket && c.Prefix == as.Prefix
+}
+
+// Where says for people where the objects are.
+func (c Config) Where() string {
+	return strings.TrimSuffix(c.Endpoint, "/") + "/" + c.Bucket + "/" + c.Prefix
 }
 
 func connect(ctx context.Context, c Config, o Options) (*Store, error) {

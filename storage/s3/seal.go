@@ -93,22 +93,36 @@ func (u *upload) Seal(ctx context.Context, label string) (storage.Location, erro
 	if !place.ValidLabel(label) {
 		return "", errors.Join(fmt.Errorf("label %.100q is not one", label), u.cancel())
 	}
+	if err := u.sealAs(ctx, u.place, nil); err != nil {
+		return "", err
+	}
+	return u.place.Locate(label), nil
+}
+
+// sealAs makes what came the blob of a place, of which before says what was known. The caller holds mu.
+func (u *upload) sealAs(ctx context.Context, blob place.Place, before func(storage.Tx)) error {
 	made, err := u.whole(ctx)
 	if err == nil {
 		made.Run = u.s.run
+		if blob != u.place {
+			made.Place = u.place.String()
+		}
 		err = u.change(ctx, func(tx storage.Tx) {
 			u.deleteRows(tx)
-			tx.Put(objectTable, objectKey(u.place), encode(made))
+			if before != nil {
+				before(tx)
+			}
+			tx.Put(objectTable, objectKey(blob), encode(made))
 		})
 	}
 	if err != nil {
 		if made.Epoch > 0 {
 			u.old = append(u.old, made)
 		}
-		return "", errors.Join(err, u.cancel())
+		return errors.Join(err, u.cancel())
 	}
 	u.end()
-	return u.place.Locate(label), nil
+	return nil
 }
 
 // whole makes all bytes one object.

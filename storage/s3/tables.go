@@ -29,6 +29,16 @@ type object struct {
 	Size  int64  `json:"s"`
 	ETag  string `json:"t"`
 	Run   uint64 `json:"r,omitempty"` // of the process that sealed it
+	// Place is in its name, where that is not the place of the blob: it was imported.
+	Place string `json:"p,omitempty"`
+}
+
+// place is what the name of the object of a blob is made of.
+func (o object) place(blob place.Place) place.Place {
+	if made, ok := place.Parse(o.Place, "."); ok {
+		return made
+	}
+	return blob
 }
 
 // uploadRow is how far an upload has come.

@@ -33,7 +33,7 @@ func (s *Store) Remove(ctx context.Context, at storage.Location) error {
 			return err
 		}
 		tx.Delete(objectTable, objectKey(p))
-		putGone(tx, time.Now().Add(s.keep), goneRow{Place: p.String(), Epoch: o.Epoch, Size: o.Size})
+		putGone(tx, time.Now().Add(s.keep), goneRow{Place: o.place(p).String(), Epoch: o.Epoch, Size: o.Size})
 		return nil
 	})
 }

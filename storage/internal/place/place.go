@@ -37,11 +37,20 @@ func (p Place) Locate(label string) storage.Location {
 	return storage.Location(label + "." + p.String())
 }
 
-// OfLocation is the reverse of Locate.
-func OfLocation(at storage.Location) (p Place, ok bool) {
+// Cut takes a location apart: LABEL.RUN.N, or LABEL.RUN-N, as an older version made it. No process made both, so their places
+// differ too.
+func Cut(at storage.Location) (label string, p Place, older, ok bool) {
 	label, rest, _ := strings.Cut(string(at), ".")
-	p, ok = Parse(rest, ".")
-	return p, ok && ValidLabel(label)
+	if p, ok = Parse(rest, "."); !ok {
+		p, older = Parse(rest, "-")
+	}
+	return label, p, older, (ok || older) && ValidLabel(label)
+}
+
+// OfLocation is the reverse of Locate, also of a location that an older version made.
+func OfLocation(at storage.Location) (p Place, ok bool) {
+	_, p, _, ok = Cut(at)
+	return p, ok
 }
 
 // ValidLabel says that a label is at least 3 and at most 200 lower-case letters, digits and '-'.

@@ -3,8 +3,11 @@ package s3test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -160,4 +163,26 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // Config is that of a client which keeps blobs below a prefix.
 func (s *Server) Config(prefix string) s3.Config {
 	return s3.Config{Endpoint: s.Endpoint, Bucket: Bucket, Prefix: prefix, CA: s.CA, Credentials: s.Keys}
+}
+
+// Client trusts the certificate of the object store.
+func (s *Server) Client(t testing.TB) *http.Client {
+	t.Helper()
+	pem, err := os.ReadFile(s.CA)
+	must(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// Strict is a Luck that refuses what S3 does and versitygw does not: a login beside a URL that is signed.
+func Strict(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if r.URL.Query().Get("X-Amz-Signature") != "" && r.Header.Get("Authorization") != "" {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, "<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>") // who asked may have left
+		return
+	}
+	next.ServeHTTP(w, r)
 }
