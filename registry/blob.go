@@ -136,11 +136,7 @@ func readBlobRow(tx storage.Reader, d digest.Digest) (blobRow, error) {
 // distribution's own costs a multiple of it: facts in docs/performance.md.
 func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	ctx := c.r.Context()
-	open := g.openBlob
-	if c.r.Method == http.MethodHead {
-		open = g.measureBlob
-	}
-	f, link, err := g.findBlob(ctx, c.view, c.repo, c.digest, open)
+	f, link, err := g.findBlob(ctx, c.view, c.repo, c.digest, g.opening(c))
 	if err != nil {
 		return err
 	}
@@ -159,6 +155,10 @@ func (g *Registry) getBlob(w http.ResponseWriter, c *call) error {
 	h.Set("Etag", `"`+c.digest.String()+`"`)
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	if f, ok := f.(elsewhere); ok {
+		redirect(w, f.url)
+		return nil
+	}
 	return serveContent(w, c.r, watched{f, func(err error) { _ = g.lost(ctx, c.digest, blobRow{}, err) }})
 }
 

@@ -26,7 +26,7 @@ func onRemote(remote *s3test.Server, prefix string) server.Options {
 	o := servertest.Options()
 	is := remote.Config(prefix)
 	is.Region, is.Keep = "us-east-1", units.Duration(time.Hour)
-	o.Config.Blobs.S3 = is
+	o.Config.Blobs.S3.Config = is
 	return o
 }
 

@@ -129,6 +129,9 @@ func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.
 		return err
 	}
 	s.registry.UseTrash(c.Trash)
+	if err := s.registry.UseRedirects(c.Blobs.S3.RedirectConfig); err != nil {
+		return err
+	}
 	return s.registry.UseScrub(ctx, c.Scrub)
 }
 

@@ -19,21 +19,28 @@ type Proxies []netip.Prefix
 
 // ParseProxies reads networks as 10.0.0.0/8 and single addresses as 192.0.2.1.
 func ParseProxies(list []string) (Proxies, error) {
-	var proxies Proxies
+	proxies, err := ParseNetworks(list)
+	for i, p := range proxies {
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("%q is everybody: name the addresses of your proxies", list[i])
+		}
+	}
+	return proxies, err
+}
+
+// ParseNetworks reads networks as 10.0.0.0/8 and single addresses as 192.0.2.1.
+func ParseNetworks(list []string) (networks []netip.Prefix, err error) {
 	for _, s := range list {
 		prefix, err := netip.ParsePrefix(s)
 		if addr, addrErr := netip.ParseAddr(s); addrErr == nil && addr.Zone() == "" {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
-		switch {
-		case err != nil || prefix.Addr().Is4In6():
+		if err != nil || prefix.Addr().Is4In6() {
 			return nil, fmt.Errorf("%q is neither a network, as 10.0.0.0/8, nor an address", s)
-		case prefix.Bits() == 0:
-			return nil, fmt.Errorf("%q is everybody: name the addresses of your proxies", s)
 		}
-		proxies = append(proxies, prefix.Masked())
+		networks = append(networks, prefix.Masked())
 	}
-	return proxies, nil
+	return networks, nil
 }
 
 // source is what a trusted proxy says of a request. Empty fields are unknown.

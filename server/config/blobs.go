@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/peer"
 	"github.com/seed-260924e6/hallmark/internal/units"
-	"github.com/seed-260924e6/hallmark/storage/s3"
 )
 
 var (
@@ -18,10 +18,13 @@ var (
 )
 
 // checkBlobs refuses an object store that cannot be meant.
-func (p *problems) checkBlobs(c s3.Config) {
+func (p *problems) checkBlobs(c ObjectStore) {
 	if c.Endpoint == "" {
 		p.checkNoBlobs(c)
 		return
+	}
+	if key, err := c.RedirectConfig.Check(); err != nil {
+		p.addf("blobs.s3."+key, "blobs.s3.%s: %w", key, err)
 	}
 	p.add("blobs.s3.endpoint", checkEndpoint(c.Endpoint))
 	switch {
@@ -45,9 +48,11 @@ func (p *problems) checkBlobs(c s3.Config) {
 }
 
 // checkNoBlobs refuses what is said of an object store that has no endpoint.
-func (p *problems) checkNoBlobs(c s3.Config) {
+func (p *problems) checkNoBlobs(c ObjectStore) {
 	for _, set := range []struct{ key, value string }{
 		{"bucket", c.Bucket}, {"prefix", c.Prefix}, {"credentials", c.Credentials}, {"ca", c.CA},
+		{"redirectNetworks", strings.Join(c.RedirectNetworks, ",")}, {"redirectAgents", strings.Join(c.RedirectAgents, ",")},
+		{"redirectAccounts", strings.Join(c.RedirectAccounts, ",")}, {"redirect", map[bool]string{true: "true"}[c.Redirect]},
 	} {
 		if set.value != "" {
 			p.addf("blobs.s3."+set.key, "blobs.s3.%s is of an object store, and blobs.s3.endpoint is missing: write its URL, https://host", set.key)

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/seed-260924e6/hallmark/server/config"
-	"github.com/seed-260924e6/hallmark/storage/s3"
 )
 
 // TestObjectStore wants what cannot be meant about an object store to be refused, with the key and what to write.
@@ -21,27 +20,32 @@ func TestObjectStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		change func(*s3.Config)
+		change func(*config.ObjectStore)
 		says   string // "" where it is right
 	}{
-		"right":                  {func(*s3.Config) {}, ""},
-		"without a prefix":       {func(c *s3.Config) { c.Prefix = "" }, ""},
-		"on this machine":        {func(c *s3.Config) { c.Endpoint = "http://127.0.0.1:9000" }, ""},
-		"no endpoint":            {func(c *s3.Config) { c.Endpoint = "" }, "blobs.s3.endpoint is missing"},
-		"no URL":                 {func(c *s3.Config) { c.Endpoint = "s3.example" }, "should be https://host"},
-		"plain HTTP":             {func(c *s3.Config) { c.Endpoint = "http://s3.example" }, "should be https://s3.example"},
-		"a bucket in the URL":    {func(c *s3.Config) { c.Endpoint = "https://s3.example/images" }, "key of its own"},
-		"a password in the URL":  {func(c *s3.Config) { c.Endpoint = "https://a:not-to-be-shown@s3.example" }, "blobs.s3.credentials"},
-		"no bucket":              {func(c *s3.Config) { c.Bucket = "" }, "blobs.s3.bucket is missing"},
-		"no name of a bucket":    {func(c *s3.Config) { c.Bucket = "Images" }, "lower-case"},
-		"a prefix without slash": {func(c *s3.Config) { c.Prefix = "hallmark" }, "slash behind each"},
-		"a prefix above":         {func(c *s3.Config) { c.Prefix = "../" }, "slash behind each"},
-		"no region":              {func(c *s3.Config) { c.Region = "eu central" }, "eu-central-1"},
-		"kept too short":         {func(c *s3.Config) { c.Keep = 1 }, "at least 1h"},
-		"no file of keys":        {func(c *s3.Config) { c.Credentials = keys + "-none" }, "line of the keys: blobs.s3.credentials"},
-		"a file without keys":    {func(c *s3.Config) { c.Credentials = empty }, "aws_access_key_id"},
-		"no file of the CA":      {func(c *s3.Config) { c.CA = keys + "-none" }, "line of the CA: blobs.s3.ca"},
-		"a CA that is none":      {func(c *s3.Config) { c.CA = keys }, "line of the CA: blobs.s3.ca: " + keys + " holds no certificate"},
+		"right":                  {func(*config.ObjectStore) {}, ""},
+		"without a prefix":       {func(c *config.ObjectStore) { c.Prefix = "" }, ""},
+		"on this machine":        {func(c *config.ObjectStore) { c.Endpoint = "http://127.0.0.1:9000" }, ""},
+		"no endpoint":            {func(c *config.ObjectStore) { c.Endpoint = "" }, "blobs.s3.endpoint is missing"},
+		"no URL":                 {func(c *config.ObjectStore) { c.Endpoint = "s3.example" }, "should be https://host"},
+		"plain HTTP":             {func(c *config.ObjectStore) { c.Endpoint = "http://s3.example" }, "should be https://s3.example"},
+		"a bucket in the URL":    {func(c *config.ObjectStore) { c.Endpoint = "https://s3.example/images" }, "key of its own"},
+		"a password in the URL":  {func(c *config.ObjectStore) { c.Endpoint = "https://a:not-to-be-shown@s3.example" }, "blobs.s3.credentials"},
+		"no bucket":              {func(c *config.ObjectStore) { c.Bucket = "" }, "blobs.s3.bucket is missing"},
+		"no name of a bucket":    {func(c *config.ObjectStore) { c.Bucket = "Images" }, "lower-case"},
+		"a prefix without slash": {func(c *config.ObjectStore) { c.Prefix = "hallmark" }, "slash behind each"},
+		"a prefix above":         {func(c *config.ObjectStore) { c.Prefix = "../" }, "slash behind each"},
+		"no region":              {func(c *config.ObjectStore) { c.Region = "eu central" }, "eu-central-1"},
+		"kept too short":         {func(c *config.ObjectStore) { c.Keep = 1 }, "at least 1h"},
+		"redirects":              {func(c *config.ObjectStore) { c.Redirect, c.RedirectNetworks = true, []string{"10.0.0.0/8"} }, ""},
+		"not redirected":         {func(c *config.ObjectStore) { c.RedirectAgents = []string{"docker/"} }, "blobs.s3.redirect: redirect is not true"},
+		"no network":             {func(c *config.ObjectStore) { c.Redirect, c.RedirectNetworks = true, []string{"office"} }, "blobs.s3.redirectNetworks"},
+		"no account":             {func(c *config.ObjectStore) { c.Redirect, c.RedirectAccounts = true, []string{"anonymous"} }, "blobs.s3.redirectAccounts"},
+		"no agent":               {func(c *config.ObjectStore) { c.Redirect, c.RedirectAgents = true, []string{""} }, "blobs.s3.redirectAgents"},
+		"no file of keys":        {func(c *config.ObjectStore) { c.Credentials = keys + "-none" }, "line of the keys: blobs.s3.credentials"},
+		"a file without keys":    {func(c *config.ObjectStore) { c.Credentials = empty }, "aws_access_key_id"},
+		"no file of the CA":      {func(c *config.ObjectStore) { c.CA = keys + "-none" }, "line of the CA: blobs.s3.ca"},
+		"a CA that is none":      {func(c *config.ObjectStore) { c.CA = keys }, "line of the CA: blobs.s3.ca: " + keys + " holds no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := config.Default()

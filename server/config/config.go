@@ -94,9 +94,14 @@ type Config struct {
 
 // Blobs is about where blobs are.
 type Blobs struct {
-	// S3 is an object store that speaks S3. A registry keeps its blobs there from its first start on, or never. Default: blobs are in
-	// the data directory.
-	S3 s3.Config `yaml:"s3"`
+	// S3 is an object store that speaks S3. Default: blobs are in the data directory.
+	S3 ObjectStore `yaml:"s3"`
+}
+
+// ObjectStore is where an object store is, and who fetches from it.
+type ObjectStore struct {
+	s3.Config               `yaml:",inline"`
+	registry.RedirectConfig `yaml:",inline"`
 }
 
 // Remote is the object store, or nil where blobs are in the data directory.
@@ -104,7 +109,7 @@ func (c Blobs) Remote() *s3.Config {
 	if c.S3.Endpoint == "" {
 		return nil
 	}
-	return &c.S3
+	return &c.S3.Config
 }
 
 // Metrics is about who reads /metrics.
@@ -274,7 +279,7 @@ func Default() Config {
 		Registry:    registry.Config{MaxManifest: 4 << 20, UploadKeep: units.Duration(24 * time.Hour), Lease: units.Duration(24 * time.Hour), SmallBlobs: 16 << 10},
 		Trash:       registry.TrashConfig{Keep: units.Duration(7 * 24 * time.Hour)},
 		Scrub:       registry.ScrubConfig{Every: units.Duration(7 * 24 * time.Hour), Rate: 50e6}, // which no disk notices
-		Blobs:       Blobs{S3: s3.Config{Region: "us-east-1", Keep: units.Duration(7 * 24 * time.Hour)}},
+		Blobs:       Blobs{S3: ObjectStore{Config: s3.Config{Region: "us-east-1", Keep: units.Duration(7 * 24 * time.Hour)}}},
 		Records:     Records{KeepAddresses: units.Duration(90 * 24 * time.Hour)},
 		Log:         Log{LogConfig: obs.LogConfig{Level: "info", Format: "text"}, Public: true},
 		Retention:   Retention{Most: 20},
