@@ -14,6 +14,7 @@ import (
 var parsedOnly = map[string]string{
 	"hallmark user add alice":                       "it asks a person for a password: users.txtar",
 	"sudo hallmark cert trust docker":               "it changes this machine; certs.txtar prints what it would do, and e2e does it",
+	"hallmark move":                                 "it wants a registry that is stopped, and an object store: remote_move_test.go",
 	"hallmark log check --witness":                  "it wants a cosigned checkpoint: witness.txtar",
 	"hallmark log fork":                             "it wants a registry that forked its log: travel_fork.txtar",
 	"hallmark log proof":                            "it wants the proof of a fork: travel_fork.txtar",

@@ -27,7 +27,7 @@ func (e *env) groups() []group {
 			e.list(), e.show(), e.history(), e.records(), e.sources(), e.descendants(), e.inspect(), e.policy(), e.delete(), e.undelete(), e.trash(), e.hold(), e.pulls(), e.importImages(), e.mirror(),
 		}},
 		{"evidence", "Evidence that others can check", []*cobra.Command{e.verify(), e.evidence(), e.log(), e.audit(), e.witness()}},
-		{"operation", "Keep it whole", []*cobra.Command{e.backup(), e.restore(), e.fsck(), e.scrub(), e.retention(), e.quota(), e.du()}},
+		{"operation", "Keep it whole", []*cobra.Command{e.backup(), e.restore(), e.move(), e.fsck(), e.scrub(), e.retention(), e.quota(), e.du()}},
 		{forItself, "This command", []*cobra.Command{e.version()}},
 	}
 }

@@ -157,7 +157,7 @@ func (d *Dir) openBlobs(ctx context.Context, o Options) (Blobs, error) {
 	case remote != nil:
 		return d.openRemote(ctx, *remote, id, o.Log)
 	case isRemote(id):
-		return nil, errors.New("this registry's blobs are in an object store, and the configuration names none: set blobs.s3 again")
+		return nil, errors.New("this registry's blobs are in an object store, and the configuration names none: set blobs.s3 again, or take them into the directory with `hallmark move`")
 	}
 	return d.openFiles(ctx, id)
 }

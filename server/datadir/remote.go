@@ -34,7 +34,7 @@ func (o Options) remote() (*s3.Config, error) {
 func (d *Dir) openRemote(ctx context.Context, c s3.Config, id string, log *slog.Logger) (Blobs, error) {
 	switch {
 	case id != "" && !isRemote(id):
-		return nil, fmt.Errorf("this registry's blobs are in %s, and blobs.s3 names an object store: leave blobs.s3 out, or begin a new registry with it", d.File(BlobsDir))
+		return nil, fmt.Errorf("this registry's blobs are in %s, and blobs.s3 names an object store: leave blobs.s3 out, or take them there with `hallmark move`", d.File(BlobsDir))
 	case d.Mode == ToRead && !strings.HasPrefix(id, remoteBlobs):
 		return nil, fmt.Errorf("open blobs: %w: the store does not know its blobs yet", storage.ErrReadOnly)
 	}
@@ -42,13 +42,15 @@ func (d *Dir) openRemote(ctx context.Context, c s3.Config, id string, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	free := func() (free, size uint64, err error) { return durable.Free(d.Path) }
-	blobs, err := s3.Open(ctx, c, id, s3.Options{Rows: d.Rows(), Free: free, Log: log})
+	blobs, err := s3.Open(ctx, c, id, s3.Options{Rows: d.Rows(), Free: d.freeRows, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
 	return blobs, nil
 }
+
+// freeRows says how much room there is for the rows of blobs that are elsewhere.
+func (d *Dir) freeRows() (free, size uint64, err error) { return durable.Free(d.Path) }
 
 // Objects says where the blobs are, where that is an object store, or "".
 func (d *Dir) Objects() string {

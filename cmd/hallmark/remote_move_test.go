@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
+)
+
+// remoteFile is a configuration whose blobs are in an object store.
+func remoteFile(t *testing.T, remote *s3test.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "with-s3.yaml")
+	text := fmt.Sprintf("blobs:\n  s3: {endpoint: %q, bucket: %s, prefix: hallmark/, ca: %s, credentials: %s}\n", remote.Endpoint, s3test.Bucket, remote.CA, remote.Keys)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestRemoteMoveKilled kills moves into an object store, and back, at any moment, also where the move is about to end. What was pushed before is
+// there after each, from where the registry's store says that the blobs are.
+func TestRemoteMoveKilled(t *testing.T) {
+	remote := s3test.Start(t)
+	v := newVictimOf(t, plainProgram(t))
+	for i := range 20 {
+		a := acknowledged{repo: "team/app", tag: fmt.Sprint(i), layer: strings.Repeat(fmt.Sprintf("layer %d ", i), 4000+i/19*700_000)}
+		if !v.push(t.Context(), a) {
+			t.Fatal("the push failed")
+		}
+	}
+	v.kill()
+	withS3, inFiles := remoteFile(t, remote), filepath.Join(t.TempDir(), "files.yaml")
+	if err := os.WriteFile(inFiles, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	remote.Suffer(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		time.Sleep(10 * time.Millisecond) // so that there are moments to be killed at
+		next.ServeHTTP(w, r)
+	})
+	for _, way := range []struct{ from, to string }{{inFiles, withS3}, {withS3, inFiles}, {inFiles, withS3}} {
+		v.movedWithKills(t, way.from, way.to)
+		v.env = []string{"HALLMARK_CONFIG=" + way.to}
+		v.run(t, "fsck", "--deep", "--data", v.dir)
+	}
+	v.start()
+	for _, a := range v.done {
+		verify(t, v.address, v.dir, a)
+	}
+	waitForClean(t, v.program, v.dir)
+}
+
+// movedWithKills kills moves until one comes to its end.
+func (v *victim) movedWithKills(t *testing.T, from, to string) {
+	t.Helper()
+	for killed := 0; ; killed++ {
+		cmd := exec.Command(v.program, "move", "--config", from, "--to", to, "--data", v.dir)
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		err := cmd.Start()
+		if err == nil {
+			if killed < 8 {
+				time.AfterFunc(time.Duration(rand.IntN(700))*time.Millisecond, func() { _ = cmd.Process.Kill() }) // it may have ended
+			}
+			err = cmd.Wait()
+		}
+		if err == nil {
+			t.Logf("%d moves were killed: %s", killed, &out)
+			return
+		}
+		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != -1 {
+			t.Fatalf("the move: %v\n%s", err, &out)
+		}
+	}
+}
