@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
@@ -152,7 +153,7 @@ func TestRemoteRedirectRules(t *testing.T) {
 func TestRemoteRedirectOutlived(t *testing.T) {
 	remote := s3test.Start(t)
 	o := onRemote(remote, "one/")
-	o.Config.Blobs.S3.Redirect, o.Config.Trash.Keep, o.Config.Registry.Lease = true, 0, 1
+	o.Config.Blobs.S3.Redirect, o.Config.Trash.Keep, o.Config.Registry.Lease = true, 0, units.Duration(2*time.Second)
 	s := servertest.StartOn(t, filepath.Join(t.TempDir(), "data"), o)
 	layer := noise(100_000)
 	d := s.Push("app", "1", string(layer))
