@@ -32,17 +32,17 @@ type saidOf struct {
 }
 
 func newSaidOf(c Claim, signer string) saidOf {
-	return saidOf{c.Fact, c.Value, c.From, signer, signer + " " + VoiceOf(c), fmt.Sprint(signer, " ", c.Evidence.Digest, " ", c.About)}
+	return saidOf{c.Fact, c.Value, c.From, signer, signer + " " + VoiceOf(c), signer + " " + string(c.Evidence.Digest) + " " + string(c.About)}
 }
 
 // VoiceOf is what claims have in common that were made together: the same place of a document, or the labels or the
 // annotations of an image. A source of one voice was claimed at no revision of another.
 func VoiceOf(c Claim) string {
 	if c.Evidence.Digest != "" {
-		return fmt.Sprint(c.From, " ", c.Evidence.Digest, " ", c.About)
+		return c.From + " " + string(c.Evidence.Digest) + " " + string(c.About)
 	}
 	kind, _, _ := strings.Cut(c.From, " ")
-	return fmt.Sprint(kind, " ", c.About)
+	return kind + " " + string(c.About)
 }
 
 // Built returns what is attested of the source, by signatures that still count, or else what is claimed of it, with what

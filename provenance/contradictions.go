@@ -100,12 +100,15 @@ func (c *comparison) agree(a, b told) bool {
 
 // Same says whether two values of a fact mean the same, in whatever spelling.
 func Same(fact, a, b string) bool {
+	if a == b {
+		return true // as nearly always, and to normalize a source takes 10 µs
+	}
 	for _, c := range comparable {
 		if c.fact == fact {
 			return c.same(c.normal(a), c.normal(b))
 		}
 	}
-	return a == b
+	return false
 }
 
 func sameSource(a, b string) bool { return NormalSource(a) == NormalSource(b) }

@@ -310,7 +310,7 @@ func (a *imageAnswer) sourceUnread() bool {
 // sourceBetween is from which source and commit to which, nil where they are the same. What is known of only one differs.
 func sourceBetween(before, now *provenance.Built) *sourceChange {
 	c := &sourceChange{Before: knownOf(before), Now: knownOf(now)}
-	c.Elsewhere = provenance.NormalSource(c.Before.Source) != provenance.NormalSource(c.Now.Source)
+	c.Elsewhere = !provenance.Same(provenance.FactSource, c.Before.Source, c.Now.Source)
 	if c.Before.Revision == c.Now.Revision {
 		if c.Elsewhere {
 			return c

@@ -67,3 +67,12 @@ func gradePiece(grade string) template.HTML {
 	grade = template.HTMLEscapeString(grade)
 	return template.HTML(`<span class="grade grade-` + grade + `"><span class="hidden">Grade </span>` + grade + `</span>`)
 }
+
+// pulledPiece is when something was pulled last, or since when pulls are counted.
+func pulledPiece(p pulls, now time.Time) template.HTML {
+	if p.Last != nil {
+		return momentPiece(*p.Last, now)
+	}
+	return piece(`<span title="Pulls are counted since then: %. Nobody knows of the time before.">not since <time datetime="%">%</time></span>`,
+		when(p.Since), when(p.Since), day(p.Since))
+}

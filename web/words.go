@@ -16,7 +16,7 @@ import (
 
 // words are what templates may say.
 var words = template.FuncMap{
-	"ago": ago, "bytes": units.Bytes, "plain": plain, "short": short, "link": link, "class": classPiece, "digest": digestPiece, "moment": momentPiece, "imagelink": imageLink, "recordlink": recordLink, "keptgrade": gradePiece, "when": when, "by": by, "knownBy": knownBy,
+	"ago": ago, "bytes": units.Bytes, "plain": plain, "short": short, "link": link, "class": classPiece, "digest": digestPiece, "moment": momentPiece, "imagelink": imageLink, "recordlink": recordLink, "changerows": changeRows, "pulled": pulledPiece, "when": when, "by": by, "knownBy": knownBy,
 	"imageURL": imageURL, "repoURL": repoURL, "historyURL": historyURL, "removeURL": removeURL, "deleteURL": deleteURL, "recordURL": recordURL, "plural": plural, "sentence": sentence,
 	"dict": dict, "recordsURL": recordsURL, "commit": commit, "searchURL": searchURL, "trashURL": trashURL, "bare": bare, "growth": growth, "day": day,
 }
