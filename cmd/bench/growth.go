@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,7 +95,8 @@ func (g *growth) measure(ctx context.Context, fresh []image, long time.Duration,
 type growth struct {
 	s    *server
 	size int
-	one  bool // all images are in one repository
+	one  bool   // all images are in one repository
+	at   string // if not empty, the file that keeps size, so that a run that was stopped goes on
 }
 
 const perGrowthRepo = 1000
@@ -135,7 +137,15 @@ func (g *growth) fill(ctx context.Context, size int) error {
 		if err := g.fillRepo(ctx, base[0], g.size, min(size, g.size-g.size%perGrowthRepo+perGrowthRepo)); err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return ctx.Err() // not all of this repository is there
+		}
 		g.size = min(size, g.size-g.size%perGrowthRepo+perGrowthRepo)
+		if g.at != "" {
+			if err := os.WriteFile(g.at, []byte(strconv.Itoa(g.size)), 0o644); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

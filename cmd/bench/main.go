@@ -41,6 +41,7 @@ func main() {
 	audited := flag.Int("audit", 0, "instead, push so many records, and compare an audit of them with reading them")
 	exported := flag.Int("export", 0, "instead, push so many records, and export them with their receipts")
 	pages := flag.Int("pages", 0, "instead, fill a registry with so many images, over -records, and read its pages")
+	onlyFill := flag.Bool("fill", false, "fill the registry of -pages in -dir, and do not measure: a later run with the same -dir measures it")
 	bounds := flag.Bool("bounds", false, "instead, measure what quotas, counts of pulls and the trash cost")
 	retained := flag.Int("retention", 0, "instead, fill a repository with so many `tags`, and remove a quarter of them by a rule")
 	imported := flag.Int("import", 0, "instead, import so many images from a directory, and up to 500 from a registry that runs")
@@ -60,7 +61,7 @@ func main() {
 		case *without != "":
 			return runRecords(ctx, *hallmark, *without, dir, *rounds)
 		case *pages > 0:
-			return runPages(ctx, *hallmark, dir, *pages, max(*records, 1000))
+			return runPages(ctx, *hallmark, dir, *pages, max(*records, 1000), *onlyFill)
 		case *retained > 0:
 			return runRetention(ctx, *hallmark, dir, *retained)
 		case *records > 0:

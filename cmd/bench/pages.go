@@ -4,49 +4,123 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
 
-// runPages fills a registry with so many images, over a store of so many records, and tells how long each page takes, what the
+// runPages tells of a registry with so many images, over a store of so many records, how long each page takes, what the
 // server's CPU does for it, and how large it is; then what small pulls and pushes take while somebody reads pages, beside
-// what they take alone.
-func runPages(ctx context.Context, program, dir string, images, records int) error {
+// what they take alone; and what memory pages cost where nobody reads them. It fills the registry first, unless an earlier
+// run in the same -dir has done it.
+func runPages(ctx context.Context, program, dir string, images, records int, onlyFill bool) error {
 	m := million{program, filepath.Join(dir, "hallmark"), records}
-	s, err := startHallmark(ctx, program, m.dir) // makes the keys
-	if err != nil {
-		return err
-	}
-	s.stop()
-	err = m.withShelf(ctx, m.file(), func(s *shelf) error {
-		return errors.Join(s.appendUpTo(ctx, records), s.book.Index(ctx))
-	})
-	if err != nil {
-		return err
-	}
-	if s, err = startHallmark(ctx, program, m.dir); err != nil {
-		return err
-	}
-	defer s.stop()
-	g := &growth{s: s}
-	if err := g.fill(ctx, images); err != nil {
-		return err
-	}
-	if err := g.moveTag(); err != nil {
+	g := &growth{at: filepath.Join(dir, "images")}
+	if err := g.fillOver(ctx, m, images); err != nil || onlyFill {
 		return err
 	}
 	if err := warm(m.file()); err != nil {
 		return err
 	}
+	if err := m.idle(ctx); err != nil {
+		return err
+	}
+	s, err := startHallmark(ctx, program, m.dir)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	g.s = s
 	if err := g.readPages(m); err != nil {
 		return err
 	}
 	return g.besideReaders(ctx)
+}
+
+// fillOver fills a store with records, and then a registry over it with images. If it is stopped, the next run goes on.
+func (g *growth) fillOver(ctx context.Context, m million, images int) error {
+	if err := g.goOn(); err != nil || g.size >= images {
+		return err
+	}
+	s, err := startHallmark(ctx, m.program, m.dir) // makes the keys
+	if err != nil {
+		return err
+	}
+	s.stop()
+	err = m.withShelf(ctx, m.file(), func(s *shelf) error {
+		if err := s.appendUpTo(ctx, m.records); err != nil {
+			return err
+		}
+		return s.book.Index(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	if g.s, err = startHallmark(ctx, m.program, m.dir); err != nil {
+		return err
+	}
+	defer g.s.stop()
+	if g.size == 0 {
+		if err := g.fill(ctx, min(images, perGrowthRepo)); err != nil {
+			return err
+		}
+		if err := g.moveTag(); err != nil {
+			return err
+		}
+	}
+	return g.fill(ctx, images)
+}
+
+// goOn finds how many images an earlier run has pushed.
+func (g *growth) goOn() error {
+	text, err := os.ReadFile(g.at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		g.size, err = strconv.Atoi(string(text))
+	}
+	return err
+}
+
+// idle tells the server's own memory a while after a start, with pages and without, in turn.
+func (m million) idle(ctx context.Context) error {
+	const rounds = 5
+	var with, without []float64
+	for range rounds {
+		for _, of := range []struct {
+			pages string
+			seen  *[]float64
+		}{{"true", &with}, {"false", &without}} {
+			anon, err := m.idleMemory(ctx, "HALLMARK_PAGES="+of.pages)
+			if err != nil {
+				return err
+			}
+			*of.seen = append(*of.seen, float64(anon)/1e6)
+		}
+	}
+	fmt.Printf("\n| RssAnon %s after a start, median of %d | with pages | `pages: false` | difference |\n| --- | --: | --: | --: |\n| idle | %.2f MB | %.2f MB | %+.2f MB |\n",
+		idleFor, rounds, median(with), median(without), median(with)-median(without))
+	return nil
+}
+
+const idleFor = 10 * time.Second
+
+func (m million) idleMemory(ctx context.Context, setting string) (int64, error) {
+	s, err := startHallmark(ctx, m.program, m.dir, setting)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	time.Sleep(idleFor)
+	err = s.lookAtMemory()
+	return s.anon, err
 }
 
 const movedTag = "moved"
