@@ -72,7 +72,16 @@ type streamed struct{}
 // paged is an answer that may go on elsewhere.
 type paged interface{ nextPage() string }
 
+// A Taker takes the answer to a question from within this process as the value that it is: to write and read the JSON of 50 records takes
+// longer than to find them. It says whether it did.
+type Taker interface {
+	TakeAnswer(value any) bool
+}
+
 func (a *API) answer(w http.ResponseWriter, value any) {
+	if t, ok := w.(Taker); ok && t.TakeAnswer(value) {
+		return
+	}
 	switch v := value.(type) {
 	case streamed:
 		return

@@ -32,15 +32,15 @@ type Records interface {
 	Statements(ctx context.Context, from uint64, limit int, shows func(*provenance.Record) provenance.Showing) (provenance.StatementPage, error)
 }
 
-// recordPage is a page of records.
-type recordPage struct {
+// RecordPage is a page of records.
+type RecordPage struct {
 	Records []*provenance.Record `json:"records"`
 	// Namesakes are names here that more than one account had or has.
 	Namesakes provenance.Namesakes `json:"namesakes,omitempty"`
 	Next      string               `json:"next,omitempty"`
 }
 
-func (p recordPage) nextPage() string { return p.Next }
+func (p RecordPage) nextPage() string { return p.Next }
 
 // records answers GET /api/v1/records.
 func (a *API) records(c *call) (any, error) {
@@ -53,7 +53,7 @@ func (a *API) records(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := recordPage{Records: page.Records, Next: c.nextRecords(page.Next)}
+	answer := RecordPage{Records: page.Records, Next: c.nextRecords(page.Next)}
 	if answer.Records == nil {
 		answer.Records = []*provenance.Record{}
 	}
@@ -167,8 +167,8 @@ func (a *API) mayKnow(c *call, r *provenance.Record) bool {
 	return a.Gate.May(c.who, access.Pull, r.Repository)
 }
 
-// historyPage is a page of what happened to a tag, newest first.
-type historyPage struct {
+// HistoryPage is a page of what happened to a tag, newest first.
+type HistoryPage struct {
 	Repository string            `json:"repository"`
 	Tag        string            `json:"tag"`
 	Moves      []provenance.Move `json:"moves"`
@@ -177,7 +177,7 @@ type historyPage struct {
 	Next      string               `json:"next,omitempty"`
 }
 
-func (p historyPage) nextPage() string { return p.Next }
+func (p HistoryPage) nextPage() string { return p.Next }
 
 // meaning is what a tag meant at a moment.
 type meaning struct {
@@ -215,7 +215,7 @@ func (a *API) history(c *call) (any, error) {
 		moves = []provenance.Move{}
 	}
 	names, err := a.namesakes(c.Context(), actorsOf(recordsOf(moves)))
-	return historyPage{repo, tag, moves, names, c.nextRecords(next)}, err
+	return HistoryPage{repo, tag, moves, names, c.nextRecords(next)}, err
 }
 
 func recordsOf(moves []provenance.Move) (records []*provenance.Record) {

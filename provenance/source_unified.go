@@ -9,15 +9,26 @@ import (
 // behind the host, ".git" in capitals, parameters behind ";" as BitBake has them, a page of Gitiles, or another host of a forge that
 // everybody knows, as api.github.com.
 func unified(source string) string {
-	source = needless.ReplaceAllStringFunc(strings.TrimSpace(source), unescaped)
-	source = packageSlashes.ReplaceAllString(source, "pkg:")
-	source = codeCommit.ReplaceAllString(source, "https://git-codecommit.$1.amazonaws.com/v1/repos/$2")
+	source = strings.TrimSpace(source)
+	// Few have any of these, and an expression takes longer to say so: lists of images compare sources by the hundred.
+	if strings.Contains(source, "%") {
+		source = needless.ReplaceAllStringFunc(source, unescaped)
+	}
+	if strings.HasPrefix(source, "pkg:") {
+		source = packageSlashes.ReplaceAllString(source, "pkg:")
+	}
+	if strings.HasPrefix(source, "codecommit:") {
+		source = codeCommit.ReplaceAllString(source, "https://git-codecommit.$1.amazonaws.com/v1/repos/$2")
+	}
 	at := hostAndPath.FindStringSubmatchIndex(source)
 	if at == nil {
 		return source
 	}
 	host, way := strings.TrimSuffix(strings.ToLower(source[at[2]:at[3]]), "."), source[at[6]:at[7]]
-	way = ofGitiles(host, withoutOptions(capitalGit.ReplaceAllString(way, ".git$1")))
+	if strings.ContainsAny(way, "GIT") {
+		way = capitalGit.ReplaceAllString(way, ".git$1")
+	}
+	way = ofGitiles(host, withoutOptions(way))
 	if known, knownWay, is := onOwnHost(host, way); is {
 		return "https://" + known + "/" + knownWay + source[at[7]:]
 	}

@@ -70,7 +70,7 @@ func (pg *page) compare(now *imageView, before digest.Digest) error {
 	c := &comparison{Before: before}
 	now.Changed = c
 	var old contents
-	a := pg.get("/api/v1/contents", url.Values{"repo": {now.Repository}, "ref": {before.String()}})
+	a := pg.get("/api/v1/contents", url.Values{"repo": {now.Repository}, "ref": {before.String()}}, nil)
 	if a.status == http.StatusNotFound {
 		var refused *refusal
 		if errors.As(pg.refused(a), &refused) {

@@ -157,7 +157,7 @@ func (pg *page) foresee(repo string, d *deletion) error {
 		AlongID      digest.Digest `json:"alongID"`
 		AlongRefused string        `json:"alongRefused"`
 	}
-	a := pg.get("/api/v1/deletable", url.Values{"repo": {repo}, "digest": {d.Digest.String()}})
+	a := pg.get("/api/v1/deletable", url.Values{"repo": {repo}, "digest": {d.Digest.String()}}, nil)
 	if a.status == http.StatusNotFound {
 		d.Says = "It is not there any more."
 		return nil

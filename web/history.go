@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -29,9 +30,7 @@ type historyView struct {
 }
 
 type move struct {
-	From   digest.Digest      `json:"from"`
-	To     digest.Digest      `json:"to"`
-	Record *provenance.Record `json:"record"`
+	provenance.Move
 
 	Built   *provenance.Built `json:"-"` // what the record claims of its source, or nil
 	Grew    *int64            `json:"-"` // bytes, since the image before
@@ -57,18 +56,13 @@ func (pg *page) history(at place) error {
 	if after := q.Get("after"); after != "" {
 		ask.Set("after", after)
 	}
-	var found struct {
-		Moves     []move               `json:"moves"`
-		Namesakes provenance.Namesakes `json:"namesakes"`
-		Next      string               `json:"next"`
-	}
+	var found api.HistoryPage
 	err := pg.ask("/api/v1/history", ask, &found)
 	if err != nil {
 		return err
 	}
-	view.Moves, view.Namesakes, view.Next = found.Moves, found.Namesakes, pg.following(found.Next)
-	view.Chart = chartOf(momentsOf(found.Moves))
-	compareMoves(view.Moves)
+	view.Moves, view.Namesakes, view.Next = comparedMoves(found.Moves), found.Namesakes, pg.following(found.Next)
+	view.Chart = chartOf(momentsOf(view.Moves))
 	if view.At != "" {
 		if err := pg.asOf(at, &view); err != nil {
 			return err
@@ -104,14 +98,16 @@ func momentsOf(moves []move) (moments []time.Time) {
 	return moments
 }
 
-// compareMoves notes what differs between moves, newest first.
-func compareMoves(moves []move) {
-	for i := range moves {
-		moves[i].Built = moves[i].Record.ClaimedSource()
+// comparedMoves are moves with what differs between them, newest first.
+func comparedMoves(of []provenance.Move) []move {
+	moves := make([]move, len(of))
+	for i, m := range of {
+		moves[i] = move{Move: m, Built: m.Record.ClaimedSource()}
 	}
 	for i := range moves {
 		moves[i].since(moves[i+1:])
 	}
+	return moves
 }
 
 // since notes what differs from the image that the tag meant before, where its record is among the older moves.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -65,13 +66,6 @@ func linesOf(records []*provenance.Record) (lines []recordLine) {
 	return lines
 }
 
-// recordPage is what the API answers about records.
-type recordPage struct {
-	Records   []*provenance.Record `json:"records"`
-	Namesakes provenance.Namesakes `json:"namesakes"`
-	Next      string               `json:"next"`
-}
-
 // The lengths of lists on pages.
 const (
 	homeChanges = "15"
@@ -93,7 +87,7 @@ func (pg *page) home() error {
 	view.Repositories, view.Namesakes, view.Next = repos.Repositories, repos.Namesakes, pg.following(repos.Next)
 	first := view.Asked.After == "" && !view.Asked.Filtered()
 	if first {
-		var changes recordPage
+		var changes api.RecordPage
 		if err := pg.ask("/api/v1/records", url.Values{"limit": {homeChanges}}, &changes); err != nil {
 			return err
 		}

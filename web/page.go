@@ -78,8 +78,8 @@ func parse() map[string]*template.Template {
 
 // show writes a page. It is made in memory first: a template that fails half-way shows nothing.
 func (pg *page) show(status int, name string, view any) error {
-	var buf bytes.Buffer
-	if err := templates()[name].ExecuteTemplate(&buf, "frame", view); err != nil {
+	buf := bytes.NewBuffer(make([]byte, 0, 32<<10)) // of a page without a list
+	if err := templates()[name].ExecuteTemplate(buf, "frame", view); err != nil {
 		return fmt.Errorf("the page %s: %w", name, err)
 	}
 	h := pg.w.Header()

@@ -25,7 +25,7 @@ func TestPiecesEscape(t *testing.T) {
 	for name, piece := range map[string]template.HTML{
 		"tags":         repositoryView{Repository: hostile, Removes: true, Tags: []tagEntry{{Name: hostile, Digest: hostile, Actor: actor, listedImage: image}}}.Rows(),
 		"repositories": homeView{Repositories: []repositoryEntry{{Name: hostile, Newest: last}}}.Rows(),
-		"moves":        historyView{Repository: hostile, Moves: []move{{From: hostile, To: "sha256:" + hostile, Record: record, Built: image.Built}}}.Rows(),
+		"moves":        historyView{Repository: hostile, Moves: []move{{Move: provenance.Move{From: hostile, To: "sha256:" + hostile, Record: record}, Built: image.Built}}}.Rows(),
 		"changes":      changeRows(linesOf([]*provenance.Record{record}), nil, time.Now()),
 		"class":        classPiece(hostile), "digest": digestPiece("sha256:" + hostile), "grade": gradePiece(hostile), "image": imageLink(hostile, hostile),
 		"moment": momentPiece(provenance.At(time.Time{}), time.Now()), "record": recordLink(7),

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -79,7 +80,7 @@ func (pg *page) records() error {
 			view.Filters = append(view.Filters, filter{name, v, "/-/records?" + rest.Encode()})
 		}
 	}
-	var found recordPage
+	var found api.RecordPage
 	if err := pg.ask("/api/v1/records", ask, &found); err != nil {
 		return err
 	}

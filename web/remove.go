@@ -93,7 +93,7 @@ func (pg *page) lookAt(repo string, r *removal) error {
 		} `json:"descriptor"`
 		Tags []string `json:"tags"`
 	}
-	a := pg.get("/api/v1/image", url.Values{"repo": {repo}, "ref": {r.Tag}})
+	a := pg.get("/api/v1/image", url.Values{"repo": {repo}, "ref": {r.Tag}}, nil)
 	if a.status == http.StatusNotFound {
 		r.Says = "It is not there any more."
 		return nil

@@ -20,6 +20,14 @@ type markup string
 // rows are HTML in the making.
 type rows struct{ strings.Builder }
 
+// newRows makes room for so many rows.
+func newRows(n int) *rows {
+	const most = 2 << 10 // bytes of a row, as nearly all are
+	h := &rows{}
+	h.Grow(n * most)
+	return h
+}
+
 // put writes markup with a value in the place of each %. HTML stands as it is; all text is made plain, and escaped.
 func (h *rows) put(m markup, values ...any) {
 	for _, v := range values {
@@ -46,7 +54,7 @@ func piece(m markup, values ...any) template.HTML {
 
 // Rows are those of the tags.
 func (v repositoryView) Rows() template.HTML {
-	var h rows
+	h := newRows(len(v.Tags))
 	for _, t := range v.Tags {
 		h.put("\n<tr>\n")
 		if v.Removes {
@@ -133,7 +141,7 @@ func attachedPiece(repo string, i *listedImage) template.HTML {
 
 // Rows are those of the repositories, each with what happened last.
 func (v homeView) Rows() template.HTML {
-	var h rows
+	h := newRows(len(v.Repositories))
 	for _, r := range v.Repositories {
 		h.put("\n"+`<tr><th scope="row"><a href="%">%</a></th>`, repoURL(r.Name), r.Name)
 		if last := r.Newest; last == nil {
@@ -173,7 +181,7 @@ func (h *rows) lastImage(repo string, last *happenedLast) {
 
 // Rows are those of the moves of a tag.
 func (v historyView) Rows() template.HTML {
-	var h rows
+	h := newRows(len(v.Moves))
 	for _, m := range v.Moves {
 		r := m.Record
 		h.put("\n<tr>\n"+`<td data-label="Record" class="number">%</td>`, recordLink(r.Index))
@@ -216,7 +224,7 @@ func (h *rows) differs(repo string, m *move) {
 
 // changeRows are those of records: what was done, by whom, to what.
 func changeRows(lines []recordLine, names provenance.Namesakes, now time.Time) template.HTML {
-	var h rows
+	h := newRows(len(lines))
 	for _, l := range lines {
 		h.put("\n<tr>\n"+`<td class="number">%</td>`, recordLink(l.Index))
 		h.put("\n<td>%</td>\n<td>%</td>", momentPiece(l.Time, now), by(names, l.Actor))
