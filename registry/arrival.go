@@ -64,7 +64,7 @@ func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) (e
 	if err != nil {
 		return errors.Join(err, i.Drop(ctx, arrived))
 	}
-	return i.link(ctx, repo, arrived, func(link func(storage.Tx) error) error { return i.g.update(ctx, c, link) })
+	return i.link(ctx, repo, arrived, func(link func(storage.Tx) error) error { return i.g.update(ctx, c, noReads, link) })
 }
 
 // link links what arrived in the transaction of commit, which it is given to. Whatever happens, nothing has to be dropped after it.

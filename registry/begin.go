@@ -88,7 +88,10 @@ func (g *Registry) mountBlob(ctx context.Context, c *call, from string, d digest
 		return nil, err
 	}
 	var late bool
-	err = g.update(ctx, c, func(tx storage.Tx) error {
+	reads := func() []storage.Read {
+		return append(g.linkReads(c.repo, d), storage.Row(linkTable, repoKey(from, digestKey(d))))
+	}
+	err = g.update(ctx, c, reads, func(tx storage.Tx) error {
 		desc, late = nil, false
 		may, err := g.gate.MayIn(tx, access.Owner(c.who), access.Pull, from)
 		if err != nil || !may {

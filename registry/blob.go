@@ -37,7 +37,7 @@ func (g *Registry) storeBlob(ctx context.Context, c *call, d digest.Digest, up s
 	defer up.Cancel() //nolint:errcheck // what is left of one that was sealed is nothing, and of a small one an idle upload
 	var row blobRow
 	var late bool
-	err = g.update(ctx, c, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func() []storage.Read { return g.linkReads(c.repo, d) }, func(tx storage.Tx) error {
 		if row, err = putBlob(tx, d, made, content, lost); err != nil {
 			return err
 		}
@@ -82,6 +82,9 @@ func putBlob(tx storage.Tx, d digest.Digest, came blobRow, content []byte, lost 
 // linkPresent links a blob that is here already, in this or another repository, and says whether it is.
 // If its file is lost, or has other bytes than have come now, it says where that is.
 func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up storage.Upload) (linked bool, lost storage.Location, err error) {
+	if c.absent == d { // or it was pushed since, as putBlob will see
+		return false, "", nil
+	}
 	var seen blobRow
 	err = g.store.View(ctx, func(tx storage.Reader) error {
 		seen, err = readBlobRow(tx, d)
@@ -97,7 +100,7 @@ func (g *Registry) linkPresent(ctx context.Context, c *call, d digest.Digest, up
 		return false, seen.at, nil
 	}
 	var late bool
-	err = g.update(ctx, c, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func() []storage.Read { return g.linkReads(c.repo, d) }, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
 		if linked = err == nil && row.at == seen.at; linked {
 			if row.damaged { // it was marked just now, and its bytes were right just now
@@ -330,7 +333,7 @@ func readWhole(f storage.Blob) ([]byte, error) {
 
 // deleteBlob takes a blob out of a repository, unless a manifest there needs it.
 func (g *Registry) deleteBlob(ctx context.Context, c *call, d digest.Digest) error {
-	err := g.update(ctx, c, func(tx storage.Tx) error {
+	err := g.update(ctx, c, noReads, func(tx storage.Tx) error {
 		value, err := tx.Get(linkTable, repoKey(c.repo, digestKey(d)))
 		if errors.Is(err, storage.ErrNotFound) {
 			_, err := renderedAsBlob(tx, c.repo, d)

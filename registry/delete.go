@@ -34,7 +34,7 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, c *call) error {
 
 func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.Record, err error) {
 	var about []digest.Digest
-	err = g.update(ctx, c, func(tx storage.Tx) error {
+	err = g.update(ctx, c, func() []storage.Read { return g.untagReads(c.repo, c.ref) }, func(tx storage.Tx) error {
 		tag, err := liveTag(tx, c.repo, c.ref)
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Recor
 //
 // If we stop after it and rows are left, the next start removes them.
 func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
-	return g.update(ctx, d.call, func(tx storage.Tx) error { return g.deleteIn(tx, d) })
+	return g.update(ctx, d.call, noReads, func(tx storage.Tx) error { return g.deleteIn(tx, d) })
 }
 
 // deleteIn deletes a manifest in a transaction, which may delete others.

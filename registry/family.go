@@ -299,7 +299,7 @@ func (g *Registry) deleteFamily(ctx context.Context, c *call) (record *provenanc
 //
 // If we stop after it and rows are left, the next start removes them.
 func (g *Registry) beginFamily(ctx context.Context, f *familyDeletion) error {
-	return g.update(ctx, f.call, func(tx storage.Tx) error {
+	return g.update(ctx, f.call, noReads, func(tx storage.Tx) error {
 		f.all = nil
 		image, err := readManifest(tx, f.repo, f.ref, f.digest)
 		if err != nil {

@@ -321,7 +321,7 @@ func (i *Importer) Link(ctx context.Context, repo string, d digest.Digest) (link
 		return false, err
 	}
 	var late bool
-	err = i.g.update(ctx, c, func(tx storage.Tx) error {
+	err = i.g.update(ctx, c, func() []storage.Read { return i.g.linkReads(repo, d) }, func(tx storage.Tx) error {
 		row, err := readBlobRow(tx, d)
 		if linked = err == nil && !row.damaged; !linked {
 			if errors.Is(err, storage.ErrNotFound) {

@@ -171,11 +171,26 @@ func readsFull(r io.ReaderAt, p []byte, at int64) bool {
 type relied struct {
 	digest digest.Digest
 	row    blobRow
+	here   bool // its bytes were seen in the store, as many as its row says
+}
+
+// relyOn wants a blob to be there, and returns its bytes where they are in the store. They are valid as long as the transaction.
+func (p *push) relyOn(tx storage.Reader, d digest.Digest, row blobRow) (content []byte, err error) {
+	r := relied{digest: d, row: row}
+	if row.inStore() && !row.damaged {
+		content, err = getOrNil(tx, smallTable, digestKey(d))
+		r.here = int64(len(content)) == row.size
+	}
+	p.relied = append(p.relied, r)
+	return content, err
 }
 
 // rely wants the files of blobs to be there, or says which is not.
 func (g *Registry) rely(ctx context.Context, blobs []relied) (absent digest.Digest, err error) {
 	for _, b := range blobs {
+		if b.here {
+			continue
+		}
 		err := g.there(ctx, b.digest, b.row)
 		for range 3 { // it was replaced or collected meanwhile
 			if !errors.Is(err, errMoved) {

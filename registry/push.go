@@ -25,6 +25,7 @@ type push struct {
 	needs    []digest.Digest // blobs that were there when inspect looked, and have to be when it is committed
 	relied   []relied        // those of them whose files must be there
 	config   blobRow         // of its config, if it has one; set by inspect
+	content  []byte          // of its config, where inspect found it in the store
 	absent   digest.Digest   // a blob that is not in the repository, or lost; set by inspect or recheck when it refuses
 	sizes    sizes           // of what it names and is here
 	diffs    []byte          // the chain of the diff ids in its config
@@ -72,7 +73,7 @@ func (g *Registry) push(ctx context.Context, p *push) (record *provenance.Record
 		}
 	}
 	err = g.whileChecked(ctx, p.repo, p.digest, &p.checked, func() error {
-		return g.update(ctx, p.call, func(tx storage.Tx) error {
+		return g.update(ctx, p.call, func() []storage.Read { return p.reads(g) }, func(tx storage.Tx) error {
 			if err := g.mayPut(tx, p); err != nil {
 				return err
 			}
@@ -116,7 +117,8 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 		if p.coming != nil {
 			tx = coming{tx, p.repo, p.coming}
 		}
-		p.needs, p.relied, p.claims, p.unread, p.attestations, p.absent, p.sizes = nil, nil, nil, nil, nil, "", sizes{}
+		storage.Expect(tx, p.inspectReads)
+		p.needs, p.relied, p.claims, p.unread, p.attestations, p.content, p.absent, p.sizes = nil, nil, nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
 		}
@@ -131,18 +133,31 @@ func (g *Registry) inspect(ctx context.Context, p *push) error {
 	if err != nil {
 		return err
 	}
-	var content []byte
-	if p.manifest.config != nil {
-		// A config that is larger than is read claims nothing; any other is read whole.
-		content, err = g.readSmall(ctx, p.manifest.config.Digest, p.config, provenance.MaxConfig)
-		if err != nil {
-			return asNeeded(p.manifest.config.Digest, err)
-		}
+	content, err := g.readConfig(ctx, p)
+	if err != nil {
+		return err
 	}
 	image := provenance.ReadConfig(content)
 	p.diffs = p.manifest.diffChain(image)
 	p.claims = append(provenance.ClaimsOf(p.digest, p.manifest.annotations, image), p.claims...)
 	return g.readAttestations(ctx, p)
+}
+
+// readConfig returns the config of the manifest, if it has one. One that is larger than is read claims nothing; any other is read
+// whole, from where inspect has not.
+func (g *Registry) readConfig(ctx context.Context, p *push) ([]byte, error) {
+	if p.manifest.config == nil {
+		return nil, nil
+	}
+	d := p.manifest.config.Digest
+	if p.content != nil && p.config.size <= provenance.MaxConfig && compare(d, p.content) == nil {
+		return p.content, nil
+	}
+	content, err := g.readSmall(ctx, d, p.config, provenance.MaxConfig)
+	if err != nil {
+		err = asNeeded(d, err)
+	}
+	return content, err
 }
 
 // needBlobs wants the config and the layers to be in the repository, in whatever sizes the manifest says. A foreign
@@ -165,13 +180,16 @@ func (p *push) needBlobs(tx storage.Reader) error {
 		if err != nil {
 			return fmt.Errorf("blob %s: %w", b.Digest, err)
 		}
-		if i == 0 && p.manifest.config != nil {
-			p.config = row
-		}
 		p.sizes.content(b, row.size)
 		p.needs = append(p.needs, b.Digest)
+		var content []byte
 		if !p.manifest.mayLack(b) { // where one is lost, its URLs are left, and anyone who pushes need not have it
-			p.relied = append(p.relied, relied{b.Digest, row})
+			if content, err = p.relyOn(tx, b.Digest, row); err != nil {
+				return err
+			}
+		}
+		if i == 0 && p.manifest.config != nil {
+			p.config, p.content = row, bytes.Clone(content)
 		}
 	}
 	return nil
@@ -195,7 +213,10 @@ func (p *push) needListedBlobs(tx storage.Reader) error {
 			if err != nil {
 				return fmt.Errorf("blob %s: %w", d, err)
 			}
-			p.needs, p.relied = append(p.needs, d), append(p.relied, relied{d, row})
+			p.needs = append(p.needs, d)
+			if _, err := p.relyOn(tx, d, row); err != nil {
+				return err
+			}
 		}
 		if rows[i] == nil {
 			continue

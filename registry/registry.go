@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/cipher"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -168,6 +169,7 @@ type call struct {
 
 	caller *access.Caller // of a request: its login is good once view has run, or it was settled; nil of what is no request
 
+	absent digest.Digest              // the blob that is to come, where there was none when the request began; or ""
 	from   string                     // the repository whose bytes this request takes, which its caller must be able to pull from still when it commits; or ""
 	check  func(storage.Reader) error // of a removal by a rule: what else has to hold when it commits; or nil
 	reason *provenance.RuleReason     // where a rule does it
@@ -216,7 +218,7 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 // handle lets a call in, and acts on it. Where its handler begins with a look into the store, that looks at the caller's login too.
 func (g *Registry) handle(w http.ResponseWriter, c *call) error {
 	if !c.looksFirst() {
-		if err := c.caller.Settle(c.r.Context()); err != nil {
+		if err := g.settle(c); err != nil {
 			return err
 		}
 		obs.SetUser(c.r.Context(), c.who.Actor.Handle)
@@ -226,6 +228,23 @@ func (g *Registry) handle(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return c.request.handle(g, w, c)
+}
+
+// settle looks whether a caller's login is good still and, where an upload is to end, whether there is such a blob already.
+func (g *Registry) settle(c *call) error {
+	ctx := c.r.Context()
+	d, ok := parseDigest(c.query.Get("digest"))
+	if !ok || c.kind != uploadsKind && c.kind != uploadKind {
+		return c.caller.Settle(ctx)
+	}
+	reads := func() []storage.Read { return []storage.Read{storage.Row(blobTable, digestKey(d))} }
+	return c.caller.View(ctx, reads, func(tx storage.Reader) error {
+		_, err := tx.Get(blobTable, digestKey(d))
+		if errors.Is(err, storage.ErrNotFound) {
+			c.absent, err = d, nil
+		}
+		return err
+	})
 }
 
 // looksFirst says that a handler's first act is view, and that it answers nobody before.
@@ -287,8 +306,10 @@ func (g *Registry) authorize(c *call) error {
 
 // update runs a transaction that changes a call's repository, unless what let the call in was taken from it
 // since: a right or a login that was revoked before this commit is worth nothing in it.
-func (g *Registry) update(ctx context.Context, c *call, fn func(storage.Tx) error) error {
-	return g.store.Update(ctx, func(tx storage.Tx) error {
+// It declares what it reads for that, and what fn reads.
+func (g *Registry) update(ctx context.Context, c *call, reads func() []storage.Read, fn func(storage.Tx) error) error {
+	declared := func() []storage.Read { return append(access.DecidesBy(c.who), reads()...) }
+	return storage.UpdateReading(ctx, g.store, declared, func(tx storage.Tx) error {
 		if err := g.reauthorize(tx, c); err != nil {
 			return err
 		}

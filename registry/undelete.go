@@ -193,7 +193,7 @@ func (g *Registry) linkHeld(ctx context.Context, c *call, d digest.Digest) error
 	for from := prefix; from != nil; {
 		var next []byte
 		var late []digest.Digest // named by another manifest before they were here
-		err := g.update(ctx, c, func(tx storage.Tx) (err error) {
+		err := g.update(ctx, c, noReads, func(tx storage.Tx) (err error) {
 			late = nil
 			next, err = storage.SomeRows(tx, trashHoldTable, from, storage.PrefixEnd(prefix), goingStep, func(item storage.Item) error {
 				blob, row, err := hiddenBlob(tx, c.repo, item.Key[len(prefix):])

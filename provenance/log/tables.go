@@ -140,3 +140,8 @@ func readHead(tx storage.Reader) (number uint32, e edge, err error) {
 
 // sizeOf reads the size in a key that sizeKey begins.
 func sizeOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[4:]) }
+
+// HeadReads are what ReadHead reads, for a transaction to declare. There are few logs.
+func HeadReads() []storage.Read {
+	return []storage.Read{storage.Row(headTable, headKey), storage.Rows(logTable, nil, nil)}
+}

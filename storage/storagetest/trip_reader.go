@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -61,13 +62,30 @@ func (r *tripReader) Expect(reads []storage.Read) {
 // has says whether all of it was read before.
 func (r *tripReader) has(reads []storage.Read) bool {
 	for _, read := range reads {
-		_, row := r.rows[rowKey{read.Table, string(read.Key)}]
+		_, row := r.ahead(read.Table, read.Key)
 		_, rows := r.ranges[keyOf(read)]
 		if read.Range && !rows || !read.Range && !row {
 			return false
 		}
 	}
 	return true
+}
+
+// ahead is what was read of a row before, by itself or with all rows of a range.
+func (r *tripReader) ahead(table storage.Table, key []byte) (value []byte, ok bool) {
+	if value, ok = r.rows[rowKey{table, string(key)}]; ok {
+		return value, true
+	}
+	for of, ahead := range r.ranges {
+		if of.table == table && ahead.whole && string(key) >= of.key && (of.noTo || string(key) < of.to) {
+			at := slices.IndexFunc(ahead.items, func(item storage.Item) bool { return bytes.Equal(item.Key, key) })
+			if at < 0 {
+				return nil, true
+			}
+			return ahead.items[at].Value, true
+		}
+	}
+	return nil, false
 }
 
 // take reads what is expected.
@@ -107,7 +125,7 @@ func (r *tripReader) scan(read storage.Read) iter.Seq2[storage.Item, error] {
 // Get implements storage.Reader.
 func (r *tripReader) Get(table storage.Table, key []byte) ([]byte, error) {
 	at := rowKey{table, string(key)}
-	value, ok := r.rows[at]
+	value, ok := r.ahead(table, key)
 	if !ok {
 		r.trip("get", table)
 		values, err := r.r.GetMany(table, [][]byte{key})
@@ -137,7 +155,7 @@ func (r *tripReader) GetMany(table storage.Table, keys [][]byte) ([][]byte, erro
 	}
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		values[i] = r.rows[rowKey{table, string(key)}]
+		values[i], _ = r.ahead(table, key)
 	}
 	return values, nil
 }
