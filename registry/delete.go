@@ -109,11 +109,12 @@ func (g *Registry) deleteDigest(ctx context.Context, c *call) (*provenance.Recor
 //
 // If we stop after it and rows are left, the next start removes them.
 func (g *Registry) beginDeletion(ctx context.Context, d *deletion) error {
-	return g.update(ctx, d.call, noReads, func(tx storage.Tx) error { return g.deleteIn(tx, d) })
+	return g.update(ctx, d.call, func() []storage.Read { return d.reads(g) }, func(tx storage.Tx) error { return g.deleteIn(tx, d) })
 }
 
 // deleteIn deletes a manifest in a transaction, which may delete others.
 func (g *Registry) deleteIn(tx storage.Tx, d *deletion) error {
+	storage.Expect(tx, func() []storage.Read { return d.furtherReads(tx) })
 	f, err := g.mayDeleteNow(tx, d)
 	if err != nil {
 		return err

@@ -113,11 +113,10 @@ func (g *Registry) storeLarge(ctx context.Context, p *push) error {
 
 // inspect wants every blob of the manifest in its repository, and gathers what the image claims.
 func (g *Registry) inspect(ctx context.Context, p *push) error {
-	err := g.store.View(ctx, func(tx storage.Reader) error {
+	err := g.firstView(p.call)(ctx, p.inspectReads, func(tx storage.Reader) error {
 		if p.coming != nil {
 			tx = coming{tx, p.repo, p.coming}
 		}
-		storage.Expect(tx, p.inspectReads)
 		p.needs, p.relied, p.claims, p.unread, p.attestations, p.content, p.absent, p.sizes = nil, nil, nil, nil, nil, nil, "", sizes{}
 		if err := p.needBlobs(tx); err != nil {
 			return err
@@ -207,6 +206,7 @@ func (p *push) needListedBlobs(tx storage.Reader) error {
 	if err != nil {
 		return err
 	}
+	storage.Expect(tx, func() []storage.Read { return recordReads(rows) })
 	for i, d := range children {
 		if links[i] != nil {
 			row, err := readBlobRow(tx, d)
@@ -244,7 +244,7 @@ func (p *push) lookAtChild(tx storage.Reader, child ocispec.Descriptor, value []
 // are: a question about a source is to find the index, which is what has a tag. Of what BuildKit built, the
 // child that says so is not the image, but an attestation beside it.
 func (p *push) claimsOfChild(tx storage.Reader, child ocispec.Descriptor, row manifestRow) error {
-	record, err := provenance.ReadRecord(tx, row.record)
+	record, err := provenance.ReadStated(tx, row.record)
 	if err != nil {
 		return err
 	}

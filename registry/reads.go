@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -17,7 +18,7 @@ func (g *Registry) linkReads(repo string, d digest.Digest) []storage.Read {
 	key := digestKey(d)
 	of := repoKey(repo, key)
 	return append(g.usageReads(repo),
-		storage.Row(blobTable, key), storage.Under(hiddenInTable, key), storage.Row(linkTable, of), storage.Under(neededTable, of))
+		storage.Row(blobTable, key), storage.Under(hiddenInTable, key).First(2), storage.Row(linkTable, of), storage.Under(neededTable, of).First(2))
 }
 
 // usageReads are what countUsage reads, as long as the quotas are those that are known here.
@@ -50,6 +51,45 @@ func aboutReads(repo string, about ...digest.Digest) (reads []storage.Read) {
 	return reads
 }
 
+// reads are what the deletion of a manifest reads first.
+func (d *deletion) reads(g *Registry) []storage.Read {
+	of := repoKey(d.repo, digestKey(d.digest))
+	return slices.Concat(tagReads(d.repo, fallbackTag(d.digest)), g.usageReads(d.repo), g.book.Reads(d.repo), []storage.Read{
+		storage.Row(manifestTable, of), storage.Row(subjectTable, of), storage.Row(provenanceTable, of), storage.Row(trashSumTable, trashSumKey),
+		storage.Under(incompleteTable, repoKey(d.repo)).First(1), storage.Under(neededTable, of).First(2),
+		storage.Under(taggedTable, of).First(provenance.MaxTags + 1), storage.Under(needsTable, of).First(goingStep + 1),
+		storage.Under(manifestTable, repoKey(d.repo)).First(2),
+	})
+}
+
+// furtherReads are what it reads besides, as that tells. It gives up at what cannot be read: whoever reads that in earnest says so.
+func (d *deletion) furtherReads(tx storage.Reader) (reads []storage.Read) {
+	key := digestKey(d.digest)
+	of := repoKey(d.repo, key)
+	if tags, err := someTags(tx, d.repo, d.digest, provenance.MaxTags); err == nil {
+		reads = tagReads(d.repo, tags...)
+	}
+	if value, err := getOrNil(tx, provenanceTable, of); err == nil && value != nil {
+		row, _ := decodeProvenanceRow(value)
+		for _, part := range row.parts() {
+			reads = append(reads, storage.Under(neededTable, repoKey(d.repo, part)).First(2), storage.Row(renderedTable, repoKey(d.repo, part)))
+		}
+	}
+	for item, err := range tx.Scan(needsTable, of, storage.PrefixEnd(of)) {
+		if err != nil || len(reads) > 8*goingStep {
+			return reads
+		}
+		named := item.Key[len(of):]
+		at := repoKey(d.repo, named)
+		reads = append(reads, storage.Row(trashHoldTable, item.Key), storage.Row(linkTable, at),
+			storage.Under(neededTable, at).First(2), storage.Under(referrerTable, at).First(2))
+	}
+	if m, err := storedManifest(tx, RepoDigest{d.repo, d.digest}); err == nil && m != nil && m.chain() != nil {
+		reads = append(reads, storage.Row(layersTable, layersKey(m.chain(), d.repo, d.digest)))
+	}
+	return reads
+}
+
 // untagReads are what the deletion of a tag reads.
 func (g *Registry) untagReads(repo, tag string) []storage.Read {
 	return slices.Concat(tagReads(repo, tag), aboutReads(repo, tagIsAbout(tag)), g.usageReads(repo), g.book.Reads(repo))
@@ -65,6 +105,16 @@ func (p *push) inspectReads() (reads []storage.Read) {
 	}
 	if p.manifest.subject != nil {
 		reads = append(reads, aboutReads(p.repo, p.manifest.subject.Digest)...)
+	}
+	return reads
+}
+
+// recordReads are the records of manifests, by their rows.
+func recordReads(manifests [][]byte) (reads []storage.Read) {
+	for _, value := range manifests {
+		if row, err := decodeManifestRow(value); value != nil && err == nil {
+			reads = append(reads, provenance.StatedRead(row.record))
+		}
 	}
 	return reads
 }

@@ -247,11 +247,19 @@ func (g *Registry) settle(c *call) error {
 	})
 }
 
-// looksFirst says that a handler's first act is view, and that it answers nobody before.
-func (q *request) looksFirst() bool {
-	switch q.kind {
-	case manifestKind, blobKind, tagsKind, referrersKind:
-		return q.right == access.Pull
+// maxEarlyBody is how much of a body is read, in bytes, for a token that was good lately and may have ended since: no more than may
+// come in a header.
+const maxEarlyBody = 16 << 10
+
+// looksFirst says that a handler's first act is view, and that it answers nobody before. That of a manifest's PUT reads the body
+// first, which tells it what to look for.
+func (c *call) looksFirst() bool {
+	switch c.kind {
+	case manifestKind:
+		size := c.r.ContentLength
+		return c.right == access.Pull || c.right == access.Push && size >= 0 && size <= maxEarlyBody
+	case blobKind, tagsKind, referrersKind:
+		return c.right == access.Pull
 	}
 	return false
 }
@@ -265,6 +273,14 @@ func (g *Registry) view(ctx context.Context, reads func() []storage.Read, fn fun
 		storage.Expect(tx, reads)
 		return fn(tx)
 	})
+}
+
+// firstView is that of a call, whether it is a request or not.
+func (g *Registry) firstView(c *call) view {
+	if c.caller == nil {
+		return g.view
+	}
+	return c.view
 }
 
 // view is the View that a request begins with: it wants that the caller's login was not ended.

@@ -388,7 +388,7 @@ func (g *Registry) acceptRendered(ctx context.Context, p *push) (f *found, err e
 	if p.manifest.artifactType != provenance.ReferrerType {
 		return nil, nil
 	}
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+	err = g.firstView(p.call)(ctx, noReads, func(tx storage.Reader) error {
 		f, err = renderedAsManifest(tx, p.repo, p.digest)
 		return err
 	})

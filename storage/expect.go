@@ -10,6 +10,13 @@ type Read struct {
 	To      []byte // of a range: where it ends
 	Range   bool
 	Reverse bool // of a range: the last rows first
+	Most    int  // of a range: how many rows are wanted, mostly; 0 where that is not known
+}
+
+// First says that mostly no more than the first n rows of a range are wanted.
+func (r Read) First(n int) Read {
+	r.Most = n
+	return r
 }
 
 // Row names what Get and GetMany ask for.

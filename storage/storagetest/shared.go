@@ -77,9 +77,12 @@ func (e storeSuite) testDeclaredRanges(t *testing.T) {
 	prefix := []byte("a")
 	reads := declare(
 		storage.Under(table, prefix), storage.RowsReverse(table, nil, []byte("b")), storage.Under(table, []byte("none")),
-		storage.Under(table, []byte("m")), storage.RowsReverse(table, []byte("m"), []byte("n")),
+		storage.Under(table, []byte("m")).First(3), storage.RowsReverse(table, []byte("m"), []byte("n")),
 	)
 	err := storage.UpdateReading(background, s, reads, func(tx storage.Tx) error {
+		for key, want := range map[string]string{"a1": "", "a": "absent", "m00000": "", "m00003": "", many[len(many)-2]: "", "n": "absent"} {
+			wantGet(t, tx, key, want)
+		}
 		tx.Put(table, []byte("a3"), nil)
 		tx.Delete(table, []byte("a1"))
 		got := keys(t, tx.Scan(table, prefix, storage.PrefixEnd(prefix))) + "|" + keys(t, tx.ScanReverse(table, nil, []byte("b"))) +

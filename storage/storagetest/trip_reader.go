@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -77,12 +78,15 @@ func (r *tripReader) ahead(table storage.Table, key []byte) (value []byte, ok bo
 		return value, true
 	}
 	for of, ahead := range r.ranges {
-		if of.table == table && ahead.whole && string(key) >= of.key && (of.noTo || string(key) < of.to) {
-			at := slices.IndexFunc(ahead.items, func(item storage.Item) bool { return bytes.Equal(item.Key, key) })
-			if at < 0 {
-				return nil, true
-			}
+		if of.table != table || string(key) < of.key || !of.noTo && string(key) >= of.to {
+			continue
+		}
+		at := slices.IndexFunc(ahead.items, func(item storage.Item) bool { return bytes.Equal(item.Key, key) })
+		if at >= 0 {
 			return ahead.items[at].Value, true
+		}
+		if ahead.whole {
+			return nil, true
 		}
 	}
 	return nil, false
@@ -104,7 +108,7 @@ func (r *tripReader) take(reads []storage.Read) error {
 			if err != nil {
 				return err
 			}
-			if len(ahead.items) == maxAhead {
+			if len(ahead.items) == min(cmp.Or(read.Most, maxAhead), maxAhead) {
 				ahead.whole = false
 				break
 			}
