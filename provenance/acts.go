@@ -112,7 +112,7 @@ func ActOf(r *Record) Act {
 // Acts returns what was done with an image. It finds the rows of the digest and reads a bounded number of records,
 // however many there are.
 func (b *Book) Acts(ctx context.Context, q ActsOf) (acts Acts, err error) {
-	err = b.view(ctx, func(tx storage.Reader) error {
+	err = b.viewWith(ctx, q.reads, func(tx storage.Reader) error {
 		acts = Acts{tells: q.Tells}
 		return q.read(tx, &acts)
 	})
@@ -163,6 +163,39 @@ func (q *ActsOf) read(tx storage.Reader, acts *Acts) error {
 	return q.readPlatforms(tx, acts)
 }
 
+// reads are the rows by which the records are found.
+func (q *ActsOf) reads() []storage.Read {
+	reads := termReads([]term{newTerm(byDigest, q.Digest.String())}, false, maxActs)
+	if q.Tag != "" {
+		reads = append(reads, termReads((&Query{Repository: q.Repository, Tag: q.Tag}).terms(), true, 2)...)
+	}
+	for _, d := range q.all() {
+		t := newTerm(byDigest, d.String())
+		reads = append(reads, storage.Under(imageTable, t[:]))
+	}
+	return reads
+}
+
+// all are the image and its platforms, whose first arrivals are looked for.
+func (q *ActsOf) all() []digest.Digest {
+	return append([]digest.Digest{q.Digest}, q.Platforms[:min(len(q.Platforms), maxPlatforms)]...)
+}
+
+// firstReads are the first record of each of all, and the newest of the tag.
+func (q *ActsOf) firstReads(tx storage.Reader) (reads []storage.Read) {
+	for _, d := range q.all() {
+		if found, _, err := firsts(tx, d, nil); err == nil && len(found) > 0 {
+			reads = append(reads, recordReads(found[0])...)
+		}
+	}
+	if newest := (Query{Repository: q.Repository, Tag: q.Tag, Descending: true}); q.Tag != "" {
+		if s, err := newest.seeker(tx); err == nil {
+			reads = append(reads, s.reads(2)...)
+		}
+	}
+	return reads
+}
+
 func (q *ActsOf) sees(repository string) bool { return q.Visible == nil || q.Visible(repository) }
 
 // readArrivals reads the oldest records of the digest; where there are more than it looks at, also the first of each
@@ -173,6 +206,7 @@ func (q *ActsOf) readArrivals(tx storage.Reader, acts *Acts) error {
 		return err
 	}
 	s := seeker{tx: tx, terms: []term{newTerm(byDigest, q.Digest.String())}, high: h.next, looks: 2 * maxActLooks}
+	storage.Expect(tx, func() []storage.Read { return append(s.reads(maxActs), q.firstReads(tx)...) })
 	for {
 		index, ok, err := s.next()
 		if err != nil {

@@ -318,6 +318,7 @@ func (b *Book) Get(ctx context.Context, index uint64) (r *Record, err error) {
 // GetAll returns some records, in the order asked. Error: ErrNoRecord.
 func (b *Book) GetAll(ctx context.Context, indexes []uint64) (records []*Record, err error) {
 	err = b.store.View(ctx, func(tx storage.Reader) error {
+		storage.Expect(tx, func() []storage.Read { return recordReads(indexes...) })
 		records = make([]*Record, len(indexes))
 		for i, index := range indexes {
 			if records[i], err = ReadRecord(tx, index); err != nil {

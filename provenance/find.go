@@ -73,12 +73,13 @@ func (b *Book) Find(ctx context.Context, q Query) (page Page, err error) {
 
 // FindIn is Book.Find in a transaction of the caller's.
 func FindIn(tx storage.Reader, q Query) (page Page, err error) {
+	if q.Limit <= 0 || q.Limit > MaxPage {
+		q.Limit = MaxPage
+	}
+	storage.Expect(tx, func() []storage.Read { return append(headReads(), termReads(q.terms(), q.Descending, q.Limit+1)...) })
 	all, err := withTail(tx)
 	if err != nil {
 		return page, err
-	}
-	if q.Limit <= 0 || q.Limit > MaxPage {
-		q.Limit = MaxPage
 	}
 	err = q.find(all, &page)
 	return page, err
@@ -92,6 +93,7 @@ func (q *Query) find(tx storage.Reader, page *Page) error {
 	if err != nil {
 		return err
 	}
+	storage.Expect(tx, func() []storage.Read { return s.reads(q.Limit + 1) })
 	for {
 		index, ok, err := s.next()
 		if err != nil {

@@ -230,6 +230,7 @@ type tail struct{ unstored }
 
 // unindexed returns the mark, and up to where there are records that have no rows yet.
 func unindexed(tx storage.Reader) (x indexed, end uint64, err error) {
+	storage.Expect(tx, headReads)
 	h, err := readHead(tx)
 	if err != nil {
 		return x, 0, err
@@ -269,7 +270,13 @@ func withTail(tx storage.Reader, others ...func(rows, *Record) error) (storage.R
 
 // view calls fn with what finds all records.
 func (b *Book) view(ctx context.Context, fn func(storage.Reader) error) error {
+	return b.viewWith(ctx, func() []storage.Read { return nil }, fn)
+}
+
+// viewWith is view that declares what fn reads.
+func (b *Book) viewWith(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error {
 	return b.store.View(ctx, func(tx storage.Reader) error {
+		storage.Expect(tx, func() []storage.Read { return append(headReads(), reads()...) })
 		all, err := withTail(tx)
 		if err != nil {
 			return err
@@ -291,6 +298,11 @@ func (t tail) between(table storage.Table, from, to []byte) []storage.Item {
 		end, _ = t.at(table, to)
 	}
 	return t.rows[table][begin:max(begin, end)]
+}
+
+// Expect implements storage.Expecter.
+func (u unstored) Expect(reads []storage.Read) {
+	storage.Expect(u.Reader, func() []storage.Read { return reads })
 }
 
 // Get implements storage.Reader.

@@ -65,7 +65,8 @@ func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names Namesakes, 
 	for _, a := range actors {
 		add(a)
 	}
-	err = b.view(ctx, func(tx storage.Reader) error {
+	err = b.viewWith(ctx, func() []storage.Read { return namesReads(actors) }, func(tx storage.Reader) error {
+		storage.Expect(tx, func() []storage.Read { return firstReads(tx, actors) })
 		for _, handle := range handlesOf(actors) {
 			for _, descending := range []bool{false, true} {
 				q := Query{Identity: handle, Descending: descending}
@@ -91,6 +92,28 @@ func (b *Book) Namesakes(ctx context.Context, actors []Actor) (names Namesakes, 
 	}
 	slices.Sort(names)
 	return names, err
+}
+
+// namesReads are the first and the last row of each handle.
+func namesReads(actors []Actor) (reads []storage.Read) {
+	for _, handle := range handlesOf(actors) {
+		terms := (&Query{Identity: handle}).terms()
+		reads = append(append(reads, termReads(terms, false, 1)...), termReads(terms, true, 1)...)
+	}
+	return reads
+}
+
+// firstReads are the first and the last record of each handle.
+func firstReads(tx storage.Reader, actors []Actor) (reads []storage.Read) {
+	for _, handle := range handlesOf(actors) {
+		for _, descending := range []bool{false, true} {
+			q := Query{Identity: handle, Descending: descending}
+			if s, err := q.seeker(tx); err == nil {
+				reads = append(reads, s.reads(1)...)
+			}
+		}
+	}
+	return reads
 }
 
 // namesRead bounds the records that are read for the names of one handle.

@@ -34,6 +34,7 @@ const MaxBeside = 10
 // Beside returns what stands beside each image, all at the same moment. It reads a bounded number of rows for each.
 func (g *Registry) Beside(ctx context.Context, places []RepoDigest) (list []Beside, err error) {
 	err = g.store.View(ctx, func(tx storage.Reader) error {
+		storage.Expect(tx, func() []storage.Read { return besideReads(places) })
 		list = make([]Beside, len(places))
 		for i, p := range places {
 			if err := list[i].read(tx, p); err != nil {
@@ -160,7 +161,14 @@ func (g *Registry) TagsNamed(ctx context.Context, repo string, names []string) (
 // KeptOf reads what is kept beside each image, as Kept says; the zero value where nothing is. It is valid only during the call of read,
 // which may come again for the same image.
 func (g *Registry) KeptOf(ctx context.Context, images []RepoDigest, read func(i int, k Kept)) error {
-	return g.store.View(ctx, func(tx storage.Reader) error {
+	reads := func() (reads []storage.Read) {
+		for _, p := range images {
+			reads = append(reads, storage.Row(keptTable, repoKey(p.Repository, digestKey(p.Digest))))
+			reads = append(reads, storage.Row(knownTable, repoKey(p.Repository, digestKey(p.Digest))))
+		}
+		return reads
+	}
+	return g.view(ctx, reads, func(tx storage.Reader) error {
 		for i, p := range images {
 			k, err := g.readKept(tx, p.Repository, p.Digest)
 			if err != nil {

@@ -43,7 +43,17 @@ func (g *Registry) PullsOf(ctx context.Context, refs []PullRef) (list []Pulls, e
 	for i, r := range refs {
 		keys[i] = r.key()
 	}
-	err = g.store.View(ctx, func(tx storage.Reader) error {
+	reads := func() []storage.Read {
+		reads := []storage.Read{storage.Row(pullStateTable, pullStateKey)}
+		for i, r := range refs {
+			reads = append(reads, storage.Row(pullTable, keys[i]))
+			if i == 0 || refs[i-1].Repository != r.Repository {
+				reads = append(reads, storage.Row(pullStateTable, repoKey(r.Repository)))
+			}
+		}
+		return reads
+	}
+	err = g.view(ctx, reads, func(tx storage.Reader) error {
 		list = make([]Pulls, len(refs))
 		rows, err := tx.GetMany(pullTable, keys)
 		if err != nil {

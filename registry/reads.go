@@ -109,6 +109,17 @@ func (p *push) inspectReads() (reads []storage.Read) {
 	return reads
 }
 
+// besideReads are what Beside reads.
+func besideReads(places []RepoDigest) (reads []storage.Read) {
+	for _, p := range places {
+		of := repoKey(p.Repository, digestKey(p.Digest))
+		reads = append(reads, storage.Row(manifestTable, of), storage.Row(provenanceTable, of),
+			storage.Under(tagTable, repoKey(p.Repository, []byte(fallbackTag(p.Digest)))).First(MaxBeside+1),
+			storage.Under(referrerTable, of).First(MaxBeside+2))
+	}
+	return reads
+}
+
 // recordReads are the records of manifests, by their rows.
 func recordReads(manifests [][]byte) (reads []storage.Read) {
 	for _, value := range manifests {

@@ -39,7 +39,7 @@ func Under(table Table, prefix []byte) Read { return Rows(table, prefix, PrefixE
 // embedded ones are not.
 type Expecter interface {
 	// Expect says what will be read of this Reader. It reads that in one round trip, so that a Get or a Scan of it costs
-	// none, nor a Get of a row in a range, where that is short enough to be read to its end. What was not expected can be read all the same.
+	// none, nor a Get or a Scan in a part of a range that was read. What was not expected can be read all the same.
 	Expect(reads []Read)
 }
 

@@ -91,6 +91,11 @@ func (e storeSuite) testDeclaredRanges(t *testing.T) {
 		if strings.Join(strings.Fields(got), " ") != want {
 			t.Errorf("scanned %q, want %q", got, want)
 		}
+		part := keys(t, tx.Scan(table, []byte("m00001"), []byte("m00006"))) + "|" + keys(t, tx.Scan(table, []byte("a2"), []byte("a9"))) +
+			"|" + keys(t, tx.ScanReverse(table, []byte("m00998"), []byte("m01004"))) + "|" + keys(t, tx.ScanReverse(table, []byte("m"), []byte("m00002")))
+		if want := "m00001 m00002 m00003 m00004 m00005|a2|m01003 m01002 m01001 m01000 m00999 m00998|m00001 m00000"; strings.Join(strings.Fields(part), " ") != want {
+			t.Errorf("scanned parts %q, want %q", part, want)
+		}
 		up := strings.Fields(keys(t, tx.Scan(table, []byte("m"), []byte("n"))))
 		down := strings.Fields(keys(t, tx.ScanReverse(table, []byte("m"), []byte("n"))))
 		if len(up) != len(many)/2 || len(down) != len(up) || up[0] != many[0] || down[0] != many[len(many)-2] || up[len(up)-1] != down[0] {

@@ -177,29 +177,51 @@ func (r *tripReader) ScanReverse(table storage.Table, from, to []byte) iter.Seq2
 // each yields what was read ahead of a range, and then the rest.
 func (r *tripReader) each(read storage.Read, what string) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
-		ahead, ok := r.ranges[keyOf(read)]
+		ahead, ok := r.rangeAhead(read)
 		if !ok {
 			r.trip(what, read.Table)
 			r.scan(read)(yield)
 			return
 		}
 		for _, item := range ahead.items {
-			if !yield(item, nil) {
+			switch {
+			case string(item.Key) < string(read.Key) || read.To != nil && string(item.Key) >= string(read.To):
+				continue // before it, or behind its end
+			case !yield(item, nil):
 				return
 			}
 		}
-		if ahead.whole {
-			return
+		if rest, ok := ahead.rest(read); ok {
+			r.trip(what+" on", read.Table)
+			r.scan(rest)(yield)
 		}
-		r.trip(what+" on", read.Table)
-		last := ahead.items[len(ahead.items)-1].Key
-		if read.Reverse {
-			read.To = last
-		} else {
-			read.Key = append(bytes.Clone(last), 0)
-		}
-		r.scan(read)(yield)
 	}
+}
+
+// rangeAhead is what was read of a range that has all of another.
+func (r *tripReader) rangeAhead(read storage.Read) (aheadRange, bool) {
+	for of, ahead := range r.ranges {
+		if of.table == read.Table && of.reverse == read.Reverse && of.key <= string(read.Key) &&
+			(of.noTo || read.To != nil && string(read.To) <= of.to) {
+			return ahead, true
+		}
+	}
+	return aheadRange{}, false
+}
+
+// rest is what was not read ahead of a range, if anything was not.
+func (a aheadRange) rest(read storage.Read) (storage.Read, bool) {
+	if a.whole || len(a.items) == 0 {
+		return read, false
+	}
+	last := a.items[len(a.items)-1].Key
+	switch {
+	case read.Reverse && (read.To == nil || string(read.To) > string(last)):
+		read.To = last
+	case !read.Reverse && string(read.Key) <= string(last):
+		read.Key = append(bytes.Clone(last), 0)
+	}
+	return read, read.To == nil || string(read.Key) < string(read.To)
 }
 
 // tripTx is a Tx whose reads are counted, but for those of what it put.
