@@ -79,7 +79,7 @@ type API struct {
 	mux        *http.ServeMux
 	inspecting *turns
 	exporting  *turns
-	seal       cipher.AEAD // of where pages end
+	cursors    cipher.AEAD // of where pages end
 }
 
 // maxInspections bounds the inspections that are made at once.
@@ -91,7 +91,7 @@ func New(c Config) *API {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &API{
-		Config: c, mux: http.NewServeMux(), seal: newSeal(),
+		Config: c, mux: http.NewServeMux(), cursors: newCursorCipher(),
 		inspecting: newTurns(maxInspections), exporting: newTurns(maxEvidence),
 	}
 	for _, r := range a.routes() {

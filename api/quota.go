@@ -113,5 +113,5 @@ func (a *API) usage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return roomPage{Repositories: append([]registry.Room{}, rooms...), Next: a.nextSealed(c, next)}, nil
+	return roomPage{Repositories: append([]registry.Room{}, rooms...), Next: a.nextHidden(c, next)}, nil
 }

@@ -107,7 +107,7 @@ func (s *searching) goesOn(position []byte) {
 	if position == nil {
 		return
 	}
-	next := s.c.nextURL(map[string]string{"kind": s.kind, "after": s.sealed(searchQuestion(s.kind, s.text), position)})
+	next := s.c.nextURL(map[string]string{"kind": s.kind, "after": s.hidden(searchQuestion(s.kind, s.text), position)})
 	if s.one {
 		s.answer.Next = next
 	}

@@ -89,7 +89,7 @@ func (a *API) sources(c *call) (any, error) {
 		return nil, err
 	}
 	names, err := a.namesakes(c.Context(), actorsOfImages(page.Images))
-	return originPage{Images: entries, Namesakes: names, Next: a.nextSealed(c, page.Next)}, err
+	return originPage{Images: entries, Namesakes: names, Next: a.nextHidden(c, page.Next)}, err
 }
 
 func actorsOfImages(images []provenance.ClaimedImage) (actors []provenance.Actor) {
@@ -106,12 +106,12 @@ func (c *call) question() string {
 	return c.URL.Path + "?" + strings.Join(parts, "&")
 }
 
-// nextSealed is the address of the page that begins at a position, or "".
-func (a *API) nextSealed(c *call, position []byte) string {
+// nextHidden is the address of the page that begins at a position, or "".
+func (a *API) nextHidden(c *call, position []byte) string {
 	if position == nil {
 		return ""
 	}
-	return c.nextURL(map[string]string{"after": a.sealed(c.question(), position)})
+	return c.nextURL(map[string]string{"after": a.hidden(c.question(), position)})
 }
 
 // entries says of images how they stand now.
@@ -186,7 +186,7 @@ func (a *API) descendants(c *call) (any, error) {
 	for i := range entries {
 		entries[i].Rules = rulesOf(entries[i].Claims)
 	}
-	answer := originPage{Images: entries, Next: a.nextSealed(c, page.Next)}
+	answer := originPage{Images: entries, Next: a.nextHidden(c, page.Next)}
 	if err == nil {
 		answer.Namesakes, err = a.namesakes(c.Context(), actorsOfImages(page.Images))
 	}

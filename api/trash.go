@@ -63,7 +63,7 @@ func (a *API) trash(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := trashPage{Trash: []trashEntry{}, Next: a.nextSealed(c, next)}
+	page := trashPage{Trash: []trashEntry{}, Next: a.nextHidden(c, next)}
 	return a.fillTrash(c.Context(), page, found)
 }
 

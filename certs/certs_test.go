@@ -422,7 +422,7 @@ func TestTrust(t *testing.T) {
 	ca := open(t, Config{Dir: t.TempDir(), Hosts: []string{"registry.example"}}).CA()
 	for _, client := range Clients {
 		root := t.TempDir()
-		plan, err := Trust(client, Registry{Address: "registry.example:5443", CA: ca}, Place{Root: root})
+		plan, err := Trust(client, Registry{Address: "registry.example:5443", CA: ca}, Dirs{Root: root})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -457,7 +457,7 @@ func TestTrust(t *testing.T) {
 	}
 	for _, client := range []string{"containerd", "kubernetes"} { // which ask the server what the host does not have
 		var printed bytes.Buffer
-		plan, err := Trust(client, Registry{Address: "registry.example:5443", CA: ca}, Place{Root: "/"})
+		plan, err := Trust(client, Registry{Address: "registry.example:5443", CA: ca}, Dirs{Root: "/"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -468,14 +468,14 @@ func TestTrust(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "../../etc", "a/b", "host:port", "host:1:2", "a\nb", `a"b`} {
-		if _, err := Trust("docker", Registry{Address: bad, CA: ca}, Place{}); err == nil {
+		if _, err := Trust("docker", Registry{Address: bad, CA: ca}, Dirs{}); err == nil {
 			t.Errorf("address %q was taken", bad)
 		}
 	}
-	if _, err := Trust("netscape", Registry{Address: "registry.example", CA: ca}, Place{}); err == nil {
+	if _, err := Trust("netscape", Registry{Address: "registry.example", CA: ca}, Dirs{}); err == nil {
 		t.Error("an unknown client was taken")
 	}
-	plan, err := Trust("docker", Registry{Address: "registry.example:443", CA: ca}, Place{Home: "/home/alice"})
+	plan, err := Trust("docker", Registry{Address: "registry.example:443", CA: ca}, Dirs{Home: "/home/alice"})
 	if err != nil || plan.Files[0].Path != "/home/alice/.config/docker/certs.d/registry.example/ca.crt" {
 		t.Errorf("%+v, %v", plan.Files, err)
 	}
@@ -493,7 +493,7 @@ func TestTrustKeepsSettings(t *testing.T) {
 	if err := os.WriteFile(path, []byte(theirs), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := Trust("buildkit", Registry{Address: "registry.example:5443", CA: ca}, Place{Root: root})
+	plan, err := Trust("buildkit", Registry{Address: "registry.example:5443", CA: ca}, Dirs{Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,18 +40,18 @@ type File struct {
 	Section string // the line that begins what is appended
 }
 
-// Place says where the client's files are.
-type Place struct {
+// Dirs say where the client's files are.
+type Dirs struct {
 	Root string // "" for the real file system; else a directory that stands for "/"
 	Home string // the home directory of a user who is not root, or "" for the whole machine
 }
 
-func (p Place) path(elements ...string) string {
+func (p Dirs) path(elements ...string) string {
 	return filepath.Join(append([]string{p.Root + "/"}, elements...)...)
 }
 
 // config is the directory of a client's settings: system for root, user below the home directory.
-func (p Place) config(system, user string) string {
+func (p Dirs) config(system, user string) string {
 	if p.Home != "" {
 		return filepath.Join(p.Home, user)
 	}
@@ -59,13 +59,13 @@ func (p Place) config(system, user string) string {
 }
 
 // Trust returns the plan for a client. It does nothing yet.
-func Trust(client string, r Registry, at Place) (Plan, error) {
+func Trust(client string, r Registry, at Dirs) (Plan, error) {
 	// In image names the port of HTTPS is left out, and so it is in the names of these directories.
 	r.Address = strings.TrimSuffix(r.Address, ":443")
 	if err := checkAddress(r.Address); err != nil {
 		return Plan{}, err
 	}
-	plans := map[string]func(Registry, Place) Plan{
+	plans := map[string]func(Registry, Dirs) Plan{
 		"docker": trustDocker, "podman": trustPodman, "containerd": trustContainerd, "buildkit": trustBuildkit,
 		"debian": trustDebian, "fedora": trustFedora, "rhel": trustFedora, "alpine": trustDebian, "macos": trustMacOS, "windows": trustWindows, "kubernetes": trustKubernetes,
 	}
@@ -88,17 +88,17 @@ func checkAddress(address string) error {
 	return nil
 }
 
-func trustDocker(r Registry, at Place) Plan {
+func trustDocker(r Registry, at Dirs) Plan {
 	dir := at.config("etc/docker/certs.d", ".config/docker/certs.d")
 	return Plan{Files: []File{{Path: filepath.Join(dir, r.Address, "ca.crt"), Content: EncodePEM(r.CA)}}}
 }
 
-func trustPodman(r Registry, at Place) Plan {
+func trustPodman(r Registry, at Dirs) Plan {
 	dir := at.config("etc/containers/certs.d", ".config/containers/certs.d")
 	return Plan{Files: []File{{Path: filepath.Join(dir, r.Address, "ca.crt"), Content: EncodePEM(r.CA)}}}
 }
 
-func trustContainerd(r Registry, at Place) Plan {
+func trustContainerd(r Registry, at Dirs) Plan {
 	dir := at.path("etc/containerd/certs.d", r.Address)
 	ca := filepath.Join(dir, "ca.crt")
 	// What a host does not have, containerd asks of the server once more: with an authority of its own, or a missing
@@ -113,7 +113,7 @@ func trustContainerd(r Registry, at Place) Plan {
 	}
 }
 
-func trustBuildkit(r Registry, at Place) Plan {
+func trustBuildkit(r Registry, at Dirs) Plan {
 	dir := at.config("etc/buildkit", ".config/buildkit")
 	ca := filepath.Join(dir, "certs", fileName(r.Address)+".crt")
 	section := fmt.Sprintf("[registry.%q]", r.Address)
@@ -134,7 +134,7 @@ func trustBuildkit(r Registry, at Place) Plan {
 }
 
 // trustDebian is for Alpine, too, where the package ca-certificates brings the command.
-func trustDebian(r Registry, at Place) Plan {
+func trustDebian(r Registry, at Dirs) Plan {
 	return Plan{
 		Files: []File{{
 			Path:    at.path("usr/local/share/ca-certificates", "hallmark-"+fileName(r.Address)+".crt"),
@@ -145,14 +145,14 @@ func trustDebian(r Registry, at Place) Plan {
 	}
 }
 
-func trustFedora(r Registry, at Place) Plan {
+func trustFedora(r Registry, at Dirs) Plan {
 	plan := trustDebian(r, at)
 	plan.Files[0].Path = at.path("etc/pki/ca-trust/source/anchors", "hallmark-"+fileName(r.Address)+".crt")
 	plan.Commands = [][]string{{"update-ca-trust", "extract"}}
 	return plan
 }
 
-func trustMacOS(r Registry, _ Place) Plan {
+func trustMacOS(r Registry, _ Dirs) Plan {
 	return Plan{Notes: []string{
 		"Save this certificate as hallmark-ca.pem:\n" + string(EncodePEM(r.CA)),
 		"Let the whole Mac trust it:\n" +
@@ -166,7 +166,7 @@ func trustMacOS(r Registry, _ Place) Plan {
 	}}
 }
 
-func trustWindows(r Registry, _ Place) Plan {
+func trustWindows(r Registry, _ Dirs) Plan {
 	return Plan{Notes: []string{
 		"Save this certificate as hallmark-ca.crt:\n" + string(EncodePEM(r.CA)),
 		"In PowerShell, as administrator:\n" +
@@ -179,7 +179,7 @@ func trustWindows(r Registry, _ Place) Plan {
 	}}
 }
 
-func trustKubernetes(r Registry, at Place) Plan {
+func trustKubernetes(r Registry, at Dirs) Plan {
 	hosts := trustContainerd(r, at)
 	return Plan{Notes: []string{
 		"The nodes pull images, not the pods, so each node has to trust the CA. Nodes with containerd want these two\n" +

@@ -132,7 +132,7 @@ func (w *work) whole(ctx context.Context, m Manifest, tags []string) error {
 	if err := w.children(ctx, m.Origin.Digest, wanted); err != nil {
 		return err
 	}
-	return w.blobs(ctx, m.Origin.Digest, names.Blobs, func(arrived []*registry.Arrival) error { return w.commit(ctx, m, tags, arrived) })
+	return w.blobs(ctx, m.Origin.Digest, names.Blobs, func(arrived []*registry.LooseBlob) error { return w.commit(ctx, m, tags, arrived) })
 }
 
 // children brings what an index lists. What the source does not have was left out there, as with images for one platform alone; what
@@ -147,7 +147,7 @@ func (w *work) children(ctx context.Context, index digest.Digest, children []dig
 			continue
 		}
 		asBlob := []registry.NamedBlob{{Digest: child}}
-		err = w.blobs(ctx, index, asBlob, func(arrived []*registry.Arrival) error { return w.Here.Keep(ctx, w.into, arrived) })
+		err = w.blobs(ctx, index, asBlob, func(arrived []*registry.LooseBlob) error { return w.Here.Keep(ctx, w.into, arrived) })
 		if errors.Is(err, ErrAbsent) {
 			w.remark(&w.report.Lacking, referenceTo(w.repo, index.String()), "it lists "+child.String()+", which the source does not have")
 		} else if err != nil {
@@ -159,7 +159,7 @@ func (w *work) children(ctx context.Context, index digest.Digest, children []dig
 
 // blobs brings the blobs that are not here, and has their manifest committed. Until then no other work looks at the same blobs: it would
 // fetch them again.
-func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.NamedBlob, commit func([]*registry.Arrival) error) error {
+func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.NamedBlob, commit func([]*registry.LooseBlob) error) error {
 	lacking, err := w.lacking(ctx, blobs)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.Nam
 	if lacking, err = w.lacking(ctx, lacking); err != nil { // others may have brought some
 		return err
 	}
-	var arrived []*registry.Arrival
+	var arrived []*registry.LooseBlob
 	for _, b := range lacking {
 		one, err := w.blob(ctx, Blob{b.Digest, b.Size})
 		if errors.Is(err, ErrAbsent) && b.MayLack {
@@ -210,7 +210,7 @@ func lockNames(blobs []registry.NamedBlob) []string {
 
 // blob brings a blob that the repository does not have. One that other repositories here have is fetched all the same, unless the
 // source has given it in this run: else whoever writes the source's manifests could name a blob here that he may not read, and read it.
-func (w *work) blob(ctx context.Context, b Blob) (*registry.Arrival, error) {
+func (w *work) blob(ctx context.Context, b Blob) (*registry.LooseBlob, error) {
 	if err := b.Digest.Validate(); err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (w *work) countBlob(ctx context.Context, b Blob, counted bool) error {
 }
 
 // commit commits a manifest with its tags, unless both are here: then there would be a second record of the same.
-func (w *work) commit(ctx context.Context, m Manifest, tags []string, arrived []*registry.Arrival) (err error) {
+func (w *work) commit(ctx context.Context, m Manifest, tags []string, arrived []*registry.LooseBlob) (err error) {
 	sent := false
 	defer func() {
 		if !sent {

@@ -32,11 +32,11 @@ type Here interface {
 	// Link gives a repository a blob that is here, and says whether it is.
 	Link(ctx context.Context, repo string, d digest.Digest) (bool, error)
 	// Blob takes in what open gives. A blob that it returns is to be given to Manifest, Keep or Drop.
-	Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (int64, *registry.Arrival, error)
+	Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (int64, *registry.LooseBlob, error)
 	// Keep links what arrived without a manifest.
-	Keep(ctx context.Context, repo string, arrived []*registry.Arrival) error
+	Keep(ctx context.Context, repo string, arrived []*registry.LooseBlob) error
 	// Drop gives back what arrived for nothing.
-	Drop(ctx context.Context, arrived []*registry.Arrival) error
+	Drop(ctx context.Context, arrived []*registry.LooseBlob) error
 	// Takes returns why Manifest would refuse a manifest, as far as that shows without its blobs, or nil.
 	Takes(ctx context.Context, m registry.ForeignManifest) error
 	// Manifest takes in a manifest whose blobs are here, with those that arrived for it.

@@ -104,7 +104,7 @@ func TestUploadAcrossJump(t *testing.T) {
 	location := s.patch(s.begin("app"), "hello ")
 	sweep := func(want int) {
 		t.Helper()
-		if n, err := s.sweepUploads(background); n != want || err != nil {
+		if n, err := s.removeAbandoned(background); n != want || err != nil {
 			t.Errorf("removed %d uploads, %v; want %d", n, err, want)
 		}
 	}

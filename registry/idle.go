@@ -76,8 +76,8 @@ func (g *Registry) keepIdle(ctx context.Context, before, now map[string]idleRow)
 	return nil
 }
 
-// sweepUploads removes uploads with which nobody went on for Config.UploadKeep.
-func (g *Registry) sweepUploads(ctx context.Context) (n int, err error) {
+// removeAbandoned removes uploads with which nobody went on for Config.UploadKeep.
+func (g *Registry) removeAbandoned(ctx context.Context) (n int, err error) {
 	before, err := g.seenIdle(ctx)
 	if err != nil {
 		return 0, err

@@ -17,7 +17,7 @@ import (
 
 // An image from elsewhere comes in as a push does: blob by blob, each hashed while it streams, then its manifest, in the transaction
 // of a push, with the same checks and a record of the action import. Small blobs are linked in that transaction, large ones before it,
-// with a lease: arrival.go. Nothing else is kept about an import: one that stopped is run again, and finds what is there. If we stop
+// with a lease: loose.go. Nothing else is kept about an import: one that stopped is run again, and finds what is there. If we stop
 // between the blobs and their manifest, the next start removes what no row names, and the leases of the others end.
 
 // An Importer brings in images from elsewhere, in somebody's name. It is safe for concurrent use.
@@ -42,7 +42,7 @@ type ForeignManifest struct {
 	Body       []byte
 	Origin     provenance.Origin
 	Claimed    []provenance.Claim // what its origin says of it
-	Arrived    []*Arrival         // its blobs that no repository has yet
+	Arrived    []*LooseBlob       // its blobs that no repository has yet
 	Withheld   bool               // it is held until it is let through, unless it is here
 }
 
@@ -117,9 +117,9 @@ func errTooLong(d digest.Digest, size int64) error {
 }
 
 // Blob takes in a blob that open gives, and what it has of bytes at most, once its bytes were compared with its digest. It is linked in
-// the repository, or with its manifest where it is returned as an Arrival. Errors: those of open; that the bytes are others; those that
+// the repository, or with its manifest where it is returned as a LooseBlob. Errors: those of open; that the bytes are others; those that
 // AnswerOf knows.
-func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, arrived *Arrival, err error) {
+func (i *Importer) Blob(ctx context.Context, repo string, d digest.Digest, open func(context.Context) (io.ReadCloser, int64, error)) (n int64, arrived *LooseBlob, err error) {
 	defer i.tell(&err)
 	c, err := i.call(ctx, repo)
 	if err != nil {

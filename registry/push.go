@@ -41,7 +41,7 @@ type push struct {
 	origin   *provenance.Origin     // of an import, or nil
 	withheld bool                   // it is held until it is let through: withheld.go
 	said     []provenance.Claim     // what its origin says of it
-	coming   []*Arrival             // its blobs that are linked with it
+	coming   []*LooseBlob           // its blobs that are linked with it
 	link     func(storage.Tx) error // links them; nil where there are none
 	back     *back                  // what it was in the trash, from where it is brought back; or nil
 	later    []string               // its tags there that its record has no room for

@@ -45,7 +45,7 @@ func TestUploadsAreBounded(t *testing.T) {
 	if _, err := s.sweepStrays(background); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.sweepUploads(background); err != nil || s.Uploads() != 3 {
+	if _, err := s.removeAbandoned(background); err != nil || s.Uploads() != 3 {
 		t.Errorf("after a restart %d uploads, %v", s.Uploads(), err)
 	}
 	s.want(s.do("POST", begin, nil), 429, "TOOMANYREQUESTS")
@@ -54,11 +54,11 @@ func TestUploadsAreBounded(t *testing.T) {
 	s.want(s.do("DELETE", other, nil, as("bob")), 204, "")
 	s.begin("app")
 	s.want(s.do("POST", begin, nil), 429, "TOOMANYREQUESTS")
-	if _, err := s.sweepUploads(background); err != nil {
+	if _, err := s.removeAbandoned(background); err != nil {
 		t.Fatal(err)
 	}
 	s.later(time.Hour)
-	if n, err := s.sweepUploads(background); n != 3 || err != nil || s.Uploads() != 0 {
+	if n, err := s.removeAbandoned(background); n != 3 || err != nil || s.Uploads() != 0 {
 		t.Errorf("removed %d, %v; %d are left", n, err, s.Uploads())
 	}
 	s.begin("app")

@@ -9,10 +9,10 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// Sweep removes, until ctx ends, what pushes leave behind that never came to an end: once, the blobs
+// CleanUp removes, until ctx ends, what pushes leave behind that never came to an end: once, the blobs
 // that an earlier process sealed and did not live to record; then, every interval, uploads that nobody
 // touched for Config.UploadKeep.
-func (g *Registry) Sweep(ctx context.Context, interval time.Duration) {
+func (g *Registry) CleanUp(ctx context.Context, interval time.Duration) {
 	if n, err := g.sweepStrays(ctx); err != nil && ctx.Err() == nil {
 		g.log.Error("looking for stray blobs failed", "err", err)
 	} else if n > 0 {
@@ -21,7 +21,7 @@ func (g *Registry) Sweep(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if n, err := g.sweepUploads(ctx); err != nil && ctx.Err() == nil {
+		if n, err := g.removeAbandoned(ctx); err != nil && ctx.Err() == nil {
 			g.log.Error("removing abandoned uploads failed", "err", err)
 		} else if n > 0 {
 			g.log.Info("removed abandoned uploads", "uploads", n)

@@ -383,11 +383,11 @@ func TestSweep(t *testing.T) {
 	if n, err := s.sweepStrays(background); n != 1 || err != nil {
 		t.Errorf("the next process removed %d strays, %v", n, err)
 	}
-	if n, err := s.sweepUploads(background); n != 0 || err != nil {
+	if n, err := s.removeAbandoned(background); n != 0 || err != nil {
 		t.Errorf("removed %d fresh uploads, %v", n, err)
 	}
 	s.later(time.Hour)
-	if n, err := s.sweepUploads(background); n != 2 || err != nil {
+	if n, err := s.removeAbandoned(background); n != 2 || err != nil {
 		t.Errorf("removed %d uploads after an hour, %v", n, err)
 	}
 	s.want(s.do("GET", old, nil), 404, "BLOB_UPLOAD_UNKNOWN")

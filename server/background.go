@@ -12,7 +12,7 @@ import (
 func (s *Server) background() []func(context.Context) {
 	hup := hangup() // before anybody is told that we are ready
 	return []func(context.Context){
-		s.whenWhole(func(ctx context.Context) { s.registry.Sweep(ctx, 10*time.Minute) }),
+		s.whenWhole(func(ctx context.Context) { s.registry.CleanUp(ctx, 10*time.Minute) }),
 		s.whenWhole(s.registry.Collect),
 		s.registry.Scrub,
 		s.whenWhole(s.tidyRemote),

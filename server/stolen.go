@@ -55,7 +55,7 @@ func (k *keeper) stolen(ctx context.Context, who provenance.Identity) (*provenan
 // renewMACs signs and seals with the keys that follow, which are put in force as they are asked for. One that fails does not keep
 // the other from it.
 func (s *services) renewMACs() error {
-	err := errors.Join(s.signTokens(), s.sealKept())
+	err := errors.Join(s.signTokens(), s.protectKept())
 	s.engine.Forget() // what it decided by opinions under the other key
 	return err
 }
@@ -69,8 +69,8 @@ func (s *services) signTokens() error {
 	return s.access.SignTokens(key)
 }
 
-// sealKept keeps what is thought of images under the key in the data directory.
-func (s *services) sealKept() error {
+// protectKept keeps what is thought of images under the key in the data directory.
+func (s *services) protectKept() error {
 	key, err := s.data.KeptKey()
 	if err == nil && key != nil {
 		s.registry.SetKeptKey(key)

@@ -121,7 +121,7 @@ func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.
 	if s.registry, err = registry.New(ctx, s.data.Rows(), s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
 		return err
 	}
-	if err := s.sealKept(); err != nil {
+	if err := s.protectKept(); err != nil {
 		return err
 	}
 	s.registry.LimitUploads(c.Limits.UploadLimits)

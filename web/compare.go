@@ -353,7 +353,7 @@ func isCommit(s string) bool {
 }
 
 // before is the image that a tag meant before this one, or "": the one that is asked for, or by the tag's newest moves.
-func (pg *page) before(at place, now digest.Digest) (digest.Digest, error) {
+func (pg *page) before(at target, now digest.Digest) (digest.Digest, error) {
 	if asked := pg.r.URL.Query().Get("before"); asked != "" {
 		d, err := digest.Parse(asked)
 		if err != nil {
@@ -374,7 +374,7 @@ func (pg *page) before(at place, now digest.Digest) (digest.Digest, error) {
 }
 
 // movedFrom is another image that the newest moves of a tag name, or "", and whether there are more moves.
-func (pg *page) movedFrom(at place, now digest.Digest, limit string) (d digest.Digest, more bool, err error) {
+func (pg *page) movedFrom(at target, now digest.Digest, limit string) (d digest.Digest, more bool, err error) {
 	var found struct {
 		Moves []struct {
 			From digest.Digest `json:"from"`

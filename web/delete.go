@@ -119,7 +119,7 @@ func few(list []deletion) error {
 }
 
 // confirmDeletion shows which images would go.
-func (pg *page) confirmDeletion(at place) error {
+func (pg *page) confirmDeletion(at target) error {
 	if !pg.mayDelete(at.Repository) {
 		return errSignIn
 	}
@@ -212,7 +212,7 @@ func inOrder(list []deletion) (sorted []deletion) {
 }
 
 // delete deletes the images that the form names, each only if it still has the tags that were shown.
-func (pg *page) delete(at place) error {
+func (pg *page) delete(at target) error {
 	fields, err := pg.form("delete " + at.Repository)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ type meant struct {
 }
 
 // history shows what happened to a tag, newest first.
-func (pg *page) history(at place) error {
+func (pg *page) history(at target) error {
 	q := pg.r.URL.Query()
 	view := historyView{Repository: at.Repository, Tag: at.History, At: strings.TrimSpace(q.Get("at"))}
 	ask := url.Values{"repo": {at.Repository}, "tag": {at.History}, "limit": {listed}}
@@ -128,7 +128,7 @@ func (m *move) since(older []move) {
 }
 
 // asOf asks what a tag meant at a moment.
-func (pg *page) asOf(at place, view *historyView) error {
+func (pg *page) asOf(at target, view *historyView) error {
 	then := view.At
 	if len(then) == len("2006-01-02T15:04") { // as a browser's field has it
 		then += ":59Z"

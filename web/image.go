@@ -176,7 +176,7 @@ type attachedKind struct {
 type pullCommand struct{ Client, Command string }
 
 // image shows one image.
-func (pg *page) image(at place) error {
+func (pg *page) image(at target) error {
 	q := pg.r.URL.Query()
 	view := imageView{Reveal: q.Get("reveal") == "1"}
 	q.Set("reveal", "1")

@@ -148,7 +148,7 @@ func (pg *page) back() string {
 	if path := pg.r.URL.Path; path == trashURL("") || path == "/-/mirrors" {
 		return path
 	}
-	if at, ok := parsePlace(pg.r.PathValue("path")); ok {
+	if at, ok := parseTarget(pg.r.PathValue("path")); ok {
 		return repoURL(at.Repository)
 	}
 	return "/"

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A place is what a path under /r/ names: a repository, one image of it, or the history of one tag.
-type place struct {
+// A target is what a path under /r/ names: a repository, one image of it, or the history of one tag.
+type target struct {
 	Repository string
 	Ref        string // a tag or a digest, or ""
 	History    string // a tag, or ""
@@ -16,27 +16,27 @@ type place struct {
 	Delete     bool   // the page that deletes images
 }
 
-// parsePlace reads the path behind /r/. A segment "-" ends a repository's name.
-func parsePlace(path string) (place, bool) {
+// parseTarget reads the path behind /r/. A segment "-" ends a repository's name.
+func parseTarget(path string) (target, bool) {
 	path = strings.TrimSuffix(path, "/")
 	if repo, rest, ok := strings.Cut(path, "/-/"); ok {
 		switch rest {
 		case "remove":
-			return place{Repository: repo, Remove: true}, repo != ""
+			return target{Repository: repo, Remove: true}, repo != ""
 		case "delete":
-			return place{Repository: repo, Delete: true}, repo != ""
+			return target{Repository: repo, Delete: true}, repo != ""
 		}
 		tag, isHistory := strings.CutPrefix(rest, "history/")
-		return place{Repository: repo, History: tag}, isHistory && repo != "" && tag != "" && !strings.Contains(tag, "/")
+		return target{Repository: repo, History: tag}, isHistory && repo != "" && tag != "" && !strings.Contains(tag, "/")
 	}
 	if repo, digest, ok := strings.Cut(path, "@"); ok {
 		repo, _, _ = strings.Cut(repo, ":") // a tag beside a digest says nothing that the digest does not
-		return place{Repository: repo, Ref: digest}, repo != "" && digest != ""
+		return target{Repository: repo, Ref: digest}, repo != "" && digest != ""
 	}
 	if repo, tag, ok := strings.Cut(path, ":"); ok {
-		return place{Repository: repo, Ref: tag}, repo != "" && tag != ""
+		return target{Repository: repo, Ref: tag}, repo != "" && tag != ""
 	}
-	return place{Repository: path}, path != ""
+	return target{Repository: path}, path != ""
 }
 
 // The addresses of pages.
@@ -84,7 +84,7 @@ func searchURL(q any) string { return "/search?" + url.Values{"q": {text(q)}}.En
 func homeAPI(*http.Request) string { return "/api/v1/repositories" }
 
 func belowAPI(r *http.Request) string {
-	at, ok := parsePlace(r.PathValue("path"))
+	at, ok := parseTarget(r.PathValue("path"))
 	switch query := (url.Values{"repo": {at.Repository}}); {
 	case !ok:
 		return "/api/v1/repositories"

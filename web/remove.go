@@ -63,7 +63,7 @@ func removals(values []string) (list []removal, err error) {
 }
 
 // confirm shows what would go.
-func (pg *page) confirm(at place) error {
+func (pg *page) confirm(at target) error {
 	if !pg.mayDelete(at.Repository) {
 		return errSignIn
 	}
@@ -115,7 +115,7 @@ func (pg *page) lookAt(repo string, r *removal) error {
 
 // change does what a form below a repository asks for.
 func (pg *page) change() error {
-	at, ok := parsePlace(pg.r.PathValue("path"))
+	at, ok := parseTarget(pg.r.PathValue("path"))
 	switch {
 	case pg.isStranger():
 		return errSignIn // the session has ended
@@ -128,7 +128,7 @@ func (pg *page) change() error {
 }
 
 // remove removes what the form names, each tag only if it still means what it meant.
-func (pg *page) remove(at place) error {
+func (pg *page) remove(at target) error {
 	fields, err := pg.form("remove " + at.Repository)
 	if err != nil {
 		return err

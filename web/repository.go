@@ -10,7 +10,7 @@ import (
 
 // below shows what a path under /r/ names.
 func (pg *page) below() error {
-	at, ok := parsePlace(pg.r.PathValue("path"))
+	at, ok := parseTarget(pg.r.PathValue("path"))
 	switch {
 	case !ok:
 		return refusalf(404, "%q names neither a repository, as team/app, nor an image, as team/app:1.0.", plain(pg.r.PathValue("path")))
@@ -103,7 +103,7 @@ type pulls struct {
 }
 
 // repository lists the tags of a repository.
-func (pg *page) repository(at place) error {
+func (pg *page) repository(at target) error {
 	view := repositoryView{Repository: at.Repository, Asked: pg.listAsked()}
 	ask := view.Asked.query()
 	ask.Set("repo", at.Repository)

@@ -447,7 +447,7 @@ func TestChosenWithItsIndex(t *testing.T) {
 
 // TestPlaces reads the paths of pages and makes them again.
 func TestPlaces(t *testing.T) {
-	for path, want := range map[string]place{
+	for path, want := range map[string]target{
 		"team/app":               {Repository: "team/app"},
 		"team/app/":              {Repository: "team/app"},
 		"team/app:1.0":           {Repository: "team/app", Ref: "1.0"},
@@ -457,12 +457,12 @@ func TestPlaces(t *testing.T) {
 		"team/app/-/remove":      {Repository: "team/app", Remove: true},
 		"team/app/-/delete":      {Repository: "team/app", Delete: true},
 	} {
-		if got, ok := parsePlace(path); !ok || got != want {
+		if got, ok := parseTarget(path); !ok || got != want {
 			t.Errorf("%s is %+v, %v", path, got, ok)
 		}
 	}
 	for _, path := range []string{"", "/", "team/app/-/x", "team/app/-/history/", ":1.0", "@x", "team/app:"} {
-		if got, ok := parsePlace(path); ok {
+		if got, ok := parseTarget(path); ok {
 			t.Errorf("%q is %+v", path, got)
 		}
 	}

@@ -223,12 +223,12 @@ func (e *env) ownCA(ctx context.Context, t *target) (ca *x509.Certificate, addre
 }
 
 func (e *env) trust(ctx context.Context, client string, ca *x509.Certificate, addresses []string, how trustHow) error {
-	place := certs.Place{}
+	dirs := certs.Dirs{}
 	if os.Geteuid() != 0 && client == "podman" {
-		place.Home, _ = os.UserHomeDir() // without one it is the whole machine's, which then says what it needs
+		dirs.Home, _ = os.UserHomeDir() // without one it is the whole machine's, which then says what it needs
 	}
 	for _, address := range addresses {
-		plan, err := certs.Trust(client, certs.Registry{Address: address, CA: ca}, place)
+		plan, err := certs.Trust(client, certs.Registry{Address: address, CA: ca}, dirs)
 		if err != nil {
 			return usagef("%w", err)
 		}

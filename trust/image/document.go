@@ -115,10 +115,10 @@ type docReader struct {
 	s     *subject
 	left  int   // documents that may still be read
 	bytes int64 // of them
-	// sealed are the manifests of bare statements for which it was looked who signs them, and within says that one is
+	// signersOf has the manifests of bare statements for which it was looked who signs them, and within says that one is
 	// looked at: what signs a signature is not asked.
-	sealed map[digest.Digest]bool
-	within bool
+	signersOf map[digest.Digest]bool
+	within    bool
 }
 
 // miss remembers that something could not be read: then its absence proves nothing.

@@ -39,7 +39,7 @@ func (s *server) sealed() (n int) {
 }
 
 // arrives takes in a blob as an import does.
-func (s *server) arrives(i *Importer, repo, content string) *Arrival {
+func (s *server) arrives(i *Importer, repo, content string) *LooseBlob {
 	s.t.Helper()
 	_, a, err := i.Blob(background, repo, digest.FromString(content), func(context.Context) (io.ReadCloser, int64, error) {
 		return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
@@ -54,7 +54,7 @@ func (s *server) importer() *Importer {
 	return s.Importer(access.Operator, httptest.NewRequest("POST", "/api/v1/import", nil))
 }
 
-func fromElsewhere(repo, tag, body string, arrived ...*Arrival) ForeignManifest {
+func fromElsewhere(repo, tag, body string, arrived ...*LooseBlob) ForeignManifest {
 	return ForeignManifest{
 		Repository: repo, Tags: []string{tag}, Body: []byte(body), Arrived: arrived,
 		Origin: provenance.Origin{Kind: provenance.FromLayout, Reference: tag, Digest: digest.FromString(body)},
@@ -66,7 +66,7 @@ func TestArrival(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	i := s.importer()
 	config, layer := configOf("one"), "layer one"
-	arrived := []*Arrival{s.arrives(i, "team/app", config), s.arrives(i, "team/app", layer)}
+	arrived := []*LooseBlob{s.arrives(i, "team/app", config), s.arrives(i, "team/app", layer)}
 	s.want(s.do("HEAD", "/v2/team/app/blobs/"+digest.FromString(layer).String(), nil), 404, "")
 	body := imageManifest(descriptorOf(config), descriptorOf(layer))
 	record, err := i.Manifest(background, fromElsewhere("team/app", "1.0", body, arrived...))
@@ -84,7 +84,7 @@ func TestArrival(t *testing.T) {
 	if _, err := i.Manifest(background, wrong); err == nil {
 		t.Error("a manifest came under the digest of another")
 	}
-	if err := i.Drop(background, []*Arrival{s.arrives(i, "team/app", "three")}); err != nil {
+	if err := i.Drop(background, []*LooseBlob{s.arrives(i, "team/app", "three")}); err != nil {
 		t.Error(err)
 	}
 	if n := s.sealed(); n != 2 {
@@ -97,7 +97,7 @@ func TestArrival(t *testing.T) {
 func TestArrivalOfTheSame(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	i := s.importer()
-	arrived := []*Arrival{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "layer")}
+	arrived := []*LooseBlob{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "layer")}
 	s.pushBlob("team/app", "layer")
 	s.pushBlob("team/other", "{}")
 	body := imageManifest(descriptorOf("{}"), descriptorOf("layer"))
@@ -121,7 +121,7 @@ func TestLargeArrival(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	s.setQuota("team/**", 4<<20, 0, 0)
 	i := s.importer()
-	large := strings.Repeat("x", maxArrival+1)
+	large := strings.Repeat("x", maxLoose+1)
 	if a := s.arrives(i, "team/app", large); a != nil {
 		t.Error("a large blob waits for its manifest")
 	}
@@ -130,10 +130,10 @@ func TestLargeArrival(t *testing.T) {
 	if q := s.quota("team/**"); q.ReservedBytes != 5 {
 		t.Errorf("%d bytes are reserved", q.ReservedBytes)
 	}
-	if err := i.Keep(background, "team/app", []*Arrival{small}); err != nil {
+	if err := i.Keep(background, "team/app", []*LooseBlob{small}); err != nil {
 		t.Fatal(err)
 	}
-	if q := s.quota("team/**"); q.ReservedBytes != 0 || q.UsedBytes != maxArrival+6 {
+	if q := s.quota("team/**"); q.ReservedBytes != 0 || q.UsedBytes != maxLoose+6 {
 		t.Errorf("%+v", q)
 	}
 	s.wantClean()
@@ -209,7 +209,7 @@ func TestArrivalOfSignature(t *testing.T) {
 	s.SetAppraiser(reader)
 	i := s.importer()
 	img := s.pushImage("team/app", "1.0", "one")
-	arrived := []*Arrival{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "signature")}
+	arrived := []*LooseBlob{s.arrives(i, "team/app", "{}"), s.arrives(i, "team/app", "signature")}
 	m := map[string]any{
 		"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "config": descriptorOf("{}"), "layers": []any{descriptorOf("signature")},
 		"subject": map[string]any{"mediaType": ocispec.MediaTypeImageManifest, "digest": img.digest, "size": len(img.body)},

@@ -12,12 +12,12 @@ import (
 // linked in the transaction of its manifest. A large one is linked by itself when it has come: an import that stops before its
 // manifest need not fetch it again.
 
-// maxArrival is how large a blob is at most, in bytes, that waits for its manifest.
-const maxArrival = 1 << 20
+// maxLoose is how large a blob is at most, in bytes, that waits for its manifest.
+const maxLoose = 1 << 20
 
-// An Arrival is a blob whose bytes are here, and durable, and that no repository has. Its manifest links it: until then no row names
+// A LooseBlob is a blob whose bytes are here, and durable, and that no repository has. Its manifest links it: until then no row names
 // it, and if we stop, its bytes are a stray, which sweep.go removes. Whoever has one and no manifest for it gives it to Drop.
-type Arrival struct {
+type LooseBlob struct {
 	digest digest.Digest
 	row    blobRow
 	held   reservation
@@ -25,10 +25,10 @@ type Arrival struct {
 	late   bool    // set in the transaction, as putLink tells
 }
 
-// arrive makes the bytes of an upload, whose digest was checked, durable. They are an Arrival where they are few, and new here; else
+// arrive makes the bytes of an upload, whose digest was checked, durable. They are a LooseBlob where they are few, and new here; else
 // they are linked at once.
-func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up storage.Upload) (*Arrival, error) {
-	if up.Size() > maxArrival {
+func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up storage.Upload) (*LooseBlob, error) {
+	if up.Size() > maxLoose {
 		return nil, i.g.storeBlob(ctx, c, d, up)
 	}
 	if row, err := i.g.blobRow(ctx, d); err != nil {
@@ -41,11 +41,11 @@ func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up stor
 	if err != nil {
 		return nil, err
 	}
-	return &Arrival{digest: d, row: blobRow{size: size, at: at}}, nil
+	return &LooseBlob{digest: d, row: blobRow{size: size, at: at}}, nil
 }
 
 // Drop gives back the bytes of what arrived for a manifest that does not come.
-func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) (err error) {
+func (i *Importer) Drop(ctx context.Context, arrived []*LooseBlob) (err error) {
 	defer i.tell(&err)
 	for _, a := range arrived {
 		i.g.unreserve(&a.held)
@@ -55,7 +55,7 @@ func (i *Importer) Drop(ctx context.Context, arrived []*Arrival) (err error) {
 }
 
 // Keep links what arrived without a manifest, in one transaction.
-func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) (err error) {
+func (i *Importer) Keep(ctx context.Context, repo string, arrived []*LooseBlob) (err error) {
 	defer i.tell(&err)
 	if len(arrived) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (i *Importer) Keep(ctx context.Context, repo string, arrived []*Arrival) (e
 }
 
 // link links what arrived in the transaction of commit, which it is given to. Whatever happens, nothing has to be dropped after it.
-func (i *Importer) link(ctx context.Context, repo string, arrived []*Arrival, commit func(link func(storage.Tx) error) error) error {
+func (i *Importer) link(ctx context.Context, repo string, arrived []*LooseBlob, commit func(link func(storage.Tx) error) error) error {
 	err := commit(func(tx storage.Tx) error {
 		for _, a := range arrived {
 			if err := i.linkOne(tx, repo, a); err != nil {
@@ -80,7 +80,7 @@ func (i *Importer) link(ctx context.Context, repo string, arrived []*Arrival, co
 	return errors.Join(err, i.linked(ctx, arrived, err))
 }
 
-func (i *Importer) linkOne(tx storage.Tx, repo string, a *Arrival) (err error) {
+func (i *Importer) linkOne(tx storage.Tx, repo string, a *LooseBlob) (err error) {
 	if a.now, err = putBlob(tx, a.digest, a.row, nil, ""); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (i *Importer) linkOne(tx storage.Tx, repo string, a *Arrival) (err error) {
 }
 
 // linked ends what arrived, as the outcome of its transaction has it. Where that is not known, rows may name the bytes.
-func (i *Importer) linked(ctx context.Context, arrived []*Arrival, outcome error) (err error) {
+func (i *Importer) linked(ctx context.Context, arrived []*LooseBlob, outcome error) (err error) {
 	for _, a := range arrived {
 		i.g.unreserve(&a.held)
 		if outcome == nil || errors.Is(outcome, storage.ErrUnknownOutcome) {
@@ -106,7 +106,7 @@ func (i *Importer) linked(ctx context.Context, arrived []*Arrival, outcome error
 type coming struct {
 	storage.Reader
 	repo    string
-	arrived []*Arrival
+	arrived []*LooseBlob
 }
 
 // Get implements storage.Reader.

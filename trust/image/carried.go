@@ -20,11 +20,11 @@ func (d *docReader) carries(ctx context.Context, carrier digest.Digest, m *manif
 	for _, layer := range m.Layers {
 		bare = bare || layer.MediaType == signature.BareStatement
 	}
-	if bare && d.s.Trust.Expects(d.s.Repository) && !d.sealed[carrier] && !d.within {
-		if d.sealed == nil {
-			d.sealed = map[digest.Digest]bool{}
+	if bare && d.s.Trust.Expects(d.s.Repository) && !d.signersOf[carrier] && !d.within {
+		if d.signersOf == nil {
+			d.signersOf = map[digest.Digest]bool{}
 		}
-		d.sealed[carrier], d.within = true, true
+		d.signersOf[carrier], d.within = true, true
 		d.referrers(ctx, ocispec.Descriptor{Digest: carrier, MediaType: m.MediaType})
 		d.within = false
 	}
