@@ -13,7 +13,7 @@ import (
 // searchAnswer is what a text finds, by kind: by everything that it can mean.
 type searchAnswer struct {
 	Query        string               `json:"query"`
-	Records      []*provenance.Record `json:"records,omitempty"`      // the one with this number, or those of an identity, the newest first
+	Records      []*provenance.Record `json:"records,omitempty"`      // the one with this number, or those of an identity or of a run of CI, the newest first
 	Images       []searchedImage      `json:"images,omitempty"`       // with this reference, digest, source or commit
 	Repositories []string             `json:"repositories,omitempty"` // with words that begin like this
 	Tags         []searchedTag        `json:"tags,omitempty"`         // with words that begin like this
@@ -136,7 +136,7 @@ func (s *searching) end(err error) (any, error) {
 	return s.answer, nil
 }
 
-// records finds the record with a number, and what somebody did lately.
+// records finds the record with a number, and what somebody or a run of CI did lately.
 func (s *searching) records() error {
 	if s.after == nil {
 		if err := s.numbered(); err != nil {
@@ -161,13 +161,18 @@ func (s *searching) records() error {
 	return nil
 }
 
-// acts asks for what somebody did.
+// acts asks for what somebody did, or a run of CI.
 func (s *searching) acts() provenance.Query {
-	kind, name := splitActor(s.text)
-	return provenance.Query{
-		Kind: kind, Identity: name, Descending: true, Limit: s.limit, Visible: s.mayPull(s.c),
+	q := provenance.Query{
+		Descending: true, Limit: s.limit, Visible: s.mayPull(s.c),
 		Administers: func(pattern string) bool { return s.Gate.AdministersAll(s.c.who, pattern) },
 	}
+	if run, is := provenance.RunAt(s.text); is {
+		q.Kind, q.Identity, q.Run = provenance.CI, run.Handle, run
+	} else {
+		q.Kind, q.Identity = splitActor(s.text)
+	}
+	return q
 }
 
 // numbered finds the record with a number.

@@ -114,6 +114,7 @@ func (s *searching) imageFinders() ([]imageFinder, error) {
 		for _, commit := range commits {
 			finders = append(finders, s.builtFrom("3 "+commit, provenance.ImageQuery{Revision: commit})...)
 		}
+	case isRun(s.text): // what it pushed is on record: not all that was built from its source
 	case strings.ContainsAny(s.text, "/.") && !strings.ContainsAny(s.text, " "):
 		finders = append(finders, s.builtFrom("3", provenance.ImageQuery{Source: s.text})...)
 	}
@@ -246,4 +247,10 @@ func (s *searching) addImage(r *provenance.Record, img searchedImage) {
 	img.Repository, img.Record, img.Time, img.Actor = r.Repository, r.Index, r.Time, r.Actor
 	s.actors = append(s.actors, r.Actor)
 	s.answer.Images = append(s.answer.Images, img)
+}
+
+// isRun says that a text is the address of a run of CI.
+func isRun(text string) bool {
+	_, is := provenance.RunAt(text)
+	return is
 }

@@ -25,6 +25,7 @@ type Query struct {
 	Identity   string        // a handle, or an account
 	Kind       Kind          // of the actor
 	Source     string        // in any spelling
+	Run        *Run          // whose login made it; Identity is its Handle
 	Revision   string
 	Base       digest.Digest
 	Action     Action
@@ -226,6 +227,7 @@ func (q *Query) matches(r *Record) bool {
 		(q.Child == "" || slices.ContainsFunc(r.Observed.Children, func(c Child) bool { return c.Digest == q.Child })) &&
 		(q.Identity == "" || r.Actor.Handle == q.Identity || r.Actor.Account == q.Identity) &&
 		(q.Kind == "" || r.Actor.Kind == q.Kind) &&
+		(q.Run == nil || q.Run.signedIn(r.Authenticated)) &&
 		(q.Action == "" || r.Action == q.Action) &&
 		q.matchesFacts(r)
 }

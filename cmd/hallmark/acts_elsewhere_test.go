@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,6 +190,16 @@ func TestActsOfGitLab(t *testing.T) {
 	}
 	if !s.passes("team/app", "1.0", `image.first.means == "CI" && image.first.job.counts && image.first.job.event == "push"`) {
 		t.Error("rules see no job that counts")
+	}
+	for run, found := range map[string]bool{"/octo/app/-/jobs/302": true, "/octo/app/-/pipelines/574": true, "/octo/app/-/jobs/303": false, "/octo/other/-/jobs/302": false} {
+		q := "?q=" + url.QueryEscape(issuer.URL+run)
+		if answer := s.want(200, "GET", "/api/v1/search"+q); strings.Contains(answer, `"job_id":"302"`) != found {
+			t.Errorf("a search for the run %s says %s", run, answer)
+		}
+		_, _, page := s.do("GET", "/search"+q, "admin:"+adminPassword, "", "Accept", "text/html")
+		if strings.Contains(page, "pushed as 1.0") != found {
+			t.Errorf("the page about the run %s says %s", run, page)
+		}
 	}
 	if shown := s.hallmark("show", "team/app:1.0"); strings.Contains(shown, "mona") || !strings.Contains(shown, "a job of "+issuer.URL+"/octo/app") {
 		t.Errorf("show says\n%s", shown)
