@@ -39,7 +39,7 @@ var docBlocks = map[string]treatment{
 	"docs/design/witness.md witnessctl add-log -origin ORIGIN":                     {test: "TestLitewitness"},
 	"docs/mirrors.md mirrors:":        {reads: asFileOf("mirrors")},
 	"docs/mirrors.md hold:":           {reads: asHold},
-	"docs/object-stores.md blobs:":    {reads: asConfig},
+	"docs/object-stores.md blobs:":    {reads: asStore},
 	"docs/object-stores.md [default]": {reads: asCredentials},
 	"docs/operations.md make image                                     # FROM scratch: it pulls nothing":              {test: "TestCompose"},
 	"docs/operations.md install bin/hallmark /usr/local/bin/":                                                         {because: "it changes the machine: it makes a user and starts a service"},
@@ -397,6 +397,17 @@ func asConfig(w *docWorld, text string) error {
 	text = strings.ReplaceAll(text, "/etc/hallmark/s3-keys", filepath.Join(dir, "keys"))
 	w.check(os.WriteFile(filepath.Join(dir, "hallmark.yaml"), []byte(text), 0o600))
 	return w.hallmark(dir, "config", "check", "hallmark.yaml")
+}
+
+// asStore checks settings of an object store; where they do not say which, of the one that the page shows first.
+func asStore(w *docWorld, text string) error {
+	if !strings.Contains(text, "endpoint:") {
+		const page = "docs/object-stores.md"
+		first := blocksOf(page, readDoc(w.t, page))[0].text
+		_, settings, _ := strings.Cut(text, "s3:\n")
+		text = first + settings
+	}
+	return asConfig(w, text)
 }
 
 // asCredentials checks the keys of an object store, with a configuration that names them.
