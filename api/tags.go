@@ -43,11 +43,12 @@ type tagList struct {
 	kind                provenance.Kind // taken from by
 	images              bool            // pass over the tags of signing tools
 	limit               int
+	records             recordSet // that were read to find them
 }
 
 // tagList reads which tags are asked for.
 func (q *query) tagList() (l tagList) {
-	l = tagList{repo: q.needed("repo"), prefix: q.text("prefix"), limit: q.limit()}
+	l = tagList{repo: q.needed("repo"), prefix: q.text("prefix"), limit: q.limit(), records: recordSet{}}
 	l.images = q.oneOf("images", "true", "false") == "true"
 	l.kind, l.by = splitActor(q.text("identity"))
 	order := q.oneOf("order", "name", "newest")
@@ -81,7 +82,7 @@ func (a *API) tags(c *call) (any, error) {
 		return nil, err
 	}
 	page := tagPage{Repository: l.repo}
-	if page.Tags, page.Namesakes, err = a.tagEntries(c, l.repo, found); err != nil {
+	if page.Tags, page.Namesakes, err = a.tagEntries(c, l, found); err != nil {
 		return nil, err
 	}
 	if next != "" {
@@ -90,9 +91,9 @@ func (a *API) tags(c *call) (any, error) {
 	return page, nil
 }
 
-// tagEntries looks up what is shown of each tag.
-func (a *API) tagEntries(c *call, repo string, found []registry.TagEntry) ([]tagEntry, provenance.Namesakes, error) {
-	records, places := recordSet{}, make([]registry.RepoDigest, len(found))
+// tagEntries looks up what is shown of each tag that was found.
+func (a *API) tagEntries(c *call, l tagList, found []registry.TagEntry) ([]tagEntry, provenance.Namesakes, error) {
+	repo, records, places := l.repo, l.records, make([]registry.RepoDigest, len(found))
 	for i, t := range found {
 		records.want(t.Record)
 		places[i] = registry.RepoDigest{Repository: repo, Digest: t.Digest}
@@ -158,6 +159,9 @@ func (a *API) followTags(c *call, l tagList) (tags []registry.TagEntry, next str
 		now = slices.DeleteFunc(now, func(t registry.TagEntry) bool {
 			return !slices.ContainsFunc(records, func(r *provenance.Record) bool { return r.Index == t.Record })
 		})
+		for _, r := range records {
+			l.records[r.Index] = r // what is shown of the tags is in them
+		}
 		page, stopped := newest(now, l.behind, l.limit-len(tags), newestOfTag)
 		if tags = append(tags, page...); stopped != "" || len(tags) == l.limit {
 			last := newestOfTag(tags[len(tags)-1])
