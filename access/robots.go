@@ -154,16 +154,6 @@ func (a *Access) Robots(ctx context.Context, after string, limit int) (robots []
 	return robots, err
 }
 
-// robotAccount returns the account that a robot has now. Error: ErrUnknownRobot.
-func (a *Access) robotAccount(ctx context.Context, name string) (account string, err error) {
-	err = a.store.View(ctx, func(tx storage.Reader) error {
-		r, err := readRobot(tx, name)
-		account = r.Account
-		return err
-	})
-	return account, err
-}
-
 // robotLogin checks a robot's name and secret. It takes no slow hash, and a wrong one slows down nobody: see
 // secret.go. Errors: ErrBadLogin, ErrExpired.
 func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (provenance.Identity, error) {

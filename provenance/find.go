@@ -77,7 +77,7 @@ func FindIn(tx storage.Reader, q Query) (page Page, err error) {
 	if q.Limit <= 0 || q.Limit > MaxPage {
 		q.Limit = MaxPage
 	}
-	storage.Expect(tx, func() []storage.Read { return append(headReads(), termReads(q.terms(), q.Descending, q.Limit+1)...) })
+	storage.Expect(tx, q.reads)
 	all, err := withTail(tx)
 	if err != nil {
 		return page, err

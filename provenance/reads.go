@@ -34,6 +34,19 @@ func termReads(terms []term, descending bool, first int) (reads []storage.Read) 
 	return reads
 }
 
+// reads are the rows by which a query begins: those of its terms or, without any, the records themselves.
+func (q *Query) reads() []storage.Read {
+	terms := q.terms()
+	if len(terms) > 0 || !q.Descending || !q.Until.IsZero() {
+		return append(headReads(), termReads(terms, q.Descending, q.Limit+1)...)
+	}
+	var to []byte
+	if q.After != nil {
+		to = indexKey(*q.After)
+	}
+	return append(headReads(), storage.RowsReverse(recordTable, nil, to).First(q.Limit+1), storage.RowsReverse(unsignedTable, nil, to).First(q.Limit+1))
+}
+
 // reads are the next records that a seeker comes to, as far as it looks, and n at most. It stays where it is.
 func (s *seeker) reads(n int) (reads []storage.Read) {
 	ahead := *s
@@ -48,11 +61,13 @@ func (s *seeker) reads(n int) (reads []storage.Read) {
 	return reads
 }
 
-// Reads are what Append reads before a record about a repository, for an Update to declare.
+// Reads are what Append, and a rendering of the new record, read of what is there before, for an Update to declare. The record is
+// about a repository.
 func (b *Book) Reads(repository string) []storage.Read {
 	reads := headReads()
 	if repository != "" {
 		reads = append(reads, storage.Row(newestTable, []byte(repository)))
 	}
-	return append(reads, log.HeadReads()...)
+	// A rendering of the record has its key and how that came into force. There are few keys.
+	return append(append(reads, storage.RowsReverse(keyTable, nil, nil)), log.HeadReads()...)
 }

@@ -31,7 +31,8 @@ func (g *Registry) Image(ctx context.Context, repo, ref string) (*Image, error) 
 	}
 	var f *found
 	var tags []string
-	err := g.store.View(ctx, func(tx storage.Reader) (err error) {
+	err := g.view(ctx, manifestReads(repo, ref, d), func(tx storage.Reader) (err error) {
+		storage.Expect(tx, func() []storage.Read { return imageReads(tx, repo, ref, d) })
 		if f, err = readManifest(tx, repo, ref, d); err != nil {
 			return err
 		}

@@ -109,6 +109,19 @@ func (p *push) inspectReads() (reads []storage.Read) {
 	return reads
 }
 
+// imageReads are a manifest and its tags. Where its tag is not there, nothing else is read.
+func imageReads(tx storage.Reader, repo, ref string, d digest.Digest) []storage.Read {
+	if d == "" {
+		tag, err := readTag(tx, repo, ref)
+		if err != nil {
+			return nil
+		}
+		d = tag.digest
+	}
+	of := repoKey(repo, digestKey(d))
+	return []storage.Read{storage.Row(manifestTable, of), storage.Under(taggedTable, of)}
+}
+
 // besideReads are what Beside reads.
 func besideReads(places []RepoDigest) (reads []storage.Read) {
 	for _, p := range places {

@@ -85,7 +85,7 @@ func (r *tripReader) ahead(table storage.Table, key []byte) (value []byte, ok bo
 		if at >= 0 {
 			return ahead.items[at].Value, true
 		}
-		if ahead.whole {
+		if ahead.reaches(of.reverse, key) {
 			return nil, true
 		}
 	}
@@ -207,6 +207,15 @@ func (r *tripReader) rangeAhead(read storage.Read) (aheadRange, bool) {
 		}
 	}
 	return aheadRange{}, false
+}
+
+// reaches says whether a key lies in what was read.
+func (a aheadRange) reaches(reverse bool, key []byte) bool {
+	if a.whole || len(a.items) == 0 {
+		return a.whole
+	}
+	c := bytes.Compare(key, a.items[len(a.items)-1].Key)
+	return c == 0 || (c > 0) == reverse
 }
 
 // rest is what was not read ahead of a range, if anything was not.
