@@ -49,7 +49,7 @@ func (b *Book) Adopt(ctx context.Context, who Identity) (r *Record, err error) {
 		if err := b.beginLog(tx, *b.keys.Load(), found.Records); err != nil {
 			return err
 		}
-		r, err = b.append(tx, Event{Action: Adopt, Who: who, Digest: found.Statements, Found: &found})
+		r, _, err = b.append(tx, Event{Action: Adopt, Who: who, Digest: found.Statements, Found: &found})
 		return err
 	})
 	if err == nil {

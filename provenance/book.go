@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/fault"
+	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
@@ -55,42 +56,52 @@ func NewBook(store storage.Store, publicURL string) (*Book, error) {
 // all of it happens or nothing does. The event's bounds are enforced here: what is too much is cut, and
 // the cut is marked in the record. Errors: ErrNoKey, ErrNotAdopted, ErrDisagree.
 func (b *Book) Append(tx storage.Tx, e Event) (*Record, error) {
+	r, _, err := b.AppendProved(tx, e)
+	return r, err
+}
+
+// AppendProved is Append that also returns what ReadReceipt would give for the record in the same transaction, without reading
+// anything again. Its slices are not to be changed.
+func (b *Book) AppendProved(tx storage.Tx, e Event) (*Record, *receipt.Receipt, error) {
 	if err := b.Stopped(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return b.append(tx, e)
 }
 
-// append is Append for what puts an end to why nothing was signed.
-func (b *Book) append(tx storage.Tx, e Event) (*Record, error) {
+// append is AppendProved for what puts an end to why nothing was signed.
+func (b *Book) append(tx storage.Tx, e Event) (*Record, *receipt.Receipt, error) {
 	h, err := readHead(tx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !recording {
-		return &Record{}, nil
+		return &Record{}, nil, nil
 	}
 	s, err := b.appender(tx, h)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := b.record(e, h.next)
 	r.Log = s.leaf()
 	if r.Before, err = followRepository(tx, r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	payload, err := encode(r)
 	if err != nil {
-		return nil, fmt.Errorf("record %d: %w", r.Index, err)
+		return nil, nil, fmt.Errorf("record %d: %w", r.Index, err)
 	}
-	ended, err := s.append(tx, r.Index, payload)
+	if err := r.readBack(payload); err != nil {
+		return nil, nil, err
+	}
+	proved, ended, err := s.append(tx, r.Index, payload)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := h.put(tx, r, payload, ended); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r, b.boundTail(tx, h.next)
+	return r, proved, b.boundTail(tx, h.next)
 }
 
 // put writes a record, with the signature of the checkpoint that its leaf ends. The head moves on.
@@ -263,6 +274,21 @@ func encode(r *Record) ([]byte, error) {
 			return nil, fmt.Errorf("it has %d bytes without its facts, and may have %d", len(payload), MaxRecord)
 		}
 	}
+}
+
+// readBack makes a record be what its statement says. They differ where a text has bytes that are no UTF-8, for which JSON has
+// another character: what is made of the record now, and again when it is read, has to be the same.
+func (r *Record) readBack(payload []byte) error {
+	if !bytes.Contains(payload, []byte(`\ufffd`)) {
+		return nil
+	}
+	stated, err := decode(payload)
+	if err != nil {
+		return fmt.Errorf("record %d: %w", r.Index, err)
+	}
+	stated.Unsigned = r.Unsigned
+	*r = *stated
+	return nil
 }
 
 // marshal encodes JSON without escaping what only HTML would need escaped.

@@ -47,15 +47,12 @@ func ReadReceipt(tx storage.Reader, index uint64) (*receipt.Receipt, error) {
 const maxKeySteps = 4
 
 // ReadKeySteps returns the receipts of the records by which the key of a record came into force within its log, the newest
-// maxKeySteps: each is signed by the key before, so who knows an earlier key of the log can follow. They come oldest first, and newest
+// maxKeySteps: each is signed by the key before, so who knows an earlier key of the log can follow. leaf is the record's place in
+// that log. They come oldest first, and newest
 // first where there were more: what was made so is for ever. A change that an older version recorded has no such receipt, so the steps
 // end there. Errors: as ReadReceipt, but for ErrUnproved.
-func ReadKeySteps(tx storage.Reader, index uint64) (steps []*receipt.Receipt, err error) {
-	tree, err := log.OpenEntry(tx, index)
-	if err != nil {
-		return nil, fmt.Errorf("record %d: %w", index, err)
-	}
-	for item, err := range tx.ScanReverse(keyTable, indexKey(tree.First+1), indexKey(index+1)) {
+func ReadKeySteps(tx storage.Reader, index, leaf uint64) (steps []*receipt.Receipt, err error) {
+	for item, err := range tx.ScanReverse(keyTable, indexKey(index-leaf+1), indexKey(index+1)) {
 		if err != nil || len(steps) == maxKeySteps {
 			return steps, err
 		}

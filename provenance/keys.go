@@ -217,7 +217,7 @@ func (b *Book) succeed(ctx context.Context, who Identity, keys Keys, ending func
 		e := keyEvent(end.Action, who, keys.Receipts[0].Key(), h.key, end.Reason)
 		e.Continues = continues
 		e.Continues.Records = h.next
-		r, err = b.append(tx, e)
+		r, _, err = b.append(tx, e)
 		return err
 	})
 	if err == nil {

@@ -89,15 +89,18 @@ func (b *Book) appender(tx storage.Reader, h head) (s *appender, err error) {
 
 func (s *appender) leaf() *LeafID { return &LeafID{Origin: s.head.Origin, Leaf: s.head.Size()} }
 
-// append signs the statement of a record, and makes it the next leaf. It returns the signature of the checkpoint that the
-// leaf ends.
-func (s *appender) append(tx storage.Tx, index uint64, payload []byte) (ended []byte, err error) {
-	signature, err := s.signer.Sign(payload)
-	if err != nil {
-		return nil, err
+// append signs the statement of a record, and makes it the next leaf. It returns the record's receipt, by the checkpoint that
+// the leaf ends, and that checkpoint's signature.
+func (s *appender) append(tx storage.Tx, index uint64, payload []byte) (r *receipt.Receipt, ended []byte, err error) {
+	r = &receipt.Receipt{Payload: payload, Key: s.signer.Key(), Leaf: s.head.Size()}
+	r.LogID = receipt.Log{Origin: s.head.Origin, Key: s.head.Key}.ID()
+	if r.Signature, err = s.signer.Sign(payload); err != nil {
+		return nil, nil, err
 	}
-	tx.Put(signatureTable, indexKey(index), signature)
-	return s.head.Append(tx, receipt.Body(payload, signature, s.signer.Key()), s.key)
+	tx.Put(signatureTable, indexKey(index), r.Signature)
+	a, err := s.head.Append(tx, receipt.Body(payload, r.Signature, r.Key), s.key)
+	r.Proof, r.Checkpoint = a.Proof, a.Checkpoint
+	return r, a.Signature, err
 }
 
 // Begin gives the book its keys. In a book that has no record and no log it begins the first one with them. It signs

@@ -350,7 +350,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if e.Manifest = provenance.ManifestAdded; again {
 		e.Manifest = provenance.ManifestAgain
 	}
-	record, err := g.book.Append(tx, e)
+	record, proved, err := g.book.AppendProved(tx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -376,7 +376,7 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.full, err = g.softWarnings(tx, p.repo); err != nil {
 		return nil, err
 	}
-	return record, errors.Join(p.putRendered(tx, record), g.recordFindings(tx, p))
+	return record, errors.Join(p.putRendered(tx, record, proved), g.recordFindings(tx, p))
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable. Of what is brought back, those that

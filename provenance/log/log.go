@@ -85,39 +85,51 @@ func (h Head) Checkpoint() (checkpoint.Checkpoint, error) {
 	return checkpoint.Checkpoint{Origin: h.Origin, Size: h.Size(), Root: root}, err
 }
 
+// An Appended leaf has what proves it at the size that it made.
+type Appended struct {
+	// Signature is that of the checkpoint, 64 bytes: anyone who keeps it with the entry can give the checkpoint again when
+	// the key is gone (Tree.SignedBefore).
+	Signature  []byte
+	Checkpoint string // signed
+	Proof      tlog.RecordProof
+}
+
 // Append adds a leaf to the log that ends in this head, and the checkpoint that covers it, in the caller's
-// transaction. The head moves on. It returns the signature of that checkpoint, 64 bytes: anyone who keeps it with the
-// entry can give the checkpoint again when the key is gone (Tree.SignedBefore). Error: ErrKey.
-func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) (signature []byte, err error) {
+// transaction. The head moves on. Error: ErrKey.
+func (h *Head) Append(tx storage.Tx, leaf []byte, key ed25519.PrivateKey) (a Appended, err error) {
 	next, hashes, err := h.edge.add(leaf)
 	if err != nil {
-		return nil, err
+		return a, err
+	}
+	// What the newest leaf needs for its proof are the trees that it stands beside: the edge as it was.
+	if a.Proof, err = tlog.ProveRecord(next.size, h.edge.size, h.edge); err != nil {
+		return a, err
 	}
 	index := tlog.StoredHashCount(h.edge.size)
 	for i, hash := range hashes {
 		tx.Put(hashTable, hashKey(h.Number, index+int64(i)), hash[:])
 	}
 	h.edge = next
-	return h.write(tx, key)
+	a.Checkpoint, a.Signature, err = h.write(tx, key)
+	return a, err
 }
 
-// write keeps the head with a checkpoint of it, whose signature it returns.
-func (h *Head) write(tx storage.Tx, key ed25519.PrivateKey) (signature []byte, err error) {
+// write keeps the head with a checkpoint of it, which it returns with its bare signature.
+func (h *Head) write(tx storage.Tx, key ed25519.PrivateKey) (signed string, signature []byte, err error) {
 	if !h.Key.Equal(key.Public()) {
-		return nil, fmt.Errorf("log %s: %w", h.Origin, ErrKey)
+		return "", nil, fmt.Errorf("log %s: %w", h.Origin, ErrKey)
 	}
 	c, err := h.Checkpoint()
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	signature = c.Signature(key)
-	signed, err := c.WithSignature(h.Key, signature)
-	if err != nil {
-		return nil, err
+	if signed, err = c.WithSignature(h.Key, signature); err != nil {
+		return "", nil, err
 	}
 	tx.Put(headTable, headKey, h.edge.encode(h.Number))
 	tx.Put(checkpointTable, numberKey(h.Number), []byte(signed))
-	return signature, nil
+	return signed, signature, nil
 }
 
 // Begin begins a log, whose first leaf will be of the entry first. Where there is a log already it has to
@@ -138,7 +150,7 @@ func Begin(tx storage.Tx, origin string, key ed25519.PrivateKey, first uint64, n
 	if err := l.write(tx); err != nil {
 		return h, err
 	}
-	_, err = h.write(tx, key)
+	_, _, err = h.write(tx, key)
 	return h, err
 }
 

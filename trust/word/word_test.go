@@ -113,7 +113,7 @@ func (o *other) artifact(index uint64) (a Artifact) {
 		must(o.t, err)
 		proved, err := provenance.ReadReceipt(tx, index)
 		must(o.t, err)
-		steps, err := provenance.ReadKeySteps(tx, index)
+		steps, err := provenance.ReadKeySteps(tx, index, proved.Leaf)
 		must(o.t, err)
 		a = Artifact{Subject: r.Digest, Manifest: digest.FromString("manifest"), Annotations: provenance.Notes(r)}
 		a.add(provenance.EnvelopeType, receipt.Envelope(proved.Payload, proved.Signature))
