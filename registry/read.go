@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -72,14 +73,10 @@ func (g *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (io.R
 
 // ReferrersOf lists up to n manifests of a repository whose subject is d.
 func (g *Registry) ReferrersOf(ctx context.Context, repo string, d digest.Digest, n int) (found []ocispec.Descriptor, err error) {
-	var list []byte
-	err = g.store.View(ctx, func(tx storage.Reader) (err error) {
-		list, _, err = readReferrers(tx, repo, d, nil, page{n: n})
-		return err
-	})
-	if err != nil {
+	list := &referrerList{repo: repo, subject: d, page: page{n: n}, hold: math.MaxInt}
+	if err := g.store.View(ctx, list.begin); err != nil {
 		return nil, err
 	}
-	err = json.Unmarshal([]byte("["+string(list)+"]"), &found)
+	err = json.Unmarshal([]byte("["+string(list.text)+"]"), &found)
 	return found, err
 }

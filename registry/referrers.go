@@ -3,10 +3,12 @@ package registry
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -91,71 +93,32 @@ func (g *Registry) referrers(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	want := query.Readings(c.r.URL.RawQuery, "artifactType")
-	var list []byte
-	var next digest.Digest
-	reads := func() []storage.Read { return []storage.Read{referrersOf(c.repo, c.digest, p)} }
-	err = c.view(c.r.Context(), reads, func(tx storage.Reader) (err error) {
-		list, next, err = readReferrers(tx, c.repo, c.digest, want, p)
-		return err
-	})
-	if err != nil {
+	list := &referrerList{repo: c.repo, subject: c.digest, want: query.Readings(c.r.URL.RawQuery, "artifactType"), page: p, hold: referrersAtOnce}
+	if err := c.view(c.r.Context(), func() []storage.Read { return []storage.Read{list.rows()} }, list.begin); err != nil {
 		return err
 	}
-	if next != "" {
-		values := url.Values{"n": {strconv.Itoa(p.n)}, "last": {next.String()}}
-		if len(want) > 0 {
-			values.Set("artifactType", want[len(want)-1]) // which can mean the same again
+	if list.next != "" {
+		values := url.Values{"n": {strconv.Itoa(p.n)}, "last": {list.next.String()}}
+		if len(list.want) > 0 {
+			values.Set("artifactType", list.want[len(list.want)-1]) // which can mean the same again
 		}
 		setNext(w.Header(), c, values)
 	}
-	if len(want) > 0 {
+	if len(list.want) > 0 {
 		w.Header().Set("Oci-Filters-Applied", "artifactType")
 	}
-	writeBody(w, ocispec.MediaTypeImageIndex, slices.Concat(
-		[]byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageIndex+`","manifests":[`), list, []byte("]}")))
+	const head, tail = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`, "]}"
+	if list.whole {
+		writeBody(w, ocispec.MediaTypeImageIndex, slices.Concat([]byte(head), list.text, []byte(tail)))
+		return nil
+	}
+	w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+	if c.r.Method == http.MethodHead {
+		return nil
+	}
+	rows := &referrerReader{ctx: c.r.Context(), store: g.store, list: list}
+	if _, err := io.Copy(&copier{ResponseWriter: w}, io.MultiReader(strings.NewReader(head), rows, strings.NewReader(tail))); err != nil {
+		panic(http.ErrAbortHandler) // so that the client sees that it has a part of the list
+	}
 	return nil
-}
-
-// referrersOf are the rows of a subject's referrers from a page on.
-func referrersOf(repo string, subject digest.Digest, p page) storage.Read {
-	all := repoKey(repo, digestKey(subject))
-	from := all
-	if last, ok := parseDigest(p.last); ok {
-		from = repoKey(repo, digestKey(subject), digestKey(last), []byte{0})
-	}
-	return storage.Rows(referrerTable, from, storage.PrefixEnd(all))
-}
-
-// readReferrers reads the descriptors of one page, with commas between them, and behind which digest the
-// next page begins: of those whose artifactType is one of want, or of all where none is. A page is short or even
-// empty where most of what it looked at is of another type.
-func readReferrers(tx storage.Reader, repo string, subject digest.Digest, want []string, p page) (list []byte, next digest.Digest, err error) {
-	rows, skip := referrersOf(repo, subject, p), len(repoKey(repo, digestKey(subject)))
-	looked, listed := 0, 0
-	var previous digest.Digest
-	for item, err := range tx.Scan(rows.Table, rows.Key, rows.To) {
-		if err != nil {
-			return nil, "", err
-		}
-		if looked == maxReferrers || listed >= p.n || len(list) >= maxReferrerBytes {
-			return list, previous, nil
-		}
-		looked++
-		row, err := decodeReferrerRow(item.Value)
-		if err != nil {
-			return nil, "", err
-		}
-		if previous, _, err = cutDigest(item.Key[skip:]); err != nil {
-			return nil, "", err
-		}
-		if len(want) > 0 && !slices.Contains(want, row.artifactType) {
-			continue
-		}
-		if listed++; listed > 1 {
-			list = append(list, ',')
-		}
-		list = append(list, row.descriptor...)
-	}
-	return list, "", nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -310,4 +312,78 @@ func TestReferrersTagSchema(t *testing.T) {
 		}
 		s.wantClean()
 	}
+}
+
+// pieces is a ResponseWriter that notes how much it is given at once, and may do something before.
+type pieces struct {
+	*httptest.ResponseRecorder
+	longest int
+	before  func(written int)
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.before(p.Body.Len())
+	p.longest = max(p.longest, len(b))
+	return p.ResponseRecorder.Write(b)
+}
+
+// referrersInPieces asks for a list, and says what it was given and whether it was broken off.
+func (s *server) referrersInPieces(subject digest.Digest, before func(written int)) (got *pieces, broken any) {
+	s.t.Helper()
+	got = &pieces{ResponseRecorder: httptest.NewRecorder(), before: before}
+	r := httptest.NewRequest("GET", "/v2/app/referrers/"+subject.String(), nil)
+	r.SetBasicAuth("alice", password)
+	defer func() { broken = recover() }()
+	s.ServeHTTP(got, r)
+	return got, nil
+}
+
+// TestReferrersInPieces wants no long list to be in memory for a client that takes it slowly, and the list to be whole, or to be
+// broken off where what was being read went away.
+func TestReferrersInPieces(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
+	s := startServer(t, t.TempDir(), Config{})
+	subject := s.pushImage("app", "", "one")
+	for i := range 40 {
+		s.artifact("app", subject.digest, "application/note", strings.Repeat("x", 9_000)+fmt.Sprint(i))
+	}
+	large := s.artifact("app", subject.digest, "application/large", strings.Repeat("y", 1<<20))
+	nothing := func(int) {}
+	got, broken := s.referrersInPieces(subject.digest, nothing)
+	var index ocispec.Index
+	if err := json.Unmarshal(got.Body.Bytes(), &index); err != nil || broken != nil || len(index.Manifests) != 41 || got.Body.Len() < 1<<20 {
+		t.Fatalf("%v, %v: %d manifests in %d bytes", err, broken, len(index.Manifests), got.Body.Len())
+	}
+	if got.longest > 64<<10 {
+		t.Errorf("%d bytes were in memory at once", got.longest)
+	}
+	if some, pages := s.listReferrers("app", subject.digest, "?artifactType=application/large"); len(some) != 1 || pages != 1 || some[0].Digest != large.digest {
+		t.Errorf("of one type: %d in %d pages", len(some), pages)
+	}
+	if head := s.want(s.do("HEAD", "/v2/app/referrers/"+subject.digest.String(), nil), 200, ""); head.header.Get("Content-Type") != ocispec.MediaTypeImageIndex {
+		t.Errorf("HEAD: %v", head.header)
+	}
+	last := index.Manifests[40].Digest
+	remove := func(d digest.Digest) func(int) {
+		return func(written int) {
+			if written > 0 && d != "" {
+				s.want(s.do("DELETE", "/v2/app/manifests/"+d.String(), nil), 202, "")
+				d = ""
+			}
+		}
+	}
+	if last != large.digest { // what is not yet read may go
+		got, broken = s.referrersInPieces(subject.digest, remove(last))
+		if err := json.Unmarshal(got.Body.Bytes(), &index); err != nil || broken != nil || len(index.Manifests) != 40 {
+			t.Errorf("after one went: %v, %v, %d manifests", err, broken, len(index.Manifests))
+		}
+	}
+	only := s.pushImage("app", "", "two")
+	large = s.artifact("app", only.digest, "application/large", strings.Repeat("y", 1<<20))
+	if _, broken := s.referrersInPieces(only.digest, remove(large.digest)); broken != http.ErrAbortHandler {
+		t.Errorf("what was being read went away: %v", broken)
+	}
+	s.wantClean()
 }

@@ -78,6 +78,50 @@ func (v *victim) largeBlob(size int) string {
 	return "/v2/slow/app/blobs/" + name.String()
 }
 
+// TestSoakSlowReferrers has hundreds of clients read a list of referrers of 2 MB as slowly as they like. None has the list in memory.
+func TestSoakSlowReferrers(t *testing.T) {
+	const readers = 300
+	v := newVictim(t)
+	subject := digest.FromString("what they are about")
+	for n := range 220 {
+		v.pushReferrer(subject, n)
+	}
+	before := v.anonymous()
+	v.readSlowly(readers, "/v2/slow/app/referrers/"+subject.String(), "h1", 0)
+	each := (v.anonymous() - before) / readers
+	t.Logf("%d KiB for each of %d slow readers of referrers", each, readers)
+	if each > 64 {
+		t.Errorf("%d KiB for each slow reader, and should be 64 at most", each)
+	}
+}
+
+// pushReferrer pushes an index of 10 KB about a subject.
+func (v *victim) pushReferrer(subject digest.Digest, n int) {
+	v.t.Helper()
+	text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","artifactType":"application/note","manifests":[],`+
+		`"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":1},"annotations":{"n":"%d","note":%q}}`,
+		subject, n, strings.Repeat("x", 10_000))
+	r, err := http.NewRequest("PUT", "https://"+v.address+"/v2/slow/app/manifests/"+digest.FromString(text).String(), strings.NewReader(text))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r.SetBasicAuth("admin", adminPassword)
+	r.Header.Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+	client, err := httpClient(v.dir)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		v.t.Fatal(resp.Status)
+	}
+}
+
 // anonymous is the anonymous memory of the server, in KiB.
 func (v *victim) anonymous() int {
 	v.t.Helper()
