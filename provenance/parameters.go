@@ -33,9 +33,11 @@ func harmless(query string) string {
 }
 
 var (
-	hashForm    = regexp.MustCompile(`^(?:[a-z0-9]{2,10}:)?[0-9a-fA-F]{1,128}$|^sha(?:256|384|512)-[A-Za-z0-9+/_-]{43,88}$`)
-	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,32}$`)
-	versionForm = regexp.MustCompile(`^v?[0-9][A-Za-z0-9._+~:-]{0,63}$`)
+	// The lengths that belong to these are counted in code: a pattern that has them is tens of KB of memory.
+	hexHash     = regexp.MustCompile(`^(?:[a-z0-9]{2,10}:)?([0-9a-fA-F]+)$`)
+	plainHash   = regexp.MustCompile(`^sha(?:256|384|512)-([A-Za-z0-9+/_-]+)$`)
+	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
+	versionForm = regexp.MustCompile(`^v?[0-9]([A-Za-z0-9._+~:-]*)$`)
 	// tokenForm is how issuers begin their tokens.
 	tokenForm = regexp.MustCompile(`(?:^|[^A-Za-z0-9])(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|rtr|cbt|soat|ft|ptt|imt|oas|agent)-|xox[a-z]-|xapp-|sk-[A-Za-z0-9_-]{20}|SG\.|do[opr]_v1_|shp(?:at|ca|pa|ss)_|ATATT3|ATBB|[sr]k_live_|AIza|AKIA|ASIA|npm_[A-Za-z0-9]{30}|pypi-AgE|dckr_[po]at_|hf_[A-Za-z0-9]{30}|hvs\.|eyJ)`)
 	// uuidForm is how other issuers write theirs. No branch has such a name by itself.
@@ -45,9 +47,21 @@ var (
 	hexForm   = regexp.MustCompile(`^(?:[0-9a-f]+|[0-9A-F]+)$`)
 )
 
-func isHash(value string) bool      { return hashForm.MatchString(value) }
-func isShortWord(value string) bool { return shortForm.MatchString(value) && isPlainName(value) }
-func isVersion(value string) bool   { return versionForm.MatchString(value) && isPlainName(value) }
+func isHash(value string) bool {
+	return hasForm(hexHash, value, 1, 128) || hasForm(plainHash, value, 43, 88)
+}
+
+func isShortWord(value string) bool {
+	return len(value) <= 32 && shortForm.MatchString(value) && isPlainName(value)
+}
+
+func isVersion(value string) bool { return hasForm(versionForm, value, 0, 63) && isPlainName(value) }
+
+// hasForm says whether a value has a form, whose first group has so many bytes.
+func hasForm(form *regexp.Regexp, value string, least, most int) bool {
+	m := form.FindStringSubmatch(value)
+	return m != nil && least <= len(m[1]) && len(m[1]) <= most
+}
 
 // isRefName says whether a value looks like a branch, a tag or a commit.
 func isRefName(value string) bool { return isHash(value) || isPlainName(value) }

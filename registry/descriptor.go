@@ -2,10 +2,11 @@ package registry
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"mime"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -147,13 +148,30 @@ func decodeManifest(body []byte) (m *manifest, schemaVersion int, err error) {
 	}, doc.SchemaVersion, nil
 }
 
-// mediaTypeName is a media type without parameters. Its length is bounded: it goes into headers and records.
-var mediaTypeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+// isMediaType says whether a text is a media type without parameters. Its length is bounded: it goes into headers and records.
+// (RFC 6838, section 4.2, as a pattern: ^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$, which takes
+// 100 KB of memory for its lengths, and longer.)
+func isMediaType(s string) bool {
+	kind, sub, _ := strings.Cut(s, "/")
+	return isRestrictedName(kind) && isRestrictedName(sub)
+}
+
+func isRestrictedName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i == 0 || strings.IndexByte("!#$&^_.+-", c) < 0:
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= 127
+}
 
 // parseMediaType returns a media type in lower case, or "": case means nothing in it (RFC 6838, section 4.2). It
 // is looked at before, because there are letters outside ASCII that become some of it.
 func parseMediaType(s string) string {
-	if mediaTypeName.MatchString(s) {
+	if isMediaType(s) {
 		return strings.ToLower(s)
 	}
 	return ""
@@ -293,6 +311,17 @@ func platform(p *ocispec.Platform) string {
 		s += "/" + p.Variant
 	}
 	return bounded(s)
+}
+
+// isDigestOf says whether d is the digest of content. It allocates nothing for SHA-256, because each read of a manifest asks.
+func isDigestOf(d digest.Digest, content []byte) bool {
+	if hashed, ok := strings.CutPrefix(string(d), "sha256:"); ok {
+		var text [2 * sha256.Size]byte
+		sum := sha256.Sum256(content)
+		hex.Encode(text[:], sum[:])
+		return string(text[:]) == hashed
+	}
+	return digestOf(content, d) == d
 }
 
 // digestOf hashes content with the algorithm of a digest, or with SHA-256 where there is none.

@@ -98,14 +98,20 @@ func (s *Server) listen() (servers []*http.Server, failed <-chan error, err erro
 	return servers, errs, nil
 }
 
+// What inert sets. net/http does not change it.
+var (
+	noSniff   = []string{"nosniff"}
+	sandboxed = []string{"sandbox; default-src 'none'"}
+)
+
 // inert keeps a browser from making anything of an answer but what it is said to be, and from running it: a
 // manifest is served under the media type that its client gave it, even text/html, and names and messages of
 // clients are in most other answers. It is around all of them, so that none can be forgotten.
 func inert(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+		h["X-Content-Type-Options"] = noSniff
+		h["Content-Security-Policy"] = sandboxed
 		next.ServeHTTP(w, r)
 	})
 }

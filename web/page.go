@@ -58,8 +58,9 @@ func (pg *page) frame(title string) Frame {
 	return f
 }
 
-// templates are one set a page: the frame, the parts and its own body. They are parsed when a server makes its pages: every
-// verb has this package in it, and few of them show a page.
+// templates are one set a page: the frame, the parts and its own body. They are parsed for the first page that is
+// shown, and take 1.2 MB then: many registries show none, and each collection of garbage looks at all that lives. A test shows
+// every page, so none that cannot be parsed is in a build.
 var templates = sync.OnceValue(parse)
 
 func parse() map[string]*template.Template {

@@ -83,7 +83,6 @@ func (p *Pages) routes() []route {
 
 // New returns the pages.
 func New(c Config) *Pages {
-	templates() // one that cannot be parsed ends the start, and not the first request
 	p := &Pages{Config: c, mux: http.NewServeMux(), forms: newForms()}
 	for _, r := range p.routes() {
 		p.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { p.serve(w, req, r) })

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +14,18 @@ import (
 
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	prefixName = regexp.MustCompile(`^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}/){1,5}$`)
+	prefixName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]*$`) // one of them, see isPrefix
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,40}$`)
 )
+
+// isPrefix says whether a prefix is of up to 5 names with a slash behind each. The lengths are counted here: a pattern that has them
+// takes 100 KB of memory as long as the process lives.
+func isPrefix(s string) bool {
+	names := strings.Split(s, "/")
+	last := len(names) - 1
+	tooLong := func(name string) bool { return len(name) > 63 || !prefixName.MatchString(name) }
+	return 1 <= last && last <= 5 && names[last] == "" && !slices.ContainsFunc(names[:last], tooLong)
+}
 
 // checkBlobs refuses an object store that cannot be meant.
 func (p *problems) checkBlobs(c ObjectStore) {
@@ -33,7 +43,7 @@ func (p *problems) checkBlobs(c ObjectStore) {
 	case !bucketName.MatchString(c.Bucket):
 		p.addf("blobs.s3.bucket", "blobs.s3.bucket is %q, and should have 3 to 63 lower-case letters, digits, '-' and '.'", c.Bucket)
 	}
-	if c.Prefix != "" && !prefixName.MatchString(c.Prefix) {
+	if c.Prefix != "" && !isPrefix(c.Prefix) {
 		p.addf("blobs.s3.prefix", "blobs.s3.prefix is %q, and should be up to 5 names of letters, digits, '_', '-' and '.', with a slash behind each: hallmark/", c.Prefix)
 	}
 	if !regionName.MatchString(c.Region) {

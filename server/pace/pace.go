@@ -37,8 +37,12 @@ func percentFor(live uint64) int {
 	return min(max(gos, int((leastHeap-live)*100/max(live, 1))), most)
 }
 
-// lookEvery is how often a quiet process is looked for.
-const lookEvery = 2 * time.Second
+// lookEvery is how often a quiet process is looked for, and quietLooks for how many looks in a row it has to be quiet: the pauses
+// of people and builds are shorter, and what was given back has to be had from the system again, page by page.
+const (
+	lookEvery  = 2 * time.Second
+	quietLooks = 4
+)
 
 // giveBack gives garbage back to the system when the process has become quiet, as long as it lives. Until more is
 // allocated the collector would let it lie: what a thousand connections needed to be opened, for as long as they wait.
@@ -54,15 +58,18 @@ func giveBack() {
 // quiet tells when it is worth it to collect garbage though nobody needs the room.
 type quiet struct {
 	seen, given uint64 // what had been allocated when we looked, and when it was worth it
+	looks       int    // in a row that found it quiet
 }
 
 // now is asked again and again, with how many bytes have been allocated ever and how many are alive. It is worth it when
-// hardly any were since the last time, and enough since it was worth it.
+// hardly any were between the last looks, and enough since it was worth it.
 func (q *quiet) now(allocated, alive uint64) bool {
 	const hardly, enough = 1 << 20, 4 << 20
-	still := allocated-q.seen < hardly
+	if q.looks++; allocated-q.seen >= hardly {
+		q.looks = 0
+	}
 	q.seen = allocated
-	if !still || allocated-q.given < max(enough, alive/2) {
+	if q.looks < quietLooks || allocated-q.given < max(enough, alive/2) {
 		return false
 	}
 	q.given = allocated

@@ -48,30 +48,34 @@ func TestPaceCollector(t *testing.T) {
 	wantGoal(leastHeap, leastHeap*3/2)
 }
 
-// TestQuiet allocates as servers do: memory is given back in the pauses that follow a lot of work, once.
+// TestQuiet allocates as servers do: memory is given back in the long pauses that follow a lot of work, once.
 func TestQuiet(t *testing.T) {
 	var q quiet
 	for i, c := range []struct {
 		allocated, alive uint64 // MiB
-		want             bool
+		looks            int    // that find it so
+		want             bool   // at the last of them, and at none before
 	}{
-		{4, 4, false},    // the start
-		{5, 4, false},    // too little
-		{50, 4, false},   // work
-		{90, 4, false},   // more
-		{90, 4, true},    // a pause
-		{90, 4, false},   // it goes on
-		{93, 4, false},   // a little work
-		{93, 4, false},   // for which it is not worth it
-		{94, 4, false},   // the rest of 4 MiB
-		{94, 4, true},    // a pause
-		{130, 90, false}, // more work, but less than half of what is alive
-		{130, 90, false}, // for which it is not worth it
-		{139, 90, false}, // now it is
-		{139, 90, true},  // in the next pause
+		{4, 4, 4, false},    // the start
+		{4, 4, 1, true},     // a pause
+		{50, 4, 1, false},   // work
+		{90, 4, 1, false},   // more
+		{90, 4, 3, false},   // a short pause
+		{95, 4, 4, false},   // a little work, after which the pause begins anew
+		{95, 4, 1, true},    // it is long
+		{95, 4, 9, false},   // it goes on
+		{98, 4, 9, false},   // a little work, for which it is not worth it
+		{99, 4, 4, false},   // the rest of 4 MiB
+		{99, 4, 1, true},    // a pause
+		{130, 90, 9, false}, // more work, but less than half of what is alive
+		{145, 90, 4, false}, // now it is
+		{145, 90, 1, true},  // in the next pause
 	} {
-		if got := q.now(c.allocated<<20, c.alive<<20); got != c.want {
-			t.Errorf("step %d: %v", i, got)
+		for look := range c.looks {
+			want := c.want && look == c.looks-1
+			if got := q.now(c.allocated<<20, c.alive<<20); got != want {
+				t.Errorf("step %d, look %d: %v", i, look, got)
+			}
 		}
 	}
 }
