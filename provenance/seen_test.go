@@ -273,7 +273,7 @@ func resign(tx storage.Tx, b *Book, n uint64) error {
 			return err
 		}
 		payload = bytes.Clone(payload)
-		ended, err := s.append(tx, index, payload)
+		_, ended, err := s.append(tx, index, payload)
 		if err != nil {
 			return err
 		}
