@@ -132,9 +132,10 @@ type run struct {
 	// entries is /keys/logs.json as it was read last.
 	entries []receipt.LogEntry
 	keys    keys
-	ahead   *ahead    // the page behind the last one, or nil
-	kept    time.Time // when Keep was called last
-	done    bool      // what was found makes all else pointless
+	ahead   *ahead // the page behind the last one, or nil
+	// keepNext is when Keep is called again, by the clock of this machine: it is about how long it takes.
+	keepNext time.Time
+	done     bool // what was found makes all else pointless
 	// touched is what the records name that were read since somebody began to look; nil where nobody did.
 	touched    map[string]bool
 	servedName string // the public name, as it was served last

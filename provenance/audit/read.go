@@ -101,8 +101,12 @@ func (r *run) sections(ctx context.Context) error {
 // end is how many records there are, by the newest checkpoint.
 func (r *run) end() uint64 { return r.logs[len(r.logs)-1].end() }
 
-// keepEach is how often what was read is kept while more is read.
-const keepEach = 30 * time.Second
+// How often what was read is kept while more is read: each keepEach, or less often where keeping takes long, so that it takes no
+// more than 1/keepShare of the time. What is kept grows with what was read.
+const (
+	keepEach  = 30 * time.Second
+	keepShare = 50
+)
 
 // read follows the logs, and reads all records that are new.
 func (r *run) read(ctx context.Context) error {
@@ -116,13 +120,14 @@ func (r *run) read(ctx context.Context) error {
 		if r.Progress != nil {
 			r.Progress(r.memory.State.Next, r.end())
 		}
-		if len(r.report.Findings) > 0 || r.Now().Sub(r.kept) < keepEach {
+		if len(r.report.Findings) > 0 || time.Now().Before(r.keepNext) {
 			continue
 		}
+		began := time.Now()
 		if err := r.Keep(); err != nil {
 			return err
 		}
-		r.kept = r.Now()
+		r.keepNext = time.Now().Add(max(keepEach, keepShare*time.Since(began)))
 	}
 	return nil
 }
@@ -131,19 +136,12 @@ func (r *run) read(ctx context.Context) error {
 func (r *run) page(ctx context.Context) error {
 	from := r.memory.State.Next
 	s := r.sectionOf(from)
-	var data []byte
-	var err error
-	if r.ahead != nil && r.ahead.from == from {
-		data, err = r.ahead.wait()
-	} else {
-		data, err = r.Fetch(ctx, r.pathFrom(from))
+	if r.ahead == nil || r.ahead.from != from {
+		r.ahead = r.fetchAhead(ctx, from)
 	}
+	page, err := r.ahead.wait()
 	if err != nil {
 		return err
-	}
-	var page provenance.StatementPage
-	if err := json.Unmarshal(data, &page); err != nil {
-		return fmt.Errorf("the statements from record %d on: %w", from, err)
 	}
 	if to := r.pageEnd(from); page.From != from || page.To <= from || page.To > to {
 		return fmt.Errorf("asked for the statements of the records %d to %d, the registry gives those of %d to %d", from, to-1, page.From, page.To-1)
@@ -167,23 +165,35 @@ func (r *run) pathFrom(from uint64) string {
 	return fmt.Sprintf("/api/v1/records/statements?from=%d&limit=%d", from, r.pageEnd(from)-from)
 }
 
-// ahead is a page that is fetched while the one before it is looked at: the two take about as long.
+// ahead is a page that is fetched and read while the one before it is looked at: the two take about as long.
 type ahead struct {
 	from uint64
-	wait func() ([]byte, error)
+	come chan aheadPage // holds one, so that nobody waits for one that is not wanted any more
+}
+
+type aheadPage struct {
+	page provenance.StatementPage
+	err  error
 }
 
 func (r *run) fetchAhead(ctx context.Context, from uint64) *ahead {
-	type answer struct {
-		data []byte
-		err  error
-	}
-	path, come := r.pathFrom(from), make(chan answer, 1) // so that nobody waits for one that is not wanted any more
+	a, path := &ahead{from, make(chan aheadPage, 1)}, r.pathFrom(from)
 	go func() {
+		var p aheadPage
 		data, err := r.Fetch(ctx, path)
-		come <- answer{data, err}
+		if p.err = err; err == nil {
+			if err := json.Unmarshal(data, &p.page); err != nil {
+				p.err = fmt.Errorf("the statements from record %d on: %w", from, err)
+			}
+		}
+		a.come <- p
 	}()
-	return &ahead{from, func() ([]byte, error) { a := <-come; return a.data, a.err }}
+	return a
+}
+
+func (a *ahead) wait() (provenance.StatementPage, error) {
+	p := <-a.come
+	return p.page, p.err
 }
 
 // sectionOf is the log that a record is in; the first also for those from before there was one.
