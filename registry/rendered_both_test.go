@@ -60,3 +60,35 @@ func (s *server) wantRenderedAlike(text string) {
 		s.t.Fatal(err)
 	}
 }
+
+// BenchmarkRendered renders a record that was just made from what made it, and from the store: what lies between is what a push
+// saves.
+func BenchmarkRendered(b *testing.B) {
+	s := startServer(b, b.TempDir(), Config{})
+	s.pushImage("app", "", "one")
+	err := s.store.Update(background, func(tx storage.Tx) error {
+		e := provenance.Event{Action: provenance.Push, Repository: "app", Who: access.Operator, Digest: digest.FromString("x")}
+		r, proved, err := s.book.AppendProved(tx, e)
+		if err != nil {
+			return err
+		}
+		b.Run("made", func(b *testing.B) {
+			for b.Loop() {
+				if _, err = newestForm.renderProved(tx, r, proved); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("read", func(b *testing.B) {
+			for b.Loop() {
+				if _, err = renderRecord(tx, r.Index); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
