@@ -66,13 +66,17 @@ func Contradiction(a, b Checkpoint, inA, inB Inclusion) string {
 
 // firstOther is the smallest subtree whose hash is another in a than in b.
 func firstOther(a, b map[Subtree]tlog.Hash) (s Subtree, differs bool) {
-	order := func(x, y Subtree) int { return cmp.Or(x.Level-y.Level, cmp.Compare(x.Index, y.Index)) }
-	for _, s := range slices.SortedFunc(maps.Keys(a), order) {
+	for _, s := range InOrder(a) {
 		if h, both := b[s]; both && h != a[s] {
 			return s, true
 		}
 	}
 	return s, false
+}
+
+// InOrder returns subtrees, the smallest first.
+func InOrder(of map[Subtree]tlog.Hash) []Subtree {
+	return slices.SortedFunc(maps.Keys(of), func(x, y Subtree) int { return cmp.Or(x.Level-y.Level, cmp.Compare(x.Index, y.Index)) })
 }
 
 // path is an inclusion proof that was checked.

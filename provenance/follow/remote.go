@@ -150,6 +150,39 @@ func (r *Remote) Leaves(ctx context.Context, c checkpoint.Checkpoint, from, to u
 	return hashes, r.broken(err)
 }
 
+// Included proves that a leaf is in the tree of a checkpoint. Which leaf that is, the caller has to compare.
+func (r *Remote) Included(ctx context.Context, c checkpoint.Checkpoint, leaf uint64) (in checkpoint.Inclusion, err error) {
+	entries, err := r.Leaves(ctx, c, leaf, leaf+1)
+	if err != nil {
+		return in, err
+	}
+	proof, err := tlog.ProveRecord(int64(c.Size), int64(leaf), r.hashes(ctx, c))
+	return checkpoint.Inclusion{Leaf: leaf, Entry: entries[0], Proof: proof}, r.broken(err)
+}
+
+// Differs returns the first leaf of the smallest of these subtrees that is another one in the tree of a checkpoint: a proof of that leaf
+// shows it. Those that the tree does not have whole are passed over.
+func (r *Remote) Differs(ctx context.Context, c checkpoint.Checkpoint, fixed map[checkpoint.Subtree]tlog.Hash) (leaf uint64, differs bool, err error) {
+	var whole []checkpoint.Subtree
+	var indexes []int64
+	for _, s := range checkpoint.InOrder(fixed) {
+		if _, last := s.Leaves(); last < c.Size {
+			whole, indexes = append(whole, s), append(indexes, tlog.StoredHashIndex(s.Level, int64(s.Index)))
+		}
+	}
+	hashes, err := r.hashes(ctx, c).ReadHashes(indexes)
+	if err != nil {
+		return 0, false, r.broken(err)
+	}
+	for i, s := range whole {
+		if hashes[i] != fixed[s] {
+			leaf, _ = s.Leaves()
+			return leaf, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
 // bundle checks a bundle of entries against the leaves of the tree.
 func (r *Remote) bundle(ctx context.Context, c checkpoint.Checkpoint, first uint64, width int, bundle []byte) error {
 	want, err := r.Leaves(ctx, c, first, first+uint64(width))
