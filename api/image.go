@@ -215,7 +215,7 @@ func (a *API) contradictions(c *call, answer *imageAnswer, visible func(repo str
 func (a *API) listen(c *call, answer *imageAnswer, from image.Local, records []*provenance.Record) (cut bool, err error) {
 	l := image.Listener{From: from, Repository: from.Repository, Trust: a.trust().Words(), Holds: a.Testimonies.Holds}
 	answer.Words, cut, err = l.Words(c.Context(), answer.Descriptor.Digest)
-	image.Remember(answer.Words, records)
+	l.Remember(answer.Words, records)
 	return cut, err
 }
 

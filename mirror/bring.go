@@ -310,6 +310,9 @@ func (w *work) attached(ctx context.Context, d digest.Digest) error {
 		if err := w.family(ctx, r); err != nil {
 			return fmt.Errorf("%s, which is attached to it: %w", r, err)
 		}
+		if err := w.prove(ctx, r); err != nil {
+			return fmt.Errorf("%s, which is attached to it: %w", r, err)
+		}
 	}
 	return nil
 }

@@ -41,6 +41,8 @@ type Here interface {
 	Takes(ctx context.Context, m registry.ForeignManifest) error
 	// Manifest takes in a manifest whose blobs are here, with those that arrived for it.
 	Manifest(ctx context.Context, m registry.ForeignManifest) (*provenance.Record, error)
+	// Prove has a manifest that came proved by what its registry publishes, where that is wanted, and says what is missing to that.
+	Prove(ctx context.Context, repo string, d digest.Digest, from registry.Published) (why string, err error)
 }
 
 // A Job is an import: what comes from where, and to where.
@@ -62,6 +64,7 @@ type Job struct {
 	counts   counts
 	working  keyed
 	shown    sync.Map // the digests whose bytes the source has given in this run; in a dry run also the manifests that were counted
+	home     home     // asks the source for what it publishes
 	unwanted sync.Map // the digests of what indexes list for platforms that are not wanted
 	mu       sync.Mutex
 	report   Report
@@ -108,10 +111,11 @@ type Remark struct {
 // A Report is what came of an import. Each list has at most MaxRemarks; the counts tell of all.
 type Report struct {
 	Counts
-	DryRun  bool     `json:"dryRun,omitempty"`
-	Refused []Remark `json:"refusals,omitempty"`
-	Left    []Remark `json:"leftAlone,omitempty"`
-	Lacking []Remark `json:"lacking,omitempty"` // what an image names and the source does not have, and which came all the same
+	DryRun   bool     `json:"dryRun,omitempty"`
+	Refused  []Remark `json:"refusals,omitempty"`
+	Left     []Remark `json:"leftAlone,omitempty"`
+	Unproved []Remark `json:"unproved,omitempty"` // records of another registry that came without the witnesses who are wanted of it
+	Lacking  []Remark `json:"lacking,omitempty"`  // what an image names and the source does not have, and which came all the same
 }
 
 // MaxRemarks bounds each list of a Report.

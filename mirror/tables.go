@@ -64,7 +64,7 @@ func readState(tx storage.Reader, r *Rule) (s state, err error) {
 func (s state) put(tx storage.Tx, r *Rule) error {
 	if s.Last != nil {
 		kept := *s.Last
-		kept.Refused, kept.Left, kept.Lacking = first(kept.Refused), first(kept.Left), first(kept.Lacking)
+		kept.Refused, kept.Left, kept.Lacking, kept.Unproved = first(kept.Refused), first(kept.Left), first(kept.Lacking), first(kept.Unproved)
 		s.Last = &kept
 	}
 	value, err := json.Marshal(s)

@@ -138,7 +138,8 @@ type Record struct {
 	// Before is the index of the newest record of the same repository before this one; absent in its first.
 	Before *uint64 `json:"before,omitempty"`
 	// Of is the index of the record of the deletion that this record goes on with: an untag of more tags than a record moves, which
-	// ended with the deletion; or a deletion of what went along with the image.
+	// ended with the deletion; or a deletion of what went along with the image. Of the action attest it is the record with which came what
+	// was looked at, where that is not the record before it: from then on something else is known of the image.
 	Of *uint64 `json:"of,omitempty"`
 	// Reason is by which rule something was removed or brought; absent where a person asked for just that.
 	Reason *RuleReason `json:"reason,omitempty"`

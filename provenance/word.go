@@ -151,6 +151,8 @@ type WeighedWord struct {
 	Class    Class    `json:"class"` // attested by that registry where it counts, else claimed; observed where it is our own
 	Says     string   `json:"says"`  // in words
 	Standing Standing `json:"standing"`
+	// Witnesses are the names of those that cosigned the checkpoint which proves it, where witnesses are demanded of its registry.
+	Witnesses []string `json:"witnesses,omitempty"`
 	// Before is when it was first verified here, where a record says so.
 	Before *Verified `json:"before,omitempty"`
 }

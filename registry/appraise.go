@@ -64,18 +64,23 @@ func (g *Registry) appraise(ctx context.Context, p *push) (err error) {
 	if g.appraiser == nil || image == "" {
 		return nil
 	}
-	p.findings, err = g.appraiser.Appraise(ctx, Attachment{
-		Repository: p.repo, Subject: image, Manifest: p.digest, Layers: p.manifest.layers,
-		Own: p.manifest.artifactType == provenance.ReferrerType, Annotations: p.manifest.annotations,
-		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
-			return g.BlobInto(ctx, p.repo, d, most, room)
-		},
-		Signed: func(ctx context.Context) (Signed, error) { return g.signed(ctx, p.repo, image) },
-	})
+	p.findings, err = g.appraiser.Appraise(ctx, g.attachment(p.repo, image, p.digest, p.manifest))
 	if errors.Is(err, ErrUnknown) {
 		return nil
 	}
 	return err
+}
+
+// attachment is a manifest that is attached to an image.
+func (g *Registry) attachment(repo string, image, d digest.Digest, m *manifest) Attachment {
+	return Attachment{
+		Repository: repo, Subject: image, Manifest: d, Layers: m.layers,
+		Own: m.artifactType == provenance.ReferrerType, Annotations: m.annotations,
+		Blob: func(ctx context.Context, d digest.Digest, most int64, room func(n int) ([]byte, error)) ([]byte, error) {
+			return g.BlobInto(ctx, repo, d, most, room)
+		},
+		Signed: func(ctx context.Context) (Signed, error) { return g.signed(ctx, repo, image) },
+	}
 }
 
 func (g *Registry) signed(ctx context.Context, repo string, d digest.Digest) (s Signed, err error) {
@@ -94,17 +99,18 @@ func (g *Registry) signed(ctx context.Context, repo string, d digest.Digest) (s 
 	return s, nil
 }
 
-// recordFindings adds a record about the image for each signature, and each other registry's record.
-func (g *Registry) recordFindings(tx storage.Tx, p *push) error {
-	for _, f := range p.findings {
-		e := p.event(provenance.Attest)
-		e.Digest, e.Attested, e.Unread, e.Word = p.attachedTo(), f.Attested, f.Unread, f.Word
+// recordFindings adds a record about the image for each signature, and each other registry's record; of names the record with which that
+// came, or is nil where it is this transaction's. The last is returned, or nil.
+func (g *Registry) recordFindings(tx storage.Tx, c *call, image digest.Digest, findings []provenance.Finding, of *uint64) (last *provenance.Record, err error) {
+	for _, f := range findings {
+		e := c.event(provenance.Attest)
+		e.Digest, e.Attested, e.Unread, e.Word, e.Of = image, f.Attested, f.Unread, f.Word, of
 		if f.Word == nil {
 			e.Verdict = &f.Verdict
 		}
-		if _, err := g.book.Append(tx, e); err != nil {
-			return err
+		if last, err = g.book.Append(tx, e); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return last, nil
 }

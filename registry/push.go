@@ -376,7 +376,8 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.full, err = g.softWarnings(tx, p.repo); err != nil {
 		return nil, err
 	}
-	return record, errors.Join(p.putRendered(tx, record, proved), g.recordFindings(tx, p))
+	_, err = g.recordFindings(tx, p.call, p.attachedTo(), p.findings, nil)
+	return record, errors.Join(p.putRendered(tx, record, proved), err)
 }
 
 // tagMoves says what the push's tags meant before, and refuses to move those that are immutable. Of what is brought back, those that

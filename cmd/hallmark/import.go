@@ -58,6 +58,7 @@ type importReport struct {
 	Refusals []importRemark `json:"refusals,omitempty"`
 	Alone    []importRemark `json:"leftAlone,omitempty"`
 	Lacking  []importRemark `json:"lacking,omitempty"`
+	Unproved []importRemark `json:"unproved,omitempty"`
 }
 
 type importRemark struct {
@@ -267,7 +268,7 @@ func (e *env) printImport(r *importReport) {
 	for _, list := range []struct {
 		all  []importRemark
 		word string
-	}{{r.Refusals, "refused"}, {r.Alone, "left alone"}, {r.Lacking, "lacking there"}} {
+	}{{r.Refusals, "refused"}, {r.Alone, "left alone"}, {r.Lacking, "lacking there"}, {r.Unproved, "no witnesses"}} {
 		for _, m := range list.all {
 			fmt.Fprintf(e.stdout, "%s: %s: %s\n", list.word, clean(m.Reference), clean(m.Why))
 		}

@@ -289,6 +289,9 @@ func (img *shownImage) printWords(w io.Writer) {
 		if !word.Standing.Counts {
 			line(w, "  does not count", "%s", firstOf(word.Standing.Detail, string(word.Standing.Reason)))
 		}
+		if len(word.Witnesses) > 0 {
+			line(w, "  witnessed", "its log is cosigned by %s", strings.Join(word.Witnesses, ", "))
+		}
 		if word.Before != nil {
 			line(w, "  verified before", "%s (record %d)", local(word.Before.Time), word.Before.Record)
 		}

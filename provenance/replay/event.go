@@ -209,8 +209,8 @@ func (s *State) against(e *event, t provenance.TagMove, was Tag, now digest.Dige
 	}
 }
 
-// evidence notes of what more or less is known by a record: what its manifest refers to, what its tags are about, and the
-// manifest itself when it comes again.
+// evidence notes of what more or less is known by a record: what its manifest refers to, what its tags are about, the manifest itself when
+// it comes again, and what was found later of something that had come before.
 func (s *State) evidence(e *event, change provenance.ManifestChange, gone *Manifest) {
 	about := make([]digest.Digest, 0, 4)
 	switch {
@@ -220,6 +220,8 @@ func (s *State) evidence(e *event, change provenance.ManifestChange, gone *Manif
 		about = append(about, e.Observed.Subject)
 	case change == provenance.ManifestAgain:
 		about = append(about, e.Observed.Subject, e.Digest)
+	case e.Action == provenance.Attest && e.Of != nil:
+		about = append(about, e.Digest)
 	}
 	for _, t := range e.Tags {
 		if s.options.About != nil {

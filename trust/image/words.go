@@ -91,11 +91,13 @@ func (l Listener) layers(ctx context.Context, list []ocispec.Descriptor) ([]word
 	})
 }
 
-// Remember notes when words were first verified here, as the records about the image say, newest first.
-func Remember(words []provenance.WeighedWord, records []*provenance.Record) {
+// Remember notes when words were first verified here, as the records about the image say, newest first; and takes from them the proofs
+// that were fetched from the registries that speak.
+func (l Listener) Remember(words []provenance.WeighedWord, records []*provenance.Record) {
 	for i := range words {
 		for _, r := range records {
 			if r.Word != nil && r.Word.Result == provenance.Good && r.Word.Evidence.Digest == words[i].Evidence.Digest {
+				words[i] = l.Trust.Recall(words[i], r.Word, l.Repository)
 				words[i].Before = &provenance.Verified{Record: r.Index, Time: r.Time}
 			}
 		}
@@ -113,7 +115,7 @@ func (s *subject) readWords(ctx context.Context, d *docReader) error {
 	if cut {
 		d.miss("there are more records of other registries than are read", errors.New("a bound was reached"))
 	}
-	Remember(words, s.about)
+	l.Remember(words, s.about)
 	s.words = words
 	return nil
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/trust/word"
 )
@@ -53,13 +53,8 @@ func (a *Appraiser) appraiseWord(ctx context.Context, t *Trust, to registry.Atta
 	if err != nil || !w.Own && !t.Words().Expects(to.Repository) {
 		return nil, err
 	}
-	kept, err := a.records.Kept(ctx, &w)
-	if err != nil {
+	if w, err = a.forked(ctx, t.Words(), w); err != nil {
 		return nil, err
-	}
-	w = t.Words().Fork(w, kept)
-	if w.Reason == provenance.LogForked && a.learn(&w) {
-		a.changed()
 	}
 	known, err := a.knows(ctx, to, &w)
 	if err != nil || known {
@@ -68,16 +63,76 @@ func (a *Appraiser) appraiseWord(ctx context.Context, t *Trust, to registry.Atta
 	return []provenance.Finding{{Word: &w}}, nil
 }
 
+// forked holds a word against those that are on record here.
+func (a *Appraiser) forked(ctx context.Context, t *word.Trust, w provenance.Word) (provenance.Word, error) {
+	kept, err := a.records.Kept(ctx, &w)
+	if err != nil {
+		return w, err
+	}
+	w = t.Fork(w, kept)
+	if w.Reason == provenance.LogForked && a.learn(&w) {
+		a.changed()
+	}
+	return w, nil
+}
+
 // knows says whether the newest record about this artifact found the same.
 func (a *Appraiser) knows(ctx context.Context, to registry.Attachment, w *provenance.Word) (bool, error) {
-	before, err := a.records.Find(ctx, provenance.Query{
+	before, err := a.before(ctx, to, w)
+	return len(before) > 0 && before[0].Result == w.Result && before[0].Reason == w.Reason && before[0].Registry == w.Registry, err
+}
+
+// before is what records here have found of an artifact, the newest first.
+func (a *Appraiser) before(ctx context.Context, to registry.Attachment, w *provenance.Word) (words []*provenance.Word, err error) {
+	page, err := a.records.Find(ctx, provenance.Query{
 		Repository: to.Repository, Digest: to.Subject, Action: provenance.Attest, Descending: true, Limit: maxBefore,
 	})
-	i := slices.IndexFunc(before.Records, func(r *provenance.Record) bool {
-		return r.Word != nil && r.Word.Evidence.Digest == w.Evidence.Digest
-	})
-	return i >= 0 && before.Records[i].Word.Result == w.Result && before.Records[i].Word.Reason == w.Reason &&
-		before.Records[i].Word.Registry == w.Registry, err
+	for _, r := range page.Records {
+		if r.Word != nil && r.Word.Evidence.Digest == w.Evidence.Digest {
+			words = append(words, r.Word)
+		}
+	}
+	return words, err
+}
+
+// WantsProof implements registry.Prover.
+func (a *Appraiser) WantsProof(repository string) bool {
+	return a.Trust().Words().WantsWitnesses(repository)
+}
+
+// Prove implements registry.Prover: what comes with an image has no cosignatures, so a word of which a quorum of witnesses is demanded
+// has to be proved by a checkpoint that its registry gives.
+func (a *Appraiser) Prove(ctx context.Context, to registry.Attachment, src registry.Published) (found []provenance.Finding, why string, err error) {
+	t := a.Trust().Words()
+	of, err := readWord(ctx, to)
+	if err != nil {
+		return nil, "", err
+	}
+	w, err := t.Look(ctx, of, a.records.Holds)
+	if err != nil {
+		return nil, "", err
+	}
+	before, err := a.before(ctx, to, &w)
+	if err != nil {
+		return nil, "", err
+	}
+	weighed := t.Weigh(w, to.Repository)
+	for _, b := range before {
+		weighed = t.Recall(weighed, b, to.Repository)
+	}
+	if weighed.Standing.Reason != provenance.NotCosigned {
+		return nil, "", nil
+	}
+	if w, why = t.Witness(ctx, w, follow.Source(src)); why != "" {
+		return nil, why, ctx.Err()
+	}
+	if w, err = a.forked(ctx, t, w); err != nil {
+		return nil, "", err
+	}
+	if w.Said == nil && w.Result == provenance.Good {
+		return nil, "its registry shows another history than the one that proved it, and no record here shows that to others", nil
+	}
+	return []provenance.Finding{{Word: &w}}, "", nil
 }
 
 // readWord reads the layers of an artifact that are looked at.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
-	"github.com/seed-260924e6/hallmark/provenance/follow"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -15,7 +14,15 @@ import (
 // Weigh says what a word of now or of before is worth in a repository.
 func (t *Trust) Weigh(w provenance.Word, repository string) provenance.WeighedWord {
 	why, detail := t.standing(&w, repository)
-	return provenance.Weigh(w, why, detail)
+	weighed := provenance.Weigh(w, why, detail)
+	if r := t.find(func(r *Registry) bool { return r.name == w.Registry }); weighed.Class == provenance.Attested && r.policy != nil {
+		c, _ := w.Shows()
+		by, _ := r.quorum(w.Checkpoint, c)
+		for _, s := range by {
+			weighed.Witnesses = append(weighed.Witnesses, s.Witness)
+		}
+	}
+	return weighed
 }
 
 // standing says why a word does not count, or "".
@@ -80,11 +87,7 @@ func (r *Registry) cosigned(w *provenance.Word, l receipt.LogEntry, c checkpoint
 	if err != nil || !r.policy.Knows(v) {
 		return provenance.NotCosigned, fmt.Sprintf("the witness policy of the registry %s does not name its log %s", r.name, l.Origin)
 	}
-	by, err := follow.Cosignatures(w.Checkpoint, c, r.policy.Witnesses)
-	has := func(v note.Verifier) bool {
-		return slices.ContainsFunc(by, func(s follow.Cosignature) bool { return s.By(v) })
-	}
-	if err != nil || !r.policy.Satisfied(has) {
+	if by, is := r.quorum(w.Checkpoint, c); !is {
 		return provenance.NotCosigned, fmt.Sprintf("its checkpoint of %d leaves has not the cosignatures that are wanted of the registry %s: there are %d of the witnesses that are known",
 			c.Size, r.name, len(by))
 	}
