@@ -12,6 +12,8 @@ var kinds = map[string]string{
 	"application/vnd.cyclonedx+json":                   "SBOM",
 	"application/spdx+json":                            "SBOM",
 	"text/spdx+json":                                   "SBOM",
+	"text/spdx":                                        "SBOM",
+	"application/vnd.cyclonedx+xml":                    "SBOM",
 	"application/vnd.syft+json":                        "SBOM",
 	"application/sarif+json":                           "report",
 	"application/vnd.openvex+json":                     "VEX document",

@@ -50,20 +50,3 @@ func TestLargeDocuments(t *testing.T) {
 		}
 	}
 }
-
-// TestLicencesIn counts packages of either form that state a licence.
-func TestLicencesIn(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]int{
-		`{"packages":[{"licenseDeclared":"MIT","licenseConcluded":"MIT"},{"licenseDeclared":"NONE"},{"licenseConcluded":"ISC"},{}]}`: 2,
-		`{"components":[{"licenses":[{"license":{"id":"MIT"}},{}]},{"licenses":[]},{}]}`:                                             1,
-
-		`{"packages":{"licenseDeclared":"MIT"}}`: 0,
-		`{"packages":[{"licenseDeclared":"MIT"}`: 0,
-		`[]`:                                     0,
-	} {
-		if got := licencesIn([]byte(text)); got != want {
-			t.Errorf("%s: %d", text, got)
-		}
-	}
-}

@@ -81,31 +81,3 @@ func (v visit) Text(s string) {
 		v.text(s)
 	}
 }
-
-// licencesIn counts the packages of an SBOM, SPDX or CycloneDX, that state a licence. It keeps nothing of them.
-func licencesIn(sbom []byte) (n int) {
-	stated := false
-	state := func() {
-		if !stated {
-			n++
-		}
-		stated = true
-	}
-	licence := visit{text: func(l string) {
-		if l != "" && l != "NOASSERTION" && l != "NONE" {
-			state()
-		}
-	}}
-	each := func(keys map[string]strictjson.Visitor) visit {
-		one := visit{member: func(key string) strictjson.Visitor { return keys[key] }}
-		return visit{element: func() strictjson.Visitor { stated = false; return one }}
-	}
-	lists := map[string]strictjson.Visitor{
-		"packages":   each(map[string]strictjson.Visitor{"licenseDeclared": licence, "licenseConcluded": licence}),
-		"components": each(map[string]strictjson.Visitor{"licenses": visit{element: func() strictjson.Visitor { state(); return nil }}}),
-	}
-	if strictjson.Walk(sbom, strictjson.MaxDepth, visit{member: func(key string) strictjson.Visitor { return lists[key] }}) != nil {
-		return 0
-	}
-	return n
-}
