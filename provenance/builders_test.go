@@ -63,6 +63,8 @@ var builders = []struct {
 	{"Packer", "packer-v1", said{own, commit, "https://packer.io/local-build", ""}},
 	{"kas", "kas-v1", said{own, commit, "https://github.com/siemens/kas", ""}},
 	{"apko", "apko-v1", said{"", "", "https://github.com/chainguard-dev/terraform-provider-apko", ""}},
+	{"in-toto link", "link-v0.3", said{acme, commit, "", "golang:1.26 aaaa"}},
+	{"in-toto link, before 0.3", "link-older-v0.2", said{own, commit, "", ""}},
 	{"in-toto provenance 0.1", "in-toto-v0.1", said{acme, commit, "https://ci.example/b", ""}},
 }
 

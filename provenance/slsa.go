@@ -13,6 +13,7 @@ const (
 	slsaV01 = "https://slsa.dev/provenance/v0.1"
 	slsaV02 = "https://slsa.dev/provenance/v0.2"
 	slsaV1  = "https://slsa.dev/provenance/v1"
+	linkV0  = "https://in-toto.io/attestation/link/v0"
 )
 
 // A predicate is a version of SLSA provenance: where it says what. Build arguments have no place: they may hold secrets.
@@ -58,6 +59,7 @@ var predicates = map[string]predicate{
 		run:    "/predicate/runDetails/metadata/invocationId",
 		others: timesIn("/predicate/runDetails/metadata", "startedOn", "finishedOn"),
 	},
+	linkV0: {name: "in-toto link", used: "/predicate/materials"}, // a step of some supply chain, with what went into it
 }
 
 const parametersV1 = "/predicate/buildDefinition/externalParameters"
@@ -69,12 +71,20 @@ func timesIn(below, started, finished string) []spot {
 // minorOfV1 are the versions that are read as version 1: its minor ones, and the drafts before it.
 var minorOfV1 = regexp.MustCompile(`^https://slsa\.dev/provenance/v1(\.[0-9]+)*(-rc\.?[0-9]*)?$`)
 
+// linkType are the versions of in-toto's links, also as they were called before there was a place for them.
+var linkType = regexp.MustCompile(`^https://in-toto\.io/(attestation/link|Link)/v[01](\.[0-9]+)*$`)
+
+// IsLink says whether a predicate type is that of in-toto's links: of a step, which need not be a build.
+func IsLink(predicateType string) bool { return linkType.MatchString(predicateType) }
+
 // predicateOf returns how a predicate type is read.
 func predicateOf(predicateType string) (predicate, bool) {
 	predicateType, _, _ = strings.Cut(predicateType, "?") // as in "?draft"
 	switch {
 	case minorOfV1.MatchString(predicateType):
 		predicateType = slsaV1
+	case IsLink(predicateType):
+		predicateType = linkV0
 	case predicateType == "https://in-toto.io/Provenance/v0.1": // as it was called before there was SLSA
 		predicateType = slsaV01
 	}

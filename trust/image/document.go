@@ -26,6 +26,7 @@ const (
 	buildKind         kind = "build provenance"
 	sbomKind          kind = "SBOM"
 	vulnerabilityKind kind = "vulnerability report"
+	linkKind          kind = "in-toto link" // of a step, which need not be a build
 )
 
 // document is something that was attached to the image: an SBOM, a statement, a signature, a report.
@@ -98,6 +99,8 @@ func kindOfPredicate(predicateType string) kind {
 		return slices.ContainsFunc(types, func(t string) bool { return predicateType == t || strings.HasPrefix(predicateType, t+"/") })
 	}
 	switch {
+	case provenance.IsLink(predicateType):
+		return linkKind
 	case provenance.ReadsPredicate(predicateType):
 		return buildKind
 	case versionOf("https://spdx.dev/Document", "https://cyclonedx.org/bom", "https://syft.dev/bom"):
