@@ -74,7 +74,36 @@ func TestOneSource(t *testing.T) {
 		"git-codecommit.eu-west-1.amazonaws.com/v1/repos/app": {
 			"codecommit::eu-west-1://app", "codecommit::eu-west-1://deploy@app", "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app", "ssh://KEY@git-codecommit.eu-west-1.amazonaws.com/v1/repos/app",
 		},
-		"git.sr.ht/~team/app": {"https://git.sr.ht/~team/app", "sourcehut:~team/app/main"},
+		"git.sr.ht/~team/app": {
+			"https://git.sr.ht/~team/app", "sourcehut:~team/app/main", "git@git.sr.ht:~team/app", "https://git.sr.ht/~team/app/log/main", "https://git.sr.ht/~team/app/refs/v1", "https://git.sr.ht/~team/app/tree/main/item/x",
+			"https://git.sr.ht/~team/app/archive/v1.tar.gz",
+		},
+		"bitbucket.org/acme/app": {
+			"https://bitbucket.org/Acme/App/src/main/", "git@bitbucket.org:acme/app.git", "https://x-token-auth:tok@bitbucket.org/acme/app", "https://bitbucket.org/acme/app/commits/" + hash,
+			"https://api.bitbucket.org/2.0/repositories/acme/app", "https://api.bitbucket.org/2.0/repositories/acme/app/src/" + hash + "/x", "pkg:bitbucket/acme/app@1.0",
+		},
+		"bitbucket.example/proj/app": {
+			"https://bitbucket.example/scm/PROJ/app.git", "ssh://git@bitbucket.example:7999/proj/app.git", "https://bitbucket.example/projects/PROJ/repos/app/browse?at=refs%2Fheads%2Fmain",
+			"https://bitbucket.example/projects/PROJ/repos/app/commits/" + hash, "https://bitbucket.example/rest/api/1.0/projects/PROJ/repos/app", "https://bitbucket.example/projects/PROJ/repos/app",
+		},
+		"stash.example:8443/~alice/app": {"https://stash.example:8443/scm/~alice/app.git", "https://stash.example:8443/users/alice/repos/app/browse/x"},
+		"git.example/scm/PROJ/app":      {"https://git.example/scm/PROJ/app.git"}, // a group may be called so
+		"git.example/a/proj/app":        {"https://git.example/a/proj/app"},
+		"dev.azure.com/acme/my%20proj/_git/app": {
+			"https://dev.azure.com/Acme/My%20Proj/_git/app", "https://dev.azure.com/acme/My Proj/_git/app", "git@ssh.dev.azure.com:v3/acme/My%20Proj/app", "https://dev.azure.com/acme/My%20Proj/_git/app?path=/x&version=GC" + hash,
+			"https://dev.azure.com/acme/My%20Proj/_apis/git/repositories/app", "https://acme.visualstudio.com/My%20Proj/_git/app?version=GBmain",
+		},
+		"tfs.example/tfs/defaultcollection/proj/_git/app": {"https://tfs.example/tfs/DefaultCollection/Proj/_git/app"},
+		"git-codecommit.us-east-1.amazonaws.com/v1/repos/App": {
+			"https://git-codecommit-fips.us-east-1.amazonaws.com/v1/repos/App", "https://us-east-1.console.aws.amazon.com/codesuite/codecommit/repositories/App/browse?region=us-east-1",
+		},
+		"gerrit.example/proj/App": {
+			"https://gerrit.example/a/proj/App", "ssh://alice@gerrit.example:29418/proj/App", "https://gerrit.example/plugins/gitiles/proj/App/+/refs/heads/main", "https://gerrit.example/c/proj/App/+/123",
+			"https://gerrit.example/admin/repos/proj/App",
+		},
+		"go.googlesource.com/net": {"https://go-review.googlesource.com/c/net/+/1", "https://go-review.googlesource.com/net", "https://go-review.googlesource.com/a/net"},
+		"gitea.example/Team/app":  {"https://gitea.example/Team/app/src/commit/" + hash + "/x", "ssh://git@gitea.example:2222/Team/app.git", "https://gitea.example/Team/app/raw/branch/main/x", "https://gitea.example/Team/app/archive/v1.tar.gz"},
+		"codeberg.org/team/app":   {"https://codeberg.org/Team/App.git", "https://codeberg.org/team/app/src/tag/v1", "git@codeberg.org:team/app.git"},
 	} {
 		for _, in := range spellings {
 			if got := NormalSource(in); got != want {
@@ -91,13 +120,16 @@ func TestOneSource(t *testing.T) {
 func TestNamedCommit(t *testing.T) {
 	const hash = "0123456789abcdef0123456789abcdef01234567"
 	for in, want := range map[string]string{
-		"git+https://git.example/app@" + hash:                   hash,
-		"https://git.example/team/app.git#" + hash:              hash,
-		"https://git.example/team/app.git#" + hash + ":x":       hash,
-		"https://git.example/team/app/commit/" + hash:           hash,
-		"https://gitlab.example/a/b/c/-/tree/" + hash:           hash,
-		"git+https://git.example/app?ref=main&rev=" + hash:      hash,
-		"github:team/app/" + hash:                               hash,
+		"git+https://git.example/app@" + hash:                                 hash,
+		"https://git.example/team/app.git#" + hash:                            hash,
+		"https://git.example/team/app.git#" + hash + ":x":                     hash,
+		"https://git.example/team/app/commit/" + hash:                         hash,
+		"https://gitlab.example/a/b/c/-/tree/" + hash:                         hash,
+		"git+https://git.example/app?ref=main&rev=" + hash:                    hash,
+		"github:team/app/" + hash:                                             hash,
+		"https://dev.azure.com/a/b/_git/c?version=GC" + hash:                  hash,
+		"https://bitbucket.example/projects/P/repos/r/commits/" + hash + "#x": hash,
+
 		"pkg:github/team/app@" + strings.ToUpper(hash):          hash,
 		"git+https://git.example/app@refs/heads/main":           "",
 		"https://git.example/cgit/app.git/commit/?id=" + hash:   hash,
@@ -116,7 +148,7 @@ func TestNamedCommit(t *testing.T) {
 		"git://github.com/acme/app.git#refs/heads/main#" + hash: hash,
 		"git://github.com/acme/app.git#refs/heads/" + hash[:7]:  "",
 	} {
-		if _, got := splitSource(unified(in)); got != want {
+		if _, got := readSource(in); got != want {
 			t.Errorf("%q names the commit %q, want %q", in, got, want)
 		}
 	}

@@ -88,7 +88,7 @@ func (d *descriptor) revision() string {
 	if commit := d.commit(); commit != "" {
 		return commit
 	}
-	_, commit := splitSource(unified(d.uri))
+	_, commit := readSource(d.uri)
 	return commit
 }
 

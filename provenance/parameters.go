@@ -38,6 +38,8 @@ var (
 	plainHash   = regexp.MustCompile(`^sha(?:256|384|512)-([A-Za-z0-9+/_-]+)$`)
 	shortForm   = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
 	versionForm = regexp.MustCompile(`^v?[0-9]([A-Za-z0-9._+~:-]*)$`)
+	// azureCommit is how Azure DevOps has a commit as the version of what is shown.
+	azureCommit = regexp.MustCompile(`^GC([0-9a-f]+|[0-9A-F]+)$`)
 	// tokenForm is how issuers begin their tokens.
 	tokenForm = regexp.MustCompile(`(?:^|[^A-Za-z0-9])(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|rtr|cbt|soat|ft|ptt|imt|oas|agent)-|xox[a-z]-|xapp-|sk-[A-Za-z0-9_-]{20}|SG\.|do[opr]_v1_|shp(?:at|ca|pa|ss)_|ATATT3|ATBB|[sr]k_live_|AIza|AKIA|ASIA|npm_[A-Za-z0-9]{30}|pypi-AgE|dckr_[po]at_|hf_[A-Za-z0-9]{30}|hvs\.|eyJ)`)
 	// uuidForm is how other issuers write theirs. No branch has such a name by itself.
@@ -55,7 +57,9 @@ func isShortWord(value string) bool {
 	return len(value) <= 32 && shortForm.MatchString(value) && isPlainName(value)
 }
 
-func isVersion(value string) bool { return hasForm(versionForm, value, 0, 63) && isPlainName(value) }
+func isVersion(value string) bool {
+	return hasForm(versionForm, value, 0, 63) && isPlainName(value) || hasForm(azureCommit, value, 40, 40)
+}
 
 // hasForm says whether a value has a form, whose first group has so many bytes.
 func hasForm(form *regexp.Regexp, value string, least, most int) bool {

@@ -76,7 +76,7 @@ func (d declared) in(doc document) (o origin, ref string, ok bool) {
 		}
 	}
 	if o.commit == "" {
-		_, o.commit = splitSource(unified(o.uri))
+		_, o.commit = readSource(o.uri)
 	}
 	return o, ref, true
 }

@@ -3,6 +3,7 @@ package provenance
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -11,18 +12,23 @@ import (
 // is host and path too, and so are package URLs of forges and references of Nix. The host is in lower case, and the path
 // is where its host takes either. What is no location of any kind is returned as it is, without space around it.
 func NormalSource(source string) string {
-	name, _ := splitSource(unified(source))
+	name, _ := readSource(source)
 	return name
 }
 
-// indexedSources returns the spellings under which a source is indexed: the normal form, and what it was before [unified], as an older
-// version looks for it. A change of either needs a new number of [spellings].
-func indexedSources(source string) []string {
-	normal := NormalSource(source)
-	if before, _ := splitSource(source); before != normal {
-		return []string{normal, before}
+// readSource returns the normal form of a source, and the commit that its spelling names, or "".
+func readSource(source string) (name, commit string) { return splitSource(served(unified(source))) }
+
+// indexedSources returns the spellings under which a source is indexed: the normal form, and what it was before [served] and before
+// [unified], as older versions look for it. A change of any of these needs a new number of [spellings].
+func indexedSources(source string) (names []string) {
+	once := unified(source)
+	for _, as := range []string{served(once), once, source} {
+		if name, _ := splitSource(as); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
-	return []string{normal}
+	return names
 }
 
 // splitSource returns the indexed form of a source, and the commit that its spelling names, or "".

@@ -15,7 +15,7 @@ import (
 // If we stop within it, the next start goes on from the mark.
 
 // spellings counts what was learned: raise it with each change of [NormalSource], and all records are gone through again.
-const spellings = 1
+const spellings = 2
 
 // laterTerms are the terms of a record under which an older version does not find it.
 func laterTerms(r *Record) termSet {
