@@ -172,6 +172,7 @@ func TestNormalRevision(t *testing.T) {
 
 func TestCutSecrets(t *testing.T) {
 	for in, want := range map[string]string{
+		"1.0?token=secret": "1.0", "0123456789abcdef?token=secret&ref=main": "0123456789abcdef?ref=main", "is it a=b?c=d or not": "is it a=b?c=d or not", "why?": "why?",
 		"https://github.com/team/app":                "https://github.com/team/app",
 		"https://user:secret@github.com/team/app":    "https://github.com/team/app",
 		"https://secret@github.com/team/app?x=y@z":   "https://github.com/team/app",

@@ -69,7 +69,10 @@ func cutDigest(text string) (name string, d digest.Digest, found bool) {
 func splitPackage(uri string) (name string, d digest.Digest, ok bool) {
 	rest, query, _ := strings.Cut(strings.SplitN(uri, "#", 2)[0], "?")
 	kind, rest, _ := strings.Cut(rest, "/")
-	name, version, _ := strings.Cut(rest, "@")
+	name, version := rest, ""
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 { // the last one: before it may be a name and a password
+		name, version = rest[:at], rest[at+1:]
+	}
 	for _, part := range []*string{&name, &version} {
 		if unescaped, err := url.PathUnescape(*part); err == nil {
 			*part = unescaped

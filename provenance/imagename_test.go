@@ -22,6 +22,8 @@ func TestImageOf(t *testing.T) {
 		"pkg:oci/static@sha256:" + hex + "?repository_url=gcr.io%2Fdistroless%2Fstatic&tag=latest&arch=arm64": {at, "gcr.io/distroless/static:latest"},
 		"pkg:oci/app?repository_url=alice:secret@registry.example/team/app&tag=1":                             {"", "registry.example/team/app:1"},
 		"pkg:docker/alpine?digest=sha256:" + hex + "&platform=linux%2Famd64":                                  {at, "alpine"},
+		"pkg:docker/https%3A%2F%2Fbob%3Asecret@registry.example/base@sha256:" + hex:                           {at, "https://registry.example/base"},
+		"pkg:docker/bob%3Asecret%40registry.example/base@1":                                                   {"", "registry.example/base:1"},
 		"pkg:docker/%zz@%zz":                                        {"", "%zz:%zz"},
 		"oci://registry.example/base":                               {"", "registry.example/base"},
 		"oci://registry.example/base:1@sha256:" + hex:               {at, "registry.example/base:1"},

@@ -207,10 +207,13 @@ func joined(mark, text string) string {
 	return mark + text
 }
 
+// namedParameter matches where a query begins in what looks like no URL, as in a version that was cut out of one.
+var namedParameter = regexp.MustCompile(`\?[A-Za-z0-9_.-]+=`)
+
 // cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it. In a text of many words only what has
 // a password, or a host's name and a path, is one: there are addresses of people, packages with versions, and names with digests.
 func cutSchemeless(word string, alone bool) string {
-	if alone && strings.ContainsAny(word, "/:") {
+	if alone && (strings.ContainsAny(word, "/:") || namedParameter.MatchString(word)) {
 		word = withoutSecrets(word, true)
 	}
 	return cutUserOf(word, alone)
