@@ -31,13 +31,13 @@ func (n *Names) Add(name string) {
 }
 
 // SplitImageName takes the name of an image apart: REGISTRY/REPOSITORY, perhaps with a scheme, a tag and a digest, or a package
-// URL of the types oci and docker. What cannot be such a name has no repository.
+// URL of the types oci and docker, and perhaps with a slash behind it. What cannot be such a name has no repository.
 func SplitImageName(name string) (host, repository string) {
 	name, _, _ = splitImage(name)
 	name, _, _ = strings.Cut(name, "@")
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
 		name = name[:colon]
 	}
-	host, repository, _ = strings.Cut(name, "/")
+	host, repository, _ = strings.Cut(strings.TrimRight(name, "/"), "/")
 	return host, repository
 }
