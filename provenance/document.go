@@ -68,6 +68,16 @@ func (h here) Number(s string) { h.found[h.pointer] = s }
 
 var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
 
+// hasBelow says whether anything was found below a place. Of all that may be asked for, few documents have more than a dozen.
+func (d document) hasBelow(place string) bool {
+	for pointer := range d {
+		if len(pointer) > len(place) && pointer[len(place)] == '/' && strings.HasPrefix(pointer, place) {
+			return true
+		}
+	}
+	return false
+}
+
 // first returns the first of some places that says something, and what.
 func (d document) first(below string, names ...string) string {
 	for _, name := range names {

@@ -30,8 +30,20 @@ var issued = regexp.MustCompile(`\b(?:gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Z
 	`|xox[abeprs]-[A-Za-z0-9-]{20,}|[rs]k_live_[A-Za-z0-9]{24,}|npm_[A-Za-z0-9]{36}|pypi-AgE[A-Za-z0-9_-]{50,}|dckr_[op]at_[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{34}` +
 	`|hvs\.[A-Za-z0-9_-]{24,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})`)
 
+// mayHoldIssued is false of a text that holds no such token, at less cost: nearly all are such.
+func mayHoldIssued(text string) bool {
+	for _, part := range []string{"_", "gl", "xox", "pypi-", "hvs.", "eyJ"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
+
 func cutOnce(text string) string {
-	text = issued.ReplaceAllString(text, "")
+	if mayHoldIssued(text) {
+		text = issued.ReplaceAllString(text, "")
+	}
 	alone := !strings.ContainsAny(strings.Trim(text, endsURL), endsURL)
 	var out strings.Builder
 	for text != "" {
@@ -55,7 +67,7 @@ const maxURLs = 64
 func cutWord(word string, alone bool) string {
 	var out strings.Builder
 	for range maxURLs {
-		at := beginsURL.FindStringIndex(word)
+		at := beginOfURL(word)
 		first := out.Len() == 0
 		switch {
 		case first && at != nil && alone && isEncodedParameter(word[:at[0]], word[at[0]:at[1]]):
@@ -109,6 +121,17 @@ func CutSecretsIn(texts map[string]string) map[string]string {
 // somebody cleaned it like a path, where the scheme is left out, and where it was encoded, once or more often.
 var beginsURL = regexp.MustCompile(`(?i)(?:\b(?:https?|ftps?|oci|docker|git|ssh)(?::|%(?:25)*3a)(?:/|%(?:25)*2f){1,2}|(?::|%(?:25)*3a)(?:/|%(?:25)*2f){2}|(?:^|[(=,])//)`)
 
+// beginOfURL is where beginsURL matches, or nil. It is asked of every word, and most can be answered without it.
+func beginOfURL(word string) []int {
+	switch {
+	case strings.HasPrefix(word, "https://"):
+		return []int{0, len("https://")}
+	case !strings.Contains(word, "%") && !strings.Contains(word, ":/") && !strings.Contains(word, "//"):
+		return nil
+	}
+	return beginsURL.FindStringIndex(word)
+}
+
 // endsURL are the characters that end a URL in a text.
 const endsURL = " \t\r\n\"'<>`"
 
@@ -123,9 +146,11 @@ func cutUser(rest string, isSSH bool) string {
 		end = len(rest)
 	}
 	authority := rest[:end]
-	if at := encodedAt.FindAllStringIndex(authority, -1); at != nil && !strings.Contains(authority, "@") {
-		user := at[len(at)-1][1]
-		rest, authority = rest[user:], authority[user:]
+	if strings.Contains(authority, "%") && !strings.Contains(authority, "@") {
+		if at := encodedAt.FindAllStringIndex(authority, -1); at != nil {
+			user := at[len(at)-1][1]
+			rest, authority = rest[user:], authority[user:]
+		}
 	}
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		return rest[at+1:]
@@ -159,7 +184,7 @@ var isAddress = regexp.MustCompile(`^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$`)
 // word behind it.
 func cutQuery(rest string, alone bool, out *strings.Builder) (behind string) {
 	// A URL within the URL, as behind a proxy, comes next.
-	if next := beginsURL.FindStringIndex(rest); next != nil && !strings.ContainsAny(rest[:next[0]], "?#") {
+	if next := beginOfURL(rest); next != nil && !strings.ContainsAny(rest[:next[0]], "?#") {
 		out.WriteString(withoutParameters(rest[:next[0]], alone))
 		return rest[next[0]:]
 	}
@@ -194,6 +219,9 @@ var (
 const queryInPath = `(?:&|%(?:25)*(?:3f|26|3b))[^/]*?(?:=|%(?:25)*3d).*`
 
 func withoutParameters(path string, alone bool) string {
+	if !strings.ContainsAny(path, ";&%") {
+		return path
+	}
 	if alone {
 		return parametersOfURL.ReplaceAllString(path, "")
 	}
@@ -213,7 +241,7 @@ var namedParameter = regexp.MustCompile(`\?[A-Za-z0-9_.-]+=`)
 // cutSchemeless cuts "user:secret@host/path?token=secret", which is a URL to those who write it. In a text of many words only what has
 // a password, or a host's name and a path, is one: there are addresses of people, packages with versions, and names with digests.
 func cutSchemeless(word string, alone bool) string {
-	if alone && (strings.ContainsAny(word, "/:") || namedParameter.MatchString(word)) {
+	if alone && (strings.ContainsAny(word, "/:") || strings.Contains(word, "?") && namedParameter.MatchString(word)) {
 		word = withoutSecrets(word, true)
 	}
 	return cutUserOf(word, alone)

@@ -56,6 +56,9 @@ func (d declared) pointers() []string {
 func (d declared) in(doc document) (o origin, ref string, ok bool) {
 	o = origin{from: d.from, uri: strings.TrimSpace(doc[d.below])}
 	alone := o.uri != ""
+	if !alone && !doc.hasBelow(d.below) {
+		return origin{}, "", false
+	}
 	if !alone {
 		o.uri = doc.first(d.below, uriNames...)
 	}

@@ -6,9 +6,17 @@ import (
 	"strings"
 )
 
+// servers are parts of the spellings that [served] changes: nearly no source has one, and this costs less than to take it apart.
+var servers = []string{
+	"/_git/", "/_apis/git/", "bitbucket", "stash", ".sr.ht", "gerrit", "raw.github.com", ".console.aws.amazon.com", "git-codecommit-fips.", "-review.googlesource.com",
+}
+
 // served spells a source that some forge serves in several ways as it is most often cloned. Only what a host is sure to mean is
 // changed: on a host of which nothing is known, a group of repositories may be called scm or a, and be somebody else's.
 func served(source string) string {
+	if small := strings.ToLower(source); !slices.ContainsFunc(servers, func(part string) bool { return strings.Contains(small, part) }) {
+		return source
+	}
 	at := hostAndPath.FindStringSubmatchIndex(source)
 	if at == nil {
 		return source
