@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
@@ -24,6 +25,8 @@ type Images interface {
 	UsageOf(ctx context.Context, repos []string) ([]registry.Usage, error)
 	// Tags returns a page of tags, and where the next one begins, or "". Error: registry.ErrUnknown.
 	Tags(ctx context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error)
+	// Protections returns what keeps some tags whatever rules of retention say.
+	Protections(ctx context.Context, repo string, tags []registry.TagEntry, now time.Time) ([]registry.Protection, error)
 	// TagsNamed returns what some tags mean, without those that are not there.
 	TagsNamed(ctx context.Context, repo string, names []string) ([]registry.TagEntry, error)
 	// Beside returns what stands beside images.

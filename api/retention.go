@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/retention"
 )
@@ -18,7 +20,10 @@ import (
 type Retention interface {
 	Rules() *retention.Set // or nil
 	Approved(ctx context.Context) (digest.Digest, error)
-	LastRun() *retention.Run // of the schedule since the start, or nil
+	LastRun() *retention.Run  // of the schedule since the start, or nil
+	Scheduled() time.Duration // how often a schedule runs, or 0
+	// Expiries says what the rules in force would make of some tags of a repository, or nil where none names it.
+	Expiries(ctx context.Context, repo string, tags []retention.Aged) ([]retention.Expiry, error)
 	Plan(ctx context.Context, w io.Writer) (digest.Digest, *retention.Summary, error)
 	// ApplyByHand applies a plan, and writes what becomes of it. Errors before it writes: retention.ErrOtherRules, retention.ErrApplying.
 	ApplyByHand(ctx context.Context, who provenance.Identity, p *retention.Plan, w io.Writer) error
@@ -29,6 +34,8 @@ type retentionRules struct {
 	Digest digest.Digest `json:"digest,omitempty"`
 	// Approved says that an administrator has applied a plan of them by hand, so that a schedule may.
 	Approved bool            `json:"approved"`
+	Every    string          `json:"every,omitempty"`    // how often a schedule runs; absent: there is none
+	Stopped  bool            `json:"stopped,omitempty"`  // its last run left the repository alone that was asked about
 	Untagged string          `json:"untagged,omitempty"` // how long what has no tag stays; absent: for ever
 	Rules    []retentionRule `json:"rules"`
 	LastRun  *retentionRun   `json:"lastRun,omitempty"`
@@ -42,8 +49,9 @@ type retentionRun struct {
 	Manifests int             `json:"manifests"`
 	Skipped   int             `json:"skipped"`
 	// Stopped are the first repositories of which nothing went, because more would go than retention.most.
-	Stopped []string `json:"stopped,omitempty"`
-	Failed  string   `json:"failed,omitempty"`
+	Stopped     []string `json:"stopped,omitempty"`
+	StoppedMore int      `json:"stoppedMore,omitempty"` // others
+	Failed      string   `json:"failed,omitempty"`
 }
 
 func (a *API) lastRun() *retentionRun {
@@ -51,7 +59,7 @@ func (a *API) lastRun() *retentionRun {
 	if r == nil {
 		return nil
 	}
-	return &retentionRun{r.Time, r.Plan, r.Tags, r.Manifests, r.Skipped, r.Stopped, r.Failed}
+	return &retentionRun{r.Time, r.Plan, r.Tags, r.Manifests, r.Skipped, r.Stopped, r.StoppedMore, r.Failed}
 }
 
 type retentionRule struct {
@@ -72,8 +80,14 @@ func (a *API) retentionRules(c *call) (any, error) {
 		return nil, err
 	}
 	answer := retentionRules{Rules: []retentionRule{}}
-	if repo == "" {
+	if every := a.Retention.Scheduled(); every > 0 {
+		answer.Every = units.Duration(every).String()
+	}
+	switch last := a.Retention.LastRun(); {
+	case repo == "":
 		answer.LastRun = a.lastRun()
+	case last != nil:
+		answer.Stopped = slices.Contains(last.Stopped, repo)
 	}
 	set := a.Retention.Rules()
 	if set == nil || repo != "" && !set.Covers(repo) {

@@ -136,6 +136,8 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&order=newest&images=true&prefix=1", has: `"grade":"B"`},
 		{target: "/api/v1/tags?repo=team/app&order=newest&identity=user:alice", has: `"tag":"sha256-x.sig"`},
 		{target: "/api/v1/tags?repo=team/app&order=newest&limit=1&after=7/0.9", has: `"name":"1.0"`},
+		{target: "/api/v1/tags?repo=team/app&expiry=true", has: `"expiry":{"state":"until","at":"2027-01-01T12:00:00.000000Z","rule":"old","why":"younger than 30d"}`},
+		{target: "/api/v1/tags?repo=team/app&expiry=true", has: `"heldUntil":"`},
 	}, hidden: 404, says: []says{{registry.ErrUnknown, 404}}, bad: []bad{
 		{target: "/api/v1/tags", status: 400, has: "repo is missing"},
 		{target: "/api/v1/tags?repo=none", status: 404},
@@ -143,6 +145,7 @@ var table = []row{
 		{target: "/api/v1/tags?repo=team/app&order=newest&after=x", status: 400, has: "after is"},
 		{target: "/api/v1/tags?repo=team/app&identity=alice", status: 400, has: "order=newest"},
 		{target: "/api/v1/tags?repo=team/app&images=1", status: 400, has: "true, false"},
+		{target: "/api/v1/tags?repo=team/app&expiry=soon", status: 400, has: "expiry is"},
 	}},
 	{route: "GET /api/v1/retention/rules", good: []good{
 		{target: "/api/v1/retention/rules?repo=team/app", has: `"repositories":["team/**"]`},

@@ -29,6 +29,7 @@ type tagEntry struct {
 	Time      provenance.Time  `json:"time"`
 	Record    uint64           `json:"record"`
 	Pulls     pulls            `json:"pulls"`
+	expiry
 	listed
 }
 
@@ -42,6 +43,7 @@ type tagList struct {
 	by                  string          // who set them: an actor as answers show it
 	kind                provenance.Kind // taken from by
 	images              bool            // pass over the tags of signing tools
+	expiry              bool            // say what becomes of them by rules of retention
 	limit               int
 	records             recordSet // that were read to find them
 }
@@ -50,6 +52,7 @@ type tagList struct {
 func (q *query) tagList() (l tagList) {
 	l = tagList{repo: q.needed("repo"), prefix: q.text("prefix"), limit: q.limit(), records: recordSet{}}
 	l.images = q.oneOf("images", "true", "false") == "true"
+	l.expiry = q.oneOf("expiry", "false", "true") == "true"
 	l.kind, l.by = splitActor(q.text("identity"))
 	order := q.oneOf("order", "name", "newest")
 	if l.newest = order == "newest"; l.newest {
@@ -84,6 +87,11 @@ func (a *API) tags(c *call) (any, error) {
 	page := tagPage{Repository: l.repo}
 	if page.Tags, page.Namesakes, err = a.tagEntries(c, l, found); err != nil {
 		return nil, err
+	}
+	if l.expiry {
+		if err := a.addExpiries(c, l.repo, page.Tags); err != nil {
+			return nil, err
+		}
 	}
 	if next != "" {
 		page.Next = c.nextURL(map[string]string{"after": next})

@@ -132,6 +132,15 @@ func (w *world) Tags(_ context.Context, repo string, q registry.TagQuery) (tags 
 }
 
 // TagsNamed implements Images.
+// Protections implements Images: the first of some tags is held.
+func (w *world) Protections(_ context.Context, _ string, tags []registry.TagEntry, now time.Time) ([]registry.Protection, error) {
+	all := make([]registry.Protection, len(tags))
+	if len(all) > 0 {
+		all[0].Held = provenance.At(now.Add(time.Hour))
+	}
+	return all, w.asked()
+}
+
 func (w *world) TagsNamed(context.Context, string, []string) ([]registry.TagEntry, error) {
 	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, w.asked()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -32,7 +33,19 @@ func (w worldRetention) Approved(context.Context) (digest.Digest, error) { retur
 
 // LastRun implements Retention.
 func (worldRetention) LastRun() *retention.Run {
-	return &retention.Run{Applied: retention.Applied{Plan: app.digest, Tags: 2}, Stopped: []string{"team/app"}, Failed: "no"}
+	return &retention.Run{Applied: retention.Applied{Plan: app.digest, Tags: 2}, Stopped: []string{"team/app"}, StoppedMore: 3, Failed: "no"}
+}
+
+// Scheduled implements Retention.
+func (worldRetention) Scheduled() time.Duration { return 24 * time.Hour }
+
+// Expiries implements Retention: each tag goes at noon.
+func (w worldRetention) Expiries(_ context.Context, _ string, tags []retention.Aged) ([]retention.Expiry, error) {
+	all, noon := make([]retention.Expiry, len(tags)), provenance.At(time.Date(2027, 1, 1, 12, 0, 0, 0, time.UTC))
+	for i := range all {
+		all[i] = retention.Expiry{State: retention.Until, At: &noon, Rule: "old", Why: "younger than 30d"}
+	}
+	return all, w.asked()
 }
 
 func (w worldRetention) Plan(_ context.Context, out io.Writer) (digest.Digest, *retention.Summary, error) {

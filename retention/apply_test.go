@@ -37,6 +37,7 @@ type world struct {
 	registry *disturbed
 	store    *watched
 	gate     *access.Access
+	book     *provenance.Book
 	repo     *remote.Repository // team/app
 	attached string             // a digest that a test keeps
 }
@@ -121,7 +122,7 @@ func newWorld(t testing.TB, rules string) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, registry: &disturbed{Registry: g}, store: store, gate: gate}
+	w := &world{t: t, registry: &disturbed{Registry: g}, store: store, gate: gate, book: book}
 	w.repo = w.repository(strings.TrimPrefix(server.URL, "http://"), "team/app")
 	must(t, g.CountPulls(t.Context()))
 	w.Keeper = NewKeeper(Config{Store: store, Registry: w.registry, Book: book, Pulls: longCounted{g}, Log: log, Most: 1})

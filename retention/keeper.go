@@ -27,7 +27,10 @@ type Keeper struct {
 	rest func(ctx context.Context, took time.Duration, others bool) // after a removal; others write too
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
-	last     atomic.Pointer[Run] // of the schedule; nil before the first since the start
+	// ranked bounds what is read for Expiries: maxRanked.
+	ranked int
+	last   atomic.Pointer[Run] // of the schedule; nil before the first since the start
+	every  atomic.Int64        // nanoseconds between two runs of the schedule; 0 where there is none
 
 	removed struct{ tags, manifests, skipped atomic.Int64 }
 }
@@ -46,7 +49,7 @@ type Config struct {
 
 // NewKeeper returns a Keeper without rules.
 func NewKeeper(c Config) *Keeper {
-	return &Keeper{c: c, now: time.Now, rest: rest, removals: MaxRemovals}
+	return &Keeper{c: c, now: time.Now, rest: rest, removals: MaxRemovals, ranked: maxRanked}
 }
 
 // Use puts rules in force; nil is none.
@@ -161,8 +164,12 @@ func (p *planner) left() int { return p.removals - p.summary.Tags - p.summary.Ma
 func (p *planner) compare(j *Judgement, f *Facts) (over bool) {
 	tags, manifests := j.goes()
 	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
-	if over = tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests)); over && len(p.summary.Over) < maxOver {
+	over = tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))
+	switch {
+	case over && len(p.summary.Over) < maxOver:
 		p.summary.Over = append(p.summary.Over, f.Repository)
+	case over:
+		p.summary.OverMore++
 	}
 	return over
 }

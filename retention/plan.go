@@ -68,8 +68,9 @@ type Summary struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// More says that more would go than one plan may have: this one has the first of that, and the next one goes on.
 	More bool `json:"more,omitempty"`
-	// Over are the repositories of which more tags or manifests go than a schedule may remove: the first of them.
-	Over []string `json:"over,omitempty"`
+	// Over are the repositories of which more tags or manifests go than a schedule may remove: the first of them. OverMore is how many others there are.
+	Over     []string `json:"over,omitempty"`
+	OverMore int      `json:"overMore,omitempty"`
 }
 
 // ErrPlan says that what was given is no plan, or not the whole of one as it was made.

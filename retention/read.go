@@ -18,6 +18,9 @@ type Registry interface {
 	EachTag(ctx context.Context, repo string, fn func(t registry.TagEntry, fixed string) error) error
 	EachHolding(ctx context.Context, repo string, now time.Time, fn func(registry.Holding) error) error
 	EachReference(ctx context.Context, repo string, fn func(manifest, named digest.Digest) error) error
+	Tags(ctx context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error) // registry.ErrUnknown
+	TagsNamed(ctx context.Context, repo string, names []string) ([]registry.TagEntry, error)
+	Protections(ctx context.Context, repo string, tags []registry.TagEntry, now time.Time) ([]registry.Protection, error)
 	StoredBlobs(ctx context.Context, blobs []digest.Digest, links []int) ([]registry.Stored, error)
 	Prune(ctx context.Context, who provenance.Identity, p registry.Pruning) (r *provenance.Record, others bool, err error)
 }

@@ -22,10 +22,15 @@ var (
 type Run struct {
 	Time provenance.Time
 	Applied
-	// Stopped are repositories of which more tags or manifests would go than Config.Most: nothing of them went. The first maxOver.
-	Stopped []string
-	Failed  string // why it did not come to its end, or ""
+	// Stopped are repositories of which more tags or manifests would go than Config.Most: nothing of them went. The first maxOver; StoppedMore is how
+	// many others there are.
+	Stopped     []string
+	StoppedMore int
+	Failed      string // why it did not come to its end, or ""
 }
+
+// Scheduled is how often a schedule makes and applies a plan, or 0 where none does.
+func (k *Keeper) Scheduled() time.Duration { return time.Duration(k.every.Load()) }
 
 // LastRun is the last run of the schedule since the start, or nil.
 func (k *Keeper) LastRun() *Run { return k.last.Load() }
@@ -35,6 +40,7 @@ func (k *Keeper) LastRun() *Run { return k.last.Load() }
 func (k *Keeper) Schedule(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	k.every.Store(int64(every))
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,7 +66,7 @@ func (k *Keeper) tell(r Run, err error) {
 	}
 	if len(r.Stopped) > 0 {
 		k.c.Log.Warn("retention left repositories alone of which more would go than retention.most allows: look at a plan, and apply it by hand",
-			"repositories", len(r.Stopped), "first", r.Stopped[0])
+			"repositories", len(r.Stopped)+r.StoppedMore, "first", r.Stopped[0])
 	}
 	if err != nil {
 		r.Failed = clip(err.Error())
@@ -87,7 +93,7 @@ func (k *Keeper) run(ctx context.Context, every time.Duration) (r Run, err error
 	if err != nil {
 		return r, err
 	}
-	r.Stopped = summary.Over
+	r.Stopped, r.StoppedMore = summary.Over, summary.OverMore
 	p, err := ReadPlan(&text, nil)
 	if err != nil {
 		return r, err

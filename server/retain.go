@@ -82,10 +82,10 @@ func (s *Server) addRetentionMetrics() {
 			tags, manifests, skipped := s.retention.Removed()
 			return map[string]float64{"tag": float64(tags), "manifest": float64(manifests), "skipped": float64(skipped)}
 		})
-	s.metrics.Gauge("hallmark_retention_stopped_repositories", "Repositories that the last run of the schedule left alone, because more would go than retention.most; at most 100 are counted.",
+	s.metrics.Gauge("hallmark_retention_stopped_repositories", "Repositories that the last run of the schedule left alone, because more would go than retention.most.",
 		func() float64 {
 			if r := s.retention.LastRun(); r != nil {
-				return float64(len(r.Stopped))
+				return float64(len(r.Stopped) + r.StoppedMore)
 			}
 			return 0
 		})

@@ -92,7 +92,16 @@ type tagEntry struct {
 	Record uint64           `json:"record"`
 	Pulls  pulls            `json:"pulls"`
 	listedImage
-	Held *provenance.Time // until when its image is held
+	Held   *provenance.Time `json:"heldUntil"` // until when its image is held
+	Expiry *fate            `json:"expiry"`    // for who may push into the repository, where rules of retention name it
+}
+
+// fate is what rules of retention would make of a tag.
+type fate struct {
+	State string           `json:"state"` // stays, until, goes, follows or open
+	At    *provenance.Time `json:"at"`    // the end of until
+	Rule  string           `json:"rule"`
+	Why   string           `json:"why"`
 }
 
 // pulls are what is known of the pulls of something.
@@ -108,6 +117,7 @@ func (pg *page) repository(at target) error {
 	ask := view.Asked.query()
 	ask.Set("repo", at.Repository)
 	ask.Set("images", "true")
+	ask.Set("expiry", "true")
 	var found struct {
 		Tags      []tagEntry           `json:"tags"`
 		Namesakes provenance.Namesakes `json:"namesakes"`
@@ -126,25 +136,8 @@ func (pg *page) repository(at target) error {
 	if view.Retention, err = pg.retention(at.Repository); err != nil {
 		return err
 	}
-	if err := pg.addHolds(at.Repository, view.Tags); err != nil {
-		return err
-	}
 	view.Frame = pg.frame(at.Repository)
 	return pg.show(200, "repository", view)
-}
-
-// addHolds notes which of some tags mean an image that is held.
-func (pg *page) addHolds(repo string, tags []tagEntry) error {
-	if len(tags) == 0 {
-		return nil
-	}
-	held, err := pg.held(repo)
-	for i := range tags {
-		if until, ok := held[tags[i].Digest]; ok {
-			tags[i].Held = &until
-		}
-	}
-	return err
 }
 
 // attached is what has been put beside an image.

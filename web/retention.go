@@ -1,11 +1,6 @@
 package web
 
-import (
-	"net/url"
-
-	"github.com/opencontainers/go-digest"
-	"github.com/seed-260924e6/hallmark/provenance"
-)
+import "net/url"
 
 // keepRule is a rule of retention that names a repository.
 type keepRule struct {
@@ -19,6 +14,8 @@ type retention struct {
 	Rules    []keepRule `json:"rules"`
 	Untagged string     `json:"untagged"` // how long what has no tag stays; "" is for ever
 	Approved bool       `json:"approved"` // a schedule may apply them
+	Every    string     `json:"every"`    // how often one does; "" is never
+	Stopped  bool       `json:"stopped"`  // the last one left the repository alone
 }
 
 func (pg *page) retention(repo string) (r retention, err error) {
@@ -26,20 +23,10 @@ func (pg *page) retention(repo string) (r retention, err error) {
 	return r, err
 }
 
-// held are the images of a repository that are held, with until when: the first thousand.
-func (pg *page) held(repo string) (map[digest.Digest]provenance.Time, error) {
-	var found struct {
-		Holds []struct {
-			Digest digest.Digest   `json:"digest"`
-			Until  provenance.Time `json:"until"`
-		} `json:"holds"`
+// Next is what removes what the rules let go, in words.
+func (r retention) Next() string {
+	if r.Approved && r.Every != "" && !r.Stopped {
+		return "the next run"
 	}
-	if _, err := pg.optional("/api/v1/holds", url.Values{"repo": {repo}, "limit": {"1000"}}, &found); err != nil {
-		return nil, err
-	}
-	until := map[digest.Digest]provenance.Time{}
-	for _, h := range found.Holds {
-		until[h.Digest] = h.Until
-	}
-	return until, nil
+	return "the next plan that somebody applies"
 }

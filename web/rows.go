@@ -68,9 +68,28 @@ func (v repositoryView) Rows() template.HTML {
 		h.put("\n"+`<td data-label="Set by">% %</td>`, by(v.Namesakes, t.Actor), classPiece(knownBy(t.Actor)))
 		h.put("\n"+`<td data-label="When">% <a class="quiet" href="%">History<span class="hidden"> of %</span></a></td>`,
 			momentPiece(t.Time, v.Now), historyURL(v.Repository, t.Name), t.Name)
-		h.put("\n"+`<td data-label="Pulled">%</td>`+"\n</tr>", pulledPiece(t.Pulls, v.Now))
+		h.put("\n"+`<td data-label="Pulled">%</td>`, pulledPiece(t.Pulls, v.Now))
+		if len(v.Retention.Rules) > 0 {
+			h.put("\n"+`<td data-label="Retention">%</td>`, fatePiece(t.Expiry, v.Retention.Next()))
+		}
+		h.put("\n</tr>")
 	}
 	return h.html()
+}
+
+// fatePiece says what becomes of a tag by rules of retention, or nothing.
+func fatePiece(f *fate, next string) template.HTML {
+	switch {
+	case f == nil:
+		return ""
+	case f.State == "until" && f.At != nil:
+		return piece(`stays until <time datetime="%">%</time> <span class="quiet">%</span>`, when(*f.At), day(*f.At), f.Why)
+	case f.State == "goes":
+		return piece(`<strong>goes</strong> <span class="quiet">with %, by rule %</span>`, next, f.Rule)
+	case f.State == "stays":
+		return piece(`stays <span class="quiet">%</span>`, f.Why)
+	}
+	return piece(`<span class="quiet">%</span>`, f.Why)
 }
 
 // heldPiece says until when an image is held.

@@ -495,9 +495,9 @@ func TestLists(t *testing.T) {
 	}))
 	b.cookies["__Host-hallmark-session-443"] = "cookie"
 	for page, c := range map[string]struct{ asks, next string }{
-		"/r/team/app":                            {"/api/v1/tags?images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0"},
-		"/r/team/app?order=name&prefix=1.":       {"/api/v1/tags?images=true&limit=50&order=name&prefix=1.&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&order=name&prefix=1."},
-		"/r/team/app?by=robot:b&order=name":      {"/api/v1/tags?identity=robot%3Ab&images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&by=robot%3Ab&order=name"},
+		"/r/team/app":                            {"/api/v1/tags?expiry=true&images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0"},
+		"/r/team/app?order=name&prefix=1.":       {"/api/v1/tags?expiry=true&images=true&limit=50&order=name&prefix=1.&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&order=name&prefix=1."},
+		"/r/team/app?by=robot:b&order=name":      {"/api/v1/tags?expiry=true&identity=robot%3Ab&images=true&limit=50&order=newest&repo=team%2Fapp", "/r/team/app?after=7%2F1.0&by=robot%3Ab&order=name"},
 		"/":                                      {"/api/v1/repositories?limit=50&order=newest", "/?after=7%2Fteam%2Fapp"},
 		"/?prefix=team/&order=name&after=team/a": {"/api/v1/repositories?after=team%2Fa&limit=50&order=name&prefix=team%2F", "/?after=7%2Fteam%2Fapp&order=name&prefix=team%2F"},
 	} {

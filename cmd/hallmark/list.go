@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -91,19 +92,56 @@ type listedTag struct {
 	Time      provenance.Time  `json:"time"`
 	Record    uint64           `json:"record"`
 	Pulls     listedPulls      `json:"pulls"`
+	HeldUntil *provenance.Time `json:"heldUntil,omitempty"`
+	Expiry    *listedExpiry    `json:"expiry,omitempty"`
+}
+
+// listedExpiry is what rules of retention would make of a tag.
+type listedExpiry struct {
+	State string           `json:"state"`
+	At    *provenance.Time `json:"at,omitempty"`
+	Rule  string           `json:"rule,omitempty"`
+	Why   string           `json:"why,omitempty"`
+}
+
+// says is for people: until when a tag stays, or why.
+func (t listedTag) says() string {
+	switch e := t.Expiry; {
+	case e == nil && t.HeldUntil != nil:
+		return "held until " + local(*t.HeldUntil)
+	case e == nil:
+		return ""
+	case e.State == "until" && e.At != nil:
+		return "goes after " + local(*e.At) + " by rule " + e.Rule
+	case e.State == "goes":
+		return "goes with the next plan by rule " + e.Rule
+	case e.State == "open":
+		return e.Why
+	default:
+		return "stays: " + e.Why
+	}
 }
 
 func (e *env) listTags(ctx context.Context, cl *client, repo string, limit int, asJSON bool) error {
-	found, err := somePages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}}, limit, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
+	found, err := somePages(ctx, cl, "/api/v1/tags", url.Values{"repo": {repo}, "expiry": {"true"}}, limit, func(p struct{ Tags []listedTag }) []listedTag { return p.Tags })
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return writeJSON(e.stdout, found.json(map[string]any{"repository": repo, "tags": found.items}))
 	}
-	tab := e.table("TAG", "DIGEST", "SIZE", "RECORD", "TIME", "LAST PULL", "WHO")
+	columns := []string{"TAG", "DIGEST", "SIZE", "RECORD", "TIME", "LAST PULL", "WHO"}
+	expires := slices.ContainsFunc(found.items, func(t listedTag) bool { return t.says() != "" })
+	if expires {
+		columns = append(columns, "RETENTION…")
+	}
+	tab := e.table(columns...)
 	for _, t := range found.items {
-		tab.row(t.Name, t.Digest.String(), units.Bytes(t.Size+t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), t.Pulls.String(), found.names.who(t.Actor))
+		row := []string{t.Name, t.Digest.String(), units.Bytes(t.Size + t.ImageSize), strconv.FormatUint(t.Record, 10), local(t.Time), t.Pulls.String(), found.names.who(t.Actor)}
+		if expires {
+			row = append(row, clean(t.says()))
+		}
+		tab.row(row...)
 	}
 	return errors.Join(tab.flush(), e.say(found.leftOut()))
 }

@@ -91,7 +91,7 @@ func TestOpenAPI(t *testing.T) {
 		{method: "GET", path: "/api/v1/repositories?limit=0", status: 400},
 		{method: "GET", path: "/api/v1/repositories", login: "none", status: 401},
 		{method: "GET", path: "/api/v1/tags?repo=team/app", status: 200},
-		{method: "GET", path: "/api/v1/tags?repo=team/app&order=newest&images=true&identity=user:admin&prefix=1", status: 200},
+		{method: "GET", path: "/api/v1/tags?repo=team/app&order=newest&images=true&identity=user:admin&prefix=1&expiry=true", status: 200},
 		{method: "GET", path: "/api/v1/tags", status: 400},
 		{method: "GET", path: "/api/v1/tags?repo=nowhere", status: 404},
 		{method: "GET", path: "/api/v1/tags?repo=x", login: "none", status: 401},

@@ -109,6 +109,9 @@ func (e *env) showSummary(p *retention.Plan) {
 	for _, repo := range s.Over {
 		fmt.Fprintf(e.stdout, "warning: more of %s would go than retention.most lets a schedule remove: a schedule leaves it alone, and a person can apply this plan\n", repo)
 	}
+	if s.OverMore > 0 {
+		fmt.Fprintf(e.stdout, "warning: so it is with others (%d)\n", s.OverMore)
+	}
 	if s.More {
 		fmt.Fprintf(e.stdout, "warning: a plan removes at most %d things: make another one when this one was applied\n", retention.MaxRemovals)
 	}
@@ -178,6 +181,7 @@ func showApplied(to io.Writer, from io.Reader) error {
 type retentionRules struct {
 	Digest   string `json:"digest,omitempty"`
 	Approved bool   `json:"approved"`
+	Every    string `json:"every,omitempty"`
 	Untagged string `json:"untagged,omitempty"`
 	Rules    []struct {
 		Name         string   `json:"name"`
@@ -195,7 +199,9 @@ type retentionRun struct {
 	Manifests int             `json:"manifests"`
 	Skipped   int             `json:"skipped"`
 	Stopped   []string        `json:"stopped,omitempty"`
-	Failed    string          `json:"failed,omitempty"`
+	// StoppedMore is how many others there are.
+	StoppedMore int    `json:"stoppedMore,omitempty"`
+	Failed      string `json:"failed,omitempty"`
 }
 
 func (e *env) retentionShow(t *target) *cobra.Command {
@@ -228,10 +234,20 @@ func (e *env) showRules(answer retentionRules) error {
 	if !answer.Approved && len(answer.Rules) > 0 {
 		fmt.Fprintln(e.stdout, "no schedule applies these rules before an administrator has applied a plan of them by hand")
 	}
+	if len(answer.Rules) > 0 {
+		fmt.Fprintf(e.stdout, "a schedule applies them %s\n", everyOrNever(answer.Every))
+	}
 	if answer.LastRun != nil {
 		e.showRun(answer.LastRun)
 	}
 	return nil
+}
+
+func everyOrNever(every string) string {
+	if every == "" {
+		return "never: retention.every is not set"
+	}
+	return "every " + every
 }
 
 // showRun says what the schedule did last.
@@ -243,5 +259,8 @@ func (e *env) showRun(r *retentionRun) {
 	fmt.Fprintf(e.stdout, "the schedule ran at %s: %s\n", local(r.Time), says)
 	for _, repo := range r.Stopped {
 		fmt.Fprintf(e.stdout, "warning: it left %s alone, of which more would go than retention.most: look at a plan, and apply it by hand\n", clean(repo))
+	}
+	if r.StoppedMore > 0 {
+		fmt.Fprintf(e.stdout, "warning: it left others alone, too (%d)\n", r.StoppedMore)
 	}
 }

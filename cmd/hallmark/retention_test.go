@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -48,6 +49,15 @@ func TestRetention(t *testing.T) {
 	p := readPlan(t, plan)
 	if len(p.Goes) != 6 || p.Summary.Bytes <= 0 {
 		t.Fatalf("the plan is %+v", p)
+	}
+	for tag, want := range map[string]string{"lts": "stays: rule old: its name is to be kept", "1": "goes with the next plan by rule old", "4": "stays: rule old: among the newest 1"} {
+		out := said(0, "list", "team/app")
+		if !regexp.MustCompile(`(?m)^` + tag + ` .*` + want + `$`).MatchString(out) {
+			t.Errorf("the list says of %s not %q:\n%s", tag, want, out)
+		}
+	}
+	if out := said(0, "retention", "show"); !strings.Contains(out, "a schedule applies them never: retention.every is not set") {
+		t.Errorf("show says\n%s", out)
 	}
 	said(0, "hold", "team/app:2", "--until", "1d", "--reason", "an audit")
 	s.push("team/app", "3", "another layer", nil) // now it is the newest, and 4 is not
