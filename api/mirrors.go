@@ -15,9 +15,9 @@ type Mirrors interface {
 	Statuses(ctx context.Context) ([]mirror.Status, error)
 	// Status returns how a mirror is. Error: mirror.ErrNoMirror.
 	Status(ctx context.Context, name string) (mirror.Status, error)
-	// Run brings a mirror up to date in somebody's name, and tells now and then how far it is. Errors before anything came:
-	// mirror.ErrNoMirror, mirror.ErrRunning.
-	Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, tell func(mirror.Counts)) (mirror.Followed, error)
+	// Run brings a mirror up to date in somebody's name, and tells now and then how far it is; where dry is set, it counts and changes nothing.
+	// Errors before anything came: mirror.ErrNoMirror, mirror.ErrRunning.
+	Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, dry bool, tell func(mirror.Counts)) (mirror.Followed, error)
 	// Approve lets through, in somebody's name, what waits under a tag or has a digest. Errors: mirror.ErrNotWaiting, and those that
 	// registry.AnswerOf knows.
 	Approve(ctx context.Context, who provenance.Identity, r *http.Request, repo, ref string) ([]mirror.Approved, error)
@@ -85,14 +85,20 @@ type mirrorLine struct {
 	Report   *mirror.Followed `json:"report,omitempty"` // the last line, or the last but one
 }
 
+// wantRun is how a mirror is to be run.
+type wantRun struct {
+	DryRun bool `json:"dryRun"`
+}
+
 // runMirror answers POST /api/v1/mirrors/{name}/run with one JSON object a line, as it goes on.
 func (a *API) runMirror(c *call) (any, error) {
-	if err := c.body(&struct{}{}); err != nil {
+	var want wantRun
+	if err := c.body(&want); err != nil {
 		return nil, err
 	}
 	out := &begun{c: c}
 	enc := json.NewEncoder(out)
-	report, err := a.Mirrors.Run(c.Context(), c.who, c.Request, c.PathValue("name"), func(n mirror.Counts) {
+	report, err := a.Mirrors.Run(c.Context(), c.who, c.Request, c.PathValue("name"), want.DryRun, func(n mirror.Counts) {
 		_ = enc.Encode(mirrorLine{Progress: &n}) // a client that left ends the run through its context
 	})
 	if err != nil && !out.wrote && report.Repositories == 0 {

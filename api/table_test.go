@@ -428,7 +428,7 @@ var table = []row{
 		bad: []bad{{target: "/api/v1/mirrors/hub?x=1", status: 400}}, says: []says{{mirror.ErrNoMirror, 404}},
 	},
 	{
-		route: "POST /api/v1/mirrors/{name}/run", good: []good{{target: "/api/v1/mirrors/hub/run", body: `{}`, has: `{"progress":{"repositories":1`}},
+		route: "POST /api/v1/mirrors/{name}/run", good: []good{{target: "/api/v1/mirrors/hub/run", body: `{}`, has: `{"progress":{"repositories":1`}, {target: "/api/v1/mirrors/hub/run", body: `{"dryRun":true}`, has: `"dryRun":true`}},
 		bad:  []bad{{target: "/api/v1/mirrors/hub/run", body: `{"name":"hub"}`, status: 400}},
 		says: []says{{mirror.ErrNoMirror, 404}, {mirror.ErrRunning, 409}, {mirror.ErrTaken, 409}, {mirror.ErrSource, 422}},
 	},

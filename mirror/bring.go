@@ -169,8 +169,12 @@ func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.Nam
 		return err
 	}
 	var arrived []*registry.LooseBlob
+	pending := w.counts.await(lacking)
+	defer func() { w.counts.pending.Add(-pending) }() // of those that were not asked for
 	for _, b := range lacking {
 		one, err := w.blob(ctx, Blob{b.Digest, b.Size})
+		pending -= counted(b.Size)
+		w.counts.pending.Add(-counted(b.Size))
 		if errors.Is(err, ErrAbsent) && b.MayLack {
 			continue // it is fetched from elsewhere, by those who may
 		}
@@ -184,6 +188,18 @@ func (w *work) blobs(ctx context.Context, of digest.Digest, blobs []registry.Nam
 	}
 	return commit(arrived)
 }
+
+// await counts the bytes of blobs that are to come.
+func (c *counts) await(blobs []registry.NamedBlob) (bytes int64) {
+	for _, b := range blobs {
+		bytes += counted(b.Size)
+	}
+	c.pending.Add(bytes)
+	return bytes
+}
+
+// counted is a size as it is counted that a manifest states, which may state anything.
+func counted(size int64) int64 { return min(max(size, 0), 1<<40) }
 
 // lacking returns those blobs that the repository does not have, each once.
 func (w *work) lacking(ctx context.Context, blobs []registry.NamedBlob) (lacking []registry.NamedBlob, err error) {

@@ -10,11 +10,11 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -39,6 +39,7 @@ type following struct {
 	said    *heard
 	here    *registry.Importer
 	byHand  bool
+	anew    bool     // what has not moved is looked at, too: the rule is for other platforms than what is here
 	lists   sync.Map // repository of the upstream → map[string]bool: its tags
 	beside  sync.Map // INTO tag → nil: tags of signing tools that were looked at
 	mu      sync.Mutex
@@ -48,8 +49,8 @@ type following struct {
 }
 
 // follow brings the prefix of a rule to what the upstream has. An error ends it, and what came whole stays.
-func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Importer, by string, took bool, tell func(Counts)) (report Followed, err error) {
-	if report.took = took; !took {
+func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Importer, before state, tell func(Counts)) (report Followed, err error) {
+	if report.took = before.Took; !before.Took {
 		if err := m.take(ctx, run.rule, here); err != nil {
 			return report, err
 		}
@@ -61,8 +62,11 @@ func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Impor
 		return report, err
 	}
 	defer from.Close() //nolint:errcheck // it was only read
-	f := &following{m: m, rule: run.rule, from: from, said: said, here: here, byHand: by != ""}
-	f.Job = &Job{From: followed{from, f}, Here: here, Repositories: run.rule.Repositories, Into: run.rule.Into, bring: f.bring}
+	f := &following{m: m, rule: run.rule, from: from, said: said, here: here, byHand: run.by != ""}
+	f.anew = before.Took && before.Platforms != run.rule.platforms()
+	f.Job = &Job{
+		From: followed{from, f}, Here: here, Repositories: run.rule.Repositories, Platforms: run.rule.Platforms, Into: run.rule.Into, DryRun: run.dry, bring: f.bring,
+	}
 	m.mu.Lock()
 	run.job = f.Job
 	m.mu.Unlock()
@@ -73,27 +77,13 @@ func (m *Mirrors) follow(ctx context.Context, run *running, here *registry.Impor
 	return report, err
 }
 
+// platforms are those that a rule is for, in words; "" is all.
+func (r *Rule) platforms() string { return strings.Join(texts(r.Platforms), " ") }
+
 // take looks below a prefix that no run of this mirror has looked at: what people have pushed there would be served as if it were
 // the upstream's. What an import brought may stay.
 func (m *Mirrors) take(ctx context.Context, r *Rule, here *registry.Importer) error {
-	for last := r.Into + "/"; ; {
-		names, next, err := m.c.Registry.Repositories(ctx, access.Operator, last, 1000)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if !r.covers(name) {
-				return nil
-			}
-			if err := m.takeRepository(ctx, name, here); err != nil {
-				return err
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		last = next
-	}
+	return m.eachBelow(ctx, r, func(repo string) error { return m.takeRepository(ctx, repo, here) })
 }
 
 func (m *Mirrors) takeRepository(ctx context.Context, repo string, here *registry.Importer) error {
@@ -182,16 +172,24 @@ type followed struct {
 func (s followed) Images(ctx context.Context, repo string) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		has, err := s.all(ctx, repo)
-		if err == nil {
-			err = s.f.m.comesFrom(ctx, path.Join(s.f.Into, repo), s.f.said.of(repo))
+		switch {
+		case err == nil:
+			err = s.f.m.comesFrom(ctx, path.Join(s.f.Into, repo), s.f.said.of(repo), s.f.DryRun)
+		case errors.Is(err, ErrAbsent):
+			var left bool
+			if left, err = s.f.absent(ctx, repo, err); left {
+				return
+			}
 		}
 		if err != nil {
 			yield(Image{}, err)
 			return
 		}
 		s.f.lists.Store(repo, has)
-		for _, tag := range slices.Sorted(maps.Keys(has)) {
-			if !registry.IsBeside(tag) && s.f.rule.wantsTag(tag) && !yield(Image{Tag: tag}, nil) {
+		tags := slices.DeleteFunc(slices.Sorted(maps.Keys(has)), func(tag string) bool { return registry.IsBeside(tag) || !s.f.rule.wantsTag(tag) })
+		s.f.counts.known.Add(int64(len(tags)))
+		for _, tag := range tags {
+			if !yield(Image{Tag: tag}, nil) {
 				return
 			}
 		}
@@ -258,7 +256,7 @@ func (f *following) bringTag(ctx context.Context, w *work, tag string) error {
 		if err != nil {
 			return err
 		}
-		if there != "" && there == here.Digest {
+		if there != "" && there == here.Digest && !f.anew {
 			w.seen[there] = true
 			return errors.Join(w.attached(ctx, there), f.settle(ctx, w.into, tag, there))
 		}
@@ -308,55 +306,4 @@ func (f *following) bringBeside(ctx context.Context, w *work) error {
 		}
 	}
 	return nil
-}
-
-// removeGone does with the tags here that the upstream does not have any more what the rule says. A list that lacks most of them may be
-// a fault of the upstream: a schedule leaves that to a person.
-func (f *following) removeGone(ctx context.Context, into string, has map[string]bool) error {
-	if f.rule.Deleted == KeepDeleted {
-		return nil
-	}
-	var gone []registry.TagEntry
-	all := 0
-	err := f.m.eachTag(ctx, into, func(tags []registry.TagEntry) error {
-		all += len(tags)
-		for _, t := range tags {
-			if !has[t.Name] {
-				gone = append(gone, t)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if !f.byHand && len(gone) > fewGone && 2*len(gone) > all {
-		f.remark(&f.report.Left, into, fmt.Sprintf("%d of its %d tags are gone upstream, which may be a fault there: `hallmark mirror run %s` removes them", len(gone), all, f.rule.Name))
-		return nil
-	}
-	for _, t := range gone {
-		if err := f.remove(ctx, into, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fewGone are so few tags that a schedule removes them, whatever share of all they are.
-const fewGone = 3
-
-// remove removes a tag, or says why it stays.
-func (f *following) remove(ctx context.Context, into string, t registry.TagEntry) error {
-	err := f.here.Unfollow(ctx, into, t, f.rule.Deleted == TrashDeleted)
-	var kept *registry.SkipError
-	if errors.As(err, &kept) {
-		f.remark(&f.report.Left, into+":"+t.Name, "it is gone upstream, and stays: "+kept.Why)
-		return nil
-	}
-	if err == nil {
-		f.mu.Lock()
-		f.removed++
-		f.mu.Unlock()
-	}
-	return err
 }

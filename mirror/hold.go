@@ -139,6 +139,9 @@ func (m *Mirrors) seen(ctx context.Context, repo string, tags ...string) error {
 // settle ends the waiting of a tag that means what it means upstream; and what belongs to its image waits no longer: a rule that held it
 // may have changed, or a run have stopped before it let all of it through.
 func (f *following) settle(ctx context.Context, into, tag string, d digest.Digest) error {
+	if f.DryRun {
+		return nil
+	}
 	if err := f.here.Free(ctx, into, d); err != nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func (f *following) waits(ctx context.Context, w *work, d digest.Digest) (bool, 
 
 // bringHeld brings the image of a tag that has to wait, with its evidence, and sets the tag if it need not wait any longer.
 func (f *following) bringHeld(ctx context.Context, w *work, tag string, d digest.Digest, m *Manifest) error {
-	seen, err := f.m.see(ctx, f.rule.Name, w.into, tag, d)
+	seen, err := f.see(ctx, w.into, tag, d)
 	if err != nil {
 		return err
 	}
@@ -233,11 +236,29 @@ func (f *following) bringHeld(ctx context.Context, w *work, tag string, d digest
 		f.heldBack.Add(1)
 		return nil
 	}
+	w.came = true
+	if f.DryRun {
+		return nil
+	}
 	if _, err := f.here.LetThrough(ctx, w.into, tag, d); err != nil {
 		return err
 	}
-	w.came = true
 	return f.m.seen(ctx, w.into, tag)
+}
+
+// see notes when what a tag means upstream was seen here first. A dry run only looks.
+func (f *following) see(ctx context.Context, into, tag string, d digest.Digest) (w waiting, err error) {
+	if !f.DryRun {
+		return f.m.see(ctx, f.rule.Name, into, tag, d)
+	}
+	err = f.m.c.Store.View(ctx, func(tx storage.Reader) (err error) {
+		w, err = readWaiting(tx, into, tag)
+		return err
+	})
+	if w.Digest != d || w.Rule != f.rule.Name {
+		w = waiting{Rule: f.rule.Name, Digest: d, Seen: f.m.c.Registry.Clock()}
+	}
+	return w, err
 }
 
 // goes says whether a tag need not wait any longer.
@@ -263,7 +284,7 @@ func (f *following) forget(ctx context.Context, repo string, has map[string]bool
 			gone = append(gone, tag)
 		}
 	})
-	if err != nil {
+	if err != nil || f.DryRun {
 		return err
 	}
 	return f.m.seen(ctx, into, gone...)
@@ -279,17 +300,17 @@ type Waiting struct {
 	Left string `json:"left,omitempty"`
 }
 
-// waitingOf lists what waits of a rule, at most maxWaiting.
-func (m *Mirrors) waitingOf(ctx context.Context, r *Rule) (list []Waiting, err error) {
+// waitingOf lists what waits of a rule, at most maxWaiting, and says whether more does.
+func (m *Mirrors) waitingOf(ctx context.Context, r *Rule) (list []Waiting, cut bool, err error) {
 	now, below := m.c.Registry.Clock(), []byte(r.Into+"/")
-	_, err = m.someWaiting(ctx, below, storage.PrefixEnd(below), func(repo, tag string, w waiting) {
+	next, err := m.someWaiting(ctx, below, storage.PrefixEnd(below), func(repo, tag string, w waiting) {
 		x := Waiting{Repository: repo, Tag: tag, Digest: w.Digest, Seen: provenance.At(w.At)}
 		if r.Hold.For > 0 && now >= w.Seen {
 			x.Left = units.Duration(max(r.Hold.For-time.Duration(now-w.Seen)*time.Microsecond, 0).Round(time.Second)).String()
 		}
 		list = append(list, x)
 	})
-	return list, err
+	return list, next != nil, err
 }
 
 // ErrNotWaiting says that nothing waits to be let through.

@@ -84,10 +84,11 @@ type Counts struct {
 	Manifests    int64 `json:"manifests"` // that came
 	Blobs        int64 `json:"blobs"`     // that came
 	Bytes        int64 `json:"bytes"`     // of these, and of the manifests
+	Pending      int64 `json:"pending"`   // bytes of the blobs that images on their way still lack, as their manifests say
 }
 
 type counts struct {
-	repositories, images, came, present, left, refused, leftOut, known, manifests, blobs, bytes atomic.Int64
+	repositories, images, came, present, left, refused, leftOut, known, manifests, blobs, bytes, pending atomic.Int64
 
 	counted atomic.Bool
 }
@@ -98,7 +99,7 @@ func (j *Job) Counts() Counts {
 	return Counts{
 		Repositories: c.repositories.Load(), Images: c.images.Load(), Came: c.came.Load(), Present: c.present.Load(), Left: c.left.Load(),
 		LeftOut: c.leftOut.Load(), Known: c.known.Load(), Counted: c.counted.Load(),
-		Refused: c.refused.Load(), Manifests: c.manifests.Load(), Blobs: c.blobs.Load(), Bytes: c.bytes.Load(),
+		Refused: c.refused.Load(), Manifests: c.manifests.Load(), Blobs: c.blobs.Load(), Bytes: c.bytes.Load(), Pending: c.pending.Load(),
 	}
 }
 

@@ -81,13 +81,7 @@ func (m *mirrored) run() (status int, report mirror.Followed, said string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	for line := range strings.Lines(body) {
-		var one struct{ Report *mirror.Followed }
-		if json.Unmarshal([]byte(line), &one) == nil && one.Report != nil {
-			report = *one.Report
-		}
-	}
-	return status, report, body
+	return status, reportIn(body), body
 }
 
 // means is what a tag means to somebody who pulls, or "".
@@ -487,4 +481,15 @@ func TestNoRoomForState(t *testing.T) {
 	if n := tries.Load(); n != 1 {
 		t.Errorf("it was tried %d times", n)
 	}
+}
+
+// reportIn is the report in the lines that a run answers with.
+func reportIn(body string) (report mirror.Followed) {
+	for line := range strings.Lines(body) {
+		var one struct{ Report *mirror.Followed }
+		if json.Unmarshal([]byte(line), &one) == nil && one.Report != nil {
+			report = *one.Report
+		}
+	}
+	return report
 }

@@ -19,6 +19,14 @@ type Platform struct{ OS, Architecture, Variant string }
 
 var platformPattern = regexp.MustCompile(`^[a-z0-9_.-]{1,32}/[a-z0-9_.-]{1,32}(/[a-z0-9_.-]{1,32})?$`)
 
+// ParsePlatform reads a Platform as UnmarshalText does.
+func ParsePlatform(text string) (p Platform, err error) { return p, p.UnmarshalText([]byte(text)) }
+
+// String is how UnmarshalText reads it.
+func (p Platform) String() string {
+	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
+}
+
 // UnmarshalText reads OS/ARCHITECTURE[/VARIANT], as docker writes it.
 func (p *Platform) UnmarshalText(text []byte) error {
 	if !platformPattern.Match(text) {

@@ -43,6 +43,7 @@ type Rule struct {
 	// Repositories are patterns of those that are followed, by their names there.
 	Repositories []access.Pattern
 	Tags         []access.Glob // that are followed; empty is all
+	Platforms    []Platform    // that come of an index; empty is all
 	Into         string        // the prefix: team/app becomes INTO/team/app
 	Every        time.Duration
 	Deleted      Deletion
@@ -132,6 +133,7 @@ type entry struct {
 	Upstream     yamlfile.Word  `yaml:"upstream"`
 	Repositories yamlfile.List  `yaml:"repositories"`
 	Tags         yamlfile.List  `yaml:"tags"`
+	Platforms    yamlfile.List  `yaml:"platforms"`
 	Into         yamlfile.Word  `yaml:"into"`
 	Every        units.Duration `yaml:"every"`
 	Deleted      yamlfile.Word  `yaml:"deleted"`
@@ -248,6 +250,9 @@ func (e *entry) rule() (r *Rule, err error) {
 		return nil, err
 	}
 	if r.Tags, err = parsed("tags", e.Tags, access.ParseGlob); err != nil {
+		return nil, err
+	}
+	if r.Platforms, err = parsed("platforms", e.Platforms, ParsePlatform); err != nil {
 		return nil, err
 	}
 	if r.Addresses, err = parsed("addresses", e.Addresses, netip.ParseAddr); err != nil {

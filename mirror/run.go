@@ -14,25 +14,51 @@ import (
 // running is a run while it goes on.
 type running struct {
 	rule   *Rule
+	by     string // the handle of who asked for it, or "" of a schedule
+	dry    bool   // it counts what would come, and changes nothing
 	cancel context.CancelCauseFunc
 	job    *Job // nil until it begins
 }
 
-// Run brings a mirror up to date for somebody who asked for it with a request, and tells now and then how far it is. Errors before
-// anything came: ErrNoMirror, ErrRunning.
-func (m *Mirrors) Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, tell func(Counts)) (Followed, error) {
+// Run brings a mirror up to date for somebody who asked for it with a request, and tells now and then how far it is. Where dry is set, it counts what
+// would come, and changes nothing. Errors before anything came: ErrNoMirror, ErrRunning.
+func (m *Mirrors) Run(ctx context.Context, who provenance.Identity, r *http.Request, name string, dry bool, tell func(Counts)) (Followed, error) {
 	rule := m.Rules().Rule(name)
 	if rule == nil {
 		return Followed{}, ErrNoMirror
 	}
-	return m.run(ctx, rule, m.c.Registry.Importer(who, r).ByRule(name), who.Actor.Handle, tell)
+	here := m.c.Registry.Importer(who, r).ByRule(name)
+	if dry {
+		return m.rehearse(ctx, rule, here, who.Actor.Handle, tell)
+	}
+	return m.run(ctx, rule, here, who.Actor.Handle, tell)
+}
+
+// rehearse is a run that changes nothing, and of which nothing is kept.
+func (m *Mirrors) rehearse(ctx context.Context, r *Rule, here *registry.Importer, by string, tell func(Counts)) (report Followed, err error) {
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	run := &running{rule: r, by: by, dry: true, cancel: cancel}
+	if err := m.begin(run); err != nil {
+		return report, err
+	}
+	defer m.end(run)
+	before, err := m.stateOf(within, r)
+	if err != nil {
+		return report, err
+	}
+	report, err = m.follow(within, run, here, before, tell)
+	if cause := context.Cause(within); cause != nil {
+		err = cause
+	}
+	return report, err
 }
 
 // run is one run, with what is kept about it.
 func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by string, tell func(Counts)) (report Followed, err error) {
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	run := &running{rule: r, cancel: cancel}
+	run := &running{rule: r, by: by, cancel: cancel}
 	if err := m.begin(run); err != nil {
 		return report, err
 	}
@@ -53,7 +79,7 @@ func (m *Mirrors) run(ctx context.Context, r *Rule, here *registry.Importer, by 
 	if err != nil {
 		return report, err
 	}
-	report, err = m.follow(within, run, here, by, before.Took, tell)
+	report, err = m.follow(within, run, here, before, tell)
 	if cause := context.Cause(within); cause != nil {
 		err = cause
 	}
@@ -119,6 +145,9 @@ func (m *Mirrors) noteEnd(ctx context.Context, r *Rule, before state, report Fol
 		case failed == nil:
 			s.Failures, s.Why, s.Succeeded = 0, "", s.Ended
 			s.Next = s.Ended.Add(jittered(r.Every))
+			if report.Counts.Refused == 0 {
+				s.Platforms = r.platforms()
+			}
 		case wasStopped(failed):
 			s.Failures, s.Next, s.Why = before.Failures, before.Next, "it was stopped"
 		default:

@@ -20,10 +20,12 @@ type Status struct {
 	Into         string           `json:"into"`
 	Every        string           `json:"every"`
 	Deleted      Deletion         `json:"deleted"`
-	Hold         string           `json:"hold,omitempty"`    // in words
-	Waiting      []Waiting        `json:"waiting,omitempty"` // at most 1,000
-	Running      *Counts          `json:"running,omitempty"` // how far the run is that goes on
-	Began        *provenance.Time `json:"began,omitempty"`   // the last run
+	Hold         string           `json:"hold,omitempty"`       // in words
+	Platforms    []string         `json:"platforms,omitempty"`  // absent: all
+	Waiting      []Waiting        `json:"waiting,omitempty"`    // at most 1,000
+	WaitingCut   bool             `json:"waitingCut,omitempty"` // more waits
+	Running      *Counts          `json:"running,omitempty"`    // how far the run is that goes on
+	Began        *provenance.Time `json:"began,omitempty"`      // the last run
 	Ended        *provenance.Time `json:"ended,omitempty"`
 	By           string           `json:"by,omitempty"` // who asked for it; absent where the schedule did
 	Succeeded    *provenance.Time `json:"succeeded,omitempty"`
@@ -80,12 +82,15 @@ func (m *Mirrors) status(ctx context.Context, r *Rule) (Status, error) {
 		return Status{}, err
 	}
 	x := Status{
-		Name: r.Name, Upstream: r.Upstream, Repositories: texts(r.Repositories), Tags: texts(r.Tags), Into: r.Into, Every: units.Duration(r.Every).String(),
+		Name: r.Name, Upstream: r.Upstream, Repositories: texts(r.Repositories), Tags: texts(r.Tags), Platforms: texts(r.Platforms), Into: r.Into, Every: units.Duration(r.Every).String(),
 		Deleted: r.Deleted, Hold: r.Hold.String(), Running: m.progress(r), Began: timeOf(s.Began), Ended: timeOf(s.Ended), By: s.By, Succeeded: timeOf(s.Succeeded),
 		Next: timeOf(s.Next), Failures: s.Failures, Why: s.Why, Last: s.Last,
 	}
-	if x.Waiting, err = m.waitingOf(ctx, r); err != nil {
+	if x.Waiting, x.WaitingCut, err = m.waitingOf(ctx, r); err != nil {
 		return x, err
+	}
+	if x.Last != nil && !x.WaitingCut { // since the run, people may have let some through
+		x.Last.Held = int64(len(x.Waiting))
 	}
 	if x.Running == nil && x.Began != nil && x.Ended == nil {
 		x.Why = cmp.Or(x.Why, interrupted)

@@ -41,6 +41,8 @@ type state struct {
 	By        string    `json:"by,omitempty"`       // the handle of who asked for the last run, or "" of a schedule
 	Why       string    `json:"why,omitempty"`      // it ended before its end, in words
 	Last      *Followed `json:"last,omitempty"`     // of the last run that ended
+	// Platforms are those that all images have come for that are here, as the rule had them.
+	Platforms string `json:"platforms,omitempty"`
 }
 
 // maxKept bounds each list of a report that is kept.

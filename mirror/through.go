@@ -76,7 +76,7 @@ func (m *Mirrors) throughOf(ctx context.Context, repo string) (names []string, e
 
 // comesFrom keeps through which registries a repository comes, before anything of it is brought, and refuses one that came through this.
 // If it were kept later, another registry could bring from here what it does not know to be its own.
-func (m *Mirrors) comesFrom(ctx context.Context, into string, names []string) error {
+func (m *Mirrors) comesFrom(ctx context.Context, into string, names []string, dry bool) error {
 	self, err := m.ownName(ctx)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (m *Mirrors) comesFrom(ctx context.Context, into string, names []string) er
 		return errors.New("there it is a mirror of this registry, and mirrors would go round: leave it out of the rule's repositories")
 	}
 	before, err := m.throughOf(ctx, into)
-	if err != nil || slices.Equal(before, names) {
+	if err != nil || dry || slices.Equal(before, names) {
 		return err
 	}
 	return m.c.Store.Update(ctx, func(tx storage.Tx) error {

@@ -31,7 +31,9 @@ type mirror struct {
 	Failures  int              `json:"failures"`
 	Why       string           `json:"why"`
 	Waiting   []waitingTag     `json:"waiting"`
-	Last      *struct {
+	// WaitingCut says that more waits.
+	WaitingCut bool `json:"waitingCut"`
+	Last       *struct {
 		Refused  int64 `json:"refused"`
 		Refusals []struct {
 			Reference string `json:"reference"`

@@ -13,7 +13,7 @@ import (
 func TestMirrors(t *testing.T) {
 	d := "sha256:" + strings.Repeat("1", 64)
 	list := `{"mirrors":[{"name":"hub","upstream":"docker.io","repositories":["x"],"into":"mirror/hub","every":"6h","deleted":"keep","hold":"until approved","failures":2,"why":"<script>",
-"waiting":[{"repository":"mirror/hub/x","tag":"1.0","digest":"` + d + `","seen":"2026-01-02T03:04:05.000000Z"}]},
+"waiting":[{"repository":"mirror/hub/x","tag":"1.0","digest":"` + d + `","seen":"2026-01-02T03:04:05.000000Z"}],"waitingCut":true},
 {"name":"new","upstream":"ghcr.io","repositories":["x"],"into":"mirror/new","every":"6h","deleted":"keep","failures":0,"last":{"refused":1,"refusals":[{"reference":"x:1","why":"it is damaged there"}]}}]}`
 	var asked []string
 	b := newBrowser(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +34,7 @@ func TestMirrors(t *testing.T) {
 	}
 	b.cookies["__Host-hallmark-session-443"] = "cookie"
 	shown := b.send("GET", "/-/mirrors", "", nil).Body.String()
-	for _, want := range []string{`value="mirror/hub/x@` + d + `"`, "failed 2 times", "&lt;script&gt;", "1 refused, the first x:1: it is damaged there", "until it is let through"} {
+	for _, want := range []string{`value="mirror/hub/x@` + d + `"`, "failed 2 times", "&lt;script&gt;", "1 refused, the first x:1: it is damaged there", "until it is let through", "More waits than these"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page does not say %q:\n%s", want, shown)
 		}

@@ -49,6 +49,7 @@ type importCounts struct {
 	Manifests    int64 `json:"manifests"`
 	Blobs        int64 `json:"blobs"`
 	Bytes        int64 `json:"bytes"`
+	Pending      int64 `json:"pending"`
 }
 
 // importReport is what came of one.
@@ -240,9 +241,22 @@ func areRefused(n int64) string {
 func (e *env) showImport(n *importCounts, began time.Time) {
 	if isTerminal(e.stderr) {
 		seconds := max(time.Since(began).Seconds(), 1)
-		fmt.Fprintf(e.stderr, "\r\x1b[K%s, %s, %s (%s/s), %d refused", n.progress(), number(n.Blobs, "blob"),
-			units.Bytes(n.Bytes), units.Bytes(int64(float64(n.Bytes)/seconds)), n.Refused)
+		fmt.Fprintf(e.stderr, "\r\x1b[K%s, %s, %s (%s/s)%s, %d refused", n.progress(), number(n.Blobs, "blob"),
+			units.Bytes(n.Bytes), units.Bytes(int64(float64(n.Bytes)/seconds)), n.bytesLeft(), n.Refused)
 	}
+}
+
+// bytesLeft says how many bytes are left: those that images on their way lack, and as many for each of the others as one had so far. What an image needs
+// is known only when it is looked at.
+func (n *importCounts) bytesLeft() string {
+	left := n.Pending
+	if images := n.Known - n.Images; images > 0 && n.Images > 0 {
+		left += int64(float64(n.Bytes+n.Pending) / float64(n.Images) * float64(images))
+	}
+	if left <= 0 {
+		return ""
+	}
+	return ", about " + units.Bytes(left) + " left"
 }
 
 // progress says how many images were looked at, and how many are left, as far as they are counted.

@@ -20,11 +20,13 @@ type mirrorStatus struct {
 	Upstream     string           `json:"upstream"`
 	Repositories []string         `json:"repositories"`
 	Tags         []string         `json:"tags,omitempty"`
+	Platforms    []string         `json:"platforms,omitempty"`
 	Into         string           `json:"into"`
 	Every        string           `json:"every"`
 	Deleted      string           `json:"deleted"`
 	Hold         string           `json:"hold,omitempty"`
 	Waiting      []mirrorWaiting  `json:"waiting,omitempty"`
+	WaitingCut   bool             `json:"waitingCut,omitempty"`
 	Running      *importCounts    `json:"running,omitempty"`
 	Began        *provenance.Time `json:"began,omitempty"`
 	Ended        *provenance.Time `json:"ended,omitempty"`
@@ -137,6 +139,7 @@ func (e *env) showMirror(m *mirrorStatus) {
 	line(w, "mirror", "%s", m.Name)
 	line(w, "of", "%s: %s", m.Upstream, list(m.Repositories))
 	line(w, "tags", "%s", firstOf(list(m.Tags), "all"))
+	lineIf(w, "platforms", list(m.Platforms))
 	line(w, "into", "%s", m.Into)
 	line(w, "gone upstream", "%s", m.Deleted)
 	line(w, "every", "%s", m.Every)
@@ -154,6 +157,9 @@ func (e *env) showMirror(m *mirrorStatus) {
 		}
 		line(w, "waits", "%s:%s, %s, since %s, %s", clean(x.Repository), clean(x.Tag), short(x.Digest), local(x.Seen), left)
 	}
+	if m.WaitingCut {
+		line(w, "waits", "more than these")
+	}
 	if m.Last != nil {
 		e.printFollowed(m.Last)
 	}
@@ -162,10 +168,14 @@ func (e *env) showMirror(m *mirrorStatus) {
 // printFollowed is the report for people.
 func (e *env) printFollowed(r *mirrorReport) {
 	e.printImport(&r.importReport)
-	if r.Removed > 0 {
+	if r.Removed > 0 && r.DryRun {
+		fmt.Fprintf(e.stdout, "%s would be removed, because upstream they are gone; those that are held or immutable stay\n", number(r.Removed, "tag"))
+	} else if r.Removed > 0 {
 		fmt.Fprintf(e.stdout, "%s removed, because upstream they are gone\n", number(r.Removed, "tag"))
 	}
-	if r.Held > 0 {
+	if r.Held > 0 && r.DryRun {
+		fmt.Fprintf(e.stdout, "%s would be held\n", number(r.Held, "tag"))
+	} else if r.Held > 0 {
 		fmt.Fprintf(e.stdout, "%s held: `hallmark mirror status` lists what waits\n", number(r.Held, "tag"))
 	}
 }
@@ -178,21 +188,22 @@ func (e *env) mirrorRun(t *target) *cobra.Command {
 		Use: "run NAME", Short: "Bring a mirror up to date now", Args: one("the name of a mirror"),
 		Long: "Bring a mirror up to date now, and wait for its end. What comes is on record in your name, with the rule. Tags that are gone upstream\n" +
 			"are dealt with as the rule says, also where they are so many that a schedule leaves them. Exit status 1 says that something was refused.",
-		Example: "  hallmark mirror run hub",
+		Example: "  hallmark mirror run hub\n  hallmark mirror run hub --dry-run",
 	}
+	dry := c.Flags().Bool("dry-run", false, "count what would come and go, and change nothing")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return e.askWithin(c.Context(), mirrorTime, t, func(ctx context.Context, cl *client) error {
-			return e.runMirror(ctx, cl, args[0], *asJSON)
+			return e.runMirror(ctx, cl, args[0], *dry, *asJSON)
 		})
 	}
 	return c
 }
 
 // runMirror asks for a run, and shows how it goes on.
-func (e *env) runMirror(ctx context.Context, cl *client, name string, asJSON bool) error {
+func (e *env) runMirror(ctx context.Context, cl *client, name string, dry, asJSON bool) error {
 	var report mirrorReport
-	if err := e.followLines(ctx, cl, mirrorsPath+"/"+url.PathEscape(name)+"/run", struct{}{}, asJSON, "the run", &report); err != nil {
+	if err := e.followLines(ctx, cl, mirrorsPath+"/"+url.PathEscape(name)+"/run", map[string]bool{"dryRun": dry}, asJSON, "the run", &report); err != nil {
 		return err
 	}
 	if !asJSON {
