@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -18,7 +20,7 @@ const (
 )
 
 // runImport imports so many images from a data directory of distribution's registry, and at most 500 of them from that registry, running,
-// beside `skopeo sync` into an empty one, where skopeo is installed.
+// beside `skopeo sync` and `regctl` into an empty one, where these are installed.
 func runImport(ctx context.Context, program, upstream, dir string, images int) error {
 	if err := writeRegistry(filepath.Join(dir, "source", "data"), images); err != nil {
 		return err
@@ -41,6 +43,7 @@ func runImport(ctx context.Context, program, upstream, dir string, images int) e
 		importInto(ctx, program, filepath.Join(dir, "from-registry"), fmt.Sprintf("%d from the registry, running", few), few,
 			"--rate", "100000", "--source-ca", filepath.Join(from.dir, "cert.pem"), from.address),
 		syncInto(ctx, upstream, filepath.Join(dir, "synced"), from, few),
+		copyInto(ctx, upstream, filepath.Join(dir, "copied"), from, few),
 	)
 }
 
@@ -139,4 +142,36 @@ func syncInto(ctx context.Context, upstream, dir string, from *server, images in
 	}
 	return to.rated("`skopeo sync` of these", images,
 		exec.CommandContext(ctx, "skopeo", "sync", "--dest-tls-verify=false", "--src", "yaml", "--dest", "docker", file, to.address))
+}
+
+// copies is how many images regctl copies at the same time: as many as Hallmark asks a registry for.
+const copies = 8
+
+// copyInto is what regctl does with the same images, one call for each, into an empty registry of the same kind. It is looked for beside upstream's
+// registry, and on the path.
+func copyInto(ctx context.Context, upstream, dir string, from *server, images int) error {
+	regctl := filepath.Join(filepath.Dir(upstream), "regctl")
+	if _, err := os.Stat(regctl); err != nil {
+		if regctl, err = exec.LookPath("regctl"); err != nil {
+			fmt.Println("| `regctl image copy` (not installed) | | | |")
+			return nil
+		}
+	}
+	to, err := startUpstream(ctx, upstream, dir)
+	if err != nil {
+		return err
+	}
+	defer to.stop()
+	config := fmt.Sprintf(`{"version":1,"hosts":{%[1]q:{"tls":"insecure","hostname":%[1]q},%[2]q:{"tls":"insecure","hostname":%[2]q}}}`, from.address, to.address)
+	file, list := filepath.Join(dir, "regctl.json"), ""
+	for i := range images {
+		ref := fmt.Sprintf("/team/app-%d:%s", i/perImportRepo, fmt.Sprint("v", i))
+		list += from.address + ref + " " + to.address + ref + "\n"
+	}
+	if err := writeFile(file, []byte(config)); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "xargs", "-P", strconv.Itoa(copies), "-n", "2", regctl, "image", "copy")
+	cmd.Stdin, cmd.Env = strings.NewReader(list), append(os.Environ(), "REGCTL_CONFIG="+file)
+	return to.rated(fmt.Sprintf("`regctl image copy` of each, %d at a time", copies), images, cmd)
 }
