@@ -260,7 +260,7 @@ func (c *chooser) pull() op {
 	}
 	return op{
 		text:  "pull " + ref + " from " + repo,
-		real:  func(w *world) int { return w.pull(repo, ref) },
+		act:   act{Do: "pull", Repo: repo, Name: ref},
 		model: func(m *model, _ *world) int { return m.pull(repo, ref) },
 	}
 }
@@ -268,7 +268,7 @@ func (c *chooser) pull() op {
 func (c *chooser) flush() op {
 	return op{
 		text:  "write which images were pulled",
-		real:  func(w *world) int { return w.status(w.registry.FlushPulls(background)) },
+		act:   act{Do: "flush"},
 		model: func(m *model, _ *world) int { return m.flush() },
 	}
 }
@@ -277,7 +277,7 @@ func (c *chooser) forget() op {
 	repo := one(c.Rand, append([]string{""}, repoNames...))
 	return op{
 		text:  fmt.Sprintf("forget the pulls of %q", repo),
-		real:  func(w *world) int { return w.status(w.registry.ForgetPulls(background, repo)) },
+		act:   act{Do: "forget", Repo: repo},
 		model: func(m *model, _ *world) int { return m.forget(repo) },
 	}
 }
@@ -289,13 +289,13 @@ func (c *chooser) fix() op {
 		f = one(c.Rand, c.m.fixedRules())
 		return op{
 			text:  fmt.Sprintf("tags %s* of %s may change again", f.tags, f.repositories),
-			real:  func(w *world) int { return w.unfix(f) },
+			act:   act{Do: "unfix", Name: f.repositories, More: f.tags},
 			model: func(m *model, _ *world) int { return m.unfix(f) },
 		}
 	}
 	return op{
 		text:  fmt.Sprintf("tags %s* of %s are immutable", f.tags, f.repositories),
-		real:  func(w *world) int { return w.fix(f) },
+		act:   act{Do: "fix", Name: f.repositories, More: f.tags},
 		model: func(m *model, _ *world) int { return m.fix(f) },
 	}
 }

@@ -22,7 +22,15 @@ func TestModel(t *testing.T) {
 	if unraced.Test(t) {
 		return
 	}
-	play(t, uint64(number(t, "HALLMARK_MODEL_SEED", 1)), number(t, "HALLMARK_MODEL_STEPS", 1000))
+	play(t, uint64(number(t, "HALLMARK_MODEL_SEED", 1)), number(t, "HALLMARK_MODEL_STEPS", 1000), 0)
+}
+
+// TestModelKilled has processes do some of the steps, which get SIGKILL in them. TestSoakModelKilled does more of that.
+func TestModelKilled(t *testing.T) {
+	if unraced.Test(t) {
+		return
+	}
+	play(t, uint64(number(t, "HALLMARK_MODEL_SEED", 1)), number(t, "HALLMARK_MODEL_STEPS", 150), 8)
 }
 
 func number(t *testing.T, name string, otherwise int) int {
@@ -37,10 +45,10 @@ func number(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// play plays a life, and where the registry and the model disagree looks for a short one that shows it.
-func play(t *testing.T, seed uint64, steps int) {
+// play plays a life, and where the registry and the model disagree looks for a short one that shows it. Of so many steps a victim does one.
+func play(t *testing.T, seed uint64, steps, victims int) {
 	t.Helper()
-	c := &chooser{Rand: rand.New(rand.NewPCG(seed, 0))}
+	c := &chooser{Rand: rand.New(rand.NewPCG(seed, 0)), victims: victims}
 	keep, most := c.bounds()
 	life := &life{t: t, keep: keep, most: most}
 	began := time.Now()
@@ -48,6 +56,9 @@ func play(t *testing.T, seed uint64, steps int) {
 		c.m = m
 		return c.choose()
 	})
+	if victims > 0 && wrong == "" && life.moved == 0 {
+		t.Errorf("seed %d: of %d processes that were killed none had done anything", seed, life.victims)
+	}
 	if wrong == "" {
 		return
 	}
@@ -61,7 +72,12 @@ func texts(ops []op) string {
 	var b strings.Builder
 	for _, o := range ops {
 		b.WriteString("\t" + o.text)
-		if o.killed > 0 {
+		switch {
+		case o.victim && o.killed == 0:
+			b.WriteString(", its process killed at some time")
+		case o.victim:
+			fmt.Fprintf(&b, ", its process killed behind its commit %d", o.killed)
+		case o.killed > 0:
 			fmt.Fprintf(&b, ", killed before its commit %d", o.killed)
 		}
 		b.WriteString("\n")
@@ -73,6 +89,8 @@ func texts(ops []op) string {
 type life struct {
 	t          *testing.T
 	keep, most int
+	victims    int // processes that were killed
+	moved      int // of these, that had changed something before
 }
 
 // finder collects what is wrong.
@@ -107,6 +125,7 @@ func (l *life) play(steps int, next func(m *model, i int) op) (played []op, wron
 	}()
 	w := newWorld(f, dir, l.keep, l.most)
 	defer func() { _ = w.store.Close() }() // also where something is wrong with it
+	defer func() { l.victims, l.moved = w.victims, w.moved }()
 	for i := 0; i < steps && len(f.found) == 0; i++ {
 		o := next(w.m, i)
 		played = append(played, o)
@@ -123,13 +142,17 @@ func (l *life) play(steps int, next func(m *model, i int) op) (played []op, wron
 
 // step does one step, and compares.
 func (w *world) step(o op) {
+	if o.victim {
+		w.stepOfVictim(o)
+		return
+	}
 	before, status := w.m.clone(), 0
 	w.store.left = o.killed - 1
 	if o.killed > 0 {
 		w.m.trail = []*model{}
 	}
-	if o.real != nil {
-		status = o.real(w)
+	if o.act.Do != "" {
+		status = o.act.on(w)
 	}
 	want := o.model(w.m, w)
 	w.store.left = -1

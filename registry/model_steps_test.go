@@ -11,16 +11,18 @@ import (
 // op is one step: what is asked of the registry, and what the model makes of it.
 type op struct {
 	text   string
-	killed int // the registry dies before this commit of it, counted from 1; 0: it lives
-	real   func(w *world) (status int)
+	killed int  // the registry dies before this commit of it, counted from 1; 0: it lives
+	victim bool // what dies is a process, of SIGKILL: model_victim_test.go
+	act    act  // none where nothing is asked
 	model  func(m *model, w *world) (status int)
 }
 
 // chooser makes up steps.
 type chooser struct {
 	*rand.Rand
-	m    *model
-	next []op // blobs of a manifest that is being pushed, and then that
+	m       *model
+	victims int  // of so many steps the process that does it is killed in one; 0: of none
+	next    []op // blobs of a manifest that is being pushed, and then that
 }
 
 func one[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
@@ -81,8 +83,11 @@ func (c *chooser) choose() op {
 	for _, k := range kinds {
 		if n -= k.weight; n < 0 {
 			o := k.make()
-			if c.IntN(25) == 0 && o.real != nil {
+			if c.IntN(25) == 0 && o.act.Do != "" {
 				o.killed = 1 + c.IntN(4)
+			}
+			if c.victims > 0 && o.act.Do != "" && c.IntN(c.victims) == 0 {
+				o.killed, o.victim = c.IntN(6), true
 			}
 			return o
 		}
@@ -95,7 +100,7 @@ func (c *chooser) pushBlob() op { return c.pushOf(c.repo(), one(c.Rand, c.m.worl
 func (c *chooser) pushOf(repo, blob string) op {
 	return op{
 		text:  "push blob " + blob + " to " + repo,
-		real:  func(w *world) int { return w.pushBlob(repo, blob) },
+		act:   act{Do: "push blob", Repo: repo, Name: blob},
 		model: func(m *model, _ *world) int { return m.pushBlob(repo, blob) },
 	}
 }
@@ -138,14 +143,14 @@ func (c *chooser) tags() (tags []string) {
 }
 
 func (c *chooser) manifest(repo, name string) op {
-	tags, warned := c.tags(), false
+	tags := c.tags()
 	return op{
 		text: fmt.Sprintf("push %s to %s as %v", name, repo, tags),
-		real: func(w *world) int { return w.push(repo, name, tags, &warned) },
+		act:  act{Do: "push", Repo: repo, Name: name, Tags: tags},
 		model: func(m *model, w *world) int {
 			status := m.push(repo, name, tags)
-			if status == http.StatusCreated && !w.store.dead && warned != m.isSoft(repo) {
-				w.t.Errorf("warned of a soft limit: %t, want %t", warned, !warned)
+			if status == http.StatusCreated && !w.store.dead && w.warned != m.isSoft(repo) {
+				w.t.Errorf("warned of a soft limit: %t, want %t", w.warned, !w.warned)
 			}
 			return status
 		},
@@ -165,7 +170,7 @@ func (c *chooser) mount() op {
 	})
 	return op{
 		text:  fmt.Sprintf("mount %s from %q in %s", blob, from, repo),
-		real:  func(w *world) int { return w.mount(repo, blob, from) },
+		act:   act{Do: "mount", Repo: repo, Name: blob, More: from},
 		model: func(m *model, _ *world) int { return m.mount(repo, blob, from) },
 	}
 }
@@ -184,7 +189,7 @@ func (c *chooser) headBlob() op {
 	repo, blob := c.linked()
 	return op{
 		text:  "ask for blob " + blob + " in " + repo,
-		real:  func(w *world) int { return w.do("alice", "HEAD", w.blobPath(repo, blob), "").Code },
+		act:   act{Do: "HEAD", Repo: repo, Name: blob},
 		model: func(m *model, _ *world) int { return m.headBlob(repo, blob) },
 	}
 }
@@ -193,7 +198,7 @@ func (c *chooser) deleteBlob() op {
 	repo, blob := c.linked()
 	return op{
 		text:  "delete blob " + blob + " in " + repo,
-		real:  func(w *world) int { return w.do("alice", "DELETE", w.blobPath(repo, blob), "").Code },
+		act:   act{Do: "DELETE", Repo: repo, Name: blob},
 		model: func(m *model, _ *world) int { return m.deleteBlob(repo, blob) },
 	}
 }
@@ -203,7 +208,7 @@ func (c *chooser) deleteTag() op {
 	tag := c.thing(c.m.world.tags, func(tag string) bool { return has(c.m.repos[repo].tags, tag) })
 	return op{
 		text:  "delete tag " + repo + ":" + tag,
-		real:  func(w *world) int { return w.deleteManifest(repo, w.ref(tag)) },
+		act:   act{Do: "delete", Repo: repo, Name: tag},
 		model: func(m *model, _ *world) int { return m.deleteTag(repo, tag) },
 	}
 }
@@ -213,7 +218,7 @@ func (c *chooser) deleteManifest() op {
 	name := c.thing(c.m.world.manifests, func(name string) bool { return c.m.repos[repo].manifests[name] })
 	return op{
 		text:  "delete " + name + " in " + repo,
-		real:  func(w *world) int { return w.deleteManifest(repo, w.ref(name)) },
+		act:   act{Do: "delete", Repo: repo, Name: name},
 		model: func(m *model, _ *world) int { return m.deleteManifest(repo, name) },
 	}
 }
@@ -235,7 +240,7 @@ func (c *chooser) undelete() op {
 	repo, ref := c.trashed()
 	return op{
 		text:  "undelete " + ref + " in " + repo,
-		real:  func(w *world) int { return w.undelete(repo, ref) },
+		act:   act{Do: "undelete", Repo: repo, Name: ref},
 		model: func(m *model, _ *world) int { return m.undelete(repo, ref) },
 	}
 }
@@ -250,7 +255,7 @@ func (c *chooser) empty() op {
 	}
 	return op{
 		text:  fmt.Sprintf("empty the trash of %q: %q", repo, ref),
-		real:  func(w *world) int { return w.empty(repo, ref) },
+		act:   act{Do: "empty", Repo: repo, Name: ref},
 		model: func(m *model, _ *world) int { return m.empty(repo, ref) },
 	}
 }
@@ -261,14 +266,14 @@ func (c *chooser) hold() op {
 		name := c.thing(c.m.world.manifests, func(name string) bool { return c.m.repos[repo].held[name] })
 		return op{
 			text:  "release " + name + " in " + repo,
-			real:  func(w *world) int { return w.unhold(repo, name) },
+			act:   act{Do: "release", Repo: repo, Name: name},
 			model: func(m *model, _ *world) int { return m.unhold(repo, name) },
 		}
 	}
 	name := c.thing(c.m.world.manifests, func(name string) bool { return c.m.repos[repo].manifests[name] })
 	return op{
 		text:  "hold " + name + " in " + repo,
-		real:  func(w *world) int { return w.hold(repo, name) },
+		act:   act{Do: "hold", Repo: repo, Name: name},
 		model: func(m *model, _ *world) int { return m.hold(repo, name) },
 	}
 }
@@ -281,7 +286,7 @@ func (c *chooser) quota() op {
 	if c.IntN(3) == 0 {
 		return op{
 			text:  "remove the quota of " + pattern,
-			real:  func(w *world) int { return w.removeQuota(pattern) },
+			act:   act{Do: "remove quota", Name: pattern},
 			model: func(m *model, _ *world) int { return m.removeQuota(pattern) },
 		}
 	}
@@ -292,7 +297,7 @@ func (c *chooser) quota() op {
 	}
 	return op{
 		text:  fmt.Sprintf("set the quota of %s to %+v", pattern, q),
-		real:  func(w *world) int { return w.setQuota(pattern, q) },
+		act:   act{Do: "set quota", Name: pattern, Numbers: [3]int{q.bytes, q.soft, q.tags}},
 		model: func(m *model, _ *world) int { return m.setQuota(pattern, q) },
 	}
 }
@@ -304,7 +309,7 @@ func (c *chooser) retain() op {
 	}
 	return op{
 		text:  "apply rules " + strings.ReplaceAll(s.file(), "\n", "; "),
-		real:  func(w *world) int { return w.retain(s.file()) },
+		act:   act{Do: "retain", More: s.file()},
 		model: func(m *model, w *world) int { return m.retain(s, w.plan, w) },
 	}
 }
@@ -320,7 +325,7 @@ func (c *chooser) wait() op {
 func (c *chooser) collect() op {
 	return op{
 		text:  "collect",
-		real:  func(w *world) int { return w.status(w.registry.CollectNow(background)) },
+		act:   act{Do: "collect"},
 		model: func(m *model, _ *world) int { return m.collect() },
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,17 +45,20 @@ type world struct {
 	registry *registry.Registry
 	keeper   *retention.Keeper
 	plan     *retention.Plan // that was made last
+	warned   bool            // the push that was made last exceeds a soft limit
 	turns    int             // how often everything was asked for
+
+	victims, moved int // processes that were killed, and those of them that had changed something before
 }
 
 // mortalStore is a store that dies before one of its commits: neither that nor anything later happens, as in a process that was killed. The
 // disk has what was committed before.
-// Real processes get SIGKILL in cmd/hallmark (crash_test.go, delete_crash_test.go, retention_crash_test.go, pulls_kill_test.go): a model of another process
-// could neither set its clock, without which no lease and no trash ends in time, nor name the commit before which it dies.
+// Real processes get SIGKILL in model_victim_test.go.
 type mortalStore struct {
 	storage.Store
-	left int // commits until it dies; negative: it does not
-	dead bool
+	left   int // commits until it dies; negative: it does not
+	dead   bool
+	victim bool // behind the last of these commits the process gets SIGKILL
 }
 
 var errDead = errors.New("the process was killed")
@@ -74,6 +78,9 @@ func (s *mortalStore) Update(ctx context.Context, fn func(storage.Tx) error) err
 	err := s.Store.Update(ctx, fn)
 	if err == nil && s.left > 0 {
 		s.left--
+	}
+	if s.victim && s.left == 0 {
+		killSelf()
 	}
 	return err
 }
@@ -292,6 +299,9 @@ func (w *world) removeQuota(pattern string) int {
 	return w.status(w.registry.RemoveQuota(background, access.Operator, w.pattern(pattern)))
 }
 
+// planFile is where the plan is that was made last: also that of a process that was killed.
+func (w *world) planFile() string { return filepath.Join(w.dir, "plan.jsonl") }
+
 // retain makes a plan by rules, and applies it. There is no plan where the process was killed before.
 func (w *world) retain(file string) int {
 	set, err := retention.Parse("rules.yaml", []byte(file), nil)
@@ -304,6 +314,7 @@ func (w *world) retain(file string) int {
 	var text bytes.Buffer
 	_, _, err = w.keeper.Plan(background, &text)
 	must(w.t, err)
+	must(w.t, os.WriteFile(w.planFile(), text.Bytes(), 0o600))
 	w.plan, err = retention.ReadPlan(&text, nil)
 	must(w.t, err)
 	skipped := func(s retention.Skipped) error {
