@@ -99,9 +99,9 @@ type standing struct {
 	old       time.Time // from when on the judgement does not count any more; zero is never
 }
 
-// pullAge is how long a judgement counts that goes by pulls, or ten times as long as it took: a pull leaves no record that would show that the
-// repository is to be judged again.
-const pullAge = time.Second / 2
+// fresh is how long a judgement counts that goes by pulls and took so long: a pull leaves no record that would show that the repository is to be judged
+// again.
+func fresh(took time.Duration) time.Duration { return max(time.Second/2, 10*took) }
 
 // isOld says whether something may have been pulled since.
 func (st *standing) isOld() bool { return !st.old.IsZero() && time.Now().After(st.old) }
@@ -125,7 +125,7 @@ func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
 	}
 	*st = standing{tags: make(map[string]Verdict, len(f.Tags)), manifests: make(map[digest.Digest]Verdict, len(f.Manifests)), judged: judged, looks: st.looks}
 	if a.set.needsPulls() {
-		st.old = time.Now().Add(max(pullAge, 10*time.Since(begun)))
+		st.old = time.Now().Add(a.fresh(time.Since(begun)))
 	}
 	for i, t := range f.Tags {
 		st.tags[t.Name] = j.Tags[i]

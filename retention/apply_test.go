@@ -260,10 +260,10 @@ func TestApplyKeepsWhatIsPulled(t *testing.T) {
 		if at < 0 {
 			w.pull("t5")
 		}
+		w.fresh = func(time.Duration) time.Duration { return time.Nanosecond } // the next removal judges again
 		w.registry.before = func(n int) {
 			if n == at {
 				w.pull("t5")
-				time.Sleep(pullAge + pullAge/2)
 			}
 		}
 		done, err := w.apply(p)

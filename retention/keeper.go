@@ -25,6 +25,8 @@ type Keeper struct {
 	busy sync.Mutex          // held while a plan is applied
 	now  func() time.Time
 	rest func(ctx context.Context, took time.Duration, others bool) // after a removal; others write too
+	// fresh is how long a judgement counts that goes by pulls.
+	fresh func(took time.Duration) time.Duration
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
 	// ranked bounds what is read for Expiries: maxRanked.
@@ -49,7 +51,7 @@ type Config struct {
 
 // NewKeeper returns a Keeper without rules.
 func NewKeeper(c Config) *Keeper {
-	return &Keeper{c: c, now: time.Now, rest: rest, removals: MaxRemovals, ranked: maxRanked}
+	return &Keeper{c: c, now: time.Now, rest: rest, fresh: fresh, removals: MaxRemovals, ranked: maxRanked}
 }
 
 // Use puts rules in force; nil is none.
