@@ -62,7 +62,7 @@ func OpenRemote(o Remote) (Source, error) {
 		ResponseHeaderTimeout: headerTimeout, TLSHandshakeTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost: workers, IdleConnTimeout: headerTimeout, DisableCompression: true,
 	}
-	paced := &pacedTransport{next: transport, limit: rate.NewLimiter(rate.Limit(o.Rate), o.Rate), secure: base.Scheme == "https"}
+	paced := &pacedTransport{next: transport, idle: stalled, limit: rate.NewLimiter(rate.Limit(o.Rate), o.Rate), secure: base.Scheme == "https"}
 	var once http.RoundTripper = paced
 	if o.Between != nil {
 		once = o.Between(paced)
@@ -117,11 +117,12 @@ func exact(patterns []access.Pattern, host string) (names []string) {
 	return names
 }
 
-// pacedTransport bounds the rate of requests, and refuses plain HTTP where a redirect leads to it.
+// pacedTransport bounds the rate of requests and how long an answer takes, and refuses plain HTTP where a redirect leads to it.
 type pacedTransport struct {
 	next   *http.Transport
 	limit  *rate.Limiter
 	secure bool
+	idle   time.Duration // how long nothing may come of a body
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -132,7 +133,14 @@ func (p *pacedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := p.limit.Wait(r.Context()); err != nil {
 		return nil, err
 	}
-	return p.next.RoundTrip(r)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	resp, err := p.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &flowing{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, idle: p.idle}
+	return resp, nil
 }
 
 // CloseIdleConnections is that of http.Client.

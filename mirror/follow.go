@@ -219,6 +219,9 @@ func (s followed) all(ctx context.Context, repo string) (map[string]bool, error)
 // means returns what a tag means at the upstream, or "" where it does not say so to a HEAD. Error: ErrAbsent.
 func (r *remote) means(ctx context.Context, repo, tag string) (digest.Digest, error) {
 	resp, err := r.ask(ctx, http.MethodHead, repo, "/v2/"+repo+"/manifests/"+url.PathEscape(tag), http.Header{"Accept": {accepted}})
+	if lacksRoute(err) && !errors.Is(err, ErrAbsent) {
+		return "", nil // it takes no HEAD
+	}
 	if err != nil {
 		return "", err
 	}

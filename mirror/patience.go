@@ -75,7 +75,11 @@ func (p *patience) saw(resp *http.Response) {
 		p.refused = 0
 		return
 	}
-	wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	now, err := http.ParseTime(resp.Header.Get("Date")) // by the clock of the upstream, which may differ from ours
+	if err != nil {
+		now = time.Now()
+	}
+	wait := retryAfter(resp.Header.Get("Retry-After"), now)
 	switch {
 	case wait > maxPatience:
 		p.cancel(&pausedError{resp.Request.URL.Host, min(wait, maxPause)})

@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,7 +27,7 @@ type remote struct {
 	host        string   // as it is recorded
 	names       []string // of the repositories that are asked for, or nil for those of its catalog
 	client      *auth.Client
-	noReferrers atomic.Bool // it does not have that route
+	noReferrers sync.Map // repositories for which it does not have that route → nil
 }
 
 // The bounds of what is read of a registry.
@@ -79,6 +79,18 @@ func (r *remote) ask(ctx context.Context, method, repo, at string, header http.H
 	return nil, refusal(resp)
 }
 
+// statusError is an answer that is none.
+type statusError struct {
+	host   string
+	status int
+	says   string // ": " and what the registry says, or ""
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("%s answers %d%s", e.host, e.status, e.says) }
+
+// errForPeople: what came in place of a list is a page.
+var errForPeople = errors.New("a page of a list is one for people, in HTML")
+
 // refusal is what an answer says that is none.
 func refusal(resp *http.Response) error {
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what has come will do
@@ -89,7 +101,7 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(said, &body) == nil && len(body.Errors) > 0 {
 		says = fmt.Sprintf(": %.40q, %.200q", body.Errors[0].Code, body.Errors[0].Message)
 	}
-	switch err := fmt.Errorf("%s answers %d%s", resp.Request.URL.Host, resp.StatusCode, says); resp.StatusCode {
+	switch err := error(&statusError{resp.Request.URL.Host, resp.StatusCode, says}); resp.StatusCode {
 	case http.StatusNotFound:
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
 	case http.StatusUnauthorized:
@@ -137,6 +149,9 @@ func (r *remote) page(ctx context.Context, repo, at string, read func([]byte) ([
 	data, err := readBounded(resp.Body, "a page of a list", maxPage)
 	if err != nil {
 		return nil, "", err
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+		return nil, "", errForPeople
 	}
 	if names, err = read(data); err != nil {
 		return nil, "", fmt.Errorf("a list that is none: %w", err)
@@ -247,9 +262,22 @@ func (r *remote) Blob(ctx context.Context, repo string, b Blob) (io.ReadCloser, 
 	return d, size, nil
 }
 
-// Referrers implements Source. A registry without this route has lists under tags, which come as tags do.
+// lacksRoute says that a registry answers as one does that does not have a route: 404 by the specification; others are 400, 405, 406 and 501, or a page for
+// people.
+func lacksRoute(err error) bool {
+	var said *statusError
+	if errors.As(err, &said) {
+		switch said.status {
+		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+			return true
+		}
+	}
+	return errors.Is(err, ErrAbsent) || errors.Is(err, errForPeople)
+}
+
+// Referrers implements Source. A registry without this route, or a part of one that stands for others, has lists under tags, which come as tags do.
 func (r *remote) Referrers(ctx context.Context, repo string, d digest.Digest) (found []digest.Digest, err error) {
-	if r.noReferrers.Load() {
+	if _, none := r.noReferrers.Load(repo); none {
 		return nil, nil
 	}
 	list := r.list(ctx, repo, "/v2/"+repo+"/referrers/"+d.String(), func(page []byte) ([]string, error) {
@@ -264,8 +292,8 @@ func (r *remote) Referrers(ctx context.Context, repo string, d digest.Digest) (f
 		return names, nil
 	})
 	for name, err := range list {
-		if errors.Is(err, ErrAbsent) {
-			r.noReferrers.Store(true)
+		if lacksRoute(err) {
+			r.noReferrers.Store(repo, nil)
 			return nil, nil
 		}
 		if err != nil {

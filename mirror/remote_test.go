@@ -228,6 +228,21 @@ func TestUpstreams(t *testing.T) {
 				return false
 			}
 		}(), ""},
+		"405 to referrers": {func(_ *upstream, w http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/referrers/") {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return true
+			}
+			return false
+		}, ""},
+		"a page for people in place of referrers": {func(_ *upstream, w http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/referrers/") {
+				w.Header().Set("Content-Type", "text/html; charset=utf-8")
+				fmt.Fprint(w, "<html>Welcome</html>")
+				return true
+			}
+			return false
+		}, ""},
 		"no referrers API": {func(_ *upstream, w http.ResponseWriter, r *http.Request) bool {
 			if strings.Contains(r.URL.Path, "/referrers/") {
 				http.NotFound(w, r)

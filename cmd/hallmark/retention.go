@@ -234,7 +234,7 @@ func (e *env) showRules(answer retentionRules) error {
 	if !answer.Approved && len(answer.Rules) > 0 {
 		fmt.Fprintln(e.stdout, "no schedule applies these rules before an administrator has applied a plan of them by hand")
 	}
-	if len(answer.Rules) > 0 {
+	if len(answer.Rules) > 0 && (answer.Approved || answer.Every == "") {
 		fmt.Fprintf(e.stdout, "a schedule applies them %s\n", everyOrNever(answer.Every))
 	}
 	if answer.LastRun != nil {
