@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -78,8 +79,11 @@ func heldAt(tx storage.Reader, repo string, manifest []byte, now time.Time) (unt
 // Hold holds an image until a time, in the place of an earlier hold. Errors: ErrUnknown, ErrMayNotHold, ErrHold.
 func (g *Registry) Hold(ctx context.Context, who provenance.Identity, repo string, d digest.Digest, until time.Time, reason string) (r *provenance.Record, err error) {
 	end := provenance.At(until)
-	if reason == "" || len(reason) > provenance.MaxReason || !utf8.ValidString(reason) || !isPrintable(reason) || strings.TrimSpace(reason) != reason || !end.After(g.machine()) {
-		return nil, ErrHold
+	switch {
+	case !end.After(g.machine()):
+		return nil, fmt.Errorf("%w: this one would end at %s, which has passed", ErrHold, end)
+	case reason == "" || len(reason) > provenance.MaxReason || !utf8.ValidString(reason) || !isPrintable(reason) || strings.TrimSpace(reason) != reason:
+		return nil, fmt.Errorf("%w: the reason %.40q is not one", ErrHold, reason)
 	}
 	return g.changeHold(ctx, who, repo, d, func(tx storage.Tx, key []byte) (*provenance.Hold, error) {
 		f, err := readManifest(tx, repo, d.String(), d)
