@@ -106,6 +106,11 @@ func (g *Registry) opening(c *call) opener {
 			return g.openAway(ctx, away, d, row)
 		}
 	}
+	if c.r.Header.Get("Range") != "" {
+		return func(ctx context.Context, d digest.Digest, row blobRow) (storage.Blob, error) {
+			return g.openBlob(storage.InPieces(ctx), d, row)
+		}
+	}
 	return g.openBlob
 }
 

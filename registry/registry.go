@@ -97,6 +97,7 @@ type Registry struct {
 	reserved  reservations
 	uncounted chan struct{} // told when a counter of usage or of a quota cannot be read
 	policy    Policy        // nil where there are no rules
+	waiting   waiting       // small blobs that have arrived without their manifest
 	redirects *redirects    // nil where nobody is redirected; does not change
 	mirrors   Mirrors       // nil where there are none
 	withholds atomic.Bool   // something of theirs may be held

@@ -29,8 +29,14 @@ func (b blobRow) inStore() bool { return b.at == inStore }
 
 // smallBytes returns the bytes of an upload that are to live in the store, and nil of any other.
 func (g *Registry) smallBytes(up storage.Upload) ([]byte, error) {
+	if up.Size() > min(int64(g.c.SmallBlobs), maxSmall) {
+		return nil, nil
+	}
+	if summed, ok := up.(storage.Summed); ok {
+		return summed.Held()
+	}
 	back, readable := up.(storage.Readable)
-	if !readable || up.Size() > min(int64(g.c.SmallBlobs), maxSmall) {
+	if !readable {
 		return nil, nil
 	}
 	content := make([]byte, up.Size())
@@ -100,6 +106,11 @@ func (g *Registry) readInStore(ctx context.Context, d digest.Digest) (content []
 		content = bytes.Clone(found)
 		return err
 	})
+	if errors.Is(err, storage.ErrNotFound) {
+		if content := g.waiting.get(d); content != nil {
+			return content, nil
+		}
+	}
 	return content, err
 }
 

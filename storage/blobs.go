@@ -23,6 +23,15 @@ type Away interface {
 	URL(ctx context.Context, at Location, lasts time.Duration) (string, error)
 }
 
+type piecesKey struct{}
+
+// InPieces is a context for an Open of whom not all of a blob is read, from its beginning on: what is behind a network does not begin to send
+// it all.
+func InPieces(ctx context.Context) context.Context { return context.WithValue(ctx, piecesKey{}, true) }
+
+// AreInPieces says whether a context is InPieces.
+func AreInPieces(ctx context.Context) bool { return ctx.Value(piecesKey{}) != nil }
+
 // A Location says where Blobs keeps one sealed blob. It is opaque to everyone but the engine, made anew
 // for each upload and never used again, so that removing it twice can never remove somebody else's bytes.
 type Location string
@@ -119,6 +128,9 @@ type Summed interface {
 
 	// Sum returns the hash of all bytes by an algorithm, sha256 or sha512, or nil of any other.
 	Sum(algorithm string) []byte
+
+	// Held returns all bytes, where they are so few that none has gone to the object store, and nil else.
+	Held() ([]byte, error)
 }
 
 // A Blob is an open sealed blob.

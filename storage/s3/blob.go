@@ -41,11 +41,33 @@ func (s *Store) Open(ctx context.Context, at storage.Location) (storage.Blob, er
 	if o.Size <= smallObject {
 		return b.whole()
 	}
-	found, err := s.client.stat(ctx, b.key)
-	if err != nil {
-		return nil, s.notThere(ctx, err)
+	if storage.AreInPieces(ctx) {
+		return b, b.look()
 	}
-	return b, b.like(found)
+	return b.begin()
+}
+
+// look asks whether an object is there, and as it was made.
+func (b *blob) look() error {
+	found, err := b.s.client.stat(b.ctx, b.key)
+	if err != nil {
+		return b.s.notThere(b.ctx, err)
+	}
+	return b.like(found)
+}
+
+// begin begins to read an object: what its answer says of it costs no request of its own.
+func (b *blob) begin() (storage.Blob, error) {
+	body, found, err := b.s.client.get(b.ctx, b.key, "", 0)
+	if err != nil {
+		return nil, b.s.notThere(b.ctx, err)
+	}
+	b.body = body
+	if err := b.like(found); err != nil {
+		b.leave()
+		return nil, err
+	}
+	return b, nil
 }
 
 // URL implements storage.Away. Small blobs come with the row that names them, or in one request.
@@ -55,11 +77,7 @@ func (s *Store) URL(ctx context.Context, at storage.Location, lasts time.Duratio
 		return "", err
 	}
 	b := &blob{ctx: ctx, s: s, key: s.client.key(o.place(p), o.Epoch), object: o}
-	found, err := s.client.stat(ctx, b.key)
-	if err != nil {
-		return "", s.notThere(ctx, err)
-	}
-	if err := b.like(found); err != nil {
+	if err := b.look(); err != nil {
 		return "", err
 	}
 	return s.client.url(ctx, b.key, lasts)

@@ -154,7 +154,7 @@ func TestCutAtOnce(t *testing.T) {
 	r := newRegistries(t)
 	s := r.process(t.TempDir())
 	small, large := sealed(t, s, random(1000)), sealed(t, s, random(300_000))
-	f, err := s.Open(ctx, large)
+	f, err := s.Open(storage.InPieces(ctx), large)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +162,12 @@ func TestCutAtOnce(t *testing.T) {
 	r.remote.Suffer(cutAfter(0))
 	if n, err := f.Read(make([]byte, 1000)); !errors.Is(err, storage.ErrAway) || errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("read %d bytes of a large one: %v", n, err)
+	}
+	if f, err := s.Open(ctx, large); err == nil {
+		defer f.Close()
+		if _, err := f.Read(make([]byte, 1000)); !errors.Is(err, storage.ErrAway) || errors.Is(err, storage.ErrCorrupt) {
+			t.Errorf("read a large one that was opened then: %v", err)
+		}
 	}
 	if _, err := s.Open(ctx, small); !errors.Is(err, storage.ErrAway) || errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("opened a small one: %v", err)

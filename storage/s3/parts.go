@@ -52,12 +52,16 @@ func (u *upload) beginParts() error {
 	if u.row.Multipart != "" {
 		return nil
 	}
+	u.row.Sent = true
 	id, err := u.s.client.begin(u.ctx, u.s.client.key(u.place, 0))
 	if err != nil {
 		return err
 	}
 	u.row.Multipart = id
-	return u.save(u.ctx)
+	if err = u.save(u.ctx); err != nil {
+		_ = u.s.client.abort(u.ctx, u.s.client.key(u.place, 0), id) // nobody else knows it; else a life-cycle rule does it
+	}
+	return err
 }
 
 // land waits for the part that is on its way.
@@ -95,7 +99,32 @@ func (u *upload) dropTail() {
 	if u.row.Tail != nil {
 		u.old = append(u.old, *u.row.Tail)
 	}
-	u.row.Tail = nil
+	u.row.Tail, u.row.Few = nil, nil
+}
+
+// fewBytes is up to how many bytes behind the parts are put aside in the row: a round trip to the object store costs more, and most
+// blobs that are so small come to live in the store of the registry, which then never asks the object store.
+const fewBytes = 16 << 10
+
+// loadFew has the buffer hold what the row does.
+func (u *upload) loadFew() {
+	if len(u.buf) == 0 && u.flight == nil {
+		u.buf = append(u.buf, u.row.Few...)
+	}
+}
+
+// Held implements storage.Summed.
+func (u *upload) Held() ([]byte, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended {
+		return nil, errEnded
+	}
+	u.loadFew()
+	if u.Size() > fewBytes || int64(len(u.buf)) != u.Size() {
+		return nil, nil
+	}
+	return append([]byte{}, u.buf...), nil
 }
 
 // fallBack has the upload hold what the object store has, after an error.
@@ -114,6 +143,7 @@ func (u *upload) fallBack(cause error) error {
 func (u *upload) putTail(ctx context.Context) (object, error) {
 	tail := object{Epoch: u.row.Epoch, Size: int64(len(u.buf))}
 	u.row.Epoch++
+	u.row.Sent = true
 	etag, err := u.s.client.put(ctx, u.s.client.key(u.place, tail.Epoch), u.buf, minio.PutObjectOptions{})
 	if err != nil {
 		u.old = append(u.old, tail)
@@ -143,16 +173,30 @@ func (u *upload) keep(ctx context.Context) error {
 		return err
 	}
 	if len(u.buf) > 0 {
-		tail, err := u.putTail(ctx)
-		if err != nil {
+		if err := u.keepBuffer(ctx); err != nil {
 			return err
 		}
-		u.dropTail()
-		u.row.Tail, u.row.Size = &tail, u.Size()
+		u.row.Size = u.Size()
 		u.row.SHA256, u.row.SHA512 = u.sums.marks()
 		u.drop()
 	}
 	return u.save(ctx)
+}
+
+// keepBuffer makes what follows the parts durable: a few bytes with the row, and more as an object.
+func (u *upload) keepBuffer(ctx context.Context) error {
+	if len(u.buf) <= fewBytes {
+		few := append([]byte{}, u.buf...)
+		u.dropTail()
+		u.row.Few = few
+		return nil
+	}
+	tail, err := u.putTail(ctx)
+	if err == nil {
+		u.dropTail()
+		u.row.Tail = &tail
+	}
+	return err
 }
 
 // save writes the row, unless it says the same already, or another process has taken the upload over.

@@ -62,7 +62,9 @@ func (u *upload) cancel() error {
 	u.dropTail()
 	err := u.change(u.ctx, func(tx storage.Tx) {
 		u.deleteRows(tx)
-		putGone(tx, settled(), goneRow{Place: u.ID(), Multipart: u.row.Multipart, Unended: true, Size: u.row.Size})
+		if u.row.Sent {
+			putGone(tx, settled(), goneRow{Place: u.ID(), Multipart: u.row.Multipart, Unended: true, Size: u.row.Size})
+		}
 	})
 	u.end()
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBusy) {
@@ -130,6 +132,7 @@ func (u *upload) whole(ctx context.Context) (object, error) {
 	if err := u.land(); err != nil {
 		return object{}, err
 	}
+	u.loadFew()
 	tail := u.tailToLoad()
 	switch {
 	case len(u.parts) == 0 && tail != nil:

@@ -50,9 +50,11 @@ type uploadRow struct {
 	Parts     int     `json:"p,omitempty"`
 	Size      int64   `json:"s"`
 	Tail      *object `json:"t,omitempty"` // the bytes behind the parts
+	Few       []byte  `json:"f,omitempty"` // or these: at most fewBytes
 	SHA256    []byte  `json:"h,omitempty"` // running hashes of Size bytes
 	SHA512    []byte  `json:"i,omitempty"`
-	Modified  int64   `json:"w"` // nanoseconds since 1970
+	Sent      bool    `json:"x,omitempty"` // something may have gone to the object store
+	Modified  int64   `json:"w"`           // nanoseconds since 1970
 }
 
 // part is one that the store has.

@@ -145,6 +145,7 @@ func (u *upload) takeOver(tx storage.Tx) error {
 	if u.row.Run != u.s.run { // which may not have lived to say what came of it
 		putGone(tx, settled(), goneRow{Place: u.place.String(), Epoch: u.row.Epoch})
 	}
+	u.row.Sent = u.row.Sent || u.row.Run != u.s.run || u.row.Multipart != "" || u.row.Tail != nil
 	u.stored, u.row.Run = len(u.parts), u.s.run
 	u.row.Epoch++
 	u.epoch = u.row.Epoch
@@ -276,6 +277,7 @@ func (u *upload) nextSize() int {
 
 // room sees to it that there is a buffer for more bytes, with those in it that follow the last part.
 func (u *upload) room(more int) error {
+	u.loadFew()
 	tail := u.tailToLoad()
 	if tail != nil {
 		more += int(tail.Size)

@@ -99,6 +99,9 @@ func wantKnown(t *testing.T, u storage.Upload, want string) {
 		if got := u.Sum("sha512"); !bytes.Equal(got, sum512[:]) {
 			t.Errorf("sha512 of %q: %x", want, got)
 		}
+		if held, err := u.Held(); err != nil || held != nil && string(held) != want {
+			t.Errorf("it holds %q, %v; want %q, or nothing", held, err, want)
+		}
 	default:
 		t.Error("it can neither be read back nor does it know its hashes")
 	}
