@@ -46,7 +46,7 @@ func (i *Importer) arrive(ctx context.Context, c *call, d digest.Digest, up stor
 	if content != nil { // durable with the row that will name it
 		_ = up.Cancel() // what is left is an idle upload
 		i.g.waiting.add(d, content)
-		return &Arrival{digest: d, row: blobRow{size: size, at: inStore}, content: content}, nil
+		return &LooseBlob{digest: d, row: blobRow{size: size, at: inStore}, content: content}, nil
 	}
 	at, err := up.Seal(ctx, label(d))
 	if err != nil {

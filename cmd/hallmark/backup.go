@@ -29,10 +29,11 @@ func (e *env) backup() *cobra.Command {
 			"while the server runs or not. DIR may hold many backups: each is a snapshot, and what it has in common with\n" +
 			"others is there once, so only new blobs are copied. A backup is there whole or not at all; one that broke off is\n" +
 			"gone on with by the next. DIR holds private keys: keep it as safe as the data directory, on another disk. Blobs in an\n" +
-			"object store stay there, and are not copied.",
+			"object store stay there, and are copied only with --with-blobs.",
 	}
 	data := c.Flags().String("data", "", "the data `directory` (default ./hallmark-data)")
 	keep := c.Flags().Int("keep", 0, "then remove all but the newest `N` backups in DIR (default: keep all)")
+	with := c.Flags().Bool("with-blobs", false, "copy blobs that are in an object store, too")
 	list := c.Flags().Bool("list", false, "list the backups in DIR instead")
 	asJSON := addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -42,7 +43,7 @@ func (e *env) backup() *cobra.Command {
 		case *keep < 0 || c.Flags().Changed("keep") && *keep == 0:
 			return usagef("--keep wants a number from 1 on")
 		}
-		return e.makeBackup(c.Context(), &target{data: *data}, args[0], *keep, *asJSON)
+		return e.makeBackup(c.Context(), &target{data: *data}, args[0], *keep, *with, *asJSON)
 	}
 	return c
 }
@@ -68,7 +69,7 @@ type copied struct {
 	Bytes int64 `json:"bytes"`
 }
 
-func (e *env) makeBackup(ctx context.Context, t *target, dir string, keep int, asJSON bool) (err error) {
+func (e *env) makeBackup(ctx context.Context, t *target, dir string, keep int, withBlobs, asJSON bool) (err error) {
 	a, err := archive.Create(dir)
 	if err != nil {
 		return exitError{exitAsk, err}
@@ -81,7 +82,7 @@ func (e *env) makeBackup(ctx context.Context, t *target, dir string, keep int, a
 		return err
 	}
 	defer cl.close() //nolint:errcheck // what was asked is answered
-	b := &backupRun{client: cl, archive: a, progress: e.newProgress("copying blobs")}
+	b := &backupRun{client: cl, archive: a, withBlobs: withBlobs, progress: e.newProgress("copying blobs")}
 	if err := b.run(ctx); err != nil {
 		return askf("the backup broke off, and the ones before it are as they were; run it again to go on: %w", err)
 	}
@@ -120,7 +121,7 @@ func (e *env) showBackup(m made, asJSON bool) error {
 	if err := json.Unmarshal(m.About, &said); err != nil {
 		return err
 	}
-	if said.Objects != "" {
+	if !said.HasBlobs() {
 		fmt.Fprintf(e.stdout, "the blobs are in %s, and not in it\n", said.Objects)
 	}
 	for _, d := range m.Damaged {
@@ -135,8 +136,11 @@ type backupRun struct {
 	archive  *archive.Archive
 	draft    *archive.Draft
 	progress *progress
-	mu       sync.Mutex
-	copied   copied // guarded by mu
+
+	withBlobs bool // also those in an object store
+
+	mu     sync.Mutex
+	copied copied // guarded by mu
 }
 
 // run takes a snapshot, copies the blobs that it names, and makes it a backup.
@@ -144,7 +148,7 @@ func (b *backupRun) run(ctx context.Context) (err error) {
 	if b.draft, err = b.archive.Begin(time.Now()); err != nil {
 		return err
 	}
-	resp, err := b.client.open(ctx, "GET", backup.SnapshotPath, nil)
+	resp, err := b.client.open(ctx, "GET", fmt.Sprintf("%s?blobs=%t", backup.SnapshotPath, b.withBlobs), nil)
 	if err != nil {
 		return err
 	}

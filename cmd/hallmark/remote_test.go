@@ -12,19 +12,11 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 )
 
-// remoteEnv has a server keep its blobs in an object store.
-func remoteEnv(remote *s3test.Server) []string {
-	return []string{
-		"HALLMARK_BLOBS_S3_ENDPOINT=" + remote.Endpoint, "HALLMARK_BLOBS_S3_CA=" + remote.CA, "HALLMARK_BLOBS_S3_CREDENTIALS=" + remote.Keys,
-		"HALLMARK_BLOBS_S3_BUCKET=" + s3test.Bucket, "HALLMARK_BLOBS_S3_PREFIX=hallmark/",
-	}
-}
-
 // TestKilledOverRemote kills a server whose blobs are in an object store, again and again. Then its machine is lost: a new one
 // with a backup of the data directory, which has no blobs, serves every image that was there when it was made.
 func TestKilledOverRemote(t *testing.T) {
 	remote := s3test.Start(t)
-	v := newVictimOf(t, plainProgram(t), remoteEnv(remote)...)
+	v := newVictimOf(t, plainProgram(t), remote.Environ("hallmark/")...)
 	done := v.suffer(3, func(ctx context.Context, w, i int) {
 		v.push(ctx, acknowledged{repo: fmt.Sprintf("team/app%d", i%3), tag: fmt.Sprintf("w%d-%d", w, i), layer: layerOf(w, i)})
 	})

@@ -20,7 +20,9 @@ func (e *env) restore() *cobra.Command {
 	c := &cobra.Command{
 		Use: "restore DIR", Short: "Make a data directory from a backup", Args: one("a directory with backups"),
 		Long: "Make a data directory of the newest backup in DIR, or another one, in a place that is empty. Every byte is\n" +
-			"compared with its digest. A restore that broke off is gone on with by the next.",
+			"compared with its digest. A restore that broke off is gone on with by the next. Blobs of a backup that was made\n" +
+			"--with-blobs go to where the configuration has blobs: the data directory, or an object store, where only those that are\n" +
+			"not there are copied.",
 	}
 	data := c.Flags().String("data", "", "the data `directory` to make (default ./hallmark-data)")
 	name := c.Flags().String("backup", "", "the `name` of the backup, as `hallmark backup DIR --list` shows it (default: the newest)")
@@ -98,7 +100,7 @@ func (e *env) showRestored(r *backup.Restore, begun *provenance.Record, asJSON b
 		return err
 	}
 	fmt.Fprintf(e.stdout, "restored backup %s of %s to %s: %d records, %d blobs, %s\n", m.Name, said.Registry, r.Dir, said.Records, m.Blobs, units.Bytes(m.Bytes))
-	if said.Objects != "" {
+	if !said.HasBlobs() {
 		fmt.Fprintf(e.stdout, "its blobs are in %s: configure blobs.s3 as it was, and never run the one that it is a copy of again\n", said.Objects)
 	}
 	if b := begun; b != nil {

@@ -160,25 +160,41 @@ func (r *Restore) fillStore(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	// Those in an object store are there still: it keeps for a time what nothing needs.
-	remote, err := d.Remote(ctx)
-	if err == nil && !remote {
-		err = r.copyBlobs(ctx, d)
-	}
-	if err != nil {
+	if err := r.restoreBlobs(ctx, d); err != nil {
 		return err
 	}
 	return registry.RestartPulls(ctx, d.Store) // others may have pulled from the original since
 }
 
-// copyBlobs copies the blobs to where the store says that they are.
-func (r *Restore) copyBlobs(ctx context.Context, d *datadir.Dir) error {
-	into, err := d.RecreateBlobs(ctx)
+// restoreBlobs sees to it that the blobs are where the configuration has them. Those in an object store may be there still, because it keeps for
+// a time what nothing needs, and where they are not in the backup that is relied on.
+func (r *Restore) restoreBlobs(ctx context.Context, d *datadir.Dir) error {
+	remote, err := d.Remote(ctx)
+	if err != nil || remote && r.Snapshot.Blobs.Count == 0 {
+		return err
+	}
+	cfg, err := r.Config()
 	if err != nil {
 		return err
 	}
+	to := cfg.Blobs.Remote()
+	if !remote { // `hallmark move` takes them there
+		to = nil
+	}
+	into, err := d.Target(ctx, to, datadir.Options{})
+	if err == nil {
+		err = r.copyBlobs(ctx, into, to != nil)
+	}
+	if err == nil && remote && to == nil {
+		err = d.Use(ctx, nil)
+	}
+	return err
+}
+
+// copyBlobs copies the blobs to where the store says that they are, or those that are not there.
+func (r *Restore) copyBlobs(ctx context.Context, into datadir.Target, lacking bool) error {
 	var blobs []archive.Blob
-	err = r.Snapshot.EachBlob(func(b archive.Blob) error {
+	err := r.Snapshot.EachBlob(func(b archive.Blob) error {
 		r.Expect(b.Size)
 		blobs = append(blobs, b)
 		return nil
@@ -187,9 +203,13 @@ func (r *Restore) copyBlobs(ctx context.Context, d *datadir.Dir) error {
 		return err
 	}
 	return InParallel(ctx, Copiers, blobs, func(b archive.Blob) error {
-		err := into.Import(ctx, b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
-		r.Done(b.Size)
-		return err
+		defer r.Done(b.Size)
+		if lacking {
+			if there, err := datadir.Holds(ctx, into, b.At, b.Size); err != nil || there {
+				return err
+			}
+		}
+		return into.Import(ctx, b.At, func(w io.Writer) error { return r.Snapshot.CopyBlob(w, b) })
 	})
 }
 

@@ -36,8 +36,8 @@ import (
 
 // The routes.
 const (
-	SnapshotPath = "/operator/snapshot"
-	BlobPath     = "/operator/blobs/" // and the blob's location
+	SnapshotPath = "/operator/snapshot" // ?blobs=true has blobs that are in an object store listed, too
+	BlobPath     = "/operator/blobs/"   // and the blob's location
 	// FinishedPath is told when a copy is whole, and on its disk.
 	FinishedPath = "/operator/backup/finished"
 )
@@ -54,9 +54,14 @@ type About struct {
 	Registry string `json:"registry"` // its URL
 	Program  string `json:"program"`  // the version that made the backup
 	Records  uint64 `json:"records"`
-	// Objects is where the registry keeps its blobs, where that is an object store: then they are not in the backup.
+	// Objects is where the registry keeps its blobs, where that is an object store.
 	Objects string `json:"objects,omitempty"`
+	// WithBlobs says that they are in the backup all the same.
+	WithBlobs bool `json:"withBlobs,omitempty"`
 }
+
+// HasBlobs says whether the blobs are in the backup.
+func (a About) HasBlobs() bool { return a.Objects == "" || a.WithBlobs }
 
 // Source is the registry that is copied.
 type Source struct {
@@ -88,7 +93,8 @@ func (s *Source) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "backup")
 	release := s.Registry.KeepFiles()
 	defer release()
-	snap, err := takeSnapshot(s.Dir, func() (*snapshot, error) { return s.copyStore(r.Context()) })
+	said := About{Registry: s.URL, Program: version.String(), Objects: s.Dir.Objects(), WithBlobs: r.URL.Query().Get("blobs") == "true"}
+	snap, err := takeSnapshot(s.Dir, func() (*snapshot, error) { return s.copyStore(r.Context(), said) })
 	if err != nil {
 		// The operator alone asks this, so the error itself is told.
 		api.WriteProblem(w, access.TroubleOf(err, "").Status, "the snapshot could not be taken: "+err.Error())
@@ -170,16 +176,16 @@ func takeSnapshot(d *datadir.Dir, copyStore func() (*snapshot, error)) (*snapsho
 	}
 }
 
-func (s *Source) copyStore(ctx context.Context) (*snapshot, error) {
+func (s *Source) copyStore(ctx context.Context, said About) (*snapshot, error) {
 	snap := &snapshot{}
-	if err := s.fill(ctx, snap); err != nil {
+	if err := s.fill(ctx, snap, said); err != nil {
 		snap.close()
 		return nil, err
 	}
 	return snap, nil
 }
 
-func (s *Source) fill(ctx context.Context, snap *snapshot) (err error) {
+func (s *Source) fill(ctx context.Context, snap *snapshot, said About) (err error) {
 	if snap.list, err = nameless(s.Dir.Path); err != nil {
 		return err
 	}
@@ -187,12 +193,11 @@ func (s *Source) fill(ctx context.Context, snap *snapshot) (err error) {
 		return err
 	}
 	list := bufio.NewWriter(snap.list)
-	said := About{Registry: s.URL, Program: version.String(), Objects: s.Dir.Objects()}
 	err = s.Dir.Store.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
 		if said.Records, err = provenance.Count(tx); err != nil {
 			return err
 		}
-		if said.Objects != "" {
+		if !said.HasBlobs() {
 			return nil
 		}
 		return registry.EachBlob(tx, func(size int64, at storage.Location) error {

@@ -175,15 +175,6 @@ func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 	return blobs, d.Set(ctx, settingBlobs, blobs.ID())
 }
 
-// RecreateBlobs makes the blobs directory of a store that is being put back.
-func (d *Dir) RecreateBlobs(ctx context.Context) (*files.Dir, error) {
-	id, err := d.Setting(ctx, settingBlobs)
-	if err != nil {
-		return nil, err
-	}
-	return files.Recreate(d.File(BlobsDir), id)
-}
-
 // File is the path of what has a name in the directory.
 func (d *Dir) File(name string) string { return filepath.Join(d.Path, name) }
 

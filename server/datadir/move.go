@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -66,11 +67,19 @@ func (d *Dir) Target(ctx context.Context, to *s3.Config, o Options) (Target, err
 	if err := s3.Claim(ctx, *to, id); err != nil {
 		return nil, err
 	}
-	remote, err := s3.Open(ctx, *to, id, s3.Options{Rows: d.Rows(), Free: d.freeRows, Log: o.Log})
-	if err != nil {
-		return nil, err
+	return s3.Open(ctx, *to, id, s3.Options{Rows: d.Rows(), Free: d.freeRows, Log: o.Log})
+}
+
+// Holds says whether a blob is there with its length.
+func Holds(ctx context.Context, t Target, at storage.Location, size int64) (bool, error) {
+	f, err := t.Open(ctx, at)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		return false, nil
 	}
-	return remote, remote.DropUploads(ctx)
+	if err != nil {
+		return false, err
+	}
+	return f.Size() == size, f.Close()
 }
 
 // targetFiles makes the directory of the blobs, or opens the one that they were in before.
@@ -90,7 +99,9 @@ func (d *Dir) targetFiles(id string) (Target, error) {
 }
 
 // isBegun says that a directory has nothing but what is made before its id.
-func isBegun(entries []fs.DirEntry) bool { return len(entries) == 1 && entries[0].Name() == "files" }
+func isBegun(entries []fs.DirEntry) bool {
+	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != "files" && e.Name() != "id.new" })
+}
 
 // Use has the blobs be in the target from here on. If we stop before, they are where they were; behind it, the configuration has to
 // name the target.

@@ -93,6 +93,11 @@ func (m *Move) Run(ctx context.Context) (moved Moved, err error) {
 	if r.to, err = d.Target(ctx, m.To, o); err != nil {
 		return moved, fmt.Errorf("where the blobs are to be: %w", err)
 	}
+	if remote, ok := r.to.(*s3.Store); ok { // those of moves that broke off
+		if err := remote.DropUploads(ctx); err != nil {
+			return moved, err
+		}
+	}
 	for _, step := range []func(context.Context) error{r.list, r.copyAll, r.checkAll} {
 		if err := step(ctx); err != nil {
 			return r.moved, err
@@ -135,24 +140,12 @@ func (r *run) copyAll(ctx context.Context) error {
 	}
 	return backup.InParallel(ctx, backup.Copiers, r.blobs, func(b archive.Blob) error {
 		defer r.Copying.Done(b.Size)
-		there, err := r.has(ctx, b)
+		there, err := datadir.Holds(ctx, r.to, b.At, b.Size)
 		if err == nil && !there {
 			err = r.copy(ctx, b)
 		}
 		return err
 	})
-}
-
-// has says whether a blob came with its length.
-func (r *run) has(ctx context.Context, b archive.Blob) (bool, error) {
-	f, err := r.to.Open(ctx, b.At)
-	if missing(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return f.Size() == b.Size, f.Close()
 }
 
 // missing says that a blob is lost or damaged.
