@@ -46,6 +46,8 @@ func main() {
 	retained := flag.Int("retention", 0, "instead, fill a repository with so many `tags`, and remove a quarter of them by a rule")
 	imported := flag.Int("import", 0, "instead, import so many images from a directory, and up to 500 from a registry that runs")
 	access := flag.Bool("access", false, "instead, measure what authorization costs a pull")
+	blobs := flag.String("blobs", "", "instead, measure a registry over an object store, of the kind `s3`, beside that store alone")
+	gatewayAt := flag.String("gateway", "bin/tools/versitygw", "the `program` of the object store of -blobs")
 	flag.Parse()
 	if *floorAt != "" {
 		fail(serveFloor(*floorAt, *dir))
@@ -54,6 +56,10 @@ func main() {
 	defer stop()
 	err := withDirectory(*dir, *hallmark, func(dir string) error {
 		switch {
+		case *blobs == "s3":
+			return runBlobs(ctx, *hallmark, *gatewayAt, dir, *rounds)
+		case *blobs != "":
+			return fmt.Errorf("-blobs is %q, and should be s3", *blobs)
 		case *loadFor > 0:
 			return runLoad(ctx, *hallmark, dir, *loadClients, *loadFor)
 		case *fair > 0:

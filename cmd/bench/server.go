@@ -37,6 +37,7 @@ type server struct {
 	login   string // the value of Authorization, or empty
 	cmd     *exec.Cmd
 	said    *bytes.Buffer
+	store   bool  // it is an object store, which has no /v2/
 	anon    int64 // RssAnon, in bytes, as it was last seen
 	peak    int64 // and at most
 }
@@ -209,6 +210,9 @@ func (s *server) tryOnce(roots string) error {
 		return err
 	}
 	defer c.close()
+	if s.store {
+		return nil
+	}
 	return c.want(200, request{method: "GET", path: "/v2/"})
 }
 
