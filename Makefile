@@ -73,6 +73,8 @@ e2e: tools build image ## real clients against a real server; wants root, docker
 	go test -tags e2e -count 1 -timeout 40m -v ./e2e
 	HALLMARK_TOOLS=1 go test $(RACE) -count 1 -timeout 10m ./storage/s3/...
 	HALLMARK_TOOLS=1 go test -count 1 -timeout 10m -run Remote ./server ./cmd/hallmark
+	HALLMARK_TOOLS=1 HALLMARK_TEST_BLOBS=s3 go test -count 1 -timeout 15m ./registry ./mirror
+	HALLMARK_TOOLS=1 HALLMARK_TEST_BLOBS=s3 go test -tags e2e -count 1 -timeout 15m -run '^(TestClients|TestConformance|TestDocker)$$' ./e2e
 	cd tools/browser && go test -count 1 -timeout 20m -v .
 
 RECORDS ?= 1000000
@@ -90,6 +92,8 @@ bench: build ## Hallmark against distribution's registry, side by side; then wha
 	go run ./cmd/bench -hallmark bin/hallmark -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -pages $(IMAGES) -records $(RECORDS)
 	go run ./cmd/bench -hallmark bin/hallmark -retention $(TAGS)
+	cd tools/versitygw && CGO_ENABLED=0 go build -o ../../bin/tools/ tool
+	go run ./cmd/bench -hallmark bin/hallmark -blobs s3
 	go run ./cmd/bench -hallmark bin/hallmark -upstream bin/tools/registry -import $(IMPORTED)
 
 load: build ## 200 clients at once for 10 minutes; then small pulls beside a push of 10 GB

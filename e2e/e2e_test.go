@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 )
 
 // name is the registry's host. It means ::1, because the Docker engine skips verification for every name
@@ -78,14 +80,25 @@ type server struct {
 	dir  string // its data
 	host string // name:port
 	url  string
+	env  []string  // of it and of commands about it, beside our own
 	cmd  *exec.Cmd // that runs
 }
 
 // start runs a registry with the users admin and alice.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
+	var env []string
+	if s3test.Wanted() {
+		env = s3test.Start(t).Environ("e2e/")
+	}
+	return startWith(t, env, args...)
+}
+
+// startWith is start with variables.
+func startWith(t *testing.T, env []string, args ...string) *server {
+	t.Helper()
 	port := freePort(t)
-	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), host: fmt.Sprintf("%s:%d", name, port)}
+	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), host: fmt.Sprintf("%s:%d", name, port), env: env}
 	s.url = "https://" + s.host
 	s.run(args...)
 	in := s.hallmark("user", "add", "alice", "--password-stdin")
@@ -102,7 +115,7 @@ func (s *server) run(args ...string) *exec.Cmd {
 	cmd := exec.Command(tool(s.t, "hallmark"), append([]string{
 		"serve", "--data", s.dir, "--url", s.url, "--listen", "[::1]:" + port, "--admin-listen", "none",
 	}, args...)...)
-	cmd.Env = append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_LOG_LEVEL=warn")
+	cmd.Env = append(append(os.Environ(), "HALLMARK_ADMIN_PASSWORD="+adminPassword, "HALLMARK_LOG_LEVEL=warn"), s.env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -139,7 +152,9 @@ func freePort(t *testing.T) int {
 
 // hallmark is a command about this registry's data directory.
 func (s *server) hallmark(args ...string) *exec.Cmd {
-	return exec.Command(tool(s.t, "hallmark"), append(args, "--data", s.dir)...)
+	cmd := exec.Command(tool(s.t, "hallmark"), append(args, "--data", s.dir)...)
+	cmd.Env = append(os.Environ(), s.env...)
+	return cmd
 }
 
 // command makes a command with an input.

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 )
 
 // fileOf is the path of a blob's file.
@@ -21,11 +22,26 @@ func (s *server) fileOf(d digest.Digest) string {
 		s.t.Fatal(err)
 	}
 	run := strings.Split(string(row.at), ".")[1]
+	if s3test.Wanted() {
+		return s.objectOf(run + "/" + string(row.at[strings.LastIndexByte(string(row.at), '.')+1:]))
+	}
 	found, err := filepath.Glob(filepath.Join(s.dir, "blobs", "files", run+"-*", string(row.at[strings.LastIndexByte(string(row.at), 46)+1:])))
 	if err != nil || len(found) != 1 {
 		s.t.Fatalf("the file of %s: %q, %v", row.at, found, err)
 	}
 	return found[0]
+}
+
+// objectOf is the path of an object, of which tests have one of each name.
+func (s *server) objectOf(name string) string {
+	s.t.Helper()
+	for _, path := range s3test.For(s.t, s.dir).Files(s.t, s3test.Prefix(s.dir), name) {
+		if is := filepath.Base(path); is == filepath.Base(name) || strings.HasPrefix(is, filepath.Base(name)+"-") {
+			return path
+		}
+	}
+	s.t.Fatalf("there is no object %s", name)
+	return ""
 }
 
 // harm changes the bytes of a blob, wherever they are.
@@ -86,6 +102,7 @@ var harms = map[string]func([]byte) []byte{
 // TestPushHeals pushes the bytes of a blob again whose file is lost or damaged, in each of the ways to push: the
 // bytes that come are kept, in every repository that has the blob.
 func TestPushHeals(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	if unraced.Test(t) {
 		return
@@ -123,6 +140,7 @@ func TestPushHeals(t *testing.T) {
 
 // TestPushHealsOnce lets many push what is damaged at once.
 func TestPushHealsOnce(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	s := startServer(t, t.TempDir(), Config{})
 	content := strings.Repeat("y", 70_000)
@@ -146,6 +164,7 @@ func TestPushHealsOnce(t *testing.T) {
 // TestRelyOnLost wants nobody to rely on a blob whose file is not there any more, also where memory still has it:
 // HEAD says that it is not there, a mount asks for the bytes, and a manifest that needs it is refused.
 func TestRelyOnLost(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	if unraced.Test(t) {
 		return
@@ -183,6 +202,7 @@ func TestRelyOnLost(t *testing.T) {
 // TestDamagedSmall wants what is read whole to be compared with its digest: a config, a statement and a manifest
 // with a flipped bit are never served, nor is anything signed that they say.
 func TestDamagedSmall(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	s := startServer(t, t.TempDir(), Config{})
 	one := s.pushImage("app", "1.0", "one")
@@ -207,6 +227,7 @@ func TestDamagedSmall(t *testing.T) {
 // TestDamagedManifest flips a bit of a manifest in the store, and of one that is too large for it: both are told as
 // lost until they are pushed again.
 func TestDamagedManifest(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	s := startServer(t, t.TempDir(), Config{})
 	small := s.pushImage("app", "small", "one")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -16,26 +15,27 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
 // sealed counts the sealed files of blobs.
-func (s *server) sealed() (n int) {
+func (s *server) sealed() int {
 	s.t.Helper()
-	err := filepath.WalkDir(filepath.Join(s.dir, "blobs", "files"), func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil && info.Mode().Perm() == 0o400 {
-			n++
-		}
-		return err
+	return s.sealedFiles() + s.inStore()
+}
+
+// sealedObjects counts the rows of sealed blobs in an object store.
+func (s *server) sealedObjects() (n int) {
+	s.t.Helper()
+	err := storage.EachRow(background, s.store, "s3/objects", func(storage.Reader, storage.Item) error {
+		n++
+		return nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return n + s.inStore()
+	return n
 }
 
 // arrives takes in a blob as an import does.
@@ -190,6 +190,7 @@ func TestWithinIsNotTold(t *testing.T) {
 	if err := blob(func(context.Context) (io.ReadCloser, int64, error) { return nil, 0, lost }); !errors.Is(err, lost) || err.Error() != lost.Error() {
 		t.Errorf("of the source it says %v", err)
 	}
+	s3test.OnFiles(t)
 	if err := os.RemoveAll(filepath.Join(s.dir, "blobs")); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -51,12 +52,9 @@ func startServer(t testing.TB, dir string, c Config) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := files.Open(filepath.Join(dir, "blobs"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &server{t: t, dir: dir}
-	s.Registry = newRegistry(t, storagetest.Twice(store), blobs, c)
+	rows := storagetest.Twice(store)
+	s.Registry = newRegistry(t, rows, openBlobs(t, dir, rows), c)
 	s.http = httptest.NewServer(s.Registry)
 	s.stop = func() {
 		s.http.Close()
@@ -67,6 +65,19 @@ func startServer(t testing.TB, dir string, c Config) *server {
 	}
 	t.Cleanup(func() { s.stop() })
 	return s
+}
+
+// openBlobs opens the blobs of a server in a directory, by whichever engine the tests are run over.
+func openBlobs(t testing.TB, dir string, rows storage.Store) storage.Blobs {
+	t.Helper()
+	if s3test.Wanted() {
+		return s3test.Blobs(t, dir, rows)
+	}
+	blobs, err := files.Open(filepath.Join(dir, "blobs"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blobs
 }
 
 // noRecords keeps the records of grants out of the book, whose records these tests count.

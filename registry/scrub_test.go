@@ -15,6 +15,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"golang.org/x/sys/unix"
 )
 
@@ -320,6 +321,7 @@ func TestScrubUnread(t *testing.T) {
 // TestScrubNoDisk takes the whole directory of blobs away, as when its disk is not mounted any more: nothing is
 // known of any blob, so nothing is marked, and nothing is told to be unknown.
 func TestScrubNoDisk(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	s := startServer(t, t.TempDir(), Config{SmallBlobs: 1})
 	s.pushImage("team/app", "1.0", "one")

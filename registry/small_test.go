@@ -10,12 +10,13 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 )
 
 // wantKept wants so many blobs to be files, and so many to be in the store.
 func (s *server) wantKept(files, inStore int) {
 	s.t.Helper()
-	if got := sealedFiles(s.t, s.dir); got != files || s.inStore() != inStore {
+	if got := s.sealedFiles(); got != files || s.inStore() != inStore {
 		s.t.Errorf("%d blobs are files and %d are in the store, want %d and %d", got, s.inStore(), files, inStore)
 	}
 }
@@ -58,6 +59,7 @@ func TestSmallBlobs(t *testing.T) {
 
 // TestSmallBlobsOfOlderVersion has files of small blobs: they are served, mounted, healed and collected as they are.
 func TestSmallBlobsOfOlderVersion(t *testing.T) {
+	s3test.OnFiles(t)
 	t.Parallel()
 	dir := t.TempDir()
 	s := startServer(t, dir, Config{SmallBlobs: 1})

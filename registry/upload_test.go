@@ -24,7 +24,7 @@ import (
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/files"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
@@ -52,7 +52,7 @@ func (s *server) leftovers() (uploads, sealed int) {
 		}
 		uploads++
 	}
-	return uploads, sealedFiles(s.t, s.dir) + s.inStore()
+	return uploads, s.sealedFiles() + s.inStore()
 }
 
 // inStore counts the blobs whose bytes are in the store.
@@ -74,8 +74,12 @@ func (s *server) inStore() (n int) {
 }
 
 // sealedFiles counts the sealed files of a server's blobs.
-func sealedFiles(t testing.TB, dir string) (n int) {
+func (s *server) sealedFiles() (n int) {
+	t, dir := s.t, s.dir
 	t.Helper()
+	if s3test.Wanted() {
+		return s.sealedObjects()
+	}
 	err := filepath.WalkDir(filepath.Join(dir, "blobs", "files"), func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -217,6 +221,7 @@ func TestBadUploads(t *testing.T) {
 
 // TestForms wants form bodies refused before anything of them reaches the disk, also before login.
 func TestForms(t *testing.T) {
+	s3test.OnFiles(t)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	s := startServer(t, t.TempDir(), Config{})
@@ -398,6 +403,7 @@ func TestSweep(t *testing.T) {
 // TestFullDisk fills a real small disk. Pushes get 507; pulls, deletes, into the trash too, and emptying that go on. Nothing comes back from it before
 // there is room.
 func TestFullDisk(t *testing.T) {
+	s3test.OnFiles(t)
 	dir := storagetest.SmallDisk(t, 48<<20)
 	s := startServer(t, dir, Config{Reserve: 8 << 20})
 	s.UseTrash(aDay)
@@ -477,11 +483,7 @@ func TestStoreFails(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{})
 	one := s.pushImage("app", "1.0", "one")
 	broken := &brokenStore{Store: s.store}
-	blobs, err := files.Open(filepath.Join(s.dir, "blobs"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Registry = newRegistry(t, broken, blobs, Config{Reserve: 1})
+	s.Registry = newRegistry(t, broken, openBlobs(t, s.dir, s.store), Config{Reserve: 1})
 	s.http.Config.Handler = s.Registry
 	for _, c := range []struct {
 		before, after error
@@ -519,7 +521,7 @@ func TestStoreFails(t *testing.T) {
 	if got := s.want(s.do("GET", "/v2/app/manifests/2.0", nil), 200, ""); got.header.Get("Hallmark-Record") == "" {
 		t.Error("what happened after all has no record")
 	}
-	if sealed := sealedFiles(t, s.dir); sealed > 2+2 { // the image's, and those whose row may name them
+	if sealed := s.sealedFiles(); sealed > 2+2 { // the image's, and those whose row may name them
 		t.Errorf("%d files", sealed)
 	}
 }
@@ -616,6 +618,7 @@ func heap() uint64 {
 // TestBrim fills a small disk as far as the registry lets clients, where its operator keeps nothing in reserve. A delete
 // has room, and so has the collector, and then there are pushes again.
 func TestBrim(t *testing.T) {
+	s3test.OnFiles(t)
 	s := startServer(t, storagetest.SmallDisk(t, 24<<20), Config{Reserve: 1, Lease: units.Duration(time.Hour)})
 	var pushed []string
 	refused := 0

@@ -15,13 +15,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -61,6 +64,11 @@ func Start(t testing.TB) *Server {
 // StartOn starts a server on a data directory. It ends with the test.
 func StartOn(t testing.TB, dir string, o server.Options) *Server {
 	t.Helper()
+	if s3test.Wanted() && o.Config.Blobs.Remote() == nil {
+		c := s3test.For(t, dir).Config(s3test.Prefix(dir))
+		c.Region, c.Keep = "us-east-1", units.Duration(time.Hour)
+		o.Config.Blobs.S3.Config = c
+	}
 	s, err := TryOn(dir, o)
 	if err != nil {
 		t.Fatal(err)
