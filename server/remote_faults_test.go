@@ -64,25 +64,41 @@ func cutOff(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	panic(http.ErrAbortHandler)
 }
 
+// layer is one that is like no other.
+type layer struct {
+	n    int64
+	size int
+}
+
+func (l layer) content() string { return fmt.Sprintf("%d ", l.n) + string(noise(l.size)) }
+
+// anyLayer is of some length: one in 40 comes in parts.
+func anyLayer(n int64) layer {
+	if n%40 == 0 {
+		return layer{n, 6 << 20}
+	}
+	return layer{n, []int{1000, 40_000, 100_000}[n%3]}
+}
+
 // checker knows of each blob whether its push was acknowledged, and its deletion asked for.
 type checker struct {
 	t *testing.T
 	s *servertest.Server
 
 	mu                      sync.Mutex
-	there                   map[digest.Digest]string // guarded by mu; acknowledged
+	there                   map[digest.Digest]layer // guarded by mu; acknowledged
 	pushed, refused, pulled atomic.Int64
 }
 
-// push pushes a layer that is like no other, in one request, or in two.
-func (c *checker) push(n int64, size int) {
-	content := fmt.Sprintf("%d ", n) + string(noise(size))
+// push pushes a layer.
+func (c *checker) push(l layer) {
+	content := l.content()
 	d := digest.FromString(content)
 	status, _, err := c.s.Do("POST", "/v2/app/blobs/uploads/?digest="+d.String(), servertest.Login, []byte(content), "Content-Type", "application/octet-stream")
 	switch {
 	case err == nil && status == http.StatusCreated:
 		c.mu.Lock()
-		c.there[d] = content
+		c.there[d] = l
 		c.mu.Unlock()
 		c.pushed.Add(1)
 	case err == nil && status != http.StatusServiceUnavailable:
@@ -96,13 +112,13 @@ func (c *checker) push(n int64, size int) {
 func (c *checker) pull(must bool) {
 	c.mu.Lock()
 	var d digest.Digest
-	var content string
-	for d, content = range c.there {
+	var l layer
+	for d, l = range c.there {
 		break
 	}
 	c.mu.Unlock()
 	if d != "" {
-		c.pullOne(d, content, must)
+		c.pullOne(d, l.content(), must)
 	}
 }
 
@@ -122,7 +138,7 @@ func suffer(t *testing.T, length time.Duration) {
 	t.Helper()
 	remote, f := s3test.Start(t), &faults{each: 6}
 	s := servertest.StartOn(t, filepath.Join(t.TempDir(), "data"), onRemote(remote, "one/"))
-	c := &checker{t: t, s: s, there: map[digest.Digest]string{}}
+	c := &checker{t: t, s: s, there: map[digest.Digest]layer{}}
 	remote.Suffer(f.luck)
 	end := time.Now().Add(length)
 	var clients sync.WaitGroup
@@ -130,15 +146,15 @@ func suffer(t *testing.T, length time.Duration) {
 	for range 4 {
 		clients.Go(func() {
 			for time.Now().Before(end) && !t.Failed() {
-				c.push(n.Add(1), []int{1000, 40_000, 100_000, 6 << 20}[rand.IntN(4)])
+				c.push(anyLayer(n.Add(1)))
 				c.pull(false)
 			}
 		})
 	}
 	clients.Wait()
 	remote.Suffer(nil)
-	for d, content := range c.there {
-		c.pullOne(d, content, true)
+	for d, l := range c.there {
+		c.pullOne(d, l.content(), true)
 	}
 	var had []string
 	for i := range f.had {
