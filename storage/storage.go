@@ -43,7 +43,8 @@ var (
 	// ErrKeySize: a key is empty or longer than MaxKey.
 	ErrKeySize = errors.New("key is empty or too long")
 	// ErrAway: what keeps the bytes does not answer now, or refuses to. The errors that wrap it say what to do.
-	ErrAway = fault.New(fault.Away, "the object store does not do what it is asked")
+	ErrAway = fault.New(fault.Away, "the object store does not do what it is asked").
+		Telling("the registry does not reach what keeps its blobs; try again in a moment")
 	// ErrBusy: another writer has this upload open.
 	ErrBusy = fault.New(fault.Busy, "another writer has it open")
 )
@@ -100,6 +101,16 @@ type Tx interface {
 	Put(table Table, key, value []byte)
 	// Delete removes a key, and does nothing where it is absent.
 	Delete(table Table, key []byte)
+}
+
+// A Step takes a store from one layout to the next: the rooms above keep rows in ways that change with the program. It is never changed
+// or removed once it was released.
+type Step struct {
+	// Does says what the step does, for people: "sign the records".
+	Does string
+	// Run makes the change, in Updates of which none is long. If we stop within it, the next start runs it
+	// again, over what it has committed: it finds from the rows how far it came.
+	Run func(Store) error
 }
 
 // PrefixEnd returns the first key after all those that begin with prefix: the exclusive end of a scan

@@ -8,12 +8,11 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
 
 // Layouts take a store of an older version to what the rooms of this one keep. A step is never changed or
 // removed once it was released.
-var Layouts = []bolt.Step{
+var Layouts = []storage.Step{
 	{Does: "index images by what is said of them and by their layers", Run: func(store storage.Store) error {
 		ctx := context.Background()
 		return errors.Join(provenance.Reindex(ctx, store), registry.IndexLayers(ctx, store))

@@ -32,7 +32,7 @@ type Config struct {
 
 	// Steps take an older store to the layout of this program: the first from layout 1 to 2, the next to 3,
 	// and so on. A store with a layout beyond the last is refused. Default: there is layout 1 alone.
-	Steps []Step
+	Steps []storage.Step
 
 	// ReadOnly opens a store that is there, and changes not a byte of it: Updates are refused, and a store of another
 	// layout is. Others may have it open for reading at the same time. Default: for reading and writing.
@@ -47,12 +47,6 @@ type Config struct {
 
 // layout is the layout that this program writes.
 func (c Config) layout() uint32 { return uint32(len(c.Steps)) + 1 }
-
-func (c Config) say(format string, args ...any) {
-	if c.Say != nil {
-		c.Say(fmt.Sprintf(format, args...))
-	}
-}
 
 // Store is an open bbolt file. It implements storage.Store.
 type Store struct {

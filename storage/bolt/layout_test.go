@@ -27,9 +27,9 @@ const numbers = 10 // rows of the store of layout 1
 
 // steps are two changes: layout 2 doubles each number, layout 3 adds one to each. Every few rows are an
 // Update of their own, and how far a step came is a row. moment is called at everything that can be told apart.
-func steps(moment func()) []bolt.Step {
-	change := func(does string, to uint64, fn func(uint64) uint64) bolt.Step {
-		return bolt.Step{Does: does, Run: func(s storage.Store) error {
+func steps(moment func()) []storage.Step {
+	change := func(does string, to uint64, fn func(uint64) uint64) storage.Step {
+		return storage.Step{Does: does, Run: func(s storage.Store) error {
 			for more := true; more; {
 				moment()
 				err := s.Update(background, func(tx storage.Tx) (err error) {
@@ -44,7 +44,7 @@ func steps(moment func()) []bolt.Step {
 			return nil
 		}}
 	}
-	return []bolt.Step{
+	return []storage.Step{
 		change("double the numbers", 2, func(n uint64) uint64 { return 2 * n }),
 		change("add one to them", 3, func(n uint64) uint64 { return n + 1 }),
 	}
