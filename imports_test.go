@@ -37,6 +37,7 @@ func TestImportDirection(t *testing.T) {
 var owners = map[string]string{
 	"go.etcd.io/bbolt":             module + "/storage/bolt",
 	"github.com/minio/minio-go/v7": module + "/storage/s3",
+	"github.com/jackc/pgx/v5":      module + "/storage/postgres",
 
 	"github.com/distribution/distribution/v3/registry/handlers": module + "/registry",
 }
