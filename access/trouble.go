@@ -80,7 +80,7 @@ func storeTrouble(c fault.Class, err error) Trouble {
 	case fault.Closing:
 		t.Says, t.RetryAfter, t.Operator = "the registry is shutting down; try again in a moment", 5, false
 	case fault.Away:
-		t.Says, t.RetryAfter = "the registry does not reach what keeps its blobs; try again in a moment", 5
+		t.Says, t.RetryAfter = fault.AnswerOf(err, c), 5
 	case fault.Busy:
 		t.Says, t.RetryAfter, t.Operator = "another request is writing to the same; try again in a moment", 1, false
 	default:

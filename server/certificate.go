@@ -11,7 +11,7 @@ import (
 // RenewCertificate makes a new certificate where no server runs, and with newCA a new authority. The next start shows it.
 // say is as Options.Say. Errors: *UnavailableError, certs.ErrName, and those of a certificate that is not the registry's own.
 func RenewCertificate(ctx context.Context, c config.Config, newCA bool, say func(string)) error {
-	d, err := datadir.Open(ctx, c.Data, datadir.ToChange, datadir.Options{Say: say, S3: remoteOf(c)})
+	d, err := datadir.Open(ctx, c.Data, datadir.ToChange, datadir.Options{Say: say, S3: remoteOf(c), Database: c.Store})
 	if err != nil {
 		return &UnavailableError{err}
 	}

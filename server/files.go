@@ -13,7 +13,6 @@ import (
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/s3"
 )
 
 // Files answers requests from a data directory that no server runs on. Until the first request that changes
@@ -96,20 +95,16 @@ func needsChange(err error) bool {
 
 // open opens the directory. The caller holds mu, or is alone.
 func (f *Files) open(how datadir.Mode) error {
-	remote := func() (*s3.Config, error) {
-		c, err := f.options.Config()
-		return c.Blobs.Remote(), err
+	cfg, err := f.options.Config()
+	if err != nil {
+		return err
 	}
-	d, err := datadir.Open(f.ctx, f.dir, how, datadir.Options{Say: f.options.Say, S3: remote})
+	d, err := datadir.Open(f.ctx, f.dir, how, datadir.Options{Say: f.options.Say, S3: remoteOf(cfg), Database: cfg.Store})
 	switch {
 	case errors.Is(err, datadir.ErrNone):
 		return unavailablef("%w: start one there with `hallmark serve`, or name another with --data or --server", err)
 	case err != nil:
 		return &UnavailableError{err}
-	}
-	cfg, err := f.options.Config()
-	if err != nil {
-		return errors.Join(err, d.Close())
 	}
 	s, err := wire(f.ctx, d, cfg, "", f.options.PasswordCost, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -80,12 +80,15 @@ func (s *Server) addMetrics() {
 		}
 		return 1
 	})
-	s.metrics.Gauge("hallmark_store_bytes", "Length of the store's file.", func() float64 {
+	s.metrics.Gauge("hallmark_store_bytes", "Length of the store: of its file, or in its database.", func() float64 {
 		n, _ := s.data.Store.Size() // 0 where it cannot be told
 		return float64(n)
 	})
 	s.metrics.Gauge("hallmark_store_free_pages", "Pages of the store's file that hold nothing. Each commit lists them all.", func() float64 {
-		free, _, _ := s.data.Store.FreePages() // 0 where it cannot be told
+		if s.data.Embedded() == nil {
+			return 0
+		}
+		free, _, _ := s.data.Embedded().FreePages() // 0 where it cannot be told
 		return float64(free)
 	})
 	s.metrics.Gauge("hallmark_disk_free_bytes", "Room left on the disk of the blobs.", func() float64 {

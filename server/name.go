@@ -35,10 +35,12 @@ func undo(said string) string {
 	return "if nobody changed it, start once with --url " + said
 }
 
-// checkStore checks the store's file, and reports a kept name that is not the one of the newest record.
+// checkStore checks the store's file, where it has one, and reports a kept name that is not the one of the newest record.
 func (s *services) checkStore(ctx context.Context, bad func(error)) error {
-	if err := s.data.Store.Check(ctx, bad); err != nil {
-		return err
+	if embedded := s.data.Embedded(); embedded != nil {
+		if err := embedded.Check(ctx, bad); err != nil {
+			return err
+		}
 	}
 	kept, err := s.data.Setting(ctx, datadir.SettingURL)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/api"
+	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -64,15 +65,12 @@ func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
 	if s.draining.Load() {
 		add("server", "the registry is shutting down", true)
 	}
-	switch err := s.data.Store.Err(); {
-	case errors.Is(err, storage.ErrClosed):
-		add("store", "the store is closed", true)
-	case err != nil:
-		add("store", "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well", false)
-	}
+	parts = append(parts, s.storeUnready()...)
 	if err := s.book.Stopped(); err != nil {
 		add("log", err.Error(), false)
-	} else if why, err := s.book.Missing(ctx); err != nil && !errors.Is(err, storage.ErrClosed) {
+	} else if why, err := s.book.Missing(ctx); fault.Of(err) == fault.Away {
+		add("store", "the database does not answer, or refuses to; the log says more", true)
+	} else if err != nil && !errors.Is(err, storage.ErrClosed) {
 		add("log", "the log cannot be read: run `hallmark fsck`", true)
 	} else if why != "" {
 		add("keys", "a signing key is missing or wrong, so nothing can be pushed or deleted; the log of the registry's start says which", false)
@@ -88,4 +86,18 @@ func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
 		add("certificate", "the server's certificate has expired, so clients refuse it. Run `hallmark cert renew`, or replace tls.cert", true)
 	}
 	return parts
+}
+
+// storeUnready says why the store takes no changes.
+func (s *Server) storeUnready() []UnreadyPart {
+	err := s.data.Store.Err()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrClosed):
+		return []UnreadyPart{{"store", "the store is closed", true}}
+	case s.data.Embedded() == nil:
+		return []UnreadyPart{{"store", "the store in the database is not used any more: " + err.Error() + ". Restart the registry when the database is well", true}}
+	}
+	return []UnreadyPart{{"store", "the store takes no changes: its disk failed; the log says more. Restart the registry when the disk is well", false}}
 }

@@ -76,7 +76,7 @@ func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
 	if s.log, err = newLog(o, s.level); err != nil {
 		return nil, err
 	}
-	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say, Wrap: o.Wrap, S3: remoteOf(s.c), Log: s.log})
+	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say, Wrap: o.Wrap, S3: remoteOf(s.c), Database: s.c.Store, Log: s.log})
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}

@@ -59,6 +59,7 @@ func (c *Config) problems() []Problem {
 	p.add("mirrors.file", err)
 	_, err = c.Trust.Read()
 	p.add("trust.file", err)
+	p.add("store", checkStore(c.Store))
 	p.checkBlobs(c.Blobs.S3)
 	if c.Scrub.Every > 0 && c.Scrub.Rate == 0 {
 		p.addf("scrub.rate", "scrub.rate is 0: write how many bytes a second are read, as 50MB, or scrub.every: 0 to turn the scrub off")

@@ -58,6 +58,10 @@ type Config struct {
 	Registry registry.Config `yaml:"registry"`
 	// Trash says for how long, and up to which size, what was deleted can be brought back.
 	Trash registry.TrashConfig `yaml:"trash"`
+	// Store is the URL of a PostgreSQL database for everything but blobs, keys and certificates:
+	// postgres://user@host/database?sslmode=verify-full. A registry has one from its first start on, or never. Default: a file in
+	// the data directory.
+	Store string `yaml:"store"`
 	// Blobs says where blobs are, if not in the data directory.
 	Blobs Blobs `yaml:"blobs"`
 	// Scrub says how often every blob is read and compared with its digest, and how fast.

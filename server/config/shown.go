@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/seed-260924e6/hallmark/registry"
+	"github.com/seed-260924e6/hallmark/storage/postgres"
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,9 @@ func (c Config) Shown(keptURL string) (map[string]any, error) {
 	c.URL = cmp.Or(c.URL, keptURL, c.localURL())
 	if c.Registry.Reserve == 0 {
 		c.Registry.Reserve = registry.DefaultReserve(diskOf(c.Data))
+	}
+	if c.Store != "" {
+		c.Store = postgres.Shown(c.Store)
 	}
 	text, err := yaml.Dump(c)
 	if err != nil {

@@ -48,10 +48,11 @@ const (
 // Dir is an open data directory. One process has it open at a time.
 type Dir struct {
 	Path  string // absolute
-	Store *bolt.Store
+	Store Store
 	Blobs Blobs
 	Mode  Mode
 
+	locked  *os.File      // ProcessFile; nil where the store is in the directory, or is only read
 	wrapped storage.Store // Store behind Options.Wrap; nil where there is none
 }
 
@@ -90,6 +91,8 @@ type Options struct {
 	Wrap func(storage.Store) storage.Store
 	// S3 says where the object store of the blobs is, or returns nil where they are in the directory; nil is as well.
 	S3 func() (*s3.Config, error)
+	// Database is the URL of the database that the store is in, or "" where it is in the directory.
+	Database string
 	// Log is told of what goes on in the background; nil is nobody.
 	Log *slog.Logger
 }
@@ -105,7 +108,7 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 		return nil, err
 	}
 	d := &Dir{Path: path, Mode: mode}
-	if _, err := os.Stat(d.File(StoreFile)); errors.Is(err, fs.ErrNotExist) && mode != ToServe {
+	if mode != ToServe && !d.isThere() {
 		return nil, fmt.Errorf("data directory %s: %w", path, ErrNone)
 	}
 	if mode != ToRead {
@@ -116,8 +119,8 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 	if err := d.keepOut(); err != nil {
 		return nil, ownerHint(path, err)
 	}
-	d.Store, err = OpenStore(d.File(StoreFile), mode, o)
-	if errors.Is(err, storage.ErrInUse) {
+	err = d.openStore(o)
+	if errors.Is(err, storage.ErrInUse) && o.Database == "" {
 		return nil, fmt.Errorf("data directory %s is %w: another hallmark runs on it", path, err)
 	}
 	if err != nil {
@@ -127,7 +130,7 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 		d.wrapped = o.Wrap(d.Store)
 	}
 	if d.Blobs, err = d.openBlobs(ctx, o); err != nil {
-		return nil, errors.Join(ownerHint(path, err), d.Store.Close())
+		return nil, errors.Join(ownerHint(path, err), d.Close())
 	}
 	return d, nil
 }
@@ -200,7 +203,17 @@ func (d *Dir) Set(ctx context.Context, name, value string) error {
 }
 
 // Close closes the store.
-func (d *Dir) Close() error { return d.Store.Close() }
+func (d *Dir) Close() error { return errors.Join(d.Store.Close(), d.unlock()) }
+
+// isThere says whether the directory is a registry's.
+func (d *Dir) isThere() bool {
+	for _, name := range []string{StoreFile, ProcessFile} {
+		if _, err := os.Stat(d.File(name)); !errors.Is(err, fs.ErrNotExist) {
+			return true // what cannot be looked at says so when it is opened
+		}
+	}
+	return false
+}
 
 // ownerHint explains a refusal of the file system: most often the directory is another user's, as a
 // volume is that was made by root.

@@ -1,10 +1,6 @@
 package datadir
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-
 	"github.com/seed-260924e6/hallmark/internal/durable"
 )
 
@@ -15,7 +11,7 @@ var keptOut = []string{".gitignore", ".dockerignore"}
 // keepOut makes them in a directory that holds no registry yet. If we stop before the store is there, the next start makes
 // them again.
 func (d *Dir) keepOut() error {
-	if _, err := os.Stat(d.File(StoreFile)); d.Mode != ToServe || !errors.Is(err, fs.ErrNotExist) {
+	if d.Mode != ToServe || d.isThere() {
 		return nil
 	}
 	for _, name := range keptOut {
