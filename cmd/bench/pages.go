@@ -244,10 +244,7 @@ func (g *growth) besideReaders(ctx context.Context) error {
 	if err := fresh[0].push(c, monolithic); err != nil {
 		return err
 	}
-	acts := []struct {
-		name string
-		it   func() error
-	}{
+	acts := []act{
 		{"manifest GET by tag", func() error { return fresh[0].manifest(c, "GET") }},
 		{"manifest PUT by tag", func() error { return fresh[0].put(c) }},
 	}
@@ -258,16 +255,8 @@ func (g *growth) besideReaders(ctx context.Context) error {
 		if beside == 1 {
 			stop = g.keepReading(ctx)
 		}
-		for range 200 {
-			for i, do := range acts {
-				begun := time.Now()
-				if err := do.it(); err != nil {
-					return errors.Join(err, stop())
-				}
-				took[i][beside] = append(took[i][beside], time.Since(begun).Seconds()*1e3)
-			}
-		}
-		if err := stop(); err != nil {
+		err := timeActs(acts, func(i int, ms float64) { took[i][beside] = append(took[i][beside], ms) })
+		if err := errors.Join(err, stop()); err != nil {
 			return err
 		}
 	}
@@ -277,6 +266,26 @@ func (g *growth) besideReaders(ctx context.Context) error {
 		slices.Sort(of[1])
 		p99 := func(v []float64) float64 { return v[len(v)*99/100] }
 		fmt.Printf("| %s | %.2f ms | %.2f ms | %.2f × | %.2f ms | %.2f ms | %.2f × |\n", acts[i].name, median(of[0]), median(of[1]), median(of[1])/median(of[0]), p99(of[0]), p99(of[1]), p99(of[1])/p99(of[0]))
+	}
+	return nil
+}
+
+// act is what a client does again and again.
+type act struct {
+	name string
+	it   func() error
+}
+
+// timeActs does each act 200 times, in turn, and tells how many milliseconds it took.
+func timeActs(acts []act, took func(i int, ms float64)) error {
+	for range 200 {
+		for i, do := range acts {
+			begun := time.Now()
+			if err := do.it(); err != nil {
+				return err
+			}
+			took(i, time.Since(begun).Seconds()*1e3)
+		}
 	}
 	return nil
 }
