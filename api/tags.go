@@ -9,8 +9,8 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
-// tagPage is a page of tags.
-type tagPage struct {
+// TagPage is a page of tags.
+type TagPage struct {
 	Repository string     `json:"repository"`
 	Tags       []tagEntry `json:"tags"`
 	// Namesakes are names here that more than one account had or has.
@@ -33,7 +33,7 @@ type tagEntry struct {
 	listed
 }
 
-func (p tagPage) nextPage() string { return p.Next }
+func (p TagPage) nextPage() string { return p.Next }
 
 // tagList is which tags are asked for.
 type tagList struct {
@@ -84,7 +84,7 @@ func (a *API) tags(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := tagPage{Repository: l.repo}
+	page := TagPage{Repository: l.repo}
 	if page.Tags, page.Namesakes, err = a.tagEntries(c, l, found); err != nil {
 		return nil, err
 	}

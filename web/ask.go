@@ -26,6 +26,8 @@ func (a *answer) TakeAnswer(value any) bool {
 	switch into := a.into.(type) {
 	case *api.RecordPage:
 		*into, a.taken = value.(api.RecordPage)
+	case *api.TagPage:
+		*into, a.taken = value.(api.TagPage)
 	case *api.HistoryPage:
 		*into, a.taken = value.(api.HistoryPage)
 	}

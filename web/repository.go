@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
 )
 
@@ -85,23 +86,42 @@ type listedImage struct {
 }
 
 type tagEntry struct {
-	Name   string           `json:"name"`
-	Digest digest.Digest    `json:"digest"`
-	Actor  provenance.Actor `json:"actor"`
-	Time   provenance.Time  `json:"time"`
-	Record uint64           `json:"record"`
-	Pulls  pulls            `json:"pulls"`
+	Name   string
+	Digest digest.Digest
+	Actor  provenance.Actor
+	Time   provenance.Time
+	Pulls  pulls
 	listedImage
-	Held   *provenance.Time `json:"heldUntil"` // until when its image is held
-	Expiry *fate            `json:"expiry"`    // for who may push into the repository, where rules of retention name it
+	Held   *provenance.Time // until when its image is held
+	Expiry *fate            // for who may push into the repository, where rules of retention name it
 }
 
 // fate is what rules of retention would make of a tag.
 type fate struct {
-	State string           `json:"state"` // stays, until, goes, follows or open
-	At    *provenance.Time `json:"at"`    // the end of until
-	Rule  string           `json:"rule"`
-	Why   string           `json:"why"`
+	State string           // stays, until, goes, follows or open
+	At    *provenance.Time // the end of until
+	Rule  string
+	Why   string
+}
+
+// tagEntries are the tags of the API's page, as a list shows them.
+func tagEntries(page api.TagPage) []tagEntry {
+	entries := make([]tagEntry, len(page.Tags))
+	for i, t := range page.Tags {
+		entries[i] = tagEntry{
+			Name: t.Name, Digest: t.Digest, Actor: t.Actor, Time: t.Time,
+			Pulls:       pulls{Since: t.Pulls.Since, Last: t.Pulls.Last, Lately: int(t.Pulls.Lately)},
+			listedImage: listedImage{ImageSize: t.ImageSize, Platforms: t.Platforms, Built: t.Built, Grade: string(t.Grade), AttachedCut: t.AttachedCut},
+			Held:        t.HeldUntil,
+		}
+		if e := t.Expiry; e != nil {
+			entries[i].Expiry = &fate{State: string(e.State), At: e.At, Rule: e.Rule, Why: e.Why}
+		}
+		for _, a := range t.Attached {
+			entries[i].Attached = append(entries[i].Attached, attached{Digest: a.Digest, ArtifactType: a.ArtifactType, Tag: a.Tag})
+		}
+	}
+	return entries
 }
 
 // pulls are what is known of the pulls of something.
@@ -118,15 +138,11 @@ func (pg *page) repository(at target) error {
 	ask.Set("repo", at.Repository)
 	ask.Set("images", "true")
 	ask.Set("expiry", "true")
-	var found struct {
-		Tags      []tagEntry           `json:"tags"`
-		Namesakes provenance.Namesakes `json:"namesakes"`
-		Next      string               `json:"next"`
-	}
+	var found api.TagPage
 	if err := pg.ask("/api/v1/tags", ask, &found); err != nil {
 		return err
 	}
-	view.Tags, view.Namesakes, view.Next = found.Tags, found.Namesakes, pg.following(found.Next)
+	view.Tags, view.Namesakes, view.Next = tagEntries(found), found.Namesakes, pg.following(found.Next)
 	view.Trash = pg.mayReturn(at.Repository)
 	view.Removes = len(view.Tags) > 0 && pg.mayDelete(at.Repository)
 	var err error
