@@ -1,12 +1,16 @@
 package registry
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
+	"github.com/seed-260924e6/hallmark/internal/obs"
 )
 
 // tokenOf makes a bearer token for a user.
@@ -76,4 +80,35 @@ func TestEndedTokenIsToldNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask("after", func(int) int { return 401 })
+}
+
+// TestRefusedRequestsNameTheirUser refuses requests before they look into the store: their log lines say who made them.
+func TestRefusedRequestsNameTheirUser(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{})
+	s.pushImage("team/app", "1.0", "one")
+	token := s.tokenOf("bob")
+	s.do("GET", "/v2/team/app/tags/list", nil, token) // it is good from now on
+	s.only("team/app pull")
+	if err := s.gate.(*access.Access).Revoke(background, access.Operator, s.grantOf("team/** delete")); err != nil && !errors.Is(err, access.ErrUnknownGrant) {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	watched := obs.Watch(s.Registry, slog.New(slog.NewTextHandler(&log, nil)), obs.NewMetrics())
+	for request, status := range map[string]int{
+		"GET /v2/team/app/manifests/1.0":   200,
+		"GET /v2/team/other/manifests/1.0": 401,
+		"GET /v2/team/app/manifests/.":     404,
+		"PUT /v2/team/app/manifests/2.0":   403,
+		"POST /v2/team/app/blobs/uploads/": 403,
+		"GET /v2/team/app/nothing":         404,
+	} {
+		log.Reset()
+		method, path, _ := strings.Cut(request, " ")
+		r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
+		token(r)
+		watched.ServeHTTP(w, r)
+		if w.Code != status || !strings.Contains(log.String(), "user=bob ") {
+			t.Errorf("%s: %d, want %d: %s%s", request, w.Code, status, w.Body, log.String())
+		}
+	}
 }

@@ -213,6 +213,7 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 	if ended := caller.Settle(r.Context()); ended != nil {
 		return ended // whose login has ended is told nothing else
 	}
+	obs.SetUser(r.Context(), caller.Who.Actor.Handle)
 	return err
 }
 
