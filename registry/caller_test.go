@@ -41,6 +41,7 @@ func TestEndedTokenIsToldNothing(t *testing.T) {
 		"GET /v2/_catalog":                401, // and for no catalog
 		"GET /v2/team/app/manifests/1.0":  200,
 		"HEAD /v2/team/app/manifests/1.0": 200,
+
 		"GET /v2/team/app/manifests/" + image.digest.String():       200,
 		"GET /v2/team/app/manifests/2.0":                            404,
 		"GET /v2/team/app/manifests/" + unknown:                     404,

@@ -229,7 +229,7 @@ func (g *Registry) handle(w http.ResponseWriter, c *call) error {
 	if err := g.authorize(c); err != nil {
 		return err
 	}
-	return c.request.handle(g, w, c)
+	return c.handle(g, w, c)
 }
 
 // settle looks whether a caller's login is good still and, where an upload is to end, whether there is such a blob already.
