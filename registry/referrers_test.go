@@ -382,7 +382,7 @@ func TestReferrersInPieces(t *testing.T) {
 	}
 	only := s.pushImage("app", "", "two")
 	large = s.artifact("app", only.digest, "application/large", strings.Repeat("y", 1<<20))
-	if _, broken := s.referrersInPieces(only.digest, remove(large.digest)); broken != http.ErrAbortHandler {
+	if _, broken := s.referrersInPieces(only.digest, remove(large.digest)); broken != http.ErrAbortHandler { //nolint:errorlint // it is what was panicked with, as it is
 		t.Errorf("what was being read went away: %v", broken)
 	}
 	s.wantClean()

@@ -61,7 +61,8 @@ type Item struct{ Key, Value []byte }
 // waits for it. The closure of an Update may be run again, after a run of which nothing is kept, and then has to do the same: it
 // sets each variable outside of it before it reads it, sends nothing, counts nothing, and moves nobody's place in a table.
 type Store interface {
-	// View runs fn on a snapshot that no Update changes. It returns the error of fn, ErrClosed, or the
+	// View runs fn on a snapshot that no Update changes. It is taken at the first read at the latest, which an engine behind a
+	// network does not make wait for another answer. View returns the error of fn, ErrClosed, or the
 	// context's error when that ended before fn began.
 	View(ctx context.Context, fn func(Reader) error) error
 

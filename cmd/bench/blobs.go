@@ -188,14 +188,14 @@ func (b *remoteBench) push() (time.Duration, error) {
 
 func (b *remoteBench) pushBytes(body []byte, digest string) error {
 	own := "https://" + b.s.address
-	resp, _, err := ask(b.own, b.request("POST", own+"/v2/bench/layers/blobs/uploads/", nil), 202)
+	resp, _, err := ask(b.own, b.request("POST", own+"/v2/bench/layers/blobs/uploads/", nil), 202) //nolint:bodyclose // ask has closed it
 	if err != nil {
 		return err
 	}
-	if resp, _, err = ask(b.own, b.request("PATCH", own+goOn(resp.Header.Get("Location"), ""), body), 202); err != nil {
+	if resp, _, err = ask(b.own, b.request("PATCH", own+goOn(resp.Header.Get("Location"), ""), body), 202); err != nil { //nolint:bodyclose // as above
 		return err
 	}
-	_, _, err = ask(b.own, b.request("PUT", own+goOn(resp.Header.Get("Location"), digest), nil), 201)
+	_, _, err = ask(b.own, b.request("PUT", own+goOn(resp.Header.Get("Location"), digest), nil), 201) //nolint:bodyclose // as above
 	return err
 }
 

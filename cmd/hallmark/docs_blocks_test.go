@@ -51,6 +51,10 @@ var docBlocks = map[string]treatment{
 	"docs/operations.md semanage fcontext -a -e /var/lib /srv/hallmark && restorecon -R /srv/hallmark":                {because: "it wants SELinux"},
 	"docs/operations.md HALLMARK_PORT=6443 HALLMARK_URL=https://registry.example:6443 docker-compose -p team-b up -d": {test: "TestCompose"},
 
+	"docs/postgresql.md store: postgres://hallmark@db.example/hallmark?sslmode=verify-full": {reads: asConfig},
+
+	"docs/postgresql.md store: postgres://hallmark@db-1.example,db-2.example/hallmark?sslmode=verify-full&target_session_attrs=read-write": {reads: asConfig},
+
 	"docs/policy.md rules:": {reads: asFileOf("policy")},
 	"docs/policy.md denied: rule prod-grade: grade D; worst is no-secrets: label TOKEN: a GitHub token; #platform can change it": {because: "it is what a client prints: policy.txtar"},
 

@@ -142,9 +142,16 @@ func TestConnectionsAtWork(t *testing.T) {
 	t.Parallel()
 	admin := freeAddress(t)
 	s := insecure(t, "--admin-listen", admin, "--config", writeFile(t, "limits: {addressConnections: 3}\n"))
+	var uploads []string
 	for range 3 {
-		s.client.CloseIdleConnections()
-		beginSlowUpload(t, s)
+		uploads = append(uploads, beginUpload(s))
+	}
+	s.client.CloseIdleConnections()
+	for metric(t, admin, "hallmark_connections_open") != "0" { // else one of the next may be refused
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, location := range uploads {
+		sendHalf(s, location)
 	}
 	for metric(t, admin, "hallmark_http_requests_in_flight") != "4" { // with the one that asks
 		time.Sleep(10 * time.Millisecond)
@@ -164,12 +171,22 @@ func TestConnectionsAtWork(t *testing.T) {
 // beginSlowUpload sends half of an upload, as admin.
 func beginSlowUpload(t *testing.T, s *testServer) net.Conn {
 	t.Helper()
-	_, header, _ := s.do("POST", "/v2/app/blobs/uploads/", "", "")
-	conn := s.dial()
-	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 9\r\n\r\n0123", header.Get("Location"), adminBasic)
+	conn := sendHalf(s, beginUpload(s))
 	for !strings.Contains(s.log(), "method=POST path=/v2/app/blobs/uploads/") {
 		time.Sleep(10 * time.Millisecond)
 	}
+	return conn
+}
+
+func beginUpload(s *testServer) (location string) {
+	_, header, _ := s.do("POST", "/v2/app/blobs/uploads/", "", "")
+	return header.Get("Location")
+}
+
+// sendHalf sends half of what an upload says that it has.
+func sendHalf(s *testServer, location string) net.Conn {
+	conn := s.dial()
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 9\r\n\r\n0123", location, adminBasic)
 	return conn
 }
 

@@ -33,7 +33,7 @@ func (p *problems) checkBlobs(c ObjectStore) {
 		p.checkNoBlobs(c)
 		return
 	}
-	if key, err := c.RedirectConfig.Check(); err != nil {
+	if key, err := c.Check(); err != nil {
 		p.addf("blobs.s3."+key, "blobs.s3.%s: %w", key, err)
 	}
 	p.add("blobs.s3.endpoint", checkEndpoint(c.Endpoint))
@@ -60,9 +60,14 @@ func (p *problems) checkBlobs(c ObjectStore) {
 // checkNoBlobs refuses what is said of an object store that has no endpoint.
 func (p *problems) checkNoBlobs(c ObjectStore) {
 	for _, set := range []struct{ key, value string }{
-		{"bucket", c.Bucket}, {"prefix", c.Prefix}, {"credentials", c.Credentials}, {"ca", c.CA},
-		{"redirectNetworks", strings.Join(c.RedirectNetworks, ",")}, {"redirectAgents", strings.Join(c.RedirectAgents, ",")},
-		{"redirectAccounts", strings.Join(c.RedirectAccounts, ",")}, {"redirect", map[bool]string{true: "true"}[c.Redirect]},
+		{"bucket", c.Bucket},
+		{"prefix", c.Prefix},
+		{"credentials", c.Credentials},
+		{"ca", c.CA},
+		{"redirectNetworks", strings.Join(c.RedirectNetworks, ",")},
+		{"redirectAgents", strings.Join(c.RedirectAgents, ",")},
+		{"redirectAccounts", strings.Join(c.RedirectAccounts, ",")},
+		{"redirect", map[bool]string{true: "true"}[c.Redirect]},
 	} {
 		if set.value != "" {
 			p.addf("blobs.s3."+set.key, "blobs.s3.%s is of an object store, and blobs.s3.endpoint is missing: write its URL, https://host", set.key)

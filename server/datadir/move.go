@@ -48,15 +48,15 @@ func (d *Dir) Source(ctx context.Context, o Options) (err error) {
 }
 
 // blobsID is the id that the blobs have wherever they are: a move takes it along, so that they can come back to where they were.
-func (d *Dir) blobsID(ctx context.Context) (id string, remote bool, err error) {
+func (d *Dir) blobsID(ctx context.Context) (id string, err error) {
 	id, err = d.Setting(ctx, settingBlobs)
-	return strings.TrimPrefix(id, remoteBlobs), isRemote(id), err
+	return strings.TrimPrefix(id, remoteBlobs), err
 }
 
 // Target opens where the blobs are to be: an object store, or nil for the directory. Nothing serves them from there before Use.
 // Error: storage.ErrCorrupt, where the blobs of another registry are there.
 func (d *Dir) Target(ctx context.Context, to *s3.Config, o Options) (Target, error) {
-	id, _, err := d.blobsID(ctx)
+	id, err := d.blobsID(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func isBegun(entries []fs.DirEntry) bool {
 // Use has the blobs be in the target from here on. If we stop before, they are where they were; behind it, the configuration has to
 // name the target.
 func (d *Dir) Use(ctx context.Context, to *s3.Config) error {
-	id, _, err := d.blobsID(ctx)
+	id, err := d.blobsID(ctx)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func TestTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reading.Close() //nolint:errcheck // it is only read
+	defer reading.Close()
 	if got := get(reading, "k"); got != "1" {
 		t.Errorf("beside the one that writes %s is read", got)
 	}

@@ -81,9 +81,6 @@ func (c Config) say(format string, args ...any) {
 	}
 }
 
-// layout is the layout that this program writes.
-func (c Config) layout() uint32 { return uint32(len(c.Steps)) + 1 }
-
 // Store is an open database. It implements storage.Store.
 type Store struct {
 	config Config

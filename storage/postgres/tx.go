@@ -85,14 +85,16 @@ func (c *changes) statements() (all []statement) {
 	}
 	if len(putKeys) > 0 {
 		all = append(all, statement{
-			putRows, []uint32{oidTextArray, oidByteaArray, oidByteaArray},
-			[][]byte{array(oidText, putTables), array(oidBytea, putKeys), array(oidBytea, values)},
+			sql:    putRows,
+			types:  []uint32{oidTextArray, oidByteaArray, oidByteaArray},
+			values: [][]byte{array(oidText, putTables), array(oidBytea, putKeys), array(oidBytea, values)},
 		})
 	}
 	if len(deletedKeys) > 0 {
 		all = append(all, statement{
-			deleteRows, []uint32{oidTextArray, oidByteaArray},
-			[][]byte{array(oidText, deletedTables), array(oidBytea, deletedKeys)},
+			sql:    deleteRows,
+			types:  []uint32{oidTextArray, oidByteaArray},
+			values: [][]byte{array(oidText, deletedTables), array(oidBytea, deletedKeys)},
 		})
 	}
 	return all

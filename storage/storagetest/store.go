@@ -235,11 +235,14 @@ func (e storeSuite) testOwnWrites(t *testing.T) {
 	wantStored(t, s, "c", "")
 }
 
-// testIsolation reads across an Update that happens meanwhile.
+// testIsolation reads across an Update that happens meanwhile, after the first read.
 func (e storeSuite) testIsolation(t *testing.T) {
 	s := e.fresh(t)
 	put(t, s, "a", "1")
 	err := s.View(background, func(r storage.Reader) error {
+		if got := get(r, "a"); got != "1" {
+			t.Errorf("before the Update a View sees %q", got)
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
