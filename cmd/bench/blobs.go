@@ -141,8 +141,8 @@ func (b *remoteBench) another() (digest string) {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ask asks, and reads the answer to its end.
-func ask(c *http.Client, r *http.Request, status int) (*http.Response, []byte, error) {
+// ask asks, and reads the header to its end.
+func ask(c *http.Client, r *http.Request, status int) (http.Header, []byte, error) {
 	resp, err := c.Do(r)
 	if err != nil {
 		return nil, nil, err
@@ -153,7 +153,7 @@ func ask(c *http.Client, r *http.Request, status int) (*http.Response, []byte, e
 	if err == nil && resp.StatusCode != status {
 		err = fmt.Errorf("%s %s: %s: %.300s", r.Method, r.URL.Path, resp.Status, said.Bytes())
 	}
-	return resp, said.Bytes(), err
+	return resp.Header, said.Bytes(), err
 }
 
 // tailOf keeps what is short.
@@ -188,14 +188,14 @@ func (b *remoteBench) push() (time.Duration, error) {
 
 func (b *remoteBench) pushBytes(body []byte, digest string) error {
 	own := "https://" + b.s.address
-	resp, _, err := ask(b.own, b.request("POST", own+"/v2/bench/layers/blobs/uploads/", nil), 202) //nolint:bodyclose // ask has closed it
+	answer, _, err := ask(b.own, b.request("POST", own+"/v2/bench/layers/blobs/uploads/", nil), 202)
 	if err != nil {
 		return err
 	}
-	if resp, _, err = ask(b.own, b.request("PATCH", own+goOn(resp.Header.Get("Location"), ""), body), 202); err != nil { //nolint:bodyclose // as above
+	if answer, _, err = ask(b.own, b.request("PATCH", own+goOn(answer.Get("Location"), ""), body), 202); err != nil {
 		return err
 	}
-	_, _, err = ask(b.own, b.request("PUT", own+goOn(resp.Header.Get("Location"), digest), nil), 201) //nolint:bodyclose // as above
+	_, _, err = ask(b.own, b.request("PUT", own+goOn(answer.Get("Location"), digest), nil), 201)
 	return err
 }
 
@@ -216,11 +216,11 @@ func (b *remoteBench) pull() (time.Duration, error) {
 func (b *remoteBench) getDirect() (time.Duration, error) {
 	r := b.request("GET", b.layer(), nil)
 	r.Header.Set("User-Agent", directAgent)
-	resp, _, err := ask(b.own, r, 307)
+	answer, _, err := ask(b.own, r, 307)
 	if err != nil {
 		return 0, err
 	}
-	r = b.request("GET", resp.Header.Get("Location"), nil)
+	r = b.request("GET", answer.Get("Location"), nil)
 	r.Header.Del("Authorization")
 	begun := time.Now()
 	_, _, err = ask(b.g.client, r, 200)
@@ -245,11 +245,11 @@ func (b *remoteBench) putParts() (time.Duration, error) {
 	done.WriteString("<CompleteMultipartUpload>")
 	for n, rest := 1, b.body; len(rest) > 0; n++ {
 		part := rest[:min(len(rest), remotePart)]
-		resp, _, err := ask(b.g.client, b.signed("PUT", fmt.Sprintf("partNumber=%d&uploadId=%s", n, upload.ID), part), 200)
+		answer, _, err := ask(b.g.client, b.signed("PUT", fmt.Sprintf("partNumber=%d&uploadId=%s", n, upload.ID), part), 200)
 		if err != nil {
 			return 0, err
 		}
-		fmt.Fprintf(&done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", n, resp.Header.Get("ETag"))
+		fmt.Fprintf(&done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", n, answer.Get("ETag"))
 		rest = rest[len(part):]
 	}
 	done.WriteString("</CompleteMultipartUpload>")
