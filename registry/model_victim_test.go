@@ -76,7 +76,9 @@ func (w *world) kill(o op) {
 	must(w.t, os.WriteFile(file, told, 0o600))
 	within, cancel := context.WithTimeout(background, 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(within, os.Args[0], "-test.run=^TestModelVictim$")
+	program, err := os.Executable() // its name is another where it runs without the race detector
+	must(w.t, err)
+	cmd := exec.CommandContext(within, program, "-test.run=^TestModelVictim$")
 	cmd.Env = append(os.Environ(), victimFile+"="+file)
 	out, err := cmd.StdoutPipe()
 	must(w.t, err)

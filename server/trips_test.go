@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -50,11 +51,9 @@ func TestTrips(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.trips.Take()
-		if *traceTrips {
-			w.trips.Say = func(trip string) { t.Log(r.name+":", trip) }
-		}
+		w.asked.Store(&r.name)
 		r.ask()
-		w.trips.Say = nil
+		w.asked.Store(nil)
 		views, updates := w.trips.Take()
 		now := storagetest.Text(views, updates)
 		table += fmt.Sprintf("%-9s | %-9s | %s\n", now, budgets[r.name].aim, r.name)
@@ -92,6 +91,7 @@ type tripWorld struct {
 	t     *testing.T
 	trips *storagetest.Trips
 	token string
+	asked atomic.Pointer[string] // the request whose trips are told, with -trace-trips
 }
 
 type tripRequest struct {
@@ -102,6 +102,13 @@ type tripRequest struct {
 func newTripWorld(t *testing.T) *tripWorld {
 	t.Helper()
 	w := &tripWorld{t: t, trips: &storagetest.Trips{Counts: func(ctx context.Context) bool { return obs.RequestID(ctx) != "" }}}
+	if *traceTrips {
+		w.trips.Say = func(trip string) {
+			if asked := w.asked.Load(); asked != nil {
+				t.Log(*asked+":", trip)
+			}
+		}
+	}
 	o := servertest.Options()
 	o.Wrap = w.trips.Over
 	w.Server = servertest.StartOn(t, t.TempDir(), o)

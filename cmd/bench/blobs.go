@@ -141,7 +141,7 @@ func (b *remoteBench) another() (digest string) {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ask asks, and reads the header to its end.
+// ask asks, and reads the answer to its end.
 func ask(c *http.Client, r *http.Request, status int) (http.Header, []byte, error) {
 	resp, err := c.Do(r)
 	if err != nil {
