@@ -60,7 +60,7 @@ func (r *reader) Scan(table storage.Table, from, to []byte) iter.Seq2[storage.It
 			if !yield(item, nil) {
 				return
 			}
-			item, ok, err = w.step((*bbolt.Cursor).Next)
+			item, ok, err = w.next()
 		}
 		if err != nil {
 			yield(storage.Item{}, err)
@@ -77,7 +77,7 @@ func (r *reader) ScanReverse(table storage.Table, from, to []byte) iter.Seq2[sto
 			if !yield(item, nil) {
 				return
 			}
-			item, ok, err = w.step((*bbolt.Cursor).Prev)
+			item, ok, err = w.back()
 		}
 		if err != nil {
 			yield(storage.Item{}, err)
@@ -86,7 +86,14 @@ func (r *reader) ScanReverse(table storage.Table, from, to []byte) iter.Seq2[sto
 }
 
 // walk is the position of one scan.
-type walk struct{ cursor *bbolt.Cursor }
+//
+// In a transaction that deleted rows, pages may be empty until it commits. Backwards, bbolt's cursor stops at one as if the table began there, and
+// never returns from Last where all are empty. So backwards we know the first key, and go on while there must be more.
+type walk struct {
+	cursor *bbolt.Cursor
+	first  []byte // of the table, where pages may be empty; nil where they are not
+	at     []byte // where the walk is; everything that is left is before it
+}
 
 // start goes to the first key that is not below from.
 func (w *walk) start(r *reader, table storage.Table, from []byte) (item storage.Item, ok bool, err error) {
@@ -107,18 +114,42 @@ func (w *walk) startBefore(r *reader, table storage.Table, to []byte) (item stor
 		return item, false, nil
 	}
 	w.cursor = b.Cursor()
-	if to == nil {
-		return asItem(w.cursor.Last())
+	if r.tx.Writable() {
+		if w.first, _ = b.Cursor().First(); w.first == nil {
+			return item, false, nil
+		}
 	}
-	if key, _ := w.cursor.Seek(to); key == nil {
-		return asItem(w.cursor.Last())
+	if to != nil {
+		if key, _ := w.cursor.Seek(to); key != nil {
+			w.at = to
+			return w.asItem(w.prev())
+		}
 	}
-	return asItem(w.cursor.Prev())
+	return w.asItem(w.cursor.Last())
 }
 
-func (w *walk) step(move func(*bbolt.Cursor) (key, value []byte)) (item storage.Item, ok bool, err error) {
+// prev goes to the key before, over pages that are empty.
+func (w *walk) prev() (key, value []byte) {
+	key, value = w.cursor.Prev()
+	for key == nil && w.first != nil && bytes.Compare(w.first, w.at) < 0 {
+		key, value = w.cursor.Prev()
+	}
+	return key, value
+}
+
+func (w *walk) asItem(key, value []byte) (storage.Item, bool, error) {
+	w.at = key
+	return asItem(key, value)
+}
+
+func (w *walk) next() (item storage.Item, ok bool, err error) {
 	defer corrupt(&err)
-	return asItem(move(w.cursor))
+	return asItem(w.cursor.Next())
+}
+
+func (w *walk) back() (item storage.Item, ok bool, err error) {
+	defer corrupt(&err)
+	return w.asItem(w.prev())
 }
 
 func asItem(key, value []byte) (storage.Item, bool, error) {
@@ -212,6 +243,9 @@ func (t *tx) fill(table storage.Table, b *bbolt.Bucket, key string) {
 		return
 	}
 	t.filled[table] = true
+	if first, _ := b.Cursor().First(); first == nil {
+		return // nothing is left of it, and Last would not return
+	}
 	if last, _ := b.Cursor().Last(); string(last) < key {
 		b.FillPercent = 1
 	}
