@@ -208,8 +208,8 @@ func (d *Dir) Close() error { return errors.Join(d.Store.Close(), d.unlock()) }
 // isThere says whether the directory is a registry's.
 func (d *Dir) isThere() bool {
 	for _, name := range []string{StoreFile, ProcessFile} {
-		if _, err := os.Stat(d.File(name)); !errors.Is(err, fs.ErrNotExist) {
-			return true // what cannot be looked at says so when it is opened
+		if there, err := d.has(name); there || err != nil { // what cannot be looked at says so when it is opened
+			return true
 		}
 	}
 	return false

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/group"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -54,7 +55,7 @@ type Store struct {
 	readOnly bool
 	onCommit func(int, time.Duration, error)
 
-	queue   chan *request // closures that wait for the writer; unbuffered, so each sender still owns its own
+	queue   *group.Queue  // closures that wait for the writer
 	closing chan struct{} // closed by Close
 	stopped chan struct{} // closed when the writer has returned
 	close   sync.Once
@@ -75,8 +76,9 @@ func Open(path string, c Config) (*Store, error) {
 	}
 	s := &Store{
 		db: db, readOnly: c.ReadOnly, onCommit: c.OnCommit,
-		queue: make(chan *request), closing: make(chan struct{}), stopped: make(chan struct{}),
+		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	s.queue = group.NewQueue(s.closing)
 	go s.writer()
 	if err := s.migrate(c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())

@@ -9,41 +9,17 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/group"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
-
-// maxBatch bounds how many closures share a commit, and so how long the first of them waits.
-const maxBatch = 256
-
-// request is one Update on its way through the writer.
-type request struct {
-	ctx  context.Context
-	fn   func(storage.Tx) error
-	done chan error // receives the outcome, once
-
-	panicked any // what fn panicked with; set before done is sent to, read after
-}
 
 // Update implements storage.Store.
 func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	if s.readOnly {
 		return storage.ErrReadOnly
 	}
-	r := &request{ctx: ctx, fn: fn, done: make(chan error, 1)}
-	select {
-	case s.queue <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.closing:
-		return storage.ErrClosed
-	}
-	// The writer looks at ctx once more before it runs fn; after that the outcome is awaited.
-	err := <-r.done
-	if r.panicked != nil {
-		panic(r.panicked)
-	}
-	return err
+	return s.queue.Update(ctx, nil, fn)
 }
 
 // A commit costs the same for one closure as for many, and most of it is two waits for the disk. So where several
@@ -61,38 +37,20 @@ func (s *Store) writer() {
 	debug.SetPanicOnFault(true)
 	var shared time.Time   // when closures shared a commit the last time
 	var took time.Duration // the last commit
-	for {
-		select {
-		case first := <-s.queue:
-			if time.Since(shared) < crowded {
-				time.Sleep(min(took, maxLinger))
-			}
-			batch := s.gather(first)
-			if len(batch) > 1 {
-				shared = time.Now()
-			}
-			took = s.serve(batch)
-		case <-s.closing:
-			return
+	for first := s.queue.First(); first != nil; first = s.queue.First() {
+		if time.Since(shared) < crowded {
+			time.Sleep(min(took, maxLinger))
 		}
-	}
-}
-
-func (s *Store) gather(first *request) []*request {
-	batch := []*request{first}
-	for len(batch) < maxBatch {
-		select {
-		case r := <-s.queue:
-			batch = append(batch, r)
-		default:
-			return batch
+		batch := s.queue.Rest(first)
+		if len(batch) > 1 {
+			shared = time.Now()
 		}
+		took = s.serve(batch)
 	}
-	return batch
 }
 
 // serve runs a batch in one bbolt transaction and answers each request. It returns how long the transaction took.
-func (s *Store) serve(batch []*request) (took time.Duration) {
+func (s *Store) serve(batch []*group.Request) (took time.Duration) {
 	start := time.Now()
 	ran, err := s.commit(batch)
 	took = time.Since(start)
@@ -100,14 +58,14 @@ func (s *Store) serve(batch []*request) (took time.Duration) {
 		s.onCommit(len(ran), took, err)
 	}
 	for _, r := range ran {
-		r.done <- err
+		r.Answer(err)
 	}
 	return took
 }
 
 // commit runs the closures and makes what they changed durable. It returns those that wait for its
 // outcome; the others were answered before, and changed nothing.
-func (s *Store) commit(batch []*request) (waiting []*request, err error) {
+func (s *Store) commit(batch []*group.Request) (waiting []*group.Request, err error) {
 	if err := s.Err(); err != nil {
 		return batch, err
 	}
@@ -120,8 +78,12 @@ func (s *Store) commit(batch []*request) (waiting []*request, err error) {
 	changed := false
 	for i, r := range batch {
 		t := &tx{reader: shared, filled: filled}
-		if err := run(r, t); err != nil {
-			r.done <- err
+		err := r.Run(t)
+		if err == nil {
+			err = t.err
+		}
+		if err != nil {
+			r.Answer(err)
 			continue
 		}
 		if err := t.apply(); err != nil {
@@ -140,23 +102,6 @@ func (s *Store) commit(batch []*request) (waiting []*request, err error) {
 func (s *Store) begin() (btx *bbolt.Tx, err error) {
 	defer corrupt(&err)
 	return s.db.Begin(true)
-}
-
-// run calls the closure of one request. A panic in it is handed to the goroutine that called Update.
-func run(r *request, t *tx) (err error) {
-	if err := r.ctx.Err(); err != nil {
-		return err
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			r.panicked = fmt.Sprintf("%v\n\nin an Update:\n%s", p, debug.Stack())
-			err = errors.New("the closure panicked")
-		}
-	}()
-	if err := r.fn(t); err != nil {
-		return err
-	}
-	return t.err
 }
 
 // finish commits. If we stop inside it, the next start sees the whole batch or nothing of it, and no

@@ -3,25 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/group"
 )
-
-// maxBatch bounds how many closures share a commit, and so how long the first of them waits.
-const maxBatch = 256
-
-// request is one Update on its way through the writer.
-type request struct {
-	ctx  context.Context
-	fn   func(storage.Tx) error
-	will []storage.Read // what fn is going to read
-	done chan error     // receives the outcome, once
-
-	panicked any // what fn panicked with; set before done is sent to, read after
-}
 
 // Update implements storage.Store.
 func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
@@ -33,63 +19,32 @@ func (s *Store) UpdateReading(ctx context.Context, reads []storage.Read, fn func
 	if s.config.ReadOnly {
 		return storage.ErrReadOnly
 	}
-	r := &request{ctx: ctx, fn: fn, will: reads, done: make(chan error, 1)}
-	select {
-	case s.queue <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.closing:
-		return storage.ErrClosed
-	}
-	// The writer looks at ctx once more before it runs fn; after that the outcome is awaited.
-	err := <-r.done
-	if r.panicked != nil {
-		panic(r.panicked)
-	}
-	return err
+	return s.queue.Update(ctx, reads, fn)
 }
 
 // write is the one goroutine that writes. It takes all who wait, and commits them together: while one group waits for the database, the
 // next one gathers.
 func (s *Store) write() {
-	for {
-		select {
-		case first := <-s.queue:
-			s.serve(s.gather(first))
-		case <-s.closing:
-			return
-		}
+	for first := s.queue.First(); first != nil; first = s.queue.First() {
+		s.serve(s.queue.Rest(first))
 	}
-}
-
-func (s *Store) gather(first *request) []*request {
-	batch := []*request{first}
-	for len(batch) < maxBatch {
-		select {
-		case r := <-s.queue:
-			batch = append(batch, r)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // serve runs a group in one transaction and answers each request.
-func (s *Store) serve(batch []*request) {
+func (s *Store) serve(batch []*group.Request) {
 	start := time.Now()
 	left, err := s.commit(batch)
 	if len(left) > 0 && s.config.OnCommit != nil {
 		s.config.OnCommit(len(left), time.Since(start), err)
 	}
 	for _, r := range left {
-		r.done <- err
+		r.Answer(err)
 	}
 }
 
 // commit runs the closures and makes what they changed durable. A database that is lost before it was asked to COMMIT has changed
 // nothing, so they are run again once it is back. It returns those that wait for the outcome; the others were answered.
-func (s *Store) commit(batch []*request) (left []*request, err error) {
+func (s *Store) commit(batch []*group.Request) (left []*group.Request, err error) {
 	left = batch
 	for ended := time.Now().Add(retryWithin); ; time.Sleep(100 * time.Millisecond) {
 		if err := s.Err(); err != nil {
@@ -114,7 +69,7 @@ func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
 // try runs the closures once, in one transaction.
-func (s *Store) try(batch []*request) (left []*request, err error) {
+func (s *Store) try(batch []*group.Request) (left []*group.Request, err error) {
 	w := s.writer
 	if err := w.ready(); err != nil {
 		return batch, unlessOver(err)
@@ -126,23 +81,23 @@ func (s *Store) try(batch []*request) (left []*request, err error) {
 			w.lose()
 		}
 	}()
-	group := newChanges()
-	shared := newReader(t, group) // what one has read, the next need not read again: nobody else writes
+	made := newChanges()
+	shared := newReader(t, made) // what one has read, the next need not read again: nobody else writes
 	if err := s.enter(t, shared, batch); err != nil {
 		return batch, err
 	}
 	left, err = runAll(shared, batch)
-	if err != nil || len(group.rows) == 0 {
+	if err != nil || len(made.rows) == 0 {
 		return left, err
 	}
-	return left, w.commit(t, group)
+	return left, w.commit(t, made)
 }
 
 // enter begins a transaction that writes, and reads what its closures declare.
-func (s *Store) enter(t *session, r *reader, batch []*request) error {
+func (s *Store) enter(t *session, r *reader, batch []*group.Request) error {
 	var reads []storage.Read
 	for _, one := range batch {
-		reads = append(reads, one.will...)
+		reads = append(reads, one.Reads...)
 	}
 	w := r.wants(reads)
 	first := []statement{plain(beginWrite), plain(durably), plain(lockWriter), plain(holdsLease)}
@@ -166,15 +121,18 @@ func unlessOver(err error) error {
 
 // runAll runs the closures one after another, each over what those before it have changed. One that fails is answered, and has changed
 // nothing.
-func runAll(shared *reader, batch []*request) (left []*request, err error) {
+func runAll(shared *reader, batch []*group.Request) (left []*group.Request, err error) {
 	for i, r := range batch {
 		one := &tx{reader: shared, own: newChanges()}
-		err := run(r, one)
+		err := r.Run(one)
 		if lost := shared.s.lost; lost != nil { // whatever the closure made of it
 			return append(left, batch[i:]...), &lostError{away(lost)}
 		}
+		if err == nil {
+			err = one.err
+		}
 		if err != nil {
-			r.done <- err
+			r.Answer(err)
 			continue
 		}
 		shared.group.add(one.own)
@@ -183,30 +141,13 @@ func runAll(shared *reader, batch []*request) (left []*request, err error) {
 	return left, nil
 }
 
-// run calls the closure of one request. A panic in it is handed to the goroutine that called Update.
-func run(r *request, t *tx) (err error) {
-	if err := r.ctx.Err(); err != nil {
-		return err
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			r.panicked = fmt.Sprintf("%v\n\nin an Update:\n%s", p, debug.Stack())
-			err = errors.New("the closure panicked")
-		}
-	}()
-	if err := r.fn(t); err != nil {
-		return err
-	}
-	return t.err
-}
-
 // commit makes the changes of a group durable. There is no limit to how long it waits for that, and nothing that ends it early: a COMMIT
 // that is cancelled answers as if it had succeeded, while no standby has it.
 //
 // If we stop before the COMMIT is sent, nothing happened. If we stop behind it, the next start finds what the database made of it.
-func (w *writer) commit(t *session, group *changes) error {
+func (w *writer) commit(t *session, made *changes) error {
 	token := newToken()
-	all := group.statements()
+	all := made.statements()
 	all = append(all, statement{setToken, []uint32{oidBytea, oidBytea}, [][]byte{w.process(), token}}, plain("COMMIT"))
 	w.warned.Store(false)
 	answers, err := t.ask(all...)

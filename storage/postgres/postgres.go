@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/internal/group"
 )
 
 // The errors of this engine.
@@ -89,7 +90,7 @@ type Store struct {
 	writer *writer
 	lease  lease
 
-	queue   chan *request // closures that wait for the writer; unbuffered, so each sender still owns its own
+	queue   *group.Queue  // closures that wait for the writer
 	closing chan struct{} // closed by Close
 	stopped sync.WaitGroup
 	close   sync.Once
@@ -103,7 +104,8 @@ type Store struct {
 // Open opens the store in a database, and makes its tables where there are none. Errors: storage.ErrInUse, storage.ErrNewer,
 // storage.ErrOlder where it is only read, ErrAway, and sentences about a database that is not fit for it.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{config: c, log: c.Log, queue: make(chan *request), closing: make(chan struct{})}
+	s := &Store{config: c, log: c.Log, closing: make(chan struct{})}
+	s.queue = group.NewQueue(s.closing)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
