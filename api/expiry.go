@@ -18,19 +18,20 @@ type expiry struct {
 
 // addExpiries says of each tag until when it stays. Its holds are for whoever may pull, its rules for those who may push.
 func (a *API) addExpiries(c *call, repo string, tags []tagEntry) error {
-	aged, entries := make([]retention.Aged, len(tags)), make([]registry.TagEntry, len(tags))
+	entries := make([]registry.TagEntry, len(tags))
 	for i, t := range tags {
 		entries[i] = registry.TagEntry{Name: t.Name, Digest: t.Digest, Record: t.Record}
-		aged[i] = retention.Aged{TagEntry: entries[i], Set: t.Time.Time}
 	}
 	protected, err := a.Images.Protections(c.Context(), repo, entries, time.Now())
 	if err != nil {
 		return err
 	}
+	aged := make([]retention.Aged, len(tags))
 	for i, p := range protected {
 		if !p.Held.IsZero() {
 			tags[i].HeldUntil = &p.Held
 		}
+		aged[i] = retention.Aged{TagEntry: entries[i], Set: tags[i].Time.Time, Protection: p}
 	}
 	if !a.Gate.May(c.who, access.Push, repo) {
 		return nil

@@ -35,10 +35,11 @@ type Expiry struct {
 	Why   string           `json:"why,omitempty"`  // it stays, or only a plan tells
 }
 
-// An Aged is a tag with the time at which it was set.
+// An Aged is a tag with the time at which it was set, and what keeps it whatever the rules say.
 type Aged struct {
 	registry.TagEntry
 	Set time.Time
+	registry.Protection
 }
 
 // Expiries says what the rules in force would make of some tags of a repository, in their order, or nil where no rule names the repository. What it reads
@@ -62,23 +63,19 @@ func (k *Keeper) Expiries(ctx context.Context, repo string, tags []Aged) ([]Expi
 
 // expirer is what is known of some tags while their Expiries are worked out.
 type expirer struct {
-	repo      string
-	rules     []*Rule
-	now       time.Time
-	tags      []Aged
-	at        Moment
-	ranks     []rank // by rule
-	protected []registry.Protection
-	pulled    []time.Time // zero where no pull is known, or no rule asks
+	repo   string
+	rules  []*Rule
+	now    time.Time
+	tags   []Aged
+	at     Moment
+	ranks  []rank      // by rule
+	pulled []time.Time // zero where no pull is known, or no rule asks
 }
 
 func (x *expirer) read(ctx context.Context, k *Keeper) (err error) {
-	entries, names := make([]registry.TagEntry, len(x.tags)), make([]string, len(x.tags))
+	names := make([]string, len(x.tags))
 	for i, t := range x.tags {
-		entries[i], names[i] = t.TagEntry, t.Name
-	}
-	if x.protected, err = k.c.Registry.Protections(ctx, x.repo, entries, x.now); err != nil {
-		return err
+		names[i] = t.Name
 	}
 	named := &Set{Rules: x.rules}
 	if x.at, err = k.moment(ctx, named, x.now); err != nil {
@@ -100,7 +97,7 @@ func (x *expirer) expiry(i int) Expiry {
 	if registry.IsBeside(t.Name) {
 		return Expiry{State: Follows, Why: "it goes with the image whose digest it is made from"}
 	}
-	e := x.protection(i)
+	e := protection(t.Protection)
 	covered := ""
 	for n, r := range x.rules {
 		if r.covers(t.Name) {
@@ -118,8 +115,8 @@ func (x *expirer) expiry(i int) Expiry {
 }
 
 // protection is what becomes of a tag that no rule keeps.
-func (x *expirer) protection(i int) Expiry {
-	switch p := x.protected[i]; {
+func protection(p registry.Protection) Expiry {
+	switch {
 	case p.Fixed != "":
 		return Expiry{State: Stays, Why: "immutable: " + p.Fixed}
 	case !p.Held.IsZero():

@@ -21,11 +21,13 @@ func (w *world) expiries(later time.Duration) map[string]Expiry {
 	defer func() { w.now = time.Now }()
 	tags, _, err := w.registry.Tags(w.t.Context(), "team/app", registry.TagQuery{Limit: 1000})
 	must(w.t, err)
+	protected, err := w.registry.Protections(w.t.Context(), "team/app", tags, w.now())
+	must(w.t, err)
 	aged := make([]Aged, len(tags))
 	for i, t := range tags {
 		record, err := w.book.Get(w.t.Context(), t.Record)
 		must(w.t, err)
-		aged[i] = Aged{t, record.Time.Time}
+		aged[i] = Aged{t, record.Time.Time, protected[i]}
 	}
 	all, err := w.Expiries(w.t.Context(), "team/app", aged)
 	must(w.t, err)

@@ -20,7 +20,6 @@ type Registry interface {
 	EachReference(ctx context.Context, repo string, fn func(manifest, named digest.Digest) error) error
 	Tags(ctx context.Context, repo string, q registry.TagQuery) (tags []registry.TagEntry, next string, err error) // registry.ErrUnknown
 	TagsNamed(ctx context.Context, repo string, names []string) ([]registry.TagEntry, error)
-	Protections(ctx context.Context, repo string, tags []registry.TagEntry, now time.Time) ([]registry.Protection, error)
 	StoredBlobs(ctx context.Context, blobs []digest.Digest, links []int) ([]registry.Stored, error)
 	Prune(ctx context.Context, who provenance.Identity, p registry.Pruning) (r *provenance.Record, others bool, err error)
 }
