@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/api"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/retention"
 )
 
 // below shows what a path under /r/ names.
@@ -40,7 +41,7 @@ type repositoryView struct {
 	Quotas     []quotaUse // that hold for it, for who may push into it
 	Removes    bool       // tags can be chosen, to remove them
 	Trash      bool       // its trash can be seen
-	Retention  retention  // what becomes of its tags, for who may push into it
+	Retention  keepRules  // what becomes of its tags, for who may push into it
 }
 
 // listAsked is which entries of a list are asked for, as the page's address says.
@@ -92,16 +93,8 @@ type tagEntry struct {
 	Time   provenance.Time
 	Pulls  pulls
 	listedImage
-	Held   *provenance.Time // until when its image is held
-	Expiry *fate            // for who may push into the repository, where rules of retention name it
-}
-
-// fate is what rules of retention would make of a tag.
-type fate struct {
-	State string           // stays, until, goes, follows or open
-	At    *provenance.Time // the end of until
-	Rule  string
-	Why   string
+	Held   *provenance.Time  // until when its image is held
+	Expiry *retention.Expiry // for who may push into the repository, where rules of retention name it
 }
 
 // tagEntries are the tags of the API's page, as a list shows them.
@@ -112,10 +105,7 @@ func tagEntries(page api.TagPage) []tagEntry {
 			Name: t.Name, Digest: t.Digest, Actor: t.Actor, Time: t.Time,
 			Pulls:       pulls{Since: t.Pulls.Since, Last: t.Pulls.Last, Lately: int(t.Pulls.Lately)},
 			listedImage: listedImage{ImageSize: t.ImageSize, Platforms: t.Platforms, Built: t.Built, Grade: string(t.Grade), AttachedCut: t.AttachedCut},
-			Held:        t.HeldUntil,
-		}
-		if e := t.Expiry; e != nil {
-			entries[i].Expiry = &fate{State: string(e.State), At: e.At, Rule: e.Rule, Why: e.Why}
+			Held:        t.HeldUntil, Expiry: t.Expiry,
 		}
 		for _, a := range t.Attached {
 			entries[i].Attached = append(entries[i].Attached, attached{Digest: a.Digest, ArtifactType: a.ArtifactType, Tag: a.Tag})

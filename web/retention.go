@@ -9,8 +9,8 @@ type keepRule struct {
 	Keep []string `json:"keep"` // what lets a tag stay, a condition each
 }
 
-// retention is what becomes of tags and images by rules, for those who may push to the repository.
-type retention struct {
+// keepRules are what becomes of tags and images by rules of retention, for those who may push to the repository.
+type keepRules struct {
 	Rules    []keepRule `json:"rules"`
 	Untagged string     `json:"untagged"` // how long what has no tag stays; "" is for ever
 	Approved bool       `json:"approved"` // a schedule may apply them
@@ -18,13 +18,13 @@ type retention struct {
 	Stopped  bool       `json:"stopped"`  // the last one left the repository alone
 }
 
-func (pg *page) retention(repo string) (r retention, err error) {
+func (pg *page) retention(repo string) (r keepRules, err error) {
 	_, err = pg.optional("/api/v1/retention/rules", url.Values{"repo": {repo}}, &r)
 	return r, err
 }
 
 // Next is what removes what the rules let go, in words.
-func (r retention) Next() string {
+func (r keepRules) Next() string {
 	if r.Approved && r.Every != "" && !r.Stopped {
 		return "the next run"
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/retention"
 )
 
 // Rows of long lists are made here and not by templates, which call each function by reflection: 50 rows of 9 cells took them longer
@@ -70,26 +71,26 @@ func (v repositoryView) Rows() template.HTML {
 			momentPiece(t.Time, v.Now), historyURL(v.Repository, t.Name), t.Name)
 		h.put("\n"+`<td data-label="Pulled">%</td>`, pulledPiece(t.Pulls, v.Now))
 		if len(v.Retention.Rules) > 0 {
-			h.put("\n"+`<td data-label="Retention">%</td>`, fatePiece(t.Expiry, v.Retention.Next()))
+			h.put("\n"+`<td data-label="Retention">%</td>`, expiryPiece(t.Expiry, v.Retention.Next()))
 		}
 		h.put("\n</tr>")
 	}
 	return h.html()
 }
 
-// fatePiece says what becomes of a tag by rules of retention, or nothing.
-func fatePiece(f *fate, next string) template.HTML {
+// expiryPiece says what becomes of a tag by rules of retention, or nothing.
+func expiryPiece(e *retention.Expiry, next string) template.HTML {
 	switch {
-	case f == nil:
+	case e == nil:
 		return ""
-	case f.State == "until" && f.At != nil:
-		return piece(`stays until <time datetime="%">%</time> <span class="quiet">%</span>`, when(*f.At), day(*f.At), f.Why)
-	case f.State == "goes":
-		return piece(`<strong>goes</strong> <span class="quiet">with %, by rule %</span>`, next, f.Rule)
-	case f.State == "stays":
-		return piece(`stays <span class="quiet">%</span>`, f.Why)
+	case e.State == retention.Until && e.At != nil:
+		return piece(`stays until <time datetime="%">%</time> <span class="quiet">%</span>`, when(*e.At), day(*e.At), e.Why)
+	case e.State == retention.Goes:
+		return piece(`<strong>goes</strong> <span class="quiet">with %, by rule %</span>`, next, e.Rule)
+	case e.State == retention.Stays:
+		return piece(`stays <span class="quiet">%</span>`, e.Why)
 	}
-	return piece(`<span class="quiet">%</span>`, f.Why)
+	return piece(`<span class="quiet">%</span>`, e.Why)
 }
 
 // heldPiece says until when an image is held.

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/internal/units"
 	"github.com/seed-260924e6/hallmark/provenance"
+	"github.com/seed-260924e6/hallmark/retention"
 	"github.com/spf13/cobra"
 )
 
@@ -83,25 +84,17 @@ func (e *env) listRepositories(ctx context.Context, cl *client, limit int, asJSO
 
 // listedTag is a tag as the API lists it.
 type listedTag struct {
-	Name      string           `json:"name"`
-	Digest    digest.Digest    `json:"digest"`
-	MediaType string           `json:"mediaType,omitempty"`
-	Size      int64            `json:"size,omitempty"`
-	ImageSize int64            `json:"imageSize,omitempty"`
-	Actor     provenance.Actor `json:"actor"`
-	Time      provenance.Time  `json:"time"`
-	Record    uint64           `json:"record"`
-	Pulls     listedPulls      `json:"pulls"`
-	HeldUntil *provenance.Time `json:"heldUntil,omitempty"`
-	Expiry    *listedExpiry    `json:"expiry,omitempty"`
-}
-
-// listedExpiry is what rules of retention would make of a tag.
-type listedExpiry struct {
-	State string           `json:"state"`
-	At    *provenance.Time `json:"at,omitempty"`
-	Rule  string           `json:"rule,omitempty"`
-	Why   string           `json:"why,omitempty"`
+	Name      string            `json:"name"`
+	Digest    digest.Digest     `json:"digest"`
+	MediaType string            `json:"mediaType,omitempty"`
+	Size      int64             `json:"size,omitempty"`
+	ImageSize int64             `json:"imageSize,omitempty"`
+	Actor     provenance.Actor  `json:"actor"`
+	Time      provenance.Time   `json:"time"`
+	Record    uint64            `json:"record"`
+	Pulls     listedPulls       `json:"pulls"`
+	HeldUntil *provenance.Time  `json:"heldUntil,omitempty"`
+	Expiry    *retention.Expiry `json:"expiry,omitempty"`
 }
 
 // says is for people: until when a tag stays, or why.
@@ -111,11 +104,11 @@ func (t listedTag) says() string {
 		return "held until " + local(*t.HeldUntil)
 	case e == nil:
 		return ""
-	case e.State == "until" && e.At != nil:
+	case e.State == retention.Until && e.At != nil:
 		return "goes after " + local(*e.At) + " by rule " + e.Rule
-	case e.State == "goes":
+	case e.State == retention.Goes:
 		return "goes with the next plan by rule " + e.Rule
-	case e.State == "open":
+	case e.State == retention.Open:
 		return e.Why
 	default:
 		return "stays: " + e.Why
