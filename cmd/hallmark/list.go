@@ -108,7 +108,7 @@ func (t listedTag) says() string {
 		return "goes after " + local(*e.At) + " by rule " + e.Rule
 	case e.State == retention.Goes:
 		return "goes with the next plan by rule " + e.Rule
-	case e.State == retention.Open:
+	case e.State == retention.Open || e.State == retention.Follows:
 		return e.Why
 	default:
 		return "stays: " + e.Why

@@ -6,8 +6,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/retention"
 )
 
@@ -110,4 +112,20 @@ func readPlan(t *testing.T, path string) *retention.Plan {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// TestListedFates wants a list to say of each fate what it is, and not that a tag stays which goes with its image.
+func TestListedFates(t *testing.T) {
+	noon := provenance.At(time.Date(2027, 1, 1, 12, 0, 0, 0, time.UTC))
+	for want, e := range map[string]retention.Expiry{
+		"stays: immutable":                                    {State: retention.Stays, Why: "immutable"},
+		"goes after " + local(noon) + " by rule old":          {State: retention.Until, At: &noon, Rule: "old", Why: "younger than 30d"},
+		"goes with the next plan by rule old":                 {State: retention.Goes, Rule: "old"},
+		"only a plan tells":                                   {State: retention.Open, Why: "only a plan tells"},
+		"it goes with the image whose digest it is made from": {State: retention.Follows, Why: "it goes with the image whose digest it is made from"},
+	} {
+		if says := (listedTag{Expiry: &e}).says(); says != want {
+			t.Errorf("%s: %q, and should be %q", e.State, says, want)
+		}
+	}
 }
