@@ -33,12 +33,14 @@ type Retention interface {
 type retentionRules struct {
 	Digest digest.Digest `json:"digest,omitempty"`
 	// Approved says that an administrator has applied a plan of them by hand, so that a schedule may.
-	Approved bool            `json:"approved"`
-	Every    string          `json:"every,omitempty"`    // how often a schedule runs; absent: there is none
-	Stopped  bool            `json:"stopped,omitempty"`  // its last run left the repository alone that was asked about
-	Untagged string          `json:"untagged,omitempty"` // how long what has no tag stays; absent: for ever
-	Rules    []retentionRule `json:"rules"`
-	LastRun  *retentionRun   `json:"lastRun,omitempty"`
+	Approved bool   `json:"approved"`
+	Every    string `json:"every,omitempty"`   // how often a schedule runs; absent: there is none
+	Stopped  bool   `json:"stopped,omitempty"` // its last run left the repository alone that was asked about
+	// MayBeStopped says that more were left alone than a run names: it may be one of them.
+	MayBeStopped bool            `json:"mayBeStopped,omitempty"`
+	Untagged     string          `json:"untagged,omitempty"` // how long what has no tag stays; absent: for ever
+	Rules        []retentionRule `json:"rules"`
+	LastRun      *retentionRun   `json:"lastRun,omitempty"`
 }
 
 // retentionRun is the last run of the schedule.
@@ -88,6 +90,7 @@ func (a *API) retentionRules(c *call) (any, error) {
 		answer.LastRun = a.lastRun()
 	case last != nil:
 		answer.Stopped = slices.Contains(last.Stopped, repo)
+		answer.MayBeStopped = !answer.Stopped && last.StoppedMore > 0
 	}
 	set := a.Retention.Rules()
 	if set == nil || repo != "" && !set.Covers(repo) {

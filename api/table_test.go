@@ -151,6 +151,8 @@ var table = []row{
 		{target: "/api/v1/retention/rules?repo=team/app", has: `"repositories":["team/**"]`},
 		{target: "/api/v1/retention/rules", has: `"keep":["newest: 3"]`},
 		{target: "/api/v1/retention/rules", has: `"stopped":["team/app"]`},
+		{target: "/api/v1/retention/rules?repo=team/app", has: `"stopped":true`},
+		{target: "/api/v1/retention/rules?repo=team/web", has: `"mayBeStopped":true`},
 	}, hidden: 404, bad: []bad{
 		{target: "/api/v1/retention/rules?x=1", status: 400},
 		{login: "alice", target: "/api/v1/retention/rules", status: 403, has: "name a repository that you may push to"},

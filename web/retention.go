@@ -16,6 +16,8 @@ type keepRules struct {
 	Approved bool       `json:"approved"` // a schedule may apply them
 	Every    string     `json:"every"`    // how often one does; "" is never
 	Stopped  bool       `json:"stopped"`  // the last one left the repository alone
+	// MayBeStopped says that it left more repositories alone than it names.
+	MayBeStopped bool `json:"mayBeStopped"`
 }
 
 func (pg *page) retention(repo string) (r keepRules, err error) {
@@ -25,8 +27,11 @@ func (pg *page) retention(repo string) (r keepRules, err error) {
 
 // Next is what removes what the rules let go, in words.
 func (r keepRules) Next() string {
-	if r.Approved && r.Every != "" && !r.Stopped {
-		return "the next run"
+	switch {
+	case !r.Approved || r.Every == "" || r.Stopped:
+		return "the next plan that somebody applies"
+	case r.MayBeStopped:
+		return "the next run, unless it leaves this repository alone"
 	}
-	return "the next plan that somebody applies"
+	return "the next run"
 }

@@ -42,4 +42,8 @@ func TestRetentionOfRepository(t *testing.T) {
 	if page := shown(); !strings.Contains(page, "left this repository alone") || strings.Contains(page, "with the next run, by rule") {
 		t.Errorf("left alone:\n%s", page)
 	}
+	answers["/api/v1/retention/rules"] = `{"approved":true,"every":"24h","mayBeStopped":true,"rules":[{"name":"all","keep":["newest: 1"]}]}`
+	if page := shown(); !strings.Contains(page, "with the next run, unless it leaves this repository alone, by rule") || strings.Contains(page, "The last run left") {
+		t.Errorf("perhaps left alone:\n%s", page)
+	}
 }
