@@ -61,7 +61,7 @@ func Dial(server, ca string) (c *Client, host string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if u.Scheme != "https" && !peer.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
+	if u.Scheme != "https" && !peer.LoopbackHost(u.Hostname()) {
 		return nil, "", invalid("--server %s: a password is sent over https only", server)
 	}
 	roots, err := Roots(ca, u.Host)

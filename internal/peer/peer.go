@@ -269,9 +269,11 @@ func Network(address string) string {
 // Loopback says whether only this machine can connect to an address, host:port.
 func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
+	return err == nil && LoopbackHost(host)
+}
+
+// LoopbackHost says whether a host without a port is this machine alone, as the Hostname of a URL is.
+func LoopbackHost(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

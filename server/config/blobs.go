@@ -82,7 +82,7 @@ func checkEndpoint(endpoint string) error {
 		return fmt.Errorf("blobs.s3.endpoint should be https://host or https://host:port; keys are in blobs.s3.credentials")
 	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
 		return fmt.Errorf("blobs.s3.endpoint is %q, and should be https://host or https://host:port; the bucket has a key of its own", endpoint)
-	case u.Scheme == "https", u.Scheme == "http" && peer.Loopback(u.Host):
+	case u.Scheme == "https", u.Scheme == "http" && peer.LoopbackHost(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("blobs.s3.endpoint is %q, and should be https://%s: keys and blobs go over TLS, unless the store is on this machine", endpoint, u.Host)

@@ -26,6 +26,7 @@ func TestObjectStore(t *testing.T) {
 		"right":                  {func(*config.ObjectStore) {}, ""},
 		"without a prefix":       {func(c *config.ObjectStore) { c.Prefix = "" }, ""},
 		"on this machine":        {func(c *config.ObjectStore) { c.Endpoint = "http://127.0.0.1:9000" }, ""},
+		"on port 80 of it":       {func(c *config.ObjectStore) { c.Endpoint = "http://localhost" }, ""},
 		"no endpoint":            {func(c *config.ObjectStore) { c.Endpoint = "" }, "blobs.s3.endpoint is missing"},
 		"no URL":                 {func(c *config.ObjectStore) { c.Endpoint = "s3.example" }, "should be https://host"},
 		"plain HTTP":             {func(c *config.ObjectStore) { c.Endpoint = "http://s3.example" }, "should be https://s3.example"},

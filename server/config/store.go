@@ -31,14 +31,14 @@ func checkStore(store string) error {
 
 // onThisMachine says that every host of a URL is this machine: a loopback address, or the directory of a socket.
 func onThisMachine(u *url.URL) bool {
-	hosts := strings.Split(u.Host, ",")
-	if also := u.Query().Get("host"); also != "" {
-		hosts = strings.Split(also, ",")
-	}
-	for _, host := range hosts {
-		if !strings.HasPrefix(host, "/") && !peer.Loopback(host) {
-			return false
+	var hosts []string
+	if named := u.Query().Get("host"); named != "" {
+		hosts = strings.Split(named, ",")
+	} else {
+		for host := range strings.SplitSeq(u.Host, ",") {
+			hosts = append(hosts, (&url.URL{Host: host}).Hostname())
 		}
 	}
-	return true
+	elsewhere := func(host string) bool { return !strings.HasPrefix(host, "/") && !peer.LoopbackHost(host) }
+	return !slices.ContainsFunc(hosts, elsewhere)
 }

@@ -43,7 +43,7 @@ func parseWitness(fields []string) (w Witness, err error) {
 		return w, err
 	}
 	w.url = strings.TrimSuffix(fields[1], "/")
-	if u, err := url.Parse(w.url); err != nil || u.Host == "" || u.Scheme != "https" && !peer.Loopback(net80(u)) {
+	if u, err := url.Parse(w.url); err != nil || u.Host == "" || u.Scheme != "https" && !peer.LoopbackHost(u.Hostname()) {
 		return w, fmt.Errorf("%q is not the URL of a witness, https://host[:port][/path]", fields[1])
 	}
 	if len(fields) == 2 {
@@ -65,14 +65,6 @@ func (w Witness) client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12}
 	return &http.Client{Timeout: 30 * time.Second, Transport: transport}
-}
-
-// net80 is the address of a URL, with some port.
-func net80(u *url.URL) string {
-	if u.Port() == "" {
-		return u.Hostname() + ":80"
-	}
-	return u.Host
 }
 
 // Verifiers are the keys of witnesses.
