@@ -11,6 +11,7 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/datadir"
+	"github.com/seed-260924e6/hallmark/server/move"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage/postgres/pgtest"
 )
@@ -44,6 +45,14 @@ func TestDatabase(t *testing.T) {
 	}
 
 	s.Stop()
+	here := move.Move{Dir: dir, Database: url}
+	if moved, err := here.Run(t.Context()); err != nil || !moved.Again {
+		t.Errorf("a move of blobs to where they are: %+v, %v", moved, err)
+	}
+	here.Database = ""
+	if _, err := here.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "set store again") {
+		t.Errorf("a move of blobs without the database: %v", err)
+	}
 	if _, err := servertest.TryOn(dir, servertest.Options()); err == nil || !strings.Contains(err.Error(), "set store again") {
 		t.Errorf("without the database: %v", err)
 	}

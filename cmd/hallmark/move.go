@@ -36,7 +36,7 @@ func (e *env) move() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		m := &move.Move{From: was.Blobs.Remote(), To: will.Blobs.Remote(), All: *verify == "all", Say: e.sayUpgrade}
+		m := &move.Move{From: was.Blobs.Remote(), To: will.Blobs.Remote(), Database: was.Store, All: *verify == "all", Say: e.sayUpgrade}
 		if m.Dir, err = filepath.Abs(firstOf(*data, will.Data)); err != nil {
 			return err
 		}
@@ -64,7 +64,9 @@ func (e *env) moveConfigs(from, to string) (was, will config.Config, err error) 
 	if err != nil {
 		return was, will, err
 	}
-	was, err = config.Load(from, e.getenv)
+	if was, err = config.Load(from, e.getenv); err == nil && was.Store != will.Store {
+		err = usagef("nothing was moved: the two configurations name different stores, and blobs alone can be moved; let store be the same in both")
+	}
 	return was, will, err
 }
 

@@ -103,6 +103,18 @@ var ErrNone = errors.New("there is no registry in it")
 // Open opens a data directory. Errors: ErrNone, storage.ErrInUse, and, of one that is only read, storage.ErrOlder
 // and storage.ErrReadOnly: it is of an older version, or its first start did not come to its end.
 func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) {
+	d, err := openRows(path, mode, o)
+	if err != nil {
+		return nil, err
+	}
+	if d.Blobs, err = d.openBlobs(ctx, o); err != nil {
+		return nil, errors.Join(ownerHint(d.Path, err), d.Close())
+	}
+	return d, nil
+}
+
+// openRows opens a data directory without its blobs.
+func openRows(path string, mode Mode, o Options) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -128,9 +140,6 @@ func Open(ctx context.Context, path string, mode Mode, o Options) (*Dir, error) 
 	}
 	if o.Wrap != nil {
 		d.wrapped = o.Wrap(d.Store)
-	}
-	if d.Blobs, err = d.openBlobs(ctx, o); err != nil {
-		return nil, errors.Join(ownerHint(path, err), d.Close())
 	}
 	return d, nil
 }

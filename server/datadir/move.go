@@ -23,22 +23,8 @@ type Target interface {
 	Import(ctx context.Context, at storage.Location, write func(io.Writer) error) error
 }
 
-// OpenToMove opens the store of a data directory whose blobs are to be moved: nobody else has it open. Errors are those of Open.
-func OpenToMove(path string, o Options) (*Dir, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	d := &Dir{Path: path, Mode: ToChange}
-	if _, err := os.Stat(d.File(StoreFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("data directory %s: %w", path, ErrNone)
-	}
-	d.Store, err = OpenStore(d.File(StoreFile), ToChange, o)
-	if errors.Is(err, storage.ErrInUse) {
-		return nil, fmt.Errorf("data directory %s is %w: stop the hallmark that runs on it", path, err)
-	}
-	return d, ownerHint(path, err)
-}
+// OpenToMove opens a data directory whose blobs are to be moved: nobody else has it open. Errors are those of Open.
+func OpenToMove(path string, o Options) (*Dir, error) { return openRows(path, ToChange, o) }
 
 // Source opens the blobs where they are. Nothing of them changes.
 func (d *Dir) Source(ctx context.Context, o Options) (err error) {

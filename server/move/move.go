@@ -28,6 +28,8 @@ type Move struct {
 	Dir string
 	// From is the object store that the blobs are in, To the one that they are to be in; nil is the data directory.
 	From, To *s3.Config
+	// Database is the URL of the database that the store is in, or "" where it is in the data directory. It stays where it is.
+	Database string
 	// All has every blob be read again where it came to. Default: a sample.
 	All bool
 	// Copying and Checking are told of how much there is to do, and of each that is done, from several goroutines.
@@ -77,7 +79,7 @@ var ErrSame = errors.New("the blobs are in an object store, and are to be in ano
 // Run moves the blobs. Errors: those of datadir.Open; ErrSame; storage.ErrAway; storage.ErrFull; storage.ErrCorrupt, where the target is
 // another registry's. If it ends anywhere before Use, the registry's blobs are where they were, and the next run goes on.
 func (m *Move) Run(ctx context.Context) (moved Moved, err error) {
-	o := datadir.Options{Say: m.Say, S3: func() (*s3.Config, error) { return m.From, nil }}
+	o := datadir.Options{Say: m.Say, Database: m.Database, S3: func() (*s3.Config, error) { return m.From, nil }}
 	d, err := datadir.OpenToMove(m.Dir, o)
 	if err != nil {
 		return moved, err
