@@ -348,8 +348,12 @@ func (w *docWorld) goTool(words []string) error {
 	if _, err := os.Stat(filepath.Join("../..", last)); err != nil {
 		return err
 	}
-	for i, word := range words {
-		if name := strings.Trim(words[min(i+1, len(words)-1)], "'$"); word == "-run" && name != "xxx" {
+	for i, word := range words[:len(words)-1] {
+		name := strings.Trim(words[i+1], "'$")
+		switch {
+		case word == "-bench":
+			return w.hasTest("Benchmark" + name)
+		case word == "-run" && name != "xxx":
 			return w.hasTest(name)
 		}
 	}
