@@ -147,15 +147,11 @@ func TestConnectionsAtWork(t *testing.T) {
 		uploads = append(uploads, beginUpload(s))
 	}
 	s.client.CloseIdleConnections()
-	for metric(t, admin, "hallmark_connections_open") != "0" { // else one of the next may be refused
-		time.Sleep(10 * time.Millisecond)
-	}
+	waitForMetric(t, admin, "hallmark_connections_open", "0") // else one of the next may be refused
 	for _, location := range uploads {
 		sendHalf(s, location)
 	}
-	for metric(t, admin, "hallmark_http_requests_in_flight") != "4" { // with the one that asks
-		time.Sleep(10 * time.Millisecond)
-	}
+	waitForMetric(t, admin, "hallmark_http_requests_in_flight", "4") // with the one that asks
 	s.client.CloseIdleConnections()
 	if said := closes(t, s.dial()); said != "" {
 		t.Errorf("%q", said)
@@ -188,6 +184,16 @@ func sendHalf(s *testServer, location string) net.Conn {
 	conn := s.dial()
 	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 9\r\n\r\n0123", location, adminBasic)
 	return conn
+}
+
+// waitForMetric waits until a metric without labels has a value.
+func waitForMetric(t *testing.T, admin, name, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); metric(t, admin, name) != want; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %s after a minute, and should be %s", name, metric(t, admin, name), want)
+		}
+	}
 }
 
 // metric is the value of a metric without labels.
