@@ -131,7 +131,6 @@ func (w *world) Tags(_ context.Context, repo string, q registry.TagQuery) (tags 
 	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, next, nil
 }
 
-// TagsNamed implements Images.
 // Protections implements Images: the first of some tags is held.
 func (w *world) Protections(_ context.Context, _ string, tags []registry.TagEntry, now time.Time) ([]registry.Protection, error) {
 	all := make([]registry.Protection, len(tags))
@@ -141,6 +140,7 @@ func (w *world) Protections(_ context.Context, _ string, tags []registry.TagEntr
 	return all, w.asked()
 }
 
+// TagsNamed implements Images.
 func (w *world) TagsNamed(context.Context, string, []string) ([]registry.TagEntry, error) {
 	return []registry.TagEntry{{Name: "1.0", Digest: app.digest, Record: 0}}, w.asked()
 }

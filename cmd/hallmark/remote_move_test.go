@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +16,7 @@ import (
 // remoteFile is a configuration whose blobs are in an object store.
 func remoteFile(t *testing.T, remote *s3test.Server) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "with-s3.yaml")
-	text := fmt.Sprintf("blobs:\n  s3: {endpoint: %q, bucket: %s, prefix: hallmark/, ca: %s, credentials: %s}\n", remote.Endpoint, s3test.Bucket, remote.CA, remote.Keys)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return writeFile(t, fmt.Sprintf("blobs:\n  s3: {endpoint: %q, bucket: %s, prefix: hallmark/, ca: %s, credentials: %s}\n", remote.Endpoint, s3test.Bucket, remote.CA, remote.Keys))
 }
 
 // TestRemoteMoveKilled kills moves into an object store, and back, at any moment, also where the move is about to end. What was pushed before is
@@ -38,10 +31,7 @@ func TestRemoteMoveKilled(t *testing.T) {
 		}
 	}
 	v.kill()
-	withS3, inFiles := remoteFile(t, remote), filepath.Join(t.TempDir(), "files.yaml")
-	if err := os.WriteFile(inFiles, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	withS3, inFiles := remoteFile(t, remote), writeFile(t, "")
 	remote.Suffer(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		time.Sleep(10 * time.Millisecond) // so that there are moments to be killed at
 		next.ServeHTTP(w, r)
