@@ -149,7 +149,7 @@ func attachedPiece(repo string, i *listedImage) template.HTML {
 	var h rows
 	h.put(`<details class="beside"><summary>%</summary><ul>`, strings.Join(kinds, ", "))
 	for _, a := range i.Attached {
-		name := template.HTML(template.HTMLEscapeString(plain(a.Tag)))
+		var name any = a.Tag
 		if a.Tag == "" {
 			name = digestPiece(a.Digest)
 		}
