@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 const (
@@ -47,7 +49,7 @@ func startGateway(ctx context.Context, program, dir string) (*gateway, error) {
 		return nil, err
 	}
 	keys := fmt.Appendf(nil, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", remoteKey, remoteSecret)
-	if err := os.WriteFile(filepath.Join(dir, "keys"), keys, 0o600); err != nil {
+	if err := writeFile(filepath.Join(dir, "keys"), keys); err != nil {
 		return nil, err
 	}
 	g := &gateway{server: &server{name: "direct", dir: dir, address: address, store: true}}
@@ -134,11 +136,9 @@ func compareRemote(name string, rounds int, direct, ours func() (time.Duration, 
 }
 
 // another makes the layer another one.
-func (b *remoteBench) another() (digest string) {
+func (b *remoteBench) another() {
 	b.n++
 	b.body[0] = b.n
-	sum := sha256.Sum256(b.body)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // ask asks, and reads the answer to its end.
@@ -149,19 +149,19 @@ func ask(c *http.Client, r *http.Request, status int) (http.Header, []byte, erro
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	var said bytes.Buffer
-	_, err = io.CopyBuffer(struct{ io.Writer }{&tailOf{&said}}, struct{ io.Reader }{resp.Body}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(&beginning{&said}, struct{ io.Reader }{resp.Body}, make([]byte, 256<<10))
 	if err == nil && resp.StatusCode != status {
 		err = fmt.Errorf("%s %s: %s: %.300s", r.Method, r.URL.Path, resp.Status, said.Bytes())
 	}
 	return resp.Header, said.Bytes(), err
 }
 
-// tailOf keeps what is short.
-type tailOf struct{ *bytes.Buffer }
+// beginning keeps the first MiB of what is written to it, so that a layer does not stay in memory.
+type beginning struct{ kept *bytes.Buffer }
 
-func (t *tailOf) Write(p []byte) (int, error) {
-	if t.Len()+len(p) < 1<<20 {
-		t.Buffer.Write(p)
+func (b *beginning) Write(p []byte) (int, error) {
+	if b.kept.Len()+len(p) < 1<<20 {
+		b.kept.Write(p)
 	}
 	return len(p), nil
 }
@@ -180,13 +180,14 @@ func (b *remoteBench) request(method, url string, body []byte) *http.Request {
 
 // push pushes a layer that is not there.
 func (b *remoteBench) push() (time.Duration, error) {
-	d := b.another()
+	b.another()
+	d := digest.FromBytes(b.body)
 	begun := time.Now()
 	err := b.pushBytes(b.body, d)
 	return time.Since(begun), err
 }
 
-func (b *remoteBench) pushBytes(body []byte, digest string) error {
+func (b *remoteBench) pushBytes(body []byte, d digest.Digest) error {
 	own := "https://" + b.s.address
 	answer, _, err := ask(b.own, b.request("POST", own+"/v2/bench/layers/blobs/uploads/", nil), 202)
 	if err != nil {
@@ -195,13 +196,12 @@ func (b *remoteBench) pushBytes(body []byte, digest string) error {
 	if answer, _, err = ask(b.own, b.request("PATCH", own+goOn(answer.Get("Location"), ""), body), 202); err != nil {
 		return err
 	}
-	_, _, err = ask(b.own, b.request("PUT", own+goOn(answer.Get("Location"), digest), nil), 201)
+	_, _, err = ask(b.own, b.request("PUT", own+goOn(answer.Get("Location"), d.String()), nil), 201)
 	return err
 }
 
 func (b *remoteBench) layer() string {
-	sum := sha256.Sum256(b.body)
-	return "https://" + b.s.address + "/v2/bench/layers/blobs/sha256:" + hex.EncodeToString(sum[:])
+	return "https://" + b.s.address + "/v2/bench/layers/blobs/" + digest.FromBytes(b.body).String()
 }
 
 // pull pulls the layer that was pushed last.
@@ -294,8 +294,7 @@ func (b *remoteBench) many() error {
 			}
 			body := make([]byte, 32<<20)
 			body[0] = byte(i)
-			sum := sha256.Sum256(body)
-			errs <- b.pushBytes(body, "sha256:"+hex.EncodeToString(sum[:]))
+			errs <- b.pushBytes(body, digest.FromBytes(body))
 		})
 	}
 	group.Wait()

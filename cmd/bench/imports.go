@@ -165,7 +165,7 @@ func copyInto(ctx context.Context, upstream, dir string, from *server, images in
 	config := fmt.Sprintf(`{"version":1,"hosts":{%[1]q:{"tls":"insecure","hostname":%[1]q},%[2]q:{"tls":"insecure","hostname":%[2]q}}}`, from.address, to.address)
 	file, list := filepath.Join(dir, "regctl.json"), ""
 	for i := range images {
-		ref := fmt.Sprintf("/team/app-%d:%s", i/perImportRepo, fmt.Sprint("v", i))
+		ref := fmt.Sprintf("/team/app-%d:v%d", i/perImportRepo, i)
 		list += from.address + ref + " " + to.address + ref + "\n"
 	}
 	if err := writeFile(file, []byte(config)); err != nil {
