@@ -53,11 +53,11 @@ func (w *witnessed) serve(to http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-	_, header, body := from.do(r.Method, r.URL.RequestURI(), "admin:"+adminPassword, "", "Accept", "*/*")
+	status, header, body := from.do(r.Method, r.URL.RequestURI(), "admin:"+adminPassword, "", "Accept", "*/*")
 	if kind := header.Get("Content-Type"); kind != "" {
 		to.Header().Set("Content-Type", kind)
 	}
-	to.WriteHeader(map[bool]int{true: 200, false: 404}[body != "" && !strings.HasPrefix(body, `{"errors"`) && !strings.Contains(body, `"status":404`)])
+	to.WriteHeader(status)
 	_, _ = io.WriteString(to, body)
 }
 
