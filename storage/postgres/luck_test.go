@@ -221,6 +221,16 @@ func copyDir(t *testing.T, from, to string) {
 	}
 }
 
+// await asks until a statement counts something.
+func await(t *testing.T, c *pgtest.Cluster, statement string) {
+	t.Helper()
+	for ended := time.Now().Add(time.Minute); c.SQL("postgres", statement) == "0"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(ended) {
+			t.Fatalf("nothing is counted by %s", statement)
+		}
+	}
+}
+
 // TestCloseWhileWaiting closes a store whose COMMIT waits for a standby that is not there: the process ends all the same.
 func TestCloseWhileWaiting(t *testing.T) {
 	c := pgtest.Start(t, "fsync=off")
@@ -235,9 +245,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 		}
 		done <- err
 	}()
-	for c.SQL("postgres", `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'`) == "0" {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(t, c, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'`)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
@@ -268,9 +276,7 @@ func TestStandby(t *testing.T) {
 	standby.Stop(syscall.SIGINT)
 	done := make(chan error, 1)
 	go func() { done <- put(s, "k", "2") }()
-	for c.SQL("postgres", `SELECT count(CASE WHEN wait_event = 'SyncRep' THEN pg_cancel_backend(pid) END) FROM pg_stat_activity`) == "0" {
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(t, c, `SELECT count(CASE WHEN wait_event = 'SyncRep' THEN pg_cancel_backend(pid) END) FROM pg_stat_activity`)
 	select {
 	case err := <-done:
 		t.Errorf("without the standby it is told: %v", err)
