@@ -99,7 +99,7 @@ type Access struct {
 	secrets *lru.Cache[[sha256.Size]byte, *pass] // by hashes of other tokens
 	now     func() time.Time
 
-	uses     uses
+	uses     *uses
 	refusals refusals
 	rules    atomic.Pointer[rules] // in force
 	changing sync.Mutex            // held from a change of the document until it is in force
@@ -111,7 +111,7 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 		c.BcryptCost = 12
 	}
 	a := &Access{
-		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits),
+		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits), uses: newUses(),
 		now: time.Now, names: c.Names, ports: c.Ports,
 	}
 	if err := a.openTokens(c); err != nil {

@@ -133,6 +133,54 @@ func TestUsesAreWritten(t *testing.T) {
 	}
 }
 
+// takesNothing is a store that takes no changes, as on a full disk.
+type takesNothing struct{ storage.Store }
+
+func (takesNothing) Update(context.Context, func(storage.Tx) error) error { return storage.ErrFull }
+
+// TestUseOfSession wants a session to be used where nothing can be written, and to go on as one that is used; and its use to be
+// written when it can be.
+func TestUseOfSession(t *testing.T) {
+	a, clock := testAccess(t)
+	refresh := issue(t, a, TokenAsk{Offline: true}).Refresh
+	whole := a.store
+	a.store = takesNothing{whole}
+	for range 3 {
+		*clock = clock.Add(loginLasts - time.Hour)
+		if _, err := a.Refresh(bearer(""), refresh); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.WriteUses(background); !errors.Is(err, storage.ErrFull) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	u, _ := a.user(background, "alice")
+	used := func(a *Access) time.Time {
+		t.Helper()
+		list, err := a.Sessions(background, u.Account, LoginSession, "", 10)
+		if err != nil || len(list) != 1 || list[0].Used == nil || !list[0].Expires.Equal(clock.Add(loginLasts)) {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		return list[0].Used.Time
+	}
+	if got := used(a); !got.Equal(*clock) {
+		t.Errorf("used at %v", got)
+	}
+	a.store = whole
+	if err := a.WriteUses(background); err != nil {
+		t.Fatal(err)
+	}
+	other := testRoom(t, whole, 4)
+	other.now = a.now
+	if got := used(other); !got.Equal(*clock) {
+		t.Errorf("after a restart, used at %v", got)
+	}
+	*clock = clock.Add(loginLasts)
+	if _, err := a.Refresh(bearer(""), refresh); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("nobody used it for long: %v", err)
+	}
+}
+
 func TestTeams(t *testing.T) {
 	a, _ := testAccess(t)
 	bob := addUser(t, a, "bob", false)

@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -68,9 +67,7 @@ func (c *Caller) View(ctx context.Context, reads func() []storage.Read, fn func(
 		return fn(tx)
 	})
 	if c.pass == nil {
-		if ended := c.a.noteUse(ctx, p, c.address, now); ended != nil {
-			return ended
-		}
+		c.a.noteUse(p, c.address, now)
 	}
 	return err
 }
@@ -127,15 +124,11 @@ func DecidesBy(who provenance.Identity) []storage.Read {
 	return append(p.reads(), version)
 }
 
-// noteUse notes the use of a pass's session, from time to time. Any error but that it has ended is the store's: a note of the use is not
-// worth refusing a pull on a full disk.
-func (a *Access) noteUse(ctx context.Context, p *pass, address string, now time.Time) error {
+// noteUse notes the use of a pass's session, from time to time.
+func (a *Access) noteUse(p *pass, address string, now time.Time) {
 	if p.session == "" || now.Unix()-p.touched.Load() < int64(touchEvery/time.Second) {
-		return nil
+		return
 	}
 	p.touched.Store(now.Unix())
-	if err := a.touch(ctx, p.session, address, now); errors.Is(err, errEnded) {
-		return err
-	}
-	return nil
+	a.uses.noteSession(p.session, address, now)
 }

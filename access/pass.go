@@ -62,10 +62,11 @@ func (a *Access) check(ctx context.Context, p *pass, address string) error {
 	if p.who.Actor.Kind == provenance.Anonymous {
 		return nil
 	}
-	if err := a.store.View(ctx, func(tx storage.Reader) error { return a.checkIn(tx, p, now) }); err != nil {
-		return err
+	err := a.store.View(ctx, func(tx storage.Reader) error { return a.checkIn(tx, p, now) })
+	if err == nil {
+		a.noteUse(p, address, now)
 	}
-	return a.noteUse(ctx, p, address, now)
+	return err
 }
 
 func (p *pass) hasExpired(now time.Time) bool { return !p.expires.IsZero() && !now.Before(p.expires) }
@@ -83,6 +84,22 @@ func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
 		p.seen.Store(last)
 	}
 	if !last.ends.IsZero() && !now.Before(last.ends) {
+		return a.goesOnByUse(p, found, now)
+	}
+	return nil
+}
+
+// goesOnByUse wants that a session, which has expired, was used in time: that is not written where the store takes no changes.
+func (a *Access) goesOnByUse(p *pass, found rows, now time.Time) error {
+	use, ok := a.uses.noted(p.session)
+	if p.session == "" || !ok {
+		return errEnded
+	}
+	s, err := decodeSession(p.session, found.session)
+	if err != nil {
+		return err
+	}
+	if s.extend(use.Time.Time); !s.goesOn(now) {
 		return errEnded
 	}
 	return nil
@@ -180,21 +197,23 @@ func (a *Access) wasNotEnded(tx storage.Reader, who provenance.Identity) error {
 	return err
 }
 
-// touch notes that a session is used. A login, and that of a browser, lasts from its last use on.
-func (a *Access) touch(ctx context.Context, id, address string, now time.Time) error {
-	return a.store.Update(ctx, func(tx storage.Tx) error {
-		s, err := readSession(tx, id)
-		if err != nil {
-			return orEnded(err)
-		}
-		if s.Used != nil && now.Sub(s.Used.Time) < touchEvery {
-			return nil
-		}
-		used := provenance.At(now)
-		s.Used, s.UsedFrom = &used, address
-		s.extend(now)
-		return s.write(tx)
-	})
+// use notes that a session was used. A login, and that of a browser, lasts from its last use on.
+func (s *session) use(tx storage.Tx, use Use) error {
+	if !s.notes(use) {
+		return nil
+	}
+	s.noteUse(use)
+	return s.write(tx)
+}
+
+func (s *session) noteUse(use Use) {
+	s.Used, s.UsedFrom = &use.Time, use.Address
+	s.extend(use.Time.Time)
+}
+
+// notes says whether a use is worth noting.
+func (s *session) notes(use Use) bool {
+	return s.Used == nil || use.Time.Sub(s.Used.Time) >= touchEvery
 }
 
 // passOf makes the pass of a session. Its owner goes by the name that they have now.

@@ -298,6 +298,9 @@ func (a *Access) Sessions(ctx context.Context, account string, kind SessionKind,
 			if err != nil {
 				return err
 			}
+			if use, ok := a.uses.noted(s.ID); ok && s.notes(use) {
+				s.noteUse(use)
+			}
 			if s.goesOn(a.now()) {
 				list = append(list, s.Session)
 			}

@@ -20,29 +20,63 @@ type Use struct {
 	Address string          `json:"address"`
 }
 
-// uses remembers the last use of secrets, and writes it down now and then: a pull must not wait for a
-// commit. If we stop in between, a minute of it is forgotten.
+// uses remembers the last use of secrets and of sessions, and writes it down behind the request: nobody waits for a commit to pull.
+// That of a session is written at once, because it moves the end of a login; that of a robot's secret, which is only shown, once a minute.
+//
+// If we are killed in between, it is forgotten: another time is shown, and a login that nobody uses again within ten minutes ends
+// that much earlier.
 type uses struct {
 	mu      sync.Mutex
-	pending map[string]Use // by account, or by the id of a token; only of such that exist. Guarded by mu.
+	pending map[string]Use // by account, or by the id of a session; only of such that exist. Guarded by mu.
+	some    chan struct{}  // holds one where the use of a session may be pending
 }
+
+// The bounds of uses. Those that find no room are forgotten: a session that goes on being used notes it again.
+const (
+	maxUses  = 64 << 10
+	usesStep = 200              // that are written in one transaction
+	usesWait = time.Second      // until it is tried again
+	usesStop = 10 * time.Second // for which a stop waits until the store begins to take them
+)
+
+func newUses() *uses { return &uses{pending: map[string]Use{}, some: make(chan struct{}, 1)} }
 
 // note remembers a use.
 func (u *uses) note(id, address string, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.pending == nil {
-		u.pending = map[string]Use{}
+	if _, there := u.pending[id]; !there && len(u.pending) >= maxUses {
+		return
 	}
 	u.pending[id] = Use{provenance.At(now), address}
 }
 
+// noteSession remembers the use of a session, and has it written soon.
+func (u *uses) noteSession(id, address string, now time.Time) {
+	if use, ok := u.noted(id); !ok || now.Sub(use.Time.Time) >= touchEvery {
+		u.note(id, address, now)
+	}
+	u.wake()
+}
+
+func (u *uses) wake() {
+	select {
+	case u.some <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// noted returns a use that is not written yet.
+func (u *uses) noted(id string) (use Use, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	use, ok = u.pending[id]
+	return use, ok
+}
+
 // last returns the last use, or nil.
 func (u *uses) last(tx storage.Reader, id string) (*Use, error) {
-	u.mu.Lock()
-	use, ok := u.pending[id]
-	u.mu.Unlock()
-	if ok {
+	if use, ok := u.noted(id); ok {
 		return &use, nil
 	}
 	value, err := tx.Get(useTable, []byte(id))
@@ -52,7 +86,8 @@ func (u *uses) last(tx storage.Reader, id string) (*Use, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &use, json.Unmarshal(value, &use)
+	use := new(Use)
+	return use, json.Unmarshal(value, use)
 }
 
 // forget removes what is known of something that is removed.
@@ -63,44 +98,106 @@ func (u *uses) forget(tx storage.Tx, id string) {
 	tx.Delete(useTable, []byte(id))
 }
 
+// take returns some that are pending, which they stay until written is told.
 func (u *uses) take() map[string]Use {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	taken := u.pending
-	u.pending = nil
+	taken := map[string]Use{}
+	for id, use := range u.pending {
+		if taken[id] = use; len(taken) == usesStep {
+			break
+		}
+	}
 	return taken
 }
 
-// WriteUses writes the last uses of secrets down.
-func (a *Access) WriteUses(ctx context.Context) error {
-	taken := a.uses.take()
-	if len(taken) == 0 {
-		return nil
-	}
-	return a.store.Update(ctx, func(tx storage.Tx) error {
-		for id, use := range taken {
-			value, err := json.Marshal(use)
-			if err != nil {
-				return err
-			}
-			tx.Put(useTable, []byte(id), value)
+// written forgets those that are written, unless they were used again meanwhile.
+func (u *uses) written(taken map[string]Use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for id, use := range taken {
+		if u.pending[id] == use {
+			delete(u.pending, id)
 		}
-		return nil
-	})
+	}
 }
 
-// KeepUses writes the last uses of secrets down every minute, and when ctx ends.
+// WriteUses writes the last uses of secrets and sessions down.
+func (a *Access) WriteUses(ctx context.Context) error {
+	for {
+		taken := a.uses.take()
+		if len(taken) == 0 {
+			return nil
+		}
+		err := a.store.Update(ctx, func(tx storage.Tx) error {
+			for id, use := range taken {
+				if _, still := a.uses.noted(id); !still { // it was removed
+					continue
+				}
+				if err := use.write(tx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		a.uses.written(taken)
+	}
+}
+
+// write writes a use down, unless it is one of a session that has ended, or whose row is damaged: nobody signs in with that.
+func (use Use) write(tx storage.Tx, id string) error {
+	if sessionKind(id) != "" {
+		s, err := readSession(tx, id)
+		if errors.Is(err, ErrUnknownSession) || errors.Is(err, storage.ErrCorrupt) || err == nil && s.Ended {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.use(tx, use)
+	}
+	value, err := json.Marshal(use)
+	if err == nil {
+		tx.Put(useTable, []byte(id), value)
+	}
+	return err
+}
+
+// KeepUses writes the last uses of secrets and sessions down, each minute or sooner, and when ctx ends.
 func (a *Access) KeepUses(ctx context.Context, failed func(error)) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	for ended := false; !ended; {
+	for failing := false; ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-			ended = true
+			continue
 		case <-tick.C:
+		case <-a.uses.some:
 		}
-		if err := a.WriteUses(context.WithoutCancel(ctx)); err != nil {
-			failed(err)
+		err := a.WriteUses(ctx)
+		if err != nil && ctx.Err() == nil {
+			if !failing {
+				failed(err)
+			}
+			a.uses.retry(ctx)
 		}
+		failing = err != nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usesStop)
+	defer cancel()
+	if err := a.WriteUses(ctx); err != nil {
+		failed(err)
+	}
+}
+
+// retry has what could not be written tried again, a moment later.
+func (u *uses) retry(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(usesWait):
+	}
+	u.wake()
 }

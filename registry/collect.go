@@ -80,6 +80,8 @@ func (g *Registry) collect(ctx context.Context) error {
 	if err := g.complete(ctx); err != nil {
 		return fmt.Errorf("what manifests of an older version refer to is not known yet: %w", err)
 	}
+	// Somebody may rely on a blob whose lease is renewed in memory alone.
+	unkept := g.FlushNotes(ctx)
 	due := binary.BigEndian.AppendUint64(nil, g.clock.before(g.now(), time.Duration(g.c.Lease)))
 	more := false
 	err := g.store.View(ctx, func(tx storage.Reader) error {
@@ -89,7 +91,7 @@ func (g *Registry) collect(ctx context.Context) error {
 		}
 		return nil
 	})
-	for more && err == nil {
+	for more && err == nil && unkept == nil {
 		err = g.store.Update(ctx, func(tx storage.Tx) (err error) {
 			more, err = g.endLeases(tx, due)
 			return err
@@ -99,7 +101,7 @@ func (g *Registry) collect(ctx context.Context) error {
 		return err
 	}
 	// A row of the trash that cannot be read, or a quota without room, keeps no file.
-	return errors.Join(g.emptyTrash(ctx), g.removeFiles(ctx), g.boundTrash(ctx))
+	return errors.Join(unkept, g.emptyTrash(ctx), g.removeFiles(ctx), g.boundTrash(ctx))
 }
 
 // endLeases ends leases that began before due, and says whether there may be more.

@@ -95,6 +95,36 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestLeaseBehind wants a HEAD to keep a blob before its renewal is committed: the collector waits for that, or leaves all blobs where they
+// are. Where too little is left of the lease to wait for it, who may push is to send the blob.
+func TestLeaseBehind(t *testing.T) {
+	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(time.Hour)})
+	s.pushBlob("app", "asked for")
+	s.later(40 * time.Minute)
+	s.pushBlob("app", "pushed later")
+	whole := s.store
+	s.store = broken{whole}
+	if !s.hasBlob("app", "asked for") {
+		t.Error("the store takes no changes, and a blob is not there")
+	}
+	s.later(30 * time.Minute)
+	if err := s.collect(background); err == nil {
+		t.Error("leases ended before their renewal is committed")
+	}
+	s.store = whole
+	s.wantFiles(2)
+	s.later(25 * time.Minute) // 55 of both
+	for _, content := range []string{"asked for", "pushed later"} {
+		if s.hasBlob("app", content) {
+			t.Errorf("%s: less is left of its lease than is promised", content)
+		}
+		s.want(s.do("GET", "/v2/app/blobs/"+digest.FromString(content).String(), nil), 200, "")
+	}
+	s.pushBlob("app", "pushed later")
+	s.later(10 * time.Minute)
+	s.wantFiles(1)
+}
+
 func (s *server) rows(table storage.Table) (n int) {
 	s.t.Helper()
 	err := s.store.View(background, func(tx storage.Reader) error {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"regexp"
 	"strings"
 
@@ -117,18 +118,35 @@ func (g *Registry) Keep(ctx context.Context, repo string, version uint64, k Kept
 	if len(k.Body) > maxKept || version == 0 {
 		return nil
 	}
-	return g.store.Update(ctx, func(tx storage.Tx) error {
-		now, err := knownVersion(tx, repo, k.Of)
-		if err != nil || now != version {
-			return err
-		}
-		if still, err := areStill(tx, repo, k.Optional); err != nil || !still {
-			return err
-		}
-		key := repoKey(repo, digestKey(k.Of[0]))
-		tx.Put(keptTable, key, g.keptKeyNow().row(key, version, k.encode()))
+	return g.store.Update(ctx, func(tx storage.Tx) error { return g.putKept(tx, repo, version, k) })
+}
+
+// KeepSoon is Keep for who answers a pull, and does not wait. If we stop before it is kept, it is made again.
+func (g *Registry) KeepSoon(_ context.Context, repo string, version uint64, k Kept) error {
+	if len(k.Body) > maxKept || version == 0 {
 		return nil
-	})
+	}
+	key := "kept " + string(repoKey(repo, digestKey(k.Of[0])))
+	put := func(tx storage.Tx) error { return g.putKept(tx, repo, version, k) }
+	if !g.behind.add(key, note{2*len(key) + len(k.Body), put}) {
+		return errBehind
+	}
+	return nil
+}
+
+var errBehind = errors.New("too much waits for the store to take it")
+
+func (g *Registry) putKept(tx storage.Tx, repo string, version uint64, k Kept) error {
+	now, err := knownVersion(tx, repo, k.Of)
+	if err != nil || now != version {
+		return err
+	}
+	if still, err := areStill(tx, repo, k.Optional); err != nil || !still {
+		return err
+	}
+	key := repoKey(repo, digestKey(k.Of[0]))
+	tx.Put(keptTable, key, g.keptKeyNow().row(key, version, k.encode()))
+	return nil
 }
 
 // knownVersion is the highest record of an image and its parts. It is 0 where the image is not here.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -82,26 +81,33 @@ func (g *Registry) beginLease(tx storage.Tx, repo string, blob []byte) error {
 	return nil
 }
 
+// promised is how long a blob stays, while the registry runs, that a HEAD found whose caller may leave out sending it: as long as the
+// renewal of its lease may take to be committed, and it is not committed if we are killed.
+func (g *Registry) promised() time.Duration { return min(time.Duration(g.c.Lease)/8, 15*time.Minute) }
+
 // renew begins a lease anew for someone who asked whether a blob is there, because they may leave out
-// sending it. It writes only where the lease is half over, and no manifest needs the blob.
+// sending it. It does so only where the lease is half over, and no manifest needs the blob.
+//
+// Nobody waits for that to be committed: until it is, what is left of the lease keeps the blob, and the collector ends no lease before
+// it. So where less is left than is promised, or there is no room for the renewal, the blob is not there for who may push: sending it is
+// never wrong.
 func (g *Registry) renew(ctx context.Context, c *call, row linkRow) error {
-	half := uint64(time.Duration(g.c.Lease).Microseconds()) / 2
-	if g.now() < row.lease+half || !g.gate.May(c.who, access.Push, c.repo) {
+	now, lease := g.now(), time.Duration(g.c.Lease)
+	if now < row.lease+uint64(lease.Microseconds())/2 || !g.gate.May(c.who, access.Push, c.repo) {
 		return nil
 	}
-	key := digestKey(c.digest)
 	needed := false
 	err := g.store.View(ctx, func(tx storage.Reader) error {
-		manifest, err := neededBy(tx, c.repo, key, nil)
+		manifest, err := neededBy(tx, c.repo, digestKey(c.digest), nil)
 		needed = manifest != ""
 		return err
 	})
 	if err != nil || needed {
 		return err
 	}
-	err = g.store.Update(ctx, func(tx storage.Tx) error { return g.beginLease(tx, c.repo, key) })
-	if errors.Is(err, storage.ErrNotFound) { // its lease ended just now
-		return errBlobUnknown(c.repo, c.digest)
+	enough := now <= row.lease+uint64((lease-g.promised()).Microseconds())
+	if enough && g.noteLease(c.repo, c.digest, now) {
+		return nil
 	}
-	return err
+	return errBlobUnknown(c.repo, c.digest)
 }

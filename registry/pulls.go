@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,8 +57,8 @@ func (g *Registry) IgnorePulls(c PullConfig) error {
 
 // The bounds of the pulls that are kept in memory. Each is a manifest that was pulled by its digest or by one tag.
 const (
-	fullNoted = 4096          // none more is taken before they are written
-	manyNoted = fullNoted / 2 // they are written before the minute is over
+	fullNoted = 16 << 10 // none more is taken before they are written
+	manyNoted = 2048     // they are written before the minute is over
 )
 
 // pulledAs is what a client asked for, and got.
@@ -129,10 +128,12 @@ func (b *buffer) giveBack(taken map[pulledAs]noted, lost bool) {
 	}
 }
 
-func (b *buffer) lose() {
+// lose notes that a pull found no room, and says whether that is new.
+func (b *buffer) lose() (first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lost = true
+	first, b.lost = !b.lost, true
+	return first
 }
 
 func (b *buffer) isLost() bool {
@@ -162,24 +163,11 @@ func (g *Registry) notePull(c *call, f *found) {
 		p.tag = c.ref
 	}
 	taken, ok := g.pulls.add(p, noted{1, time.Now()})
-	if !ok {
-		g.notePullLate(c.r.Context(), p)
-	} else if taken >= manyNoted {
+	if taken >= manyNoted {
 		wake(g.pulls.many)
 	}
-}
-
-// notePullLate makes room, which only happens where pulls arrive faster than the disk takes them. Once a pull is lost, counting begins
-// anew whatever becomes of the next: it need not wait for a disk that takes nothing.
-func (g *Registry) notePullLate(ctx context.Context, p pulledAs) {
-	if g.pulls.isLost() {
-		wake(g.pulls.many)
-		return
-	}
-	err := g.flushNoted(context.WithoutCancel(ctx))
-	if _, ok := g.pulls.add(p, noted{1, time.Now()}); !ok {
-		g.pulls.lose()
-		g.log.Error("a pull was not counted, because earlier ones cannot be written: counting begins anew", "err", err)
+	if !ok && g.pulls.lose() {
+		g.log.Error("a pull was not counted, because earlier ones are not written yet: counting begins anew")
 	}
 }
 

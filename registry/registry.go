@@ -107,6 +107,7 @@ type Registry struct {
 	marks     *marks
 	scrub     *scrub
 	pulls     *pulls
+	behind    *behind // what GETs and HEADs leave to be committed
 
 	changingQuotas sync.Mutex // one change at a time, with what it keeps in memory
 }
@@ -135,7 +136,7 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	}
 	g := &Registry{
 		c: c, store: store, blobs: blobs, book: book, gate: gate, log: log, secret: secret,
-		clock: clock, now: clock.now, machine: time.Now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), sessions: newSessions(),
+		clock: clock, now: clock.now, machine: time.Now, wake: make(chan struct{}, 1), marks: new(marks), scrub: newScrub(), pulls: newPulls(), behind: newBehind(), sessions: newSessions(),
 		uncounted: make(chan struct{}, 1),
 	}
 	g.SetKeptKey(drawKeptKey())

@@ -85,7 +85,8 @@ func (k *Keeper) Plan(ctx context.Context, w io.Writer) (digest.Digest, *Summary
 }
 
 func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, byItself bool) (digest.Digest, *Summary, error) {
-	if err := k.flushPulls(ctx); err != nil {
+	unwritten, err := k.pullsForPlan(ctx, s, byItself)
+	if err != nil {
 		return "", nil, err
 	}
 	now := k.now()
@@ -111,7 +112,7 @@ func (k *Keeper) plan(ctx context.Context, s *Set, w io.Writer, byItself bool) (
 	if err != nil {
 		return "", nil, err
 	}
-	p.summary.Warnings = firstWarnings(append(clock, p.warnings()...))
+	p.summary.Warnings = firstWarnings(slices.Concat(unwritten, clock, p.warnings()))
 	if err := p.out.write(Line{Summary: &p.summary}); err != nil {
 		return "", nil, err
 	}

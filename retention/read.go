@@ -144,6 +144,34 @@ func (k *Keeper) flushPulls(ctx context.Context) error {
 	return k.c.Pulls.Flush(ctx)
 }
 
+// planWait is how long a plan that a person asks for waits for the pulls of the last minute: it removes nothing.
+const planWait = 5 * time.Second
+
+// pullsForPlan has every pull so far told, or warns a person who plans that the last ones may be missing, because the store takes no
+// changes now. Who applies the plan has them told, or removes nothing.
+func (k *Keeper) pullsForPlan(ctx context.Context, s *Set, byItself bool) (warnings []string, err error) {
+	if byItself {
+		return nil, k.flushPulls(ctx)
+	}
+	flushed := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), planWait)
+		defer cancel()
+		flushed <- k.flushPulls(ctx)
+	}()
+	select {
+	case err = <-flushed:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(planWait):
+		err = context.DeadlineExceeded
+	}
+	if err == nil || !s.needsPulls() {
+		return nil, nil
+	}
+	return []string{"the store takes no changes now, so the pulls of the last minute may be missing here; they count when the plan is applied"}, nil
+}
+
 // readPulls notes when tags and manifests were pulled last.
 func (k *Keeper) readPulls(ctx context.Context, s *Set, f *Facts) error {
 	if k.c.Pulls == nil || !s.needsPulls() {

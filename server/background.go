@@ -18,6 +18,7 @@ func (s *Server) background() []func(context.Context) {
 		s.whenWhole(s.tidyRemote),
 		func(ctx context.Context) { s.registry.EndDeletions(ctx, time.Minute) },
 		s.registry.KeepPulls,
+		s.registry.KeepNotes,
 		s.registry.SweepPulls,
 		s.registry.RenderOld,
 		s.registry.CountQuotas,

@@ -34,3 +34,9 @@ func (s *Server) Reload(ctx context.Context) { s.reload(ctx) }
 
 // Index makes the rows that find the newest records, which the background makes a moment later.
 func (s *Server) Index(ctx context.Context) error { return s.book.Index(ctx) }
+
+// SignInBrowser signs in as a browser does, and returns the secret that it keeps in a cookie.
+func (s *Server) SignInBrowser(r *http.Request, name, password string) (secret string, err error) {
+	_, secret, err = s.access.SignInBrowser(r, name, password, "a browser")
+	return secret, err
+}

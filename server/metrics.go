@@ -95,6 +95,14 @@ func (s *Server) addMetrics() {
 		free, _, _ := s.data.Blobs.Free() // 0 where it cannot be told
 		return float64(free)
 	})
+	s.metrics.Gauge("hallmark_notes_waiting", "What requests leave to be remembered, as the leases of blobs, and is not committed yet.", func() float64 {
+		waiting, _ := s.registry.NotesWaiting()
+		return float64(waiting)
+	})
+	s.metrics.Counter("hallmark_notes_dropped_total", "Of that, what found no room, because the store took no changes for too long.", func() float64 {
+		_, lost := s.registry.NotesWaiting()
+		return float64(lost)
+	})
 	s.addLoginMetrics()
 	s.metrics.Counters("hallmark_policy_refusals_total", "Pushes, tags and pulls that a rule of the policy refused, by its name.",
 		"rule", func() map[string]float64 { return floats(s.refused()) })

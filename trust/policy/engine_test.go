@@ -211,6 +211,13 @@ func (w *world) pulled(ctx context.Context, d digest.Digest) (warnings []string,
 
 const sbomRule = `rules: [{name: sbom, repositories: "team/*", at: [%s], effect: %s, require: 'report.check("sbom").result == "pass"', owner: alice}]`
 
+// restart keeps and forgets what a restart does.
+func (w *world) restart() {
+	w.t.Helper()
+	must(w.t, w.c.Registry.FlushNotes(w.t.Context()))
+	w.decided.Purge()
+}
+
 // pull asks for a manifest as one who may pull alone, and wants a refusal to name something, or none.
 func (w *world) pull(repo *remote.Repository, ref, refusal string) {
 	w.t.Helper()
@@ -314,7 +321,7 @@ func TestPullIsRemembered(t *testing.T) {
 	if again, _ := w.decided.Get(p); again != first {
 		t.Error("it was decided again")
 	}
-	w.decided.Purge()
+	w.restart()
 	w.pull(repo, "1.0", "")
 	c, err := w.asked(t, p)
 	must(t, err)

@@ -116,6 +116,6 @@ func (e *Engine) keepReport(ctx context.Context, p registry.RepoDigest) error {
 	if err := errors.Join(e.listCarriers(ctx, c), e.findOptional(ctx, c)); err != nil {
 		return err
 	}
-	_, err = e.makeReport(ctx, c, e.inspectInSlot)
+	_, err = e.makeReport(ctx, c, e.inspectInSlot, e.c.Registry.Keep)
 	return err
 }

@@ -309,7 +309,7 @@ func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error)
 	kept := c.kept
 	if kept == nil {
 		var err error
-		if kept, err = e.makeReport(ctx, c, e.inspect); err != nil {
+		if kept, err = e.makeReport(ctx, c, e.inspect, e.c.Registry.KeepSoon); err != nil {
 			return nil, err
 		}
 	}
@@ -321,8 +321,11 @@ func (e *Engine) storedReport(ctx context.Context, c *question) (*Report, error)
 // inspection makes a report about an image.
 type inspection func(ctx context.Context, c *question, config image.Config) (*image.Report, error)
 
+// keeping keeps what was thought of an image beside it.
+type keeping func(ctx context.Context, repo string, version uint64, k registry.Kept) error
+
 // makeReport makes a report, and keeps it beside its image. What is optional in that was found before.
-func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection) (*keptReport, error) {
+func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection, keep keeping) (*keptReport, error) {
 	repo, parts := c.object.Repository, c.dependsOn()
 	config := e.c.Inspect()
 	version, err := e.c.Registry.Version(ctx, repo, parts)
@@ -346,7 +349,7 @@ func (e *Engine) makeReport(ctx context.Context, c *question, inspect inspection
 	}
 	text, err := json.Marshal(kept)
 	if err == nil {
-		err = e.c.Registry.Keep(ctx, repo, version, registry.Kept{Of: parts, Optional: c.optional, Body: text})
+		err = keep(ctx, repo, version, registry.Kept{Of: parts, Optional: c.optional, Body: text})
 	}
 	if err != nil { // pulls go on where nothing can be written
 		e.c.Log.Warn("a report was not kept", "repository", repo, "digest", c.digest, "err", err)

@@ -236,7 +236,7 @@ func TestChildrenBehindMany(t *testing.T) {
 	w.pull(repo, "1.0", "rule sbom")
 	w.attach(repo, child)
 	w.pull(repo, "1.0", "")
-	w.decided.Purge() // as a restart does
+	w.restart()
 	w.pull(repo, "1.0", "")
 }
 

@@ -101,7 +101,7 @@ func TestSignedManifest(t *testing.T) {
 	w.pull(repo, "1.0", "")
 	must(t, repo.Delete(context.Background(), sealed))
 	w.pull(repo, "1.0", "rule sbom")
-	w.decided.Purge() // as a restart does
+	w.restart()
 	w.pull(repo, "1.0", "rule sbom")
 	if _, err := w.c.Registry.Check(t.Context(), true, func(err error) { t.Error(err) }); err != nil {
 		t.Error(err)

@@ -38,7 +38,7 @@ func TestViewsOfAPull(t *testing.T) {
 		w.decided.Purge()
 		anew := w.views(repo, ref)
 		remembered := w.views(repo, ref)
-		w.decided.Purge() // as a restart does
+		w.restart()
 		kept := w.views(repo, ref)
 		t.Logf("%s: %d without rules, %d decided anew, %d remembered, %d kept", ref, without[ref], anew, remembered, kept)
 		if remembered != without[ref] || kept != without[ref]+more {
