@@ -6,6 +6,6 @@ ENV HALLMARK_DATA=/data
 EXPOSE 5443
 VOLUME /data
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=10s --start-period=30s CMD ["/usr/local/bin/hallmark", "health"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s CMD ["/usr/local/bin/hallmark", "health", "--read"]
 ENTRYPOINT ["/usr/local/bin/hallmark"]
 CMD ["serve"]

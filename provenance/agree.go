@@ -15,7 +15,7 @@ import (
 // at all. Before a book takes its first record, the ends of the records and of the log are held against each other.
 
 // ErrDisagree says that the records and the log contradict each other: somebody changed the store, or its disk did.
-var ErrDisagree = fault.New(fault.Stopped, contradict).Telling(contradict + ". Its operator is told by its log and by /readyz what to do")
+var ErrDisagree = fault.New(fault.Stopped, contradict).Telling(contradict + ". Its operator is told by its log and by `hallmark health` what to do")
 
 const contradict = "the records and the log of this registry contradict each other, so it signs nothing and takes no changes; reads go on"
 

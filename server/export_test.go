@@ -23,6 +23,9 @@ func (s *Server) ForgetOld(ctx context.Context, keep time.Duration) (int, error)
 // Unready returns the parts that cannot do their work.
 func (s *Server) Unready(ctx context.Context) []UnreadyPart { return s.unready(ctx) }
 
+// StallAt sets how long no change may be answered before it is not ready for writes.
+func (s *Server) StallAt(d time.Duration) { s.stalled = d }
+
 // StopsPulls says whether pulls fail too.
 func (p UnreadyPart) StopsPulls() bool { return p.reads }
 

@@ -44,7 +44,7 @@ func (s *Server) firstStart(ctx context.Context) (*Welcome, error) {
 		return nil, s.data.Set(ctx, datadir.SettingAdmin, "made")
 	}
 	if s.book.Stopped() != nil {
-		return nil, nil // nothing can be recorded; /readyz says why
+		return nil, nil // nothing can be recorded; /readyz?write says why
 	}
 	w := &Welcome{Data: s.data.Path, URL: s.url, User: "admin"}
 	password, err := s.adminPassword(w)

@@ -74,11 +74,11 @@ func (s *Server) addMetrics() {
 	s.addTrashMetrics()
 	s.addQuotaMetrics()
 	s.addPullMetrics()
-	s.metrics.Gauge("hallmark_ready", "1 while the registry can do all of its work, 0 while /readyz fails.", func() float64 {
-		if len(s.unready(context.Background())) > 0 {
-			return 0
-		}
-		return 1
+	s.metrics.Gauge("hallmark_ready", "1 while the registry can do all of its work, 0 while /readyz?write fails.", func() float64 {
+		return oneIf(len(s.unready(context.Background())) == 0)
+	})
+	s.metrics.Gauge("hallmark_ready_to_read", "1 while the registry serves what it has, 0 while /readyz fails.", func() float64 {
+		return oneIf(len(onlyReads(s.unready(context.Background()))) == 0)
 	})
 	s.metrics.Gauge("hallmark_store_bytes", "Length of the store: of its file, or in its database.", func() float64 {
 		n, _ := s.data.Store.Size() // 0 where it cannot be told
@@ -224,6 +224,13 @@ func (s *Server) addPullMetrics() {
 	s.metrics.Counter("hallmark_pulls_unwritten_total", "How often writing which images were pulled failed. It is tried again.", func() float64 {
 		return float64(s.registry.PullsUnwritten())
 	})
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // seconds is a time in seconds since 1970; 0 where there is none.

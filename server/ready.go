@@ -25,12 +25,14 @@ type UnreadyPart struct {
 // serveHealth tells whether the process lives, and whether it can do its work. Whether it lives is asked of nothing
 // that can fail: a process that is killed for a full disk comes back to the same disk.
 //
-// GET /readyz fails while anything is refused that the registry is for; GET /readyz?read only while pulls are.
+// GET /readyz fails while pulls do: who sends requests to a registry, or starts it again, goes by it, and takes none away that still
+// serves what it has. GET /readyz?write fails while anything is refused that the registry is for: somebody has to look. GET /readyz?read
+// is another name of /readyz.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	obs.SetRoute(r.Context(), "health")
 	if r.URL.Path == "/readyz" {
 		parts := s.unready(r.Context())
-		if r.URL.RawQuery == "read" {
+		if !asksForWrites(r) {
 			parts = onlyReads(parts)
 		}
 		if len(parts) > 0 {
@@ -40,6 +42,11 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "ok\n") // a client that left does not matter any more
+}
+
+// asksForWrites says that a request is /readyz?write, as tools may write it.
+func asksForWrites(r *http.Request) bool {
+	return r.URL.RawQuery == "write" || r.URL.RawQuery == "write="
 }
 
 func onlyReads(parts []UnreadyPart) (left []UnreadyPart) {
@@ -92,6 +99,8 @@ func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
 func (s *Server) storeUnready() []UnreadyPart {
 	err := s.data.Store.Err()
 	switch {
+	case err == nil && s.data.Store.Stalled() > s.stalled:
+		return []UnreadyPart{{"store", "changes wait: the disk or the database that the store is on, or its standby, does not take them", false}}
 	case err == nil:
 		return nil
 	case errors.Is(err, storage.ErrClosed):

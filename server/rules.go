@@ -32,7 +32,7 @@ func (s *services) recordRules(ctx context.Context, log *slog.Logger, rules *pol
 	}
 }
 
-// recordWaiting records what waits for it, unless nothing can be recorded: /readyz says why then.
+// recordWaiting records what waits for it, unless nothing can be recorded: /readyz?write says why then.
 func (s *services) recordWaiting(ctx context.Context) error {
 	if s.unrecorded.Load() == nil || s.book.Stopped() != nil {
 		return nil

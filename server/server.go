@@ -14,6 +14,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/server/config"
@@ -67,12 +68,16 @@ type Server struct {
 	welcome  *Welcome
 	draining atomic.Bool
 	stall    *listen.Stall
+	stalled  time.Duration // how long no change may be answered before somebody should look; does not change while it runs
 }
+
+// stalledAfter is longer than a database that stops may keep changes waiting: they are refused then.
+const stalledAfter = 20 * time.Second
 
 // Open opens a data directory, and makes it where there is none, and listens. Nobody is answered before Run. Errors:
 // *UnavailableError, *config.Error.
 func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
-	s := &Server{options: o, c: o.Config, level: new(slog.LevelVar), metrics: obs.NewMetrics()}
+	s := &Server{options: o, c: o.Config, level: new(slog.LevelVar), metrics: obs.NewMetrics(), stalled: stalledAfter}
 	if s.log, err = newLog(o, s.level); err != nil {
 		return nil, err
 	}

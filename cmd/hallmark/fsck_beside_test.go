@@ -71,7 +71,7 @@ func checkBeside(t *testing.T, atLeast, lease time.Duration) {
 	if said := s.log(); strings.Contains(said, "panic") || strings.Contains(said, "fatal error") || strings.Contains(said, "DATA RACE") {
 		t.Errorf("the server says\n%s", said)
 	}
-	s.want(200, "GET", "/readyz")
+	s.want(200, "GET", "/readyz?write")
 	s.kill()
 	if said, status := hallmarkOn(t, s.dir, "fsck", "--deep"); status != 0 && !strings.Contains(said, "belongs to no blob") {
 		t.Errorf("at rest: status %d\n%s", status, said)

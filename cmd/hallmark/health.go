@@ -47,9 +47,9 @@ type healthAnswer struct {
 }
 
 func askHealth(ctx context.Context, cl *client, read bool) (h healthAnswer, err error) {
-	path := "/readyz"
+	path := "/readyz?write"
 	if read {
-		path += "?read"
+		path = "/readyz?read" // which older servers know, too
 	}
 	resp, err := cl.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestStolenDiskFails(t *testing.T) {
 			ended()
 
 			s = startPlain(t, dir, "--listen", address)
-			s.wantParts("/readyz")
+			s.wantParts("/readyz?write")
 			s.wantBearer(t, c.token, token)
 			s.wantBearer(t, 200, s.bearer(t))
 			s.wantClosed(t, c.closed)

@@ -28,8 +28,8 @@ func TestLayout1(t *testing.T) {
 	}
 	address := freeAddress(t)
 	s := startServer(t, dir, "--listen", address, "--url", "https://"+address)
-	s.wantParts("/readyz", "log")
-	s.wantParts("/readyz?read")
+	s.wantParts("/readyz?write", "log")
+	s.wantParts("/readyz")
 	s.want(404, "GET", "/v2/team/app/manifests/2.0") // nobody was granted anything
 	s.want(404, "GET", "/keys/log.vkey")
 	if said := s.hallmark("records"); !strings.Contains(said, "alice") {
@@ -52,7 +52,7 @@ func TestLayout1(t *testing.T) {
 			t.Errorf("%s adopt again: %s", verb, said)
 		}
 	}
-	s.wantParts("/readyz")
+	s.wantParts("/readyz?write")
 	for _, image := range []string{"team/app:2.0", "team/app:latest", "other/copy:2.0"} {
 		repo := s.repository(image)
 		if layer, err := pullFrom(t.Context(), repo, repo.Reference.Reference); err != nil || layer == "" {

@@ -81,7 +81,7 @@ func upgrade(t *testing.T, dir, trust string) *testServer {
 	s.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	s.wantParts("/readyz")
+	s.wantParts("/readyz?write")
 	return s
 }
 

@@ -60,7 +60,7 @@ func TestNotReady(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, dir, "--insecure-http")
-	s.wantParts("/readyz")
+	s.wantParts("/readyz?write")
 	repo := s.repository("team/app")
 	repo.PlainHTTP = true
 	if _, err := pushTo(t.Context(), repo, "1.0", "a layer", nil); err != nil {
@@ -71,7 +71,8 @@ func TestNotReady(t *testing.T) {
 	if status, _, body := s.do("POST", "/v2/team/app/blobs/uploads/", "", ""); status != 507 {
 		t.Errorf("an upload: %d %s", status, body)
 	}
-	s.wantParts("/readyz", "disk")
+	s.wantParts("/readyz?write", "disk")
+	s.wantParts("/readyz")
 	s.wantParts("/readyz?read")
 	s.want(200, "GET", "/healthz")
 	s.want(200, "GET", "/v2/team/app/manifests/1.0")
@@ -81,8 +82,8 @@ func TestNotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = startServer(t, dir, "--insecure-http", "--config", writeFile(t, "registry: {reserve: 900TiB}\n"))
-	s.wantParts("/readyz", "keys", "disk")
-	s.wantParts("/readyz?read")
+	s.wantParts("/readyz?write", "keys", "disk")
+	s.wantParts("/readyz")
 	wantHealth(t, dir, exitNo, "keys: ")
 	if said, status := hallmarkOn(t, dir, "health", "--read"); status != 0 || said != "ready\n" {
 		t.Errorf("health --read: %d %s", status, said)
@@ -133,8 +134,8 @@ func TestNotReadyCertificate(t *testing.T) {
 	t.Cleanup(func() { p.kill() })
 	skeptic := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // it has expired
 	s := &testServer{process: p, t: t, dir: dir, url: url, client: skeptic}
+	s.wantParts("/readyz?write", "certificate")
 	s.wantParts("/readyz", "certificate")
-	s.wantParts("/readyz?read", "certificate")
 	s.want(200, "GET", "/healthz")
 	wantHealth(t, dir, exitNo, "certificate: ")
 }
@@ -153,12 +154,12 @@ func TestNotReadyBlobs(t *testing.T) {
 	if err := os.Rename(blobs, blobs+".away"); err != nil {
 		t.Fatal(err)
 	}
+	s.wantParts("/readyz?write", "blobs")
 	s.wantParts("/readyz", "blobs")
-	s.wantParts("/readyz?read", "blobs")
 	if err := os.Mkdir(blobs, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.wantParts("/readyz", "blobs")
+	s.wantParts("/readyz?write", "blobs")
 	wantHealth(t, s.dir, exitNo, "blobs: ")
 	s.want(200, "GET", "/healthz")
 	for range 200 { // more than there are files made ahead
@@ -170,7 +171,7 @@ func TestNotReadyBlobs(t *testing.T) {
 	if err := errors.Join(os.Remove(blobs), os.Rename(blobs+".away", blobs)); err != nil {
 		t.Fatal(err)
 	}
-	s.wantParts("/readyz")
+	s.wantParts("/readyz?write")
 	if _, err := pushTo(t.Context(), repo, "2.0", "another layer", nil); err != nil {
 		t.Error(err)
 	}
@@ -198,8 +199,8 @@ func TestNotReadyAfterFailedCommit(t *testing.T) {
 	if status := put(2); status != 500 {
 		t.Errorf("a push whose commit fails: %d", status)
 	}
-	s.wantParts("/readyz", "store")
-	s.wantParts("/readyz?read")
+	s.wantParts("/readyz?write", "store")
+	s.wantParts("/readyz")
 	wantHealth(t, s.dir, exitNo, "store: ")
 	s.want(200, "GET", "/v2/team/app/manifests/v1")
 	if status := put(3); status != 500 {
@@ -209,7 +210,7 @@ func TestNotReadyAfterFailedCommit(t *testing.T) {
 	s.kill()
 	_ = strace.Wait() // it ends with what it traces
 	s = startServer(t, dir, "--insecure-http")
-	s.wantParts("/readyz")
+	s.wantParts("/readyz?write")
 	if status := put(4); status != 201 {
 		t.Errorf("a push after a restart: %d", status)
 	}

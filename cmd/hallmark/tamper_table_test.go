@@ -286,7 +286,7 @@ func (l *looking) start() (stop func()) {
 func (l *looking) ready() {
 	cl := connectSocket(l.dir)
 	defer cl.close()
-	answer, err := cl.answer(l.t.Context(), "GET", "/readyz")
+	answer, err := cl.answer(l.t.Context(), "GET", "/readyz?write")
 	l.must(err)
 	if answer.Status != 200 {
 		l.say("start", regexp.MustCompile(`"detail":"((?:[^"\\]|\\.)*)"`).FindStringSubmatch(string(answer.Body))[1])

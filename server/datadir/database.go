@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/durable"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -25,6 +26,8 @@ type Store interface {
 	storage.Store
 	// Err returns nil while the store takes Updates, and otherwise why it does not.
 	Err() error
+	// Stalled returns for how long no Update was answered of those that wait; 0 where none does.
+	Stalled() time.Duration
 	// Size returns its length in bytes.
 	Size() (int64, error)
 }

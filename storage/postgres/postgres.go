@@ -135,6 +135,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return s.migrate(ctx)
 }
 
+// Stalled returns for how long no Update was answered of those that wait; 0 where none does.
+func (s *Store) Stalled() time.Duration { return s.queue.Stalled() }
+
 // Err returns nil while the store takes Updates, and otherwise why it does not.
 func (s *Store) Err() error {
 	select {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -18,6 +20,35 @@ const most = 256
 type Queue struct {
 	waiting chan *Request // unbuffered, so each sender still owns its own
 	closing <-chan struct{}
+
+	mu     sync.Mutex
+	inside int       // Updates that wait for their turn or their outcome; guarded by mu
+	moved  time.Time // when one was last answered, or the first of them came; guarded by mu
+}
+
+func (q *Queue) enter() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.inside++; q.inside == 1 {
+		q.moved = time.Now()
+	}
+}
+
+func (q *Queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inside--
+	q.moved = time.Now()
+}
+
+// Stalled returns for how long no Update was answered of those that wait; 0 where none does.
+func (q *Queue) Stalled() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.inside == 0 {
+		return 0
+	}
+	return time.Since(q.moved)
 }
 
 // NewQueue returns a queue that lets nobody in any more once closing is closed.
@@ -39,6 +70,8 @@ type Request struct {
 // Update waits for its turn, and for the outcome. A panic of fn goes on here.
 func (q *Queue) Update(ctx context.Context, reads []storage.Read, fn func(storage.Tx) error) error {
 	r := &Request{Reads: reads, ctx: ctx, fn: fn, done: make(chan error, 1)}
+	q.enter()
+	defer q.leave()
 	select {
 	case q.waiting <- r:
 	case <-ctx.Done():
