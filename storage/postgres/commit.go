@@ -108,6 +108,7 @@ func (s *Store) enter(t *session, r *reader, batch []*group.Request) error {
 	if err := s.lease.held(answers[len(first)-1]); err != nil {
 		return err
 	}
+	r.at = timeIn(answers[len(first)-1])
 	return r.keepAll(w, answers[len(first):])
 }
 

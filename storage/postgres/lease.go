@@ -32,8 +32,8 @@ const (
 	whoHolds     = `SELECT holder, ceil(extract(epoch FROM until - clock_timestamp()))::int8 FROM hallmark_lease WHERE name = 'store'`
 	renewLease   = `UPDATE hallmark_lease SET until = clock_timestamp() + $3 WHERE name = 'store' AND holder = $1 AND number = $2`
 	releaseLease = `UPDATE hallmark_lease SET until = clock_timestamp() WHERE name = 'store' AND holder = $1 AND number = $2`
-	// holdsLease is read in each transaction. In one that only reads, it takes the snapshot too.
-	holdsLease = `SELECT number FROM hallmark_lease WHERE name = 'store'`
+	// holdsLease is read in each transaction, with the database's time. In one that only reads, it takes the snapshot too.
+	holdsLease = `SELECT number, (extract(epoch FROM clock_timestamp()) * 1000000)::int8 FROM hallmark_lease WHERE name = 'store'`
 )
 
 // take takes the lease. Error: storage.ErrInUse.
@@ -76,11 +76,28 @@ func (s *Store) renew() {
 
 // held wants the answer to holdsLease to be our number.
 func (l lease) held(rows *pgconn.Result) error {
-	if len(rows.Rows) == 1 && len(rows.Rows[0]) == 1 && len(rows.Rows[0][0]) == 8 {
-		if int64(binary.BigEndian.Uint64(rows.Rows[0][0])) == l.number {
-			return nil
-		}
+	number, ok := column(rows, 0)
+	switch {
+	case !ok:
+		return errors.New("the database does not say who works on the store")
+	case number != l.number:
 		return ErrTakenOver
 	}
-	return errors.New("the database does not say who works on the store")
+	return nil
+}
+
+// timeIn is the database's time in the answer to holdsLease, or the zero time.
+func timeIn(rows *pgconn.Result) time.Time {
+	if micros, ok := column(rows, 1); ok {
+		return time.UnixMicro(micros)
+	}
+	return time.Time{}
+}
+
+// column is a number in the answer to holdsLease.
+func column(rows *pgconn.Result, i int) (n int64, ok bool) {
+	if len(rows.Rows) != 1 || len(rows.Rows[0]) != 2 || len(rows.Rows[0][i]) != 8 {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(rows.Rows[0][i])), true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -22,6 +23,7 @@ type reader struct {
 	known map[place][]byte
 	spans map[string]piece // the first piece of what was declared, by span.name
 	group *changes         // nil in a View
+	at    time.Time        // the database's, when the transaction began; zero until something was answered
 	// again begins a View anew, on another connection: nil once it was answered, and in a group.
 	again func() (*session, error)
 }
@@ -88,12 +90,29 @@ func (r *reader) ask(all ...statement) ([]*pgconn.Result, error) {
 	if before < 0 {
 		return nil, fmt.Errorf("%w: it gave no answer", ErrAway)
 	}
-	if r.lease != nil && before >= 2 { // BEGIN, and the lease
+	if r.group == nil && before >= 2 { // BEGIN, and the lease
+		r.at = timeIn(answers[1])
+		if r.lease == nil {
+			return answers[before:], nil
+		}
 		if err := r.lease.held(answers[1]); err != nil {
 			return nil, err
 		}
 	}
 	return answers[before:], nil
+}
+
+// Now implements storage.Timekeeper: it comes with the answer to the transaction's beginning.
+func (r *reader) Now() (time.Time, error) {
+	if r.at.IsZero() && r.group == nil {
+		if _, err := r.ask(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if r.at.IsZero() {
+		return time.Time{}, errors.New("the database does not say what time it is")
+	}
+	return r.at, nil
 }
 
 // unknown are those of some rows that were not read yet, each once.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -19,6 +20,7 @@ func Shared(t *testing.T, open func(dir string) (storage.Store, error)) {
 	t.Run("DeclaredAfterOthers", e.testDeclaredAfterOthers)
 	t.Run("DeclaredTwice", e.testDeclaredTwice)
 	t.Run("ExpectedInSnapshot", e.testExpectedInSnapshot)
+	t.Run("Time", e.testTime)
 }
 
 func declare(reads ...storage.Read) func() []storage.Read {
@@ -170,5 +172,38 @@ func (e storeSuite) testExpectedInSnapshot(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// testTime wants the store's clock, whichever it is, to be asked of any transaction, before it reads and after, and to go on.
+func (e storeSuite) testTime(t *testing.T) {
+	s := e.fresh(t)
+	put(t, s, "a", "1")
+	var before time.Time
+	next := func(r storage.Reader) error {
+		now, err := storage.Now(r)
+		if err == nil && now.Before(before) {
+			t.Errorf("the store's clock shows %s after %s", now, before)
+		}
+		if err == nil && now.Year() < 2020 {
+			t.Errorf("the store's clock shows %s", now)
+		}
+		before = now
+		return err
+	}
+	for range 3 {
+		err := s.View(background, func(r storage.Reader) error {
+			if err := next(r); err != nil {
+				return err
+			}
+			wantGet(t, r, "a", "1")
+			return next(r)
+		})
+		if err == nil {
+			err = s.Update(background, func(tx storage.Tx) error { return next(tx) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

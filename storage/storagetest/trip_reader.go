@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -48,6 +49,9 @@ type tripReader struct {
 func newTripReader(r storage.Reader, trips *Trips, count *int) *tripReader {
 	return &tripReader{r, trips, count, map[rowKey][]byte{}, map[rangeKey]aheadRange{}}
 }
+
+// Now implements storage.Timekeeper. It comes with another answer.
+func (r *tripReader) Now() (time.Time, error) { return storage.Now(r.r) }
 
 func (r *tripReader) trip(what string, table storage.Table) { r.trips.add(r.count, 1, what, table) }
 

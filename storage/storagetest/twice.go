@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -82,6 +83,9 @@ func (l *lender) Expect(reads []storage.Read) {
 	storage.Expect(l.Reader, func() []storage.Read { return reads })
 }
 
+// Now implements storage.Timekeeper.
+func (l *lender) Now() (time.Time, error) { return storage.Now(l.Reader) }
+
 // Get implements storage.Reader.
 func (l *lender) Get(table storage.Table, key []byte) ([]byte, error) {
 	value, err := l.Reader.Get(table, key)
@@ -125,6 +129,9 @@ type lendingTx struct {
 
 // Expect implements storage.Expecter.
 func (t lendingTx) Expect(reads []storage.Read) { t.lent.Expect(reads) }
+
+// Now implements storage.Timekeeper.
+func (t lendingTx) Now() (time.Time, error) { return t.lent.Now() }
 
 // Get implements storage.Reader.
 func (t lendingTx) Get(table storage.Table, key []byte) ([]byte, error) {
