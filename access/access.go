@@ -70,6 +70,10 @@ type Config struct {
 	// Ports are those, besides that of URL, at which clients reach the registry. Default: any that a client names,
 	// as where a container's port is published at another.
 	Ports []string
+	// Several says that other processes work on the store too.
+	Several bool
+	// Now is the time that decides what has expired, which is the same for all processes. Default: time.Now.
+	Now func() time.Time
 	// Limits bound the requests of each identity and address.
 	Limits Limits
 }
@@ -91,6 +95,7 @@ type Access struct {
 	logins *logins
 	limits limiter
 
+	several bool   // does not change
 	service string // in challenges and tokens
 	names   func(host string) bool
 	ports   []string
@@ -112,7 +117,10 @@ func New(ctx context.Context, store storage.Store, c Config) (*Access, error) {
 	}
 	a := &Access{
 		store: store, book: c.Book, issuer: c.URL, cost: c.BcryptCost, logins: newLogins(c.BcryptCost), limits: newLimiter(c.Limits), uses: newUses(),
-		now: time.Now, names: c.Names, ports: c.Ports,
+		several: c.Several, now: c.Now, names: c.Names, ports: c.Ports,
+	}
+	if a.now == nil {
+		a.now = time.Now
 	}
 	if err := a.openTokens(c); err != nil {
 		return nil, err
@@ -166,7 +174,10 @@ func (a *Access) Identify(r *http.Request) (provenance.Identity, error) {
 	if who, ok := r.Context().Value(identityKey{}).(provenance.Identity); ok {
 		return who, nil
 	}
-	return a.limited(r, func(address string) (provenance.Identity, error) { return a.identify(r, address) })
+	return a.limited(r, func(address string) (provenance.Identity, error) {
+		who, err := a.identify(r, address)
+		return a.lookForStranger(r, who, err)
+	})
 }
 
 // limited finds out who makes a request, within the limits that they have.

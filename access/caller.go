@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ type Caller struct {
 	Who provenance.Identity
 
 	a       *Access
+	by      *rules // by which the request was let in
 	address string
 	pass    *pass // what has to be good still; nil once it is
 	refused error // why it is not
@@ -25,25 +27,33 @@ type Caller struct {
 
 // Begin says who makes a request, as Identify does, and with its errors, which View and Settle have too.
 func (a *Access) Begin(r *http.Request) (*Caller, error) {
+	by := a.rules.Load()
 	if p := a.lately(r); p != nil {
-		return &Caller{Who: p.who, a: a, address: peer.Address(r), pass: p}, nil
+		return &Caller{Who: p.who, a: a, by: by, address: peer.Address(r), pass: p}, nil
 	}
 	who, err := a.Identify(r)
-	return &Caller{Who: who, a: a}, err
+	return &Caller{Who: who, a: a, by: a.rules.Load()}, err
 }
 
-// lately returns the pass of a request's bearer token, where it was good lately and has not expired.
+// Moved says that other rules are in force than when the request began: whoever let it in by May has to ask again.
+func (c *Caller) Moved() bool { return c.a.rules.Load() != c.by }
+
+// lately returns the pass of a request's bearer token, where it was good lately and has not expired. Where several processes work on the
+// store that may be one of a stranger, of whom it has to be seen what they are granted now.
 func (a *Access) lately(r *http.Request) *pass {
 	ctx := r.Context()
 	if ctx.Value(identityKey{}) != nil || ctx.Value(operatorKey{}) != nil {
 		return nil
+	}
+	if a.several && ctx.Value(webSessionKey{}) == nil && hasNoLogin(r) && len(a.rules.Load().anonymous) > 0 {
+		return &pass{who: stranger}
 	}
 	scheme, signed, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return nil
 	}
 	p, known := a.bearer.Load().good.Get(signed)
-	if !known || p.hasExpired(a.now()) || p.who.Actor.Kind == provenance.Anonymous {
+	if !known || p.hasExpired(a.now()) || p.who.Actor.Kind == provenance.Anonymous && !a.several {
 		return nil
 	}
 	return p
@@ -54,13 +64,19 @@ func (c *Caller) View(ctx context.Context, reads func() []storage.Read, fn func(
 	p := c.pass
 	if p == nil {
 		return c.a.store.View(ctx, func(tx storage.Reader) error {
-			storage.Expect(tx, reads)
+			storage.Expect(tx, func() []storage.Read { return append(c.a.freshReads(), reads()...) })
+			if err := c.a.freshen(tx); err != nil {
+				return err
+			}
 			return fn(tx)
 		})
 	}
 	now := c.a.now()
 	err := c.a.store.View(ctx, func(tx storage.Reader) error {
-		storage.Expect(tx, func() []storage.Read { return append(p.reads(), reads()...) })
+		storage.Expect(tx, func() []storage.Read { return slices.Concat(p.reads(), c.a.freshReads(), reads()) })
+		if err := c.a.freshen(tx); err != nil {
+			return err
+		}
 		if c.refused = c.settle(tx, p, now); c.refused != nil {
 			return c.refused
 		}

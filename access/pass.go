@@ -62,7 +62,7 @@ func (a *Access) check(ctx context.Context, p *pass, address string) error {
 	if p.who.Actor.Kind == provenance.Anonymous {
 		return nil
 	}
-	err := a.store.View(ctx, func(tx storage.Reader) error { return a.checkIn(tx, p, now) })
+	err := a.look(ctx, p.reads(), func(tx storage.Reader) error { return a.checkIn(tx, p, now) })
 	if err == nil {
 		a.noteUse(p, address, now)
 	}
@@ -72,6 +72,9 @@ func (a *Access) check(ctx context.Context, p *pass, address string) error {
 func (p *pass) hasExpired(now time.Time) bool { return !p.expires.IsZero() && !now.Before(p.expires) }
 
 func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
+	if p.who.Actor.Kind == provenance.Anonymous {
+		return nil
+	}
 	found, err := rowsOf(tx, p)
 	if err != nil {
 		return err

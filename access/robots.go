@@ -158,7 +158,8 @@ func (a *Access) Robots(ctx context.Context, after string, limit int) (robots []
 // secret.go. Errors: ErrBadLogin, ErrExpired.
 func (a *Access) robotLogin(ctx context.Context, name, secret, address string) (provenance.Identity, error) {
 	var r robot
-	err := a.store.View(ctx, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })
+	reads := []storage.Read{storage.Row(robotTable, []byte(name))}
+	err := a.look(ctx, reads, func(tx storage.Reader) (err error) { r, err = readRobot(tx, name); return err })
 	hash := secretHash(secret)
 	switch {
 	case errors.Is(err, ErrUnknownRobot), err == nil && (subtle.ConstantTimeCompare(hash[:], r.Hash) != 1 || !r.isItsOwn()):

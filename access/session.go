@@ -313,12 +313,16 @@ func (a *Access) Sessions(ctx context.Context, account string, kind SessionKind,
 // EndSession ends a session, everywhere and at once. Administrators may end everybody's, others their own.
 // Error: ErrUnknownSession, also for those of others.
 func (a *Access) EndSession(ctx context.Context, who provenance.Identity, id string) error {
-	admin := a.Administers(who)
 	return a.store.Update(ctx, func(tx storage.Tx) error {
 		s, err := readSession(tx, id)
 		if err != nil {
 			return err
 		}
+		now, err := a.rulesIn(tx)
+		if err != nil {
+			return err
+		}
+		admin := now.administers(who, Everything)
 		own := who.Actor.Account != "" && s.Owner.Kind == who.Actor.Kind && s.Owner.Account == who.Actor.Account && (who.Ceiling == nil || who.Login.Credential == id)
 		if !own && !admin || s.Ended {
 			return ErrUnknownSession

@@ -179,7 +179,7 @@ func (a *Access) userRow(ctx context.Context, name string) (row []byte, err erro
 	if !validUserName(name) {
 		return nil, nil
 	}
-	err = a.store.View(ctx, func(tx storage.Reader) error {
+	err = a.look(ctx, []storage.Read{storage.Row(userTable, []byte(name))}, func(tx storage.Reader) error {
 		value, err := tx.Get(userTable, []byte(name))
 		if errors.Is(err, storage.ErrNotFound) {
 			row = nil

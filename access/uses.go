@@ -147,7 +147,8 @@ func (a *Access) WriteUses(ctx context.Context) error {
 	}
 }
 
-// write writes a use down, unless it is one of a session that has ended, or whose row is damaged: nobody signs in with that.
+// write writes a use down, unless it is one of a session that has ended, or whose row is damaged: nobody signs in with that. That of a
+// robot stays out where another process has removed the robot since, or has kept a later one.
 func (use Use) write(tx storage.Tx, id string) error {
 	if sessionKind(id) != "" {
 		s, err := readSession(tx, id)
@@ -159,11 +160,32 @@ func (use Use) write(tx storage.Tx, id string) error {
 		}
 		return s.use(tx, use)
 	}
+	if worth, err := use.isWorthKeeping(tx, id); err != nil || !worth {
+		return err
+	}
 	value, err := json.Marshal(use)
 	if err == nil {
 		tx.Put(useTable, []byte(id), value)
 	}
 	return err
+}
+
+// isWorthKeeping says that a robot is there still, and that no later use of it is kept, by another process.
+func (use Use) isWorthKeeping(tx storage.Reader, account string) (bool, error) {
+	if _, err := tx.Get(accountTable, []byte(account)); errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	before, err := tx.Get(useTable, []byte(account))
+	if errors.Is(err, storage.ErrNotFound) {
+		return true, nil
+	}
+	var kept Use
+	if err != nil || json.Unmarshal(before, &kept) != nil {
+		return true, err
+	}
+	return !kept.Time.After(use.Time.Time) || kept.Time.After(time.Now()), nil
 }
 
 // KeepUses writes the last uses of secrets and sessions down, each minute or sooner, and when ctx ends.

@@ -40,6 +40,9 @@ type Book struct {
 	follower func(storage.Tx, *Record) error
 }
 
+// SetClock sets the clock that records and checkpoints are dated by, before the book is used: one that all processes that append have.
+func (b *Book) SetClock(now func() time.Time) { b.now = now }
+
 // NewBook returns the book in store. publicURL is the registry's one public name, https://host[:port].
 // It can be read at once; Begin gives it the keys that Append needs.
 func NewBook(store storage.Store, publicURL string) (*Book, error) {

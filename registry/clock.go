@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -14,10 +16,16 @@ import (
 // set, or was wrong at a start. What is kept for a day is so kept for the time that the registry did not run as well.
 //
 // If we stop, up to collectInterval of it is forgotten, and that much longer things are kept.
+//
+// Where several processes work on one store each has such a clock, and one of them keeps what its own shows. All are set forward to what is
+// kept, never back: one that was suspended, or started late, is behind for no longer than collectInterval.
 type clock struct {
-	begun time.Time // when this process began; it has a monotonic reading
-	base  uint64    // what it showed then
-	first uint64    // what it showed when the store had its first clock; nothing is older
+	begun time.Time     // when this process began; it has a monotonic reading
+	base  atomic.Uint64 // found, and what it was set forward by since
+	found uint64        // what it showed then
+	first uint64        // what it showed when the store had its first clock; nothing is older
+
+	reaching sync.Mutex // held while base is set forward
 }
 
 var clockKey = []byte("clock")
@@ -27,13 +35,9 @@ var clockKey = []byte("clock")
 func openClock(ctx context.Context, store storage.Store, machine time.Time) (*clock, error) {
 	c := &clock{begun: time.Now()}
 	err := store.View(ctx, func(tx storage.Reader) error {
-		row, err := tx.Get(clockTable, clockKey)
-		if err == nil && len(row) != 16 {
-			return damaged("the registry's clock has %d bytes", len(row))
-		}
-		if err == nil {
-			c.base, c.first = binary.BigEndian.Uint64(row), binary.BigEndian.Uint64(row[8:])
-		}
+		shown, first, err := keptClock(tx)
+		c.base.Store(shown)
+		c.found, c.first = shown, first
 		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {
@@ -42,16 +46,29 @@ func openClock(ctx context.Context, store storage.Store, machine time.Time) (*cl
 	return c, err
 }
 
+// keptClock is what the store keeps. Error: storage.ErrNotFound.
+func keptClock(tx storage.Reader) (shown, first uint64, err error) {
+	row, err := tx.Get(clockTable, clockKey)
+	if err == nil && len(row) != 16 {
+		err = damaged("the registry's clock has %d bytes", len(row))
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return binary.BigEndian.Uint64(row), binary.BigEndian.Uint64(row[8:]), nil
+}
+
 // start begins the clock behind every lease that there is.
 func (c *clock) start(ctx context.Context, store storage.Store, machine time.Time) error {
 	err := store.View(ctx, func(tx storage.Reader) error {
-		c.base = uint64(max(machine.UnixMicro(), 0)) // as older versions count, for who goes back to one
+		latest := uint64(max(machine.UnixMicro(), 0)) // as older versions count, for who goes back to one
+		defer func() { c.base.Store(latest) }()
 		for item, err := range tx.ScanReverse(leaseTable, nil, nil) {
 			if err != nil {
 				return err
 			}
 			begin, _, _, err := cutLease(item.Key)
-			c.base = max(c.base, begin)
+			latest = max(latest, begin)
 			return err
 		}
 		return nil
@@ -59,23 +76,71 @@ func (c *clock) start(ctx context.Context, store storage.Store, machine time.Tim
 	if err != nil {
 		return err
 	}
-	c.first = c.base
+	c.found = c.base.Load()
+	c.first = c.found
 	return c.save(ctx, store)
 }
 
 // now is what the clock shows.
-func (c *clock) now() uint64 { return c.base + uint64(time.Since(c.begun).Microseconds()) }
+func (c *clock) now() uint64 { return c.base.Load() + uint64(time.Since(c.begun).Microseconds()) }
+
+// reach sets the clock forward to what another process has kept.
+func (c *clock) reach(shown uint64) {
+	c.reaching.Lock()
+	defer c.reaching.Unlock()
+	if now := c.now(); now < shown {
+		c.base.Add(shown - now)
+	}
+}
+
+// follow reads what is kept.
+func (c *clock) follow(ctx context.Context, store storage.Store) error {
+	var shown uint64
+	err := store.View(ctx, func(tx storage.Reader) (err error) {
+		shown, _, err = keptClock(tx)
+		return err
+	})
+	if err == nil {
+		c.reach(shown)
+	}
+	return err
+}
+
+// FollowClock sets the clock of this process forward to what another has kept, again and again until ctx ends.
+func (g *Registry) FollowClock(ctx context.Context) {
+	tick := time.NewTicker(collectInterval)
+	defer tick.Stop()
+	for {
+		if err := g.clock.follow(ctx, g.store); err != nil && ctx.Err() == nil {
+			g.log.Warn("the clock that leases are measured by could not be read; it is tried again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
 
 // Clock is what the registry's clock shows, in microseconds. It counts while the registry runs, also over restarts;
 // nobody who sets the machine's clock sets it.
 func (g *Registry) Clock() uint64 { return g.now() }
 
-// save keeps what the clock shows.
+// save keeps what the clock shows, unless another process has kept more.
 func (c *clock) save(ctx context.Context, store storage.Store) error {
-	return store.Update(ctx, func(tx storage.Tx) error {
-		c.put(tx, c.now())
+	var shown uint64
+	err := store.Update(ctx, func(tx storage.Tx) (err error) {
+		if shown, _, err = keptClock(tx); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		shown = max(shown, c.now())
+		c.put(tx, shown)
 		return nil
 	})
+	if err == nil {
+		c.reach(shown)
+	}
+	return err
 }
 
 // put keeps that the clock shows now.

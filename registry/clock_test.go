@@ -89,7 +89,7 @@ func TestClockGoesOn(t *testing.T) {
 	s := startServer(t, t.TempDir(), Config{Lease: units.Duration(24 * time.Hour)})
 	s.pushBlob("app", "alone")
 	for range 3 {
-		s.clock.base += uint64((9 * time.Hour).Microseconds())
+		s.clock.base.Add(uint64((9 * time.Hour).Microseconds()))
 		s.keepTime(background)
 		s = s.restart()
 	}

@@ -58,7 +58,7 @@ func (g *Registry) deleteTag(ctx context.Context, c *call) (record *provenance.R
 			return err
 		}
 		about = []digest.Digest{tag.digest, tagIsAbout(c.ref)}
-		return touch(tx, c.repo, about[1], record.Index)
+		return errors.Join(touch(tx, c.repo, about[1], record.Index), g.noteMoves(tx, about...))
 	})
 	if err == nil {
 		g.changed(about)
@@ -140,7 +140,7 @@ func (g *Registry) deleteIn(tx storage.Tx, d *deletion) error {
 	if d.rest = more || moreRefs; d.rest {
 		putGoing(tx, d.repo, d.digest, d.record.Index)
 	}
-	return touchAll(tx, d.repo, d.about[1:], d.record.Index)
+	return errors.Join(touchAll(tx, d.repo, d.about[1:], d.record.Index), g.noteMoves(tx, d.about...))
 }
 
 // mayDeleteNow returns a manifest that may be deleted, as far as that does not depend on its tags.

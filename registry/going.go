@@ -349,7 +349,7 @@ func (g *Registry) endTags(tx storage.Tx, p RepoDigest, tags []string, e provena
 	if keep {
 		putTrashTags(tx, p.Repository, digestKey(p.Digest), tags, record.Index)
 	}
-	return about, touchAll(tx, p.Repository, about, record.Index)
+	return about, errors.Join(touchAll(tx, p.Repository, about, record.Index), g.noteMoves(tx, about...))
 }
 
 // going wants a manifest that is on its way out to be gone for readers, and deleted by its record.

@@ -28,6 +28,11 @@ func (g *Registry) putLink(tx storage.Tx, repo string, d digest.Digest, from str
 	if late, err = awaited(tx, repo, key); err != nil {
 		return false, err
 	}
+	if late {
+		if err := g.noteMoves(tx, d); err != nil {
+			return false, err
+		}
+	}
 	there, err := getOrNil(tx, linkTable, repoKey(repo, key))
 	if err == nil && there == nil {
 		err = g.countLink(tx, repo, d)

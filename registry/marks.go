@@ -17,13 +17,30 @@ type marks struct {
 	of   [1 << 16]atomic.Uint64
 }
 
-func (m *marks) about(d digest.Digest) *atomic.Uint64 {
+func (m *marks) about(d digest.Digest) *atomic.Uint64 { return &m.of[markOf(d)] }
+
+// markOf is the number of a digest's mark.
+func markOf(d digest.Digest) uint16 {
 	hash := d.Encoded()
 	n, err := strconv.ParseUint(hash[max(0, len(hash)-4):], 16, 16)
 	if err != nil {
-		n = 0 // no digest of ours
+		return 0 // no digest of ours
 	}
-	return &m.of[n]
+	return uint16(n)
+}
+
+// moveAll moves every mark.
+func (m *marks) moveAll() {
+	now := m.last.Add(1)
+	for i := range m.of {
+		reach(&m.of[i], now)
+	}
+}
+
+// reach moves a mark, never back, whichever of two changes comes here first.
+func reach(mark *atomic.Uint64, now uint64) {
+	for was := mark.Load(); was < now && !mark.CompareAndSwap(was, now); was = mark.Load() {
+	}
 }
 
 // A Mark is what was known of a digest at a moment.
@@ -47,16 +64,13 @@ func (g *Registry) AnyMark(since Moment) Mark { return Mark{&g.marks.last, since
 // Changed is the moment of the last change to what is known of a digest, or of one that shares its mark.
 func (g *Registry) Changed(d digest.Digest) Moment { return Moment(g.marks.about(d).Load()) }
 
-// changed moves the marks of digests, once the change is committed. A moment is never moved back, whichever of two changes
-// comes here first.
+// changed moves the marks of digests, once the change is committed. Its transaction has noted that for other processes (noteMoves).
 func (g *Registry) changed(digests []digest.Digest) {
 	now := g.marks.last.Add(1)
 	for _, d := range digests {
 		if d == "" {
 			continue
 		}
-		mark := g.marks.about(d)
-		for was := mark.Load(); was < now && !mark.CompareAndSwap(was, now); was = mark.Load() {
-		}
+		reach(g.marks.about(d), now)
 	}
 }

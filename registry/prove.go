@@ -91,7 +91,7 @@ func (g *Registry) recordLater(ctx context.Context, c *call, a Attachment, found
 		if err != nil {
 			return err
 		}
-		return touch(tx, a.Repository, a.Subject, record.Index)
+		return errors.Join(touch(tx, a.Repository, a.Subject, record.Index), g.noteMoves(tx, a.Subject))
 	})
 	if err == nil {
 		g.changed([]digest.Digest{a.Subject})

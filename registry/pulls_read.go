@@ -109,7 +109,7 @@ func newPullStates(tx storage.Reader) *pullStates {
 func (g *Registry) pullStatesNow(tx storage.Reader) *pullStates {
 	states := newPullStates(tx)
 	states.now = func(s *pullState) {
-		stopped := s.Began != 0 && s.Stopped == g.clock.base
+		stopped := s.Began != 0 && s.Stopped == g.clock.found
 		if g.pulls.isLost() || !g.pulls.counting.Load() && !stopped {
 			s.Began = s.now()
 		}

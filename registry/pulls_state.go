@@ -142,7 +142,7 @@ func changePullState(ctx context.Context, store storage.Store, fn func(tx storag
 // error pulls are counted all the same, and the next flush says that it begins anew.
 func (g *Registry) CountPulls(ctx context.Context) error {
 	err := changePullState(ctx, g.store, func(_ storage.Tx, s *pullState) error {
-		if s.Began == 0 || s.Stopped != g.clock.base {
+		if s.Began == 0 || s.Stopped != g.clock.found {
 			s.Began = s.now()
 		}
 		s.Stopped = 0 // if we are killed from here on, the next start begins anew

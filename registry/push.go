@@ -367,6 +367,9 @@ func (g *Registry) commitPush(tx storage.Tx, p *push) (*provenance.Record, error
 	if p.about, err = p.touchAbout(tx, again, e.Tags, record.Index); err != nil {
 		return nil, err
 	}
+	if err := g.noteMoves(tx, p.about...); err != nil {
+		return nil, err
+	}
 	if err := g.countUsage(tx, p.repo, adds.Plus(p.putTagRows(tx, e.Tags, record.Index))); err != nil {
 		return nil, err
 	}

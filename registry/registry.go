@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,7 @@ type Registry struct {
 	full      refusals      // by quotas
 	warned    atomic.Uint64 // pushes, of a soft limit
 	marks     *marks
+	moves     moves
 	scrub     *scrub
 	pulls     *pulls
 	behind    *behind // what GETs and HEADs leave to be committed
@@ -153,6 +155,13 @@ func New(ctx context.Context, store storage.Store, blobs storage.Blobs, book *pr
 	if err := g.lookForWithheld(ctx); err != nil {
 		return nil, err
 	}
+	if err := store.View(ctx, func(tx storage.Reader) error {
+		last, err := lastMove(tx)
+		g.moves.seen.Store(last) // nothing was decided before it
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	return g, g.reloadQuotas(ctx)
 }
 
@@ -169,6 +178,7 @@ type call struct {
 	who provenance.Identity
 	r   *http.Request
 
+	g      *Registry      // that got a request; nil of what is no request
 	caller *access.Caller // of a request: its login is good once view has run, or it was settled; nil of what is no request
 
 	absent digest.Digest              // the blob that is to come, where there was none when the request began; or ""
@@ -206,7 +216,7 @@ func (g *Registry) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	parsed, err := parse(r.Method, r.URL)
 	if err == nil {
-		err = g.handle(w, &call{request: parsed, who: caller.Who, caller: caller, r: r})
+		err = g.handle(w, &call{request: parsed, g: g, who: caller.Who, caller: caller, r: r})
 	}
 	if err == nil {
 		return nil
@@ -227,10 +237,19 @@ func (g *Registry) handle(w http.ResponseWriter, c *call) error {
 		obs.SetUser(c.r.Context(), c.who.Actor.Handle)
 	}
 	obs.SetRoute(c.r.Context(), string(c.kind))
-	if err := g.authorize(c); err != nil {
+	if err := g.authorizeNow(c); err != nil {
 		return err
 	}
 	return c.handle(g, w, c)
+}
+
+// authorizeNow is authorize, which refuses nobody by what another process has changed since.
+func (g *Registry) authorizeNow(c *call) error {
+	err := g.authorize(c)
+	if err == nil || c.caller.Settle(c.r.Context()) != nil || !c.caller.Moved() {
+		return err
+	}
+	return g.authorize(c)
 }
 
 // settle looks whether a caller's login is good still and, where an upload is to end, whether there is such a blob already.
@@ -288,8 +307,17 @@ func (g *Registry) firstView(c *call) view {
 
 // view is the View that a request begins with: it wants that the caller's login was not ended.
 func (c *call) view(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error {
-	return c.caller.View(ctx, reads, func(tx storage.Reader) error {
+	all := func() []storage.Read { return append(c.g.unseenMoves(), reads()...) }
+	return c.caller.View(ctx, all, func(tx storage.Reader) error {
 		obs.SetUser(ctx, c.who.Actor.Handle)
+		if err := c.g.followMoves(tx); err != nil {
+			return err
+		}
+		if c.caller.Moved() {
+			if err := c.g.authorize(c); err != nil {
+				return err
+			}
+		}
 		return fn(tx)
 	})
 }
@@ -327,7 +355,7 @@ func (g *Registry) authorize(c *call) error {
 // since: a right or a login that was revoked before this commit is worth nothing in it.
 // It declares what it reads for that, and what fn reads.
 func (g *Registry) update(ctx context.Context, c *call, reads func() []storage.Read, fn func(storage.Tx) error) error {
-	declared := func() []storage.Read { return append(access.DecidesBy(c.who), reads()...) }
+	declared := func() []storage.Read { return slices.Concat(access.DecidesBy(c.who), g.moveReads(), reads()) }
 	return storage.UpdateReading(ctx, g.store, declared, func(tx storage.Tx) error {
 		if err := g.reauthorize(tx, c); err != nil {
 			return err

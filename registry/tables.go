@@ -116,6 +116,10 @@ const (
 	duePullTable = storage.Table("registry/duePull")
 	// "state" → JSON, a pullState; REPO → JSON, a forgotten. Since when all pulls are counted: pulls_state.go.
 	pullStateTable = storage.Table("registry/pullState")
+	// a number (8) → which marks a change has moved: moves.go. Written where several processes work on the store.
+	movesTable = storage.Table("registry/moves")
+	// "last" → the number of the last of them (8).
+	lastMoveTable = storage.Table("registry/lastMove")
 	// "secret" → 32 random bytes.
 	secretTable = storage.Table("registry/secret")
 )

@@ -90,7 +90,7 @@ func (g *Registry) setTags(tx storage.Tx, p RepoDigest, e provenance.Event, ende
 	if err != nil {
 		return nil, err
 	}
-	return about, errors.Join(g.countUsage(tx, p.Repository, setTagRows(tx, p, e.Tags, ended, record.Index)), touchAll(tx, p.Repository, about, record.Index))
+	return about, errors.Join(g.countUsage(tx, p.Repository, setTagRows(tx, p, e.Tags, ended, record.Index)), touchAll(tx, p.Repository, about, record.Index), g.noteMoves(tx, about...))
 }
 
 // stillLeft returns those of the tags that should have followed that do not mean the manifest now; at most so many.
