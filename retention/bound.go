@@ -4,8 +4,8 @@ package retention
 // over stays for now as if something kept it, and with it what it lists and what is attached to it.
 
 // goes counts what goes.
-func (e *Evaluation) goes() (tags, manifests int) {
-	count := func(all []Disposition) (n int) {
+func (j *Judgement) goes() (tags, manifests int) {
+	count := func(all []Verdict) (n int) {
 		for _, v := range all {
 			if v.Goes {
 				n++
@@ -13,7 +13,7 @@ func (e *Evaluation) goes() (tags, manifests int) {
 		}
 		return n
 	}
-	return count(e.Tags), count(e.Manifests)
+	return count(j.Tags), count(j.Manifests)
 }
 
 // leftOver is why something stays that the next plan removes.
@@ -23,22 +23,22 @@ const leftOver = "more goes than one plan may have: the next one goes on"
 const tooMuch = "more of the repository would go than retention.most lets a schedule remove: a person has to apply a plan"
 
 // stayWhole lets nothing go.
-func (e *Evaluation) stayWhole() {
-	for _, all := range [][]Disposition{e.Tags, e.Manifests} {
+func (j *Judgement) stayWhole() {
+	for _, all := range [][]Verdict{j.Tags, j.Manifests} {
 		for i, v := range all {
 			if v.Goes {
-				all[i] = Disposition{Why: tooMuch}
+				all[i] = Verdict{Why: tooMuch}
 			}
 		}
 	}
 }
 
 // cut lets at most so many tags and manifests go, and says whether more would.
-func (e *Evaluation) cut(f *Facts, most int) bool {
-	if tags, manifests := e.goes(); tags+manifests <= most {
+func (j *Judgement) cut(f *Facts, most int) bool {
+	if tags, manifests := j.goes(); tags+manifests <= most {
 		return false
 	}
-	c := &cutter{Evaluation: e, f: f, left: most, chosen: make([]bool, len(f.Manifests)), referrers: map[int][]int{}}
+	c := &cutter{Judgement: j, f: f, left: most, chosen: make([]bool, len(f.Manifests)), referrers: map[int][]int{}}
 	for i, m := range f.Manifests {
 		if m.Subject >= 0 {
 			c.referrers[m.Subject] = append(c.referrers[m.Subject], i)
@@ -51,9 +51,9 @@ func (e *Evaluation) cut(f *Facts, most int) bool {
 	return true
 }
 
-// cutter is an evaluation while it is cut.
+// cutter is a judgement while it is cut.
 type cutter struct {
-	*Evaluation
+	*Judgement
 	f         *Facts
 	left      int    // how many more may go
 	chosen    []bool // manifests that go, with the tags beside them
@@ -74,7 +74,7 @@ func (c *cutter) tags() {
 		case c.left > 0:
 			c.left--
 		default:
-			*v = Disposition{Why: leftOver}
+			*v = Verdict{Why: leftOver}
 			c.stay(c.f.Tags[t].Manifest)
 		}
 	}
@@ -125,10 +125,10 @@ func (c *cutter) stay(first int) {
 		if c.chosen[i] { // before what it is attached to: there is room again
 			c.left += c.cost(i)
 		}
-		c.Manifests[i] = Disposition{Why: leftOver}
+		c.Manifests[i] = Verdict{Why: leftOver}
 		for _, t := range c.beside[i] {
 			if c.Tags[t].Goes {
-				c.Tags[t] = Disposition{Why: leftOver}
+				c.Tags[t] = Verdict{Why: leftOver}
 			}
 		}
 		queue = append(queue, c.attached(i)...)

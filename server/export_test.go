@@ -43,3 +43,14 @@ func (s *Server) SignInBrowser(r *http.Request, name, password string) (secret s
 	_, secret, err = s.access.SignInBrowser(r, name, password, "a browser")
 	return secret, err
 }
+
+// A Job is one of background.go: who does it.
+type Job struct{ Lease, Each string }
+
+// Jobs are all jobs.
+func (s *Server) Jobs() (list []Job) {
+	for _, j := range append(s.storeJobs(), s.ownJobs(nil)...) {
+		list = append(list, Job{j.lease, j.each})
+	}
+	return list
+}

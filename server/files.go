@@ -106,7 +106,7 @@ func (f *Files) open(how datadir.Mode) error {
 	case err != nil:
 		return &UnavailableError{err}
 	}
-	s, err := wire(f.ctx, d, cfg, "", f.options.PasswordCost, slog.New(slog.DiscardHandler))
+	s, err := wire(f.ctx, d, cfg, wiring{"", f.options.PasswordCost, slog.New(slog.DiscardHandler), nil})
 	if err != nil {
 		return errors.Join(unavailable(err), d.Close())
 	}

@@ -28,10 +28,10 @@ const (
 type listeners struct {
 	main   net.Listener
 	admin  net.Listener // nil where there is none
-	socket net.Listener // in the data directory
+	socket net.Listener // in the data directory; nil where several servers of this process work on it
 }
 
-func openListeners(d *datadir.Dir, c config.Config) (l listeners, err error) {
+func openListeners(d *datadir.Dir, c config.Config, socket bool) (l listeners, err error) {
 	defer func() {
 		if err != nil {
 			l.close()
@@ -44,6 +44,9 @@ func openListeners(d *datadir.Dir, c config.Config) (l listeners, err error) {
 		if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
 			return l, unavailablef("listen for administration: %w (choose another adminListen, or none)", err)
 		}
+	}
+	if !socket {
+		return l, nil
 	}
 	if l.socket, err = datadir.ListenSocket(d.Path); err != nil {
 		return l, unavailable(err)
@@ -84,7 +87,9 @@ func (s *Server) listen() (servers []*http.Server, failed <-chan error, err erro
 			}
 		}()
 	}
-	start(s.open.socket, asOperator(s.operatorRoutes(s.router())), false)
+	if s.open.socket != nil {
+		start(s.open.socket, asOperator(s.operatorRoutes(s.router())), false)
+	}
 	if admin := s.open.admin; admin != nil {
 		if peer.Loopback(s.c.AdminListen) {
 			start(admin, s.adminRouter(), false)

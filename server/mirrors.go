@@ -13,7 +13,7 @@ import (
 
 // openMirrors puts the rules of mirrors in force. From then on nobody pushes below their prefixes.
 func (s *services) openMirrors(c config.Config, log *slog.Logger) error {
-	s.mirrors = mirror.NewMirrors(mirror.Config{Store: s.data.Rows(), Registry: s.registry, Log: log, Signatures: signatures{s.engine}})
+	s.mirrors = mirror.NewMirrors(mirror.Config{Store: s.rows, Registry: s.registry, Log: log, Signatures: signatures{s.engine}})
 	s.registry.SetMirrors(s.mirrors)
 	set, err := c.Mirrors.Read(c.OwnNames(s.url)...)
 	if err == nil {

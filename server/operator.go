@@ -98,7 +98,7 @@ func (s *services) continueLog(ctx context.Context, r *http.Request) (any, error
 	if err := strictjson.Unmarshal(data, &c); err != nil {
 		return nil, err
 	}
-	if err := registry.RestartPulls(ctx, s.data.Rows()); err != nil { // others may have pulled from the newer store
+	if err := registry.RestartPulls(ctx, s.rows); err != nil { // others may have pulled from the newer store
 		return nil, err
 	}
 	return s.keys.Continue(ctx, access.Operator, c.Checkpoint)

@@ -59,7 +59,7 @@ func (p pulls) NoneAfter(ctx context.Context, repo string, refs []string) ([]tim
 // openRetention puts the rules of retention in force.
 func (s *services) openRetention(c config.Config, log *slog.Logger) error {
 	s.retention = retention.NewKeeper(retention.Config{
-		Store: s.data.Rows(), Registry: s.registry, Book: s.book, Pulls: pulls{s.registry}, Log: log, Most: float64(c.Retention.Most) / 100,
+		Store: s.rows, Registry: s.registry, Book: s.book, Pulls: pulls{s.registry}, Log: log, Most: float64(c.Retention.Most) / 100,
 	})
 	set, err := c.Retention.Read(expressions{s.engine})
 	if err == nil {

@@ -17,10 +17,12 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/internal/obs"
+	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/listen"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/lease"
 )
 
 // Options are what a server is started with.
@@ -41,6 +43,21 @@ type Options struct {
 	Say func(sentence string)
 	// Wrap puts something between the rooms and the store, for tests. Default: nothing.
 	Wrap func(storage.Store) storage.Store
+	// Among has the server be one of several in this process that work on one data directory, for tests. Default: it opens the directory for itself,
+	// alone.
+	Among *Among
+}
+
+// Among says among which servers of this process one is.
+type Among struct {
+	// Dir is the directory that they work on. Whoever opened it closes it, when all of them have ended.
+	Dir *datadir.Dir
+	// Socket says that this one has the socket in it.
+	Socket bool
+	// ID is its name among them.
+	ID string
+	// Clock is what its machine's clock shows. Default: time.Now.
+	Clock func() time.Time
 }
 
 // An UnavailableError says that a registry cannot be had here and now: its directory is in use or not to be read, its port
@@ -64,6 +81,7 @@ type Server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	metrics  *obs.Metrics
+	replica  *lease.Replica
 	open     listeners
 	welcome  *Welcome
 	draining atomic.Bool
@@ -81,18 +99,49 @@ func Open(ctx context.Context, dir string, o Options) (_ *Server, err error) {
 	if s.log, err = newLog(o, s.level); err != nil {
 		return nil, err
 	}
-	d, err := datadir.Open(ctx, dir, datadir.ToServe, datadir.Options{OnCommit: s.metrics.Commit, Say: o.Say, Wrap: o.Wrap, S3: remoteOf(s.c), Database: s.c.Store, Log: s.log})
+	d, err := s.openDir(ctx, dir)
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}
-	if s.open, err = openListeners(d, s.c); err != nil {
-		return nil, errors.Join(err, d.Close())
+	if s.open, err = openListeners(d, s.c, o.Among == nil || o.Among.Socket); err != nil {
+		return nil, errors.Join(err, s.closeDir(d))
 	}
 	if err := s.begin(ctx, d); err != nil {
 		s.open.close()
-		return nil, errors.Join(err, d.Close())
+		return nil, errors.Join(err, s.closeDir(d))
 	}
 	return s, nil
+}
+
+func (s *Server) openDir(ctx context.Context, dir string) (*datadir.Dir, error) {
+	o := datadir.Options{OnCommit: s.metrics.Commit, Say: s.options.Say, Wrap: s.options.Wrap, S3: remoteOf(s.c), Database: s.c.Store, Log: s.log}
+	if among := s.options.Among; among != nil {
+		return among.Dir.Again(ctx, o)
+	}
+	return datadir.Open(ctx, dir, datadir.ToServe, o)
+}
+
+// closeDir closes what openDir opened.
+func (s *Server) closeDir(d *datadir.Dir) error {
+	if s.options.Among != nil {
+		return nil
+	}
+	return d.Close()
+}
+
+// join makes this process one of those that work on the store. Alone, it has nobody to agree with: the lock of the store's file, or the
+// lease that the database's engine holds, proves that nobody else is there, so that work which a killed process did is done at once.
+func (s *Server) join(ctx context.Context, d *datadir.Dir) (err error) {
+	c := lease.Config{ID: d.Process(), Version: version.String(), Alone: true, Log: s.log}
+	if among := s.options.Among; among != nil {
+		c.ID, c.Machine, c.Alone = among.ID, among.Clock, false
+	}
+	if !c.Alone || c.ID != "" {
+		s.log = s.log.With("replica", c.ID)
+		c.Log = s.log
+	}
+	s.replica, err = lease.Join(ctx, d.Rows(), c)
+	return err
 }
 
 func newLog(o Options, level *slog.LevelVar) (*slog.Logger, error) {
@@ -111,11 +160,14 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 	if err := s.checkFirstPassword(ctx, d); err != nil {
 		return err
 	}
+	if err := s.join(ctx, d); err != nil {
+		return err
+	}
 	rules, err := s.c.Policy.Read()
 	if err != nil {
 		return err
 	}
-	if s.services, err = wire(ctx, d, s.c, s.open.main.Addr().String(), s.options.PasswordCost, s.log); err != nil {
+	if s.services, err = wire(ctx, d, s.c, wiring{s.open.main.Addr().String(), s.options.PasswordCost, s.log, s.replica}); err != nil {
 		return err
 	}
 	if err := s.openKeeper(s.c); err != nil {
@@ -140,6 +192,13 @@ func (s *Server) stopCounting(ctx context.Context) {
 	}
 }
 
+// leave gives back what this process had to do, so that others go on with it at once.
+func (s *Server) leave(ctx context.Context) {
+	if err := s.replica.Leave(ctx); err != nil {
+		s.log.Error("the work of this replica was not given back; others take it over in a moment", "err", err)
+	}
+}
+
 // URL is the registry's one public name.
 func (s *Server) URL() string { return s.url }
 
@@ -157,6 +216,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	if err := s.registry.CountPulls(ctx); err != nil {
 		s.log.Error("the store does not say yet that pulls are counted; it is tried again", "err", err)
 	}
+	defer s.leave(context.WithoutCancel(ctx)) // when nothing is done any more under its leases
 	defer s.stopCounting(context.WithoutCancel(ctx))
 	if err := s.mirrors.Draw(ctx); err != nil {
 		s.log.Error("the registry could not draw a name that mirrors of it know it by; the next start or mirror tries again", "err", err)
@@ -168,8 +228,8 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	for _, work := range s.background() {
-		group.Go(func() { work(running) })
+	for _, j := range s.background() {
+		group.Go(func() { s.do(running, j) })
 	}
 	ready()
 	select {
@@ -183,7 +243,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 // Close closes what Open opened.
 func (s *Server) Close() {
 	s.open.close()
-	if err := s.data.Close(); err != nil {
+	if err := s.closeDir(s.data); err != nil {
 		s.log.Error("closing the store failed", "err", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/api"
@@ -20,6 +21,8 @@ import (
 	"github.com/seed-260924e6/hallmark/server/cosigning"
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/keyring"
+	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/lease"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/seed-260924e6/hallmark/trust/signature"
@@ -29,6 +32,7 @@ import (
 // verb, when no server runs, asks their API directly.
 type services struct {
 	data       *datadir.Dir
+	rows       storage.Store // of data; refuses what is done under a lease that was lost
 	url        string
 	access     *access.Access
 	book       *provenance.Book
@@ -48,22 +52,51 @@ type services struct {
 	unrecorded atomic.Pointer[provenance.RuleFiles]
 }
 
-// wire connects the rooms over a data directory, for a server that listens on address, or where it is "", for a verb. Certificates are
-// opened by the server alone: a verb that works beside it knows not all names that they are for. passwordCost is the work
-// that checking a password takes; 0 is access's own.
-func wire(ctx context.Context, d *datadir.Dir, c config.Config, address string, passwordCost int, log *slog.Logger) (s *services, err error) {
-	s = &services{data: d}
-	if s.url, err = d.PublicURL(ctx, c, address); err != nil {
+// wiring is for whom rooms are wired.
+type wiring struct {
+	address      string // where a server listens; "" for a verb
+	passwordCost int    // the work that checking a password takes; 0 is access's own
+	log          *slog.Logger
+	replica      *lease.Replica // nil for a verb, which has the store for itself
+}
+
+// rows are those of a data directory, for work that may be done under leases.
+func (w wiring) rows(d *datadir.Dir) storage.Store {
+	if w.replica == nil {
+		return d.Rows()
+	}
+	return w.replica.Store(d.Rows())
+}
+
+// several says that other processes work on the store too.
+func (w wiring) several() bool { return w.replica != nil && !w.replica.Alone() }
+
+// now is the time that decides.
+func (w wiring) now() time.Time {
+	if w.replica == nil {
+		return time.Now()
+	}
+	return w.replica.Now()
+}
+
+// wire connects the rooms over a data directory. Certificates are
+// opened by the server alone: a verb that works beside it knows not all names that they are for.
+func wire(ctx context.Context, d *datadir.Dir, c config.Config, w wiring) (s *services, err error) {
+	s, log := &services{data: d, rows: w.rows(d)}, w.log
+	if s.url, err = d.PublicURL(ctx, c, w.address); err != nil {
 		return nil, err
 	}
-	if err := s.openBook(ctx, c, log); err != nil {
+	if err := s.openBook(ctx, c, w); err != nil {
 		return nil, err
 	}
-	if err := s.openAccess(ctx, c, address, passwordCost); err != nil {
+	if err := s.openAccess(ctx, c, w); err != nil {
 		return nil, err
 	}
 	if err := s.openRegistry(ctx, c, log); err != nil {
 		return nil, err
+	}
+	if w.several() {
+		s.registry.ShareMarks()
 	}
 	if err := s.openTrust(ctx, c, log); err != nil {
 		return nil, err
@@ -92,24 +125,26 @@ func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 }
 
 // openBook opens the records, with the keys that sign them.
-func (s *services) openBook(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	if s.book, err = provenance.NewBook(s.data.Rows(), s.url); err != nil {
+func (s *services) openBook(ctx context.Context, c config.Config, w wiring) (err error) {
+	if s.book, err = provenance.NewBook(s.rows, s.url); err != nil {
 		return err
 	}
-	s.keys = keyring.New(s.book, s.data.File(datadir.KeysDir), c.Keys, log)
+	s.book.SetClock(w.now)
+	s.keys = keyring.New(s.book, s.data.File(datadir.KeysDir), c.Keys, w.log)
 	if s.data.Mode == datadir.ToRead {
 		return s.keys.Look(ctx)
 	}
 	return s.keys.Open(ctx)
 }
 
-func (s *services) openAccess(ctx context.Context, c config.Config, address string, passwordCost int) error {
-	reachedAt, err := s.data.Ports(ctx, c, address)
+func (s *services) openAccess(ctx context.Context, c config.Config, w wiring) error {
+	reachedAt, err := s.data.Ports(ctx, c, w.address)
 	if err != nil {
 		return err
 	}
-	s.access, err = access.New(ctx, s.data.Rows(), access.Config{
-		URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: passwordCost,
+	s.access, err = access.New(ctx, s.rows, access.Config{
+		URL: s.url, Book: s.book, Limits: c.Limits.Limits, Issuers: c.OIDC, Names: s.names(c), Ports: reachedAt, BcryptCost: w.passwordCost,
+		Several: w.several(), Now: w.now,
 	})
 	if err != nil {
 		return err
@@ -118,7 +153,7 @@ func (s *services) openAccess(ctx context.Context, c config.Config, address stri
 }
 
 func (s *services) openRegistry(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	if s.registry, err = registry.New(ctx, s.data.Rows(), s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
+	if s.registry, err = registry.New(ctx, s.rows, s.data.Blobs, s.book, s.access, log, c.Registry); err != nil {
 		return err
 	}
 	if err := s.protectKept(); err != nil {

@@ -21,6 +21,9 @@ import (
 // ProcessFile names, in a data directory whose store is in a database, the process that works on it. It is locked while one does.
 const ProcessFile = "process"
 
+// Process names the process that works on a store in a database, over its restarts; it is "" where the store is in the directory.
+func (d *Dir) Process() string { return d.name }
+
 // A Store is what the rooms keep their rows in, in the directory or in a database.
 type Store interface {
 	storage.Store
@@ -80,6 +83,7 @@ func (d *Dir) openDatabase(o Options) (err error) {
 			return err
 		}
 	}
+	d.name = c.Process
 	store, err := postgres.Open(context.Background(), c)
 	if err != nil {
 		return errors.Join(err, d.unlock())

@@ -53,6 +53,7 @@ type Dir struct {
 	Mode  Mode
 
 	locked  *os.File      // ProcessFile; nil where the store is in the directory, or is only read
+	name    string        // of the process, where the store is in a database
 	wrapped storage.Store // Store behind Options.Wrap; nil where there is none
 }
 
@@ -185,6 +186,21 @@ func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 		return blobs, err
 	}
 	return blobs, d.Set(ctx, settingBlobs, blobs.ID())
+}
+
+// Again opens the directory once more, as one of several servers in this process see it, for tests: over the same store, with Wrap of
+// its own, and with blobs of its own where they are in an object store. Files are one process's, so their directory is the same. It is not closed.
+func (d *Dir) Again(ctx context.Context, o Options) (*Dir, error) {
+	again := &Dir{Path: d.Path, Store: d.Store, Mode: d.Mode, Blobs: d.Blobs}
+	if o.Wrap != nil {
+		again.wrapped = o.Wrap(d.Store)
+	}
+	if _, inFiles := d.Blobs.(*files.Dir); inFiles {
+		return again, nil
+	}
+	var err error
+	again.Blobs, err = again.openBlobs(ctx, o)
+	return again, err
 }
 
 // File is the path of what has a name in the directory.
