@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -23,16 +22,7 @@ var background = context.Background()
 
 func testStore(t testing.TB) storage.Store {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return storagetest.Twice(store)
+	return storagetest.Twice(engines.New(t))
 }
 
 // testKeys are the keys of all registries of this test.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // name is the registry's host. It means ::1, because the Docker engine skips verification for every name
@@ -90,6 +91,9 @@ func start(t *testing.T, args ...string) *server {
 	var env []string
 	if s3test.Wanted() {
 		env = s3test.Start(t).Environ("e2e/")
+	}
+	if engines.InDatabase() {
+		env = append(env, "HALLMARK_STORE="+engines.Database(t, t.TempDir()))
 	}
 	return startWith(t, env, args...)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // mirrored is a registry with a mirror of an upstream.
@@ -394,11 +394,8 @@ func changeRows(t *testing.T, dir string, table storage.Table, change func(map[s
 // updateStore changes a store that no server has open.
 func updateStore(t *testing.T, dir string, fn func(storage.Tx) error) {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(dir, datadir.StoreFile), bolt.Config{Steps: datadir.Layouts})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = store.Update(t.Context(), fn)
+	store := engines.Open(t, filepath.Join(dir, datadir.StoreFile), datadir.Layouts...)
+	err := store.Update(t.Context(), fn)
 	if err := errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)
 	}

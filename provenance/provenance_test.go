@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,8 +13,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 var background = context.Background()
@@ -23,16 +22,7 @@ var background = context.Background()
 // testBook is an empty book whose every closure runs twice, and whose clock the test sets.
 func testBook(t *testing.T) (*Book, *time.Time) {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	b, err := NewBook(storagetest.Twice(store), "https://registry.example:5443")
+	b, err := NewBook(storagetest.Twice(engines.New(t)), "https://registry.example:5443")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,18 +6,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance/checkpoint"
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 )
 
 // grown is a book of five records, with its keys.
@@ -42,16 +41,8 @@ func newest(t *testing.T, b *Book) string {
 // snapshotOf copies a store, and opens the copy: an older one, once the book has gone on.
 func snapshotOf(t *testing.T, b *Book) storage.Store {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "older.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	err = b.store.View(background, func(from storage.Reader) error {
+	store := engines.New(t)
+	err := b.store.View(background, func(from storage.Reader) error {
 		return store.Update(background, func(to storage.Tx) error {
 			for _, table := range append(slices.Clone(logTables), "log/cosignature", headTable, recordTable, unsignedTable, countTable, indexTable, imageTable, orderedTable, timeTable) {
 				for item, err := range from.Scan(table, nil, nil) {

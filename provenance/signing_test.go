@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/seed-260924e6/hallmark/internal/unraced"
@@ -409,15 +410,7 @@ func wantProblem(t *testing.T, b *Book, says string) {
 // oldBook has records as they were before there was a log.
 func oldBook(t *testing.T, n uint64) (*Book, Keys) {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	store := engines.New(t)
 	b, err := NewBook(store, "https://registry.example")
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // startCounting starts a server that counts pulls, as the one of a process does.
@@ -220,10 +220,7 @@ func TestPullsSince(t *testing.T) {
 	got = last(s)
 	s.stopInOrder()
 
-	store, err := bolt.Open(filepath.Join(dir, "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := engines.Open(t, filepath.Join(dir, "store.db"))
 	if err := errors.Join(RestartPulls(background, store), store.Close()); err != nil { // as a restore does
 		t.Fatal(err)
 	}

@@ -22,10 +22,10 @@ import (
 	"github.com/seed-260924e6/hallmark/internal/unraced"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -48,10 +48,7 @@ func startServer(t testing.TB, dir string, c Config) *server {
 	if c.Reserve == 0 {
 		c.Reserve = 1
 	}
-	store, err := bolt.Open(filepath.Join(dir, "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := engines.Open(t, filepath.Join(dir, "store.db"))
 	s := &server{t: t, dir: dir}
 	rows := storagetest.Twice(store)
 	s.Registry = newRegistry(t, rows, openBlobs(t, dir, rows), c)

@@ -22,9 +22,9 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -97,9 +97,7 @@ func must(t testing.TB, err error) {
 
 func newWorld(t testing.TB, rules string) *world {
 	t.Helper()
-	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	must(t, err)
-	store := &watched{Store: storagetest.Twice(opened)}
+	store := &watched{Store: storagetest.Twice(engines.Open(t, filepath.Join(t.TempDir(), "store.db")))}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
 	book, err := provenance.NewBook(store, "https://registry.example")

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/move"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage/postgres/pgtest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // inDatabase are the options of a server whose store is in a database.
@@ -92,10 +93,11 @@ func wantAnswer(t *testing.T, s *servertest.Server, status int, path string, par
 
 // TestDatabaseForDirectory names a database for a registry that has a store already.
 func TestDatabaseForDirectory(t *testing.T) {
+	engines.OnFile(t)
 	c := pgtest.Start(t, "fsync=off")
 	s := servertest.Start(t)
 	s.Stop()
-	if _, err := servertest.TryOn(s.Dir, inDatabase(c.Database())); err == nil || !strings.Contains(err.Error(), "begin a new registry") {
+	if _, err := servertest.TryOn(s.Dir, inDatabase(c.Database())); err == nil || !strings.Contains(err.Error(), "hallmark move") {
 		t.Errorf("a registry that has a store: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/s3"
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // movable is a registry with blobs of each kind, which is stopped.
@@ -32,6 +33,7 @@ type movable struct {
 // newMovable pushes layers of some lengths to a registry with its blobs in files.
 func newMovable(t *testing.T, dir string, sizes ...int) *movable {
 	t.Helper()
+	engines.OnFile(t)
 	m := &movable{t: t, dir: dir, layers: map[digest.Digest]string{}}
 	s := servertest.StartOn(t, dir, servertest.Options())
 	for i, size := range sizes {

@@ -3,13 +3,12 @@ package server
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 )
 
@@ -31,12 +30,7 @@ func (s *interposed) Update(ctx context.Context, fn func(storage.Tx) error) erro
 // those in force.
 func TestRulesOvertaken(t *testing.T) {
 	t.Parallel()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "hallmark.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	between := &interposed{Store: store}
+	between := &interposed{Store: engines.New(t)}
 	keys, err := provenance.GenerateKeys()
 	if err != nil {
 		t.Fatal(err)

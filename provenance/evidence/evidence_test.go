@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/evidence"
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // errAbsent is the error of what a house does not have.
@@ -49,9 +48,7 @@ const (
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	fatal(t, err)
-	t.Cleanup(func() { fatal(t, store.Close()) })
+	store := engines.New(t)
 	book, err := provenance.NewBook(store, registryURL)
 	fatal(t, err)
 	keys, err := provenance.GenerateKeys()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	formats "github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -22,21 +23,8 @@ import (
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
 )
 
-func openBolt(t *testing.T) storage.Store {
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func TestLog(t *testing.T) {
-	logtest.Log(t, func(t *testing.T) storage.Store { return storagetest.Twice(openBolt(t)) })
+	logtest.Log(t, func(t *testing.T) storage.Store { return storagetest.Twice(engines.New(t)) })
 }
 
 // TestIndependent has another implementation check the vectors: roots, proofs, checkpoints.
@@ -82,7 +70,7 @@ func slices(hashes []tlog.Hash) (s [][]byte) {
 
 // TestTiles reads a log of 600 leaves through its tiles alone, as a client does.
 func TestTiles(t *testing.T) {
-	s := openBolt(t)
+	s := engines.New(t)
 	logtest.Begin(t, s, logtest.Origin, logtest.Key, 1000)
 	fill(t, s, 600)
 	logtest.View(t, s, "", func(tree *log.Tree) error {
@@ -189,7 +177,7 @@ func TestTilePaths(t *testing.T) {
 
 // TestTooLarge asks for what the log has not.
 func TestTooLarge(t *testing.T) {
-	s := openBolt(t)
+	s := engines.New(t)
 	logtest.Begin(t, s, logtest.Origin, logtest.Key, 0)
 	fill(t, s, 300)
 	logtest.View(t, s, "", func(tree *log.Tree) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance/receipt"
 	"github.com/seed-260924e6/hallmark/provenance/witness"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -43,11 +43,9 @@ func newWitnessed(t *testing.T) *witnessed {
 		}
 	}
 	w := &witnessed{t: t}
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "hallmark.db"), bolt.Config{})
-	must(err)
-	t.Cleanup(func() { store.Close() })
-	w.store = store
-	w.book, err = provenance.NewBook(store, "https://registry.example")
+	w.store = engines.New(t)
+	var err error
+	w.book, err = provenance.NewBook(w.store, "https://registry.example")
 	must(err)
 	keys, err := provenance.GenerateKeys()
 	must(err)

@@ -26,6 +26,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/datadir"
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -68,6 +69,9 @@ func StartOn(t testing.TB, dir string, o server.Options) *Server {
 		c := s3test.For(t, dir).Config(s3test.Prefix(dir))
 		c.Region, c.Keep = "us-east-1", units.Duration(time.Hour)
 		o.Config.Blobs.S3.Config = c
+	}
+	if engines.InDatabase() && o.Config.Store == "" {
+		o.Config.Store = engines.Database(t, filepath.Join(dir, datadir.StoreFile))
 	}
 	s, err := TryOn(dir, o)
 	if err != nil {

@@ -23,9 +23,9 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/registry"
 	"github.com/seed-260924e6/hallmark/storage"
-	"github.com/seed-260924e6/hallmark/storage/bolt"
 	"github.com/seed-260924e6/hallmark/storage/files"
 	"github.com/seed-260924e6/hallmark/storage/storagetest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 	"github.com/seed-260924e6/hallmark/trust/image"
 	"github.com/seed-260924e6/hallmark/trust/signature"
 	"oras.land/oras-go/v2/content"
@@ -73,9 +73,7 @@ func (c *counted) View(ctx context.Context, fn func(storage.Reader) error) error
 
 func newWorld(t testing.TB, rules string) *world {
 	t.Helper()
-	opened, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Config{})
-	must(t, err)
-	store := &counted{Store: storagetest.Twice(opened)}
+	store := &counted{Store: storagetest.Twice(engines.Open(t, filepath.Join(t.TempDir(), "store.db")))}
 	blobs, err := files.Open(filepath.Join(t.TempDir(), "blobs"), "")
 	must(t, err)
 	w := &world{t: t, subject: "registry.example", store: store}

@@ -35,21 +35,28 @@ type Cluster struct {
 // Settings are those of postgresql.conf, as "fsync=off".
 func Start(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
+	c := newCluster(t)
+	t.Cleanup(func() {
+		c.Stop(syscall.SIGQUIT)
+		if err := os.RemoveAll(filepath.Dir(c.Dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	c.Begin(settings...)
+	return c
+}
+
+// newCluster makes a cluster that does not run, in a directory of its own.
+func newCluster(t testing.TB) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t, programs: programs(t), Port: freePort(t)}
 	root, err := os.MkdirTemp("", "hallmark-pg")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Dir = filepath.Join(root, "data")
-	t.Cleanup(func() {
-		c.Stop(syscall.SIGQUIT)
-		if err := os.RemoveAll(root); err != nil {
-			t.Error(err)
-		}
-	})
 	c.own(root)
 	c.Run("initdb", "-D", c.Dir, "-U", "hallmark", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
-	c.Begin(settings...)
 	return c
 }
 
@@ -108,7 +115,10 @@ func runsAs() *syscall.Credential {
 }
 
 func (c *Cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(c.programs, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(c.programs, name)
+	}
+	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: runsAs(), Pdeathsig: syscall.SIGQUIT}
 	return cmd
@@ -127,15 +137,17 @@ func (c *Cluster) Run(name string, args ...string) string {
 // Begin starts the server of a cluster that does not run, and waits until it answers.
 func (c *Cluster) Begin(settings ...string) {
 	c.t.Helper()
-	args := []string{"-D", c.Dir, "-h", "127.0.0.1", "-p", strconv.Itoa(c.Port), "-k", ""}
-	for _, s := range settings {
-		args = append(args, "-c", s)
-	}
-	c.server = c.command("postgres", args...)
+	c.server = c.command("postgres", c.args(settings...)...)
 	c.server.Stdout, c.server.Stderr = &c.log, &c.log
 	if err := c.server.Start(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.await()
+}
+
+// await waits until the server answers.
+func (c *Cluster) await() {
+	c.t.Helper()
 	for ended := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		ready := c.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(c.Port))
 		out, err := ready.CombinedOutput()
@@ -143,7 +155,8 @@ func (c *Cluster) Begin(settings ...string) {
 			return
 		}
 		if time.Now().After(ended) {
-			c.t.Fatalf("PostgreSQL does not start: %v %s\n%s", err, out, c.log.String())
+			log, _ := os.ReadFile(filepath.Join(filepath.Dir(c.Dir), "log")) // a shared one has its log there
+			c.t.Fatalf("PostgreSQL does not start: %v %s\n%s%s", err, out, c.log.String(), log)
 		}
 	}
 }
