@@ -64,3 +64,9 @@ func SomeRows(tx Reader, table Table, from, to []byte, n int, fn func(Item) erro
 	}
 	return nil, nil
 }
+
+// A Lister is a Reader that knows its tables. Those of every engine do; what is put between an engine and a room need not.
+type Lister interface {
+	// Tables returns the tables that have rows, in the order of their names.
+	Tables() ([]Table, error)
+}

@@ -15,12 +15,14 @@ import (
 // move is the verb `hallmark move`.
 func (e *env) move() *cobra.Command {
 	c := &cobra.Command{
-		Use: "move --to CONFIG", Short: "Take the blobs into an object store, or back into the data directory", Args: cobra.NoArgs,
-		Long: "Copy the blobs of a registry that is stopped to where CONFIG has them: into the object store that its blobs.s3 names, or\n" +
-			"into the data directory, where it names none. Everything else stays in the data directory, and nobody else can open it\n" +
-			"meanwhile. Each blob is compared with its digest as it is copied, then all are counted and measured where they came to, and some are read\n" +
-			"again, or all of them (--verify all). Until its end the registry is where it was; a move that broke off is gone on with by the next. The\n" +
-			"blobs stay where they were, too: remove them yourself. Exit status 1 says that some were lost or damaged before.",
+		Use: "move --to CONFIG", Short: "Take the blobs into an object store, or the store into a database, or back", Args: cobra.NoArgs,
+		Long: "Copy the blobs or the store of a registry that is stopped to where CONFIG has them: blobs into the object store that its blobs.s3\n" +
+			"names, the store into the PostgreSQL database that its store names, or either into the data directory, where CONFIG names none. One of\n" +
+			"the two is moved at a time. Everything else stays in the data directory, and nobody else can open it meanwhile. Each blob is compared\n" +
+			"with its digest as it is copied, then all are counted and measured where they came to, and some are read again, or all of them\n" +
+			"(--verify all). Of a store all rows are compared, and the end of the log. Until its end the registry is where it was; a move that broke\n" +
+			"off is gone on with by the next. What was moved stays where it was, too: remove it yourself. Exit status 1 says that some blobs were\n" +
+			"lost or damaged before.",
 		Example: "  hallmark move --to /etc/hallmark/with-s3.yaml --data /var/lib/hallmark",
 	}
 	to := c.Flags().String("to", "", "configuration `file` that the registry will have")
@@ -35,6 +37,9 @@ func (e *env) move() *cobra.Command {
 		was, will, err := e.moveConfigs(*from, *to)
 		if err != nil {
 			return err
+		}
+		if was.Store != will.Store {
+			return e.moveStore(c.Context(), was, will, firstOf(*data, will.Data), *to, *asJSON)
 		}
 		m := &move.Move{From: was.Blobs.Remote(), To: will.Blobs.Remote(), Database: was.Store, All: *verify == "all", Say: e.sayUpgrade}
 		if m.Dir, err = filepath.Abs(firstOf(*data, will.Data)); err != nil {
@@ -64,9 +69,7 @@ func (e *env) moveConfigs(from, to string) (was, will config.Config, err error) 
 	if err != nil {
 		return was, will, err
 	}
-	if was, err = config.Load(from, e.getenv); err == nil && was.Store != will.Store {
-		err = usagef("nothing was moved: the two configurations name different stores, and blobs alone can be moved; let store be the same in both")
-	}
+	was, err = config.Load(from, e.getenv)
 	return was, will, err
 }
 

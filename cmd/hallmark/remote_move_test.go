@@ -51,8 +51,14 @@ func TestRemoteMoveKilled(t *testing.T) {
 // movedWithKills kills moves until one comes to its end.
 func (v *victim) movedWithKills(t *testing.T, from, to string) {
 	t.Helper()
+	v.withKills(t, "move", "--config", from, "--to", to, "--data", v.dir)
+}
+
+// withKills runs a verb again and again, and kills it, until it comes to its end.
+func (v *victim) withKills(t *testing.T, args ...string) {
+	t.Helper()
 	for killed := 0; ; killed++ {
-		cmd := exec.Command(v.program, "move", "--config", from, "--to", to, "--data", v.dir)
+		cmd := v.command(args...)
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
 		err := cmd.Start()
@@ -63,11 +69,11 @@ func (v *victim) movedWithKills(t *testing.T, from, to string) {
 			err = cmd.Wait()
 		}
 		if err == nil {
-			t.Logf("%d moves were killed: %s", killed, &out)
+			t.Logf("killed %d times: %s", killed, &out)
 			return
 		}
 		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != -1 {
-			t.Fatalf("the move: %v\n%s", err, &out)
+			t.Fatalf("%s: %v\n%s", args[0], err, &out)
 		}
 	}
 }

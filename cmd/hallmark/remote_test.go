@@ -52,11 +52,16 @@ func TestKilledOverRemote(t *testing.T) {
 // run runs a verb with the environment of the server, and wants it to succeed.
 func (v *victim) run(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(v.program, args...)
-	cmd.Env = append(os.Environ(), v.env...)
-	out, err := cmd.CombinedOutput()
+	out, err := v.command(args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", args[0], err, out)
 	}
 	return string(out)
+}
+
+// command is a verb with the environment of the server.
+func (v *victim) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(v.program, args...)
+	cmd.Env = append(os.Environ(), v.env...)
+	return cmd
 }

@@ -59,8 +59,8 @@ type Config struct {
 	// Trash says for how long, and up to which size, what was deleted can be brought back.
 	Trash registry.TrashConfig `yaml:"trash"`
 	// Store is the URL of a PostgreSQL database for everything but blobs, keys and certificates:
-	// postgres://user@host/database?sslmode=verify-full. A registry has one from its first start on, or never. Default: a file in
-	// the data directory.
+	// postgres://user@host/database?sslmode=verify-full. `hallmark move` takes a store there, or back. Default: a file in the data
+	// directory.
 	Store string `yaml:"store"`
 	// Blobs says where blobs are, if not in the data directory.
 	Blobs Blobs `yaml:"blobs"`

@@ -53,9 +53,9 @@ func (d *Dir) openStore(o Options) (err error) {
 	}
 	switch {
 	case o.Database != "" && inFile:
-		return fmt.Errorf("this registry's store is %s, and the configuration names a database: leave store out, or begin a new registry with it", d.File(StoreFile))
+		return fmt.Errorf("this registry's store is %s, and the configuration names a database: leave store out, or take it there with `hallmark move`", d.File(StoreFile))
 	case o.Database == "" && inDatabase && !inFile:
-		return errors.New("this registry's store is in a database, and the configuration names none: set store again")
+		return errors.New("this registry's store is in a database, and the configuration names none: set store again, or take it into the directory with `hallmark move`")
 	case o.Database != "":
 		return d.openDatabase(o)
 	}
@@ -77,7 +77,10 @@ func (d *Dir) has(name string) (bool, error) {
 // openDatabase opens the store in a database. The name of the process is made before the first row: one that is started again on the
 // same directory, after it was killed, need not wait for the end of its own lease.
 func (d *Dir) openDatabase(o Options) (err error) {
-	c := postgres.Config{URL: o.Database, Steps: Layouts, ReadOnly: d.Mode == ToRead, Say: o.say, OnCommit: o.OnCommit, Log: o.Log}
+	c := postgres.Config{URL: o.Database, Steps: Layouts, ReadOnly: d.Mode == ToRead, Admit: admit, Say: o.say, OnCommit: o.OnCommit, Log: o.Log}
+	if o.admit != nil {
+		c.Admit = o.admit
+	}
 	if !c.ReadOnly {
 		if c.Process, d.locked, err = d.process(); err != nil {
 			return err

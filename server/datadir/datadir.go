@@ -96,6 +96,8 @@ type Options struct {
 	Database string
 	// Log is told of what goes on in the background; nil is nobody.
 	Log *slog.Logger
+
+	admit func(storage.Reader) error // which database is opened; nil is one that is a registry's store, or empty
 }
 
 // ErrNone says that a directory holds no registry.

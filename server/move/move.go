@@ -1,4 +1,5 @@
-// Package move takes the blobs of a registry from its data directory into an object store, or back, while no server runs on it.
+// Package move takes the blobs of a registry from its data directory into an object store, or its store into a database, or either back,
+// while no server runs on it.
 //
 // Blobs keep their locations, so only a setting of the data directory changes, at the end and at once: until then the registry
 // is where it was, and its blobs there are only read, before and behind it. A move that broke off is gone on with by the next.

@@ -27,6 +27,18 @@ func (r *reader) bucket(table storage.Table) *bbolt.Bucket {
 	return b
 }
 
+// Tables implements storage.Lister.
+func (r *reader) Tables() (tables []storage.Table, err error) {
+	defer corrupt(&err)
+	err = r.tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if first, _ := b.Cursor().First(); first != nil {
+			tables = append(tables, storage.Table(name))
+		}
+		return nil
+	})
+	return tables, err
+}
+
 // Get implements storage.Reader.
 func (r *reader) Get(table storage.Table, key []byte) (value []byte, err error) {
 	defer corrupt(&err)

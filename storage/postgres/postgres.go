@@ -56,6 +56,9 @@ type Config struct {
 	// ReadOnly opens a store that is there, beside a process that writes, and changes nothing of it.
 	ReadOnly bool
 
+	// Admit looks at the rows before any of them is changed, and its error refuses the store. Default: every store is admitted.
+	Admit func(storage.Reader) error
+
 	// Connections is how many Views run at a time; the others wait. Default: 16.
 	Connections int
 
@@ -132,11 +135,21 @@ func (s *Store) open(ctx context.Context) (err error) {
 	}
 	s.stopped.Go(s.write)
 	s.stopped.Go(s.renew)
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
 	return s.migrate(ctx)
 }
 
 // Stalled returns for how long no Update was answered of those that wait; 0 where none does.
 func (s *Store) Stalled() time.Duration { return s.queue.Stalled() }
+
+func (s *Store) admit(ctx context.Context) error {
+	if s.config.Admit == nil {
+		return nil
+	}
+	return s.View(ctx, s.config.Admit)
+}
 
 // Err returns nil while the store takes Updates, and otherwise why it does not.
 func (s *Store) Err() error {

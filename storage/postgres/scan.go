@@ -69,6 +69,23 @@ func (s span) before(a, b []byte) bool {
 	return bytes.Compare(a, b) < 0
 }
 
+// nextTables finds each table behind the one before it, and reads no other row.
+const nextTables = `WITH RECURSIVE n AS ((SELECT t FROM hallmark_rows ORDER BY t LIMIT 1)
+	UNION ALL SELECT (SELECT t FROM hallmark_rows WHERE t > n.t ORDER BY t LIMIT 1) FROM n WHERE n.t IS NOT NULL)
+	SELECT t FROM n WHERE t IS NOT NULL`
+
+// Tables implements storage.Lister.
+func (r *reader) Tables() (tables []storage.Table, err error) {
+	answers, err := r.ask(plain(nextTables))
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range answers[0].Rows {
+		tables = append(tables, storage.Table(row[0]))
+	}
+	return tables, nil
+}
+
 // Scan implements storage.Reader.
 func (r *reader) Scan(table storage.Table, from, to []byte) iter.Seq2[storage.Item, error] {
 	return r.scan(span{table: table, from: from, to: to})

@@ -52,6 +52,9 @@ func (s *Store) checkReadable(ctx context.Context) error {
 	if !there {
 		return errors.New("there is no registry in this database")
 	}
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
 	return layout.Way{Store: s, Steps: s.config.Steps}.Readable(ctx)
 }
 

@@ -134,3 +134,35 @@ func (e storeSuite) testKeys(t *testing.T) {
 	}
 	wantStored(t, s, "beside", "absent")
 }
+
+// testTables wants the tables that have rows to be known, and no others.
+func (e storeSuite) testTables(t *testing.T) {
+	s := e.fresh(t)
+	update := func(fn func(storage.Tx)) {
+		t.Helper()
+		if err := s.Update(background, func(tx storage.Tx) error { fn(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx storage.Tx) {
+		for _, table := range []storage.Table{"t/b", "t/a", "t/c"} {
+			tx.Put(table, []byte("1"), nil)
+			tx.Put(table, []byte("2"), []byte("v"))
+		}
+	})
+	update(func(tx storage.Tx) {
+		tx.Delete("t/b", []byte("1"))
+		tx.Delete("t/b", []byte("2"))
+	})
+	err := s.View(background, func(r storage.Reader) error {
+		all, err := r.(storage.Lister).Tables()
+		ours := slices.DeleteFunc(all, func(table storage.Table) bool { return !strings.HasPrefix(string(table), "t/") })
+		if !slices.Equal(ours, []storage.Table{"t/a", "t/c"}) {
+			t.Errorf("the tables are %q", ours)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -33,6 +33,7 @@ func Store(t *testing.T, open func(dir string) (storage.Store, error)) {
 	t.Run("CancelledWaiting", e.testCancelledWaiting)
 	t.Run("Closed", e.testClosed)
 	t.Run("Twice", e.testTwice)
+	t.Run("Tables", e.testTables)
 }
 
 // Embedded runs the suite of engines that keep their data on a disk of this machine, for one process alone, beside that of every
