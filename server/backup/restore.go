@@ -84,15 +84,32 @@ func (r *Restore) run(ctx context.Context) (err error) {
 	if err := r.beginLog(ctx); err != nil {
 		return err
 	}
+	cfg, err := r.Config()
+	if err != nil {
+		return err
+	}
 	// Every name below, also those that a restore made which was killed before it flushed them, before the one
 	// that makes a registry of it. If we stop behind that one, the mark that is left says nothing any more.
 	if err := durable.SyncTree(r.Dir); err != nil {
 		return err
 	}
-	if err := durable.Rename(r.file(newStoreFile), r.file(datadir.StoreFile)); err != nil {
+	if err := r.useStore(ctx, cfg.Store); err != nil {
 		return err
 	}
 	return durable.Remove(r.file(restoringFile))
+}
+
+// useStore makes the file of the store that of a registry, or brings it into the database that the configuration names.
+func (r *Restore) useStore(ctx context.Context, database string) error {
+	if database == "" {
+		return durable.Rename(r.file(newStoreFile), r.file(datadir.StoreFile))
+	}
+	m, err := datadir.StoreIntoDatabase(ctx, r.Dir, newStoreFile, database, datadir.Options{Say: r.Say})
+	if err != nil {
+		return err
+	}
+	_, err = m.Run(ctx, datadir.Bring{})
+	return errors.Join(err, m.Close())
 }
 
 // claim makes the directory ours: it was empty, or a restore of the same backup broke off in it.

@@ -24,7 +24,6 @@ import (
 
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/api"
-	"github.com/seed-260924e6/hallmark/internal/fault"
 	"github.com/seed-260924e6/hallmark/internal/obs"
 	"github.com/seed-260924e6/hallmark/internal/version"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -186,13 +185,7 @@ func (s *Source) copyStore(ctx context.Context, said About) (*snapshot, error) {
 	return snap, nil
 }
 
-// ErrDatabase says that the store is not in the data directory.
-var ErrDatabase = fault.New(fault.Conflict, "this registry's store is in a database: back that up with its own tools, as pg_dump or its continuous archive, and copy keys, certs and blobs of the data directory beside it")
-
 func (s *Source) fill(ctx context.Context, snap *snapshot, said About) (err error) {
-	if s.Dir.Embedded() == nil {
-		return ErrDatabase
-	}
 	if snap.list, err = nameless(s.Dir.Path); err != nil {
 		return err
 	}
@@ -200,7 +193,7 @@ func (s *Source) fill(ctx context.Context, snap *snapshot, said About) (err erro
 		return err
 	}
 	list := bufio.NewWriter(snap.list)
-	err = s.Dir.Embedded().Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
+	err = s.Dir.Snapshot(ctx, snap.store, func(tx storage.Reader) (err error) {
 		if said.Records, err = provenance.Count(tx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/seed-260924e6/hallmark/storage"
@@ -20,10 +21,20 @@ type view struct {
 // View implements storage.Store. The transaction and its snapshot are asked for at once and not waited for: they come with the answer to
 // the first read.
 func (s *Store) View(ctx context.Context, fn func(storage.Reader) error) error {
+	return s.view(ctx, viewWithin, fn)
+}
+
+// Snapshot is a View without a limit to its time, for a copy of everything. As long as it lasts, the database removes nothing that was dead
+// when it began, as for pg_dump.
+func (s *Store) Snapshot(ctx context.Context, fn func(storage.Reader) error) error {
+	return s.view(ctx, 0, fn)
+}
+
+func (s *Store) view(ctx context.Context, within time.Duration, fn func(storage.Reader) error) error {
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	v, err := s.beginView(ctx)
+	v, err := s.beginView(ctx, within)
 	if err != nil {
 		return err
 	}
@@ -34,7 +45,7 @@ func (s *Store) View(ctx context.Context, fn func(storage.Reader) error) error {
 	r.again = func() (*session, error) {
 		v.end()
 		s.pool.Reset() // the others are from before the database was lost, too
-		next, err := s.beginView(ctx)
+		next, err := s.beginView(ctx, within)
 		if err != nil {
 			return nil, err
 		}
@@ -50,14 +61,18 @@ func (s *Store) View(ctx context.Context, fn func(storage.Reader) error) error {
 }
 
 // beginView sends the beginning of a View. No caller that leaves ends what is being read: the connection would be lost with it, and
-// making another costs more.
-func (s *Store) beginView(ctx context.Context) (*view, error) {
+// making another costs more. One without a limit has nothing else that ends it.
+func (s *Store) beginView(ctx context.Context, within time.Duration) (*view, error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), viewWithin)
-	v := &view{begin(within, conn.Conn().PgConn()), conn, cancel}
+	limited, cancel := context.WithCancel(ctx)
+	if within > 0 {
+		cancel()
+		limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), within)
+	}
+	v := &view{begin(limited, conn.Conn().PgConn()), conn, cancel}
 	_ = v.send(plain(beginView), plain(holdsLease)) // what goes wrong is told to who reads
 	return v, nil
 }
