@@ -7,6 +7,7 @@
 package api
 
 import (
+	"context"
 	"crypto/cipher"
 	"log/slog"
 	"net/http"
@@ -61,6 +62,9 @@ type Config struct {
 	Mirrors  Mirrors   // mirrors
 	Checks   Checks    // check
 
+	// AtOnce runs a function with a context in which all rooms are asked about one moment, and what they read is read together. Default:
+	// each question is of a moment of its own.
+	AtOnce func(ctx context.Context, fn func(ctx context.Context) error) error
 	// Certificates returns the server's own, at each call. Default, and where it returns nil: plain HTTP, and 404.
 	Certificates func() Certificates
 	// Trust returns who is trusted to sign images, at each call. Default, and where it returns nil: nobody.

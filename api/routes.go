@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -21,14 +22,14 @@ type route struct {
 
 func (a *API) routes() []route {
 	return []route{
-		{"GET /api/v1/records", "records", false, a.records},
+		{"GET /api/v1/records", "records", false, a.atOnce(a.records)},
 		{"GET /api/v1/records/statements", "statements", false, a.statements},
 		{"GET /api/v1/records/export", "records-export", false, a.exportRecords},
 		{"GET /api/v1/records/{index}", "record", false, a.record},
 		{"GET /api/v1/records/{index}/receipt", "receipt", false, a.receipt},
 		{"GET /api/v1/records/{index}/tlog-proof", "tlog-proof", false, a.tlogProof},
 		{"GET /api/v1/repositories", "repositories", false, a.repositories},
-		{"GET /api/v1/tags", "api-tags", false, a.tags},
+		{"GET /api/v1/tags", "api-tags", false, a.atOnce(a.tags)},
 		{"GET /api/v1/deletable", "deletable", false, a.deletable},
 		{"GET /api/v1/holds", "holds", false, a.holds},
 		{"POST /api/v1/holds", "holds", false, a.addHold},
@@ -38,7 +39,7 @@ func (a *API) routes() []route {
 		{"POST /api/v1/retention/apply", "retention-apply", true, a.retentionApply},
 		{"GET /api/v1/digests", "digests", false, a.digests},
 		{"GET /api/v1/commits", "commits", false, a.commits},
-		{"GET /api/v1/history", "history", false, a.history},
+		{"GET /api/v1/history", "history", false, a.atOnce(a.history)},
 		{"GET /api/v1/image", "image", false, a.image},
 		{"GET /api/v1/report", "report", false, a.report},
 		{"GET /api/v1/contents", "contents", false, a.contents},
@@ -158,6 +159,23 @@ func (a *API) handle(c *call, route route) (value any, err error) {
 		}
 	}
 	return route.handler(c)
+}
+
+// atOnce is a handler whose answer is of one moment, and whose questions are read together. It only reads the store, and little: it
+// neither reads blobs nor writes its answer.
+func (a *API) atOnce(next handler) handler {
+	return func(c *call) (value any, err error) {
+		if a.AtOnce == nil {
+			return next(c)
+		}
+		err = a.AtOnce(c.Context(), func(ctx context.Context) error {
+			one := *c
+			one.Request = c.WithContext(ctx)
+			value, err = next(&one)
+			return err
+		})
+		return value, err
+	}
 }
 
 // checkOrigin wants JSON where something changes, and no other site's page behind it.

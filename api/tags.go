@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -106,13 +107,15 @@ func (a *API) tagEntries(c *call, l tagList, found []registry.TagEntry) ([]tagEn
 		records.want(t.Record)
 		places[i] = registry.RepoDigest{Repository: repo, Digest: t.Digest}
 	}
-	about, err := a.listed(c, places, records)
-	if err != nil {
-		return nil, nil, err
-	}
 	refs := make([]registry.PullRef, len(found))
 	for i, t := range found {
 		refs[i] = registry.PullRef{Repository: repo, Ref: t.Name}
+	}
+	registry.AheadOfList(c.Context(), places, refs)
+	provenance.AheadOf(c.Context(), maps.Keys(records))
+	about, err := a.listed(c, places, records)
+	if err != nil {
+		return nil, nil, err
 	}
 	pulled, err := a.listedPulls(c, refs)
 	if err != nil {

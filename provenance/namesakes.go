@@ -41,6 +41,7 @@ func NamesakesAmong(ctx context.Context, of func(context.Context, []Actor) (Name
 	if holders == nil {
 		return of(ctx, actors)
 	}
+	storage.Ahead(ctx, func() []storage.Read { return append(headReads(), namesReads(actors)...) }) // with the holders
 	now, err := holders(ctx, actors)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,10 @@
 package provenance
 
 import (
+	"context"
+	"iter"
+	"slices"
+
 	"github.com/seed-260924e6/hallmark/provenance/log"
 	"github.com/seed-260924e6/hallmark/storage"
 )
@@ -14,6 +18,11 @@ func recordReads(indexes ...uint64) (reads []storage.Read) {
 		reads = append(reads, StatedRead(index), storage.Row(unsignedTable, indexKey(index)))
 	}
 	return reads
+}
+
+// AheadOf says that records are going to be read, for storage.Together.
+func AheadOf(ctx context.Context, indexes iter.Seq[uint64]) {
+	storage.Ahead(ctx, func() []storage.Read { return recordReads(slices.Collect(indexes)...) })
 }
 
 // headReads are what unindexed reads.

@@ -161,14 +161,7 @@ func (g *Registry) TagsNamed(ctx context.Context, repo string, names []string) (
 // KeptOf reads what is kept beside each image, as Kept says; the zero value where nothing is. It is valid only during the call of read,
 // which may come again for the same image.
 func (g *Registry) KeptOf(ctx context.Context, images []RepoDigest, read func(i int, k Kept)) error {
-	reads := func() (reads []storage.Read) {
-		for _, p := range images {
-			reads = append(reads, storage.Row(keptTable, repoKey(p.Repository, digestKey(p.Digest))))
-			reads = append(reads, storage.Row(knownTable, repoKey(p.Repository, digestKey(p.Digest))))
-		}
-		return reads
-	}
-	return g.view(ctx, reads, func(tx storage.Reader) error {
+	return g.view(ctx, func() []storage.Read { return keptReads(images) }, func(tx storage.Reader) error {
 		for i, p := range images {
 			k, err := g.readKept(tx, p.Repository, p.Digest)
 			if err != nil {

@@ -43,17 +43,7 @@ func (g *Registry) PullsOf(ctx context.Context, refs []PullRef) (list []Pulls, e
 	for i, r := range refs {
 		keys[i] = r.key()
 	}
-	reads := func() []storage.Read {
-		reads := []storage.Read{storage.Row(pullStateTable, pullStateKey)}
-		for i, r := range refs {
-			reads = append(reads, storage.Row(pullTable, keys[i]))
-			if i == 0 || refs[i-1].Repository != r.Repository {
-				reads = append(reads, storage.Row(pullStateTable, repoKey(r.Repository)))
-			}
-		}
-		return reads
-	}
-	err = g.view(ctx, reads, func(tx storage.Reader) error {
+	err = g.view(ctx, func() []storage.Read { return pullReads(refs) }, func(tx storage.Reader) error {
 		list = make([]Pulls, len(refs))
 		rows, err := tx.GetMany(pullTable, keys)
 		if err != nil {
@@ -70,6 +60,18 @@ func (g *Registry) PullsOf(ctx context.Context, refs []PullRef) (list []Pulls, e
 		return nil
 	})
 	return list, err
+}
+
+// pullReads are what PullsOf reads.
+func pullReads(refs []PullRef) []storage.Read {
+	reads := []storage.Read{storage.Row(pullStateTable, pullStateKey)}
+	for i, r := range refs {
+		reads = append(reads, storage.Row(pullTable, r.key()))
+		if i == 0 || refs[i-1].Repository != r.Repository {
+			reads = append(reads, storage.Row(pullStateTable, repoKey(r.Repository)))
+		}
+	}
+	return reads
 }
 
 // key is that of its row. What cannot be there has the key of nothing.

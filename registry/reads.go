@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -131,6 +132,23 @@ func besideReads(places []RepoDigest) (reads []storage.Read) {
 			storage.Under(referrerTable, of).First(MaxBeside+2))
 	}
 	return reads
+}
+
+// keptReads are what KeptOf reads first.
+func keptReads(images []RepoDigest) (reads []storage.Read) {
+	for _, p := range images {
+		of := repoKey(p.Repository, digestKey(p.Digest))
+		reads = append(reads, storage.Row(keptTable, of), storage.Row(knownTable, of))
+	}
+	return reads
+}
+
+// AheadOfList says what a list is going to show of images, and of the pulls of what it lists, for storage.Together: what Beside, KeptOf
+// and PullsOf read.
+func AheadOfList(ctx context.Context, places []RepoDigest, refs []PullRef) {
+	storage.Ahead(ctx, func() []storage.Read {
+		return slices.Concat(besideReads(places), keptReads(places), pullReads(refs))
+	})
 }
 
 // recordReads are the records of manifests, by their rows.

@@ -195,9 +195,9 @@ func (w *getWorld) get(method, path string, page bool) (status int, says string)
 	if err != nil {
 		w.t.Fatalf("%s %s is not answered: %v", method, path, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(resp.Body)
 	w.must(err)
+	w.must(resp.Body.Close())
 	return resp.StatusCode, string(body)
 }
 

@@ -118,6 +118,9 @@ func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log, answers.Retention, answers.Imports = s.url, log, s.retention, mirror.NewImports(s.registry)
 	answers.Mirrors = s.mirrors
+	answers.AtOnce = func(ctx context.Context, fn func(context.Context) error) error {
+		return storage.Together(ctx, s.data.Rows(), fn)
+	}
 	answers.Policy, answers.Keys, answers.Checks.Store = s.engine, &keeper{services: s}, s.checkStore
 	answers.Certificates, answers.Trust = func() api.Certificates { return s.certificates }, s.signatures.Trust
 	answers.Witnesses, answers.PrivateLog = cosigning.Verifiers(s.witnesses), !c.Log.Public

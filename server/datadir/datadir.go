@@ -54,7 +54,7 @@ type Dir struct {
 
 	locked  *os.File      // ProcessFile; nil where the store is in the directory, or is only read
 	name    string        // of the process, where the store is in a database
-	wrapped storage.Store // Store behind Options.Wrap; nil where there is none
+	wrapped storage.Store // Store behind Options.Wrap, joining; nil before it is open
 }
 
 // Blobs are those of a registry: in the directory, or in an object store.
@@ -100,6 +100,14 @@ type Options struct {
 	admit func(storage.Reader) error // which database is opened; nil is one that is a registry's store, or empty
 }
 
+// wrap is a store as the rooms see it.
+func (o Options) wrap(s storage.Store) storage.Store {
+	if o.Wrap != nil {
+		s = o.Wrap(s)
+	}
+	return storage.Joining(s)
+}
+
 // ErrNone says that a directory holds no registry.
 var ErrNone = errors.New("there is no registry in it")
 
@@ -141,9 +149,7 @@ func openRows(path string, mode Mode, o Options) (*Dir, error) {
 	if err != nil {
 		return nil, ownerHint(path, err)
 	}
-	if o.Wrap != nil {
-		d.wrapped = o.Wrap(d.Store)
-	}
+	d.wrapped = o.wrap(d.Store)
 	return d, nil
 }
 
@@ -193,10 +199,7 @@ func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 // Again opens the directory once more, as one of several servers in this process see it, for tests: over the same store, with Wrap of
 // its own, and with blobs of its own where they are in an object store. Files are one process's, so their directory is the same. It is not closed.
 func (d *Dir) Again(ctx context.Context, o Options) (*Dir, error) {
-	again := &Dir{Path: d.Path, Store: d.Store, Mode: d.Mode, Blobs: d.Blobs}
-	if o.Wrap != nil {
-		again.wrapped = o.Wrap(d.Store)
-	}
+	again := &Dir{Path: d.Path, Store: d.Store, Mode: d.Mode, Blobs: d.Blobs, wrapped: o.wrap(d.Store)}
 	if _, inFiles := d.Blobs.(*files.Dir); inFiles {
 		return again, nil
 	}
