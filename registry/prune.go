@@ -13,8 +13,8 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A rule removes what it judged before, from many short Views. So the transaction of each removal looks again: whether what goes is as
-// it was judged, whether anything keeps it by now, and whether others have changed the repository so that the judgement may be
+// A rule removes what it evaluated before, from many short Views. So the transaction of each removal looks again: whether what goes is as
+// it was evaluated, whether anything keeps it by now, and whether others have changed the repository so that the evaluation may be
 // another.
 
 // A Pruning is a removal by a rule of retention: of a tag, or of a manifest that has none.
@@ -24,9 +24,9 @@ type Pruning struct {
 	Digest     digest.Digest
 	Record     uint64 // that set the tag, or put the manifest there
 	Reason     provenance.RuleReason
-	// Judged is the newest record of the repository that the judgement knows of.
-	Judged uint64
-	// Strict: any record of others since then asks for another judgement. Else only those do that removed something: what is pushed
+	// Newest is the newest record of the repository that the evaluation knows of.
+	Newest uint64
+	// Strict: any record of others since then asks for another evaluation. Else only those do that removed something: what is pushed
 	// lets no other tag stay that went.
 	Strict bool
 }
@@ -38,8 +38,8 @@ func (e *SkipError) Error() string { return e.Why }
 
 func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(format, args...)} }
 
-// ErrJudgeAgain says that others have changed the repository since it was judged.
-var ErrJudgeAgain = errors.New("the repository has changed since it was judged")
+// ErrEvaluateAgain says that others have changed the repository since it was evaluated.
+var ErrEvaluateAgain = errors.New("the repository has changed since it was evaluated")
 
 // maxOthers bounds the records of others that one removal looks at.
 const maxOthers = 100
@@ -53,8 +53,8 @@ func (g *Registry) Newest(ctx context.Context, repo string) (index uint64, err e
 	return index, err
 }
 
-// Prune removes something by a rule. others says that others have changed the repository since it was judged, and that this removal
-// holds all the same. Errors: SkipError, ErrJudgeAgain.
+// Prune removes something by a rule. others says that others have changed the repository since it was evaluated, and that this removal
+// holds all the same. Errors: SkipError, ErrEvaluateAgain.
 func (g *Registry) Prune(ctx context.Context, who provenance.Identity, p Pruning) (r *provenance.Record, others bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, "/v2/", nil) // that nobody sent: it has no headers and no address
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *Pruning) lookAtTag(tx storage.Reader) error {
 	return p.mustNotBeHeld(tx)
 }
 
-// lookAtManifest wants a manifest to be the one that was judged, without a tag, and not held. Whether another lists it is asked by its
+// lookAtManifest wants a manifest to be the one that was evaluated, without a tag, and not held. Whether another lists it is asked by its
 // removal.
 func (p *Pruning) lookAtManifest(tx storage.Reader) error {
 	f, err := readManifest(tx, p.Repository, p.Digest.String(), p.Digest)
@@ -126,14 +126,14 @@ func (p *Pruning) mustNotBeHeld(tx storage.Reader) error {
 	return skip("it is held until %s", until)
 }
 
-// changed says whether others have changed the repository since it was judged. Error: ErrJudgeAgain.
+// changed says whether others have changed the repository since it was evaluated. Error: ErrEvaluateAgain.
 func (p *Pruning) changed(tx storage.Reader) (others bool, err error) {
 	newest, err := provenance.Newest(tx, p.Repository)
-	if err != nil || newest == p.Judged {
+	if err != nil || newest == p.Newest {
 		return false, err
 	}
 	if p.Strict {
-		return true, ErrJudgeAgain
+		return true, ErrEvaluateAgain
 	}
 	for range maxOthers {
 		r, err := provenance.ReadStated(tx, newest)
@@ -143,12 +143,12 @@ func (p *Pruning) changed(tx storage.Reader) (others bool, err error) {
 		switch r.Action {
 		case provenance.Push, provenance.Tag, provenance.HoldChange, provenance.Attest, provenance.Undelete, provenance.Purge:
 		default:
-			return true, ErrJudgeAgain
+			return true, ErrEvaluateAgain
 		}
-		if r.Before == nil || *r.Before <= p.Judged {
+		if r.Before == nil || *r.Before <= p.Newest {
 			return true, nil
 		}
 		newest = *r.Before
 	}
-	return true, ErrJudgeAgain
+	return true, ErrEvaluateAgain
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-260924e6/hallmark/storage"
 )
 
-// A plan is applied repository by repository. Each is judged again first: what the rules keep by now is skipped. Then each removal is a
+// A plan is applied repository by repository. Each is evaluated again first: what the rules keep by now is skipped. Then each removal is a
 // transaction of its own, which looks again (registry.Prune). If we stop in between, what is done is done and on record, and who
 // applies the plan again finds it gone and goes on.
 
@@ -43,8 +43,8 @@ type Applied struct {
 	Done      bool          `json:"done"` // to its end
 }
 
-// maxJudgements bounds how often a repository is judged again that others change meanwhile.
-const maxJudgements = 20
+// maxEvaluations bounds how often a repository is evaluated again that others change meanwhile.
+const maxEvaluations = 20
 
 // Apply applies a plan for somebody, and tells each what was not removed, and why; now and then progress. Errors: ErrPlan, ErrOtherRules,
 // ErrApplying.
@@ -89,24 +89,24 @@ type applier struct {
 	othersAt time.Time // when others were last seen to write
 }
 
-// standing is how a repository was judged last.
-type standing struct {
-	tags      map[string]Verdict
-	manifests map[digest.Digest]Verdict
-	judged    uint64
-	others    bool // it has changed since, other than by this plan
+// evaluated is how a repository was evaluated last.
+type evaluated struct {
+	tags      map[string]Disposition
+	manifests map[digest.Digest]Disposition
+	newest    uint64 // record of the repository that it knew
+	others    bool   // it has changed since, other than by this plan
 	looks     int
-	old       time.Time // from when on the judgement does not count any more; zero is never
+	old       time.Time // from when on the evaluation does not count any more; zero is never
 }
 
-// fresh is how long a judgement counts that goes by pulls and took so long: a pull leaves no record that would show that the repository is to be judged
+// fresh is how long an evaluation counts that goes by pulls and took so long: a pull leaves no record that would show that the repository is to be evaluated
 // again.
 func fresh(took time.Duration) time.Duration { return max(time.Second/2, 10*took) }
 
 // isOld says whether something may have been pulled since.
-func (st *standing) isOld() bool { return !st.old.IsZero() && time.Now().After(st.old) }
+func (last *evaluated) isOld() bool { return !last.old.IsZero() && time.Now().After(last.old) }
 
-func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
+func (a *applier) evaluate(ctx context.Context, repo string, last *evaluated) error {
 	begun := time.Now()
 	if err := a.flushPulls(ctx); err != nil {
 		return err
@@ -115,35 +115,38 @@ func (a *applier) judge(ctx context.Context, repo string, st *standing) error {
 	if err != nil {
 		return err
 	}
-	f, judged, err := a.read(ctx, a.set, repo, at.Now)
+	f, newest, err := a.read(ctx, a.set, repo, at.Now)
 	if err != nil {
 		return err
 	}
-	j, err := Judge(ctx, a.set, f, at)
+	e, err := Evaluate(ctx, a.set, f, at)
 	if err != nil {
 		return err
 	}
-	*st = standing{tags: make(map[string]Verdict, len(f.Tags)), manifests: make(map[digest.Digest]Verdict, len(f.Manifests)), judged: judged, looks: st.looks}
+	*last = evaluated{
+		tags: make(map[string]Disposition, len(f.Tags)), manifests: make(map[digest.Digest]Disposition, len(f.Manifests)),
+		newest: newest, looks: last.looks,
+	}
 	if a.set.needsPulls() {
-		st.old = time.Now().Add(a.fresh(time.Since(begun)))
+		last.old = time.Now().Add(a.fresh(time.Since(begun)))
 	}
 	for i, t := range f.Tags {
-		st.tags[t.Name] = j.Tags[i]
+		last.tags[t.Name] = e.Tags[i]
 	}
 	for i, m := range f.Manifests {
-		st.manifests[m.Digest] = j.Manifests[i]
+		last.manifests[m.Digest] = e.Manifests[i]
 	}
 	return nil
 }
 
 // repository applies what a plan has of one repository: tags before manifests, as the plan has them.
 func (a *applier) repository(ctx context.Context, items []Item) error {
-	repo, st := items[0].Repository, &standing{}
-	if err := a.judge(ctx, repo, st); err != nil {
+	repo, last := items[0].Repository, &evaluated{}
+	if err := a.evaluate(ctx, repo, last); err != nil {
 		return err
 	}
 	for i, item := range items {
-		if err := a.item(ctx, item, st); err != nil {
+		if err := a.item(ctx, item, last); err != nil {
 			return err
 		}
 		if i%100 == 99 {
@@ -161,27 +164,27 @@ func (a *applier) follows(item Item) bool {
 	return item.Tag == "" || item.Rule == Untagged || a.set.asks()
 }
 
-// item removes one thing, and judges the repository again where others have changed it.
-func (a *applier) item(ctx context.Context, item Item, st *standing) error {
-	for again := st.others && a.follows(item); ; again = true {
+// item removes one thing, and evaluates the repository again where others have changed it.
+func (a *applier) item(ctx context.Context, item Item, last *evaluated) error {
+	for again := last.others && a.follows(item); ; again = true {
 		if err := a.mayGoOn(ctx); err != nil {
 			return err
 		}
-		if again && st.looks == maxJudgements {
-			return a.skip(item, "the repository changes faster than it can be judged; apply the plan again later")
+		if again && last.looks == maxEvaluations {
+			return a.skip(item, "the repository changes faster than it can be evaluated; apply the plan again later")
 		}
 		if again {
-			st.looks++
+			last.looks++
 		}
-		if again || st.isOld() {
-			if err := a.judge(ctx, item.Repository, st); err != nil {
+		if again || last.isOld() {
+			if err := a.evaluate(ctx, item.Repository, last); err != nil {
 				return err
 			}
 		}
-		if why := st.keeps(item); why != "" {
+		if why := last.keeps(item); why != "" {
 			return a.skip(item, why)
 		}
-		if err := a.remove(ctx, item, st); !errors.Is(err, registry.ErrJudgeAgain) {
+		if err := a.remove(ctx, item, last); !errors.Is(err, registry.ErrEvaluateAgain) {
 			return err
 		}
 	}
@@ -221,34 +224,34 @@ func (a *applier) noteOthers(record uint64) {
 	a.last = record
 }
 
-// remove removes one thing, or skips it. Error: registry.ErrJudgeAgain.
-func (a *applier) remove(ctx context.Context, item Item, st *standing) error {
+// remove removes one thing, or skips it. Error: registry.ErrEvaluateAgain.
+func (a *applier) remove(ctx context.Context, item Item, last *evaluated) error {
 	begun := time.Now()
 	defer func() { a.rest(ctx, time.Since(begun), time.Since(a.othersAt) < othersLast) }()
 	r, others, err := a.c.Registry.Prune(ctx, a.who, registry.Pruning{
-		Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Judged: st.judged, Strict: a.follows(item),
+		Repository: item.Repository, Tag: item.Tag, Digest: item.Digest, Record: item.Record, Newest: last.newest, Strict: a.follows(item),
 		Reason: provenance.RuleReason{Rule: item.Rule, Plan: a.plan.Digest},
 	})
 	var skipped *registry.SkipError
 	switch {
 	case errors.As(err, &skipped):
-		st.others = st.others || item.Tag != "" // its image stays, which the judgement does not know
+		last.others = last.others || item.Tag != "" // its image stays, which the evaluation does not know
 		return a.skip(item, skipped.Why)
 	case err != nil:
 		return err
 	}
-	// The newest record is now our own, so only st.others tells of those of others before it.
-	st.judged, st.others = r.Index, st.others || others
+	// The newest record is now our own, so only last.others tells of those of others before it.
+	last.newest, last.others = r.Index, last.others || others
 	a.noteOthers(r.Index)
 	a.count(item)
 	return nil
 }
 
-// keeps says why the newest judgement keeps something, or "".
-func (st *standing) keeps(item Item) string {
-	v, there := st.tags[item.Tag]
+// keeps says why the newest evaluation keeps something, or "".
+func (last *evaluated) keeps(item Item) string {
+	v, there := last.tags[item.Tag]
 	if item.Tag == "" {
-		v, there = st.manifests[item.Digest]
+		v, there = last.manifests[item.Digest]
 	}
 	switch {
 	case !there:

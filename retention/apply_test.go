@@ -258,7 +258,7 @@ func TestApplyKeepsWhatIsPulled(t *testing.T) {
 		if at < 0 {
 			w.pull("t5")
 		}
-		w.fresh = func(time.Duration) time.Duration { return time.Nanosecond } // the next removal judges again
+		w.fresh = func(time.Duration) time.Duration { return time.Nanosecond } // the next removal evaluates again
 		w.registry.before = func(n int) {
 			if n == at {
 				w.pull("t5")

@@ -4,8 +4,8 @@ package retention
 // over stays for now as if something kept it, and with it what it lists and what is attached to it.
 
 // goes counts what goes.
-func (j *Judgement) goes() (tags, manifests int) {
-	count := func(all []Verdict) (n int) {
+func (e *Evaluation) goes() (tags, manifests int) {
+	count := func(all []Disposition) (n int) {
 		for _, v := range all {
 			if v.Goes {
 				n++
@@ -13,7 +13,7 @@ func (j *Judgement) goes() (tags, manifests int) {
 		}
 		return n
 	}
-	return count(j.Tags), count(j.Manifests)
+	return count(e.Tags), count(e.Manifests)
 }
 
 // leftOver is why something stays that the next plan removes.
@@ -23,22 +23,22 @@ const leftOver = "more goes than one plan may have: the next one goes on"
 const tooMuch = "more of the repository would go than retention.most lets a schedule remove: a person has to apply a plan"
 
 // stayWhole lets nothing go.
-func (j *Judgement) stayWhole() {
-	for _, all := range [][]Verdict{j.Tags, j.Manifests} {
+func (e *Evaluation) stayWhole() {
+	for _, all := range [][]Disposition{e.Tags, e.Manifests} {
 		for i, v := range all {
 			if v.Goes {
-				all[i] = Verdict{Why: tooMuch}
+				all[i] = Disposition{Why: tooMuch}
 			}
 		}
 	}
 }
 
 // cut lets at most so many tags and manifests go, and says whether more would.
-func (j *Judgement) cut(f *Facts, most int) bool {
-	if tags, manifests := j.goes(); tags+manifests <= most {
+func (e *Evaluation) cut(f *Facts, most int) bool {
+	if tags, manifests := e.goes(); tags+manifests <= most {
 		return false
 	}
-	c := &cutter{Judgement: j, f: f, left: most, chosen: make([]bool, len(f.Manifests)), referrers: map[int][]int{}}
+	c := &cutter{Evaluation: e, f: f, left: most, chosen: make([]bool, len(f.Manifests)), referrers: map[int][]int{}}
 	for i, m := range f.Manifests {
 		if m.Subject >= 0 {
 			c.referrers[m.Subject] = append(c.referrers[m.Subject], i)
@@ -51,9 +51,9 @@ func (j *Judgement) cut(f *Facts, most int) bool {
 	return true
 }
 
-// cutter is a judgement while it is cut.
+// cutter is an evaluation while it is cut.
 type cutter struct {
-	*Judgement
+	*Evaluation
 	f         *Facts
 	left      int    // how many more may go
 	chosen    []bool // manifests that go, with the tags beside them
@@ -74,7 +74,7 @@ func (c *cutter) tags() {
 		case c.left > 0:
 			c.left--
 		default:
-			*v = Verdict{Why: leftOver}
+			*v = Disposition{Why: leftOver}
 			c.stay(c.f.Tags[t].Manifest)
 		}
 	}
@@ -125,10 +125,10 @@ func (c *cutter) stay(first int) {
 		if c.chosen[i] { // before what it is attached to: there is room again
 			c.left += c.cost(i)
 		}
-		c.Manifests[i] = Verdict{Why: leftOver}
+		c.Manifests[i] = Disposition{Why: leftOver}
 		for _, t := range c.beside[i] {
 			if c.Tags[t].Goes {
-				c.Tags[t] = Verdict{Why: leftOver}
+				c.Tags[t] = Disposition{Why: leftOver}
 			}
 		}
 		queue = append(queue, c.attached(i)...)

@@ -40,29 +40,29 @@ func TestManyRemovals(t *testing.T) {
 	}
 }
 
-// TestCut cuts random judgements: what still goes can go, in the order of a plan, and what is left over goes in the end.
+// TestCut cuts random evaluations: what still goes can go, in the order of a plan, and what is left over goes in the end.
 func TestCut(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 11))
 		r, s := randomRepo(rnd), randomRules(t, rnd)
-		j, err := Judge(t.Context(), s, &r.Facts, moment())
+		e, err := Evaluate(t.Context(), s, &r.Facts, moment())
 		must(t, err)
 		most := rnd.IntN(10)
-		before := sum(j.goes())
-		j.cut(&r.Facts, most)
-		n := sum(j.goes())
+		before := sum(e.goes())
+		e.cut(&r.Facts, most)
+		n := sum(e.goes())
 		switch {
 		case n > most, before <= most && n != before:
 			t.Errorf("seed %d: %d of %d things go, and %d may", seed, n, before, most)
 		case before > 0 && n == 0 && most > 5:
 			t.Errorf("seed %d: none of %d things goes, and %d may", seed, before, most)
 		}
-		for _, wrong := range contradictions(r, s, j) {
+		for _, wrong := range contradictions(r, s, e) {
 			t.Errorf("seed %d: %s", seed, wrong)
 		}
-		for i, tag := range j.beside {
+		for i, tag := range e.beside {
 			for _, tag := range tag {
-				if i >= 0 && j.Tags[tag].Goes && !j.Manifests[i].Goes {
+				if i >= 0 && e.Tags[tag].Goes && !e.Manifests[i].Goes {
 					t.Errorf("seed %d: a signature goes before its image", seed)
 				}
 			}

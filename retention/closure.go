@@ -11,97 +11,97 @@ import (
 // A manifest stays that something keeps, and with it what it lists, what refers to it, and what stands beside it under a tag made
 // from its digest. What is left goes.
 
-// judgeManifests lets each manifest stay or go, and the tags beside it.
-func (j *judge) judgeManifests() {
-	j.judgeOrphans()
-	for i := range j.f.Manifests {
-		if why := j.root(i); why != "" {
-			j.keep(i, why)
+// evaluateManifests lets each manifest stay or go, and the tags beside it.
+func (e *evaluator) evaluateManifests() {
+	e.evaluateOrphans()
+	for i := range e.f.Manifests {
+		if why := e.root(i); why != "" {
+			e.keep(i, why)
 		}
 	}
-	j.keepAround()
-	if j.set.Untagged == nil { // those that are beside each other, in a circle
-		for i := range j.f.Manifests {
-			j.keep(i, notUntagged)
+	e.keepAround()
+	if e.set.Untagged == nil { // those that are beside each other, in a circle
+		for i := range e.f.Manifests {
+			e.keep(i, notUntagged)
 		}
-		j.keepAround()
+		e.keepAround()
 	}
-	for i := range j.f.Manifests {
-		if v := &j.Manifests[i]; v.Why == "" {
-			*v = Verdict{Goes: true, Rule: Untagged, Why: "nothing keeps it"}
-			j.dropBeside(i, short(j, i)+" goes, which it is beside")
+	for i := range e.f.Manifests {
+		if v := &e.Manifests[i]; v.Why == "" {
+			*v = Disposition{Goes: true, Rule: Untagged, Why: "nothing keeps it"}
+			e.dropBeside(i, short(e, i)+" goes, which it is beside")
 		}
 	}
 }
 
-// judgeOrphans judges the tags that are made from digests which are not here. A client may copy a signature before its image, so
+// evaluateOrphans evaluates the tags that are made from digests which are not here. A client may copy a signature before its image, so
 // they have the time of what has no tag.
-func (j *judge) judgeOrphans() {
-	for _, t := range j.beside[-1] {
-		switch v, keep := &j.Tags[t], j.set.Untagged; {
+func (e *evaluator) evaluateOrphans() {
+	for _, t := range e.beside[-1] {
+		switch v, keep := &e.Tags[t], e.set.Untagged; {
 		case v.Why != "":
 		case keep == nil:
 			v.Why = notUntagged
-		case *keep > 0 && j.f.Tags[t].Record >= j.at.Since(*keep):
+		case *keep > 0 && e.f.Tags[t].Record >= e.at.Since(*keep):
 			v.Why = "set less than untagged.keep ago, and its image may still come"
 		default:
-			*v = Verdict{Goes: true, Rule: Untagged, Why: "it is beside an image that is not here"}
+			*v = Disposition{Goes: true, Rule: Untagged, Why: "it is beside an image that is not here"}
 		}
 	}
 }
 
 // dropBeside lets the tags go that are beside a manifest.
-func (j *judge) dropBeside(i int, why string) {
-	for _, t := range j.beside[i] {
-		if v := &j.Tags[t]; v.Why == "" {
-			*v = Verdict{Goes: true, Rule: Untagged, Why: why}
+func (e *evaluator) dropBeside(i int, why string) {
+	for _, t := range e.beside[i] {
+		if v := &e.Tags[t]; v.Why == "" {
+			*v = Disposition{Goes: true, Rule: Untagged, Why: why}
 		}
 	}
 }
 
-func (j *judge) keep(i int, why string) {
-	if v := &j.Manifests[i]; v.Why == "" {
+func (e *evaluator) keep(i int, why string) {
+	if v := &e.Manifests[i]; v.Why == "" {
 		v.Why = why
-		j.queue = append(j.queue, i)
+		e.queue = append(e.queue, i)
 	}
 }
 
 // keepAround keeps the neighbours of all that stays.
-func (j *judge) keepAround() {
-	for len(j.queue) > 0 {
-		i := j.queue[len(j.queue)-1]
-		j.queue = j.queue[:len(j.queue)-1]
-		j.keepNeighbours(i)
+func (e *evaluator) keepAround() {
+	for len(e.queue) > 0 {
+		i := e.queue[len(e.queue)-1]
+		e.queue = e.queue[:len(e.queue)-1]
+		e.keepNeighbours(i)
 	}
 }
 
 // keepNeighbours keeps what a manifest that stays lists, what refers to it, and what stands beside it.
-func (j *judge) keepNeighbours(i int) {
-	for _, listed := range j.f.Manifests[i].Lists {
-		j.keep(listed, "listed by "+short(j, i))
+func (e *evaluator) keepNeighbours(i int) {
+	for _, listed := range e.f.Manifests[i].Lists {
+		e.keep(listed, "listed by "+short(e, i))
 	}
-	for _, referrer := range j.referrers[i] {
-		j.keep(referrer, "its subject "+short(j, i)+" stays")
+	for _, referrer := range e.referrers[i] {
+		e.keep(referrer, "its subject "+short(e, i)+" stays")
 	}
-	for _, t := range j.beside[i] {
-		if v := &j.Tags[t]; v.Why == "" {
-			v.Why = "beside " + short(j, i) + ", which stays"
+	for _, t := range e.beside[i] {
+		if v := &e.Tags[t]; v.Why == "" {
+			v.Why = "beside " + short(e, i) + ", which stays"
 		}
-		j.keep(j.f.Tags[t].Manifest, "tag "+j.f.Tags[t].Name)
+		e.keep(e.f.Tags[t].Manifest, "tag "+e.f.Tags[t].Name)
 	}
 }
 
 // root says what keeps a manifest by itself, or "".
-func (j *judge) root(i int) string {
-	if held := j.f.Manifests[i].Held; held != "" {
+func (e *evaluator) root(i int) string {
+	if held := e.f.Manifests[i].Held; held != "" {
 		return "held " + held
 	}
-	for _, t := range j.tags[i] {
-		if j.Tags[t].Why != "" && !j.Tags[t].Goes {
-			return "tag " + j.f.Tags[t].Name
+	for _, t := range e.tags[i] {
+		if e.Tags[t].Why != "" && !e.Tags[t].Goes {
+			return "tag " + e.f.Tags[t].Name
 		}
 	}
-	return j.former(i)
+	return e.former(i)
 }
 
 // notUntagged is why manifests stay that have no tag, by default.
@@ -109,11 +109,11 @@ const notUntagged = "untagged.keep is not set, so what has no tag stays for ever
 
 // former says whether untagged.keep lets a manifest stay: it counts from when the last tag left it, or from its arrival where it
 // never had one, and from its last pull by digest.
-func (j *judge) former(i int) string {
-	m, keep := &j.f.Manifests[i], j.set.Untagged
+func (e *evaluator) former(i int) string {
+	m, keep := &e.f.Manifests[i], e.set.Untagged
 	losesTag, beside := false, false
-	for _, t := range j.tags[i] {
-		beside, losesTag = beside || j.isBeside[t], losesTag || !j.isBeside[t] // none of them stays by itself
+	for _, t := range e.tags[i] {
+		beside, losesTag = beside || e.isBeside[t], losesTag || !e.isBeside[t] // none of them stays by itself
 	}
 	attached := m.Subject >= 0 || beside
 	switch {
@@ -125,19 +125,19 @@ func (j *judge) former(i int) string {
 		return ""
 	case losesTag:
 		return "had a tag until now, and untagged.keep is " + units.Duration(*keep).String()
-	case m.Meant != nil && *m.Meant >= j.at.Since(*keep):
+	case m.Meant != nil && *m.Meant >= e.at.Since(*keep):
 		return fmt.Sprintf("had a tag until record %d, and untagged.keep is %s", *m.Meant, units.Duration(*keep))
-	case !m.Pulled.IsZero() && m.Pulled.After(j.at.Now.Add(-*keep)):
+	case !m.Pulled.IsZero() && m.Pulled.After(e.at.Now.Add(-*keep)):
 		return "pulled by digest at " + m.Pulled.UTC().Format(time.RFC3339)
-	case !attached && m.Record >= j.at.Since(*keep):
+	case !attached && m.Record >= e.at.Since(*keep):
 		return fmt.Sprintf("arrived with record %d, and untagged.keep is %s", m.Record, units.Duration(*keep))
 	}
 	return ""
 }
 
 // short is a manifest as sentences name it.
-func short(j *judge, i int) string {
-	d := j.f.Manifests[i].Digest.String()
+func short(e *evaluator, i int) string {
+	d := e.f.Manifests[i].Digest.String()
 	if cut := strings.IndexByte(d, ':') + 13; cut < len(d) {
 		d = d[:cut]
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
-// A list shows what becomes of its tags. It cannot wait for a judgement, which reads the whole repository, so an Expiry is worked out from a few rows for
+// A list shows what becomes of its tags. It cannot wait for an evaluation, which reads the whole repository, so an Expiry is worked out from a few rows for
 // each tag. Where these do not tell, it says so: a plan does. It removes nothing and no plan is made of it.
 
 // A Fate is what becomes of a tag.

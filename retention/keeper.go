@@ -25,7 +25,7 @@ type Keeper struct {
 	busy sync.Mutex          // held while a plan is applied
 	now  func() time.Time
 	rest func(ctx context.Context, took time.Duration, others bool) // after a removal; others write too
-	// fresh is how long a judgement counts that goes by pulls.
+	// fresh is how long an evaluation counts that goes by pulls.
 	fresh func(took time.Duration) time.Duration
 	// removals bounds what one plan removes: MaxRemovals.
 	removals int
@@ -147,25 +147,25 @@ func (p *planner) repository(ctx context.Context, repo string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", repo, err)
 	}
-	j, err := Judge(ctx, p.set, f, p.at)
+	e, err := Evaluate(ctx, p.set, f, p.at)
 	if err != nil {
 		return err
 	}
-	if p.compare(j, f) && p.byItself {
-		j.stayWhole()
+	if p.compare(e, f) && p.byItself {
+		e.stayWhole()
 	}
-	p.summary.More = j.cut(f, p.left()) || p.summary.More
-	p.count(j, f)
-	p.unlink(f, j)
-	return p.items(f, j)
+	p.summary.More = e.cut(f, p.left()) || p.summary.More
+	p.count(e, f)
+	p.unlink(f, e)
+	return p.items(f, e)
 }
 
 // left is how many more things the plan may remove.
 func (p *planner) left() int { return p.removals - p.summary.Tags - p.summary.Manifests }
 
 // compare notes a repository of which more goes than a schedule may remove, and says whether it is one.
-func (p *planner) compare(j *Judgement, f *Facts) (over bool) {
-	tags, manifests := j.goes()
+func (p *planner) compare(e *Evaluation, f *Facts) (over bool) {
+	tags, manifests := e.goes()
 	tooMany := func(n, of int) bool { return p.c.Most > 0 && float64(n) > p.c.Most*float64(of) }
 	over = tooMany(tags, len(f.Tags)) || tooMany(manifests, len(f.Manifests))
 	switch {
@@ -178,14 +178,14 @@ func (p *planner) compare(j *Judgement, f *Facts) (over bool) {
 }
 
 // count adds the counts of a repository.
-func (p *planner) count(j *Judgement, f *Facts) {
-	tags, manifests := j.goes()
+func (p *planner) count(e *Evaluation, f *Facts) {
+	tags, manifests := e.goes()
 	p.summary.Repositories++
 	p.summary.Tags += tags
 	p.summary.Manifests += manifests
 	p.summary.StayingTags += len(f.Tags) - tags
 	p.summary.Staying += len(f.Manifests) - manifests
-	for i, c := range j.Rules {
+	for i, c := range e.Rules {
 		sum := &p.summary.Rules[i]
 		sum.Covers, sum.Keeps, sum.Goes = sum.Covers+c.Covers, sum.Keeps+c.Keeps, sum.Goes+c.Goes
 		sum.Overruled, sum.Failed = sum.Overruled+c.Overruled, sum.Failed+c.Failed
@@ -196,8 +196,8 @@ func (p *planner) count(j *Judgement, f *Facts) {
 }
 
 // items writes what goes, in the order in which it can, and what stays.
-func (p *planner) items(f *Facts, j *Judgement) error {
-	for i, v := range j.Tags {
+func (p *planner) items(f *Facts, e *Evaluation) error {
+	for i, v := range e.Tags {
 		t := f.Tags[i]
 		item := Item{f.Repository, t.Name, f.Manifests[t.Manifest].Digest, t.Record, v.Rule, v.Why}
 		if err := p.line(v, item); err != nil {
@@ -205,7 +205,7 @@ func (p *planner) items(f *Facts, j *Judgement) error {
 		}
 	}
 	for _, i := range inOrder(f, func(i int) []int { return f.Manifests[i].Lists }) {
-		v := j.Manifests[i]
+		v := e.Manifests[i]
 		if err := p.line(v, Item{f.Repository, "", f.Manifests[i].Digest, f.Manifests[i].Record, v.Rule, v.Why}); err != nil {
 			return err
 		}
@@ -214,7 +214,7 @@ func (p *planner) items(f *Facts, j *Judgement) error {
 }
 
 // line writes what becomes of something.
-func (p *planner) line(v Verdict, i Item) error {
+func (p *planner) line(v Disposition, i Item) error {
 	switch {
 	case v.Goes:
 		return p.out.write(Line{Goes: &i})
@@ -247,11 +247,11 @@ func inOrder(f *Facts, behind func(i int) []int) (order []int) {
 }
 
 // unlink notes the blobs that leave a repository with the manifests that go.
-func (p *planner) unlink(f *Facts, j *Judgement) {
+func (p *planner) unlink(f *Facts, e *Evaluation) {
 	needed, leaves := make([]bool, len(f.Blobs)), make([]bool, len(f.Blobs))
 	for i, m := range f.Manifests {
 		for _, b := range m.Blobs {
-			if j.Manifests[i].Goes {
+			if e.Manifests[i].Goes {
 				leaves[b] = true
 			} else {
 				needed[b] = true

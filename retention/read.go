@@ -48,9 +48,9 @@ type reader struct {
 // pullStep is how many pulls are asked for at once.
 const pullStep = 1000
 
-// read reads the facts of a repository, which are of about one moment: judged is its newest record before.
-func (k *Keeper) read(ctx context.Context, s *Set, repo string, now time.Time) (f *Facts, judged uint64, err error) {
-	if judged, err = k.c.Registry.Newest(ctx, repo); err != nil && !errors.Is(err, provenance.ErrNoRecord) {
+// read reads the facts of a repository, which are of about one moment: newest is its newest record before.
+func (k *Keeper) read(ctx context.Context, s *Set, repo string, now time.Time) (f *Facts, newest uint64, err error) {
+	if newest, err = k.c.Registry.Newest(ctx, repo); err != nil && !errors.Is(err, provenance.ErrNoRecord) {
 		return nil, 0, err
 	}
 	r := &reader{&Facts{Repository: repo}, map[digest.Digest]int{}, map[digest.Digest]int32{}}
@@ -63,7 +63,7 @@ func (k *Keeper) read(ctx context.Context, s *Set, repo string, now time.Time) (
 	if err := k.readPulls(ctx, s, r.Facts); err != nil {
 		return nil, 0, err
 	}
-	return r.Facts, judged, k.readMeant(ctx, s, r, now)
+	return r.Facts, newest, k.readMeant(ctx, s, r, now)
 }
 
 func (r *reader) readManifests(ctx context.Context, from Registry, now time.Time) error {

@@ -1,6 +1,6 @@
-// Package retention decides what may go: a file of rules judges the tags of a repository, and what nothing keeps is removed.
+// Package retention decides what may go: rules decide about the tags of a repository, and what nothing keeps is removed.
 //
-// [Parse] reads the rules (rules.go). [Judge] applies them to the facts of one repository, without a store (judge.go). A plan
+// [Parse] reads the rules (rules.go). [Evaluate] applies them to the facts of one repository, without a store (evaluate.go). A plan
 // lists what would go and why the rest stays; applying it removes exactly that.
 //
 // Keeping wins over deleting: a tag goes only if a rule covers it and none keeps it, and a manifest only if nothing keeps it. An

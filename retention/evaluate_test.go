@@ -126,9 +126,9 @@ func tagName(word string) string {
 }
 
 // goes are the names of the tags and manifests that go.
-func goes(r *repo, j *Judgement) string {
+func goes(r *repo, e *Evaluation) string {
 	var all []string
-	for i, v := range j.Tags {
+	for i, v := range e.Tags {
 		if v.Goes {
 			name := r.Tags[i].Name
 			for m := range r.at {
@@ -138,7 +138,7 @@ func goes(r *repo, j *Judgement) string {
 		}
 	}
 	for name, i := range r.at {
-		if j.Manifests[i].Goes {
+		if e.Manifests[i].Goes {
 			all = append(all, "@"+name)
 		}
 	}
@@ -180,16 +180,16 @@ func keeping(keep string) string {
 	return "rules: [{name: old, repositories: team/**, keep: {" + keep + "}}]\n"
 }
 
-func judged(t *testing.T, rules string, r *repo) *Judgement {
+func evaluate(t *testing.T, rules string, r *repo) *Evaluation {
 	t.Helper()
-	j, err := Judge(t.Context(), rulesOf(t, rules), &r.Facts, moment())
+	e, err := Evaluate(t.Context(), rulesOf(t, rules), &r.Facts, moment())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j
+	return e
 }
 
-func TestJudge(t *testing.T) {
+func TestEvaluate(t *testing.T) {
 	for _, tt := range []struct{ name, rules, repo, goes string }{
 		{"no rules", "", "1=a@50 b@50", ""},
 		{"another repository", "rules: [{name: old, repositories: prod/**, keep: {newest: 0}}]", "1=a@50", ""},
@@ -219,8 +219,8 @@ func TestJudge(t *testing.T) {
 		{"held without a tag", untagged("0s") + keeping("newest: 0"), "a@90 a!held b@90", "@b"},
 		{"another tag keeps the manifest", untagged("0s") + keeping("newest: 1"), "1=a@9 2=a@8", "1"},
 
-		{"platforms stay with their index", untagged("0s") + keeping("newest: 1"), "1=i@9 2=j@8 i>x i>y j>y j>z", "1 @i @x"},
-		{"an index within an index", untagged("0s") + keeping("newest: 1"), "1=i@9 i>j j>x", ""},
+		{"platforms stay with their index", untagged("0s") + keeping("newest: 1"), "1=i@9 2=e@8 i>x i>y e>y e>z", "1 @i @x"},
+		{"an index within an index", untagged("0s") + keeping("newest: 1"), "1=i@9 i>e e>x", ""},
 		{"a platform with a tag stays, its index need not", untagged("0s") + keeping("tags: x"), "1=i@9 x=p@9 i>p i>q", "1 @i @q"},
 		{"referrers follow their subject", untagged("0s") + keeping("newest: 1"), "1=a@9 2=b@8 s^a s@0 t^b u^t", "1 @a @s"},
 		{"a referrer has no time of its own", untagged("3d") + keeping("newest: 0"), "a@9 s^a s@0", "@a @s"},
@@ -241,9 +241,9 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRepo(tt.repo)
-			j := judged(t, tt.rules, r)
-			if got := goes(r, j); got != tt.goes {
-				t.Errorf("goes %q, want %q\n%+v\n%+v", got, tt.goes, j.Tags, j.Manifests)
+			e := evaluate(t, tt.rules, r)
+			if got := goes(r, e); got != tt.goes {
+				t.Errorf("goes %q, want %q\n%+v\n%+v", got, tt.goes, e.Tags, e.Manifests)
 			}
 		})
 	}
@@ -254,18 +254,18 @@ func TestClockGoesBack(t *testing.T) {
 	r := newRepo("1=a@5 2=b@1 3=c@1~1")
 	at := moment()
 	at.Now, at.Since = at.Now.AddDate(-1, 0, 0), func(time.Duration) uint64 { return 0 }
-	j, err := Judge(t.Context(), rulesOf(t, untagged("1d")+keeping("younger: 1d, pulled: 1d")), &r.Facts, at)
+	e, err := Evaluate(t.Context(), rulesOf(t, untagged("1d")+keeping("younger: 1d, pulled: 1d")), &r.Facts, at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := goes(r, j); got != "" {
+	if got := goes(r, e); got != "" {
 		t.Errorf("goes %q", got)
 	}
 }
 
 // TestCounts wants each rule's counts to say what it does: rules that cover nothing, keep nothing, or are overruled.
 func TestCounts(t *testing.T) {
-	j := judged(t, `
+	e := evaluate(t, `
 rules:
 - {name: all, repositories: team/**, keep: {newest: 0}}
 - {name: versions, repositories: team/**, tags: v*, keep: {newest: 1}}
@@ -280,21 +280,21 @@ rules:
 		{Rule: "elsewhere"},
 		{Rule: "asks", Covers: 4, Goes: 2, Overruled: 2},
 	}
-	if !slices.Equal(j.Rules, want) {
-		t.Errorf("counts %+v, want %+v", j.Rules, want)
+	if !slices.Equal(e.Rules, want) {
+		t.Errorf("counts %+v, want %+v", e.Rules, want)
 	}
 }
 
-// TestJudgeRandom judges random repositories: whatever stays has a reason, and nothing goes that something keeps.
-func TestJudgeRandom(t *testing.T) {
+// TestEvaluateRandom evaluates random repositories: whatever stays has a reason, and nothing goes that something keeps.
+func TestEvaluateRandom(t *testing.T) {
 	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		r, s := randomRepo(rnd), randomRules(t, rnd)
-		j, err := Judge(t.Context(), s, &r.Facts, moment())
+		e, err := Evaluate(t.Context(), s, &r.Facts, moment())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, wrong := range contradictions(r, s, j) {
+		for _, wrong := range contradictions(r, s, e) {
 			t.Errorf("seed %d: %s", seed, wrong)
 		}
 	}
@@ -330,34 +330,34 @@ func randomRules(t *testing.T, rnd *rand.Rand) *Set {
 	return rulesOf(t, text)
 }
 
-// contradictions says what a judgement must not say.
-func contradictions(r *repo, s *Set, j *Judgement) (all []string) {
+// contradictions says what an evaluation must not say.
+func contradictions(r *repo, s *Set, e *Evaluation) (all []string) {
 	bad := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	for i, v := range j.Tags {
+	for i, v := range e.Tags {
 		m := r.Tags[i].Manifest
 		switch {
 		case v.Why == "" && !v.Goes, v.Goes != (v.Rule != ""):
 			bad("tag %s has no reason: %+v", r.Tags[i].Name, v)
 		case v.Goes && (r.Tags[i].Immutable != "" || r.Manifests[m].Held != ""):
 			bad("tag %s goes, and is held or immutable", r.Tags[i].Name)
-		case !v.Goes && j.Manifests[m].Goes:
+		case !v.Goes && e.Manifests[m].Goes:
 			bad("tag %s stays, and its manifest goes", r.Tags[i].Name)
 		}
 	}
-	for i, v := range j.Manifests {
+	for i, v := range e.Manifests {
 		m := r.Manifests[i]
 		switch {
 		case v.Why == "", v.Goes != (v.Rule != ""):
 			bad("manifest %d has no reason: %+v", i, v)
 		case v.Goes && (m.Held != "" || s.Untagged == nil):
 			bad("manifest %d goes, and is held, or untagged.keep is for ever", i)
-		case v.Goes && m.Subject >= 0 && !j.Manifests[m.Subject].Goes:
+		case v.Goes && m.Subject >= 0 && !e.Manifests[m.Subject].Goes:
 			bad("manifest %d goes, and its subject stays", i)
 		case v.Goes && m.Meant != nil && *s.Untagged > 0 && *m.Meant >= moment().Since(*s.Untagged):
 			bad("manifest %d goes, and had a tag lately", i)
 		}
 		for _, listed := range m.Lists {
-			if !v.Goes && j.Manifests[listed].Goes {
+			if !v.Goes && e.Manifests[listed].Goes {
 				bad("manifest %d stays, and %d goes, which it lists", i, listed)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-260924e6/hallmark/registry"
 )
 
-// A Verdict is what becomes of a tag or a manifest.
-type Verdict struct {
+// A Disposition is what becomes of a tag or a manifest.
+type Disposition struct {
 	Goes bool
 	Rule string // by which it goes: the name of a rule, or Untagged
 	Why  string // it stays; of a tag also why it goes
@@ -33,51 +33,51 @@ type Count struct {
 	LastError string `json:"lastError,omitempty"` // of these
 }
 
-// A Judgement says what becomes of each tag and manifest of some Facts.
-type Judgement struct {
-	Tags      []Verdict // in the order of Facts.Tags
-	Manifests []Verdict // in the order of Facts.Manifests
-	Rules     []Count   // in the order of the rules
+// An Evaluation says what becomes of each tag and manifest of some Facts.
+type Evaluation struct {
+	Tags      []Disposition // in the order of Facts.Tags
+	Manifests []Disposition // in the order of Facts.Manifests
+	Rules     []Count       // in the order of the rules
 
 	// beside are the tags that tools made from the digest of a manifest, by the manifest; by -1 those made from digests that are not here.
 	beside map[int][]int
 }
 
-// Judge applies rules to a repository. In one that no rule names, everything stays.
-func Judge(ctx context.Context, s *Set, f *Facts, at Moment) (*Judgement, error) {
+// Evaluate applies rules to a repository. In one that no rule names, everything stays.
+func Evaluate(ctx context.Context, s *Set, f *Facts, at Moment) (*Evaluation, error) {
 	if !s.Covers(f.Repository) {
 		return staying(s, f), nil
 	}
-	j := &judge{set: s, f: f, at: at, Judgement: Judgement{
-		Tags: make([]Verdict, len(f.Tags)), Manifests: make([]Verdict, len(f.Manifests)),
+	e := &evaluator{set: s, f: f, at: at, Evaluation: Evaluation{
+		Tags: make([]Disposition, len(f.Tags)), Manifests: make([]Disposition, len(f.Manifests)),
 	}}
-	j.index()
-	if err := j.judgeTags(ctx); err != nil {
+	e.index()
+	if err := e.evaluateTags(ctx); err != nil {
 		return nil, err
 	}
-	j.judgeManifests()
-	return &j.Judgement, nil
+	e.evaluateManifests()
+	return &e.Evaluation, nil
 }
 
-// staying is the judgement of a repository that no rule names.
-func staying(s *Set, f *Facts) *Judgement {
-	j := &Judgement{Tags: make([]Verdict, len(f.Tags)), Manifests: make([]Verdict, len(f.Manifests))}
-	for _, all := range [][]Verdict{j.Tags, j.Manifests} {
+// staying is the evaluation of a repository that no rule names.
+func staying(s *Set, f *Facts) *Evaluation {
+	e := &Evaluation{Tags: make([]Disposition, len(f.Tags)), Manifests: make([]Disposition, len(f.Manifests))}
+	for _, all := range [][]Disposition{e.Tags, e.Manifests} {
 		for i := range all {
 			all[i].Why = "no rule names the repository"
 		}
 	}
 	if s != nil {
 		for _, r := range s.Rules {
-			j.Rules = append(j.Rules, Count{Rule: r.Name})
+			e.Rules = append(e.Rules, Count{Rule: r.Name})
 		}
 	}
-	return j
+	return e
 }
 
-// judge is a Judgement while it is made.
-type judge struct {
-	Judgement
+// evaluator is an Evaluation while it is made.
+type evaluator struct {
+	Evaluation
 	set *Set
 	f   *Facts
 	at  Moment
@@ -89,64 +89,64 @@ type judge struct {
 }
 
 // index finds tags and referrers by their manifests.
-func (j *judge) index() {
-	j.tags, j.referrers = make([][]int, len(j.f.Manifests)), map[int][]int{}
-	j.beside, j.isBeside = map[int][]int{}, map[int]bool{}
+func (e *evaluator) index() {
+	e.tags, e.referrers = make([][]int, len(e.f.Manifests)), map[int][]int{}
+	e.beside, e.isBeside = map[int][]int{}, map[int]bool{}
 	var beside []int
-	for i, t := range j.f.Tags {
-		j.tags[t.Manifest] = append(j.tags[t.Manifest], i)
+	for i, t := range e.f.Tags {
+		e.tags[t.Manifest] = append(e.tags[t.Manifest], i)
 		if registry.IsBeside(t.Name) {
 			beside = append(beside, i)
 		}
 	}
-	for i, m := range j.f.Manifests {
+	for i, m := range e.f.Manifests {
 		if m.Subject >= 0 {
-			j.referrers[m.Subject] = append(j.referrers[m.Subject], i)
+			e.referrers[m.Subject] = append(e.referrers[m.Subject], i)
 		}
 	}
 	if len(beside) > 0 {
-		j.indexBeside(beside)
+		e.indexBeside(beside)
 	}
 }
 
 // indexBeside finds the tags that are made from digests by the manifests that these are of.
-func (j *judge) indexBeside(tags []int) {
-	names := make(map[string]int, len(j.f.Manifests))
-	for i, m := range j.f.Manifests {
+func (e *evaluator) indexBeside(tags []int) {
+	names := make(map[string]int, len(e.f.Manifests))
+	for i, m := range e.f.Manifests {
 		names[registry.BesideName(m.Digest)] = i
 	}
 	for _, t := range tags {
-		name, _, _ := strings.Cut(j.f.Tags[t].Name, ".")
+		name, _, _ := strings.Cut(e.f.Tags[t].Name, ".")
 		about, ok := names[name]
 		if !ok {
 			about = -1
 		}
-		if about == j.f.Tags[t].Manifest {
+		if about == e.f.Tags[t].Manifest {
 			continue // a name like any other
 		}
-		j.isBeside[t] = true
-		j.beside[about] = append(j.beside[about], t)
+		e.isBeside[t] = true
+		e.beside[about] = append(e.beside[about], t)
 	}
 }
 
-// judgeTags lets each tag stay or go, but for those beside images, which follow their images.
-func (j *judge) judgeTags(ctx context.Context) error {
-	covered := make([][]*Count, len(j.f.Tags)) // the rules that would let it go
-	for i, t := range j.f.Tags {
-		j.Tags[i].Why = j.keptAnyway(t)
+// evaluateTags lets each tag stay or go, but for those beside images, which follow their images.
+func (e *evaluator) evaluateTags(ctx context.Context) error {
+	covered := make([][]*Count, len(e.f.Tags)) // the rules that would let it go
+	for i, t := range e.f.Tags {
+		e.Tags[i].Why = e.keptAnyway(t)
 	}
-	rules := make([]Count, len(j.set.Rules))
-	for i, r := range j.set.Rules {
+	rules := make([]Count, len(e.set.Rules))
+	for i, r := range e.set.Rules {
 		rules[i].Rule = r.Name
-		if !r.in(j.f.Repository) {
+		if !r.in(e.f.Repository) {
 			continue
 		}
-		if err := j.judgeBy(ctx, r, &rules[i], covered); err != nil {
+		if err := e.evaluateBy(ctx, r, &rules[i], covered); err != nil {
 			return err
 		}
 	}
-	for i := range j.f.Tags {
-		v := &j.Tags[i]
+	for i := range e.f.Tags {
+		v := &e.Tags[i]
 		for _, c := range covered[i] {
 			if v.Why != "" {
 				c.Overruled++
@@ -155,20 +155,20 @@ func (j *judge) judgeTags(ctx context.Context) error {
 			}
 		}
 		switch {
-		case v.Why != "" || j.isBeside[i]: // the latter follow their images: closure.go
+		case v.Why != "" || e.isBeside[i]: // the latter follow their images: closure.go
 		case len(covered[i]) == 0:
 			v.Why = "no rule covers it"
 		default:
 			v.Goes, v.Rule = true, covered[i][0].Rule
 		}
 	}
-	j.Rules = rules
+	e.Rules = rules
 	return nil
 }
 
 // keptAnyway says what keeps a tag whatever the rules say.
-func (j *judge) keptAnyway(t Tag) string {
-	switch held := j.f.Manifests[t.Manifest].Held; {
+func (e *evaluator) keptAnyway(t Tag) string {
+	switch held := e.f.Manifests[t.Manifest].Held; {
 	case held != "":
 		return "held " + held
 	case t.Immutable != "":
@@ -177,28 +177,28 @@ func (j *judge) keptAnyway(t Tag) string {
 	return ""
 }
 
-// judgeBy applies one rule to the tags that it covers.
-func (j *judge) judgeBy(ctx context.Context, r *Rule, c *Count, covered [][]*Count) error {
+// evaluateBy applies one rule to the tags that it covers.
+func (e *evaluator) evaluateBy(ctx context.Context, r *Rule, c *Count, covered [][]*Count) error {
 	var all []int
-	for i, t := range j.f.Tags {
-		if r.covers(t.Name) && !j.isBeside[i] {
+	for i, t := range e.f.Tags {
+		if r.covers(t.Name) && !e.isBeside[i] {
 			all = append(all, i)
 		}
 	}
-	k := j.keeper(r, all)
+	k := e.keeper(r, all)
 	c.Covers = len(all)
 	for _, i := range all {
-		why := k.why(j.f.Tags[i])
-		if why == "" && r.Keep.when != nil && j.Tags[i].Why == "" {
-			if why = j.ask(ctx, r, c, j.f.Tags[i]); ctx.Err() != nil {
+		why := k.why(e.f.Tags[i])
+		if why == "" && r.Keep.when != nil && e.Tags[i].Why == "" {
+			if why = e.ask(ctx, r, c, e.f.Tags[i]); ctx.Err() != nil {
 				return ctx.Err()
 			}
 		}
 		switch {
 		case why == "":
 			covered[i] = append(covered[i], c)
-		case j.Tags[i].Why == "":
-			j.Tags[i].Why = "rule " + r.Name + ": " + why
+		case e.Tags[i].Why == "":
+			e.Tags[i].Why = "rule " + r.Name + ": " + why
 			c.Keeps++
 		default:
 			c.Keeps++
@@ -208,8 +208,8 @@ func (j *judge) judgeBy(ctx context.Context, r *Rule, c *Count, covered [][]*Cou
 }
 
 // ask asks the expression of a rule, and returns why the tag stays, or "".
-func (j *judge) ask(ctx context.Context, r *Rule, c *Count, t Tag) string {
-	holds, err := r.Keep.when.Holds(ctx, j.f.Repository, t.Name, j.f.Manifests[t.Manifest].Digest)
+func (e *evaluator) ask(ctx context.Context, r *Rule, c *Count, t Tag) string {
+	holds, err := r.Keep.when.Holds(ctx, e.f.Repository, t.Name, e.f.Manifests[t.Manifest].Digest)
 	switch {
 	case err != nil:
 		c.Failed++
@@ -229,17 +229,17 @@ type keeper struct {
 	pulled          time.Time
 }
 
-func (j *judge) keeper(r *Rule, covered []int) keeper {
-	k := keeper{keep: &r.Keep, pulled: j.at.Now.Add(-r.Keep.Pulled)}
+func (e *evaluator) keeper(r *Rule, covered []int) keeper {
+	k := keeper{keep: &r.Keep, pulled: e.at.Now.Add(-r.Keep.Pulled)}
 	if r.Keep.Younger > 0 {
-		k.younger = j.at.Since(r.Keep.Younger)
+		k.younger = e.at.Since(r.Keep.Younger)
 	}
 	if r.Keep.Newest == nil || *r.Keep.Newest == 0 || len(covered) == 0 {
 		return k
 	}
 	records := make([]uint64, len(covered))
 	for n, i := range covered {
-		records[n] = j.f.Tags[i].Record
+		records[n] = e.f.Tags[i].Record
 	}
 	slices.SortFunc(records, func(a, b uint64) int { return cmp.Compare(b, a) })
 	// Tags that one push set are equally new: those beside the last of the newest stay too.
