@@ -100,7 +100,7 @@ type Access struct {
 	names   func(host string) bool
 	ports   []string
 	bearer  atomic.Pointer[bearerKey]
-	issuers *oidc.Verifier
+	issuers atomic.Pointer[oidc.Verifier]
 	secrets *lru.Cache[[sha256.Size]byte, *pass] // by hashes of other tokens
 	now     func() time.Time
 
@@ -108,6 +108,7 @@ type Access struct {
 	refusals refusals
 	rules    atomic.Pointer[rules] // in force
 	changing sync.Mutex            // held from a change of the document until it is in force
+	follower Follower              // nil where nobody follows; set before the first request
 }
 
 // New returns the access room of a store.
@@ -142,9 +143,11 @@ func (a *Access) openTokens(c Config) (err error) {
 		a.names = func(host string) bool { return host == u.Hostname() }
 	}
 	now := func() time.Time { return a.now() } // which tests replace
-	if a.issuers, err = oidc.New(c.Issuers, now); err != nil {
+	issuers, err := oidc.New(c.Issuers, now)
+	if err != nil {
 		return err
 	}
+	a.issuers.Store(issuers)
 	if err := a.SignTokens(drawKey()); err != nil {
 		return err
 	}

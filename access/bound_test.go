@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/provenance"
@@ -13,15 +12,14 @@ import (
 
 // TestBound grants rights to jobs of issuers of each kind: what is no id of that issuer binds nothing.
 func TestBound(t *testing.T) {
-	a, p, clock := jobs(t)
+	a, p, _ := jobs(t)
 	const audience = "https://registry.example"
-	var err error
-	a.issuers, err = oidc.New([]oidc.Issuer{
+	err := a.UseIssuers([]oidc.Issuer{
 		{URL: p.URL, Audience: audience, Kind: "github", CA: p.CA()},
 		{URL: "https://gitlab.example", Audience: audience, Kind: "gitlab"},
 		{URL: "https://opaque.example", Audience: audience, IDs: []string{"sub"}},
 		{URL: "https://named.example", Audience: audience, Claims: []string{"repository_id"}, IDs: []string{"pipeline_id"}},
-	}, func() time.Time { return *clock })
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,15 +17,24 @@ import (
 
 // freshReads are the rows that freshen reads.
 func (a *Access) freshReads() []storage.Read {
-	if !a.several {
-		return nil
+	var reads []storage.Read
+	if a.several {
+		reads = append(reads, storage.Row(documentTable, versionKey))
 	}
-	return []storage.Read{storage.Row(documentTable, versionKey)}
+	if a.follower != nil {
+		reads = append(reads, a.follower.Reads()...)
+	}
+	return reads
 }
 
 // freshen puts the rules into force that a transaction sees, where they are later than those that are. A View that began before the
-// last change sees older ones: they stay out of force.
+// last change sees older ones: they stay out of force. So it does with what the follower puts into force.
 func (a *Access) freshen(tx storage.Reader) error {
+	if a.follower != nil {
+		if err := a.follower.Follow(tx); err != nil {
+			return err
+		}
+	}
 	if !a.several {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (a *Access) exchange(ctx context.Context, raw string, sum [sha256.Size]byte
 	if err != nil || s != nil {
 		return s, err
 	}
-	job, err := a.issuers.Verify(ctx, raw, address)
+	job, err := a.issuers.Load().Verify(ctx, raw, address)
 	switch {
 	case errors.Is(err, oidc.ErrIssuer):
 		return nil, &SlowDownError{err.Error(), 10 * time.Second}
@@ -86,7 +86,7 @@ func (a *Access) beginOnce(ctx context.Context, s *session) error {
 
 // sessionOfToken returns the session that an ID token was exchanged for, or nil. It may have ended.
 func (a *Access) sessionOfToken(ctx context.Context, sum [sha256.Size]byte) (s *session, err error) {
-	err = a.store.View(ctx, func(tx storage.Reader) error {
+	err = a.look(ctx, []storage.Read{storage.Row(sessionSecret, sum[:])}, func(tx storage.Reader) error {
 		s = nil
 		id, err := tx.Get(sessionSecret, sum[:])
 		if errors.Is(err, storage.ErrNotFound) {

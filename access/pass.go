@@ -89,7 +89,15 @@ func (a *Access) checkIn(tx storage.Reader, p *pass, now time.Time) error {
 	if !last.ends.IsZero() && !now.Before(last.ends) {
 		return a.goesOnByUse(p, found, now)
 	}
+	if a.isWithdrawn(p.who) {
+		return errEnded
+	}
 	return nil
+}
+
+// isWithdrawn says that nobody vouches for a CI job any more: its issuer is not among those in force.
+func (a *Access) isWithdrawn(who provenance.Identity) bool {
+	return who.Actor.Kind == provenance.CI && a.issuers.Load().IDs(who.Login.Issuer) == nil
 }
 
 // goesOnByUse wants that a session, which has expired, was used in time: that is not written where the store takes no changes.
@@ -188,6 +196,9 @@ func recheckRobot(who provenance.Actor, credential string, row []byte) (ends tim
 func (a *Access) wasNotEnded(tx storage.Reader, who provenance.Identity) error {
 	if who.Login == nil {
 		return nil // a stranger, or the operator
+	}
+	if a.isWithdrawn(who) {
+		return errEnded
 	}
 	p := &pass{who: who}
 	if sessionKind(who.Login.Credential) != "" {

@@ -159,7 +159,7 @@ func (a *Access) bound(s Subject) error {
 	if s.Kind != CISubject {
 		return nil
 	}
-	ids := a.issuers.IDs(s.Issuer)
+	ids := a.issuers.Load().IDs(s.Issuer)
 	known := ids != nil
 	if !known {
 		ids = knownIDs
@@ -184,7 +184,7 @@ func (a *Access) matchable(s Subject) error {
 		if c.Value.isLiteral() {
 			value = c.Value.String()
 		}
-		if err := a.issuers.Matchable(s.Issuer, c.Name, value, names); err != nil {
+		if err := a.issuers.Load().Matchable(s.Issuer, c.Name, value, names); err != nil {
 			return err
 		}
 	}

@@ -53,14 +53,15 @@ type Config struct {
 	Sessions Sessions // access/tokens and access/sessions
 	Logins   Logins   // /token
 
-	Policy   Policy    // policy, the rules in evidence files, and the grades in lists
-	Keys     KeyKeeper // POST keys
-	Scrubber Scrubber  // scrub
-	Puller   Puller    // pulls
-	Trash    Trash     // trash
-	Imports  Imports   // import
-	Mirrors  Mirrors   // mirrors
-	Checks   Checks    // check
+	Documents Documents // documents
+	Policy    Policy    // policy, the rules in evidence files, and the grades in lists
+	Keys      KeyKeeper // POST keys
+	Scrubber  Scrubber  // scrub
+	Puller    Puller    // pulls
+	Trash     Trash     // trash
+	Imports   Imports   // import
+	Mirrors   Mirrors   // mirrors
+	Checks    Checks    // check
 
 	// AtOnce runs a function with a context in which all rooms are asked about one moment, and what they read is read together. Default:
 	// each question is of a moment of its own.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/seed-260924e6/hallmark/access"
@@ -11,6 +12,8 @@ import (
 type Gate interface {
 	// Identify returns who made a request: somebody anonymous where there is no login.
 	Identify(r *http.Request) (provenance.Identity, error)
+	// Follow brings into force what documents in the store say, as Identify does where it looks at a login.
+	Follow(ctx context.Context) error
 	// May says whether somebody has a right in a repository.
 	May(who provenance.Identity, right access.Right, repository string) bool
 	// Administers says whether somebody is an administrator of the registry.

@@ -46,6 +46,9 @@ func (a *API) routes() []route {
 		{"GET /api/v1/evidence", "evidence", false, a.evidence},
 		{"GET /api/v1/policy", "policy", true, a.policy},
 		{"POST /api/v1/policy/test", "policy-test", true, a.tryPolicy},
+		{"GET /api/v1/documents/{kind}", "documents", true, a.ruleDocument},
+		{"PUT /api/v1/documents/{kind}", "documents", true, a.applyRules},
+		{"GET /api/v1/documents/{kind}/history", "document-history", true, a.ruleHistory},
 		{"GET /api/v1/search", "search", false, a.search},
 		{"GET /api/v1/sources", "sources", false, a.sources},
 		{"GET /api/v1/descendants", "descendants", false, a.descendants},
@@ -147,6 +150,11 @@ func (a *API) handle(c *call, route route) (value any, err error) {
 		return nil, err
 	}
 	obs.SetUser(c.Context(), c.who.Actor.Handle)
+	if c.who.Login == nil { // nothing of theirs was looked at in the store
+		if err := a.Gate.Follow(c.Context()); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkOrigin(c.Request); err != nil {
 		return nil, err
 	}

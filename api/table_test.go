@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/access"
 	"github.com/seed-260924e6/hallmark/access/oidc"
 	"github.com/seed-260924e6/hallmark/certs"
@@ -248,6 +249,36 @@ var table = []row{
 		{target: "/api/v1/policy/test", body: `{"images":[],"file":"rules: [{}]"}`, status: 422},
 		{target: "/api/v1/policy/test", body: `{"images":[` + strings.Repeat("{},", maxTried) + `{}]}`, status: 422, has: "at most 100"},
 	}},
+	{
+		route: "GET /api/v1/documents/{kind}", good: []good{
+			{target: "/api/v1/documents/policy", has: `"text":"rules: []\n"`, header: http.Header{"Etag": {`"` + digest.FromString(worldDocument).String() + `"`}}},
+			{target: "/api/v1/documents/policy?version=1", has: `"version":1`},
+			{target: "/api/v1/documents/trust", has: `{"kind":"trust","version":0}`},
+		}, bad: []bad{
+			{target: "/api/v1/documents/access", status: 404, has: "policy, trust and issuers"},
+			{target: "/api/v1/documents/policy?version=3", status: 404, has: "no such version"},
+			{target: "/api/v1/documents/policy?version=x", status: 400, has: "version is"},
+		},
+	},
+	{
+		route: "PUT /api/v1/documents/{kind}", good: []good{
+			{target: "/api/v1/documents/policy", body: `{"text":"rules: []"}`, has: `"version":3,`},
+			{target: "/api/v1/documents/policy?dryRun=true", body: `{"version":2,"text":"rules: []"}`, has: `"applied":false`},
+			{target: "/api/v1/documents/trust?dryRun=true", body: `{"version":0,"text":"rules: []"}`, has: `"version":0,`},
+		}, says: []says{{provenance.ErrRulesChanged, 409}}, bad: []bad{
+			{target: "/api/v1/documents/policy?dryRun=x", body: `{}`, status: 400, has: "true, false"},
+			{target: "/api/v1/documents/policy", body: `{"text":"x"}`, status: 422, has: "policy:1: these"},
+			{target: "/api/v1/documents/policy?dryRun=true", body: `{"version":1,"text":"rules: []"}`, status: 409, has: "meanwhile"},
+			{target: "/api/v1/documents/x", body: `{}`, status: 404, has: "policy, trust"},
+		},
+	},
+	{
+		route: "GET /api/v1/documents/{kind}/history", good: []good{
+			{target: "/api/v1/documents/policy/history", has: `{"versions":[{"kind":"policy","version":2,`},
+			{target: "/api/v1/documents/policy/history?limit=1", has: `"next":"/api/v1/documents/policy/history?limit=1&after=2"`},
+			{target: "/api/v1/documents/policy/history?after=2", has: `{"versions":[{"kind":"policy","version":1,`},
+		}, bad: []bad{{target: "/api/v1/documents/policy/history?after=x", status: 400, has: "after is"}, {target: "/api/v1/documents/x/history", status: 404, has: "policy, trust"}},
+	},
 	{route: "GET /api/v1/search", good: []good{
 		{target: "/api/v1/search?q=app", has: `"repositories":["team/app"],"tags":[{"repository":"team/app","tag":"1.0"`},
 		{target: "/api/v1/search?q=app&limit=1", has: `"repositories":"/api/v1/search?q=app&limit=1&after=`},

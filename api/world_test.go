@@ -78,7 +78,7 @@ func newWorld(t *testing.T) (*world, *API) {
 	return w, New(Config{
 		URL: worldURL, Gate: w, Accounts: w, Names: w, Images: w, Content: w, Holds: w, Retention: worldRetention{w}, Layers: w, Records: w, Testimonies: w, Origins: w, Proofs: w,
 		Evidence: failingBook{w.evidence, w}, Transparency: w, Cosigner: w, Users: w, Grants: w, Teams: w, Robots: w, TagRules: w, Quotas: w, Document: w, Sessions: w,
-		Logins: w, Policy: w, Keys: w, Scrubber: w, Puller: w, Trash: w, Imports: w, Mirrors: w, Checks: Checks{Store: w.checkStore, Records: w.checkRecords, Accounts: w.checkAccounts, Images: w.checkImages},
+		Logins: w, Policy: w, Documents: w, Keys: w, Scrubber: w, Puller: w, Trash: w, Imports: w, Mirrors: w, Checks: Checks{Store: w.checkStore, Records: w.checkRecords, Accounts: w.checkAccounts, Images: w.checkImages},
 		Certificates: func() Certificates {
 			if w.plain {
 				return nil

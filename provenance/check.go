@@ -27,10 +27,13 @@ func (b *Book) Check(ctx context.Context, bad func(error)) (records uint64, err 
 	for _, t := range []struct {
 		table storage.Table
 		row   func(storage.Reader, storage.Item) error
-	}{{indexTable, c.term}, {imageTable, c.image}, {orderedTable, c.ordered}, {timeTable, c.time}, {unsignedTable, c.aside}, {newestTable, c.newest}} {
+	}{{indexTable, c.term}, {imageTable, c.image}, {orderedTable, c.ordered}, {timeTable, c.time}, {unsignedTable, c.aside}, {newestTable, c.newest}, {ruleTable, c.rule}, {ruleTextTable, c.ruleText}} {
 		if err == nil {
 			err = storage.EachRow(ctx, b.store, t.table, t.row)
 		}
+	}
+	if err == nil {
+		err = b.store.View(ctx, c.checkRules)
 	}
 	if err == nil {
 		err = b.checkLogs(ctx, bad)

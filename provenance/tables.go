@@ -42,6 +42,10 @@ const (
 	newestTable = storage.Table("provenance/newest")
 	// latest time up to and including the record (8), index (8) → nothing.
 	timeTable = storage.Table("provenance/time")
+	// "now" → JSON of RuleDocuments, those in force; RuleKind, 0, version (8) → JSON of a RuleDocument.
+	ruleTable = storage.Table("provenance/rule")
+	// RuleKind, 0, version (8) → the text of a document, of the newest versions of each kind.
+	ruleTextTable = storage.Table("provenance/ruleText")
 )
 
 var headKey = []byte("head")

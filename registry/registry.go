@@ -66,6 +66,9 @@ type Gate interface {
 	Prefixes(who provenance.Identity) []string
 	// Fixed returns a sentence about the rule that keeps a tag as it is once it is set, or "".
 	Fixed(tx storage.Reader, repository, tag string) (string, error)
+	// Following is a View of the store that declares what fn reads. By what it sees, the documents that the registry decides by are in force
+	// before fn runs.
+	Following(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error
 	// FixedRules is another one after each change of what Fixed goes by.
 	FixedRules(tx storage.Reader) (digest.Digest, error)
 }
@@ -291,10 +294,7 @@ type view func(ctx context.Context, reads func() []storage.Read, fn func(storage
 
 // view is a View for nobody's request.
 func (g *Registry) view(ctx context.Context, reads func() []storage.Read, fn func(storage.Reader) error) error {
-	return g.store.View(ctx, func(tx storage.Reader) error {
-		storage.Expect(tx, reads)
-		return fn(tx)
-	})
+	return g.gate.Following(ctx, reads, fn)
 }
 
 // firstView is that of a call, whether it is a request or not.

@@ -232,7 +232,7 @@ func (w *getWorld) paths() map[string]string {
 	for route, path := range map[string]string{
 		"/api/v1/mirrors/{name}": "/api/v1/mirrors/none", "/api/v1/records/{index}": "/api/v1/records/1", "/log/{path}": "/log/checkpoint",
 		"/api/v1/records/{index}/receipt": "/api/v1/records/1/receipt", "/api/v1/records/{index}/tlog-proof": "/api/v1/records/1/tlog-proof",
-		"/keys/receipts/{file}": "/keys/receipts/none.pem",
+		"/keys/receipts/{file}": "/keys/receipts/none.pem", "/api/v1/documents/{kind}": "/api/v1/documents/policy", "/api/v1/documents/{kind}/history": "/api/v1/documents/policy/history",
 	} {
 		all["GET "+route] = path
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -81,6 +82,9 @@ func (s *Server) unready(ctx context.Context) (parts []UnreadyPart) {
 		add("log", "the log cannot be read: run `hallmark fsck`", true)
 	} else if why != "" {
 		add("keys", "a signing key is missing or wrong, so nothing can be pushed or deleted; the log of the registry's start says which", false)
+	}
+	if k, err := s.ruling.stuck(); err != nil {
+		add("rules", fmt.Sprintf("the %s document in the store cannot be put in force, so what was in force before is; the log says why", k), false)
 	}
 	room := s.registry.Room()
 	if errors.Is(room, storage.ErrFull) {

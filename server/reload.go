@@ -29,8 +29,10 @@ func (s *Server) reload(ctx context.Context) {
 		s.log.Error("whose pulls are not counted stays as it was", "err", err) // a bug: it was checked
 	}
 	s.recordRules(ctx, s.log, rules, trust)
-	s.signatures.SetTrust(trust.Of(s.hosts(s.c)...))
-	s.engine.Use(rules)
+	if err := s.ruling.use(ruleFiles{rules, trust}); err != nil {
+		s.log.Error("the issuers of CI jobs stay as they were", "err", err) // a bug: they were checked
+	}
+	s.ruling.compare(s.c)
 	s.retention.Use(retained)
 	s.mirrors.Use(mirrors)
 	l, _ := obs.ParseLevel(next.Log.Level) // it was checked

@@ -15,6 +15,17 @@ import (
 // rulesAgain is how often it is tried again to put on record by which files the registry decides.
 const rulesAgain = 5 * time.Second
 
+// decideBy puts in force what the configuration names, and the documents that the store has. A document comes in the place of a file.
+func (s *Server) decideBy(ctx context.Context, rules *policy.Set) error {
+	files := ruleFiles{rules, s.signatures.Trust()}
+	s.recordRules(ctx, s.log, files.policy, files.trust)
+	if err := s.ruling.begin(ctx); err != nil {
+		return err
+	}
+	s.ruling.compare(s.c)
+	return s.ruling.use(files)
+}
+
 // recordRules puts on record by which files the registry decides from now on, before they are in force. They come into
 // force where that fails too, as on a full disk or without the key that signs: a registry that did not start, or
 // went on with rules that its operator has changed, would be worse. keepRulesOnRecord tries again.

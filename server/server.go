@@ -180,9 +180,7 @@ func (s *Server) begin(ctx context.Context, d *datadir.Dir) (err error) {
 	if s.welcome, err = s.firstStart(ctx); err != nil {
 		return err
 	}
-	s.recordRules(ctx, s.log, rules, s.signatures.Trust())
-	s.engine.Use(rules)
-	return nil
+	return s.decideBy(ctx, rules)
 }
 
 // stopCounting writes the pulls of the last minute, when nobody is answered and nothing in the background goes on any more.

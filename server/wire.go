@@ -44,6 +44,7 @@ type services struct {
 	engine     *policy.Engine // without rules, until a server begins
 	retention  *retention.Keeper
 	mirrors    *mirror.Mirrors
+	ruling     *ruling
 	api        *api.API
 	// certificates are those that the API shows: nil until they are opened, and over plain HTTP.
 	certificates api.Certificates
@@ -101,6 +102,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, w wiring) (s *se
 	if err := s.openTrust(ctx, c, log); err != nil {
 		return nil, err
 	}
+	s.access.SetFollower(s.ruling)
 	if err := s.openRetention(c, log); err != nil {
 		return nil, err
 	}
@@ -117,7 +119,7 @@ func wire(ctx context.Context, d *datadir.Dir, c config.Config, w wiring) (s *se
 func (s *services) apiConfig(c config.Config, log *slog.Logger) api.Config {
 	answers := api.Over(s.access, s.registry, s.book)
 	answers.URL, answers.Log, answers.Retention, answers.Imports = s.url, log, s.retention, mirror.NewImports(s.registry)
-	answers.Mirrors = s.mirrors
+	answers.Mirrors, answers.Documents = s.mirrors, s.ruling
 	answers.AtOnce = func(ctx context.Context, fn func(context.Context) error) error {
 		return storage.Together(ctx, s.data.Rows(), fn)
 	}
@@ -180,9 +182,12 @@ func (s *services) openTrust(ctx context.Context, c config.Config, log *slog.Log
 		return err
 	}
 	s.signatures = signature.NewAppraiser(s.book)
-	s.signatures.SetTrust(trusted.Of(s.hosts(c)...))
 	s.registry.SetAppraiser(s.signatures)
 	if s.engine, err = s.newEngine(log); err != nil {
+		return err
+	}
+	s.ruling = newRuling(s, c, log)
+	if err := s.ruling.use(ruleFiles{trust: trusted}); err != nil {
 		return err
 	}
 	s.signatures.OnFork(s.engine.Forget)

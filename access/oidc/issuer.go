@@ -42,6 +42,8 @@ type Issuer struct {
 	AllowEvents []string `yaml:"allowEvents,omitempty" json:"allowEvents,omitempty"`
 	// Session is how long a job may use the registry after its token was exchanged. Default: 1h, at most 1d.
 	Session units.Duration `yaml:"session,omitempty" json:"session,omitempty"`
+
+	pem []byte // what CA names, where a document holds it
 }
 
 // pullRequestTarget is GitHub's event of a stranger's change that runs as if it were the repository's own.
@@ -84,7 +86,11 @@ func newIssuer(c Issuer, now func() time.Time) (*issuer, error) {
 		k.needed = append(slices.Clone(k.needed), c.IDs[0])
 		k.allowed = slices.Concat(k.allowed, c.Claims, c.IDs)
 	}
-	client, err := newClient(c.CA)
+	pem, err := c.authority()
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(c.CA, pem)
 	return &issuer{
 		Issuer: c, kind: k, session: cmp.Or(time.Duration(c.Session), time.Hour), now: now, budget: newBudget(), answered: make(chan struct{}), client: client,
 	}, err
@@ -132,15 +138,23 @@ func (c *Issuer) checkNames() error {
 // errAsking is why an issuer was not asked, or its answer not taken.
 var errAsking = errors.New("asking the issuer")
 
-// newClient returns a client that asks with patience and bounds.
-func newClient(ca string) (*http.Client, error) {
+// authority returns the certificate of an issuer's authority, or nil where it is one of the system's.
+func (c *Issuer) authority() ([]byte, error) {
+	if c.CA == "" || c.pem != nil {
+		return c.pem, nil
+	}
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return pem, nil
+}
+
+// newClient returns a client that asks with patience and bounds. ca names what pem holds.
+func newClient(ca string, pem []byte) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("ca: %s holds no PEM certificate", ca)

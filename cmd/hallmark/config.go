@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/config"
+	"github.com/seed-260924e6/hallmark/server/documents"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
@@ -23,17 +25,18 @@ func (e *env) configCheck() *cobra.Command {
 		Use: "check [FILE]", Short: "Report everything that is wrong with the configuration", Args: cobra.MaximumNArgs(1),
 		Long: "Say everything that would keep `hallmark serve` from starting with this configuration, or clients from trusting it,\n" +
 			"each with the line, variable or flag that says so: also files that are missing, and a certificate that is for\n" +
-			"another name or has ended. What is worth a look, as a variable HALLMARK_… that nothing reads, is a warning, and the\n" +
-			"exit status is 0. It changes nothing.",
+			"another name or has ended. What is worth a look, as a variable HALLMARK_… that nothing reads, or a file that is not in\n" +
+			"force because the registry has another document, is a warning, and the exit status is 0. It changes nothing.",
 		Example: "  hallmark config check\n  hallmark config check /etc/hallmark/hallmark.yaml",
 	}
 	flags := addConfigFlags(c)
-	c.RunE = func(_ *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			flags.file = args[0]
 		}
 		cfg, wrong := flags.read(e.getenv)
 		problems := append(cfg.Examine(), config.Unknown(e.environ())...)
+		problems = append(problems, e.overruled(c.Context(), cfg)...)
 		for _, p := range problems {
 			if p.Warning {
 				fmt.Fprintln(e.stderr, clean("warning: "+p.String()))
@@ -46,6 +49,28 @@ func (e *env) configCheck() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// overruled warns of what the configuration names and is not in force, because the registry in the data directory has a document that says
+// something else. Where that cannot be asked, nothing is said.
+func (e *env) overruled(ctx context.Context, cfg config.Config) (problems []config.Problem) {
+	_ = e.ask(ctx, &target{data: cfg.Data}, func(ctx context.Context, cl *client) error {
+		for _, k := range provenance.RuleKinds {
+			var d storedDocument
+			if err := cl.get(ctx, ruleDocumentPath(k), nil, &d); err != nil {
+				return err
+			}
+			if d.Version == 0 {
+				continue
+			}
+			if key, same := documents.SameAs(cfg, k, []byte(d.Text)); !same {
+				problems = append(problems, config.Problem{Key: key, Warning: true, Says: fmt.Sprintf("%s is not in force: the registry has version %d of the %s document, which says something else. "+
+					"Put it in force with `hallmark %[3]s apply`, or take it out", key, d.Version, k)})
+			}
+		}
+		return nil
+	})
+	return problems
 }
 
 func (e *env) configShow() *cobra.Command {

@@ -21,10 +21,10 @@ func (e *env) groups() []group {
 	return []group{
 		{"serve", "Run a registry", []*cobra.Command{e.serve(), e.config(), e.health(), e.cert(), e.key()}},
 		{"people", "People and what they may do", []*cobra.Command{
-			e.user(), e.team(), e.robot(), e.grant(), e.revoke(), e.grants(), e.may(), e.tags(), e.access(), e.token(), e.session(), e.login(), e.logout(),
+			e.user(), e.team(), e.robot(), e.grant(), e.revoke(), e.grants(), e.may(), e.tags(), e.access(), e.issuers(), e.token(), e.session(), e.login(), e.logout(),
 		}},
 		{"images", "Images and where they came from", []*cobra.Command{
-			e.list(), e.show(), e.history(), e.records(), e.sources(), e.descendants(), e.inspect(), e.policy(), e.delete(), e.undelete(), e.trash(), e.hold(), e.pulls(), e.importImages(), e.mirror(),
+			e.list(), e.show(), e.history(), e.records(), e.sources(), e.descendants(), e.inspect(), e.policy(), e.trustDocument(), e.delete(), e.undelete(), e.trash(), e.hold(), e.pulls(), e.importImages(), e.mirror(),
 		}},
 		{"evidence", "Evidence that others can check", []*cobra.Command{e.verify(), e.evidence(), e.log(), e.audit(), e.witness()}},
 		{"operation", "Keep it whole", []*cobra.Command{e.backup(), e.restore(), e.move(), e.fsck(), e.scrub(), e.retention(), e.quota(), e.du()}},

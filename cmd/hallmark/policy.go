@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/trust/policy"
 	"github.com/spf13/cobra"
 )
@@ -13,9 +14,11 @@ import (
 func (e *env) policy() *cobra.Command {
 	c := &cobra.Command{
 		Use: "policy", Short: "Rules about what may be pushed, tagged and pulled",
-		Long: "Rules about what may be pushed, tagged and pulled, in a file: docs/policy.md.",
+		Long: "Rules about what may be pushed, tagged and pulled: docs/policy.md. They are a document in the store, or a file that the configuration\n" +
+			"names, where there is no document.",
 	}
 	c.AddCommand(e.policyCheck(), e.policyShow(), e.policyTest())
+	c.AddCommand(e.documentVerbs(provenance.PolicyRules, "policy.yaml", false)...)
 	return c
 }
 
@@ -38,8 +41,13 @@ func (e *env) policyCheck() *cobra.Command {
 func (e *env) policyShow() *cobra.Command {
 	c := &cobra.Command{Use: "show", Short: "Show the rules that a server has in force", Args: cobra.NoArgs}
 	t, asJSON := addTarget(c), addJSON(c)
+	text := c.Flags().Bool("text", false, "print the document in the store, as a file to apply")
+	version := addDocumentVersion(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return e.ask(c.Context(), t, func(ctx context.Context, cl *client) error {
+			if *text || *version > 0 {
+				return e.showDocument(ctx, cl, provenance.PolicyRules, *version, *asJSON)
+			}
 			var answer struct {
 				Rules []policy.Rule `json:"rules"`
 			}

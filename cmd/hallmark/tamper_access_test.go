@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/seed-260924e6/hallmark/provenance/replay"
 	"github.com/seed-260924e6/hallmark/storage"
 	"golang.org/x/crypto/bcrypt"
@@ -15,6 +16,8 @@ const (
 	userRows     = storage.Table("access/user")
 	documentRows = storage.Table("access/document")
 	sessionRows  = storage.Table("access/session")
+	ruleRows     = storage.Table("provenance/rule")
+	ruleTexts    = storage.Table("provenance/ruleText")
 )
 
 func (h *hands) hashOf(password string) string {
@@ -69,6 +72,15 @@ var tamperedAccess = []tamperRow{
 		h.editJSON(userRows, "alice", map[string]any{"admin": true})
 		h.del(documentRows, []byte("document"), []byte("version"))
 	}},
+	{name: "the policy document changed", do: func(h *hands) { h.edit(ruleTexts, h.rows(ruleTexts, "policy")[0].Key, "graded", "greyed") }},
+	{name: "the policy document changed, with its digest", do: func(h *hands) {
+		key := h.rows(ruleTexts, "policy")[0].Key
+		h.edit(ruleTexts, key, "graded", "greyed")
+		was, is := digest.FromString(tamperPolicy).String(), digest.FromString(strings.Replace(tamperPolicy, "graded", "greyed", 1)).String()
+		h.edit(ruleRows, key, was, is)
+		h.edit(ruleRows, []byte("now"), was, is)
+	}},
+	{name: "the policy document taken away", do: func(h *hands) { h.empty(ruleRows, ruleTexts) }},
 	{name: "another password", do: func(h *hands) { h.editJSON(userRows, "admin", map[string]any{"hash": h.hashOf("i-am-mallory")}) }},
 	{name: "another password, under its own id", do: func(h *hands) {
 		hash := h.hashOf("i-am-mallory")

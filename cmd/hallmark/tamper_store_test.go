@@ -35,6 +35,9 @@ type tamperStore struct {
 	origins         []string
 }
 
+// tamperPolicy is the policy document of the registry.
+const tamperPolicy = "rules:\n  - name: graded\n    repositories: [team/**]\n    at: pull\n    effect: warn\n    owner: security@example.org\n    require: report.grade <= \"B\"\n"
+
 // newTamperStore has a registry do everything that leaves a row behind. Blobs of up to 4 bytes are in the store, and others in files.
 func newTamperStore(t *testing.T) *tamperStore {
 	t.Helper()
@@ -45,9 +48,7 @@ func newTamperStore(t *testing.T) *tamperStore {
 	}
 	b.must(t, os.Mkdir(b.outside, 0o700))
 	b.vkey = b.hallmark(t, 0, "witness", "--state", b.file("witness"), "--name", "witness.example/w1")
-	rules := filepath.Join(top, "policy.yaml")
-	b.must(t, os.WriteFile(rules, []byte("rules:\n  - name: graded\n    repositories: [team/**]\n    at: pull\n    effect: warn\n    owner: security@example.org\n    require: report.grade <= \"B\"\n"), 0o600))
-	b.must(t, os.WriteFile(b.config, fmt.Appendf(nil, "registry:\n  smallBlobs: 4\nwitnesses:\n  - %s\npolicy:\n  file: %s\n", b.vkey, rules), 0o600))
+	b.must(t, os.WriteFile(b.config, fmt.Appendf(nil, "registry:\n  smallBlobs: 4\nwitnesses:\n  - %s\n", b.vkey), 0o600))
 
 	s := b.start(t)
 	b.useFirst(t, s)
@@ -147,6 +148,7 @@ func (b *tamperStore) do(t *testing.T, s *testServer, method, path, login, body 
 // useFirst is what happens before the older copy is made.
 func (b *tamperStore) useFirst(t *testing.T, s *testServer) {
 	t.Helper()
+	b.do(t, s, "PUT", ruleDocumentPath(provenance.PolicyRules), "", `{"text":`+quote(tamperPolicy)+`}`)
 	b.push(t, s, "team/app", "1", "one", nil)
 	b.push(t, s, "team/app", "2", "another", nil)
 	b.do(t, s, "POST", "/api/v1/users", "", `{"name":"alice","password":"wonderland-1"}`)

@@ -21,6 +21,9 @@ func Load(name string, data []byte, into any) error {
 	return explain(name, err)
 }
 
+// LoadSome reads of a document that Load has taken what a struct names, as its lines.
+func LoadSome(data []byte, into any) { _ = yaml.Load(data, into) } // it was read before
+
 // Read returns a file of at most most bytes.
 func Read(path string, most int64) (data []byte, err error) {
 	f, err := os.Open(path)

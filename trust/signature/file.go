@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,6 +31,8 @@ type file struct {
 	Builders []fileBuilder `yaml:"builders"`
 	// Registries are others whose word about images counts.
 	Registries []fileRegistry `yaml:"registries"`
+	// Files are the contents of files that are named above, by their names there. What is not among them is beside this one.
+	Files map[string]yamlfile.Word `yaml:"files"`
 }
 
 type fileKey struct {
@@ -72,11 +75,41 @@ func ReadFile(path string) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f file
-	if err := yamlfile.Load(path, data, &f); err != nil {
+	t, _, err := parse(path, data, filepath.Dir(path))
+	return t, err
+}
+
+// Parse reads a document that says whom to trust, and holds all files that it names. Its name stands in errors.
+func Parse(name string, data []byte) (*Trust, error) {
+	t, _, err := parse(name, data, "")
+	return t, err
+}
+
+// Gather reads the file of whom to trust, and returns it as a document that holds the files which it names. The same files give the
+// same document.
+func Gather(path string) ([]byte, error) {
+	data, err := yamlfile.Read(path, maxFile)
+	if err != nil {
 		return nil, err
 	}
-	r := reader{path: path, t: &Trust{}, names: map[string]int{}}
+	_, beside, err := parse(path, data, filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	whole, err := yamlfile.WithFiles(path, data, beside)
+	if err == nil {
+		_, err = Parse(path, whole)
+	}
+	return whole, err
+}
+
+// parse reads whom to trust. Files that are not in it are read from a directory, and returned, unless dir is "".
+func parse(path string, data []byte, dir string) (*Trust, map[string][]byte, error) {
+	var f file
+	if err := yamlfile.Load(path, data, &f); err != nil {
+		return nil, nil, err
+	}
+	r := reader{path: path, dir: dir, t: &Trust{}, names: map[string]int{}, within: f.Files, used: map[string]bool{}, beside: map[string][]byte{}}
 	r.all = append(r.all, data...)
 	for i, k := range f.Keys {
 		r.entry = fmt.Sprintf("keys[%d]", i)
@@ -91,12 +124,13 @@ func ReadFile(path string) (*Trust, error) {
 		r.builder(b)
 	}
 	r.registries(f.Registries)
+	r.wantUsed()
 	if len(r.t.keys) > maxSigners || len(r.t.identities) > maxSigners || len(r.t.builders) > maxSigners {
-		return nil, fmt.Errorf("%s: there may be %d keys, %d identities and %d builders", path, maxSigners, maxSigners, maxSigners)
+		return nil, nil, fmt.Errorf("%s: there may be %d keys, %d identities and %d builders", path, maxSigners, maxSigners, maxSigners)
 	}
 	sum := sha256.Sum256(r.all)
 	r.t.fingerprint, r.t.text = hex.EncodeToString(sum[:]), r.all
-	return r.t, r.err
+	return r.t, r.beside, r.err
 }
 
 // TrustKeys trusts public keys in PEM files for everything.
@@ -132,12 +166,16 @@ func (t *Trust) And(other *Trust) (*Trust, error) {
 
 // reader makes a Trust of what is written. The first error stays.
 type reader struct {
-	path  string
-	t     *Trust
-	names map[string]int // lines of the keys and identities
-	entry string         // which it is at, for what has no line
-	all   []byte         // that was read
-	err   error
+	path   string
+	dir    string // where the files are that it names and does not hold; "" if it has to hold them
+	t      *Trust
+	names  map[string]int           // lines of the keys and identities
+	entry  string                   // which it is at, for what has no line
+	all    []byte                   // that was read
+	within map[string]yamlfile.Word // the files that it holds
+	used   map[string]bool          // those of them that it names
+	beside map[string][]byte        // the files that were read beside it
+	err    error
 }
 
 func (r *reader) failf(at yamlfile.Word, format string, args ...any) {
@@ -269,16 +307,34 @@ func (r *reader) time(w yamlfile.Word) time.Time {
 	return time.Time{}
 }
 
-// read returns a file that is named relative to the one that names it.
+// read returns a file that is named relative to the one that names it, or that this holds.
 func (r *reader) read(w yamlfile.Word) []byte {
+	if held, ok := r.within[w.Text]; ok {
+		r.used[w.Text] = true
+		return []byte(held.Text)
+	}
+	if r.dir == "" {
+		r.failf(w, "the document does not hold the file %.200q: put it under the key `files`, or have `hallmark trust apply` do it", w.Text)
+		return nil
+	}
 	path := w.Text
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(r.path), path)
+		path = filepath.Join(r.dir, path)
 	}
 	data, err := yamlfile.Read(path, maxFile)
 	if err != nil {
 		r.failf(w, "%s", strings.TrimPrefix(err.Error(), "open "))
 	}
 	r.all = append(r.all, data...)
+	r.beside[w.Text] = data
 	return data
+}
+
+// wantUsed refuses files that nothing names: nobody would look at what is in them.
+func (r *reader) wantUsed() {
+	for _, name := range slices.Sorted(maps.Keys(r.within)) {
+		if !r.used[name] {
+			r.failf(r.within[name], "nothing names the file %.200q: take it out", name)
+		}
+	}
 }
