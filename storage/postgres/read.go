@@ -26,6 +26,7 @@ type reader struct {
 	at    time.Time        // the database's, when the transaction began; zero until something was answered
 	// again begins a View anew, on another connection: nil once it was answered, and in a group.
 	again func() (*session, error)
+	lost  error // why there is no session any more
 }
 
 func newReader(s *session, group *changes) *reader {
@@ -73,13 +74,19 @@ func set(value []byte) []byte {
 
 // ask waits for some statements, and for all that was sent before. It returns their answers.
 func (r *reader) ask(all ...statement) ([]*pgconn.Result, error) {
+	if r.lost != nil {
+		return nil, r.lost
+	}
 	answers, err := r.s.ask(all...)
 	if err != nil && r.again != nil && r.s.isClosed() { // the connection was lost while nobody used it
 		again := r.again
 		r.again = nil
-		if r.s, err = again(); err != nil {
+		var next *session
+		if next, err = again(); err != nil {
+			r.lost = err // there is no session any more: what asks after an Expect is told so, too
 			return nil, err
 		}
+		r.s = next
 		answers, err = r.s.ask(all...)
 	}
 	r.again = nil
