@@ -54,6 +54,7 @@ type Dir struct {
 
 	locked  *os.File      // ProcessFile; nil where the store is in the directory, or is only read
 	name    string        // of the process, where the store is in a database
+	several bool          // it is open several times
 	wrapped storage.Store // Store behind Options.Wrap, joining; nil before it is open
 }
 
@@ -199,7 +200,7 @@ func (d *Dir) openFiles(ctx context.Context, id string) (Blobs, error) {
 // Again opens the directory once more, as one of several servers in this process see it, for tests: over the same store, with Wrap of
 // its own, and with blobs of its own where they are in an object store. Files are one process's, so their directory is the same. It is not closed.
 func (d *Dir) Again(ctx context.Context, o Options) (*Dir, error) {
-	again := &Dir{Path: d.Path, Store: d.Store, Mode: d.Mode, Blobs: d.Blobs, wrapped: o.wrap(d.Store)}
+	again := &Dir{Path: d.Path, Store: d.Store, Mode: d.Mode, Blobs: d.Blobs, wrapped: o.wrap(d.Store), several: true}
 	if _, inFiles := d.Blobs.(*files.Dir); inFiles {
 		return again, nil
 	}

@@ -42,7 +42,7 @@ func (d *Dir) openRemote(ctx context.Context, c s3.Config, id string, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	blobs, err := s3.Open(ctx, c, id, s3.Options{Rows: d.Rows(), Free: d.freeRows, Log: log})
+	blobs, err := s3.Open(ctx, c, id, s3.Options{Rows: d.Rows(), Free: d.freeRows, Several: d.several, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}

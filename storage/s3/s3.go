@@ -54,6 +54,8 @@ type Options struct {
 	Rows storage.Store
 	// Free says how much room there is for rows. An object store has no end.
 	Free func() (free, size uint64, err error)
+	// Several says that other processes work on the rows too.
+	Several bool
 	// Log is told of what is put right in the background; nil is nobody.
 	Log *slog.Logger
 }
@@ -66,8 +68,11 @@ type Store struct {
 	log    *slog.Logger
 	keep   time.Duration
 	run    uint64
-	next   atomic.Uint64
-	memory *budget
+	// several says that other processes seal objects, of which nobody knows for a moment whether a row will name them.
+	several bool
+	linked  time.Duration // after which one of another process is named, or never will be
+	next    atomic.Uint64
+	memory  *budget
 
 	mu   sync.Mutex
 	open map[place.Place]*upload // guarded by mu; nil while one is being opened
@@ -107,6 +112,7 @@ func connect(ctx context.Context, c Config, o Options) (*Store, error) {
 	}
 	return &Store{
 		client: remote, rows: o.Rows, free: o.Free, log: log, keep: time.Duration(c.Keep), run: rand.Uint64(),
+		several: o.Several, linked: settling,
 		memory: newBudget(bufferBytes), open: map[place.Place]*upload{},
 	}, nil
 }

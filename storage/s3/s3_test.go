@@ -19,6 +19,8 @@ type registries struct {
 	t      *testing.T
 	remote *s3test.Server
 
+	several bool // processes work on the rows of each
+
 	mu   sync.Mutex
 	rows map[string]storage.Store // guarded by mu
 }
@@ -46,7 +48,7 @@ func (r *registries) openS3(dir string) (*s3.Store, error) {
 		}
 	}
 	free := func() (free, size uint64, err error) { return 1 << 30, 1 << 40, nil }
-	return s3.Open(context.Background(), config, "id of "+dir, s3.Options{Rows: r.rows[dir], Free: free})
+	return s3.Open(context.Background(), config, "id of "+dir, s3.Options{Rows: r.rows[dir], Free: free, Several: r.several})
 }
 
 func TestBlobs(t *testing.T) { storagetest.Blobs(t, newRegistries(t).open) }

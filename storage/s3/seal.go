@@ -114,6 +114,9 @@ func (u *upload) sealAs(ctx context.Context, blob place.Place, before func(stora
 			if before != nil {
 				before(tx)
 			}
+			if now, err := storage.Now(tx); u.s.several && err == nil {
+				made.Sealed = now.Unix()
+			}
 			tx.Put(objectTable, objectKey(blob), encode(made))
 		})
 	}

@@ -29,6 +29,8 @@ type object struct {
 	Size  int64  `json:"s"`
 	ETag  string `json:"t"`
 	Run   uint64 `json:"r,omitempty"` // of the process that sealed it
+	// Sealed is when it was, by the clock of the rows' store, in seconds since 1970, where several processes work on it.
+	Sealed int64 `json:"w,omitempty"`
 	// Place is in its name, where that is not the place of the blob: it was imported.
 	Place string `json:"p,omitempty"`
 }

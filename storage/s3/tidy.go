@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/seed-260924e6/hallmark/storage"
@@ -95,9 +96,14 @@ func (s *Store) infoOf(item storage.Item) (storage.UploadInfo, error) {
 }
 
 // Leftovers implements storage.Blobs. An object that nobody names may be one that is about to be named; so those that this
-// process has sealed are left out, as they have to be.
+// process has sealed are left out, as they have to be, and those that any process has sealed just now, where there are several.
 func (s *Store) Leftovers(ctx context.Context, named iter.Seq2[storage.Location, error]) iter.Seq2[storage.Leftover, error] {
 	return func(yield func(storage.Leftover, error) bool) {
+		since, err := s.named(ctx)
+		if err != nil {
+			yield(storage.Leftover{}, err)
+			return
+		}
 		keep := place.Set{}
 		for at, err := range named {
 			if err != nil {
@@ -114,7 +120,7 @@ func (s *Store) Leftovers(ctx context.Context, named iter.Seq2[storage.Location,
 				err = decode(item.Value, &o)
 			}
 			p, _ := place.Parse(string(item.Key), ".")
-			if err == nil && (o.Run == s.run || keep.Has(p)) {
+			if err == nil && (o.Run == s.run || keep.Has(p) || o.Sealed > since) {
 				continue
 			}
 			if !yield(storage.Leftover{At: p.Locate("unknown"), Size: o.Size}, err) || err != nil {
@@ -122,6 +128,20 @@ func (s *Store) Leftovers(ctx context.Context, named iter.Seq2[storage.Location,
 			}
 		}
 	}
+}
+
+// named is the time before which every object that other processes have sealed is named, or is a leftover, in seconds since 1970. It has to be taken
+// before the names are read. One process alone begins with none that are about to be named.
+func (s *Store) named(ctx context.Context) (since int64, err error) {
+	if !s.several {
+		return math.MaxInt64, nil
+	}
+	err = s.rows.View(ctx, func(tx storage.Reader) error {
+		now, err := storage.Now(tx)
+		since = now.Add(-s.linked).Unix()
+		return err
+	})
+	return since, err
 }
 
 // Tidy removes, until ctx ends, what nothing needs any more and whose time has come.
