@@ -263,8 +263,10 @@ func (g *Registry) spreadOne(ctx context.Context, key []byte) error {
 	repo, rest := cutRepo(key)
 	d, _, keyErr := cutDigest(rest)
 	var row pullRow
+	var before []byte
 	err := g.store.View(ctx, func(tx storage.Reader) error {
 		value, err := getOrNil(tx, duePullTable, key)
+		before = bytes.Clone(value)
 		if err == nil {
 			_, row, err = newPullStates(tx).row(key, value)
 		}
@@ -280,6 +282,10 @@ func (g *Registry) spreadOne(ctx context.Context, key []byte) error {
 		}
 	}
 	return g.store.Update(ctx, func(tx storage.Tx) error {
+		// Another process may have added to it meanwhile. Then all of it is spread once more: better to count twice than to lose a pull.
+		if now, err := getOrNil(tx, duePullTable, key); err != nil || !bytes.Equal(now, before) {
+			return err
+		}
 		tx.Delete(duePullTable, key)
 		if !lost {
 			return nil
