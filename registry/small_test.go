@@ -59,7 +59,6 @@ func TestSmallBlobs(t *testing.T) {
 
 // TestSmallBlobsOfOlderVersion has files of small blobs: they are served, mounted, healed and collected as they are.
 func TestSmallBlobsOfOlderVersion(t *testing.T) {
-	s3test.OnFiles(t)
 	t.Parallel()
 	dir := t.TempDir()
 	s := startServer(t, dir, Config{SmallBlobs: 1})
@@ -78,7 +77,11 @@ func TestSmallBlobsOfOlderVersion(t *testing.T) {
 	s.harm(config, harms["lost"])
 	s.small.Purge() // as another process would find it
 	s.pushBlob("app", configOf("one"))
-	s.wantKept(1, 3)
+	if s3test.Wanted() {
+		s.wantKept(2, 3) // of an object that is lost there is a row, until it is removed
+	} else {
+		s.wantKept(1, 3)
+	}
 	s.wantClean()
 	s.want(s.do("DELETE", "/v2/app/manifests/"+one.digest.String(), nil), 202, "")
 	s.later(2 * time.Hour)
