@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -532,7 +533,11 @@ func TestReservationOfWhatCame(t *testing.T) {
 	s.want(s.do("DELETE", at, nil), 204, "")
 	for range 3 {
 		at := s.want(s.do("POST", "/v2/app/blobs/uploads/", nil), 202, "").header.Get("Location")
-		s.breakOff("PATCH", at, math.MaxInt64, "b")
+		conn := s.sendSome("PATCH", at, math.MaxInt64, "b")
+		got, err := http.ReadResponse(bufio.NewReader(conn), nil) // before the quota changes, by which it is refused
+		if err = errors.Join(err, conn.Close()); err != nil || got.StatusCode != http.StatusForbidden {
+			t.Error(got, err)
+		}
 	}
 	for range 3 {
 		s.setQuota("**", 0, 0, 10)
@@ -557,6 +562,14 @@ func TestReservationOfWhatCame(t *testing.T) {
 // breakOff sends a part of a body, and goes away.
 func (s *server) breakOff(method, at string, length int64, part string) {
 	s.t.Helper()
+	if err := s.sendSome(method, at, length, part).Close(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// sendSome sends a part of a body.
+func (s *server) sendSome(method, at string, length int64, part string) net.Conn {
+	s.t.Helper()
 	u, err := url.Parse(s.http.URL)
 	if err != nil {
 		s.t.Fatal(err)
@@ -573,9 +586,10 @@ func (s *server) breakOff(method, at string, length int64, part string) {
 	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n", method, r.URL.RequestURI(), u.Host, length)
 	err = errors.Join(r.Header.Write(conn))
 	fmt.Fprintf(conn, "\r\n%s", part)
-	if err := errors.Join(err, conn.Close()); err != nil {
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	return conn
 }
 
 // neverRead is a body that nobody should ask for.
