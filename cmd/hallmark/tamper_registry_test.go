@@ -294,6 +294,16 @@ var tamperedImages = []tamperRow{
 		do: func(h *hands) { h.flip("registry/clock", []byte("clock")) },
 	},
 	{
+		name: "what several processes tell each other", unseen: "one process that has its store to itself does not go by it",
+		do: func(h *hands) {
+			h.put("lease/replica", []byte("other"), []byte(`{"version":"x","renewed":"2020-01-01T00:00:00Z","until":"2099-01-01T00:00:00Z"}`))
+			h.put("lease/lease", []byte("collect"), []byte(`{"number":9,"holder":"other"}`))
+			h.put("registry/lastMove", []byte("last"), binary.BigEndian.AppendUint64(nil, 9))
+			h.put("registry/moves", binary.BigEndian.AppendUint64(nil, 9), []byte{0})
+			h.put("hallmark/move", []byte("move"), []byte("{}"))
+		},
+	},
+	{
 		name: "what was seen of an upload", unseen: "an upload is nobody's yet",
 		do: func(h *hands) { h.put("registry/idle", []byte("an upload"), make([]byte, 24)) },
 	},
