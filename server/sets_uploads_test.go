@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,13 +94,16 @@ func TestSetsMove(t *testing.T) {
 // setOf is the number of a set with a name such as set1-4.
 func setOf(name string) int { return int(name[len("set")] - '0') }
 
+// doneAtOnce are the leases of work that ends: what is done once, and what has nothing to do here.
+var doneAtOnce = []string{"rendered", "diffs", "objects", "retention", "witnesses"}
+
 // moved waits until somebody other than a set has each lease, and returns who has that of the collector.
 func (w *setsWorld) moved(from string, within time.Duration) (collector string) {
 	w.t.Helper()
 	for ended := time.Now().Add(within); ; time.Sleep(50 * time.Millisecond) {
 		holders, left := w.Holders(), 0
 		for name, holder := range holders {
-			if (holder == "" || holder == from) && name != "rendered" && name != "diffs" { // which are done once
+			if (holder == "" || holder == from) && !slices.Contains(doneAtOnce, name) {
 				left++
 			}
 		}
