@@ -13,6 +13,7 @@ import (
 // TestStoreBackup makes backups of a registry with its store in a file and in a database, and restores each into both, while restores are
 // killed. The log goes on as behind any restore, and neither is restored over a registry.
 func TestStoreBackup(t *testing.T) {
+	t.Parallel()
 	for _, from := range []string{"file", "database"} {
 		t.Run(from, func(t *testing.T) {
 			v := newVictimOf(t, plainProgram(t), storeEnv(t, from)...)

@@ -11,6 +11,7 @@ import (
 // TestStoreMoveKilled kills moves of a store into a database, and back, at any moment. What was pushed before is there after each, with its
 // records, and its receipts count: the log is the same one, and goes on.
 func TestStoreMoveKilled(t *testing.T) {
+	t.Parallel()
 	v := newVictimOf(t, plainProgram(t))
 	for i := range 30 {
 		a := acknowledged{repo: "team/app", tag: fmt.Sprint(i), layer: strings.Repeat(fmt.Sprintf("layer %d ", i), 1+i*100)}
