@@ -9,11 +9,13 @@ import (
 	"github.com/seed-260924e6/hallmark/server"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // TestAddressesClockAhead starts while the machine's clock is a year ahead of the records: their addresses are kept.
 // What was counted before is erased in the end.
 func TestAddressesClockAhead(t *testing.T) {
+	engines.OnFile(t) // it opens the directory with configurations of its own
 	t.Parallel()
 	s := servertest.Start(t)
 	s.Push("app", "1.0", "layer")

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/server/config"
 	"github.com/seed-260924e6/hallmark/server/servertest"
 	"github.com/seed-260924e6/hallmark/storage/s3/s3test"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 // onRemote are the options of a server whose blobs are in an object store, below a prefix.
@@ -212,6 +213,7 @@ func TestRemoteAway(t *testing.T) {
 
 // TestRemoteStarts starts servers that must not begin: each says why.
 func TestRemoteStarts(t *testing.T) {
+	engines.OnFile(t) // it opens the directory with configurations of its own
 	remote := s3test.Start(t)
 	first := filepath.Join(t.TempDir(), "data")
 	servertest.StartOn(t, first, onRemote(remote, "one/")).Stop()

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-260924e6/hallmark/provenance"
 	"github.com/seed-260924e6/hallmark/server/documents"
 	"github.com/seed-260924e6/hallmark/server/servertest"
+	"github.com/seed-260924e6/hallmark/storage/storagetest/engines"
 )
 
 const (
@@ -218,6 +219,7 @@ func TestDocumentOverFile(t *testing.T) {
 // TestDocumentOffRecord wants a registry not to start where its policy was changed past it, and to keep in force what was where that
 // happens while it runs.
 func TestDocumentOffRecord(t *testing.T) {
+	engines.OnFile(t) // it opens the directory with configurations of its own
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	s := servertest.StartOn(t, dir, servertest.Options())
